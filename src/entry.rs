@@ -1,0 +1,88 @@
+//! What lies under one key in a tier.
+
+use std::{sync::OnceLock, sync::atomic::AtomicU64, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::{clock::Timestamp, semantics::freshness::Lifetime, store::journal::Position};
+
+/// One stored thing: a response, the list of a key's variants, or an application value.
+///
+/// A copy between tiers keeps position, times and tags.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) content: Content,
+    /// The fence's contiguous position before the inner service was called.
+    pub(crate) position: Position,
+    /// When it was received from the inner service, or last validated.
+    pub(crate) stored: Timestamp,
+    /// When it stops being of any use, stale or not; `[ttl] max` after `stored` at the latest.
+    pub(crate) expires: Timestamp,
+    /// The entity whose TTL the key has; empty for a path that no route names.
+    pub(crate) entity: Box<str>,
+    /// The user it was made for, if it is somebody's own.
+    pub(crate) user: Option<Box<str>>,
+    pub(crate) tags: Box<[Box<str>]>,
+    /// What only this process knows of it.
+    pub(crate) local: LocalState,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Response(StoredResponse),
+    Variants(Variants),
+    /// An application value: JSON text.
+    Value(StoredValue),
+}
+
+/// RFC 9111 section 3: what is kept of a response.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredResponse {
+    pub(crate) status: StatusCode,
+    /// End-to-end fields only, `Age` and `Cache-Status` excepted.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) lifetime: Lifetime,
+    /// What part of the representation `body` is; `None`: the whole (RFC 9111 section 3.3).
+    pub(crate) part: Option<Part>,
+    /// How long the inner service took; for early refresh.
+    pub(crate) cost: Duration,
+}
+
+/// The range of a stored 206 (RFC 9110 section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) first: u64,
+    /// Complete length of the representation, when known.
+    pub(crate) complete: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StoredValue {
+    pub(crate) json: Bytes,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) cost: Duration,
+}
+
+/// The variants of one key (RFC 9111 section 4.1), the most recently stored first, bounded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variants(pub(crate) Vec<Variant>);
+
+/// One variant: the fields that `Vary` named, and the hash of the request's normalised values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) fields: Box<[HeaderName]>,
+    /// 32 hexadecimal digits: the `#vary` part of the variant's key.
+    pub(crate) hash: Box<str>,
+}
+
+/// Remembered by one process about an entry in its hands; never stored.
+#[derive(Debug, Default)]
+pub(crate) struct LocalState {
+    /// Hashes of every subject that can name this entry.
+    pub(crate) subjects: OnceLock<Box<[u64]>>,
+    /// The fence's stamp up to which this entry was checked and found usable.
+    pub(crate) checked: AtomicU64,
+}
