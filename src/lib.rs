@@ -1,9 +1,12 @@
 //! Caching, rate limiting and invalidation over Redis as composable tower layers.
 #![allow(dead_code)] // while the rooms are being built; goes before the first release
 
+mod body;
+mod buffer;
 mod clock;
 mod entry;
 mod error;
+mod future;
 mod semantics;
 mod store;
 

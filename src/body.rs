@@ -1,0 +1,234 @@
+//! The two bodies that every layer of the crate shares.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::{buffer::Reader, error::BoxError};
+
+pin_project! {
+    /// The body of a request on its way to the inner service: the original, untouched, or bytes
+    /// that the crate holds (a buffered body, or none for a background refresh).
+    pub struct RequestBody<B> {
+        #[pin]
+        kind: RequestKind<B>,
+    }
+}
+
+pin_project! {
+    #[project = RequestProj]
+    enum RequestKind<B> {
+        Original { #[pin] body: B },
+        Bytes { bytes: Option<Bytes> },
+        // Read in part before it was found too long to hold.
+        Resumed { held: VecDeque<Frame<Bytes>>, #[pin] rest: B },
+    }
+}
+
+impl<B> RequestBody<B> {
+    pub(crate) fn original(body: B) -> Self {
+        Self {
+            kind: RequestKind::Original { body },
+        }
+    }
+
+    pub(crate) fn bytes(bytes: Bytes) -> Self {
+        let bytes = Some(bytes).filter(|b| !b.is_empty());
+        Self {
+            kind: RequestKind::Bytes { bytes },
+        }
+    }
+
+    pub(crate) fn resumed(held: VecDeque<Frame<Bytes>>, rest: B) -> Self {
+        Self {
+            kind: RequestKind::Resumed { held, rest },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            RequestProj::Original { body } => body.poll_frame(cx),
+            RequestProj::Bytes { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            RequestProj::Resumed { held, rest } => match held.pop_front() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => rest.poll_frame(cx),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            RequestKind::Original { body } => body.is_end_stream(),
+            RequestKind::Bytes { bytes } => bytes.is_none(),
+            RequestKind::Resumed { held, rest } => held.is_empty() && rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            RequestKind::Original { body } => body.size_hint(),
+            RequestKind::Bytes { bytes } => exact(bytes),
+            RequestKind::Resumed { held, rest } => {
+                let held: u64 = held
+                    .iter()
+                    .filter_map(Frame::data_ref)
+                    .map(|b| b.len() as u64)
+                    .sum();
+                let rest = rest.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(held));
+                if let Some(upper) = rest.upper().and_then(|u| u.checked_add(held)) {
+                    hint.set_upper(upper);
+                }
+                hint
+            }
+        }
+    }
+}
+
+impl<B> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The body of an answer: the inner service's own, or a stored one.
+    ///
+    /// A stored body is never copied: its chunks are slices of what the tier holds.
+    pub struct ResponseBody<B> {
+        #[pin]
+        kind: ResponseKind<B>,
+    }
+}
+
+pin_project! {
+    #[project = ResponseProj]
+    enum ResponseKind<B> {
+        Inner { #[pin] body: B },
+        Full { bytes: Option<Bytes> },
+        Chunks { chunks: VecDeque<Bytes>, trailers: Option<Box<HeaderMap>> },
+        Shared { reader: Reader },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(crate) fn inner(body: B) -> Self {
+        Self {
+            kind: ResponseKind::Inner { body },
+        }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
+            kind: ResponseKind::Full { bytes: None },
+        }
+    }
+
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        let bytes = Some(bytes).filter(|b| !b.is_empty());
+        Self {
+            kind: ResponseKind::Full { bytes },
+        }
+    }
+
+    pub(crate) fn chunks(chunks: VecDeque<Bytes>, trailers: Option<HeaderMap>) -> Self {
+        let trailers = trailers.map(Box::new);
+        Self {
+            kind: ResponseKind::Chunks { chunks, trailers },
+        }
+    }
+
+    pub(crate) fn shared(reader: Reader) -> Self {
+        Self {
+            kind: ResponseKind::Shared { reader },
+        }
+    }
+}
+
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().kind.project() {
+            ResponseProj::Inner { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+            }
+            ResponseProj::Full { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            ResponseProj::Chunks { chunks, trailers } => Poll::Ready(
+                chunks
+                    .pop_front()
+                    .map(Frame::data)
+                    .or_else(|| trailers.take().map(|t| Frame::trailers(*t)))
+                    .map(Ok),
+            ),
+            ResponseProj::Shared { reader } => reader.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            ResponseKind::Inner { body } => body.is_end_stream(),
+            ResponseKind::Full { bytes } => bytes.is_none(),
+            ResponseKind::Chunks { chunks, trailers } => chunks.is_empty() && trailers.is_none(),
+            ResponseKind::Shared { reader } => reader.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            ResponseKind::Inner { body } => body.size_hint(),
+            ResponseKind::Full { bytes } => exact(bytes),
+            ResponseKind::Chunks { chunks, .. } => {
+                SizeHint::with_exact(chunks.iter().map(|b| b.len() as u64).sum())
+            }
+            ResponseKind::Shared { reader } => reader.size_hint(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            ResponseKind::Inner { .. } => "inner",
+            ResponseKind::Full { .. } | ResponseKind::Chunks { .. } => "stored",
+            ResponseKind::Shared { .. } => "shared",
+        };
+        f.debug_tuple("ResponseBody").field(&kind).finish()
+    }
+}
+
+fn exact(bytes: &Option<Bytes>) -> SizeHint {
+    SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+}

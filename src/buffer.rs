@@ -1,0 +1,386 @@
+//! The body of a fill under way, read by any number of readers while it grows.
+//!
+//! Up to the cap every chunk is kept, so that a reader may be as slow, or come as late, as it
+//! likes. Beyond the cap the body will not be stored: what everybody who sets the pace has read is
+//! dropped, the writer waits for that reader, and a reader who has fallen behind the window fails.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use crate::error::BoxError;
+
+/// The writer's end. Dropping it without [`Writer::finish`] fails every reader, so nothing partial
+/// can pass for complete.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+}
+
+/// A reader's end. Dropping it stalls nobody.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    id: usize,
+}
+
+/// From which further readers begin, at the first byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    shared: Arc<Shared>,
+}
+
+/// How a body came to its end.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Complete(Option<HeaderMap>),
+    Failed(String),
+}
+
+#[derive(Debug)]
+struct Shared {
+    cap: usize,
+    length: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    /// Index of `chunks[0]` in the whole body.
+    base: usize,
+    /// Bytes in `chunks`.
+    held: usize,
+    overflowed: bool,
+    end: Option<End>,
+    readers: Vec<Option<Progress>>,
+    writer: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Index of the next chunk to read.
+    next: usize,
+    trailers_read: bool,
+    waker: Option<Waker>,
+}
+
+/// A body buffer that keeps up to `cap` bytes; `length` is what `Content-Length` says.
+pub(crate) fn channel(cap: usize, length: Option<u64>) -> (Writer, Source) {
+    let shared = Arc::new(Shared {
+        cap,
+        length,
+        state: Mutex::default(),
+    });
+    let source = Source {
+        shared: Arc::clone(&shared),
+    };
+    (Writer { shared }, source)
+}
+
+impl Shared {
+    // No reader or writer can panic while it holds the lock; a poisoned state is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake_readers(&mut self) {
+        for reader in self.readers.iter_mut().flatten() {
+            if let Some(waker) = reader.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The reader in front sets the pace: the others get what it leaves in the window.
+    fn pace(&self) -> Option<usize> {
+        self.readers.iter().flatten().map(|r| r.next).max()
+    }
+
+    fn shrink(&mut self, cap: usize) {
+        let read = self.pace().unwrap_or(usize::MAX);
+        while self.held > cap && self.base < read {
+            let Some(chunk) = self.chunks.pop_front() else {
+                break;
+            };
+            self.held -= chunk.len();
+            self.base += 1;
+        }
+    }
+}
+
+impl Writer {
+    /// Adds a chunk; answers whether all of the body so far is still held.
+    pub(crate) fn push(&self, chunk: Bytes) -> bool {
+        let mut state = self.shared.lock();
+        state.held += chunk.len();
+        state.chunks.push_back(chunk);
+        if state.held > self.shared.cap {
+            state.overflowed = true;
+        }
+        if state.overflowed {
+            let cap = self.shared.cap;
+            state.shrink(cap);
+        }
+        state.wake_readers();
+        !state.overflowed
+    }
+
+    /// Waits until another chunk may be pushed: at once while the body fits the cap, afterwards
+    /// when the reader in front has read what there is.
+    ///
+    /// Answers `false` when the body has overflowed and nobody reads any more.
+    pub(crate) async fn ready(&self) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if !state.overflowed {
+                return Poll::Ready(true);
+            }
+            match state.pace() {
+                None => Poll::Ready(false),
+                Some(read) if read >= state.base + state.chunks.len() => Poll::Ready(true),
+                Some(_) => {
+                    state.writer = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until nobody reads.
+    pub(crate) async fn abandoned(&self) {
+        poll_fn(|cx| {
+            let mut state = self.shared.lock();
+            if state.readers.iter().all(Option::is_none) {
+                return Poll::Ready(());
+            }
+            state.writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Says how the body ended; answers the whole body if it is still held.
+    pub(crate) fn finish(self, end: End) -> Option<VecDeque<Bytes>> {
+        let mut state = self.shared.lock();
+        let whole = matches!(end, End::Complete(_)) && !state.overflowed;
+        state.end = Some(end);
+        state.wake_readers();
+        whole.then(|| state.chunks.clone())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if state.end.is_none() {
+            state.end = Some(End::Failed("the fill was abandoned".into()));
+            state.wake_readers();
+        }
+    }
+}
+
+impl Source {
+    /// A reader from the first byte on; `None` when that byte is no longer held.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        let mut state = self.shared.lock();
+        if state.base > 0 {
+            return None;
+        }
+        let progress = Some(Progress::default());
+        let id = match state.readers.iter().position(Option::is_none) {
+            Some(id) => {
+                state.readers[id] = progress;
+                id
+            }
+            None => {
+                state.readers.push(progress);
+                state.readers.len() - 1
+            }
+        };
+        Some(Reader {
+            shared: Arc::clone(&self.shared),
+            id,
+        })
+    }
+}
+
+impl Reader {
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        let end = state.base + state.chunks.len();
+        let Some(progress) = state.readers.get_mut(self.id).and_then(Option::as_mut) else {
+            return Poll::Ready(None);
+        };
+        if progress.next < state.base {
+            return Poll::Ready(Some(Err("fell behind a body too large to hold".into())));
+        }
+        if progress.next < end {
+            let chunk = state.chunks[progress.next - state.base].clone();
+            progress.next += 1;
+            if state.overflowed
+                && let Some(writer) = state.writer.take()
+            {
+                writer.wake();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        match &state.end {
+            None => {
+                progress.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(End::Failed(why)) => Poll::Ready(Some(Err(why.clone().into()))),
+            Some(End::Complete(trailers)) if !progress.trailers_read => {
+                progress.trailers_read = true;
+                Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
+            }
+            Some(End::Complete(_)) => Poll::Ready(None),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        let state = self.shared.lock();
+        let Some(progress) = state.readers.get(self.id).and_then(Option::as_ref) else {
+            return true;
+        };
+        progress.next >= state.base + state.chunks.len()
+            && match &state.end {
+                Some(End::Complete(trailers)) => trailers.is_none() || progress.trailers_read,
+                _ => false,
+            }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let state = self.shared.lock();
+        let read = state
+            .readers
+            .get(self.id)
+            .and_then(Option::as_ref)
+            .map_or(0, |p| p.next);
+        match self.shared.length {
+            Some(length) if read == 0 => SizeHint::with_exact(length),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if let Some(slot) = state.readers.get_mut(self.id) {
+            *slot = None;
+        }
+        if let Some(writer) = state.writer.take() {
+            writer.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("id", &self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+
+    async fn next(reader: &mut Reader) -> Option<Result<Frame<Bytes>, BoxError>> {
+        poll_fn(|cx| reader.poll_frame(cx)).await
+    }
+
+    async fn data(reader: &mut Reader) -> Bytes {
+        let frame = next(reader).await.expect("a frame").expect("no error");
+        frame.into_data().expect("data")
+    }
+
+    #[tokio::test]
+    async fn late_reader_gets_the_whole_body() {
+        let (writer, source) = channel(1024, None);
+        let mut early = source.reader().expect("first");
+        assert!(writer.push(Bytes::from_static(b"one")));
+        assert_eq!(data(&mut early).await, "one");
+        let mut late = source.reader().expect("second");
+        assert!(writer.push(Bytes::from_static(b"two")));
+        let whole = writer.finish(End::Complete(None)).expect("held");
+        assert_eq!(whole.len(), 2);
+        assert_eq!(data(&mut late).await, "one");
+        assert_eq!(data(&mut late).await, "two");
+        assert!(next(&mut late).await.is_none());
+        assert!(late.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn overflow_waits_for_the_reader_in_front_and_fails_the_one_behind() {
+        let (writer, source) = channel(4, None);
+        let mut front = source.reader().expect("front");
+        let mut behind = source.reader().expect("behind");
+        assert!(writer.push(Bytes::from_static(b"aaaa")));
+        assert!(!writer.push(Bytes::from_static(b"bbbb")));
+        {
+            let wait = writer.ready();
+            tokio::pin!(wait);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+            data(&mut front).await;
+            data(&mut front).await;
+            assert!(wait.await);
+        }
+        assert!(!writer.push(Bytes::from_static(b"cccc")));
+        assert!(next(&mut behind).await.expect("an answer").is_err());
+        assert!(source.reader().is_none(), "the first byte is gone");
+        assert!(writer.finish(End::Complete(None)).is_none());
+        assert_eq!(data(&mut front).await, "cccc");
+    }
+
+    #[tokio::test]
+    async fn an_overflowed_body_that_nobody_reads_is_given_up() {
+        let (writer, source) = channel(1, None);
+        let reader = source.reader().expect("reader");
+        writer.push(Bytes::from_static(b"aa"));
+        drop(reader);
+        assert!(!writer.ready().await);
+        writer.abandoned().await;
+    }
+
+    #[tokio::test]
+    async fn dropped_writer_fails_its_readers() {
+        let (writer, source) = channel(16, None);
+        let mut reader = source.reader().expect("reader");
+        writer.push(Bytes::from_static(b"par"));
+        drop(writer);
+        assert_eq!(data(&mut reader).await, "par");
+        assert!(next(&mut reader).await.expect("an answer").is_err());
+    }
+
+    #[tokio::test]
+    async fn trailers_come_last_and_once() {
+        let (writer, source) = channel(16, Some(0));
+        let mut reader = source.reader().expect("reader");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        writer.finish(End::Complete(Some(trailers)));
+        assert!(!reader.is_end_stream());
+        let frame = next(&mut reader).await.expect("a frame").expect("no error");
+        assert!(frame.is_trailers());
+        assert!(next(&mut reader).await.is_none());
+    }
+}
