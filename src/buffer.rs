@@ -1,8 +1,8 @@
 //! The body of a fill under way, read by any number of readers while it grows.
 //!
 //! Up to the cap every chunk is kept, so that a reader may be as slow, or come as late, as it
-//! likes. Beyond the cap the body will not be stored: what everybody who sets the pace has read is
-//! dropped, the writer waits for that reader, and a reader who has fallen behind the window fails.
+//! likes. Beyond the cap the body will not be stored: the writer waits for the first reader, what
+//! that one has read is dropped once it exceeds the cap, and a reader behind the window fails.
 
 use std::{
     collections::VecDeque,
@@ -101,9 +101,9 @@ impl State {
         }
     }
 
-    /// The reader in front sets the pace: the others get what it leaves in the window.
+    /// The first reader, whose request fetched the body, sets the pace while it is there.
     fn pace(&self) -> Option<usize> {
-        self.readers.iter().flatten().map(|r| r.next).max()
+        self.readers.iter().flatten().map(|r| r.next).next()
     }
 
     fn shrink(&mut self, cap: usize) {
@@ -136,7 +136,7 @@ impl Writer {
     }
 
     /// Waits until another chunk may be pushed: at once while the body fits the cap, afterwards
-    /// when the reader in front has read what there is.
+    /// when the first reader has read what there is.
     ///
     /// Answers `false` when the body has overflowed and nobody reads any more.
     pub(crate) async fn ready(&self) -> bool {
@@ -329,9 +329,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn overflow_waits_for_the_reader_in_front_and_fails_the_one_behind() {
+    async fn overflow_waits_for_the_first_reader_and_fails_one_that_falls_behind() {
         let (writer, source) = channel(4, None);
-        let mut front = source.reader().expect("front");
+        let mut first = source.reader().expect("first");
         let mut behind = source.reader().expect("behind");
         assert!(writer.push(Bytes::from_static(b"aaaa")));
         assert!(!writer.push(Bytes::from_static(b"bbbb")));
@@ -340,15 +340,15 @@ mod tests {
             tokio::pin!(wait);
             let mut cx = Context::from_waker(Waker::noop());
             assert!(wait.as_mut().poll(&mut cx).is_pending());
-            data(&mut front).await;
-            data(&mut front).await;
+            data(&mut first).await;
+            data(&mut first).await;
             assert!(wait.await);
         }
         assert!(!writer.push(Bytes::from_static(b"cccc")));
         assert!(next(&mut behind).await.expect("an answer").is_err());
         assert!(source.reader().is_none(), "the first byte is gone");
         assert!(writer.finish(End::Complete(None)).is_none());
-        assert_eq!(data(&mut front).await, "cccc");
+        assert_eq!(data(&mut first).await, "cccc");
     }
 
     #[tokio::test]

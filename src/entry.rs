@@ -5,7 +5,7 @@ use std::{sync::OnceLock, sync::atomic::AtomicU64, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::{clock::Timestamp, semantics::freshness::Lifetime, store::journal::Position};
+use crate::{clock::Timestamp, ready::ReadyHeads, semantics::freshness::Lifetime, store::journal::Position};
 
 /// One stored thing: a response, the list of a key's variants, or an application value.
 ///
@@ -85,4 +85,6 @@ pub(crate) struct LocalState {
     pub(crate) subjects: OnceLock<Box<[u64]>>,
     /// The fence's stamp up to which this entry was checked and found usable.
     pub(crate) checked: AtomicU64,
+    /// Heads as they go out in the current second.
+    pub(crate) ready: ReadyHeads,
 }

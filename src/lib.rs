@@ -4,9 +4,12 @@
 mod body;
 mod buffer;
 mod clock;
+mod collapse;
 mod entry;
 mod error;
 mod future;
+mod local;
+mod ready;
 mod semantics;
 mod store;
 

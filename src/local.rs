@@ -1,0 +1,146 @@
+//! The local tier: entries in this process, bounded by weight in bytes.
+
+use std::{
+    fmt,
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+
+use crate::entry::{Content, Entry};
+
+/// What an entry costs beyond the bytes of its key, head, body and tags: the entry itself, its
+/// slot in the map, and the heads kept ready for each thread.
+pub(crate) const BOOKKEEPING: u64 = 768;
+
+/// Entries by full key. A clone of the keep shares it.
+pub(crate) struct Local {
+    cache: Cache<Box<str>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
+    evicted: Arc<AtomicU64>,
+}
+
+impl Local {
+    /// At most about `bytes` of entries; 0 holds none.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let evicted = Arc::new(AtomicU64::new(0));
+        let options = OptionsBuilder::new()
+            .shards(shards(bytes))
+            .estimated_items_capacity(usize::try_from(bytes / 2048).unwrap_or(usize::MAX).min(1 << 20))
+            .weight_capacity(bytes)
+            .build()
+            .expect("every option is given");
+        let lifecycle = Evictions(Arc::clone(&evicted));
+        Self {
+            cache: Cache::with_options(options, Weight, Default::default(), lifecycle),
+            evicted,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.cache.get(key)
+    }
+
+    pub(crate) fn insert(&self, key: &str, entry: Arc<Entry>) {
+        self.cache.insert(key.into(), entry);
+    }
+
+    pub(crate) fn remove(&self, key: &str) -> bool {
+        self.cache.remove(key).is_some()
+    }
+
+    /// Removes `entry` if it is still what lies there, and not what has replaced it since.
+    pub(crate) fn discard(&self, key: &str, entry: &Arc<Entry>) {
+        self.cache.remove_if(key, |there| Arc::ptr_eq(there, entry));
+    }
+
+    pub(crate) fn retain(&self, keep: impl Fn(&str, &Entry) -> bool) {
+        self.cache.retain(|key, entry| keep(key, entry));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.cache.clear();
+    }
+
+    pub(crate) fn resize(&self, bytes: u64) {
+        self.cache.set_capacity(bytes);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("len", &self.len())
+            .field("weight", &self.weight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Many shards keep threads apart; a shard must still hold some entries of ordinary size.
+fn shards(bytes: u64) -> usize {
+    const LEAST: u64 = 1 << 20;
+    usize::try_from(bytes / LEAST).unwrap_or(1).clamp(1, 256)
+}
+
+/// Counts what was pushed out, and drops it outside the shard's lock.
+#[derive(Clone, Debug)]
+struct Evictions(Arc<AtomicU64>);
+
+impl Lifecycle<Box<str>, Arc<Entry>> for Evictions {
+    type RequestState = Option<Arc<Entry>>;
+
+    fn begin_request(&self) -> Self::RequestState {
+        None
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, _key: Box<str>, entry: Arc<Entry>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        *state = Some(entry);
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<Box<str>, Arc<Entry>> for Weight {
+    fn weight(&self, key: &Box<str>, entry: &Arc<Entry>) -> u64 {
+        entry.weight() + key.len() as u64 + BOOKKEEPING
+    }
+}
+
+impl Entry {
+    /// Bytes of what is stored, without bookkeeping.
+    pub(crate) fn weight(&self) -> u64 {
+        let tags: usize = self.tags.iter().map(|t| t.len() + 16).sum();
+        let content = match &self.content {
+            Content::Response(response) => {
+                // Every thread's stripe may hold a head of its own; two is what a hot key has.
+                let fields = response
+                    .headers
+                    .iter()
+                    .map(|(name, value)| 3 * (name.as_str().len() + value.len() + 72));
+                let trailers = response
+                    .trailers
+                    .iter()
+                    .flatten()
+                    .map(|(_, value)| value.len() + 72);
+                fields.chain(trailers).sum::<usize>() + response.body.len()
+            }
+            Content::Variants(variants) => variants.0.iter().map(|v| 64 + 40 * v.fields.len()).sum(),
+            Content::Value(value) => value.json.len(),
+        };
+        (content + tags) as u64
+    }
+}
