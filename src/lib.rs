@@ -13,4 +13,11 @@ mod ready;
 mod semantics;
 mod store;
 
+// The guards of real servers; the contract suites inside the crate need them, too.
+#[cfg(all(test, feature = "redis"))]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 pub use error::{BoxError, Error};
+#[cfg(feature = "redis")]
+pub use store::redis::{RedisStore, RedisStoreBuilder};

@@ -1,0 +1,25 @@
+//! The store on Redis or Valkey, single or Cluster: what any number of processes share.
+
+mod address;
+mod breaker;
+mod connection;
+mod fault;
+mod keeper;
+mod link;
+mod metrics;
+mod permissions;
+mod script;
+mod store;
+mod topology;
+mod verb;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::store::{RedisStore, RedisStoreBuilder};
+pub(crate) use self::{
+    connection::{Config, Connections, Dedicated},
+    script::{Arg, Script},
+    topology::Primary,
+    verb::Verb,
+};

@@ -1,0 +1,460 @@
+//! The connections of one process to Redis.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value,
+    aio::{MultiplexedConnection, PubSub},
+};
+use tokio::{sync::Notify, task::AbortHandle, time::timeout};
+
+use super::{
+    address::{self, Address},
+    breaker::Breaker,
+    fault, keeper,
+    link::{CONNECT_TIMEOUT, Links, Wire},
+    metrics::StoreMetrics,
+    permissions,
+    script::{Arg, Script},
+    topology::{self, Primary, SLOTS},
+    verb::Verb,
+};
+use crate::error::{Error, Kind};
+
+/// How Redis is connected to.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Connections of this process (for a Cluster: to each of its nodes).
+    pub(crate) connections: usize,
+    /// How long a request waits for one command; see [`Verb`] for those that may take longer.
+    pub(crate) deadline: Duration,
+    /// The certificate authority of `rediss://` as PEM, in place of the public ones.
+    pub(crate) root_certificate: Option<Vec<u8>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            connections: threads.clamp(2, 4),
+            deadline: Duration::from_millis(50),
+            root_certificate: None,
+        }
+    }
+}
+
+/// A few multiplexed connections to one Redis, single or Cluster, shared by everything in a process.
+///
+/// A clone is the same connections. They are remade in the background for as long as one is left.
+#[derive(Clone)]
+pub(crate) struct Connections(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) address: Address,
+    pub(super) links: Links,
+    /// One for a single server, one for every range of slots of a Cluster: a primary that is away
+    /// takes only its own slots along.
+    pub(super) breakers: Box<[Breaker]>,
+    pub(super) metrics: StoreMetrics,
+    deadline: AtomicU64,
+    wake: Arc<Notify>,
+    keeper: OnceLock<AbortHandle>,
+}
+
+const CLUSTER_BREAKERS: u16 = 64;
+
+impl Connections {
+    /// Connects. A Redis that cannot be reached is an outage, not an error: the connections are made
+    /// later, in the background, by a task on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// A bad URL, refused credentials, a certificate that cannot be trusted, a command that the
+    /// user's ACL forbids (named in the error).
+    pub(crate) async fn connect(url: &str, config: Config) -> Result<Self, Error> {
+        let address = Address::parse(url, &config)?;
+        let breakers = if address.is_cluster() {
+            CLUSTER_BREAKERS
+        } else {
+            1
+        };
+        let shared = Arc::new(Shared {
+            address,
+            links: Links::new(config.connections.max(1)),
+            breakers: (0..breakers).map(|_| Breaker::default()).collect(),
+            metrics: StoreMetrics::register(),
+            deadline: AtomicU64::new(0),
+            wake: Arc::new(Notify::new()),
+            keeper: OnceLock::new(),
+        });
+        shared.set_deadline(config.deadline);
+        shared.first_contact().await?;
+        let keeper = keeper::keep(Arc::downgrade(&shared), Arc::clone(&shared.wake));
+        let _ = shared.keeper.set(tokio::spawn(keeper).abort_handle());
+        Ok(Self(shared))
+    }
+
+    /// Sends a command, in a Cluster to the primary that owns its key.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable: no answer within the verb's deadline, no connection, or the breaker is open.
+    /// Refused: Redis says no. Corrupt: the reply is not a `T`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Redis may or may not have run the command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, verb: Verb, cmd: &Cmd) -> Result<T, Error> {
+        let breaker = self.0.breaker_of(cmd);
+        let reply = self.0.ask(verb, breaker, async |wire| wire.send(cmd).await);
+        read(verb, reply.await?)
+    }
+
+    /// Runs a script where its first key lies; in a Cluster all keys must lie in one slot.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query). A server that has forgotten the script is given it again.
+    pub(crate) async fn script<T: FromRedisValue>(
+        &self,
+        verb: Verb,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[Arg<'_>],
+    ) -> Result<T, Error> {
+        let breaker = self.0.breaker_of_key(keys.first().copied());
+        let known = script.by_digest(keys, arguments);
+        let reply = self
+            .0
+            .ask(verb, breaker, async |wire| match wire.send(&known).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    wire.send(&script.by_source(keys, arguments)).await
+                }
+                reply => reply,
+            });
+        read(verb, reply.await?)
+    }
+
+    /// Every primary; for what has no key, such as `SCAN`.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(crate) async fn primaries(&self) -> Result<Vec<Primary>, Error> {
+        topology::primaries(self).await
+    }
+
+    /// Sends a command to one primary.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(crate) async fn query_at<T: FromRedisValue>(
+        &self,
+        primary: &Primary,
+        verb: Verb,
+        cmd: &Cmd,
+    ) -> Result<T, Error> {
+        let to = primary.destination();
+        let reply = self.0.ask(verb, &self.0.breakers[0], async |wire| {
+            wire.send_to(to, cmd.clone()).await
+        });
+        read(verb, reply.await?)
+    }
+
+    /// A connection of its own to the server that owns a key, for commands that block.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(crate) async fn dedicated(&self, for_key: &[u8]) -> Result<Dedicated, Error> {
+        let client = self.server_for(for_key).await?;
+        let connection = address::multiplexed(&client).await;
+        connection
+            .map(Dedicated)
+            .map_err(|error| self.0.connecting(error))
+    }
+
+    /// A connection of its own for pub/sub; messages reach every node of a Cluster.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(crate) async fn pubsub(&self) -> Result<PubSub, Error> {
+        let client = self.server_for(b"").await?;
+        let connected = timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
+        connected
+            .unwrap_or_else(|_| Err(address::timed_out()))
+            .map_err(|error| self.0.connecting(error))
+    }
+
+    /// True while no breaker is open.
+    pub(crate) fn healthy(&self) -> bool {
+        !self.0.breakers.iter().any(Breaker::is_open)
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.0.deadline()
+    }
+
+    /// How long a request waits for one command, from now on.
+    pub(crate) fn set_deadline(&self, deadline: Duration) {
+        self.0.set_deadline(deadline);
+    }
+
+    /// Counts a stored value that could not be read.
+    pub(crate) fn count_corrupt(&self) {
+        self.0.metrics.corrupt.increment(1);
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.0.address.is_cluster()
+    }
+
+    async fn server_for(&self, key: &[u8]) -> Result<redis::Client, Error> {
+        let owner = topology::owner(self.primaries().await?, key);
+        let node = owner.as_ref().and_then(Primary::node);
+        let client = self.0.address.server(node);
+        client.map_err(|error| self.0.connecting(error))
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("address", &self.0.address)
+            .field("healthy", &self.healthy())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that only its owner uses, without deadline.
+pub(crate) struct Dedicated(MultiplexedConnection);
+
+impl Dedicated {
+    /// # Errors
+    ///
+    /// As [`Connections::query`], except that it waits for as long as the connection lives.
+    pub(crate) async fn query<T: FromRedisValue>(
+        &mut self,
+        verb: Verb,
+        cmd: &Cmd,
+    ) -> Result<T, Error> {
+        let reply = self.0.send_packed_command(cmd).await;
+        let reply = reply.and_then(Value::extract_error);
+        read(verb, reply.map_err(|error| fault::error(verb, error))?)
+    }
+}
+
+impl fmt::Debug for Dedicated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dedicated").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The one way of every command: breaker, connection, deadline, account.
+    async fn ask(
+        &self,
+        verb: Verb,
+        breaker: &Breaker,
+        send: impl AsyncFnOnce(&mut Wire) -> RedisResult<Value>,
+    ) -> Result<Value, Error> {
+        if breaker.is_open() {
+            self.metrics.skipped.increment(1);
+            return Err(away());
+        }
+        let Some((index, mut wire)) = self.links.pick() else {
+            self.failed(breaker);
+            self.metrics.failed(verb, Kind::Unavailable);
+            return Err(away());
+        };
+        let sent = Instant::now();
+        let allowed = verb.allowance(self.deadline());
+        match timeout(allowed, send(&mut wire)).await {
+            Ok(Ok(value)) => {
+                breaker.success();
+                self.metrics.answered(verb, sent.elapsed());
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(self.account(verb, breaker, index, error)),
+            Err(_) => {
+                self.failed(breaker);
+                self.metrics.timed_out(verb);
+                Err(late(verb, allowed))
+            }
+        }
+    }
+
+    fn account(
+        &self,
+        verb: Verb,
+        breaker: &Breaker,
+        index: usize,
+        error: redis::RedisError,
+    ) -> Error {
+        let kind = fault::kind(&error);
+        self.metrics.failed(verb, kind);
+        // A primary that has become a replica: the address may lead to its successor by now.
+        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if error.is_unrecoverable_error() || demoted {
+            self.links.mark_broken(index);
+            self.wake.notify_one();
+        }
+        match kind {
+            Kind::Unavailable => self.failed(breaker),
+            _ => breaker.success(),
+        }
+        let error = fault::error(verb, error);
+        tracing::debug!(%error, redis = %self.address, "redis");
+        error
+    }
+
+    fn failed(&self, breaker: &Breaker) {
+        if breaker.failure() {
+            self.opened();
+        }
+    }
+
+    fn opened(&self) {
+        self.metrics.breaker_open.increment(1.0);
+        tracing::warn!(redis = %self.address, "redis does not answer: going on without it");
+        self.wake.notify_one();
+    }
+
+    /// Without any connection there is nothing to wait for.
+    pub(super) fn open_all(&self) {
+        for breaker in &self.breakers {
+            if breaker.open() {
+                self.opened();
+            }
+        }
+    }
+
+    pub(super) fn close(&self, index: usize) {
+        if self.breakers[index].close() {
+            self.metrics.breaker_open.decrement(1.0);
+            tracing::info!(redis = %self.address, "redis answers again");
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        Duration::from_nanos(self.deadline.load(Ordering::Relaxed))
+    }
+
+    fn set_deadline(&self, deadline: Duration) {
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        self.deadline.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Tells an outage, which is waited out, from a refusal, which somebody has to mend.
+    async fn first_contact(&self) -> Result<(), Error> {
+        let contact = async {
+            let wire = self.address.connect().await?;
+            let server = self.address.server(None)?;
+            let mut connection = address::multiplexed(&server).await?;
+            Ok::<_, redis::RedisError>((wire, self.look(&mut connection).await?, connection))
+        };
+        match contact.await {
+            Ok((wire, mode, mut connection)) => {
+                self.check_mode(mode)?;
+                permissions::check(&mut connection).await?;
+                self.links.set(0, wire);
+                Ok(())
+            }
+            Err(error) if fault::is_outage(&error) => {
+                tracing::warn!(redis = %self.address, %error, "redis cannot be reached yet");
+                self.open_all();
+                Ok(())
+            }
+            Err(error) => Err(self.connecting(error)),
+        }
+    }
+
+    /// What `INFO cluster` says, if the user may ask.
+    async fn look(&self, connection: &mut MultiplexedConnection) -> RedisResult<String> {
+        let mut info = Cmd::new();
+        info.arg("INFO").arg("cluster");
+        let reply = timeout(CONNECT_TIMEOUT, connection.send_packed_command(&info)).await;
+        match reply.unwrap_or_else(|_| Err(address::timed_out())) {
+            Ok(text) => Ok(redis::from_redis_value(text).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                Ok(String::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_mode(&self, info: String) -> Result<(), Error> {
+        if info.contains("cluster_enabled:1") && !self.address.is_cluster() {
+            let address = &self.address;
+            return Err(Error::config(format!(
+                "redis at {address} is a node of a cluster: write redis+cluster://"
+            )));
+        }
+        Ok(())
+    }
+
+    fn connecting(&self, error: redis::RedisError) -> Error {
+        fault::connecting(&self.address.to_string(), error)
+    }
+
+    fn breaker_of(&self, cmd: &Cmd) -> &Breaker {
+        if self.breakers.len() == 1 {
+            return &self.breakers[0];
+        }
+        let key = cmd.args_iter().nth(1).and_then(|argument| match argument {
+            redis::Arg::Simple(key) => Some(key),
+            _ => None,
+        });
+        self.breaker_of_key(key)
+    }
+
+    fn breaker_of_key(&self, key: Option<&[u8]>) -> &Breaker {
+        match key {
+            Some(key) if self.breakers.len() > 1 => {
+                let slot = usize::from(topology::slot_of(key));
+                &self.breakers[slot * self.breakers.len() / usize::from(SLOTS)]
+            }
+            _ => &self.breakers[0],
+        }
+    }
+
+    /// The first slot whose commands a breaker stands before.
+    pub(super) fn slot_of_breaker(&self, index: usize) -> u16 {
+        let slot = index * usize::from(SLOTS) / self.breakers.len();
+        u16::try_from(slot).unwrap_or(0)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort();
+        }
+    }
+}
+
+fn read<T: FromRedisValue>(verb: Verb, reply: Value) -> Result<T, Error> {
+    redis::from_redis_value(reply).map_err(|cause| {
+        let verb = verb.as_str();
+        let message = format!("redis answered {verb} with something else");
+        Error::new(Kind::Corrupt, message).with_source(cause)
+    })
+}
+
+fn away() -> Error {
+    Error::unavailable("redis is away")
+}
+
+fn late(verb: Verb, allowed: Duration) -> Error {
+    let verb = verb.as_str();
+    Error::unavailable(format!("redis did not answer {verb} within {allowed:?}"))
+}

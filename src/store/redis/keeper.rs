@@ -1,0 +1,129 @@
+//! The task that keeps the connections: makes them, tries them, replaces them, closes the breakers.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use redis::Cmd;
+use tokio::{sync::Notify, time::timeout};
+
+use super::{
+    address::timed_out,
+    connection::Shared,
+    fault,
+    link::{Destination, Wire},
+};
+
+/// How often connections are tried while all is well.
+const HEALTHY: Duration = Duration::from_secs(1);
+/// The first and the longest pause between two attempts while it is not. The longest, one attempt
+/// to connect and one probe make up the time to recover.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
+/// What an existing connection must answer within when it is tried.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// After so many rounds in vain a Cluster's connections are made anew, from the first nodes on.
+const ROUNDS: u32 = 4;
+
+pub(super) async fn keep(shared: Weak<Shared>, wake: Arc<Notify>) {
+    let mut pause = PAUSES.0;
+    let mut rounds = 0;
+    while let Some(shared) = shared.upgrade() {
+        let healthy = shared.repair().await;
+        rounds = if healthy { 0 } else { rounds + 1 };
+        if rounds >= ROUNDS && shared.address.is_cluster() {
+            shared.forget_connections();
+            rounds = 0;
+        }
+        drop(shared);
+        if healthy {
+            pause = PAUSES.0;
+            // Woken by whoever finds a connection broken or opens the breaker.
+            let _ = timeout(HEALTHY, wake.notified()).await;
+        } else {
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = PAUSES.1.min(pause * 2);
+        }
+    }
+}
+
+impl Shared {
+    /// Tries every connection, replaces those that fail, and probes for every open breaker.
+    async fn repair(&self) -> bool {
+        for index in 0..self.links.len() {
+            if !self.tried(index).await && !self.replaced(index).await {
+                self.open_all();
+                return false;
+            }
+        }
+        let mut healthy = true;
+        for index in 0..self.breakers.len() {
+            if self.breakers[index].is_open() {
+                healthy &= self.probe(index).await;
+            }
+        }
+        healthy
+    }
+
+    async fn tried(&self, index: usize) -> bool {
+        match self.links.wire(index) {
+            Some(mut wire) => answers(&mut wire, None, PATIENCE).await,
+            None => false,
+        }
+    }
+
+    async fn replaced(&self, index: usize) -> bool {
+        let connected = self.address.connect().await;
+        let mut wire = match connected {
+            Ok(wire) => wire,
+            Err(error) => {
+                if !fault::is_outage(&error) {
+                    let reason = fault::reason(&error);
+                    tracing::warn!(redis = %self.address, %reason, "redis refuses the connection");
+                }
+                return false;
+            }
+        };
+        let answers = answers(&mut wire, None, PATIENCE).await;
+        if answers {
+            self.links.set(index, wire);
+            self.metrics.reconnects.increment(1);
+        }
+        answers
+    }
+
+    /// The half-open state: one command in the requests' stead, within their own deadline.
+    async fn probe(&self, index: usize) -> bool {
+        let Some((_, mut wire)) = self.links.pick() else {
+            return false;
+        };
+        let slot = self.slot_of_breaker(index);
+        let answered = answers(&mut wire, Some(Destination::Slot(slot)), self.deadline()).await;
+        if answered {
+            self.close(index);
+        }
+        answered
+    }
+
+    fn forget_connections(&self) {
+        for index in 0..self.links.len() {
+            self.links.mark_broken(index);
+        }
+    }
+}
+
+/// Anything but an outage is an answer: `MISCONF` and `NOPERM` are given by a server that is up.
+async fn answers(wire: &mut Wire, to: Option<Destination>, within: Duration) -> bool {
+    let mut ping = Cmd::new();
+    ping.arg("PING");
+    let asked = async {
+        match to {
+            Some(to) => wire.send_to(to, ping).await,
+            None => wire.send(&ping).await,
+        }
+    };
+    let reply = timeout(within, asked)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()));
+    reply.err().is_none_or(|error| !fault::is_outage(&error))
+}

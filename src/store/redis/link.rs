@@ -1,0 +1,118 @@
+//! One connection out of the few that a process has.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use redis::{
+    Cmd, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster_async::ClusterConnection,
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
+};
+
+/// How long connecting, with TLS and credentials, may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the commands go over; nothing above can tell which.
+#[derive(Clone)]
+pub(super) enum Wire {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// Where in a Cluster a command that has no key of its own goes; without one there is no choice.
+#[derive(Clone, Debug)]
+pub(super) enum Destination {
+    Slot(u16),
+    Node(Box<str>, u16),
+}
+
+impl Wire {
+    /// Sends to where the command's key lies.
+    pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
+        let value = match self {
+            Self::Single(connection) => connection.send_packed_command(cmd).await,
+            Self::Cluster(connection) => connection.req_packed_command(cmd).await,
+        };
+        value?.extract_error()
+    }
+
+    pub(super) async fn send_to(&mut self, to: Destination, cmd: Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(connection) => connection.send_packed_command(&cmd).await,
+            Self::Cluster(connection) => connection.route_command(cmd, to.into()).await,
+        }
+    }
+}
+
+impl From<Destination> for RoutingInfo {
+    fn from(to: Destination) -> Self {
+        Self::SingleNode(match to {
+            Destination::Slot(slot) => {
+                SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master))
+            }
+            Destination::Node(host, port) => SingleNodeRoutingInfo::ByAddress {
+                host: host.into(),
+                port,
+            },
+        })
+    }
+}
+
+/// The connections of a process; which is taken goes round.
+pub(super) struct Links {
+    slots: Box<[ArcSwapOption<Link>]>,
+    next: AtomicUsize,
+}
+
+struct Link {
+    wire: Wire,
+    broken: AtomicBool,
+}
+
+impl Links {
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            slots: (0..count).map(|_| ArcSwapOption::empty()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The next connection that is not known to be broken, and its number.
+    pub(super) fn pick(&self) -> Option<(usize, Wire)> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        (0..self.len())
+            .map(|step| start.wrapping_add(step) % self.len())
+            .find_map(|index| Some((index, self.wire(index)?)))
+    }
+
+    /// Connection `index`, unless it is known to be broken.
+    pub(super) fn wire(&self, index: usize) -> Option<Wire> {
+        let link = self.slots[index].load();
+        let link = link.as_ref()?;
+        (!link.broken.load(Ordering::Relaxed)).then(|| link.wire.clone())
+    }
+
+    pub(super) fn set(&self, index: usize, wire: Wire) {
+        self.slots[index].store(Some(Arc::new(Link {
+            wire,
+            broken: AtomicBool::new(false),
+        })));
+    }
+
+    pub(super) fn mark_broken(&self, index: usize) {
+        if let Some(link) = &*self.slots[index].load() {
+            link.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! May this user run what we need?
+
+use redis::{Cmd, ErrorKind, ServerErrorKind, aio::MultiplexedConnection};
+
+use crate::error::{Error, Kind};
+
+/// Commands that every keep sends or its scripts call, with arguments of the right number.
+const NEEDED: &[&[&str]] = &[
+    &["GET", KEY],
+    &["SET", KEY, "", "PX", "1"],
+    &["UNLINK", KEY],
+    &["PTTL", KEY],
+    &["SCAN", "0"],
+    &["EVAL", "return 0", "1", KEY],
+    &["EVALSHA", DIGEST, "1", KEY],
+    &["TIME"],
+    &["INFO", "replication"],
+    &["PUBLISH", KEY, ""],
+    &["HGET", KEY, ""],
+    &["HSET", KEY, "", ""],
+    &["HDEL", KEY, ""],
+    &["HGETALL", KEY],
+    &["ZADD", KEY, "0", ""],
+    &["ZREM", KEY, ""],
+    &["ZSCORE", KEY, ""],
+    &["ZCARD", KEY],
+    &["ZRANGEBYSCORE", KEY, "0", "0"],
+    &["XADD", KEY, "*", "", ""],
+    &["XRANGE", KEY, "-", "+"],
+    &["XREAD", "STREAMS", KEY, "0"],
+];
+
+const KEY: &str = "tower-keep:{probe}";
+const DIGEST: &str = "0000000000000000000000000000000000000000";
+
+/// Asks the server whether it would run each command, by queueing all of them in a transaction that
+/// is then discarded: permissions are checked when a command is queued.
+///
+/// Which keys the user may touch is not asked: the namespace is not known yet. A user who may not
+/// `MULTI` is not asked either; what is forbidden then shows when it is used.
+///
+/// # Errors
+///
+/// A refusal that names every command that is forbidden.
+pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), Error> {
+    if connection
+        .send_packed_command(Cmd::new().arg("MULTI"))
+        .await
+        .is_err()
+    {
+        return Ok(());
+    }
+    let mut missing: Vec<String> = Vec::new();
+    for command in NEEDED {
+        let mut cmd = Cmd::new();
+        for argument in *command {
+            cmd.arg(*argument);
+        }
+        if let Err(error) = connection.send_packed_command(&cmd).await
+            && error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+            && error
+                .detail()
+                .is_some_and(|detail| detail.contains("command"))
+        {
+            missing.push(command[0].to_owned());
+        }
+    }
+    // The connection is dropped after this, and with it the transaction.
+    let _ = connection
+        .send_packed_command(Cmd::new().arg("DISCARD"))
+        .await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(Error::new(
+        Kind::Refused,
+        format!("the redis user may not run {missing}: its ACL must allow these commands"),
+    ))
+}

@@ -1,0 +1,124 @@
+//! The public handle of a Redis.
+
+use std::{fmt, time::Duration};
+
+use super::connection::{Config, Connections};
+use crate::error::Error;
+
+/// A Redis or Valkey, single or Cluster, for a keep to share with other processes.
+///
+/// | URL | |
+/// |---|---|
+/// | `redis://[user:password@]host[:port][/database]` | one server |
+/// | `rediss://…` | with TLS; feature `tls` |
+/// | `unix:///path[?db=…&user=…&pass=…]` | over a Unix socket |
+/// | `redis+cluster://[user:password@]host:port,host:port` | a Cluster, found from any of its nodes |
+/// | `rediss+cluster://…` | with TLS |
+///
+/// Each process opens two to four connections (one for every core in that range), over which
+/// commands are multiplexed. They are remade in the background; while Redis does not answer, nobody
+/// waits for it. A clone is the same store.
+#[derive(Clone)]
+pub struct RedisStore {
+    connections: Connections,
+    deadline: Option<Duration>,
+}
+
+impl RedisStore {
+    /// Connects with the defaults.
+    ///
+    /// A Redis that cannot be reached is not an error: the store connects once it can.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read, credentials that are refused, a command that the user's ACL forbids
+    /// (named in the error).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(url).connect().await
+    }
+
+    /// A store to be connected with other than the defaults.
+    pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
+        RedisStoreBuilder {
+            url: url.into(),
+            config: Config::default(),
+            deadline: None,
+        }
+    }
+
+    /// The connections, with the table's deadline unless the builder was given one.
+    pub(crate) fn connections(&self, deadline: Duration) -> Connections {
+        self.connections
+            .set_deadline(self.deadline.unwrap_or(deadline));
+        self.connections.clone()
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisStore")
+            .field(&self.connections)
+            .finish()
+    }
+}
+
+/// A [`RedisStore`] before it is connected.
+#[derive(Clone)]
+#[must_use = "nothing is connected before `connect`"]
+pub struct RedisStoreBuilder {
+    url: String,
+    config: Config,
+    deadline: Option<Duration>,
+}
+
+impl RedisStoreBuilder {
+    /// How many connections this process opens (to each node of a Cluster); at least one.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.config.connections = connections;
+        self
+    }
+
+    /// How long a request waits for one command, in place of the table's `[store] deadline`.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self.config.deadline = deadline;
+        self
+    }
+
+    /// The certificate authority, as PEM, that `rediss://` trusts in place of the public ones.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.config.root_certificate = Some(pem.into());
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisStore::connect`].
+    ///
+    /// # Panics
+    ///
+    /// As [`RedisStore::connect`].
+    pub async fn connect(self) -> Result<RedisStore, Error> {
+        let connections = Connections::connect(&self.url, self.config).await?;
+        Ok(RedisStore {
+            connections,
+            deadline: self.deadline,
+        })
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("RedisStoreBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

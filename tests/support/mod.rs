@@ -1,0 +1,19 @@
+//! Real Redis servers for tests, on free ports of the loopback, gone when their guard is dropped.
+//!
+//! Shared by the integration tests and, by path, by the contract suites inside the crate.
+#![allow(dead_code, unused_imports)] // each of the two uses a part
+
+pub(crate) mod certificates;
+pub(crate) mod cluster;
+mod process;
+pub(crate) mod proxy;
+pub(crate) mod resp;
+pub(crate) mod server;
+pub(crate) mod wait;
+
+pub(crate) use self::{
+    cluster::RedisCluster,
+    resp::Reply,
+    server::RedisServer,
+    wait::{until, wait_for},
+};
