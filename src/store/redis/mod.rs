@@ -17,6 +17,7 @@ mod verb;
 mod tests;
 
 pub use self::store::{RedisStore, RedisStoreBuilder};
+#[allow(unused_imports)] // until journal, limits and queue are here
 pub(crate) use self::{
     connection::{Config, Connections, Dedicated},
     script::{Arg, Script},

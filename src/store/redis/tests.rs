@@ -1,13 +1,11 @@
 //! Connections to real servers, in good times and bad.
 
-use std::time::{Duration, Instant};
-
 use redis::Cmd;
 
 use super::{Config, Connections, Verb};
 use crate::{
     error::Error,
-    support::{RedisCluster, RedisServer, proxy::Proxy, until},
+    support::{RedisCluster, RedisServer},
 };
 
 async fn connect(url: &str) -> Connections {
