@@ -9,6 +9,7 @@ mod entry;
 mod error;
 mod future;
 mod local;
+mod quota;
 mod ready;
 mod semantics;
 mod store;

@@ -1,0 +1,3 @@
+//! The store of one process.
+
+pub(crate) mod limits;

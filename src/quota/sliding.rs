@@ -1,0 +1,117 @@
+//! The sliding-window counter: the use of this window, and of the one before by the part of it
+//! that the last `window` microseconds still cover.
+//!
+//! Windows follow each other from a subject's first request on, not from round times of the
+//! clock: whoever hammers from the first moment on never gets more than the limit in any window.
+
+use super::{
+    Quota,
+    share::{mul_div, mul_div_ceil},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sliding {
+    /// When the current window began.
+    pub(crate) start: u64,
+    pub(crate) current: u64,
+    pub(crate) previous: u64,
+}
+
+impl Sliding {
+    fn fresh(now: u64) -> Self {
+        Self {
+            start: now,
+            current: 0,
+            previous: 0,
+        }
+    }
+
+    /// The state rolled to the window that `now` lies in.
+    pub(super) fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
+        let Some(state) = state else {
+            return Self::fresh(now);
+        };
+        match now.checked_sub(state.start) {
+            // the clock stepped back: as if the window had just begun
+            None => Self {
+                start: now,
+                ..state
+            },
+            Some(elapsed) if elapsed < quota.window => state,
+            Some(elapsed) if elapsed - quota.window < quota.window => Self {
+                start: state.start + quota.window,
+                current: 0,
+                previous: state.current,
+            },
+            Some(_) => Self::fresh(now),
+        }
+    }
+
+    /// What is left of the current window.
+    fn left(&self, quota: &Quota, now: u64) -> u64 {
+        quota.window - (now - self.start)
+    }
+
+    /// The part of the previous window's use that still counts, rounded up.
+    fn carried(&self, quota: &Quota, now: u64) -> u64 {
+        if self.previous == 0 {
+            return 0;
+        }
+        mul_div_ceil(self.previous, self.left(quota, now), quota.window)
+    }
+
+    pub(super) fn used(&self, quota: &Quota, now: u64) -> u64 {
+        self.current.saturating_add(self.carried(quota, now))
+    }
+
+    pub(super) fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self> {
+        let used = self.used(quota, now).checked_add(cost)?;
+        (used <= quota.limit).then(|| Self {
+            current: self.current + cost,
+            ..*self
+        })
+    }
+
+    /// After how long a refused `cost` fits.
+    pub(super) fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
+        let free = quota.limit.checked_sub(cost)?;
+        let left = self.left(quota, now);
+        Some(match free.checked_sub(self.current) {
+            Some(free) => left - faded(self.previous, free, quota),
+            None => left + quota.window - faded(self.current, free, quota),
+        })
+    }
+
+    pub(super) fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
+        let left = self.left(quota, now);
+        let carried = self.carried(quota, now);
+        if carried > 0 {
+            return Some(left - faded(self.previous, carried - 1, quota));
+        }
+        let below = self.current.checked_sub(1)?;
+        Some(left + quota.window - faded(self.current, below, quota))
+    }
+
+    /// When the state is as good as none.
+    pub(super) fn expires(&self, quota: &Quota) -> u64 {
+        self.start.saturating_add(2 * quota.window)
+    }
+
+    pub(super) fn refund(&self, quota: &Quota, start: u64, cost: u64) -> Self {
+        let mut state = *self;
+        if start == state.start {
+            state.current = state.current.saturating_sub(cost);
+        } else if start.saturating_add(quota.window) == state.start {
+            state.previous = state.previous.saturating_sub(cost);
+        }
+        state
+    }
+}
+
+/// How much of a window may be left at most for `use_` of it to count as no more than `free`.
+fn faded(use_: u64, free: u64, quota: &Quota) -> u64 {
+    if use_ <= free {
+        return quota.window;
+    }
+    mul_div(free, quota.window, use_).0
+}

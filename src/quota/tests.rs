@@ -1,0 +1,299 @@
+use std::time::Duration;
+
+use super::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, State, model::Model};
+
+const ALGORITHMS: [Algorithm; 3] = [
+    Algorithm::SlidingWindow,
+    Algorithm::FixedWindow,
+    Algorithm::Gcra,
+];
+
+/// From small and frequent to the largest that is allowed.
+pub(crate) fn random_quota(rng: &mut fastrand::Rng, algorithm: Algorithm) -> Quota {
+    let limit = match rng.u8(..8) {
+        0 => rng.u64(0..3),
+        1..6 => rng.u64(1..40),
+        6 => rng.u64(1..5_000_000),
+        _ => rng.u64(1..=MAX_LIMIT),
+    };
+    let window = match rng.u8(..8) {
+        0 => rng.u64(1..100),
+        1..6 => rng.u64(1_000..100_000_000),
+        6 => 86_400_000_000,
+        _ => rng.u64(1..=MAX_WINDOW),
+    };
+    let quota = Quota::new(limit, Duration::from_micros(window)).expect("in range");
+    if algorithm == Algorithm::Gcra {
+        return quota.burst(match rng.u8(..3) {
+            0 => limit,
+            1 => rng.u64(1..20),
+            _ => rng.u64(1..=limit.saturating_add(10)),
+        });
+    }
+    quota.counted_by(algorithm)
+}
+
+/// Mostly the next moments, now and then a window's edge or a long silence.
+pub(crate) fn random_step(rng: &mut fastrand::Rng, quota: &Quota) -> u64 {
+    let window = quota.window_micros();
+    match rng.u8(..10) {
+        0..3 => 0,
+        3..6 => rng.u64(0..=window / quota.limit().max(1) + 1),
+        6..8 => rng.u64(0..=window),
+        8 => window - rng.u64(0..window.min(3)),
+        _ => rng.u64(0..=3 * window),
+    }
+}
+
+pub(crate) fn random_cost(rng: &mut fastrand::Rng, quota: &Quota) -> u64 {
+    match rng.u8(..10) {
+        0..6 => 1,
+        6..9 => rng.u64(1..=quota.capacity() / 3 + 1),
+        _ => rng.u64(1..=quota.capacity() + 2),
+    }
+}
+
+#[test]
+fn ten_thousand_random_sequences_of_each_algorithm_follow_the_exact_model() {
+    for algorithm in ALGORITHMS {
+        for seed in 0..10_000 {
+            let rng = &mut fastrand::Rng::with_seed(seed);
+            let quota = random_quota(rng, algorithm);
+            follow(rng, &quota, seed);
+        }
+    }
+}
+
+fn follow(rng: &mut fastrand::Rng, quota: &Quota, seed: u64) {
+    let mut now = 1_760_000_000_000_000 + rng.u64(0..1_000_000_000);
+    let mut model = Model::default();
+    let mut state: Option<State> = None;
+    for step in 0..24 {
+        now += random_step(rng, quota);
+        let cost = random_cost(rng, quota);
+        let (next, outcome) = quota.acquire(state, now, cost);
+        let told = format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {outcome:?}");
+        assert_eq!(outcome.admitted, model.acquire(quota, now, cost), "{told}");
+        assert_eq!(outcome.remaining, model.remaining(quota, now), "{told}");
+        if outcome.admitted {
+            state = Some(next);
+        } else {
+            check_retry(quota, state, now, cost, outcome.retry_after, &told);
+        }
+        check_more(
+            quota,
+            state,
+            now,
+            outcome.remaining,
+            outcome.more_after,
+            &told,
+        );
+        if let Some(state) = state {
+            let fresh = quota.peek(None, 0).remaining;
+            let then = quota.peek(Some(state), state.expires(quota).max(now));
+            assert_eq!(then.remaining, fresh, "not forgotten at its expiry: {told}");
+        }
+    }
+}
+
+/// Sufficient, and not a microsecond too long.
+fn check_retry(
+    quota: &Quota,
+    state: Option<State>,
+    now: u64,
+    cost: u64,
+    retry_after: Option<u64>,
+    told: &str,
+) {
+    let Some(after) = retry_after else {
+        assert!(quota.limit() == 0 || cost > quota.capacity(), "{told}");
+        return;
+    };
+    assert!(after > 0, "{told}");
+    assert!(quota.acquire(state, now + after, cost).1.admitted, "{told}");
+    assert!(
+        !quota.acquire(state, now + after - 1, cost).1.admitted,
+        "{told}"
+    );
+}
+
+fn check_more(
+    quota: &Quota,
+    state: Option<State>,
+    now: u64,
+    remaining: u64,
+    more_after: Option<u64>,
+    told: &str,
+) {
+    let Some(after) = more_after else {
+        assert!(
+            remaining == quota.capacity() || quota.limit() == 0,
+            "{told}"
+        );
+        return;
+    };
+    assert!(
+        quota.peek(state, now + after).remaining > remaining,
+        "{told}"
+    );
+    assert_eq!(
+        quota.peek(state, now + after - 1).remaining,
+        remaining,
+        "{told}"
+    );
+}
+
+#[test]
+fn whoever_hammers_a_sliding_window_never_gets_more_than_the_limit_in_any_window() {
+    let quota = Quota::per_minute(30);
+    let (mut state, mut admitted) = (None, Vec::new());
+    for tick in 0..6_000 {
+        let now = 1_000_000_000 + tick * 50_000;
+        let (next, outcome) = quota.acquire(state, now, 1);
+        if outcome.admitted {
+            state = Some(next);
+            admitted.push(now);
+        }
+    }
+    let most = admitted
+        .iter()
+        .map(|from| {
+            let within = |at: &&u64| *at >= from && **at < from + quota.window_micros();
+            admitted.iter().filter(within).count()
+        })
+        .max();
+    assert_eq!(most, Some(30));
+}
+
+#[test]
+fn five_million_a_second_is_neither_slower_nor_faster_than_it_says() {
+    let quota = Quota::per_second(5_000_000).burst(17);
+    let (mut state, mut admitted) = (None, 0);
+    for now in 1_000..2_000 {
+        while let (next, true) = {
+            let (next, outcome) = quota.acquire(state, now, 1);
+            (next, outcome.admitted)
+        } {
+            state = Some(next);
+            admitted += 1;
+        }
+    }
+    assert_eq!(admitted, 17 + 999 * 5);
+}
+
+#[test]
+fn a_limit_of_zero_refuses_everything_for_ever() {
+    for algorithm in ALGORITHMS {
+        let quota = Quota::per_second(0).counted_by(algorithm);
+        let (_, outcome) = quota.acquire(None, 5, 1);
+        assert!(!outcome.admitted);
+        assert_eq!((outcome.remaining, outcome.retry_after), (0, None));
+        assert_eq!(outcome.more_after, None);
+    }
+}
+
+#[test]
+fn a_cost_above_the_limit_is_never_admitted_and_never_charged() {
+    for algorithm in ALGORITHMS {
+        let quota = Quota::per_second(10).counted_by(algorithm);
+        for cost in [11, MAX_LIMIT + 1, u64::MAX] {
+            let (_, outcome) = quota.acquire(None, 5_000_000, cost);
+            assert_eq!((outcome.admitted, outcome.retry_after), (false, None));
+            assert_eq!(outcome.remaining, 10);
+        }
+    }
+}
+
+#[test]
+fn refunds_give_back_what_still_counts_and_no_more() {
+    for algorithm in ALGORITHMS {
+        let quota = Quota::per_second(10).counted_by(algorithm);
+        let now = 77_000_000;
+        let (charged, _) = quota.acquire(None, now, 4);
+        let anchor = charged.anchor();
+        let back = charged.refund(&quota, now, anchor, 4);
+        assert_eq!(quota.peek(Some(back), now).remaining, 10, "{algorithm:?}");
+        // the charge has left the window: whatever is used now was used by others
+        let later = charged.expires(&quota) + 5;
+        let (others, _) = quota.acquire(Some(charged), later, 7);
+        let back = others.refund(&quota, later, anchor, 4);
+        assert_eq!(quota.peek(Some(back), later).remaining, 3, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
+    for algorithm in ALGORITHMS {
+        for seed in 0..2_000 {
+            let rng = &mut fastrand::Rng::with_seed(seed);
+            let quota = Quota::new(rng.u64(5..30), Duration::from_micros(rng.u64(10..10_000)));
+            let quota = quota.expect("in range").counted_by(algorithm);
+            let mut now = 1_000_000;
+            // one charge that is taken back, and others around it
+            let (first, outcome) = quota.acquire(None, now, 3);
+            assert!(outcome.admitted);
+            let (mut with, mut without) = (Some(first), None);
+            // both begin their windows at the same time
+            if algorithm != Algorithm::Gcra {
+                without = Some(first.refund(&quota, now, first.anchor(), 3));
+            }
+            for _ in 0..rng.usize(0..4) {
+                now += rng.u64(0..quota.window_micros());
+                let (a, admitted) = quota.acquire(with, now, 1);
+                if admitted.admitted {
+                    with = Some(a);
+                    without = Some(quota.acquire(without, now, 1).0);
+                }
+            }
+            now += rng.u64(0..quota.window_micros());
+            let settled = State::settle(&quota, with, now);
+            let back = settled.refund(&quota, now, first.anchor(), 3);
+            let (back, without) = (quota.peek(Some(back), now), quota.peek(without, now));
+            assert!(back.remaining <= without.remaining, "{quota:?} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_two_windows() {
+    for algorithm in ALGORITHMS {
+        let quota = Quota::per_minute(3).counted_by(algorithm);
+        let late = 1_760_000_000_000_000;
+        let (state, _) = quota.acquire(None, late, 3);
+        let early = late - 10 * 86_400_000_000;
+        let (settled, outcome) = quota.acquire(Some(state), early, 1);
+        assert!(!outcome.admitted, "{algorithm:?}");
+        let after = outcome.retry_after.expect("will be admitted");
+        assert!(after <= 2 * quota.window_micros(), "{algorithm:?} {after}");
+        assert!(settled.expires(&quota) <= early + 2 * quota.window_micros());
+    }
+}
+
+#[test]
+fn another_algorithm_or_a_lowered_limit_is_no_error() {
+    for old in ALGORITHMS {
+        for new in ALGORITHMS {
+            let (state, _) = Quota::per_minute(500).counted_by(old).acquire(None, 9, 400);
+            let quota = Quota::per_second(2).counted_by(new);
+            let (_, outcome) = quota.acquire(Some(state), 10, 1);
+            assert_eq!(outcome.admitted, old != new, "{old:?} then {new:?}");
+            assert!(outcome.retry_after.is_some());
+        }
+    }
+}
+
+#[test]
+fn out_of_range_is_refused_with_a_remedy() {
+    for (limit, window) in [
+        (1, Duration::ZERO),
+        (1, Duration::from_nanos(999)),
+        (1, Duration::from_secs(366 * 86_400)),
+        (1, Duration::MAX),
+        (u64::MAX, Duration::from_secs(1)),
+    ] {
+        let error = Quota::new(limit, window).expect_err("out of range");
+        assert!(error.is_config() && error.to_string().contains("write"));
+    }
+    let quota = Quota::per_day(1).burst(u64::MAX);
+    assert_eq!(quota.capacity(), 365);
+}

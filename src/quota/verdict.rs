@@ -1,0 +1,97 @@
+//! All rules of one subject at once: all of them admit, or nothing is charged.
+
+use smallvec::SmallVec;
+
+use super::{Outcome, Quota, State};
+
+/// One quota, what the request costs under it, and whether its refusal counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) quota: Quota,
+    pub(crate) cost: u64,
+    /// Decides and reports, never refuses; charged when it would admit.
+    pub(crate) shadow: bool,
+}
+
+/// What the rules of one subject decided together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// No rule refused, shadows aside.
+    pub(crate) admitted: bool,
+    /// When it was decided, in microseconds of the store's clock.
+    pub(crate) now: u64,
+    /// One per rule, in their order.
+    pub(crate) rulings: SmallVec<[Ruling; 2]>,
+}
+
+/// What one rule decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) outcome: Outcome,
+    /// As it is after the decision.
+    pub(crate) state: State,
+    /// The cost was taken from the quota.
+    pub(crate) charged: bool,
+}
+
+impl Verdict {
+    /// Decides for rules with the states they have; missing states are fresh.
+    pub(crate) fn decide(
+        now: u64,
+        rules: impl Iterator<Item = (Charge, Option<State>)> + Clone,
+    ) -> Self {
+        let mut admitted = true;
+        let rulings = rules
+            .clone()
+            .map(|(charge, state)| {
+                let (state, outcome) = charge.quota.acquire(state, now, charge.cost);
+                admitted &= outcome.admitted || charge.shadow;
+                Ruling {
+                    outcome,
+                    state,
+                    charged: outcome.admitted,
+                }
+            })
+            .collect();
+        let verdict = Self {
+            admitted,
+            now,
+            rulings,
+        };
+        if admitted {
+            verdict
+        } else {
+            verdict.uncharged(rules)
+        }
+    }
+
+    /// What every rule would say, with nothing charged.
+    fn uncharged(mut self, rules: impl Iterator<Item = (Charge, Option<State>)>) -> Self {
+        for (ruling, (charge, state)) in self.rulings.iter_mut().zip(rules) {
+            if ruling.charged {
+                *ruling = Ruling {
+                    outcome: charge.quota.peek(state, self.now),
+                    state: State::settle(&charge.quota, state, self.now),
+                    charged: false,
+                };
+            }
+        }
+        self
+    }
+
+    /// What every rule has left, nothing charged and nothing refused.
+    pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<State>)>) -> Self {
+        let rulings = rules
+            .map(|(quota, state)| Ruling {
+                outcome: quota.peek(state, now),
+                state: State::settle(&quota, state, now),
+                charged: false,
+            })
+            .collect();
+        Self {
+            admitted: true,
+            now,
+            rulings,
+        }
+    }
+}

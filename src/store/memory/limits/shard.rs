@@ -1,0 +1,281 @@
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::{
+    quota::{Quota, Ruling, State, Verdict},
+    store::limits::{Counter, Refund, Rule},
+};
+
+/// A fixed number of counters under one lock.
+pub(super) struct Shard {
+    index: HashTable<u32>,
+    slots: Vec<Slot>,
+    capacity: usize,
+    overflow: Vec<Overflow>,
+    rng: fastrand::Rng,
+}
+
+struct Slot {
+    hash: u64,
+    key: Box<[u8]>,
+    /// How many bytes of the key are the subject, and how many the limit's name.
+    parts: (u32, u32),
+    quota: Quota,
+    state: State,
+}
+
+/// One counter that newcomers under one quota share while the shard is full.
+struct Overflow {
+    quota: Quota,
+    state: Option<State>,
+}
+
+type Places = SmallVec<[(Place, u64); 4]>;
+
+/// Where a rule's counter is, or would be.
+#[derive(Clone, Copy)]
+enum Place {
+    Slot(usize),
+    Free,
+    /// Of this slot, whose counter gives way.
+    Instead(usize),
+    Overflow(usize),
+    /// More different quotas overflow than there are counters for: newcomers are refused.
+    Nowhere,
+}
+
+/// How many counters are looked at to make room for another.
+const SAMPLE: usize = 16;
+
+/// Different quotas that may overflow at the same time.
+const OVERFLOWS: usize = 64;
+
+impl Shard {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            index: HashTable::new(),
+            slots: Vec::new(),
+            capacity: capacity.min(u32::MAX as usize),
+            overflow: Vec::new(),
+            rng: fastrand::Rng::new(),
+        }
+    }
+
+    pub(super) fn acquire(
+        &mut self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+        now: u64,
+        hasher: impl Fn(&Counter<'_>) -> u64,
+    ) -> Verdict {
+        let places = self.places(subject, rules, now, hasher);
+        let states = rules.iter().zip(&places);
+        let states = states.map(|(rule, (place, _))| {
+            let state = self.state_at(*place, &rule.charge.quota, now);
+            (rule.charge, state)
+        });
+        let verdict = Verdict::decide(now, states);
+        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.rulings) {
+            if ruling.charged {
+                self.write(subject, rule, hash, place, ruling);
+            }
+        }
+        verdict
+    }
+
+    /// Finds the counters, then room for those that are missing.
+    fn places(
+        &mut self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+        now: u64,
+        hasher: impl Fn(&Counter<'_>) -> u64,
+    ) -> Places {
+        let find = |rule: &Rule<'_>| {
+            let hash = hasher(&rule.limit);
+            let found = self.find(subject, &rule.limit, hash);
+            (found.map_or(Place::Nowhere, Place::Slot), hash)
+        };
+        let mut places: Places = rules.iter().map(find).collect();
+        for (at, rule) in rules.iter().enumerate() {
+            if matches!(places[at].0, Place::Nowhere) {
+                places[at].0 = self.room(rule, now, &places);
+            }
+        }
+        places
+    }
+
+    fn room(&mut self, rule: &Rule<'_>, now: u64, taken: &[(Place, u64)]) -> Place {
+        if let Some(slot) = self.replaceable(now, taken) {
+            return Place::Instead(slot);
+        }
+        let new = |(place, _): &&(Place, u64)| matches!(place, Place::Free);
+        if self.slots.len() + taken.iter().filter(new).count() < self.capacity {
+            return Place::Free;
+        }
+        self.overflow(rule.charge.quota)
+    }
+
+    /// A counter that may be forgotten: any whose window has passed, and, when there is no other
+    /// room, the least used of a sample if that has half of its quota left.
+    fn replaceable(&mut self, now: u64, taken: &[(Place, u64)]) -> Option<usize> {
+        let full = self.slots.len() >= self.capacity;
+        let mut least: Option<(u64, usize)> = None;
+        // two looks for every newcomer keep what has passed from piling up
+        for _ in 0..if full { SAMPLE } else { 2 } {
+            let at = self.rng.usize(..self.slots.len().max(1));
+            let slot = self.slots.get(at)?;
+            if taken.iter().any(|(place, _)| place.is_at(at)) {
+                continue;
+            }
+            if slot.state.expires(&slot.quota) <= now {
+                return Some(at);
+            }
+            let used = slot.used(now);
+            if full && used <= HALF && least.is_none_or(|(u, _)| used < u) {
+                least = Some((used, at));
+            }
+        }
+        least.map(|(_, at)| at)
+    }
+
+    fn overflow(&mut self, quota: Quota) -> Place {
+        let known = self.overflow.iter().position(|o| o.quota == quota);
+        match known {
+            Some(at) => Place::Overflow(at),
+            None if self.overflow.len() < OVERFLOWS => {
+                self.overflow.push(Overflow { quota, state: None });
+                Place::Overflow(self.overflow.len() - 1)
+            }
+            None => Place::Nowhere,
+        }
+    }
+
+    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<State> {
+        match place {
+            Place::Slot(at) => Some(self.slots[at].state),
+            Place::Overflow(at) => self.overflow[at].state,
+            Place::Free | Place::Instead(_) => None,
+            Place::Nowhere => Some(State::spent(quota, now)),
+        }
+    }
+
+    fn write(&mut self, subject: &[u8], rule: &Rule<'_>, hash: u64, place: Place, ruling: &Ruling) {
+        match place {
+            Place::Slot(at) => {
+                let slot = &mut self.slots[at];
+                slot.quota = rule.charge.quota;
+                slot.state = ruling.state;
+            }
+            Place::Overflow(at) => self.overflow[at].state = Some(ruling.state),
+            Place::Nowhere => {}
+            Place::Free => {
+                self.slots.push(Slot::new(subject, rule, hash, ruling));
+                self.link(self.slots.len() - 1);
+            }
+            Place::Instead(at) => {
+                self.unlink(at);
+                self.slots[at] = Slot::new(subject, rule, hash, ruling);
+                self.link(at);
+            }
+        }
+    }
+
+    pub(super) fn refund(&mut self, subject: &[u8], refund: &Refund<'_>, now: u64, hash: u64) {
+        let Some(at) = self.find(subject, &refund.limit, hash) else {
+            return;
+        };
+        let state = &mut self.slots[at].state;
+        let settled = State::settle(&refund.quota, Some(*state), now);
+        *state = settled.refund(&refund.quota, now, refund.anchor, refund.cost);
+    }
+
+    pub(super) fn state(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<State> {
+        let at = self.find(subject, limit, hash)?;
+        Some(self.slots[at].state)
+    }
+
+    pub(super) fn forget(&mut self, subject: &[u8], limit: &Counter<'_>, hash: u64) {
+        let Some(at) = self.find(subject, limit, hash) else {
+            return;
+        };
+        let last = self.slots.len() - 1;
+        self.unlink(at);
+        if at != last {
+            self.unlink(last);
+        }
+        self.slots.swap_remove(at);
+        if at != last {
+            self.link(at);
+        }
+    }
+
+    fn find(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<usize> {
+        let is = |at: &u32| self.slots[*at as usize].is(subject, limit);
+        self.index.find(hash, is).map(|at| *at as usize)
+    }
+
+    fn link(&mut self, at: usize) {
+        let Ok(id) = u32::try_from(at) else { return };
+        let slots = &self.slots;
+        self.index
+            .insert_unique(slots[at].hash, id, |i| slots[*i as usize].hash);
+    }
+
+    fn unlink(&mut self, at: usize) {
+        let found = self
+            .index
+            .find_entry(self.slots[at].hash, |i| *i as usize == at);
+        if let Ok(entry) = found {
+            entry.remove();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() + self.overflow.len()
+    }
+}
+
+impl Place {
+    fn is_at(self, slot: usize) -> bool {
+        matches!(self, Self::Slot(at) | Self::Instead(at) if at == slot)
+    }
+}
+
+/// Of what [`Slot::used`] counts.
+const HALF: u64 = 512;
+
+impl Slot {
+    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
+        let name = rule.limit.name.as_bytes();
+        Self {
+            hash,
+            key: [subject, name, rule.limit.rest].concat().into(),
+            parts: (length(subject), length(name)),
+            quota: rule.charge.quota,
+            state: ruling.state,
+        }
+    }
+
+    fn is(&self, subject: &[u8], limit: &Counter<'_>) -> bool {
+        let name = limit.name.as_bytes();
+        let Some((first, rest)) = self.key.split_at_checked(subject.len()) else {
+            return false;
+        };
+        self.parts == (length(subject), length(name))
+            && first == subject
+            && rest.split_at_checked(name.len()) == Some((name, limit.rest))
+    }
+
+    /// How much of the quota is used, in 1024ths.
+    fn used(&self, now: u64) -> u64 {
+        let capacity = self.quota.capacity();
+        let used = capacity.saturating_sub(self.quota.peek(Some(self.state), now).remaining);
+        (used * 1024).checked_div(capacity).unwrap_or(1024)
+    }
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
