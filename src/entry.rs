@@ -40,7 +40,7 @@ pub(crate) enum Content {
 #[derive(Clone, Debug)]
 pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
-    /// End-to-end fields only, `Age` and `Cache-Status` excepted.
+    /// End-to-end fields only, `Age` excepted.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
@@ -76,6 +76,9 @@ pub(crate) struct Variant {
     pub(crate) fields: Box<[HeaderName]>,
     /// 32 hexadecimal digits: the `#vary` part of the variant's key.
     pub(crate) hash: Box<str>,
+    /// The same with the response's own language for the request's `Accept-Language`, where both
+    /// are known: it selects this variant for whoever prefers that language.
+    pub(crate) by_language: Option<Box<str>>,
 }
 
 /// Remembered by one process about an entry in its hands; never stored.

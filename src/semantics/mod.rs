@@ -2,4 +2,18 @@
 //!
 //! No I/O, no async and no clock: times come in as arguments.
 
+pub(crate) mod cache_control;
+pub(crate) mod dates;
+pub(crate) mod etag;
+pub(crate) mod fields;
 pub(crate) mod freshness;
+pub(crate) mod heuristics;
+pub(crate) mod invalidation;
+mod list;
+pub(crate) mod partial;
+pub(crate) mod policy;
+mod preferences;
+pub(crate) mod sharing;
+pub(crate) mod storable;
+pub(crate) mod targeted;
+pub(crate) mod vary;

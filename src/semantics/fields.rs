@@ -1,0 +1,195 @@
+//! Which header fields are stored, replayed and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        AGE, CONNECTION, DATE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+use smallvec::SmallVec;
+
+use super::{dates, dates::DateField, list, targeted::Binding};
+use crate::clock::Timestamp;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+
+type Names = SmallVec<[HeaderName; 4]>;
+
+/// Fields that end at the next hop whether or not `Connection` names them.
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        KEEP_ALIVE,
+        TE,
+        UPGRADE,
+        PROXY_CONNECTION,
+    ]
+    .contains(name)
+}
+
+/// The fields that `Connection` names; what is no field name is a connection option only.
+pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
+    if !headers.contains_key(CONNECTION) {
+        return Names::new();
+    }
+    list::members(headers, &CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect()
+}
+
+/// Removes what must not be forwarded, from a request or a response.
+///
+/// To be called before anything else looks at a request's fields: a client that names a field
+/// in `Connection` must not have it count here and be gone at the next hop. `TE: trailers` is the
+/// one value that a proxy may pass on, as trailers pass through here.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let trailers = list::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TRANSFER_ENCODING, KEEP_ALIVE, TE, UPGRADE, PROXY_CONNECTION] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Tells which fields of one response are stored.
+#[derive(Debug)]
+pub(crate) struct Storing<'a> {
+    connection: Names,
+    binding: Binding,
+    strip: &'a [HeaderName],
+}
+
+impl<'a> Storing<'a> {
+    /// `strip`: the fields that the route never stores.
+    pub(crate) fn of(headers: &HeaderMap, strip: &'a [HeaderName]) -> Self {
+        Self {
+            connection: named_by_connection(headers),
+            binding: Binding::of(headers),
+            strip,
+        }
+    }
+
+    pub(crate) fn stores(&self, name: &HeaderName) -> bool {
+        !(is_hop_by_hop(name)
+            || is_for_one_answer(name)
+            || self.connection.contains(name)
+            || self.binding.directives.no_cache.fields().contains(name)
+            || self.binding.directives.private.fields().contains(name)
+            || self.strip.contains(name))
+    }
+
+    /// What is stored of `headers`, with `Date` added when it is missing or no date.
+    ///
+    /// `Age` is not among them: a stored response's is calculated. `Cache-Status` of caches
+    /// nearer to the origin is kept, to be put before ours (RFC 9211 section 2).
+    pub(crate) fn select(&self, headers: &HeaderMap, received: Timestamp) -> HeaderMap {
+        let mut stored = HeaderMap::with_capacity(headers.keys_len() + 2);
+        for (name, value) in headers {
+            if self.stores(name) {
+                stored.append(name, value.clone());
+            }
+        }
+        add_date(&mut stored, received);
+        stored
+    }
+}
+
+/// RFC 9110 section 6.6.1: a recipient with a clock adds `Date` to what it stores or forwards.
+pub(crate) fn add_date(headers: &mut HeaderMap, received: Timestamp) {
+    if DateField::read(headers, &DATE, received).valid().is_none() {
+        headers.insert(DATE, dates::format(received));
+    }
+}
+
+/// Fields about one exchange, one client or one hop; cookies for safety's sake, should a caller
+/// forget to refuse them.
+fn is_for_one_answer(name: &HeaderName) -> bool {
+    [
+        AGE,
+        SET_COOKIE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        PROXY_AUTHENTICATION_INFO,
+    ]
+    .contains(name)
+        || name.as_str().starts_with("ratelimit")
+        || name.as_str().starts_with("x-ratelimit-")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CACHE_CONTROL;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_780_000_000_000);
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_str(value).expect("a value");
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn stored(fields: &[(&'static str, &str)], strip: &[HeaderName]) -> Vec<String> {
+        let headers = map(fields);
+        let stored = Storing::of(&headers, strip).select(&headers, NOW);
+        let mut names: Vec<_> = stored.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn hop_by_hop_and_named_fields_are_not_stored() {
+        // RFC 9111 section 3.1, RFC 9110 section 7.6.1
+        let fields = [
+            ("connection", "a, b, close"), ("a", "1"), ("b", "2"), ("c", "3"), ("keep-alive", "x"), ("te", "x"),
+            ("transfer-encoding", "chunked"), ("upgrade", "x"), ("proxy-connection", "x"), ("proxy-authenticate", "x"),
+            ("proxy-authorization", "x"), ("proxy-authentication-info", "x"), ("age", "1"), ("set-cookie", "a=b"),
+            ("ratelimit", "x"), ("ratelimit-policy", "x"), ("x-ratelimit-limit", "1"), ("set-cookie2", "a=b"),
+        ];
+        assert_eq!(stored(&fields, &[]), ["c", "date", "set-cookie2"]);
+    }
+
+    #[test]
+    fn qualified_directives_and_the_route_leave_out_fields() {
+        // RFC 9111 sections 5.2.2.4 and 5.2.2.7
+        let fields = [("cache-control", "no-cache=\"a, b\", private=c"), ("a", "1"), ("b", "1"), ("c", "1"), ("d", "1"), ("e", "1")];
+        let strip = [HeaderName::from_static("d")];
+        assert_eq!(stored(&fields, &strip), [CACHE_CONTROL.as_str(), "date", "e"]);
+    }
+
+    #[test]
+    fn date_is_added_when_missing_or_wrong() {
+        // RFC 9110 section 6.6.1
+        let date = |fields: &[(&'static str, &str)]| {
+            let headers = map(fields);
+            Storing::of(&headers, &[]).select(&headers, NOW)[DATE].clone()
+        };
+        assert_eq!(date(&[]), dates::format(NOW));
+        assert_eq!(date(&[("date", "foo")]), dates::format(NOW));
+        let kept = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(date(&[("date", kept)]), kept);
+    }
+
+    #[test]
+    fn te_trailers_alone_survives() {
+        let mut headers = map(&[("te", "gzip, Trailers"), ("connection", "te, x"), ("x", "1"), ("y", "1")]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers[TE], "trailers");
+        let mut plain = map(&[("te", "gzip")]);
+        remove_hop_by_hop(&mut plain);
+        assert!(plain.is_empty());
+    }
+}

@@ -1,0 +1,74 @@
+//! What may be assumed of a response that does not say it (RFC 9111 section 4.2.2).
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header::LAST_MODIFIED};
+
+use super::{dates::DateField, freshness::Exchange};
+
+/// No guess is longer.
+const LONGEST_GUESS: Duration = Duration::from_secs(24 * 3600);
+
+/// Heuristically cacheable by definition (RFC 9110 section 15.1).
+pub(crate) fn is_cacheable(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
+}
+
+/// What `must-understand` means (RFC 9111 section 5.2.2.3): final statuses of RFC 9110 section 15.
+pub(crate) fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511
+    )
+}
+
+/// A tenth of the time since the last modification.
+pub(crate) fn lifetime(headers: &HeaderMap, exchange: &Exchange) -> Option<Duration> {
+    let modified = DateField::read(headers, &LAST_MODIFIED, exchange.received).valid()?;
+    let unchanged = exchange.date(headers).since(modified);
+    Some((unchanged / 10).min(LONGEST_GUESS))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::DATE;
+
+    use super::*;
+    use crate::{clock::Timestamp, semantics::dates};
+
+    const NOW: Timestamp = Timestamp(1_780_000_000_000);
+
+    fn guess(unmodified: u64) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, dates::format(NOW));
+        let modified = Timestamp(NOW.0 - unmodified * 1000);
+        headers.insert(LAST_MODIFIED, dates::format(modified));
+        let exchange = Exchange {
+            requested: NOW,
+            received: NOW,
+        };
+        lifetime(&headers, &exchange)
+    }
+
+    #[test]
+    fn a_tenth_up_to_a_day() {
+        assert_eq!(guess(24 * 3600), Some(Duration::from_secs(8640)));
+        assert_eq!(guess(0), Some(Duration::ZERO));
+        assert_eq!(guess(365 * 24 * 3600), Some(LONGEST_GUESS));
+    }
+
+    #[test]
+    fn statuses_that_allow_a_guess() {
+        // RFC 9110 section 15.1
+        let listed = |code| is_cacheable(StatusCode::from_u16(code).expect("a status"));
+        for code in [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501] {
+            assert!(listed(code), "{code}");
+        }
+        for code in [201, 202, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599] {
+            assert!(!listed(code), "{code}");
+        }
+    }
+}

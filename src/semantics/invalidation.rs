@@ -1,0 +1,269 @@
+//! What a request may change, and which stored responses a change invalidates (RFC 9111 section 4.4).
+
+use http::{
+    HeaderMap, HeaderName, Method, StatusCode, Uri,
+    header::{CONTENT_LOCATION, LOCATION},
+};
+
+use super::storable::RequestHead;
+
+/// Safe by definition (RFC 9110 section 9.2.1 and the registry of methods); unknown ones are not.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH"
+    )
+}
+
+/// QUERY: safe, its content part of the key.
+pub(crate) fn is_query(method: &Method) -> bool {
+    method.as_str() == "QUERY"
+}
+
+/// The paths, with query, whose stored responses a response makes invalid, the target's first.
+///
+/// None for a safe method or an error. `Location` and `Content-Location` count where they have
+/// the target's origin.
+pub(crate) fn targets(
+    request: &RequestHead<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Vec<String> {
+    if is_safe(request.method) || !(status.is_success() || status.is_redirection()) {
+        return Vec::new();
+    }
+    let mut targets = vec![request.target.to_owned()];
+    for name in [LOCATION, CONTENT_LOCATION] {
+        if let Some(target) = same_origin(request, headers, &name)
+            && !targets.contains(&target)
+        {
+            targets.push(target);
+        }
+    }
+    targets
+}
+
+/// Whether `Content-Location` says that this is what a GET of the target would answer.
+pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) -> bool {
+    same_origin(request, headers, &CONTENT_LOCATION)
+        .is_some_and(|target| target == request.target)
+        && has_explicit_freshness(headers)
+}
+
+/// RFC 9110 section 9.3.3: a POST's answer needs it.
+fn has_explicit_freshness(headers: &HeaderMap) -> bool {
+    let binding = super::targeted::Binding::of(headers);
+    let directives = &binding.directives;
+    directives.s_maxage.is_some()
+        || directives.max_age.is_some()
+        || (!binding.targeted && headers.contains_key(http::header::EXPIRES))
+}
+
+/// The path and query that a field's reference means, if it stays at the target's origin.
+fn same_origin(
+    request: &RequestHead<'_>,
+    headers: &HeaderMap,
+    name: &HeaderName,
+) -> Option<String> {
+    let reference = headers.get(name)?.to_str().ok()?;
+    let reference = reference.split('#').next().unwrap_or_default();
+    if let Some((authority, rest)) = split_authority(reference) {
+        let same = request
+            .authority
+            .is_some_and(|own| host_and_port(own) == host_and_port(authority));
+        return same.then(|| resolve("/", rest));
+    }
+    // What has a scheme and no authority has another origin.
+    let first = reference.split(['/', '?']).next().unwrap_or_default();
+    (!first.contains(':')).then(|| resolve(request.target, reference))
+}
+
+/// `http://a/b`, `https://a/b` and `//a/b` as `a` and `/b`. The scheme is not told apart: in front
+/// of a server, TLS may end before this cache.
+fn split_authority(reference: &str) -> Option<(&str, &str)> {
+    let after = reference
+        .strip_prefix("//")
+        .or_else(|| strip_ignoring_case(reference, "http://"))
+        .or_else(|| strip_ignoring_case(reference, "https://"))?;
+    let end = after.find(['/', '?']).unwrap_or(after.len());
+    Some(after.split_at(end))
+}
+
+fn strip_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// Default ports of both schemes are the absence of one.
+fn host_and_port(authority: &str) -> (String, Option<u16>) {
+    let host_port = authority.rsplit('@').next().unwrap_or_default();
+    let parsed = Uri::builder()
+        .authority(host_port)
+        .scheme("http")
+        .path_and_query("/")
+        .build()
+        .ok();
+    let Some(uri) = parsed else {
+        return (host_port.to_ascii_lowercase(), None);
+    };
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let port = uri.port_u16().filter(|port| ![80, 443].contains(port));
+    (host, port)
+}
+
+/// RFC 3986 section 5.2, for references without an authority.
+fn resolve(base: &str, reference: &str) -> String {
+    let base_path = base.split('?').next().unwrap_or_default();
+    if reference.is_empty() {
+        return base.to_owned();
+    }
+    if reference.starts_with('?') {
+        return format!("{base_path}{reference}");
+    }
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference, None),
+    };
+    let directory = base_path.rfind('/').map_or("/", |end| &base_path[..=end]);
+    let mut resolved = if path.starts_with('/') {
+        without_dots(path)
+    } else {
+        without_dots(&format!("{directory}{path}"))
+    };
+    if let Some(query) = query {
+        resolved.push('?');
+        resolved.push_str(query);
+    }
+    resolved
+}
+
+/// RFC 3986 section 5.2.4.
+fn without_dots(path: &str) -> String {
+    if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return path.to_owned();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." if last => kept.push(""),
+            "." => {}
+            ".." => {
+                kept.pop();
+                if last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::semantics::sharing::Credentials;
+
+    fn invalidated(method: &str, status: u16, fields: &[(HeaderName, &str)]) -> Vec<String> {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.clone(), HeaderValue::from_str(value).expect("a value"));
+        }
+        let request = RequestHead {
+            method: &method,
+            headers: &HeaderMap::new(),
+            credentials: Credentials::None,
+            authority: Some("Example.com:80"),
+            target: "/a/b?c",
+        };
+        let status = StatusCode::from_u16(status).expect("a status");
+        targets(&request, status, &headers)
+    }
+
+    fn location(reference: &str) -> Option<String> {
+        invalidated("POST", 201, &[(LOCATION, reference)])
+            .into_iter()
+            .nth(1)
+    }
+
+    #[test]
+    fn unsafe_and_unknown_methods_that_succeed() {
+        // RFC 9111 section 4.4
+        for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "FOO"] {
+            assert_eq!(invalidated(method, 200, &[]), ["/a/b?c"], "{method}");
+            assert_eq!(invalidated(method, 302, &[]), ["/a/b?c"], "{method}");
+            assert!(invalidated(method, 500, &[]).is_empty(), "{method}");
+            assert!(invalidated(method, 404, &[]).is_empty(), "{method}");
+        }
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {
+            assert!(invalidated(method, 200, &[]).is_empty(), "{method}");
+        }
+    }
+
+    #[test]
+    fn references_of_the_same_origin() {
+        // RFC 3986 section 5.2, RFC 9111 section 4.4
+        for (reference, target) in [
+            ("/x?y", "/x?y"),
+            ("x", "/a/x"),
+            ("../x#f", "/x"),
+            ("./", "/a/"),
+            ("?z", "/a/b?z"),
+            ("http://EXAMPLE.com/x", "/x"),
+            ("https://example.com:443/x", "/x"),
+            ("//example.com/x", "/x"),
+            ("http://example.com", "/"),
+            ("http://example.com?q", "/?q"),
+            ("/a/../../b/.", "/b/"),
+        ] {
+            let found = location(reference);
+            assert_eq!(found.as_deref(), Some(target), "{reference}");
+        }
+    }
+
+    #[test]
+    fn references_of_another_origin() {
+        for reference in [
+            "http://example.org/x",
+            "http://example.com:8080/x",
+            "//example.com.evil/x",
+            "http://example.com@evil/x",
+            "mailto:a@example.com",
+            "urn:x:y",
+        ] {
+            assert_eq!(location(reference), None, "{reference}");
+        }
+    }
+
+    #[test]
+    fn both_fields_count_once() {
+        let fields = [(LOCATION, "/x"), (CONTENT_LOCATION, "/x")];
+        assert_eq!(invalidated("PUT", 204, &fields), ["/a/b?c", "/x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_reference_resolves(reference in "\\PC{0,40}") {
+            if let Ok(value) = HeaderValue::from_bytes(reference.as_bytes()) {
+                let mut headers = HeaderMap::new();
+                headers.insert(LOCATION, value);
+                let request = RequestHead {
+                    method: &Method::POST,
+                    headers: &HeaderMap::new(),
+                    credentials: Credentials::None,
+                    authority: None,
+                    target: "/",
+                };
+                for target in targets(&request, StatusCode::OK, &headers) {
+                    prop_assert!(target.starts_with('/'));
+                }
+            }
+        }
+    }
+}

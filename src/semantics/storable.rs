@@ -1,0 +1,292 @@
+//! Which responses may be stored, and for how long (RFC 9111 section 3).
+
+use std::time::Duration;
+
+use http::{
+    HeaderMap, Method, StatusCode,
+    header::{CONTENT_TYPE, ETAG, LAST_MODIFIED, SET_COOKIE},
+};
+
+use super::{
+    cache_control::RequestDirectives,
+    dates::DateField,
+    freshness::{Exchange, Lifetime},
+    heuristics, invalidation,
+    partial::ContentRange,
+    policy::{Policy, Scope},
+    sharing::{self, Credentials},
+    targeted::Binding,
+    vary::VaryFields,
+};
+
+/// What counts of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestHead<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) credentials: Credentials,
+    /// Host and port, if known.
+    pub(crate) authority: Option<&'a str>,
+    /// Path and query as received.
+    pub(crate) target: &'a str,
+}
+
+/// Why a response is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Method,
+    Status,
+    NoStore,
+    Private,
+    SetCookie,
+    Credentials,
+    Vary,
+    Stream,
+    Partial,
+    /// No lifetime, and nothing to validate it by.
+    NoLifetime,
+}
+
+impl Refusal {
+    /// For `detail` of `Cache-Status`, events and metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Status => "status",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::SetCookie => "set-cookie",
+            Self::Credentials => "credentials",
+            Self::Vary => "vary",
+            Self::Stream => "stream",
+            Self::Partial => "partial",
+            Self::NoLifetime => "no-lifetime",
+        }
+    }
+
+    /// Whether the next response for this key is likely to be refused too.
+    pub(crate) fn is_lasting(self) -> bool {
+        !matches!(self, Self::Status | Self::Partial | Self::Credentials)
+    }
+}
+
+/// Whether to store the response to `request`, and how long it may be used.
+///
+/// A lifetime of zero means: for validation, or for use when stale.
+pub(crate) fn decide(
+    request: &RequestHead<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    exchange: &Exchange,
+    policy: &Policy<'_>,
+) -> Result<Lifetime, Refusal> {
+    let binding = Binding::of(headers);
+    permitted(request, status, headers, policy, &binding)?;
+    let response = Response {
+        status,
+        headers,
+        exchange,
+        binding: &binding,
+    };
+    let lifetime = response.lifetime(request, policy);
+    let kept = response.is_worth_keeping(&lifetime);
+    kept.then_some(lifetime).ok_or(Refusal::NoLifetime)
+}
+
+fn permitted(
+    request: &RequestHead<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    policy: &Policy<'_>,
+    binding: &Binding,
+) -> Result<(), Refusal> {
+    let directives = &binding.directives;
+    permitted_method(request, headers, policy)?;
+    permitted_status(status, headers, policy)?;
+    let understood = heuristics::is_understood(status);
+    if directives.must_understand && !understood {
+        return Err(Refusal::Status);
+    }
+    // Section 5.2.2.3: whoever understands `must-understand` ignores the `no-store` beside it.
+    if directives.no_store && !directives.must_understand {
+        return Err(Refusal::NoStore);
+    }
+    if policy.request_directives && RequestDirectives::parse(request.headers).no_store {
+        return Err(Refusal::NoStore);
+    }
+    if directives.private.is_whole() && policy.scope != Scope::User {
+        return Err(Refusal::Private);
+    }
+    if headers.contains_key(SET_COOKIE) && !leaves_out_cookies(policy, binding) {
+        return Err(Refusal::SetCookie);
+    }
+    if is_event_stream(headers) {
+        return Err(Refusal::Stream);
+    }
+    VaryFields::of(headers, &[]).map_err(|_| Refusal::Vary)?;
+    if sharing::may_store(request.credentials, policy.scope, directives) {
+        Ok(())
+    } else {
+        Err(Refusal::Credentials)
+    }
+}
+
+/// GET, QUERY, and what the route vouches for; POST where its answer is also that of a later GET
+/// (RFC 9110 section 9.3.3).
+fn permitted_method(
+    request: &RequestHead<'_>,
+    headers: &HeaderMap,
+    policy: &Policy<'_>,
+) -> Result<(), Refusal> {
+    let storable = match request.method {
+        &Method::GET => true,
+        &Method::POST => {
+            policy.safe_method || invalidation::is_own_location(request, headers)
+        }
+        method => policy.safe_method || invalidation::is_query(method),
+    };
+    storable.then_some(()).ok_or(Refusal::Method)
+}
+
+fn permitted_status(
+    status: StatusCode,
+    headers: &HeaderMap,
+    policy: &Policy<'_>,
+) -> Result<(), Refusal> {
+    match status.as_u16() {
+        206 if policy.partial && ContentRange::of(headers).is_some() => Ok(()),
+        206 => Err(Refusal::Partial),
+        // These answer preconditions, ranges and proxies' own business, not the target URI.
+        ..200 | 304 | 407 | 412 | 416 => Err(Refusal::Status),
+        _ => Ok(()),
+    }
+}
+
+/// `Set-Cookie` is harmless where it is not among the fields that are stored.
+fn leaves_out_cookies(policy: &Policy<'_>, binding: &Binding) -> bool {
+    policy.strips(&SET_COOKIE)
+        || binding.directives.no_cache.fields().contains(&SET_COOKIE)
+        || binding.directives.private.fields().contains(&SET_COOKIE)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .get(..EVENT_STREAM.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+    })
+}
+
+/// `ETag`, or a `Last-Modified` that can be read.
+pub(crate) fn has_validator(headers: &HeaderMap, exchange: &Exchange) -> bool {
+    headers.contains_key(ETAG)
+        || DateField::read(headers, &LAST_MODIFIED, exchange.received)
+            .valid()
+            .is_some()
+}
+
+struct Response<'a> {
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    exchange: &'a Exchange,
+    binding: &'a Binding,
+}
+
+/// Where a freshness lifetime comes from.
+enum Source {
+    Response(Duration),
+    /// Counted from when the response was received.
+    Table(Duration),
+    Guess(Duration),
+    Nothing,
+}
+
+impl Response<'_> {
+    fn lifetime(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Lifetime {
+        let directives = &self.binding.directives;
+        let initial_age = self.exchange.initial_age(self.headers);
+        let overridden = self.overrides(request, policy);
+        let source = match overridden {
+            Some(ttl) => Source::Table(ttl),
+            None => self.source(request, policy),
+        };
+        let fresh = match source {
+            Source::Response(fresh) | Source::Guess(fresh) => fresh.min(policy.max),
+            Source::Table(ttl) => initial_age.saturating_add(ttl.min(policy.max)),
+            Source::Nothing => Duration::ZERO,
+        };
+        let must_revalidate = directives.forbids_stale();
+        let no_cache = directives.no_cache.is_whole() && overridden.is_none();
+        let window = |own: Option<Duration>, table: Option<Duration>| {
+            let given = own.or(table).filter(|_| !must_revalidate && !no_cache);
+            given.unwrap_or_default().min(policy.max)
+        };
+        Lifetime {
+            fresh,
+            initial_age,
+            stale_while_revalidate: window(
+                directives.stale_while_revalidate,
+                policy.stale_while_revalidate,
+            ),
+            stale_if_error: window(directives.stale_if_error, policy.stale_if_error),
+            must_revalidate,
+            no_cache,
+            heuristic: matches!(source, Source::Guess(_)),
+            explicit: matches!(source, Source::Response(_)),
+            shared: directives.shares(),
+        }
+    }
+
+    /// The table's TTL where it outranks the response's own.
+    fn overrides(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Option<Duration> {
+        let may = policy.override_ && table_applies(request, policy);
+        may.then(|| policy.ttl_of(self.status)).flatten()
+    }
+
+    fn source(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Source {
+        let directives = &self.binding.directives;
+        let own =
+            self.exchange
+                .explicit_lifetime(directives, self.headers, !self.binding.targeted);
+        if let Some(fresh) = own {
+            return Source::Response(fresh);
+        }
+        if !table_applies(request, policy) {
+            return Source::Nothing;
+        }
+        if let Some(ttl) = policy.ttl_of(self.status) {
+            return Source::Table(ttl);
+        }
+        let may_guess = policy.heuristic
+            && request.method != Method::POST
+            && (directives.public || heuristics::is_cacheable(self.status));
+        may_guess
+            .then(|| heuristics::lifetime(self.headers, self.exchange))
+            .flatten()
+            .map_or(Source::Nothing, Source::Guess)
+    }
+
+    /// Of use to someone: fresh, usable when stale, or to be validated.
+    fn is_worth_keeping(&self, lifetime: &Lifetime) -> bool {
+        let fresh = !lifetime.no_cache && lifetime.fresh > lifetime.initial_age;
+        let stale = !lifetime.stale_while_revalidate.is_zero() || !lifetime.stale_if_error.is_zero();
+        fresh
+            || stale
+            || (self.is_cacheable(lifetime) && has_validator(self.headers, self.exchange))
+    }
+
+    /// The last condition of section 3.
+    fn is_cacheable(&self, lifetime: &Lifetime) -> bool {
+        lifetime.explicit || self.binding.directives.public || heuristics::is_cacheable(self.status)
+    }
+}
+
+/// Neither the table's TTL nor a guess applies to a response made for somebody.
+fn table_applies(request: &RequestHead<'_>, policy: &Policy<'_>) -> bool {
+    policy.scope != Scope::Standard || !request.credentials.any()
+}
+
+#[cfg(test)]
+mod tests;

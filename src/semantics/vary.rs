@@ -1,0 +1,278 @@
+//! `Vary`: which of a key's stored responses a request selects (RFC 9111 section 4.1).
+
+use std::fmt::Write;
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY},
+};
+use sha2::{Digest, Sha256};
+
+use super::{list, preferences::Preferences};
+use crate::entry::{Variant, Variants};
+
+/// More names than any server means.
+const MAX_FIELDS: usize = 32;
+
+/// The request fields that select a response: those of its `Vary`, and those the table adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VaryFields(Box<[HeaderName]>);
+
+/// `*`, or a `Vary` that cannot be read: no later request can be known to match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unmatchable;
+
+impl VaryFields {
+    pub(crate) fn of(response: &HeaderMap, table: &[HeaderName]) -> Result<Self, Unmatchable> {
+        let mut names = table.to_vec();
+        for member in list::members(response, &VARY) {
+            if member == b"*" || names.len() >= MAX_FIELDS {
+                return Err(Unmatchable);
+            }
+            // `*` is a token, so a name that merely contains it is one too.
+            names.push(HeaderName::from_bytes(member).map_err(|_| Unmatchable)?);
+        }
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Ok(Self(names.into()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The variant that `response` is, given the request that it answered.
+    pub(crate) fn variant(self, request: &HeaderMap, response: &HeaderMap) -> Variant {
+        let by_language = self
+            .0
+            .contains(&ACCEPT_LANGUAGE)
+            .then(|| sole_language(response))
+            .flatten()
+            .map(|language| hash(&self.0, request, Some(&language)));
+        Variant {
+            hash: hash(&self.0, request, None),
+            by_language,
+            fields: self.0,
+        }
+    }
+}
+
+/// The most recently stored variant that the request selects.
+///
+/// One in the very language that the request prefers to all others is as good as one that was
+/// made for the same `Accept-Language`: section 4.1 lets requests match that mean the same.
+pub(crate) fn choose<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
+    let mut exact = Memo::default();
+    let by_values = variants
+        .0
+        .iter()
+        .find(|variant| exact.hash(&variant.fields, request, None) == &*variant.hash);
+    by_values.or_else(|| in_preferred_language(variants, request))
+}
+
+fn in_preferred_language<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
+    let mut speaking = variants
+        .0
+        .iter()
+        .filter_map(|variant| Some((variant, variant.by_language.as_deref()?)))
+        .peekable();
+    speaking.peek()?;
+    let language = Preferences::of(request, &ACCEPT_LANGUAGE).sole_favourite()?;
+    let mut memo = Memo::default();
+    speaking
+        .find(|(variant, hash)| memo.hash(&variant.fields, request, Some(&language)) == *hash)
+        .map(|(variant, _)| variant)
+}
+
+/// The variants of one key nearly always name the same fields: hash these once.
+#[derive(Default)]
+struct Memo<'a> {
+    fields: &'a [HeaderName],
+    hash: Box<str>,
+}
+
+impl<'a> Memo<'a> {
+    fn hash(&mut self, fields: &'a [HeaderName], request: &HeaderMap, language: Option<&str>) -> &str {
+        if self.hash.is_empty() || self.fields != fields {
+            self.fields = fields;
+            self.hash = hash(fields, request, language);
+        }
+        &self.hash
+    }
+}
+
+fn sole_language(response: &HeaderMap) -> Option<String> {
+    let mut languages = list::members(response, &CONTENT_LANGUAGE);
+    let language = languages.next()?;
+    let sole = languages.next().is_none();
+    sole.then(|| String::from_utf8_lossy(language).to_ascii_lowercase())
+}
+
+/// 32 hexadecimal digits for the normalised values of `fields`, or with `language` in the place
+/// of `Accept-Language`.
+fn hash(fields: &[HeaderName], request: &HeaderMap, language: Option<&str>) -> Box<str> {
+    let mut digest = Sha256::new();
+    for name in fields {
+        part(&mut digest, name.as_str().as_bytes());
+        match language {
+            Some(language) if *name == ACCEPT_LANGUAGE => {
+                digest.update([LANGUAGE]);
+                part(&mut digest, language.as_bytes());
+            }
+            _ => value(&mut digest, request, name),
+        }
+    }
+    let digest = digest.finalize();
+    let mut hex = String::with_capacity(32);
+    for byte in &digest[..16] {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+    }
+    hex.into()
+}
+
+/// Absent is not empty.
+fn value(digest: &mut Sha256, request: &HeaderMap, name: &HeaderName) {
+    if !request.contains_key(name) {
+        digest.update([ABSENT]);
+    } else if [ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name) {
+        digest.update([PREFERENCES]);
+        for preference in Preferences::of(request, name).iter() {
+            part(digest, preference.name.as_bytes());
+            digest.update(preference.weight.to_be_bytes());
+        }
+    } else {
+        digest.update([MEMBERS]);
+        for member in list::members(request, name) {
+            part(digest, member);
+        }
+    }
+    digest.update([END]);
+}
+
+/// Lengths come first, so that no two sequences of parts look alike.
+fn part(digest: &mut Sha256, bytes: &[u8]) {
+    digest.update([PART]);
+    digest.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+    digest.update(bytes);
+}
+
+const END: u8 = 0;
+const ABSENT: u8 = 1;
+const MEMBERS: u8 = 2;
+const PREFERENCES: u8 = 3;
+const LANGUAGE: u8 = 4;
+const PART: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a value");
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn fields(lines: &[&str]) -> Result<VaryFields, Unmatchable> {
+        let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
+        VaryFields::of(&map(&lines), &[])
+    }
+
+    fn same(vary: &str, stored: &[(&'static str, &str)], presented: &[(&'static str, &str)]) -> bool {
+        let variant = fields(&[vary]).expect("names").variant(&map(stored), &HeaderMap::new());
+        choose(&Variants(vec![variant]), &map(presented)).is_some()
+    }
+
+    #[test]
+    fn star_anywhere_and_garbage_match_nothing() {
+        // RFC 9111 section 4.1
+        for lines in [&["*"][..], &["*, *"], &["*", "*"], &[", *"], &["", "*"], &["*, Foo"], &["Foo, *"], &["a b"], &["\"x\""]] {
+            assert_eq!(fields(lines), Err(Unmatchable), "{lines:?}");
+        }
+        let many = "a".repeat(40).chars().enumerate().map(|(i, c)| format!("{c}{i}")).collect::<Vec<_>>();
+        assert_eq!(fields(&[&many.join(",")]), Err(Unmatchable));
+        assert!(fields(&[" , "]).is_ok_and(|fields| fields.is_empty()));
+    }
+
+    #[test]
+    fn names_are_a_set_with_the_tables() {
+        let read = VaryFields::of(&map(&[("vary", "Foo, bar"), ("vary", "FOO")]), &[HeaderName::from_static("baz")]);
+        assert_eq!(*read.expect("names").0, ["bar", "baz", "foo"]);
+    }
+
+    #[test]
+    fn all_named_fields_must_match() {
+        // RFC 9111 section 4.1
+        let stored = [("foo", "1"), ("bar", "abc")];
+        assert!(same("Foo, Bar", &stored, &[("bar", "abc"), ("foo", "1"), ("other", "2")]));
+        assert!(!same("Foo, Bar", &stored, &[("foo", "2"), ("bar", "abc")]));
+        assert!(!same("Foo, Bar", &stored, &[("foo", "1")]));
+        assert!(!same("Foo, Bar", &stored, &[]));
+        assert!(same("Foo, Bar, Baz", &[("foo", "1"), ("baz", "2")], &[("foo", "1"), ("baz", "2")]));
+        assert!(!same("Foo", &[], &[("foo", "1")]));
+        assert!(!same("Foo", &[], &[("foo", "")]));
+        assert!(!same("Foo", &[("foo", "a")], &[("foo", "A")]));
+    }
+
+    #[test]
+    fn equivalent_values_match() {
+        // RFC 9111 section 4.1: white space, combined lines, order where it means nothing
+        assert!(same("Foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")]));
+        assert!(same("Foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")]));
+        assert!(!same("Foo", &[("foo", "1, 2")], &[("foo", "2, 1")]));
+        assert!(!same("Foo", &[("foo", "12")], &[("foo", "1, 2")]));
+        let language = |stored, presented| same("Accept-Language", &[("accept-language", stored)], &[("accept-language", presented)]);
+        assert!(language("en, de", "de, en"));
+        assert!(language("en, de", "eN, De"));
+        assert!(language("en, de", " en ,   de"));
+        assert!(language("en;q=0.5, de", "de;q=1.0,en;q=0.500"));
+        assert!(!language("en;q=0.5, de", "en, de;q=0.5"));
+        assert!(!language("en", "en, de"));
+        assert!(same("Accept-Encoding", &[("accept-encoding", "gzip, br")], &[("accept-encoding", "BR"), ("accept-encoding", "gzip")]));
+    }
+
+    #[test]
+    fn the_preferred_language_selects() {
+        // RFC 9111 section 4.1, RFC 9110 section 12.5.4
+        let response = map(&[("vary", "Accept-Language, Foo"), ("content-language", "DE")]);
+        let request = map(&[("accept-language", "en, de"), ("foo", "1")]);
+        let variant = VaryFields::of(&response, &[]).expect("names").variant(&request, &response);
+        let variants = Variants(vec![variant]);
+        let selects = |language: &str, foo: &str| choose(&variants, &map(&[("accept-language", language), ("foo", foo)])).is_some();
+        assert!(selects("fr;q=0.5, de;q=1.0", "1"));
+        assert!(!selects("fr;q=0.5, de;q=1.0", "2"));
+        assert!(!selects("fr, de", "1"));
+        assert!(!selects("fr, de;q=0.9", "1"));
+        assert!(!selects("de;q=0", "1"));
+    }
+
+    #[test]
+    fn the_most_recent_match_is_chosen() {
+        let request = map(&[("foo", "1")]);
+        let of = |vary: &str| fields(&[vary]).expect("names").variant(&request, &HeaderMap::new());
+        let variants = Variants(vec![of("bar"), of("foo")]);
+        assert_eq!(choose(&variants, &request), Some(&variants.0[0]));
+        assert_eq!(choose(&variants, &map(&[("foo", "1"), ("bar", "2")])), Some(&variants.0[1]));
+    }
+
+    #[test]
+    fn the_hash_is_hexadecimal_and_lasting() {
+        // Stored in Redis: it must not change between versions.
+        let hash = hash(&[HeaderName::from_static("foo")], &map(&[("foo", "1")]), None);
+        assert_eq!(&*hash, "8dd18fee7d09d63670bb1906de1d2e8a");
+    }
+
+    proptest! {
+        #[test]
+        fn different_values_differ(a in "[a-z,]{0,8}", b in "[a-z,]{0,8}") {
+            let members = |text: &str| text.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(same("Foo", &[("foo", &a)], &[("foo", &b)]), members(&a) == members(&b));
+        }
+    }
+}
