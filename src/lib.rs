@@ -8,11 +8,14 @@ mod collapse;
 mod entry;
 mod error;
 mod future;
+mod identity;
+mod key;
 mod local;
 mod quota;
 mod ready;
 mod semantics;
 mod store;
+pub mod table;
 
 // The guards of real servers; the contract suites inside the crate need them, too.
 #[cfg(all(test, feature = "redis"))]
@@ -20,5 +23,8 @@ mod store;
 mod support;
 
 pub use error::{BoxError, Error};
+pub use identity::UserId;
+pub use key::Key;
 #[cfg(feature = "redis")]
 pub use store::redis::{RedisStore, RedisStoreBuilder};
+pub use table::{Limit, Route, Scope, Table};

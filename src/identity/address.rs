@@ -1,0 +1,119 @@
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+
+use super::IdentityPlan;
+
+/// The address of the client: the peer's, or, behind trusted proxies, the nearest one in the
+/// forwarding field that is not a trusted proxy's own.
+///
+/// The field is read from the right over all its lines, since only what trusted proxies appended is
+/// known to be true: `identity.ip_header` if it is given, else `X-Forwarded-For`, else `Forwarded`
+/// (RFC 7239). Reading stops at whatever is no address.
+pub(crate) fn client_ip(
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    identity: &IdentityPlan,
+) -> Option<IpAddr> {
+    let mut client = peer?.to_canonical();
+    let Some(name) = forwarding_field(headers, identity) else {
+        return Some(client);
+    };
+    let forwarded = *name == FORWARDED;
+    let mut hops = headers
+        .get_all(name)
+        .iter()
+        .rev()
+        .flat_map(|line| elements_from_right(line))
+        .map(|element| address(element, forwarded));
+    while is_trusted(client, identity) {
+        match hops.next() {
+            Some(Some(hop)) => client = hop,
+            _ => break,
+        }
+    }
+    Some(client)
+}
+
+/// The address under which a client is limited: of IPv6 the first `prefix` bits, since one client
+/// has them all.
+pub(crate) fn truncate(address: IpAddr, prefix: u8) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let host_bits = 128 - u32::from(prefix.min(128));
+            let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+        }
+        v4 => v4,
+    }
+}
+
+fn is_trusted(address: IpAddr, identity: &IdentityPlan) -> bool {
+    identity
+        .trusted_proxies
+        .iter()
+        .any(|net| net.contains(&address))
+}
+
+fn forwarding_field<'a>(headers: &HeaderMap, identity: &'a IdentityPlan) -> Option<&'a HeaderName> {
+    if identity.trusted_proxies.is_empty() {
+        return None;
+    }
+    identity.ip_header.as_ref().or_else(|| {
+        [&X_FORWARDED_FOR, &FORWARDED]
+            .into_iter()
+            .find(|name| headers.contains_key(*name))
+    })
+}
+
+/// The elements of one line, the last first; commas in quoted strings do not separate.
+fn elements_from_right(line: &HeaderValue) -> impl Iterator<Item = &str> {
+    let mut rest = line.to_str().ok();
+    let mut broken = rest.is_none();
+    std::iter::from_fn(move || {
+        if std::mem::take(&mut broken) {
+            return Some("");
+        }
+        let text = rest?;
+        let mut quoted = false;
+        let comma = text.bytes().rposition(|byte| {
+            quoted ^= byte == b'"';
+            byte == b',' && !quoted
+        });
+        let (left, element) = match comma {
+            Some(at) => (Some(&text[..at]), &text[at + 1..]),
+            None => (None, text),
+        };
+        rest = left;
+        Some(element.trim())
+    })
+}
+
+/// The address that an element names: as in `X-Forwarded-For`, or the `for` of `Forwarded`.
+fn address(element: &str, forwarded: bool) -> Option<IpAddr> {
+    let node = if forwarded {
+        element
+            .split(';')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?
+            .1
+            .trim()
+    } else {
+        element
+    };
+    node_address(node.trim_matches('"'))
+}
+
+/// RFC 7239 section 6: an address, IPv6 in brackets, perhaps with a port.
+fn node_address(node: &str) -> Option<IpAddr> {
+    let address = match node.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?.0.parse().ok()?,
+        None => node.parse().ok().or_else(|| {
+            let socket: SocketAddr = node.parse().ok()?;
+            Some(socket.ip())
+        })?,
+    };
+    Some(IpAddr::to_canonical(&address))
+}
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -1,0 +1,111 @@
+use std::{fmt, ops::Range};
+
+use super::encode::{self, Buf};
+
+/// A full key under construction: key, `~version`, `@user`, `?query`, `#vary`, in this order.
+///
+/// Usually on the stack; the variations' places are remembered.
+#[derive(Clone, Default)]
+pub(crate) struct KeyBuf {
+    bytes: Buf,
+    base: usize,
+    user: Option<Range<usize>>,
+}
+
+impl KeyBuf {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A key given by the application, without variations but its version.
+    pub(crate) fn of(key: &str, fixed: u64, version: u64) -> Self {
+        let mut buf = Self::new();
+        buf.bytes.extend_from_slice(key.as_bytes());
+        buf.end_base();
+        buf.push_version(fixed, version);
+        buf
+    }
+
+    /// The full key.
+    pub(crate) fn as_str(&self) -> &str {
+        encode::text(&self.bytes)
+    }
+
+    /// The key without its variations: what invalidations name.
+    pub(crate) fn base(&self) -> &str {
+        encode::text(&self.bytes[..self.base])
+    }
+
+    /// The user in the key, encoded as in [`super::encoded`].
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.clone().map(|at| encode::text(&self.bytes[at]))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.base = 0;
+        self.user = None;
+    }
+
+    /// Takes off what was pushed since the full key had `len` bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len.max(self.base));
+    }
+
+    /// Adds `#hash`, which names a variant (RFC 9111 section 4.1).
+    pub(crate) fn push_vary(&mut self, hash: &str) {
+        self.bytes.push(b'#');
+        self.bytes.extend_from_slice(hash.as_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut Buf {
+        &mut self.bytes
+    }
+
+    pub(crate) fn end_base(&mut self) {
+        encode::shorten(&mut self.bytes, 0, encode::KEY_MAX);
+        self.base = self.bytes.len();
+    }
+
+    /// `~2` as the table says, `~2.17` when bumped at run time; zero is none.
+    pub(crate) fn push_version(&mut self, fixed: u64, bumped: u64) {
+        if fixed == 0 && bumped == 0 {
+            return;
+        }
+        self.bytes.push(b'~');
+        push_number(fixed, &mut self.bytes);
+        if bumped != 0 {
+            self.bytes.push(b'.');
+            push_number(bumped, &mut self.bytes);
+        }
+    }
+
+    pub(crate) fn push_user(&mut self, user: &str) {
+        self.bytes.push(b'@');
+        let start = self.bytes.len();
+        encode::push_value(user.as_bytes(), &mut self.bytes);
+        self.user = Some(start..self.bytes.len());
+    }
+}
+
+impl fmt::Debug for KeyBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyBuf").field(&self.as_str()).finish()
+    }
+}
+
+fn push_number(mut number: u64, out: &mut Buf) {
+    let start = out.len();
+    loop {
+        out.push(b"0123456789"[(number % 10) as usize]);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
+}

@@ -1,0 +1,180 @@
+//! The one encoder of values: routes, application keys and identities all use it.
+
+use smallvec::SmallVec;
+
+use super::hash;
+
+/// What keys are written into; most never leave the stack.
+pub(crate) type Buf = SmallVec<[u8; 256]>;
+
+/// The longest encoded value, in bytes.
+pub(crate) const VALUE_MAX: usize = 64;
+/// The longest encoded path of a key `url:…`, in bytes.
+pub(crate) const URL_MAX: usize = 256;
+/// The longest key without variations, in bytes.
+pub(crate) const KEY_MAX: usize = 512;
+
+/// A percent sign that two hexadecimal digits do not follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// A value as it is: every byte that is not plain becomes `%XX`; shortened when long.
+pub(crate) fn push_value(value: &[u8], out: &mut Buf) {
+    let start = out.len();
+    push_bytes(value, out);
+    shorten(out, start, VALUE_MAX);
+}
+
+/// As [`push_value`], however long.
+pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
+    if value.iter().all(|&byte| is_plain(byte)) {
+        out.extend_from_slice(value);
+    } else {
+        value.iter().for_each(|&byte| push_byte(byte, out));
+    }
+}
+
+/// A path parameter, percent-decoded.
+///
+/// In a catch-all an encoded slash stays distinct from a raw one: it becomes `%2f`, and the encoder
+/// writes only upper-case digits.
+pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
+    push_decoded(value, (catch_all).then_some((b'/', b"%2f")), None, out)
+}
+
+/// A query parameter's value, percent-decoded; `+`, which servers read in two ways, becomes `%2b`
+/// and is neither a space nor an encoded plus sign.
+pub(crate) fn push_query(value: &str, out: &mut Buf) -> Result<(), Malformed> {
+    push_decoded(value, None, Some((b'+', b"%2b")), out)
+}
+
+/// Decodes and encodes; `escaped` and `raw` say what one byte becomes when it stood so.
+fn push_decoded(
+    value: &str,
+    escaped: Option<(u8, &[u8; 3])>,
+    raw: Option<(u8, &[u8; 3])>,
+    out: &mut Buf,
+) -> Result<(), Malformed> {
+    let mut rest = value.as_bytes();
+    if rest.iter().all(|&byte| is_plain(byte)) {
+        out.extend_from_slice(rest);
+        return Ok(());
+    }
+    while let [first, tail @ ..] = rest {
+        let (byte, special) = if *first == b'%' {
+            rest = tail.get(2..).ok_or(Malformed)?;
+            (hex_pair(tail).ok_or(Malformed)?, escaped)
+        } else {
+            rest = tail;
+            (*first, raw)
+        };
+        match special {
+            Some((of, text)) if of == byte => out.extend_from_slice(text),
+            _ => push_byte(byte, out),
+        }
+    }
+    Ok(())
+}
+
+/// Part of a URL: only unreserved characters are decoded (RFC 3986 section 6.2.2), so that what an
+/// origin may tell apart stays apart; then encoded as any value.
+pub(crate) fn push_uri(part: &str, out: &mut Buf) {
+    let mut rest = part.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, hex_pair(tail)) {
+            (b'%', Some(byte)) => {
+                rest = &tail[2..];
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    push_byte(byte, out);
+                } else {
+                    out.extend_from_slice(b"%25");
+                    push_hex(byte, out);
+                }
+            }
+            _ => push_byte(*first, out),
+        }
+    }
+}
+
+/// Leaves what was written from `start` on if it has at most `max` bytes, else as many of them as
+/// there is room for, `+`, and 32 digits of the hash of all.
+pub(crate) fn shorten(out: &mut Buf, start: usize, max: usize) {
+    if out.len() - start <= max {
+        return;
+    }
+    let digits = hash::long(&out[start..]);
+    let mut end = start + max - digits.len() - 1;
+    // Not in the middle of an escape.
+    if let Some(back) = out[end - 2..end]
+        .iter()
+        .rev()
+        .position(|&byte| byte == b'%')
+    {
+        end -= back + 1;
+    }
+    out.truncate(end);
+    out.push(b'+');
+    out.extend_from_slice(&digits);
+}
+
+/// The bytes of a parameter's name as form-decoding servers read it (`+` is a space); a lone
+/// percent sign stands for itself.
+pub(crate) fn form_bytes(text: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let [first, tail @ ..] = rest else {
+            return None;
+        };
+        rest = tail;
+        match (first, hex_pair(tail)) {
+            (b'%', Some(byte)) => {
+                rest = &tail[2..];
+                Some(byte)
+            }
+            (b'+', _) => Some(b' '),
+            _ => Some(*first),
+        }
+    })
+}
+
+/// The text of what the encoder wrote, which is ASCII.
+pub(crate) fn text(encoded: &[u8]) -> &str {
+    std::str::from_utf8(encoded).unwrap_or_default()
+}
+
+pub(crate) fn push_byte(byte: u8, out: &mut Buf) {
+    if is_plain(byte) {
+        out.push(byte);
+    } else {
+        out.push(b'%');
+        push_hex(byte, out);
+    }
+}
+
+fn push_hex(byte: u8, out: &mut Buf) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+fn hex_pair(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+fn is_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
+}
+
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let it = byte as u8;
+        table[byte] = it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    table
+};

@@ -1,0 +1,72 @@
+//! Redis globs (`*`, `?`, `[a-z]`, `[^a]`, `\`), over bytes.
+
+/// Whether the whole of `text` matches.
+///
+/// A mismatch returns to the last `*` only, so the cost is at most the product of the lengths.
+pub(crate) fn matches_glob(glob: &str, text: &str) -> bool {
+    let (glob, text) = (glob.as_bytes(), text.as_bytes());
+    let (mut at, mut pos) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        let step = if glob.get(at) == Some(&b'*') {
+            star = Some((at + 1, pos));
+            Some((at + 1, pos))
+        } else if pos == text.len() {
+            if at == glob.len() {
+                return true;
+            }
+            None
+        } else {
+            one(&glob[at..], text[pos]).map(|used| (at + used, pos + 1))
+        };
+        match (step, star) {
+            (Some(next), _) => (at, pos) = next,
+            // Let the last star take one byte more.
+            (None, Some((after, from))) if from < text.len() => {
+                star = Some((after, from + 1));
+                (at, pos) = (after, from + 1);
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
+/// How many bytes of the glob the next element has, if it matches `byte`.
+fn one(glob: &[u8], byte: u8) -> Option<usize> {
+    match glob {
+        [] => None,
+        [b'?', ..] => Some(1),
+        [b'[', class @ ..] => {
+            let (used, matched) = class_matches(class, byte);
+            matched.then_some(used + 1)
+        }
+        [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
+        [literal, ..] => (*literal == byte).then_some(1),
+    }
+}
+
+/// A class after its `[`: how long it is, and whether it holds `byte`. As in Redis, one that is not
+/// closed ends with the glob, and `z-a` is `a-z`.
+fn class_matches(class: &[u8], byte: u8) -> (usize, bool) {
+    let negated = class.first() == Some(&b'^');
+    let mut at = usize::from(negated);
+    let mut found = false;
+    loop {
+        match &class[at..] {
+            [] => return (at, found != negated),
+            [b']', ..] => return (at + 1, found != negated),
+            [b'\\', escaped, ..] => {
+                found |= *escaped == byte;
+                at += 2;
+            }
+            [first, b'-', last, ..] => {
+                found |= (*first.min(last)..=*first.max(last)).contains(&byte);
+                at += 3;
+            }
+            [single, ..] => {
+                found |= *single == byte;
+                at += 1;
+            }
+        }
+    }
+}

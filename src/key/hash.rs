@@ -1,0 +1,69 @@
+//! Hashes in keys: SHA-256, cut to as many hexadecimal digits as the place needs.
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// 64 bits, for values that one program chooses or that name one thing.
+pub(crate) fn short(bytes: &[u8]) -> [u8; 16] {
+    digits(bytes)
+}
+
+/// 128 bits: nobody finds two long values that share one.
+pub(crate) fn long(bytes: &[u8]) -> [u8; 32] {
+    digits(bytes)
+}
+
+/// [`short`] of the arguments as JSON with sorted keys.
+pub(crate) fn of_arguments<T: Serialize + ?Sized>(args: &T) -> [u8; 16] {
+    match serde_json::to_value(args) {
+        Ok(value) => short(canonical(&value).as_bytes()),
+        Err(error) => {
+            tracing::warn!(%error, "the arguments of a key do not serialise; nothing is found under it");
+            // Never the same twice: a shared key would hand one caller's value to another.
+            short(&std::array::from_fn::<_, 32, _>(|_| fastrand::u8(..)))
+        }
+    }
+}
+
+/// The order of a map's keys depends on serde_json's features, which others may switch on.
+fn canonical(value: &Value) -> String {
+    let mut out = String::new();
+    write_sorted(value, &mut out);
+    out
+}
+
+fn write_sorted(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { "," });
+                write_sorted(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (i, (name, value)) in fields.into_iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { "," });
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_sorted(value, out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+fn digits<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|i| {
+        let byte = digest[i / 2];
+        let half = if i % 2 == 0 { byte >> 4 } else { byte & 15 };
+        b"0123456789abcdef"[usize::from(half)]
+    })
+}

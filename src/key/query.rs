@@ -1,0 +1,128 @@
+//! The query as a variation: which parameters are keyed, and how they are written.
+//!
+//! Parameters are split at `&` and sorted by decoded name, repeated names in their order. What is
+//! written keeps every difference but the encoding of unreserved characters, so two different
+//! queries never share a key. A request without a query and one with an empty query differ too,
+//! unless only listed parameters are keyed.
+
+use std::cmp::Ordering;
+
+use smallvec::SmallVec;
+
+use super::encode::{self, Buf};
+
+/// Which parameters distinguish stored responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum QueryFilter {
+    /// Every one.
+    #[default]
+    All,
+    /// Those named.
+    Only(Box<[Box<str>]>),
+    /// All but those named; a trailing `*` names every one that begins so.
+    Ignore(Box<[Box<str>]>),
+    /// None: the whole query is in the key already.
+    InKey,
+}
+
+impl QueryFilter {
+    /// Whether a parameter of this name is keyed.
+    pub(crate) fn keys(&self, name: &str) -> bool {
+        self.keeps(name)
+    }
+
+    /// Writes `?` and the keyed parameters, hashed when longer than 64 bytes; nothing if there are
+    /// none.
+    pub(crate) fn push(&self, query: Option<&str>, out: &mut Buf) {
+        let Some(query) = query else { return };
+        let before = out.len();
+        out.push(b'?');
+        if !self.push_sorted(query, out) {
+            out.truncate(before);
+            return;
+        }
+        if out.len() - before > encode::VALUE_MAX {
+            let digits = super::hash::long(&out[before + 1..]);
+            out.truncate(before + 1);
+            out.push(b'+');
+            out.extend_from_slice(&digits);
+        }
+    }
+
+    /// Writes the keyed parameters; `false` if there are none.
+    pub(crate) fn push_sorted(&self, query: &str, out: &mut Buf) -> bool {
+        if *self == Self::InKey {
+            return false;
+        }
+        let mut kept: SmallVec<[&str; 16]> = query
+            .split('&')
+            .filter(|pair| self.keeps_pair(pair))
+            .collect();
+        if kept.len() > 1 {
+            kept.sort_by(|a, b| by_name(a, b));
+        }
+        for (i, pair) in kept.iter().enumerate() {
+            if i > 0 {
+                out.push(b'&');
+            }
+            push_pair(pair, out);
+        }
+        !kept.is_empty()
+    }
+
+    /// A pair with a semicolon is always kept: some servers split there, and would read parameters
+    /// that the cache has not seen.
+    fn keeps_pair(&self, pair: &str) -> bool {
+        self.keeps(name(pair)) || (pair.contains(';') && !matches!(self, Self::InKey))
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::InKey => false,
+            Self::Only(names) => names.iter().any(|n| is_named(name, n)),
+            Self::Ignore(names) => !names.iter().any(|n| match n.strip_suffix('*') {
+                Some(start) => begins(name, start),
+                None => is_named(name, n),
+            }),
+        }
+    }
+}
+
+/// The value of the one parameter of that name; `None` if it is missing, has no value or is
+/// repeated, which servers read in different ways.
+pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&'a str> {
+    let mut found = query?
+        .split('&')
+        .filter(|pair| is_named(name(pair), wanted));
+    let (_, value) = found.next()?.split_once('=')?;
+    found.next().is_none().then_some(value)
+}
+
+fn push_pair(pair: &str, out: &mut Buf) {
+    match pair.split_once('=') {
+        Some((name, value)) => {
+            encode::push_uri(name, out);
+            out.push(b'=');
+            encode::push_uri(value, out);
+        }
+        None => encode::push_uri(pair, out),
+    }
+}
+
+fn by_name(a: &str, b: &str) -> Ordering {
+    encode::form_bytes(name(a)).cmp(encode::form_bytes(name(b)))
+}
+
+fn name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+fn is_named(name: &str, wanted: &str) -> bool {
+    name == wanted || encode::form_bytes(name).eq(wanted.bytes())
+}
+
+fn begins(name: &str, start: &str) -> bool {
+    let mut bytes = encode::form_bytes(name);
+    start.bytes().all(|byte| bytes.next() == Some(byte))
+}

@@ -1,0 +1,59 @@
+//! Names and addresses that are written as text.
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+pub(super) fn header(name: &str) -> Result<HeaderName, String> {
+    name.parse()
+        .map_err(|_| format!("{name:?} is no field name; write letters, digits and `-`"))
+}
+
+pub(super) fn headers(names: &[String]) -> Result<Box<[HeaderName]>, String> {
+    names.iter().map(|name| header(name)).collect()
+}
+
+pub(super) fn methods(names: &[String]) -> Result<Box<[Method]>, String> {
+    names
+        .iter()
+        .map(|name| {
+            // Methods are case-sensitive (RFC 9110 section 9.1), and no registered one is lower case.
+            match Method::from_bytes(name.as_bytes()) {
+                Ok(method) if !name.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
+                _ => Err(format!(
+                    "{name:?} is no method; write \"{}\"",
+                    suggestion(name)
+                )),
+            }
+        })
+        .collect()
+}
+
+fn suggestion(name: &str) -> String {
+    let upper: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    if upper.is_empty() {
+        "POST".to_owned()
+    } else {
+        upper.to_ascii_uppercase()
+    }
+}
+
+/// A CIDR block, or one address.
+pub(super) fn net(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map_err(|_| {
+            format!("{text:?} is no CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"")
+        })
+}
+
+/// An authority in the form that comparisons use.
+pub(super) fn host(text: &str) -> Result<Box<str>, String> {
+    let host = crate::key::without_default_port(text);
+    let authority = host.parse::<http::uri::Authority>();
+    if authority.is_err() || text.contains('@') {
+        return Err(format!(
+            "{text:?} is no authority; write \"api.example.com\" or \"api.example.com:8080\""
+        ));
+    }
+    Ok(host.to_ascii_lowercase().into())
+}

@@ -1,0 +1,366 @@
+//! The table compiled: what every request is looked up in. No locks, no look-up by name.
+
+mod build;
+mod entities;
+mod fields;
+pub(crate) mod limit;
+mod path;
+mod render;
+mod route;
+mod template;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+pub(crate) use limit::LimitPlan;
+pub(crate) use render::Bypass;
+pub(crate) use route::{Matched, RoutePlan};
+
+use super::{
+    Identity, Table, Unlisted,
+    config::Fields,
+    problem::{At, Problem},
+};
+use crate::{
+    error::Error,
+    identity::IdentityPlan,
+    key::{self, without_default_port},
+};
+use entities::Entities;
+use path::Shape;
+
+/// A table, compiled.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    router: matchit::Router<usize>,
+    /// By the number that the router gives: the routes of one path, those with hosts first.
+    slots: Vec<Vec<Arc<RoutePlan>>>,
+    routes: Vec<Arc<RoutePlan>>,
+    limits: Vec<LimitPlan>,
+    entities: Entities,
+    pub(crate) unlisted: Unlisted,
+    pub(crate) namespace: Box<str>,
+    pub(crate) max_ttl: Duration,
+    /// A share of the TTL, 0 to 1.
+    pub(crate) jitter: f64,
+    /// In bytes.
+    pub(crate) local_size: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) max_lag: Duration,
+    pub(crate) identity: IdentityPlan,
+    plain: Box<[Box<str>]>,
+}
+
+impl Plan {
+    /// Compiles; what is invalid is left out, or at its default, and reported.
+    pub(crate) fn compile(table: &Table) -> (Self, Vec<Error>) {
+        let (plan, problems) = Self::of(&table.0);
+        (plan, problems.into_iter().map(Error::from).collect())
+    }
+
+    pub(super) fn of(fields: &Fields) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut plan = Self::without_routes(fields, &mut problems);
+        plan.add_routes(fields, &mut problems);
+        plan.add_limits(fields, &mut problems);
+        (plan, problems)
+    }
+
+    /// The route of a path: the most specific that the path matches, of several for one path the
+    /// one that names the host.
+    pub(crate) fn route<'p, 'r>(
+        &'p self,
+        path: &'r str,
+        host: Option<&str>,
+    ) -> Option<Matched<'p, 'r>> {
+        let found = self.router.at(path).ok()?;
+        let plan = self
+            .slots
+            .get(*found.value)?
+            .iter()
+            .find(|plan| serves(plan, host))?;
+        Some(Matched {
+            plan,
+            params: found.params,
+        })
+    }
+
+    pub(crate) fn routes(&self) -> &[Arc<RoutePlan>] {
+        &self.routes
+    }
+
+    pub(crate) fn limits(&self) -> &[LimitPlan] {
+        &self.limits
+    }
+
+    pub(crate) fn unlisted(&self) -> Unlisted {
+        self.unlisted
+    }
+
+    pub(crate) fn ttl_of_entity(&self, entity: &str) -> Duration {
+        self.entities.ttl(entity).min(self.max_ttl)
+    }
+
+    /// What `[version]` says of an entity; 0 is none.
+    pub(crate) fn version_of_entity(&self, entity: &str) -> u64 {
+        self.entities.version(entity)
+    }
+
+    /// The entity of an application's key, and its TTL.
+    pub(crate) fn ttl_for_raw_key<'a>(&'a self, key: &'a str) -> (&'a str, Duration) {
+        let ttl = self.entities.ttl_of_key(key).min(self.max_ttl);
+        (self.entities.of_key(key), ttl)
+    }
+
+    /// Whether the values of an entity are bare JSON, unfenced.
+    pub(crate) fn is_plain(&self, entity: &str) -> bool {
+        self.plain.iter().any(|plain| {
+            entity
+                .strip_prefix(&**plain)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        })
+    }
+
+    fn without_routes(fields: &Fields, problems: &mut Vec<Problem>) -> Self {
+        let ttl = &fields.ttl;
+        let mut report = |at, message: &str| problems.push(Problem::new(at, message));
+        let section = |section, name: &str| At::Section(section, name.to_owned());
+        if let Err(message) = check_namespace(&fields.namespace) {
+            report(At::Top("namespace"), &message);
+        }
+        if ttl.max.is_zero() || ttl.max == super::unit::NEVER {
+            report(
+                section("ttl", "max"),
+                "it caps every lifetime; write \"30d\", or another that ends",
+            );
+        }
+        if !(0.0..=1.0).contains(&ttl.jitter) {
+            report(
+                section("ttl", "jitter"),
+                "it is a share of the TTL; write \"10%\", or a number from 0 to 1",
+            );
+        }
+        if fields.store.deadline.is_zero() {
+            report(
+                section("store", "deadline"),
+                "the store could never answer; write \"50ms\"",
+            );
+        }
+        if fields.store.max_lag.is_zero() {
+            report(
+                section("store", "max_lag"),
+                "nothing stored could ever be used; write \"2s\"",
+            );
+        }
+        for (list, name) in entity_names(fields) {
+            if let Err(message) = check_entity(name) {
+                report(section(list, name), &message);
+            }
+        }
+        Self {
+            router: matchit::Router::new(),
+            slots: Vec::new(),
+            routes: Vec::new(),
+            limits: Vec::new(),
+            entities: entities(fields),
+            unlisted: fields.unlisted,
+            namespace: fields.namespace.as_str().into(),
+            max_ttl: ttl.max,
+            jitter: if ttl.jitter.is_finite() {
+                ttl.jitter.clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+            local_size: fields.local.size,
+            deadline: fields.store.deadline,
+            max_lag: fields.store.max_lag,
+            identity: identity(&fields.identity, problems),
+            plain: fields
+                .values
+                .plain
+                .iter()
+                .map(|entity| entity.as_str().into())
+                .collect(),
+        }
+    }
+
+    fn add_routes(&mut self, fields: &Fields, problems: &mut Vec<Problem>) {
+        let mut by_shape: HashMap<String, usize> = HashMap::new();
+        for (index, route) in fields.routes.iter().enumerate() {
+            let added = Shape::parse(&route.path)
+                .map_err(|m| ("path", m))
+                .and_then(|shape| {
+                    let plan =
+                        build::route(index, route, &shape, &mut self.entities, self.max_ttl)?;
+                    self.add_route(plan, shape.canonical, &mut by_shape)
+                });
+            if let Err((field, message)) = added {
+                let at = At::Item {
+                    list: "route",
+                    index,
+                    label: route.path.clone(),
+                    field,
+                };
+                problems.push(Problem::new(at, message));
+            }
+        }
+    }
+
+    fn add_route(
+        &mut self,
+        plan: RoutePlan,
+        shape: String,
+        by_shape: &mut HashMap<String, usize>,
+    ) -> Result<(), (&'static str, String)> {
+        let slot = match by_shape.get(&shape) {
+            Some(slot) => *slot,
+            None => {
+                let slot = self.slots.len();
+                self.router
+                    .insert(shape.as_str(), slot)
+                    .map_err(|error| ("path", path::refusal(&plan.path, &error)))?;
+                self.slots.push(Vec::new());
+                by_shape.insert(shape, slot);
+                slot
+            }
+        };
+        if let Some(other) = self.slots[slot].iter().find(|other| overlaps(other, &plan)) {
+            return Err((
+                "path",
+                format!(
+                    "the route {:?} serves this path already; make them one, or give them different hosts",
+                    other.path
+                ),
+            ));
+        }
+        let plan = Arc::new(plan);
+        self.routes.push(Arc::clone(&plan));
+        let at = if plan.hosts.is_empty() {
+            self.slots[slot].len()
+        } else {
+            0
+        };
+        self.slots[slot].insert(at, plan);
+        Ok(())
+    }
+
+    fn add_limits(&mut self, fields: &Fields, problems: &mut Vec<Problem>) {
+        for (index, limit) in fields.limits.iter().enumerate() {
+            match LimitPlan::compile(index, limit) {
+                Ok(plan) => self.limits.push(plan),
+                Err((field, message)) => {
+                    let at = At::Item {
+                        list: "limit",
+                        index,
+                        label: limit.name.clone(),
+                        field,
+                    };
+                    problems.push(Problem::new(at, message));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a route serves an authority: RFC 9110 section 4.2.3.
+fn serves(plan: &RoutePlan, host: Option<&str>) -> bool {
+    plan.hosts.is_empty()
+        || host.map(without_default_port).is_some_and(|host| {
+            plan.hosts
+                .iter()
+                .any(|named| named.eq_ignore_ascii_case(host))
+        })
+}
+
+fn overlaps(a: &RoutePlan, b: &RoutePlan) -> bool {
+    match (a.hosts.is_empty(), b.hosts.is_empty()) {
+        (true, true) => true,
+        (false, false) => a.hosts.iter().any(|host| b.hosts.contains(host)),
+        _ => false,
+    }
+}
+
+fn entities(fields: &Fields) -> Entities {
+    let mut entities = Entities::new(fields.ttl.default);
+    for (name, ttl) in &fields.ttl.entities {
+        entities.set_ttl(name, *ttl);
+    }
+    for (name, version) in &fields.version {
+        entities.set_version(name, *version);
+    }
+    entities
+}
+
+/// All entities that sections name, with their sections.
+fn entity_names(fields: &Fields) -> impl Iterator<Item = (&'static str, &str)> {
+    let ttl = fields
+        .ttl
+        .entities
+        .keys()
+        .map(|name| ("ttl", name.as_str()));
+    let version = fields.version.keys().map(|name| ("version", name.as_str()));
+    let plain = fields
+        .values
+        .plain
+        .iter()
+        .map(|name| ("values", name.as_str()));
+    ttl.chain(version).chain(plain)
+}
+
+fn check_entity(name: &str) -> Result<(), String> {
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(key::is_literal);
+    if name.len() <= 256 && name.split(':').all(is_segment) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is no entity; write literal segments joined by `:`, as \"agent:status\""
+    ))
+}
+
+fn check_namespace(namespace: &str) -> Result<(), String> {
+    if namespace.len() <= 128 && namespace.bytes().all(key::is_literal) {
+        return Ok(());
+    }
+    Err(format!(
+        "{namespace:?} is no namespace; write letters, digits, `-`, `.`, `_` and `:`, at most 128, as \"shop:\""
+    ))
+}
+
+fn identity(identity: &Identity, problems: &mut Vec<Problem>) -> IdentityPlan {
+    let mut report = |name: &str, message: String| {
+        problems.push(Problem::new(
+            At::Section("identity", name.to_owned()),
+            message,
+        ));
+    };
+    let mut header = |name: &str, value: &Option<String>| {
+        let parsed = value.as_deref().map(fields::header).transpose();
+        parsed.unwrap_or_else(|message| {
+            report(name, message);
+            None
+        })
+    };
+    let (user, ip) = (
+        header("header", &identity.header),
+        header("ip_header", &identity.ip_header),
+    );
+    let mut nets = Vec::new();
+    for text in &identity.trusted_proxies {
+        match fields::net(text) {
+            Ok(net) => nets.push(net),
+            Err(message) => report("trusted_proxies", message),
+        }
+    }
+    if identity.ipv6_prefix == 0 || identity.ipv6_prefix > 128 {
+        report(
+            "ipv6_prefix",
+            "it counts bits; write 64, or another number from 1 to 128".to_owned(),
+        );
+    }
+    IdentityPlan {
+        header: user,
+        unverified: identity.unverified,
+        trusted_proxies: nets.into(),
+        ip_header: ip,
+        ipv6_prefix: identity.ipv6_prefix.clamp(1, 128),
+    }
+}

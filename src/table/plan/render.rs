@@ -1,0 +1,154 @@
+//! Templates with their values: the hot path of keys.
+
+use matchit::Params;
+use serde_json::Value;
+
+use super::template::{Piece, Source, Template};
+use crate::key::{
+    Inputs,
+    encode::{self, Buf, Malformed},
+    hash, push_host,
+    query::{QueryFilter, single_value},
+};
+
+/// Why a request has no key, and therefore neither is answered from the store nor stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bypass {
+    /// The user is part of the key, and nobody is known.
+    NoUser,
+    /// Another value that is part of the key is missing, or given twice.
+    Missing,
+    /// A value that is part of the key is not properly percent-encoded.
+    Malformed,
+}
+
+/// What templates are filled from.
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
+    pub(super) params: &'a Params<'a, 'a>,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) filter: &'a QueryFilter,
+    pub(super) answer: Option<&'a Value>,
+}
+
+impl Template {
+    /// Writes text and values; stops at the first value that is missing.
+    pub(super) fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+        self.pieces
+            .iter()
+            .try_for_each(|piece| piece.write(values, out))
+    }
+
+    /// Writes text and values, `*` for those that are missing.
+    pub(super) fn write_widened(&self, values: Values<'_>, out: &mut Buf) {
+        for piece in &self.pieces {
+            let before = out.len();
+            if piece.write(values, out).is_err() {
+                out.truncate(before);
+                out.push(b'*');
+            }
+        }
+    }
+}
+
+impl Piece {
+    fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+        match self {
+            Self::Text(text) => {
+                out.extend_from_slice(text.as_bytes());
+                Ok(())
+            }
+            Self::Value {
+                source: Source::Body,
+                ..
+            } => {
+                let body = values.inputs.body.ok_or(Bypass::Missing)?;
+                out.extend_from_slice(&hash::short(body));
+                Ok(())
+            }
+            Self::Value { source, hashed } => {
+                let start = out.len();
+                source.write(values, out)?;
+                if *hashed {
+                    let digits = hash::short(&out[start..]);
+                    out.truncate(start);
+                    out.extend_from_slice(&digits);
+                } else {
+                    encode::shorten(out, start, encode::VALUE_MAX);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Writes the encoded value, however long.
+    fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+        let inputs = values.inputs;
+        match self {
+            Self::Path { index, catch_all } => {
+                let (_, value) = values.params.iter().nth(*index).ok_or(Bypass::Missing)?;
+                Ok(encode::push_path(value, *catch_all, out)?)
+            }
+            Self::Query(name) => {
+                let value = single_value(inputs.query, name).ok_or(Bypass::Missing)?;
+                Ok(encode::push_query(value, out)?)
+            }
+            Self::Header(name) => push_field(inputs, name, out),
+            Self::Host => inputs
+                .host
+                .map(|host| push_host(host, out))
+                .ok_or(Bypass::Missing),
+            Self::User => {
+                let user = inputs.user.ok_or(Bypass::NoUser)?;
+                encode::push_bytes(user.as_bytes(), out);
+                Ok(())
+            }
+            Self::WholeQuery => {
+                let query = inputs.query.ok_or(Bypass::Missing)?;
+                values.filter.push_sorted(query, out);
+                Ok(())
+            }
+            // Only ever hashed, as a piece.
+            Self::Body => Err(Bypass::Missing),
+            Self::Answer(field) => push_answer(values.answer, field, out),
+        }
+    }
+}
+
+/// All lines of the field, as one list (RFC 9110 section 5.2).
+fn push_field(inputs: &Inputs<'_>, name: &http::HeaderName, out: &mut Buf) -> Result<(), Bypass> {
+    let before = out.len();
+    for (i, line) in inputs.headers.get_all(name).iter().enumerate() {
+        if i > 0 {
+            encode::push_byte(b',', out);
+        }
+        encode::push_bytes(line.as_bytes(), out);
+    }
+    if out.len() == before {
+        return Err(Bypass::Missing);
+    }
+    Ok(())
+}
+
+/// A top-level field of a JSON answer: text, a number or a truth value.
+fn push_answer(answer: Option<&Value>, field: &str, out: &mut Buf) -> Result<(), Bypass> {
+    match answer.and_then(|answer| answer.get(field)) {
+        Some(Value::String(text)) if !text.is_empty() => {
+            encode::push_bytes(text.as_bytes(), out);
+            Ok(())
+        }
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => {
+            encode::push_bytes(scalar.to_string().as_bytes(), out);
+            Ok(())
+        }
+        _ => Err(Bypass::Missing),
+    }
+}
+
+impl From<Malformed> for Bypass {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Malformed
+    }
+}

@@ -1,0 +1,69 @@
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess},
+};
+
+use super::unit;
+
+/// `[ttl]`: three names of its own, and the entities'.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ttl {
+    pub(crate) default: Duration,
+    pub(crate) max: Duration,
+    pub(crate) jitter: f64,
+    pub(crate) entities: BTreeMap<String, Duration>,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self {
+            default: unit::hours(1),
+            max: unit::days(30),
+            jitter: 0.1,
+            entities: BTreeMap::new(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ttl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+struct Visitor;
+
+impl<'de> de::Visitor<'de> for Visitor {
+    type Value = Ttl;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("durations by entity")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ttl, A::Error> {
+        let mut ttl = Ttl::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "default" => ttl.default = map.next_value::<Lifetime>()?.0,
+                "max" => ttl.max = map.next_value::<Max>()?.0,
+                "jitter" => ttl.jitter = map.next_value::<Share>()?.0,
+                _ => {
+                    let lifetime = map.next_value::<Lifetime>()?.0;
+                    ttl.entities.insert(name, lifetime);
+                }
+            }
+        }
+        Ok(ttl)
+    }
+}
+
+#[derive(Deserialize)]
+struct Lifetime(#[serde(deserialize_with = "unit::ttl")] Duration);
+
+#[derive(Deserialize)]
+struct Max(#[serde(deserialize_with = "unit::duration")] Duration);
+
+#[derive(Deserialize)]
+struct Share(#[serde(deserialize_with = "unit::share")] f64);

@@ -1,0 +1,225 @@
+//! Durations, sizes and shares, as the table writes them.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserializer, de};
+
+/// That many seconds.
+#[must_use]
+pub const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// That many minutes.
+#[must_use]
+pub const fn mins(n: u64) -> Duration {
+    secs(n.saturating_mul(60))
+}
+
+/// That many hours.
+#[must_use]
+pub const fn hours(n: u64) -> Duration {
+    mins(n.saturating_mul(60))
+}
+
+/// That many days.
+#[must_use]
+pub const fn days(n: u64) -> Duration {
+    hours(n.saturating_mul(24))
+}
+
+/// As long as the table's `max` allows.
+pub(crate) const NEVER: Duration = Duration::MAX;
+
+/// `30m`, `1h30m`, `50ms`: numbers with units, each smaller than the one before.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || {
+        format!(
+            "{text:?} is no duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)"
+        )
+    };
+    let mut total = Duration::ZERO;
+    let mut previous = u64::MAX;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = split_while(rest, |c| c.is_ascii_digit());
+        let (unit, after) = split_while(after, |c| !c.is_ascii_digit());
+        let (_, millis) = UNITS
+            .iter()
+            .find(|(name, millis)| *name == unit && *millis < previous)
+            .ok_or_else(bad)?;
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        total = number
+            .checked_mul(*millis)
+            .and_then(|part| total.checked_add(Duration::from_millis(part)))
+            .ok_or_else(|| too_long(text))?;
+        (previous, rest) = (*millis, after);
+    }
+    match (text.is_empty(), total > LONGEST) {
+        (true, _) => Err(bad()),
+        (_, true) => Err(too_long(text)),
+        _ => Ok(total),
+    }
+}
+
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// A century: nothing longer is meant.
+const LONGEST: Duration = days(36_525);
+
+fn too_long(text: impl fmt::Display) -> String {
+    format!("{text} is longer than a century; write \"30d\" or less")
+}
+
+/// `64MiB`, `1MB`, `512`: bytes.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let bad =
+        || format!("{text:?} is no size; write \"64MiB\", \"1MB\" or a whole number of bytes");
+    let (number, unit) = split_while(text, |c| c.is_ascii_digit());
+    let unit = match unit.trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(unit).ok_or_else(bad)
+}
+
+/// `10%` as `0.1`.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    text.strip_suffix('%')
+        .and_then(|number| number.trim_end().parse::<f64>().ok())
+        .map(|percent| percent / 100.0)
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("{text:?} is no share; write \"10%\" or 0.1"))
+}
+
+fn split_while(text: &str, accept: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !accept(c)).unwrap_or(text.len()))
+}
+
+pub(crate) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    d.deserialize_any(Visitor {
+        kind: "a duration",
+        text: parse_duration,
+        number: seconds,
+        float: none,
+    })
+}
+
+pub(crate) fn some_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    duration(d).map(Some)
+}
+
+/// A duration, or `"never"`.
+pub(crate) fn ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    let text = |text: &str| {
+        if text == "never" {
+            Ok(NEVER)
+        } else {
+            parse_duration(text)
+        }
+    };
+    d.deserialize_any(Visitor {
+        kind: "a duration or \"never\"",
+        text,
+        number: seconds,
+        float: none,
+    })
+}
+
+pub(crate) fn some_ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    ttl(d).map(Some)
+}
+
+pub(crate) fn size<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    d.deserialize_any(Visitor {
+        kind: "a size",
+        text: parse_size,
+        number: Ok,
+        float: none,
+    })
+}
+
+pub(crate) fn some_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    size(d).map(Some)
+}
+
+pub(crate) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    let whole = |n: u64| {
+        if n <= 1 {
+            Ok(n as f64)
+        } else {
+            Err(format!("{n} is more than all; write \"{n}%\""))
+        }
+    };
+    d.deserialize_any(Visitor {
+        kind: "a share",
+        text: parse_share,
+        number: whole,
+        float: Some,
+    })
+}
+
+fn seconds(n: u64) -> Result<Duration, String> {
+    Some(secs(n))
+        .filter(|d| *d <= LONGEST)
+        .ok_or_else(|| too_long(format_args!("{n} seconds")))
+}
+
+fn none<T>(_: f64) -> Option<T> {
+    None
+}
+
+/// Takes text or a number, whichever the format has.
+struct Visitor<Text, Number, T> {
+    kind: &'static str,
+    text: Text,
+    number: Number,
+    float: fn(f64) -> Option<T>,
+}
+
+impl<Text, Number, T> de::Visitor<'_> for Visitor<Text, Number, T>
+where
+    Text: Fn(&str) -> Result<T, String>,
+    Number: Fn(u64) -> Result<T, String>,
+{
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.text)(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<T, E> {
+        (self.number)(n).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<T, E> {
+        match u64::try_from(n) {
+            Ok(n) => self.visit_u64(n),
+            Err(_) => Err(E::custom(format_args!(
+                "{n} is negative; write {} that is not",
+                self.kind
+            ))),
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<T, E> {
+        (self.float)(n).ok_or_else(|| E::invalid_value(de::Unexpected::Float(n), &self))
+    }
+}
