@@ -1,0 +1,53 @@
+use std::{
+    fmt::Display,
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+use super::Failure;
+
+/// The flags given on the command line. Each is taken once; [`finish`](Self::finish) refuses what is left.
+#[derive(Debug)]
+pub(crate) struct Flags(pico_args::Arguments);
+
+impl Flags {
+    pub(super) fn from_env() -> Self {
+        Self(pico_args::Arguments::from_env())
+    }
+
+    pub(super) fn wants_help(&mut self) -> bool {
+        self.0.contains(["-h", "--help"])
+    }
+
+    /// `--listen ADDR`, where port 0 means any free one.
+    pub(crate) fn listen(&mut self) -> Result<SocketAddr, Failure> {
+        let Some(given) = self.optional::<String>("--listen")? else {
+            return Ok(SocketAddr::from(([127, 0, 0, 1], 3000)));
+        };
+        given
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .ok_or_else(|| {
+                Failure::usage(format!("--listen {given}: not an address and port, such as 127.0.0.1:3000"))
+            })
+    }
+
+    /// The value of a flag, if it is given.
+    pub(crate) fn optional<T>(&mut self, name: &'static str) -> Result<Option<T>, Failure>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.0.opt_value_from_str(name).map_err(|error| Failure::usage(format!("{name}: {error}")))
+    }
+
+    /// # Errors
+    /// A flag or an argument that nobody asked for.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        match self.0.finish().first() {
+            None => Ok(()),
+            Some(unknown) => Err(Failure::usage(format!("unknown argument {}", unknown.to_string_lossy()))),
+        }
+    }
+}

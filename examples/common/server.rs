@@ -1,0 +1,85 @@
+//! A plain hyper server, HTTP/1.1 and HTTP/2 without TLS, that stops gracefully.
+
+use std::{convert::Infallible, error::Error, net::SocketAddr, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    time,
+};
+use tower::{Service, ServiceExt};
+
+use super::common::{self, Failure};
+
+/// How long a client may take to send a request's head, and requests under way to end after a stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The address of the client, which every request carries in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Serves until SIGTERM or SIGINT, then lets requests under way end.
+pub(crate) async fn serve<S, B>(address: SocketAddr, service: S) -> Result<(), Failure>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let listener = TcpListener::bind(address).await?;
+    let connections = GracefulShutdown::new();
+    let mut stop = Box::pin(common::stop()?);
+    common::announce(listener.local_addr()?)?;
+
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let service = service.clone().map_request(move |request| with_peer(request, peer));
+                let watcher = connections.watcher();
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(async move {
+                    let builder = protocols();
+                    let connection = builder
+                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                    if let Err(error) = watcher.watch(connection).await {
+                        tracing::debug!(%peer, error, "connection ended");
+                    }
+                });
+            }
+            // Out of file descriptors, say: those in use are given back in time.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    if time::timeout(PATIENCE, connections.shutdown()).await.is_err() {
+        tracing::warn!("requests still under way were broken off");
+    }
+    Ok(())
+}
+
+fn with_peer<B>(mut request: Request<B>, peer: SocketAddr) -> Request<B> {
+    request.extensions_mut().insert(Peer(peer));
+    request
+}
+
+fn protocols() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PATIENCE);
+    builder
+}

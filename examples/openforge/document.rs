@@ -1,0 +1,58 @@
+//! Free-form JSON documents, one per owner, changed by merge patch (RFC 7396).
+
+use serde_json::Value;
+
+use crate::{
+    call::Call,
+    database::Statements,
+    problem::Problem,
+    record::{COUNT_UP, check_stamps},
+    reply::Reply,
+};
+
+/// A table with one JSON document a row.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// What one is called in messages.
+    pub(crate) noun: &'static str,
+    pub(crate) table: &'static str,
+    /// The placeholder of the route, and the column that it chooses by.
+    pub(crate) key: (&'static str, &'static str),
+}
+
+impl Document {
+    /// `GET` of the whole document.
+    pub(crate) fn read(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
+        Ok(Reply::ok(&self.row(db, call)?))
+    }
+
+    /// `PUT` of some members of the document: `null` removes one, the others stay.
+    pub(crate) fn update(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
+        let current = self.row(db, call)?;
+        call.check_if_match(&current)?;
+        let mut changes = call.object()?;
+        check_stamps(&changes, &current)?;
+        for own in [self.key.1, "version", "updated_at"] {
+            if changes.remove(own).is_some_and(|given| given != current[own]) {
+                return Err(Problem::unprocessable(format!("{own} cannot be set")));
+            }
+        }
+        let sql = format!(
+            "UPDATE {} SET {COUNT_UP}, document = json_patch(document, ?) WHERE {} = ?",
+            self.table, self.key.1,
+        );
+        db.change(&sql, (Value::Object(changes).to_string(), call.path(self.key.0)))?;
+        self.read(db, call)
+    }
+
+    /// The document that the path names, with its key, version and time of change.
+    pub(crate) fn row(&self, db: &Statements<'_>, call: &Call) -> Result<Value, Problem> {
+        let (placeholder, column) = self.key;
+        let sql = format!(
+            "SELECT json_patch(document, json_object('{column}', {column}, 'version', version, 'updated_at', updated_at))
+             FROM {} WHERE {column} = ?",
+            self.table,
+        );
+        db.one(&sql, [call.path(placeholder)])?.ok_or_else(|| Problem::not_found(self.noun))
+    }
+}
