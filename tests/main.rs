@@ -1,4 +1,5 @@
 //! Integration tests.
 
+mod examples;
 #[cfg(feature = "redis")]
 mod support;

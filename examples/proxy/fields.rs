@@ -1,0 +1,111 @@
+//! The fields that a proxy removes, adds and checks on the way (RFC 9110, 7.6; RFC 9112, 6).
+
+use std::{fmt::Write, net::IpAddr, time::SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+/// Fields that concern one connection only, beside those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Removes what concerns the connection that a message came on.
+///
+/// `Host` stays even if `Connection` names it: it is part of the target.
+pub(crate) fn remove_hop_by_hop(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = members(fields, header::CONNECTION)
+        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+        .filter(|name| name != header::HOST)
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        fields.remove(name);
+    }
+}
+
+/// Whether the sender takes trailer fields (RFC 9110, 10.1.4).
+pub(crate) fn takes_trailers(fields: &HeaderMap) -> bool {
+    members(fields, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
+}
+
+/// Says that the message, received by `version`, came this way (RFC 9110, 7.6.3).
+pub(crate) fn add_via(fields: &mut HeaderMap, version: Version) {
+    let via = match version {
+        Version::HTTP_10 => "1.0 tower-keep",
+        Version::HTTP_2 => "2 tower-keep",
+        _ => "1.1 tower-keep",
+    };
+    fields.append(header::VIA, HeaderValue::from_static(via));
+}
+
+/// Appends the client's address to those that proxies before this one have seen.
+pub(crate) fn add_forwarded_for(fields: &mut HeaderMap, client: IpAddr) {
+    let mut seen = String::new();
+    for line in fields.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
+        seen.push_str(line);
+        seen.push_str(", ");
+    }
+    let _ = write!(seen, "{}", client.to_canonical());
+    if let Ok(seen) = HeaderValue::from_str(&seen) {
+        fields.insert(X_FORWARDED_FOR, seen);
+    }
+}
+
+/// Dates a response that its origin did not (RFC 9110, 6.6.1).
+pub(crate) fn add_date(fields: &mut HeaderMap) {
+    if !fields.contains_key(header::DATE) {
+        let now = httpdate::fmt_http_date(SystemTime::now());
+        fields.extend(HeaderValue::from_str(&now).ok().map(|now| (header::DATE, now)));
+    }
+}
+
+/// How a response's body was delimited, by its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// `chunked`, or until the connection closes.
+    Unsized,
+    /// By a valid `Content-Length`.
+    Length(u64),
+    /// A transfer coding that we cannot undo, or lengths that contradict each other.
+    Unknown,
+}
+
+/// Reads a response's framing. `Transfer-Encoding` overrides `Content-Length` (RFC 9112, 6.3).
+pub(crate) fn framing(fields: &HeaderMap) -> Framing {
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        let mut codings = members(fields, header::TRANSFER_ENCODING);
+        let chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        return if chunked && codings.next().is_none() { Framing::Unsized } else { Framing::Unknown };
+    }
+    let mut lines = fields.get_all(header::CONTENT_LENGTH).iter();
+    if lines.next().is_none() {
+        return Framing::Unsized;
+    }
+    let mut lengths = members(fields, header::CONTENT_LENGTH).map(length);
+    match lengths.next().flatten() {
+        Some(first) if lines.all(|line| line.to_str().is_ok()) && lengths.all(|next| next == Some(first)) => {
+            Framing::Length(first)
+        }
+        _ => Framing::Unknown,
+    }
+}
+
+fn length(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The members of a comma-separated list, over all its field lines.
+fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = fields.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}

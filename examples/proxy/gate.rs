@@ -1,0 +1,94 @@
+//! What a request must pass before anything else sees it.
+//!
+//! It stands before every layer, so that nothing is answered from a cache, stored or counted by a field that the
+//! origin does not see as well.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
+use http_body_util::{Either, Full};
+use tower::{Service, ServiceExt};
+
+use crate::{fields, refusal::Refusal};
+
+/// Lets `app` answer what may be forwarded, and answers the rest.
+pub(crate) async fn enter<S, B, R>(app: S, request: Request<B>) -> Result<Response<Either<R, Full<Bytes>>>, Infallible>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+{
+    Ok(match admit(request) {
+        Ok(request) => app.oneshot(request).await?.map(Either::Left),
+        Err(answer) => answer.map(Either::Right),
+    })
+}
+
+/// The request with one host, a target in origin form, and without fields that concern only its connection.
+fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Response<Full<Bytes>>> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method.into());
+    }
+    target(&mut request)?;
+    if request.method() == Method::OPTIONS && !may_go_on(&mut request) {
+        return Err(about_the_proxy());
+    }
+    let trailers = fields::takes_trailers(request.headers());
+    fields::remove_hop_by_hop(request.headers_mut());
+    if trailers {
+        request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if request.version() == Version::HTTP_10 {
+        request.headers_mut().remove(header::EXPECT);
+    }
+    Ok(request)
+}
+
+/// Moves the host into `Host`, where the origin and every layer will look for it.
+///
+/// An absolute target is accepted, as RFC 9112, 3.2.2 demands, if it names the same host as `Host` does.
+fn target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    let host = host(request)?;
+    let path: PathAndQuery = request.uri().path_and_query().cloned().ok_or(Refusal::Host)?;
+    if let Some(host) = host {
+        let host = HeaderValue::from_str(host.as_str()).map_err(|_| Refusal::Host)?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    *request.uri_mut() = Uri::from(path);
+    Ok(())
+}
+
+/// The one host that a request names. Only HTTP/1.0 may name none.
+fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    let field = lines.next().map(|line| Authority::try_from(line.as_bytes())).transpose();
+    let field = field.map_err(|_| Refusal::Host)?;
+    let one = match (request.uri().authority(), field) {
+        (None, None) if request.version() == Version::HTTP_10 => return Ok(None),
+        (None, Some(field)) => field,
+        (Some(target), Some(field)) if *target == field => field,
+        (Some(target), None) if request.version() == Version::HTTP_2 => target.clone(),
+        _ => return Err(Refusal::Host),
+    };
+    let plain = lines.next().is_none() && !one.host().is_empty() && !one.as_str().contains('@');
+    if plain { Ok(Some(one)) } else { Err(Refusal::Host) }
+}
+
+/// Counts `Max-Forwards` down; false if the request was for this proxy (RFC 9110, 7.6.2).
+fn may_go_on<B>(request: &mut Request<B>) -> bool {
+    let left = request.headers().get(header::MAX_FORWARDS).and_then(|left| left.to_str().ok()?.parse::<u64>().ok());
+    if let Some(left) = left.filter(|left| *left > 0) {
+        request.headers_mut().insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+    }
+    left != Some(0)
+}
+
+fn about_the_proxy() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    response.headers_mut().insert(header::ALLOW, methods);
+    response
+}

@@ -1,0 +1,57 @@
+//! A caching reverse proxy.
+//!
+//! ```sh
+//! cargo run --example proxy -- --origin http://127.0.0.1:8080
+//! curl -i localhost:3000/
+//! ```
+//!
+//! What it does to a message on its way is in [`gate`] and [`origin`]; where it is stacked is [`proxy`].
+
+mod fields;
+mod gate;
+mod origin;
+mod refusal;
+mod timeout;
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/server.rs"]
+mod server;
+
+use std::{process::ExitCode, time::Duration};
+
+use tower::service_fn;
+
+use common::{Failure, Flags};
+use origin::{Origin, OriginUrl};
+use timeout::Timeout;
+
+const HELP: &str = "\
+proxy: a caching reverse proxy
+
+Usage: cargo run --example proxy -- --origin URL [FLAGS]
+
+  --origin URL           where answers come from, such as http://127.0.0.1:8080
+  --origin-timeout TIME  how long the origin may take to begin its answer [default: 30s]
+  --listen ADDR          where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
+  --help                 this text
+
+It speaks HTTP/1.1 and HTTP/2 without TLS to clients, and HTTP/1.1 to the origin. The client's Host is passed on,
+its address appended to X-Forwarded-For, and Via added both ways. An origin that cannot be reached is a 502, one
+that does not answer in time a 504. CONNECT and TRACE are refused; Upgrade is ignored.
+";
+
+fn main() -> ExitCode {
+    common::run(HELP, proxy)
+}
+
+async fn proxy(mut flags: Flags) -> Result<(), Failure> {
+    let address = flags.listen()?;
+    let url = flags.optional::<OriginUrl>("--origin")?;
+    let timeout = flags.optional("--origin-timeout")?.unwrap_or(Timeout(Duration::from_secs(30)));
+    flags.finish()?;
+    let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
+
+    let app = Origin::new(url, timeout.0);
+    server::serve(address, service_fn(move |request| gate::enter(app.clone(), request))).await
+}

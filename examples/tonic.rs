@@ -1,0 +1,48 @@
+//! The standard health service behind tonic: the shortest honest gRPC server.
+//!
+//! ```sh
+//! cargo run --example tonic
+//! grpcurl -plaintext -d '{"service": "openforge"}' localhost:3000 grpc.health.v1.Health/Check
+//! ```
+
+mod common;
+
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic_health::{ServingStatus, server::health_reporter};
+
+use common::{Failure, Flags};
+
+const HELP: &str = "\
+tonic: the standard health service behind tonic
+
+Usage: cargo run --example tonic -- [FLAGS]
+
+  --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
+  --help          this text
+
+It knows the services \"\" and \"openforge\".
+";
+
+fn main() -> ExitCode {
+    common::run(HELP, serve)
+}
+
+async fn serve(mut flags: Flags) -> Result<(), Failure> {
+    let address = flags.listen()?;
+    flags.finish()?;
+
+    let (reporter, health) = health_reporter();
+    reporter.set_service_status("openforge", ServingStatus::Serving).await;
+
+    let listener = TcpListener::bind(address).await?;
+    let stop = common::stop()?;
+    common::announce(listener.local_addr()?)?;
+    Server::builder()
+        .add_service(health)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What every example promises about flags and signals.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use super::program::{Program, output};
+
+const ALL: [(&str, &[&str]); 4] =
+    [("openforge", &[]), ("proxy", &["--origin", "http://127.0.0.1:1"]), ("axum", &[]), ("tonic", &[])];
+
+#[test]
+fn help_explains_and_succeeds() {
+    for (name, _) in ALL {
+        let output = output(name, &["--help"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success());
+        assert!(text.contains(&format!("--example {name}")) && text.contains("--listen ADDR"), "{text}");
+    }
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for (name, flags) in ALL {
+        for signal in [Signal::TERM, Signal::INT] {
+            let program = Program::start(name, flags);
+            program.signal(signal);
+            assert_eq!(program.wait().code(), Some(0), "{name} after {signal:?}");
+        }
+    }
+}
+
+#[test]
+fn flags_at_fault_are_named() {
+    let wrong: [(&[&str], &str); 4] = [
+        (&["--listne", "127.0.0.1:0"], "--listne"),
+        (&["--listen"], "--listen"),
+        (&["--listen", "nowhere"], "nowhere"),
+        (&["left-over"], "left-over"),
+    ];
+    for (name, flags) in ALL {
+        for (wrong, named) in wrong {
+            let output = output(name, &[flags, wrong].concat());
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{name} {wrong:?}: {text}");
+            assert!(text.contains(named), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_address_in_use_is_no_flag_at_fault() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    for (name, flags) in ALL {
+        let output = output(name, &[flags, &["--listen", &address]].concat());
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("in use"));
+    }
+}
+
+#[test]
+fn the_proxy_needs_a_plain_http_origin() {
+    for flags in [&[][..], &["--origin", "https://a.example"], &["--origin", "http://a.example/path"]] {
+        let output = output("proxy", flags);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--origin"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The examples, run as a user runs them: as programs of their own, spoken to over sockets.
+
+mod axum;
+mod exchange;
+mod flags;
+mod openforge;
+mod program;
+mod proxy;
+mod raw_origin;
+mod tonic;

@@ -1,0 +1,76 @@
+//! Running examples, and ending them.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// An example that serves. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Program {
+    /// Starts an example on a free port, and waits until it says that it listens.
+    pub(crate) fn start(name: &str, flags: &[&str]) -> Self {
+        let mut child = command(name)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("its output is text");
+        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+        let address = address.and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{name} said {line:?} instead of where it listens");
+        };
+        Self { child, address }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.expect("a process id"), signal).expect("it runs");
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it can be waited for")
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs an example that is expected to end by itself.
+pub(crate) fn output(name: &str, flags: &[&str]) -> Output {
+    command(name).args(flags).output().expect("the example starts")
+}
+
+/// Cargo puts examples beside the directory of this test's own executable.
+fn command(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a test has an executable");
+    let target = test.parent().and_then(|deps| deps.parent()).expect("it lies in target/PROFILE/deps");
+    let example: PathBuf = target.join("examples").join(name);
+    assert!(example.exists(), "{} is missing: cargo build --examples", example.display());
+    Command::new(example)
+}

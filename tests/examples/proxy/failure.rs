@@ -1,0 +1,135 @@
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener},
+    sync::{Mutex, mpsc},
+    thread,
+};
+
+use rustix::process::Signal;
+
+use super::proxy;
+use crate::examples::{
+    exchange::{Answer, get, request},
+    program::Program,
+    raw_origin::RawOrigin,
+};
+
+fn assert_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status(), status, "{}", answer.text);
+    assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.json()["status"], status);
+}
+
+#[test]
+fn an_origin_that_is_not_there_is_a_bad_gateway() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let proxy = Program::start("proxy", &["--origin", &format!("http://{free}")]);
+    assert_problem(&get(proxy.address, "/"), 502);
+}
+
+#[test]
+fn an_origin_that_hangs_up_is_a_bad_gateway() {
+    let origin = RawOrigin::answering("");
+    assert_problem(&get(proxy(&origin).address, "/"), 502);
+}
+
+#[test]
+fn an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let origin = RawOrigin::new(move |_, _| {
+        let _ = held.lock().expect("one at a time").recv();
+    });
+    let proxy = Program::start("proxy", &["--origin", &origin.url(), "--origin-timeout", "200ms"]);
+    assert_problem(&get(proxy.address, "/"), 504);
+    drop(release);
+}
+
+#[test]
+fn answers_that_are_not_http_are_a_bad_gateway() {
+    for bytes in [
+        "hello\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ] {
+        let origin = RawOrigin::answering(bytes);
+        let answer = get(proxy(&origin).address, "/");
+        assert_eq!(answer.status(), 502, "{bytes:?}");
+        assert_problem(&answer, 502);
+    }
+}
+
+#[test]
+fn a_chunked_answer_keeps_no_length_beside() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    );
+    let answer = get(proxy(&origin).address, "/");
+    assert_eq!(answer.field("content-length"), None);
+    assert_eq!(answer.body(), "5\r\nhello\r\n0\r\n\r\n");
+}
+
+#[test]
+fn lengths_that_agree_become_one() {
+    let origin =
+        RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello");
+    let answer = get(proxy(&origin).address, "/");
+    assert_eq!(answer.all("content-length"), ["5"]);
+    assert_eq!(answer.body(), "hello");
+}
+
+#[test]
+fn an_answer_that_breaks_off_does_not_look_whole() {
+    let sized = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello");
+    let answer = get(proxy(&sized).address, "/");
+    assert_eq!(answer.all("content-length"), ["10"]);
+    assert!(answer.body().len() < 10, "{}", answer.text);
+
+    let chunked = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    let answer = get(proxy(&chunked).address, "/");
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
+
+    let bad_chunk = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nXYZ\r\n\r\n");
+    let answer = get(proxy(&bad_chunk).address, "/");
+    assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
+}
+
+#[test]
+fn tunnels_and_traces_are_refused() {
+    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let proxy = proxy(&origin);
+    assert_problem(&request(proxy.address, "CONNECT", "a.example:443", ""), 501);
+    assert_problem(&request(proxy.address, "TRACE", "/", ""), 501);
+    assert!(origin.received().is_empty());
+}
+
+#[test]
+fn a_request_under_way_ends_before_the_proxy_does() {
+    let (arrived, seen) = mpsc::channel::<()>();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let origin = RawOrigin::new(move |_, stream| {
+        let _ = arrived.send(());
+        let _ = held.lock().expect("one at a time").recv();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+    });
+    let proxy = proxy(&origin);
+    let address = proxy.address;
+    let client = thread::spawn(move || get(address, "/"));
+    seen.recv().expect("the origin was asked");
+    proxy.signal(Signal::TERM);
+    // It has taken the signal once it accepts nobody any more.
+    while let Ok(mut stream) = std::net::TcpStream::connect(address) {
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read(&mut [0]);
+    }
+    release.send(()).expect("the origin waits");
+    assert_eq!(client.join().expect("it was answered").body(), "late");
+    assert_eq!(proxy.wait().code(), Some(0));
+}

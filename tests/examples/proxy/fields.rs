@@ -1,0 +1,110 @@
+use super::{only, proxy};
+use crate::examples::{
+    exchange::{fields, get, request, send},
+    raw_origin::RawOrigin,
+};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn end_to_end_fields_pass_untouched_both_ways() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 299 Quite Fine\r\nContent-Length: 2\r\nX-Two: 1\r\nX-Other: \"a,  b\"\r\nX-Two: 2\r\nServer: old\r\n\
+         Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok",
+    );
+    let proxy = proxy(&origin);
+    let answer = request(proxy.address, "GET", "/a%2Fb?c=%20&d", "X-Many: 1\r\nAccept: */*\r\nX-Many: 2\r\n");
+
+    assert!(answer.head().starts_with("HTTP/1.1 299 Quite Fine"), "{}", answer.text);
+    assert_eq!(answer.all("x-two"), ["1", "2"]);
+    assert_eq!(answer.field("x-other"), Some("\"a,  b\""));
+    assert_eq!(answer.all("date"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
+    assert_eq!(answer.body(), "ok");
+
+    let received = only(&origin);
+    assert!(received.starts_with("GET /a%2Fb?c=%20&d HTTP/1.1\r\n"), "{received}");
+    assert_eq!(fields(&received, "x-many"), ["1", "2"]);
+    assert_eq!(fields(&received, "host"), [proxy.address.to_string()]);
+}
+
+#[test]
+fn fields_of_one_connection_do_not_pass() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Theirs, close\r\nX-Theirs: 1\r\nKeep-Alive: timeout=5\r\n\
+         Proxy-Connection: close\r\nUpgrade: h2c\r\n\r\nok",
+    );
+    let proxy = proxy(&origin);
+    let answer = send(
+        proxy.address,
+        "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close, X-Ours, Host\r\nX-Ours: 1\r\nKeep-Alive: 5\r\n\
+         Proxy-Connection: close\r\nUpgrade: websocket\r\nTE: gzip\r\nProxy-Authorization: Basic eA==\r\n\r\n",
+    );
+    for name in ["x-theirs", "keep-alive", "proxy-connection", "upgrade"] {
+        assert_eq!(answer.field(name), None, "{name}");
+    }
+    let received = only(&origin);
+    for name in ["connection", "x-ours", "keep-alive", "proxy-connection", "upgrade", "te", "proxy-authorization"] {
+        assert!(fields(&received, name).is_empty(), "{name} in {received}");
+    }
+    assert_eq!(fields(&received, "host"), ["a.example"]);
+}
+
+#[test]
+fn the_way_is_recorded_both_ways() {
+    let origin = RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\n\r\nok");
+    let proxy = proxy(&origin);
+    let answer = request(proxy.address, "GET", "/", "Via: 1.0 outer\r\nX-Forwarded-For: 192.0.2.1\r\n");
+    assert_eq!(answer.all("via"), ["1.1 inner", "1.0 tower-keep"]);
+    assert_eq!(answer.body(), "ok");
+
+    let received = only(&origin);
+    assert_eq!(fields(&received, "via"), ["1.0 outer", "1.1 tower-keep"]);
+    assert_eq!(fields(&received, "x-forwarded-for"), ["192.0.2.1, 127.0.0.1"]);
+}
+
+#[test]
+fn a_missing_date_is_added() {
+    let origin = RawOrigin::answering(OK);
+    let proxy = proxy(&origin);
+    let answer = get(proxy.address, "/");
+    assert_eq!(answer.all("date").len(), 1, "{}", answer.text);
+}
+
+#[test]
+fn max_forwards_is_counted_for_options() {
+    let origin = RawOrigin::answering(OK);
+    let proxy = proxy(&origin);
+    let own = request(proxy.address, "OPTIONS", "/", "Max-Forwards: 0\r\n");
+    assert_eq!(own.status(), 204);
+    assert!(own.field("allow").is_some());
+    assert!(origin.received().is_empty());
+
+    assert_eq!(request(proxy.address, "OPTIONS", "*", "Max-Forwards: 7\r\n").status(), 200);
+    let received = only(&origin);
+    assert!(received.starts_with("OPTIONS * HTTP/1.1\r\n"), "{received}");
+    assert_eq!(fields(&received, "max-forwards"), ["6"]);
+}
+
+#[test]
+fn trailer_fields_reach_a_client_that_takes_them() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 42\r\n\r\n",
+    );
+    let proxy = proxy(&origin);
+    let answer = request(proxy.address, "GET", "/", "TE: trailers\r\n");
+    assert!(answer.body().to_ascii_lowercase().ends_with("0\r\nx-sum: 42\r\n\r\n"), "{}", answer.text);
+    let received = only(&origin);
+    assert_eq!(fields(&received, "te"), ["trailers"]);
+    assert_eq!(fields(&received, "connection"), ["te"]);
+}
+
+#[test]
+fn interim_responses_do_not_disturb_the_final_one() {
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    );
+    let proxy = proxy(&origin);
+    let answer = get(proxy.address, "/");
+    assert!(answer.text.ends_with("\r\n\r\nok"), "{}", answer.text);
+    assert!(answer.text.contains("HTTP/1.1 200 OK\r\n"));
+}

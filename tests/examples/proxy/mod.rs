@@ -1,0 +1,20 @@
+//! The proxy before origins of every kind, spoken to by bytes.
+
+mod failure;
+mod fields;
+mod framing;
+mod smuggling;
+
+use super::{program::Program, raw_origin::RawOrigin};
+
+/// A proxy in front of `origin`.
+fn proxy(origin: &RawOrigin) -> Program {
+    Program::start("proxy", &["--origin", &origin.url()])
+}
+
+/// The head of the one request that an origin received.
+fn only(origin: &RawOrigin) -> String {
+    let received = origin.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    received[0].clone()
+}

@@ -1,0 +1,15 @@
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use super::program::Program;
+
+#[tokio::test]
+async fn a_client_is_told_that_the_service_serves() {
+    let program = Program::start("tonic", &[]);
+    let url = format!("http://{}", program.address);
+    let mut client = HealthClient::connect(url).await.expect("it listens");
+    let answer = client.check(HealthCheckRequest { service: "openforge".into() }).await.expect("it is known");
+    assert_eq!(answer.into_inner().status, ServingStatus::Serving as i32);
+
+    let unknown = client.check(HealthCheckRequest { service: "nobody".into() }).await;
+    assert_eq!(unknown.expect_err("it is not known").code(), tonic::Code::NotFound);
+}
