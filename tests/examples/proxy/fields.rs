@@ -51,7 +51,7 @@ fn fields_of_one_connection_do_not_pass() {
 
 #[test]
 fn the_way_is_recorded_both_ways() {
-    let origin = RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\n\r\nok");
+    let origin = RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
     let answer = request(proxy.address, "GET", "/", "Via: 1.0 outer\r\nX-Forwarded-For: 192.0.2.1\r\n");
     assert_eq!(answer.all("via"), ["1.1 inner", "1.0 tower-keep"]);
