@@ -48,14 +48,20 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let notes = Router::new().route("/notes/{id}", get(read).put(write));
     let app = Router::new()
         .nest("/api", notes)
-        .with_state(Notes::new(Mutex::new(HashMap::from([(1, String::from("buy bread"))]))));
+        .with_state(Notes::new(Mutex::new(HashMap::from([(
+            1,
+            String::from("buy bread"),
+        )]))));
 
     let listener = TcpListener::bind(address).await?;
     let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(stop)
-        .await?;
+    axum::serve(
+        listener,
+        app.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(stop)
+    .await?;
     Ok(())
 }
 
@@ -65,6 +71,9 @@ async fn read(State(notes): State<Notes>, Path(id): Path<u32>) -> Result<String,
 }
 
 async fn write(State(notes): State<Notes>, Path(id): Path<u32>, text: String) -> String {
-    notes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, text.clone());
+    notes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(id, text.clone());
     text
 }

@@ -35,7 +35,9 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     flags.finish()?;
 
     let (reporter, health) = health_reporter();
-    reporter.set_service_status("openforge", ServingStatus::Serving).await;
+    reporter
+        .set_service_status("openforge", ServingStatus::Serving)
+        .await;
 
     let listener = TcpListener::bind(address).await?;
     let stop = common::stop()?;

@@ -29,7 +29,9 @@ impl Flags {
             .ok()
             .and_then(|mut addresses| addresses.next())
             .ok_or_else(|| {
-                Failure::usage(format!("--listen {given}: not an address and port, such as 127.0.0.1:3000"))
+                Failure::usage(format!(
+                    "--listen {given}: not an address and port, such as 127.0.0.1:3000"
+                ))
             })
     }
 
@@ -39,7 +41,9 @@ impl Flags {
         T: FromStr,
         T::Err: Display,
     {
-        self.0.opt_value_from_str(name).map_err(|error| Failure::usage(format!("{name}: {error}")))
+        self.0
+            .opt_value_from_str(name)
+            .map_err(|error| Failure::usage(format!("{name}: {error}")))
     }
 
     /// # Errors
@@ -47,7 +51,10 @@ impl Flags {
     pub(crate) fn finish(self) -> Result<(), Failure> {
         match self.0.finish().first() {
             None => Ok(()),
-            Some(unknown) => Err(Failure::usage(format!("unknown argument {}", unknown.to_string_lossy()))),
+            Some(unknown) => Err(Failure::usage(format!(
+                "unknown argument {}",
+                unknown.to_string_lossy()
+            ))),
         }
     }
 }

@@ -10,10 +10,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::TcpListener,
-    time,
-};
+use tokio::{net::TcpListener, time};
 use tower::{Service, ServiceExt};
 
 use super::common::{self, Failure};
@@ -28,7 +25,10 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Serves until SIGTERM or SIGINT, then lets requests under way end.
 pub(crate) async fn serve<S, B>(address: SocketAddr, service: S) -> Result<(), Failure>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
@@ -46,7 +46,9 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let service = service.clone().map_request(move |request| with_peer(request, peer));
+                let service = service
+                    .clone()
+                    .map_request(move |request| with_peer(request, peer));
                 let watcher = connections.watcher();
                 let _ = stream.set_nodelay(true);
                 tokio::spawn(async move {
@@ -66,7 +68,10 @@ where
         }
     }
     drop(listener);
-    if time::timeout(PATIENCE, connections.shutdown()).await.is_err() {
+    if time::timeout(PATIENCE, connections.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("requests still under way were broken off");
     }
     Ok(())
@@ -79,7 +84,13 @@ fn with_peer<B>(mut request: Request<B>, peer: SocketAddr) -> Request<B> {
 
 fn protocols() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PATIENCE);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PATIENCE);
     builder
 }

@@ -31,7 +31,10 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(database: Database) -> Self {
-        Self { database, routes: Arc::new(routes()) }
+        Self {
+            database,
+            routes: Arc::new(routes()),
+        }
     }
 
     pub(crate) async fn answer<B>(self, request: Request<B>) -> Response<Full<Bytes>>
@@ -54,7 +57,9 @@ impl Api {
         }
         // SQLite blocks its thread, so it gets one of its own.
         let work = tokio::task::spawn_blocking(move || self.run(head, body));
-        work.await.unwrap_or_else(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked").into())
+        work.await.unwrap_or_else(|_| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked").into()
+        })
     }
 
     fn run(&self, head: request::Parts, body: Bytes) -> Reply {
@@ -63,22 +68,37 @@ impl Api {
             Err(refusal) => return refusal,
         };
         let reads = matches!(head.method, Method::GET | Method::HEAD);
-        let behavior = if reads { TransactionBehavior::Deferred } else { TransactionBehavior::Immediate };
+        let behavior = if reads {
+            TransactionBehavior::Deferred
+        } else {
+            TransactionBehavior::Immediate
+        };
         let call = Call::new(head, placeholders, body);
-        let reply = self.database.transaction(behavior, |db| handler(db, &call)).unwrap_or_else(Reply::from);
-        if reads { reply.unless_held(&call) } else { reply }
+        let reply = self
+            .database
+            .transaction(behavior, |db| handler(db, &call))
+            .unwrap_or_else(Reply::from);
+        if reads {
+            reply.unless_held(&call)
+        } else {
+            reply
+        }
     }
 
     /// How often the database was asked, so that an answer from the cache can be told by what it did not do.
     fn debug(&self) -> Reply {
-        let counted = json!({ "queries": self.database.statements(), "process": std::process::id() });
+        let counted =
+            json!({ "queries": self.database.statements(), "process": std::process::id() });
         Reply::json(StatusCode::OK, &counted).with(header::CACHE_CONTROL, "no-store")
     }
 }
 
 fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Problem {
     if error.is::<LengthLimitError>() {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes"));
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {MAX_BODY} bytes"),
+        );
     }
     Problem::bad_request(format!("the body ended early: {error}"))
 }

@@ -42,8 +42,12 @@ impl Call {
 
     /// A whole number of the query, or `default`.
     pub(crate) fn number(&self, name: &str, default: u32) -> Result<u32, Problem> {
-        let Some(given) = self.query(name) else { return Ok(default) };
-        given.parse().map_err(|_| Problem::bad_request(format!("{name} is not a whole number: {given}")))
+        let Some(given) = self.query(name) else {
+            return Ok(default);
+        };
+        given
+            .parse()
+            .map_err(|_| Problem::bad_request(format!("{name} is not a whole number: {given}")))
     }
 
     /// The user, as the gateway before this server has established.
@@ -56,7 +60,9 @@ impl Call {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => Err(Problem::unprocessable("the body is not a JSON object")),
-            Err(error) => Err(Problem::bad_request(format!("the body is not JSON: {error}"))),
+            Err(error) => Err(Problem::bad_request(format!(
+                "the body is not JSON: {error}"
+            ))),
         }
     }
 
@@ -64,18 +70,25 @@ impl Call {
     pub(crate) fn text(&self, name: &str) -> Result<String, Problem> {
         match self.object()?.remove(name) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text),
-            _ => Err(Problem::unprocessable(format!("{name} is missing, or is not a text"))),
+            _ => Err(Problem::unprocessable(format!(
+                "{name} is missing, or is not a text"
+            ))),
         }
     }
 
     /// Refuses a write that was meant for another version than `current` (RFC 9110, 13.1.1).
     pub(crate) fn check_if_match(&self, current: &Value) -> Result<(), Problem> {
-        let Some(wanted) = self.field(header::IF_MATCH.as_str()) else { return Ok(()) };
+        let Some(wanted) = self.field(header::IF_MATCH.as_str()) else {
+            return Ok(());
+        };
         let tag = entity_tag(current);
         if wanted.trim() == "*" || wanted.split(',').any(|one| one.trim() == tag) {
             return Ok(());
         }
-        Err(Problem::new(http::StatusCode::PRECONDITION_FAILED, "it has changed since you read it"))
+        Err(Problem::new(
+            http::StatusCode::PRECONDITION_FAILED,
+            "it has changed since you read it",
+        ))
     }
 
     /// Whether the client already holds `current` (RFC 9110, 13.1.2).
@@ -95,7 +108,9 @@ pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let encoded = (*first == b'%').then(|| tail.get(..2).and_then(hexadecimal)).flatten();
+        let encoded = (*first == b'%')
+            .then(|| tail.get(..2).and_then(hexadecimal))
+            .flatten();
         bytes.push(encoded.unwrap_or(*first));
         rest = if encoded.is_some() { &tail[2..] } else { tail };
     }
@@ -105,5 +120,7 @@ pub(crate) fn decode(text: &str) -> String {
 fn hexadecimal(digits: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(digits).ok()?;
     let well_formed = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    well_formed.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    well_formed
+        .then(|| u8::from_str_radix(digits, 16).ok())
+        .flatten()
 }

@@ -1,8 +1,6 @@
 //! What is counted rather than stored: dashboards, daily metrics, the status of a pipeline.
 
-use crate::{
-    call::Call, database::Statements, problem::Problem, reply::Reply, resources,
-};
+use crate::{call::Call, database::Statements, problem::Problem, reply::Reply, resources};
 
 /// `GET /dashboards/{org}/stats`. Slow on purpose: it lays a year of minutes out to count the activity in each.
 pub(crate) fn stats(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
@@ -34,7 +32,9 @@ pub(crate) fn stats(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> 
          FROM organizations org, load WHERE org.id = ?1",
         [call.path("org")],
     )?;
-    Ok(Reply::ok(&found.ok_or_else(|| Problem::not_found("organization"))?))
+    Ok(Reply::ok(
+        &found.ok_or_else(|| Problem::not_found("organization"))?,
+    ))
 }
 
 /// `GET /dashboards/{org}/engagements`: the names and states of an organization's engagements.
@@ -46,7 +46,9 @@ pub(crate) fn engagements(db: &Statements<'_>, call: &Call) -> Result<Reply, Pro
          FROM organizations org WHERE org.id = ?",
         [call.path("org")],
     )?;
-    Ok(Reply::ok(&found.ok_or_else(|| Problem::not_found("organization"))?))
+    Ok(Reply::ok(
+        &found.ok_or_else(|| Problem::not_found("organization"))?,
+    ))
 }
 
 /// `GET /engagements/{id}/metrics/daily`: what was done, by day.
@@ -58,7 +60,9 @@ pub(crate) fn daily_metrics(db: &Statements<'_>, call: &Call) -> Result<Reply, P
          FROM tasks WHERE engagement_id = ? GROUP BY substr(updated_at, 1, 10) ORDER BY 1",
         [call.path("id")],
     )?;
-    Ok(Reply::ok(&serde_json::json!({ "engagement_id": call.path("id"), "days": days })))
+    Ok(Reply::ok(
+        &serde_json::json!({ "engagement_id": call.path("id"), "days": days }),
+    ))
 }
 
 /// `GET /pipelines/{id}/status`: how the latest run goes.
@@ -70,5 +74,7 @@ pub(crate) fn pipeline_status(db: &Statements<'_>, call: &Call) -> Result<Reply,
          WHERE p.id = ? ORDER BY r.rowid DESC LIMIT 1",
         [call.path("id")],
     )?;
-    Ok(Reply::ok(&found.ok_or_else(|| Problem::not_found("pipeline"))?))
+    Ok(Reply::ok(
+        &found.ok_or_else(|| Problem::not_found("pipeline"))?,
+    ))
 }

@@ -48,15 +48,27 @@ impl Database {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Statements<'_>) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .0
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let mut connection = idle.map_or_else(|| connect(&self.0.file), Ok)?;
         let transaction = connection.transaction_with_behavior(behavior)?;
-        let outcome = work(&Statements { connection: &transaction, count: &self.0.statements });
+        let outcome = work(&Statements {
+            connection: &transaction,
+            count: &self.0.statements,
+        });
         match outcome {
             Ok(_) => transaction.commit()?,
             Err(_) => transaction.rollback()?,
         }
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.0
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
         outcome
     }
 }

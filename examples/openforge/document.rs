@@ -33,7 +33,10 @@ impl Document {
         let mut changes = call.object()?;
         check_stamps(&changes, &current)?;
         for own in [self.key.1, "version", "updated_at"] {
-            if changes.remove(own).is_some_and(|given| given != current[own]) {
+            if changes
+                .remove(own)
+                .is_some_and(|given| given != current[own])
+            {
                 return Err(Problem::unprocessable(format!("{own} cannot be set")));
             }
         }
@@ -41,7 +44,10 @@ impl Document {
             "UPDATE {} SET {COUNT_UP}, document = json_patch(document, ?) WHERE {} = ?",
             self.table, self.key.1,
         );
-        db.change(&sql, (Value::Object(changes).to_string(), call.path(self.key.0)))?;
+        db.change(
+            &sql,
+            (Value::Object(changes).to_string(), call.path(self.key.0)),
+        )?;
         self.read(db, call)
     }
 
@@ -53,6 +59,7 @@ impl Document {
              FROM {} WHERE {column} = ?",
             self.table,
         );
-        db.one(&sql, [call.path(placeholder)])?.ok_or_else(|| Problem::not_found(self.noun))
+        db.one(&sql, [call.path(placeholder)])?
+            .ok_or_else(|| Problem::not_found(self.noun))
     }
 }

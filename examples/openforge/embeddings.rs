@@ -25,8 +25,13 @@ const ROW: &str = "json_object('hash', hash, 'text', text, 'vector', json(vector
 
 /// `GET /embeddings/{hash}`.
 pub(crate) fn read(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
-    let row = db.one(&format!("SELECT {ROW} FROM embeddings WHERE hash = ?"), [call.path("hash")])?;
-    Ok(Reply::ok(&row.ok_or_else(|| Problem::not_found("embedding"))?))
+    let row = db.one(
+        &format!("SELECT {ROW} FROM embeddings WHERE hash = ?"),
+        [call.path("hash")],
+    )?;
+    Ok(Reply::ok(
+        &row.ok_or_else(|| Problem::not_found("embedding"))?,
+    ))
 }
 
 /// `POST /embeddings` with `{"text": …}`: embeds a text and makes it findable.
@@ -34,8 +39,14 @@ pub(crate) fn create(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem>
     let text = call.text("text")?;
     let hash = digest(text.as_bytes());
     db.change(INSERT, (&hash, &text, embed(&text).to_string()))?;
-    let row = db.one(&format!("SELECT {ROW} FROM embeddings WHERE hash = ?"), [&hash])?;
-    Ok(Reply::created(&row.unwrap_or_default(), &format!("/embeddings/{hash}")))
+    let row = db.one(
+        &format!("SELECT {ROW} FROM embeddings WHERE hash = ?"),
+        [&hash],
+    )?;
+    Ok(Reply::created(
+        &row.unwrap_or_default(),
+        &format!("/embeddings/{hash}"),
+    ))
 }
 
 /// `GET /search/embeddings?q=…&limit=…`: the texts nearest to a query.
@@ -50,11 +61,18 @@ pub(crate) fn search(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem>
 pub(crate) fn search_vector(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let mut body = call.object()?;
     let vector = body.remove("vector").unwrap_or_default();
-    let numbers = vector.as_array().is_some_and(|all| all.len() == DIMENSIONS && all.iter().all(Value::is_number));
+    let numbers = vector
+        .as_array()
+        .is_some_and(|all| all.len() == DIMENSIONS && all.iter().all(Value::is_number));
     if !numbers {
-        return Err(Problem::unprocessable(format!("vector is not a list of {DIMENSIONS} numbers")));
+        return Err(Problem::unprocessable(format!(
+            "vector is not a list of {DIMENSIONS} numbers"
+        )));
     }
-    let limit = body.get("limit").and_then(Value::as_u64).and_then(|limit| u32::try_from(limit).ok());
+    let limit = body
+        .get("limit")
+        .and_then(Value::as_u64)
+        .and_then(|limit| u32::try_from(limit).ok());
     nearest(db, &vector, limit.unwrap_or(3))
 }
 
@@ -71,7 +89,10 @@ fn nearest(db: &Statements<'_>, vector: &Value, limit: u32) -> Result<Reply, Pro
 
 /// Adds an embedding of `text` to a database that is being prepared.
 pub(crate) fn insert(connection: &Connection, text: &str) -> rusqlite::Result<usize> {
-    connection.execute(INSERT, (digest(text.as_bytes()), text, embed(text).to_string()))
+    connection.execute(
+        INSERT,
+        (digest(text.as_bytes()), text, embed(text).to_string()),
+    )
 }
 
 const INSERT: &str = "INSERT INTO embeddings (hash, text, vector) VALUES (?, ?, ?)";
@@ -79,10 +100,21 @@ const INSERT: &str = "INSERT INTO embeddings (hash, text, vector) VALUES (?, ?, 
 /// The unit vector of a text's words.
 fn embed(text: &str) -> Value {
     let mut vector = [0.0_f64; DIMENSIONS];
-    for word in text.to_lowercase().split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let place = word.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    for word in text
+        .to_lowercase()
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
+        let place = word.bytes().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
         vector[place % DIMENSIONS] += 1.0;
     }
-    let length = vector.iter().map(|part| part * part).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+    let length = vector
+        .iter()
+        .map(|part| part * part)
+        .sum::<f64>()
+        .sqrt()
+        .max(f64::MIN_POSITIVE);
     json!(vector.map(|part| part / length))
 }

@@ -57,7 +57,8 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     flags.finish()?;
 
     let temporary = tempfile::tempdir()?;
-    let database = Database::open(&file.unwrap_or_else(|| temporary.path().join("openforge.sqlite")))?;
+    let database =
+        Database::open(&file.unwrap_or_else(|| temporary.path().join("openforge.sqlite")))?;
     let api = Api::new(database);
     let app = service_fn(move |request| {
         let answer = api.clone().answer(request);

@@ -15,7 +15,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self {
+            status,
+            detail: detail.into(),
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -56,9 +59,10 @@ impl From<rusqlite::Error> for Problem {
             return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database failed");
         };
         match error.sqlite_error().map(|error| error.extended_code) {
-            Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
-                Self::conflict(error.to_string())
-            }
+            Some(
+                rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+                | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
+            ) => Self::conflict(error.to_string()),
             _ => Self::unprocessable(error.to_string()),
         }
     }

@@ -41,7 +41,11 @@ impl Record {
         }
         let page = call.number("page", 1)?.max(1);
         let offset = u64::from(page - 1) * u64::from(PAGE);
-        let filter = if tests.is_empty() { String::from("true") } else { tests.join(" AND ") };
+        let filter = if tests.is_empty() {
+            String::from("true")
+        } else {
+            tests.join(" AND ")
+        };
         let sql = format!(
             "SELECT {} FROM {} WHERE {filter} ORDER BY updated_at DESC, rowid DESC LIMIT {PAGE} OFFSET {offset}",
             self.object(),
@@ -85,7 +89,11 @@ impl Record {
         let Some(row) = db.one(&sql, params_from_iter(values))? else {
             return Err(Problem::conflict(format!("no {} was made", self.noun)));
         };
-        let location = format!("{}/{}", call.target(), row[own].as_str().unwrap_or_default());
+        let location = format!(
+            "{}/{}",
+            call.target(),
+            row[own].as_str().unwrap_or_default()
+        );
         Ok(Reply::created(&row, &location))
     }
 
@@ -116,7 +124,9 @@ impl Record {
             self.object(),
         );
         let row = db.one(&sql, params_from_iter(values))?;
-        Ok(Reply::ok(&row.ok_or_else(|| Problem::not_found(self.noun))?))
+        Ok(Reply::ok(
+            &row.ok_or_else(|| Problem::not_found(self.noun))?,
+        ))
     }
 
     /// `DELETE` of a row, and of what belongs to it.
@@ -131,8 +141,14 @@ impl Record {
     /// The row that the path names.
     pub(crate) fn row(&self, db: &Statements<'_>, call: &Call) -> Result<Value, Problem> {
         let (tests, values) = self.chosen_by_path(call);
-        let sql = format!("SELECT {} FROM {} WHERE {}", self.object(), self.table, tests.join(" AND "));
-        db.one(&sql, params_from_iter(values))?.ok_or_else(|| Problem::not_found(self.noun))
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {}",
+            self.object(),
+            self.table,
+            tests.join(" AND ")
+        );
+        db.one(&sql, params_from_iter(values))?
+            .ok_or_else(|| Problem::not_found(self.noun))
     }
 
     /// The conditions that the placeholders of this call's path put on rows.
@@ -163,14 +179,22 @@ impl Record {
 }
 
 /// SQL that stamps a changed row.
-pub(crate) const COUNT_UP: &str = "version = version + 1, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ')";
+pub(crate) const COUNT_UP: &str =
+    "version = version + 1, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ')";
 
 /// Refuses changes that were made to another version than `current`.
 pub(crate) fn check_stamps(changes: &Map<String, Value>, current: &Value) -> Result<(), Problem> {
-    let differs = |stamp: &&str| changes.get(*stamp).is_some_and(|given| given != &current[*stamp]);
+    let differs = |stamp: &&str| {
+        changes
+            .get(*stamp)
+            .is_some_and(|given| given != &current[*stamp])
+    };
     match STAMPS.iter().find(|stamp| differs(stamp)) {
         None => Ok(()),
-        Some(stamp) => Err(Problem::conflict(format!("it has changed: its {stamp} is {}", current[*stamp]))),
+        Some(stamp) => Err(Problem::conflict(format!(
+            "it has changed: its {stamp} is {}",
+            current[*stamp]
+        ))),
     }
 }
 

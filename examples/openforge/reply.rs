@@ -47,9 +47,15 @@ impl Reply {
 
     /// 304 instead, if the client already holds what this would show.
     pub(crate) fn unless_held(self, call: &Call) -> Self {
-        let tag = self.0.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = self
+            .0
+            .headers()
+            .get(header::ETAG)
+            .and_then(|tag| tag.to_str().ok());
         match tag {
-            Some(tag) if call.holds(tag) => Self::empty(StatusCode::NOT_MODIFIED).with(header::ETAG, tag),
+            Some(tag) if call.holds(tag) => {
+                Self::empty(StatusCode::NOT_MODIFIED).with(header::ETAG, tag)
+            }
             _ => self,
         }
     }
@@ -57,10 +63,18 @@ impl Reply {
     /// The response to `method`, which for `HEAD` ends with its head.
     pub(crate) fn into_response(self, method: &Method) -> Response<Full<Bytes>> {
         let (mut head, body) = self.0.into_parts();
-        if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if !matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        ) {
+            head.headers
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let body = if method == Method::HEAD { Bytes::new() } else { body };
+        let body = if method == Method::HEAD {
+            Bytes::new()
+        } else {
+            body
+        };
         Response::from_parts(head, Full::new(body))
     }
 }
@@ -72,5 +86,9 @@ pub(crate) fn entity_tag(value: &Value) -> String {
 
 /// The first 64 bits of the SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

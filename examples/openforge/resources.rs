@@ -34,8 +34,11 @@ pub(crate) static AGENT_STATUS: Record = Record {
     owner: None,
 };
 
-pub(crate) static AGENT_CONFIG: Document =
-    Document { noun: "agent", table: "agent_configs", key: ("id", "agent_id") };
+pub(crate) static AGENT_CONFIG: Document = Document {
+    noun: "agent",
+    table: "agent_configs",
+    key: ("id", "agent_id"),
+};
 
 pub(crate) static ACTIVITY: Record = Record {
     noun: "activity",
@@ -53,8 +56,11 @@ pub(crate) static DATASOURCE: Record = Record {
     owner: None,
 };
 
-pub(crate) static DATASOURCE_SCHEMA: Document =
-    Document { noun: "data source", table: "datasource_schemas", key: ("id", "datasource_id") };
+pub(crate) static DATASOURCE_SCHEMA: Document = Document {
+    noun: "data source",
+    table: "datasource_schemas",
+    key: ("id", "datasource_id"),
+};
 
 pub(crate) static USER: Record = Record {
     noun: "user",
@@ -72,8 +78,11 @@ pub(crate) static PROFILE: Record = Record {
     owner: None,
 };
 
-pub(crate) static PREFERENCES: Document =
-    Document { noun: "user", table: "preferences", key: ("id", "user_id") };
+pub(crate) static PREFERENCES: Document = Document {
+    noun: "user",
+    table: "preferences",
+    key: ("id", "user_id"),
+};
 
 pub(crate) static PIPELINE: Record = Record {
     noun: "pipeline",
@@ -91,7 +100,14 @@ pub(crate) static PIPELINE_RUN: Record = Record {
     owner: Some(&PIPELINE),
 };
 
-pub(crate) static CONFIG: Document = Document { noun: "configuration", table: "configs", key: ("name", "name") };
+pub(crate) static CONFIG: Document = Document {
+    noun: "configuration",
+    table: "configs",
+    key: ("name", "name"),
+};
 
-pub(crate) static REFERENCE: Document =
-    Document { noun: "reference data", table: "reference_data", key: ("name", "name") };
+pub(crate) static REFERENCE: Document = Document {
+    noun: "reference data",
+    table: "reference_data",
+    key: ("name", "name"),
+};

@@ -14,8 +14,8 @@ use crate::{
     record::Record,
     reply::Reply,
     resources::{
-        ACTIVITY, AGENT, AGENT_CONFIG, AGENT_STATUS, CONFIG, DATASOURCE, DATASOURCE_SCHEMA, ENGAGEMENT, PIPELINE,
-        PIPELINE_RUN, PROFILE, REFERENCE, TASK, USER,
+        ACTIVITY, AGENT, AGENT_CONFIG, AGENT_STATUS, CONFIG, DATASOURCE, DATASOURCE_SCHEMA,
+        ENGAGEMENT, PIPELINE, PIPELINE_RUN, PROFILE, REFERENCE, TASK, USER,
     },
     users,
 };
@@ -27,7 +27,10 @@ pub(crate) fn routes() -> Routes {
         .at("/engagements/{id}", item(&ENGAGEMENT))
         .at("/engagements/{id}/tasks", collection(&TASK))
         .at("/engagements/{id}/tasks/{task}", item(&TASK))
-        .at("/engagements/{id}/metrics/daily", vec![get(dashboards::daily_metrics)])
+        .at(
+            "/engagements/{id}/metrics/daily",
+            vec![get(dashboards::daily_metrics)],
+        )
         .at("/agents", collection(&AGENT))
         .at("/agents/{id}", item(&AGENT))
         .at("/agents/{id}/config", document(&AGENT_CONFIG))
@@ -39,27 +42,43 @@ pub(crate) fn routes() -> Routes {
         .at("/users", collection(&USER))
         .at("/users/{id}", item(&USER))
         .at("/users/{id}/profile", part(&PROFILE))
-        .at("/users/{id}/preferences", vec![get(users::preferences), put(users::set_preferences)])
+        .at(
+            "/users/{id}/preferences",
+            vec![get(users::preferences), put(users::set_preferences)],
+        )
         .at("/users/{id}/session", vec![get(users::latest_session)])
         .at("/sessions", vec![post(users::log_in)])
-        .at("/sessions/{token}", vec![get(users::session), delete(users::log_out)])
+        .at(
+            "/sessions/{token}",
+            vec![get(users::session), delete(users::log_out)],
+        )
         .at("/dashboards/{org}/stats", vec![get(dashboards::stats)])
-        .at("/dashboards/{org}/engagements", vec![get(dashboards::engagements)])
+        .at(
+            "/dashboards/{org}/engagements",
+            vec![get(dashboards::engagements)],
+        )
         .at("/embeddings", vec![post(embeddings::create)])
         .at("/embeddings/{hash}", vec![get(embeddings::read)])
         .at("/search/embeddings", vec![get(embeddings::search)])
         .at("/search/vectors", vec![post(embeddings::search_vector)])
         .at("/pipelines", collection(&PIPELINE))
         .at("/pipelines/{id}", item(&PIPELINE))
-        .at("/pipelines/{id}/status", vec![get(dashboards::pipeline_status)])
+        .at(
+            "/pipelines/{id}/status",
+            vec![get(dashboards::pipeline_status)],
+        )
         .at("/pipelines/{id}/runs", collection(&PIPELINE_RUN))
         .at("/pipelines/{id}/runs/{run}/status", part(&PIPELINE_RUN))
         .at("/config/{name}", document(&CONFIG))
-        .at("/reference/{name}", vec![get(|db, call| REFERENCE.read(db, call))])
+        .at(
+            "/reference/{name}",
+            vec![get(|db, call| REFERENCE.read(db, call))],
+        )
 }
 
 /// Answers a call within a transaction. Blocks.
-pub(crate) type Handler = Box<dyn Fn(&Statements<'_>, &Call) -> Result<Reply, Problem> + Send + Sync>;
+pub(crate) type Handler =
+    Box<dyn Fn(&Statements<'_>, &Call) -> Result<Reply, Problem> + Send + Sync>;
 
 /// Handlers by path and method.
 #[derive(Default)]
@@ -72,15 +91,28 @@ impl Routes {
     }
 
     /// What answers `method` at `path`, and what the route's placeholders stand for; or the refusal.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<(&Handler, BTreeMap<String, String>), Reply> {
+    pub(crate) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(&Handler, BTreeMap<String, String>), Reply> {
         let Ok(found) = self.0.at(path) else {
             return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is here").into());
         };
-        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let wanted = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         match found.value.iter().find(|(offered, _)| offered == wanted) {
-            Some((_, handler)) => {
-                Ok((handler, found.params.iter().map(|(name, value)| (name.to_owned(), decode(value))).collect()))
-            }
+            Some((_, handler)) => Ok((
+                handler,
+                found
+                    .params
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), decode(value)))
+                    .collect(),
+            )),
             None => Err(not_allowed(method, found.value)),
         }
     }
@@ -93,14 +125,21 @@ fn not_allowed(method: &Method, offered: &[(Method, Handler)]) -> Reply {
     }
     let reply = match *method {
         Method::OPTIONS => Reply::empty(StatusCode::NO_CONTENT),
-        _ => Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not offered here")).into(),
+        _ => Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("{method} is not offered here"),
+        )
+        .into(),
     };
     reply.with(header::ALLOW, &allowed.join(", "))
 }
 
 /// Rows: all of them, and a new one.
 fn collection(record: &'static Record) -> Vec<(Method, Handler)> {
-    vec![get(|db, call| record.list(db, call)), post(|db, call| record.create(db, call))]
+    vec![
+        get(|db, call| record.list(db, call)),
+        post(|db, call| record.create(db, call)),
+    ]
 }
 
 /// A row that comes and goes.
@@ -112,11 +151,17 @@ fn item(record: &'static Record) -> Vec<(Method, Handler)> {
 
 /// A row that lives as long as what it belongs to.
 fn part(record: &'static Record) -> Vec<(Method, Handler)> {
-    vec![get(|db, call| record.read(db, call)), put(|db, call| record.update(db, call))]
+    vec![
+        get(|db, call| record.read(db, call)),
+        put(|db, call| record.update(db, call)),
+    ]
 }
 
 fn document(document: &'static Document) -> Vec<(Method, Handler)> {
-    vec![get(|db, call| document.read(db, call)), put(|db, call| document.update(db, call))]
+    vec![
+        get(|db, call| document.read(db, call)),
+        put(|db, call| document.update(db, call)),
+    ]
 }
 
 fn get<F>(handler: F) -> (Method, Handler)

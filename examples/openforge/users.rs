@@ -16,7 +16,10 @@ pub(crate) fn preferences(db: &Statements<'_>, call: &Call) -> Result<Reply, Pro
 /// `PUT /users/{id}/preferences`, by the user.
 pub(crate) fn set_preferences(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     if asked_by_another(call) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "only the user may change them"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "only the user may change them",
+        ));
     }
     resources::PREFERENCES.update(db, call)
 }
@@ -30,7 +33,10 @@ pub(crate) fn log_in(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem>
         [user],
     )?;
     let session = session.unwrap_or_default();
-    let location = format!("/sessions/{}", session["token"].as_str().unwrap_or_default());
+    let location = format!(
+        "/sessions/{}",
+        session["token"].as_str().unwrap_or_default()
+    );
     Ok(Reply::created(&session, &location))
 }
 
@@ -42,7 +48,9 @@ pub(crate) fn session(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem
          WHERE token = ? AND expires_at > strftime('%Y-%m-%dT%H:%M:%fZ')",
         [call.path("token")],
     )?;
-    Ok(Reply::ok(&found.ok_or_else(|| Problem::not_found("session"))?))
+    Ok(Reply::ok(
+        &found.ok_or_else(|| Problem::not_found("session"))?,
+    ))
 }
 
 /// `DELETE /sessions/{token}`.
@@ -56,7 +64,10 @@ pub(crate) fn log_out(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem
 /// `GET /users/{id}/session`: the token of a user's latest session, for the user alone.
 pub(crate) fn latest_session(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     if call.user() != call.path("id") {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "only the user may see it"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "only the user may see it",
+        ));
     }
     let found = db.one(
         "SELECT json_object('user_id', user_id, 'token', token, 'expires_at', expires_at)
@@ -64,10 +75,13 @@ pub(crate) fn latest_session(db: &Statements<'_>, call: &Call) -> Result<Reply, 
          ORDER BY rowid DESC LIMIT 1",
         [call.path("id")],
     )?;
-    Ok(Reply::ok(&found.ok_or_else(|| Problem::not_found("session"))?))
+    Ok(Reply::ok(
+        &found.ok_or_else(|| Problem::not_found("session"))?,
+    ))
 }
 
 /// Whether somebody else than the user in the path asks. Programs behind the gateway ask without a user.
 fn asked_by_another(call: &Call) -> bool {
-    call.user().is_some_and(|user| Some(user) != call.path("id"))
+    call.user()
+        .is_some_and(|user| Some(user) != call.path("id"))
 }

@@ -51,7 +51,11 @@ pub(crate) fn add_via(fields: &mut HeaderMap, version: Version) {
 /// Appends the client's address to those that proxies before this one have seen.
 pub(crate) fn add_forwarded_for(fields: &mut HeaderMap, client: IpAddr) {
     let mut seen = String::new();
-    for line in fields.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
+    for line in fields
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+    {
         seen.push_str(line);
         seen.push_str(", ");
     }
@@ -65,7 +69,11 @@ pub(crate) fn add_forwarded_for(fields: &mut HeaderMap, client: IpAddr) {
 pub(crate) fn add_date(fields: &mut HeaderMap) {
     if !fields.contains_key(header::DATE) {
         let now = httpdate::fmt_http_date(SystemTime::now());
-        fields.extend(HeaderValue::from_str(&now).ok().map(|now| (header::DATE, now)));
+        fields.extend(
+            HeaderValue::from_str(&now)
+                .ok()
+                .map(|now| (header::DATE, now)),
+        );
     }
 }
 
@@ -84,8 +92,14 @@ pub(crate) enum Framing {
 pub(crate) fn framing(fields: &HeaderMap) -> Framing {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         let mut codings = members(fields, header::TRANSFER_ENCODING);
-        let chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
-        return if chunked && codings.next().is_none() { Framing::Unsized } else { Framing::Unknown };
+        let chunked = codings
+            .next()
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        return if chunked && codings.next().is_none() {
+            Framing::Unsized
+        } else {
+            Framing::Unknown
+        };
     }
     let mut lines = fields.get_all(header::CONTENT_LENGTH).iter();
     if lines.next().is_none() {
@@ -93,7 +107,10 @@ pub(crate) fn framing(fields: &HeaderMap) -> Framing {
     }
     let mut lengths = members(fields, header::CONTENT_LENGTH).map(length);
     match lengths.next().flatten() {
-        Some(first) if lines.all(|line| line.to_str().is_ok()) && lengths.all(|next| next == Some(first)) => {
+        Some(first)
+            if lines.all(|line| line.to_str().is_ok())
+                && lengths.all(|next| next == Some(first)) =>
+        {
             Framing::Length(first)
         }
         _ => Framing::Unknown,
@@ -101,11 +118,20 @@ pub(crate) fn framing(fields: &HeaderMap) -> Framing {
 }
 
 fn length(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// The members of a comma-separated list, over all its field lines.
 fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let lines = fields.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+    let lines = fields
+        .get_all(name)
+        .into_iter()
+        .filter_map(|line| line.to_str().ok());
+    lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
 }

@@ -16,7 +16,10 @@ use tower::{Service, ServiceExt};
 use crate::{fields, refusal::Refusal};
 
 /// Lets `app` answer what may be forwarded, and answers the rest.
-pub(crate) async fn enter<S, B, R>(app: S, request: Request<B>) -> Result<Response<Either<R, Full<Bytes>>>, Infallible>
+pub(crate) async fn enter<S, B, R>(
+    app: S,
+    request: Request<B>,
+) -> Result<Response<Either<R, Full<Bytes>>>, Infallible>
 where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
 {
@@ -38,7 +41,9 @@ fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Response<Full<Bytes>>
     let trailers = fields::takes_trailers(request.headers());
     fields::remove_hop_by_hop(request.headers_mut());
     if trailers {
-        request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+        request
+            .headers_mut()
+            .insert(header::TE, HeaderValue::from_static("trailers"));
     }
     if request.version() == Version::HTTP_10 {
         request.headers_mut().remove(header::EXPECT);
@@ -51,7 +56,11 @@ fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Response<Full<Bytes>>
 /// An absolute target is accepted, as RFC 9112, 3.2.2 demands, if it names the same host as `Host` does.
 fn target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     let host = host(request)?;
-    let path: PathAndQuery = request.uri().path_and_query().cloned().ok_or(Refusal::Host)?;
+    let path: PathAndQuery = request
+        .uri()
+        .path_and_query()
+        .cloned()
+        .ok_or(Refusal::Host)?;
     if let Some(host) = host {
         let host = HeaderValue::from_str(host.as_str()).map_err(|_| Refusal::Host)?;
         request.headers_mut().insert(header::HOST, host);
@@ -63,7 +72,10 @@ fn target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
 /// The one host that a request names. Only HTTP/1.0 may name none.
 fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
     let mut lines = request.headers().get_all(header::HOST).iter();
-    let field = lines.next().map(|line| Authority::try_from(line.as_bytes())).transpose();
+    let field = lines
+        .next()
+        .map(|line| Authority::try_from(line.as_bytes()))
+        .transpose();
     let field = field.map_err(|_| Refusal::Host)?;
     let one = match (request.uri().authority(), field) {
         (None, None) if request.version() == Version::HTTP_10 => return Ok(None),
@@ -73,14 +85,23 @@ fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
         _ => return Err(Refusal::Host),
     };
     let plain = lines.next().is_none() && !one.host().is_empty() && !one.as_str().contains('@');
-    if plain { Ok(Some(one)) } else { Err(Refusal::Host) }
+    if plain {
+        Ok(Some(one))
+    } else {
+        Err(Refusal::Host)
+    }
 }
 
 /// Counts `Max-Forwards` down; false if the request was for this proxy (RFC 9110, 7.6.2).
 fn may_go_on<B>(request: &mut Request<B>) -> bool {
-    let left = request.headers().get(header::MAX_FORWARDS).and_then(|left| left.to_str().ok()?.parse::<u64>().ok());
+    let left = request
+        .headers()
+        .get(header::MAX_FORWARDS)
+        .and_then(|left| left.to_str().ok()?.parse::<u64>().ok());
     if let Some(left) = left.filter(|left| *left > 0) {
-        request.headers_mut().insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+        request
+            .headers_mut()
+            .insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
     }
     left != Some(0)
 }

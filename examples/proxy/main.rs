@@ -48,10 +48,16 @@ fn main() -> ExitCode {
 async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let address = flags.listen()?;
     let url = flags.optional::<OriginUrl>("--origin")?;
-    let timeout = flags.optional("--origin-timeout")?.unwrap_or(Timeout(Duration::from_secs(30)));
+    let timeout = flags
+        .optional("--origin-timeout")?
+        .unwrap_or(Timeout(Duration::from_secs(30)));
     flags.finish()?;
     let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
 
     let app = Origin::new(url, timeout.0);
-    server::serve(address, service_fn(move |request| gate::enter(app.clone(), request))).await
+    server::serve(
+        address,
+        service_fn(move |request| gate::enter(app.clone(), request)),
+    )
+    .await
 }

@@ -58,7 +58,11 @@ where
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self { client, url, timeout }
+        Self {
+            client,
+            url,
+            timeout,
+        }
     }
 
     async fn forward(self, request: Request<B>) -> Result<Response<OriginBody>, Refusal> {
@@ -81,10 +85,14 @@ where
         *request.method_mut() = received.method.clone();
         *request.uri_mut() = self.url.join(received.uri.clone());
         *request.headers_mut() = fields_of(received);
-        let sized = request.headers().contains_key(header::CONTENT_LENGTH) || request.body().size_hint().exact().is_some();
+        let sized = request.headers().contains_key(header::CONTENT_LENGTH)
+            || request.body().size_hint().exact().is_some();
         if !sized {
             // Said outright, because hyper takes a GET without it to have no body.
-            request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            request.headers_mut().insert(
+                header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
         }
         request
     }
@@ -113,7 +121,8 @@ fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> 
     fields::remove_hop_by_hop(&mut head.headers);
     head.headers.remove(header::CONTENT_LENGTH);
     if let Framing::Length(length) = framing {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        head.headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     fields::add_via(&mut head.headers, head.version);
     fields::add_date(&mut head.headers);
@@ -122,8 +131,12 @@ fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> 
 }
 
 fn no_answer(error: &hyper_util::client::legacy::Error) -> Refusal {
-    tracing::warn!(error = error as &dyn std::error::Error, "no answer from the origin");
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "no answer from the origin"
+    );
+    let source =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
     match source {
         Some(error) if error.is_parse() => Refusal::Malformed,
         _ => Refusal::Unreachable,
@@ -132,7 +145,11 @@ fn no_answer(error: &hyper_util::client::legacy::Error) -> Refusal {
 
 impl<B> Clone for Origin<B> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), url: self.url.clone(), timeout: self.timeout }
+        Self {
+            client: self.client.clone(),
+            url: self.url.clone(),
+            timeout: self.timeout,
+        }
     }
 }
 
@@ -178,7 +195,11 @@ impl FromStr for OriginUrl {
         let parts = text.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let bare = parts.path_and_query.is_none_or(|path| path == "/");
         match parts.authority {
-            Some(authority) if bare && parts.scheme == Some(Scheme::HTTP) && !authority.as_str().contains('@') => {
+            Some(authority)
+                if bare
+                    && parts.scheme == Some(Scheme::HTTP)
+                    && !authority.as_str().contains('@') =>
+            {
                 Ok(Self(authority))
             }
             _ => Err(wrong()),

@@ -12,7 +12,10 @@ impl FromStr for Timeout {
     fn from_str(text: &str) -> Result<Self, String> {
         let (number, unit) = match text.strip_suffix("ms") {
             Some(number) => (number, Duration::from_millis(1)),
-            None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs(1)),
+            None => (
+                text.strip_suffix('s').unwrap_or(text),
+                Duration::from_secs(1),
+            ),
         };
         match number.parse::<u32>() {
             Ok(number) if number > 0 => Ok(Self(unit * number)),

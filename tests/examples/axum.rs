@@ -7,7 +7,13 @@ use super::{
 fn notes_are_read_and_written() {
     let axum = Program::start("axum", &[]);
     assert_eq!(get(axum.address, "/api/notes/1").body(), "buy bread");
-    assert_eq!(with_body(axum.address, "PUT", "/api/notes/1", "", "remember the milk").status(), 200);
-    assert_eq!(get(axum.address, "/api/notes/1").body(), "remember the milk");
+    assert_eq!(
+        with_body(axum.address, "PUT", "/api/notes/1", "", "remember the milk").status(),
+        200
+    );
+    assert_eq!(
+        get(axum.address, "/api/notes/1").body(),
+        "remember the milk"
+    );
     assert_eq!(get(axum.address, "/api/notes/2").status(), 404);
 }

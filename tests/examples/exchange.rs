@@ -17,7 +17,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(&self) -> u16 {
-        let code = self.text.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let code = self
+            .text
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok());
         code.unwrap_or_else(|| panic!("no status in {:?}", self.text))
     }
 
@@ -31,28 +35,38 @@ impl Answer {
     }
 
     pub(crate) fn head(&self) -> &str {
-        self.text.split_once("\r\n\r\n").map_or(&self.text, |(head, _)| head)
+        self.text
+            .split_once("\r\n\r\n")
+            .map_or(&self.text, |(head, _)| head)
     }
 
     pub(crate) fn body(&self) -> &str {
-        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+        self.text
+            .split_once("\r\n\r\n")
+            .map_or("", |(_, body)| body)
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(self.body()).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+        serde_json::from_str(self.body())
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
 }
 
 /// The values of a field in the head of a message, in order.
 pub(crate) fn fields<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
     let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    lines
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+        .collect()
 }
 
 /// A connection that does not wait for ever.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out is not zero");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a time-out is not zero");
     stream
 }
 
@@ -76,12 +90,19 @@ pub(crate) fn read(mut stream: TcpStream) -> Answer {
         }
     }
     let _ = stream.shutdown(Shutdown::Both);
-    Answer { text: String::from_utf8_lossy(&bytes).into_owned() }
+    Answer {
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    }
 }
 
 /// A request without a body, on a connection of its own. `fields` are whole lines.
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, fields: &str) -> Answer {
-    send(address, &format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n"))
+    send(
+        address,
+        &format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n"
+        ),
+    )
 }
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
@@ -89,7 +110,13 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// A request with a body of known length.
-pub(crate) fn with_body(address: SocketAddr, method: &str, path: &str, fields: &str, body: &str) -> Answer {
+pub(crate) fn with_body(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> Answer {
     let length = body.len();
     send(
         address,

@@ -6,8 +6,12 @@ use rustix::process::Signal;
 
 use super::program::{Program, output};
 
-const ALL: [(&str, &[&str]); 4] =
-    [("openforge", &[]), ("proxy", &["--origin", "http://127.0.0.1:1"]), ("axum", &[]), ("tonic", &[])];
+const ALL: [(&str, &[&str]); 4] = [
+    ("openforge", &[]),
+    ("proxy", &["--origin", "http://127.0.0.1:1"]),
+    ("axum", &[]),
+    ("tonic", &[]),
+];
 
 #[test]
 fn help_explains_and_succeeds() {
@@ -15,7 +19,10 @@ fn help_explains_and_succeeds() {
         let output = output(name, &["--help"]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success());
-        assert!(text.contains(&format!("--example {name}")) && text.contains("--listen ADDR"), "{text}");
+        assert!(
+            text.contains(&format!("--example {name}")) && text.contains("--listen ADDR"),
+            "{text}"
+        );
     }
 }
 
@@ -61,7 +68,11 @@ fn an_address_in_use_is_no_flag_at_fault() {
 
 #[test]
 fn the_proxy_needs_a_plain_http_origin() {
-    for flags in [&[][..], &["--origin", "https://a.example"], &["--origin", "http://a.example/path"]] {
+    for flags in [
+        &[][..],
+        &["--origin", "https://a.example"],
+        &["--origin", "http://a.example/path"],
+    ] {
         let output = output("proxy", flags);
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains("--origin"));

@@ -9,7 +9,9 @@ const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
 
 /// How often the database was asked so far.
 fn queries(address: SocketAddr) -> u64 {
-    get(address, "/debug/queries").json()["queries"].as_u64().expect("a count")
+    get(address, "/debug/queries").json()["queries"]
+        .as_u64()
+        .expect("a count")
 }
 
 #[test]
@@ -45,7 +47,10 @@ fn every_route_of_the_guide_has_something_to_show() {
         let answer = get(openforge.address, path);
         assert_eq!(answer.status(), 200, "{path}: {}", answer.text);
         let json = answer.json();
-        assert!(json.as_array().is_none_or(|all| !all.is_empty()), "{path} is empty");
+        assert!(
+            json.as_array().is_none_or(|all| !all.is_empty()),
+            "{path} is empty"
+        );
     }
 }
 
@@ -55,11 +60,20 @@ fn a_put_changes_some_fields_and_shows_the_whole() {
     let before = get(openforge.address, ENGAGEMENT).json();
     assert_eq!(before["name"], "Supply chain discovery");
 
-    let put = with_body(openforge.address, "PUT", ENGAGEMENT, "", r#"{"name": "Second phase"}"#);
+    let put = with_body(
+        openforge.address,
+        "PUT",
+        ENGAGEMENT,
+        "",
+        r#"{"name": "Second phase"}"#,
+    );
     assert_eq!(put.status(), 200);
     let after = get(openforge.address, ENGAGEMENT).json();
     assert_eq!(put.json(), after);
-    assert_eq!((&after["name"], &after["version"]), (&"Second phase".into(), &2.into()));
+    assert_eq!(
+        (&after["name"], &after["version"]),
+        (&"Second phase".into(), &2.into())
+    );
     assert_eq!(after["budget"], before["budget"]);
 }
 
@@ -68,11 +82,17 @@ fn writes_meant_for_another_version_are_refused() {
     let openforge = Program::start("openforge", &[]);
     let read = get(openforge.address, ENGAGEMENT);
     let tag = read.field("etag").expect("an entity tag");
-    let held = request(openforge.address, "GET", ENGAGEMENT, &format!("If-None-Match: {tag}\r\n"));
+    let held = request(
+        openforge.address,
+        "GET",
+        ENGAGEMENT,
+        &format!("If-None-Match: {tag}\r\n"),
+    );
     assert_eq!((held.status(), held.body()), (304, ""));
 
     let matching = format!("If-Match: {tag}\r\n");
-    let put = |fields: &str, body| with_body(openforge.address, "PUT", ENGAGEMENT, fields, body).status();
+    let put =
+        |fields: &str, body| with_body(openforge.address, "PUT", ENGAGEMENT, fields, body).status();
     assert_eq!(put(&matching, r#"{"status": "paused"}"#), 200);
     assert_eq!(put(&matching, r#"{"status": "active"}"#), 412);
     assert_eq!(put("", r#"{"status": "active", "version": 1}"#), 409);
@@ -91,27 +111,57 @@ fn mistakes_are_problem_details() {
         ("PUT", ENGAGEMENT, "[]", 422),
         ("PUT", ENGAGEMENT, r#"{"colour": "red"}"#, 422),
         ("PUT", ENGAGEMENT, r#"{"status": "lost"}"#, 422),
-        ("POST", "/engagements", r#"{"org_id": "org-0", "name": "Nobody's"}"#, 422),
-        ("POST", "/agents", r#"{"id": "agent-001", "org_id": "org-456", "name": "Again"}"#, 409),
+        (
+            "POST",
+            "/engagements",
+            r#"{"org_id": "org-0", "name": "Nobody's"}"#,
+            422,
+        ),
+        (
+            "POST",
+            "/agents",
+            r#"{"id": "agent-001", "org_id": "org-456", "name": "Again"}"#,
+            409,
+        ),
         ("PATCH", ENGAGEMENT, "{}", 405),
     ] {
         let answer = with_body(openforge.address, method, path, "", body);
-        assert_eq!(answer.status(), status, "{method} {path} {body}: {}", answer.text);
-        assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.status(),
+            status,
+            "{method} {path} {body}: {}",
+            answer.text
+        );
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/problem+json")
+        );
         assert_eq!(answer.json()["status"], status);
     }
     let long = "x".repeat(2 * 1024 * 1024);
-    assert_eq!(with_body(openforge.address, "PUT", ENGAGEMENT, "", &long).status(), 413);
+    assert_eq!(
+        with_body(openforge.address, "PUT", ENGAGEMENT, "", &long).status(),
+        413
+    );
 }
 
 #[test]
 fn what_is_made_is_found_and_what_is_deleted_is_not() {
     let openforge = Program::start("openforge", &[]);
-    let made = with_body(openforge.address, "POST", &format!("{ENGAGEMENT}/tasks"), "", r#"{"title": "Report"}"#);
+    let made = with_body(
+        openforge.address,
+        "POST",
+        &format!("{ENGAGEMENT}/tasks"),
+        "",
+        r#"{"title": "Report"}"#,
+    );
     assert_eq!(made.status(), 201);
     let location = made.field("location").expect("where it is");
     assert_eq!(get(openforge.address, location).json()["title"], "Report");
-    assert_eq!(request(openforge.address, "DELETE", location, "").status(), 204);
+    assert_eq!(
+        request(openforge.address, "DELETE", location, "").status(),
+        204
+    );
     assert_eq!(get(openforge.address, location).status(), 404);
 }
 
@@ -123,7 +173,17 @@ fn only_the_user_sees_how_to_be_notified() {
     let other = request(openforge.address, "GET", path, "x-user-id: user-456\r\n").json();
     assert!(own["notifications"].is_object());
     assert!(other["notifications"].is_null() && other["theme"] == "dark");
-    assert_eq!(with_body(openforge.address, "PUT", path, "x-user-id: user-456\r\n", "{}").status(), 403);
+    assert_eq!(
+        with_body(
+            openforge.address,
+            "PUT",
+            path,
+            "x-user-id: user-456\r\n",
+            "{}"
+        )
+        .status(),
+        403
+    );
 }
 
 #[test]
@@ -149,11 +209,30 @@ fn two_processes_share_a_database_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("forge.sqlite");
     let flags = ["--database", file.to_str().expect("a path that is text")];
-    let (one, other) = (Program::start("openforge", &flags), Program::start("openforge", &flags));
-    assert_eq!(with_body(one.address, "PUT", "/config/limits", "", r#"{"max_upload_mb": 7}"#).status(), 200);
-    assert_eq!(get(other.address, "/config/limits").json()["max_upload_mb"], 7);
+    let (one, other) = (
+        Program::start("openforge", &flags),
+        Program::start("openforge", &flags),
+    );
+    assert_eq!(
+        with_body(
+            one.address,
+            "PUT",
+            "/config/limits",
+            "",
+            r#"{"max_upload_mb": 7}"#
+        )
+        .status(),
+        200
+    );
+    assert_eq!(
+        get(other.address, "/config/limits").json()["max_upload_mb"],
+        7
+    );
 
     assert!(one.stop().success() && other.stop().success());
     let again = Program::start("openforge", &flags);
-    assert_eq!(get(again.address, "/config/limits").json()["max_upload_mb"], 7);
+    assert_eq!(
+        get(again.address, "/config/limits").json()["max_upload_mb"],
+        7
+    );
 }

@@ -27,8 +27,12 @@ impl Program {
             .expect("the example starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("its output is text");
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its output is text");
+        let address = line
+            .strip_prefix("listening on http://")
+            .and_then(|rest| rest.strip_suffix('\n'));
         let address = address.and_then(|address| address.parse().ok());
         let Some(address) = address else {
             let _ = child.kill();
@@ -63,14 +67,24 @@ impl Drop for Program {
 
 /// Runs an example that is expected to end by itself.
 pub(crate) fn output(name: &str, flags: &[&str]) -> Output {
-    command(name).args(flags).output().expect("the example starts")
+    command(name)
+        .args(flags)
+        .output()
+        .expect("the example starts")
 }
 
 /// Cargo puts examples beside the directory of this test's own executable.
 fn command(name: &str) -> Command {
     let test = std::env::current_exe().expect("a test has an executable");
-    let target = test.parent().and_then(|deps| deps.parent()).expect("it lies in target/PROFILE/deps");
+    let target = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("it lies in target/PROFILE/deps");
     let example: PathBuf = target.join("examples").join(name);
-    assert!(example.exists(), "{} is missing: cargo build --examples", example.display());
+    assert!(
+        example.exists(),
+        "{} is missing: cargo build --examples",
+        example.display()
+    );
     Command::new(example)
 }

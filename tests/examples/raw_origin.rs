@@ -41,13 +41,21 @@ impl RawOrigin {
                         break;
                     }
                     let request = message(&stream);
-                    received.lock().expect("no test panics with it").push(request.clone());
+                    received
+                        .lock()
+                        .expect("no test panics with it")
+                        .push(request.clone());
                     answer(&request, &mut stream);
                     let _ = stream.shutdown(Shutdown::Both);
                 }
             }
         });
-        Self { address, received, stopped, thread: Some(thread) }
+        Self {
+            address,
+            received,
+            stopped,
+            thread: Some(thread),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -56,7 +64,10 @@ impl RawOrigin {
 
     /// The requests so far, heads and bodies.
     pub(crate) fn received(&self) -> Vec<String> {
-        self.received.lock().expect("no test panics with it").clone()
+        self.received
+            .lock()
+            .expect("no test panics with it")
+            .clone()
     }
 }
 
@@ -86,7 +97,11 @@ fn message(stream: &TcpStream) -> String {
             message.push_str(&line(&mut reader));
         }
     } else if let Some((_, rest)) = head.split_once("\r\ncontent-length: ") {
-        let length = rest.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0);
+        let length = rest
+            .split("\r\n")
+            .next()
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(0);
         let mut body = vec![0; length];
         let _ = reader.read_exact(&mut body);
         message.push_str(&String::from_utf8_lossy(&body));

@@ -1,5 +1,7 @@
 use tonic::transport::Endpoint;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::program::Program;
 
@@ -7,11 +9,27 @@ use super::program::Program;
 async fn a_client_is_told_that_the_service_serves() {
     let program = Program::start("tonic", &[]);
     let url = format!("http://{}", program.address);
-    let channel = Endpoint::try_from(url).expect("a URL").connect().await.expect("it listens");
+    let channel = Endpoint::try_from(url)
+        .expect("a URL")
+        .connect()
+        .await
+        .expect("it listens");
     let mut client = HealthClient::new(channel);
-    let answer = client.check(HealthCheckRequest { service: "openforge".into() }).await.expect("it is known");
+    let answer = client
+        .check(HealthCheckRequest {
+            service: "openforge".into(),
+        })
+        .await
+        .expect("it is known");
     assert_eq!(answer.into_inner().status, ServingStatus::Serving as i32);
 
-    let unknown = client.check(HealthCheckRequest { service: "nobody".into() }).await;
-    assert_eq!(unknown.expect_err("it is not known").code(), tonic::Code::NotFound);
+    let unknown = client
+        .check(HealthCheckRequest {
+            service: "nobody".into(),
+        })
+        .await;
+    assert_eq!(
+        unknown.expect_err("it is not known").code(),
+        tonic::Code::NotFound
+    );
 }

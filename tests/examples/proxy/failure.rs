@@ -16,13 +16,18 @@ use crate::examples::{
 
 fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status(), status, "{}", answer.text);
-    assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        answer.field("content-type"),
+        Some("application/problem+json")
+    );
     assert_eq!(answer.json()["status"], status);
 }
 
 #[test]
 fn an_origin_that_is_not_there_is_a_bad_gateway() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let free = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
     let proxy = Program::start("proxy", &["--origin", &format!("http://{free}")]);
     assert_problem(&get(proxy.address, "/"), 502);
 }
@@ -40,7 +45,10 @@ fn an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() {
     let origin = RawOrigin::new(move |_, _| {
         let _ = held.lock().expect("one at a time").recv();
     });
-    let proxy = Program::start("proxy", &["--origin", &origin.url(), "--origin-timeout", "200ms"]);
+    let proxy = Program::start(
+        "proxy",
+        &["--origin", &origin.url(), "--origin-timeout", "200ms"],
+    );
     assert_problem(&get(proxy.address, "/"), 504);
     drop(release);
 }
@@ -76,8 +84,9 @@ fn a_chunked_answer_keeps_no_length_beside() {
 
 #[test]
 fn lengths_that_agree_become_one() {
-    let origin =
-        RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello");
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello",
+    );
     let answer = get(proxy(&origin).address, "/");
     assert_eq!(answer.all("content-length"), ["5"]);
     assert_eq!(answer.body(), "hello");
@@ -85,17 +94,22 @@ fn lengths_that_agree_become_one() {
 
 #[test]
 fn an_answer_that_breaks_off_does_not_look_whole() {
-    let sized = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello");
+    let sized = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
+    );
     let answer = get(proxy(&sized).address, "/");
     assert_eq!(answer.all("content-length"), ["10"]);
     assert!(answer.body().len() < 10, "{}", answer.text);
 
-    let chunked = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    let chunked =
+        RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     let answer = get(proxy(&chunked).address, "/");
     assert_eq!(answer.status(), 200);
     assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
 
-    let bad_chunk = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nXYZ\r\n\r\n");
+    let bad_chunk = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nXYZ\r\n\r\n",
+    );
     let answer = get(proxy(&bad_chunk).address, "/");
     assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
 }

@@ -13,16 +13,28 @@ fn end_to_end_fields_pass_untouched_both_ways() {
          Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok",
     );
     let proxy = proxy(&origin);
-    let answer = request(proxy.address, "GET", "/a%2Fb?c=%20&d", "X-Many: 1\r\nAccept: */*\r\nX-Many: 2\r\n");
+    let answer = request(
+        proxy.address,
+        "GET",
+        "/a%2Fb?c=%20&d",
+        "X-Many: 1\r\nAccept: */*\r\nX-Many: 2\r\n",
+    );
 
-    assert!(answer.head().starts_with("HTTP/1.1 299 Quite Fine"), "{}", answer.text);
+    assert!(
+        answer.head().starts_with("HTTP/1.1 299 Quite Fine"),
+        "{}",
+        answer.text
+    );
     assert_eq!(answer.all("x-two"), ["1", "2"]);
     assert_eq!(answer.field("x-other"), Some("\"a,  b\""));
     assert_eq!(answer.all("date"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
     assert_eq!(answer.body(), "ok");
 
     let received = only(&origin);
-    assert!(received.starts_with("GET /a%2Fb?c=%20&d HTTP/1.1\r\n"), "{received}");
+    assert!(
+        received.starts_with("GET /a%2Fb?c=%20&d HTTP/1.1\r\n"),
+        "{received}"
+    );
     assert_eq!(fields(&received, "x-many"), ["1", "2"]);
     assert_eq!(fields(&received, "host"), [proxy.address.to_string()]);
 }
@@ -43,7 +55,15 @@ fn fields_of_one_connection_do_not_pass() {
         assert_eq!(answer.field(name), None, "{name}");
     }
     let received = only(&origin);
-    for name in ["connection", "x-ours", "keep-alive", "proxy-connection", "upgrade", "te", "proxy-authorization"] {
+    for name in [
+        "connection",
+        "x-ours",
+        "keep-alive",
+        "proxy-connection",
+        "upgrade",
+        "te",
+        "proxy-authorization",
+    ] {
         assert!(fields(&received, name).is_empty(), "{name} in {received}");
     }
     assert_eq!(fields(&received, "host"), ["a.example"]);
@@ -51,15 +71,24 @@ fn fields_of_one_connection_do_not_pass() {
 
 #[test]
 fn the_way_is_recorded_both_ways() {
-    let origin = RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
+    let origin =
+        RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
-    let answer = request(proxy.address, "GET", "/", "Via: 1.0 outer\r\nX-Forwarded-For: 192.0.2.1\r\n");
+    let answer = request(
+        proxy.address,
+        "GET",
+        "/",
+        "Via: 1.0 outer\r\nX-Forwarded-For: 192.0.2.1\r\n",
+    );
     assert_eq!(answer.all("via"), ["1.1 inner", "1.0 tower-keep"]);
     assert_eq!(answer.body(), "ok");
 
     let received = only(&origin);
     assert_eq!(fields(&received, "via"), ["1.0 outer", "1.1 tower-keep"]);
-    assert_eq!(fields(&received, "x-forwarded-for"), ["192.0.2.1, 127.0.0.1"]);
+    assert_eq!(
+        fields(&received, "x-forwarded-for"),
+        ["192.0.2.1, 127.0.0.1"]
+    );
 }
 
 #[test]
@@ -79,7 +108,10 @@ fn max_forwards_is_counted_for_options() {
     assert!(own.field("allow").is_some());
     assert!(origin.received().is_empty());
 
-    assert_eq!(request(proxy.address, "OPTIONS", "*", "Max-Forwards: 7\r\n").status(), 200);
+    assert_eq!(
+        request(proxy.address, "OPTIONS", "*", "Max-Forwards: 7\r\n").status(),
+        200
+    );
     let received = only(&origin);
     assert!(received.starts_with("OPTIONS * HTTP/1.1\r\n"), "{received}");
     assert_eq!(fields(&received, "max-forwards"), ["6"]);
@@ -92,7 +124,14 @@ fn trailer_fields_reach_a_client_that_takes_them() {
     );
     let proxy = proxy(&origin);
     let answer = request(proxy.address, "GET", "/", "TE: trailers\r\n");
-    assert!(answer.body().to_ascii_lowercase().ends_with("0\r\nx-sum: 42\r\n\r\n"), "{}", answer.text);
+    assert!(
+        answer
+            .body()
+            .to_ascii_lowercase()
+            .ends_with("0\r\nx-sum: 42\r\n\r\n"),
+        "{}",
+        answer.text
+    );
     let received = only(&origin);
     assert_eq!(fields(&received, "te"), ["trailers"]);
     assert_eq!(fields(&received, "connection"), ["te"]);

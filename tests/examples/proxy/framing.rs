@@ -16,7 +16,10 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn bodies_of_known_length_arrive() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
-    assert_eq!(with_body(proxy.address, "PUT", "/", "", "hello").status(), 200);
+    assert_eq!(
+        with_body(proxy.address, "PUT", "/", "", "hello").status(),
+        200
+    );
     let received = only(&origin);
     assert_eq!(fields(&received, "content-length"), ["5"]);
     assert!(fields(&received, "transfer-encoding").is_empty());
@@ -35,7 +38,10 @@ fn chunked_bodies_arrive_whatever_the_method() {
         let received = only(&origin);
         assert!(received.starts_with(method), "{received}");
         assert_eq!(fields(&received, "transfer-encoding"), ["chunked"]);
-        assert!(received.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{received}");
+        assert!(
+            received.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+            "{received}"
+        );
     }
 }
 
@@ -46,14 +52,24 @@ fn a_request_without_a_body_gets_none() {
         let proxy = proxy(&origin);
         assert_eq!(request(proxy.address, method, "/", "").status(), 200);
         let received = only(&origin);
-        assert!(fields(&received, "transfer-encoding").is_empty(), "{received}");
-        assert!(fields(&received, "content-length").iter().all(|length| *length == "0"), "{received}");
+        assert!(
+            fields(&received, "transfer-encoding").is_empty(),
+            "{received}"
+        );
+        assert!(
+            fields(&received, "content-length")
+                .iter()
+                .all(|length| *length == "0"),
+            "{received}"
+        );
     }
 }
 
 #[test]
 fn chunked_answers_stay_chunked() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    );
     let proxy = proxy(&origin);
     let answer = get(proxy.address, "/");
     assert_eq!(answer.all("transfer-encoding"), ["chunked"]);
@@ -75,7 +91,10 @@ fn answers_to_head_keep_their_length_and_have_no_body() {
 fn no_content_and_not_modified_end_with_their_heads() {
     for (bytes, status) in [
         ("HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n", 204),
-        ("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 9\r\n\r\n", 304),
+        (
+            "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 9\r\n\r\n",
+            304,
+        ),
     ] {
         let origin = RawOrigin::answering(bytes);
         let proxy = proxy(&origin);
@@ -104,15 +123,30 @@ fn a_client_that_waits_is_told_to_continue() {
 async fn http2_clients_are_served() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
-    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<Full<Bytes>>();
     let request = http::Request::put(format!("http://{}/path", proxy.address));
-    let request = request.body(Full::from("hello")).expect("it is well formed");
+    let request = request
+        .body(Full::from("hello"))
+        .expect("it is well formed");
     let answer = client.request(request).await.expect("an answer");
     assert_eq!(answer.version(), http::Version::HTTP_2);
-    assert_eq!(answer.into_body().collect().await.expect("a whole body").to_bytes(), "ok");
+    assert_eq!(
+        answer
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes(),
+        "ok"
+    );
 
     let received = only(&origin);
-    assert!(received.starts_with("PUT /path HTTP/1.1\r\n") && received.ends_with("hello"), "{received}");
+    assert!(
+        received.starts_with("PUT /path HTTP/1.1\r\n") && received.ends_with("hello"),
+        "{received}"
+    );
     assert_eq!(fields(&received, "host"), [proxy.address.to_string()]);
     assert_eq!(fields(&received, "via"), ["2 tower-keep"]);
 }

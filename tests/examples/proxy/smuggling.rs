@@ -27,7 +27,8 @@ fn requests_with_a_doubtful_end_never_reach_the_origin() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: cow",
         "Content-Length : 5",
     ] {
-        let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\nhello");
+        let bytes =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\nhello");
         assert_eq!(send(proxy.address, &bytes).status(), 400, "{framing}");
         assert_eq!(origin.received(), [""; 0], "{framing}");
     }
@@ -44,10 +45,23 @@ fn a_length_beside_chunks_is_dropped_and_the_connection_closed() {
         let proxy = proxy(&origin);
         let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
         // Read by the length, the body is `0\r\n\r` and a second request follows; nobody may answer it.
-        let answer = send(proxy.address, &format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n0\r\n\r\n{hidden}"));
-        assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{}", answer.text);
+        let answer = send(
+            proxy.address,
+            &format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n0\r\n\r\n{hidden}"),
+        );
+        assert_eq!(
+            answer.text.matches("HTTP/1.1 ").count(),
+            1,
+            "{}",
+            answer.text
+        );
         let received = only(&origin);
-        assert!(fields(&received, "content-length").iter().all(|length| *length == "0"), "{received}");
+        assert!(
+            fields(&received, "content-length")
+                .iter()
+                .all(|length| *length == "0"),
+            "{received}"
+        );
         assert!(!received.contains("smuggled"));
     }
 }
@@ -59,8 +73,9 @@ fn a_body_is_not_a_request() {
     let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for method in ["GET", "HEAD", "DELETE", "FROB"] {
         let length = hidden.len();
-        let bytes =
-            format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{hidden}");
+        let bytes = format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{hidden}"
+        );
         assert_eq!(send(proxy.address, &bytes).status(), 200, "{method}");
     }
     for received in origin.received() {
@@ -73,8 +88,18 @@ fn a_body_is_not_a_request() {
 fn lines_cannot_be_forged_within_fields() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
-    for line in ["X: a\rY: b", "X: a\0b", " X: folded", "X Y: 1", ": 1", "X\r\n"] {
-        let answer = send(proxy.address, &format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n"));
+    for line in [
+        "X: a\rY: b",
+        "X: a\0b",
+        " X: folded",
+        "X Y: 1",
+        ": 1",
+        "X\r\n",
+    ] {
+        let answer = send(
+            proxy.address,
+            &format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n"),
+        );
         assert_eq!(answer.status(), 400, "{line:?}");
     }
     assert_eq!(origin.received(), [""; 0]);
@@ -95,7 +120,11 @@ fn a_request_names_one_host() {
         "GET http://user@a/ HTTP/1.1\r\nHost: user@a\r\n",
         "GET a.example HTTP/1.1\r\nHost: a.example\r\n",
     ] {
-        assert_eq!(send(proxy.address, &format!("{head}Connection: close\r\n\r\n")).status(), 400, "{head}");
+        assert_eq!(
+            send(proxy.address, &format!("{head}Connection: close\r\n\r\n")).status(),
+            400,
+            "{head}"
+        );
     }
     assert_eq!(origin.received(), [""; 0]);
 }
@@ -110,7 +139,10 @@ fn an_absolute_target_may_name_the_same_host() {
     );
     assert_eq!(answer.status(), 200);
     let received = only(&origin);
-    assert!(received.starts_with("GET /path?q HTTP/1.1\r\n"), "{received}");
+    assert!(
+        received.starts_with("GET /path?q HTTP/1.1\r\n"),
+        "{received}"
+    );
     assert_eq!(fields(&received, "host"), ["a.example"]);
 }
 
