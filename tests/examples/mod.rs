@@ -7,4 +7,5 @@ mod openforge;
 mod program;
 mod proxy;
 mod raw_origin;
+mod table;
 mod tonic;
