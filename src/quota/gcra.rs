@@ -99,7 +99,7 @@ impl Gcra {
         let borrow = u64::from(part > self.part);
         Self {
             micros: self.micros.saturating_sub(micros + borrow),
-            part: self.part + borrow * quota.limit - part,
+            part: (self.part + borrow * quota.limit).saturating_sub(part),
         }
     }
 }

@@ -17,7 +17,10 @@ use serde::Deserialize;
 
 use crate::error::Error;
 
+pub(crate) use fixed::Fixed;
+pub(crate) use gcra::{Gcra, span};
 pub(crate) use outcome::Outcome;
+pub(crate) use sliding::Sliding;
 pub(crate) use state::State;
 pub(crate) use verdict::{Charge, Ruling, Verdict};
 
@@ -60,8 +63,8 @@ pub enum Algorithm {
     Gcra,
 }
 
-/// The longest window, and the longest time in which a burst may be refilled: 365 days.
-pub(crate) const MAX_WINDOW: u64 = 365 * 86_400 * 1_000_000;
+/// The longest window, and the longest time in which a burst may be refilled: 366 days.
+pub(crate) const MAX_WINDOW: u64 = 366 * 86_400 * 1_000_000;
 
 /// The largest limit; keeps every product exact in the doubles of a Redis script.
 pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
@@ -71,12 +74,12 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// If the window is shorter than a microsecond or longer than 365 days, or the limit exceeds 10¹².
+    /// If the window is shorter than a microsecond or longer than 366 days, or the limit exceeds 10¹².
     pub fn new(limit: u64, window: Duration) -> Result<Self, Error> {
         let micros = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         if micros == 0 || micros > MAX_WINDOW {
             return Err(Error::config(format!(
-                "a limit's window of {window:?} is out of range: write a duration of at most 365 days"
+                "a limit's window of {window:?} is out of range: write a duration of at most 366 days"
             )));
         }
         if limit > MAX_LIMIT {
@@ -130,7 +133,7 @@ impl Quota {
 
     /// Counts by GCRA, with at most `burst` quota units at once.
     ///
-    /// A burst that takes more than 365 days to refill is lowered to what 365 days refill.
+    /// A burst that takes more than 366 days to refill is lowered to what 366 days refill.
     #[must_use]
     pub fn burst(mut self, burst: u64) -> Self {
         let refilled = u128::from(MAX_WINDOW) * u128::from(self.limit) / u128::from(self.window);
@@ -191,6 +194,6 @@ impl Quota {
 }
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -97,14 +97,18 @@ impl State {
         }
     }
 
-    /// The state at `now` without the `cost` whose charge led to `anchor`; what has left the
-    /// window or drained since is not given back a second time.
-    pub(crate) fn refund(&self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
+    /// The state without the `cost` whose charge led to `anchor`; what has left the window or
+    /// drained by `now` is not given back a second time.
+    pub(crate) fn refund(self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
         let cost = quota.clamp(cost);
-        match self {
-            Self::Sliding(s) => Self::Sliding(s.refund(quota, anchor, cost)),
-            Self::Fixed(s) => Self::Fixed(s.refund(anchor, cost)),
-            Self::Gcra(s) => Self::Gcra(s.refund(quota, now, anchor, cost)),
+        match (self, quota.algorithm) {
+            (Self::Sliding(s), Algorithm::SlidingWindow) => {
+                Self::Sliding(s.refund(quota, anchor, cost))
+            }
+            (Self::Fixed(s), Algorithm::FixedWindow) => Self::Fixed(s.refund(anchor, cost)),
+            (Self::Gcra(s), Algorithm::Gcra) => Self::Gcra(s.refund(quota, now, anchor, cost)),
+            // counted anew by another algorithm since
+            _ => self,
         }
     }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, State, model::Model};
 
-const ALGORITHMS: [Algorithm; 3] = [
+pub(crate) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::SlidingWindow,
     Algorithm::FixedWindow,
     Algorithm::Gcra,
@@ -287,7 +287,7 @@ fn out_of_range_is_refused_with_a_remedy() {
     for (limit, window) in [
         (1, Duration::ZERO),
         (1, Duration::from_nanos(999)),
-        (1, Duration::from_secs(366 * 86_400)),
+        (1, Duration::from_secs(367 * 86_400)),
         (1, Duration::MAX),
         (u64::MAX, Duration::from_secs(1)),
     ] {
@@ -295,5 +295,5 @@ fn out_of_range_is_refused_with_a_remedy() {
         assert!(error.is_config() && error.to_string().contains("write"));
     }
     let quota = Quota::per_day(1).burst(u64::MAX);
-    assert_eq!(quota.capacity(), 365);
+    assert_eq!(quota.capacity(), 366);
 }

@@ -5,6 +5,7 @@ mod breaker;
 mod connection;
 mod fault;
 mod keeper;
+pub(crate) mod limits;
 mod link;
 mod metrics;
 mod permissions;

@@ -8,6 +8,10 @@ use crate::error::{Error, Kind};
 const NEEDED: &[&[&str]] = &[
     &["GET", KEY],
     &["SET", KEY, "", "PX", "1"],
+    &["MGET", KEY],
+    &["SETRANGE", KEY, "0", ""],
+    &["INCRBY", KEY, "1"],
+    &["PEXPIRE", KEY, "1"],
     &["UNLINK", KEY],
     &["PTTL", KEY],
     &["SCAN", "0"],

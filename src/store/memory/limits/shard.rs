@@ -186,8 +186,7 @@ impl Shard {
             return;
         };
         let state = &mut self.slots[at].state;
-        let settled = State::settle(&refund.quota, Some(*state), now);
-        *state = settled.refund(&refund.quota, now, refund.anchor, refund.cost);
+        *state = state.refund(&refund.quota, now, refund.anchor, refund.cost);
     }
 
     pub(super) fn state(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<State> {

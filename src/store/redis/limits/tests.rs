@@ -1,0 +1,488 @@
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+
+use super::*;
+use crate::{
+    quota::{
+        Algorithm, Quota,
+        model::Model,
+        tests::{ALGORITHMS, random_cost, random_quota, random_step},
+    },
+    store::redis::Config,
+    support::{RedisCluster, RedisServer},
+};
+
+const START: u64 = 1_760_000_000_000_000;
+
+impl RedisLimits {
+    async fn connect(url: &str) -> Self {
+        let config = Config {
+            deadline: Duration::from_secs(20),
+            ..Config::default()
+        };
+        let connections = Connections::connect(url, config).await.expect("connects");
+        Self::new(connections, "")
+    }
+
+    /// Time is what [`at`](Self::at) says; keys outlive the test, whatever its time does.
+    async fn simulated(url: &str) -> Self {
+        let longer = include_str!("acquire.lua").replace("'PX', ttl", "'PX', ttl + 3600000");
+        let mut limits = Self::connect(url).await;
+        limits.scripts = Arc::new(Scripts {
+            acquire: Script::new(longer.leak()),
+            refund: Script::new(include_str!("refund.lua")),
+            peek: Script::new(include_str!("peek.lua")),
+        });
+        limits
+    }
+
+    fn at(&self, now: u64) -> Self {
+        Self {
+            now: Some(now),
+            ..self.clone()
+        }
+    }
+}
+
+fn rule(name: &str, quota: Quota, cost: u64) -> Rule<'_> {
+    Rule {
+        limit: Counter { name, rest: b"" },
+        charge: Charge {
+            quota,
+            cost,
+            shadow: false,
+        },
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_random_sequences_of_each_algorithm_follow_the_exact_model() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    for algorithm in ALGORITHMS {
+        let follow = |seed| follow(&limits, algorithm, seed);
+        let all = stream::iter(0..10_000).for_each_concurrent(256, follow);
+        all.await;
+    }
+}
+
+async fn follow(limits: &RedisLimits, algorithm: Algorithm, seed: u64) {
+    let rng = &mut fastrand::Rng::with_seed(seed);
+    let quota = random_quota(rng, algorithm);
+    let subject = format!("{algorithm:?}-{seed}");
+    // the model knows no refunds: after the first one only the functions are followed
+    let (mut now, mut model) = (START, Some(Model::default()));
+    let mut state = None;
+    for step in 0..12 {
+        now += random_step(rng, &quota);
+        let cost = random_cost(rng, &quota);
+        let rules = [rule("api", quota, cost)];
+        let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
+        let verdict = verdict.expect("a verdict");
+        let told = format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {verdict:?}");
+        let expected = Verdict::decide(now, [(rules[0].charge, state)].into_iter());
+        assert_eq!(verdict, expected, "{told}");
+        let ruling = verdict.rulings[0];
+        if let Some(model) = &mut model {
+            assert_eq!(verdict.admitted, model.acquire(&quota, now, cost), "{told}");
+            assert_eq!(
+                ruling.outcome.remaining,
+                model.remaining(&quota, now),
+                "{told}"
+            );
+        }
+        if !ruling.charged {
+            continue;
+        }
+        state = Some(ruling.state);
+        if rng.u8(..6) == 0 {
+            now += random_step(rng, &quota) / 2;
+            let (anchor, limit) = (ruling.state.anchor(), rules[0].limit);
+            let refund = Refund {
+                limit,
+                quota,
+                cost,
+                anchor,
+            };
+            let given = limits.at(now).refund(subject.as_bytes(), &[refund]).await;
+            given.expect("given back");
+            state = state.map(|state| state.refund(&quota, now, anchor, cost));
+            model = None;
+        }
+    }
+}
+
+#[tokio::test]
+async fn mixed_rules_decide_as_in_one_process() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let follow = |seed| mixed(&limits, seed);
+    stream::iter(0..2_000)
+        .for_each_concurrent(256, follow)
+        .await;
+}
+
+async fn mixed(limits: &RedisLimits, seed: u64) {
+    let rng = &mut fastrand::Rng::with_seed(seed);
+    let names = ["a", "b", "c", "d"];
+    let mut rules: Vec<Rule<'_>> = names
+        .iter()
+        .take(rng.usize(1..=4))
+        .map(|name| {
+            let algorithm = ALGORITHMS[rng.usize(..3)];
+            let mut rule = rule(name, random_quota(rng, algorithm), 1);
+            rule.charge.shadow = rng.u8(..4) == 0;
+            rule
+        })
+        .collect();
+    let subject = format!("mixed-{seed}");
+    let mut states = vec![None; rules.len()];
+    let mut now = START;
+    for step in 0..20 {
+        now += random_step(rng, &rules[0].charge.quota);
+        if rng.u8(..12) == 0 {
+            now -= rng.u64(0..3_600_000_000); // a step back
+        }
+        if rng.u8(..12) == 0 {
+            // a reload
+            let algorithm = ALGORITHMS[rng.usize(..3)];
+            rules[0].charge.quota = random_quota(rng, algorithm);
+        }
+        for rule in &mut rules {
+            rule.charge.cost = random_cost(rng, &rule.charge.quota);
+        }
+        let charges = rules.iter().map(|rule| rule.charge);
+        let expected = Verdict::decide(now, charges.zip(states.iter().copied()));
+        let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
+        let verdict = verdict.expect("a verdict");
+        assert_eq!(
+            verdict, expected,
+            "seed {seed} step {step} {rules:?} {states:?}"
+        );
+        for (state, ruling) in states.iter_mut().zip(&verdict.rulings) {
+            if ruling.charged {
+                *state = Some(ruling.state);
+            }
+        }
+        if rng.u8(..3) == 0 {
+            let refunds: Vec<Refund<'_>> = rules
+                .iter()
+                .zip(&verdict.rulings)
+                .filter(|(_, ruling)| ruling.charged)
+                .map(|(rule, ruling)| Refund {
+                    limit: rule.limit,
+                    quota: rule.charge.quota,
+                    cost: rule.charge.cost,
+                    anchor: ruling.state.anchor(),
+                })
+                .collect();
+            if refunds.is_empty() {
+                continue;
+            }
+            now += random_step(rng, &rules[0].charge.quota);
+            let given = limits.at(now).refund(subject.as_bytes(), &refunds).await;
+            given.expect("given back");
+            for refund in refunds {
+                let at = names.iter().position(|n| *n == refund.limit.name);
+                let state = &mut states[at.expect("one of ours")];
+                *state =
+                    state.map(|s: State| s.refund(&refund.quota, now, refund.anchor, refund.cost));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_command_decides_whatever_the_number_of_limits() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let quota = Quota::per_day(1000);
+    let rules = ["a", "b", "c", "d", "e"].map(|name| rule(name, quota, 1));
+    limits
+        .acquire(b"u", &rules)
+        .await
+        .expect("loads the script");
+    let before = server.calls("evalsha");
+    limits.acquire(b"u", &rules).await.expect("a verdict");
+    limits.acquire(b"u", &rules[..1]).await.expect("a verdict");
+    assert_eq!(server.calls("evalsha") - before, 2);
+    assert_eq!(server.calls("eval"), 1);
+}
+
+#[tokio::test]
+async fn keys_read_as_documented_and_none_is_without_expiry() {
+    let server = RedisServer::start();
+    let mut limits = RedisLimits::connect(&server.url()).await;
+    limits.namespace = "app:".into();
+    let mut by_route = rule("api", Quota::per_minute(9), 1);
+    by_route.limit.rest = b":%2Forders%2F%7Bid%7D";
+    let rules = [
+        rule("api", Quota::per_minute(9), 1),
+        by_route,
+        rule("", Quota::per_minute(9), 1),
+    ];
+    limits
+        .acquire(b"user-123", &rules)
+        .await
+        .expect("a verdict");
+    let rng = &mut fastrand::Rng::with_seed(7);
+    for n in 0..300 {
+        let quota = random_quota(rng, ALGORITHMS[n % 3]);
+        let rules = [rule("random", quota, 1)];
+        let subject = n.to_string();
+        for _ in 0..2 {
+            let verdict = limits
+                .acquire(subject.as_bytes(), &rules)
+                .await
+                .expect("a verdict");
+            if !verdict.rulings[0].charged {
+                continue;
+            }
+            // the key outlasts what it means
+            let key = format!("app:ratelimit:random:{{{n}}}");
+            let left = server.command(&["PTTL", &key]).text();
+            let means = verdict.rulings[0].state.expires(&quota) - verdict.now;
+            let left: i64 = left.parse().expect("milliseconds");
+            if means > 2_000_000 {
+                assert!(
+                    left * 1000 + 2_000_000 > i64::try_from(means).expect("fits"),
+                    "{quota:?}"
+                );
+            }
+        }
+    }
+    let keys = server.command(&["KEYS", "*"]).text();
+    for key in [
+        "app:ratelimit:api:{user-123}",
+        "app:ratelimit:api:{user-123}:%2Forders%2F%7Bid%7D",
+        "app:ratelimit:{user-123}",
+    ] {
+        assert!(keys.lines().any(|line| line == key), "{key} in {keys}");
+    }
+    for key in keys.lines() {
+        let left: i64 = server
+            .command(&["PTTL", key])
+            .text()
+            .parse()
+            .expect("a number");
+        assert!(left > 0 || left == -2, "{key} is immortal");
+    }
+}
+
+#[tokio::test]
+async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let key = "ratelimit:api:{u}";
+    let nan = [&b"s"[..], &f64::NAN.to_le_bytes(), &[0; 16]].concat();
+    let huge = [
+        &b"s"[..],
+        &1e300_f64.to_le_bytes(),
+        &1e300_f64.to_le_bytes(),
+        &[0; 8],
+    ]
+    .concat();
+    let half = [
+        &b"g"[..],
+        &0.5_f64.to_le_bytes(),
+        &0.5_f64.to_le_bytes(),
+        &[0; 8],
+    ]
+    .concat();
+    let foreign: [&[&[u8]]; 9] = [
+        &[b"SET", key.as_bytes(), b"foreign"],
+        &[b"SET", key.as_bytes(), b""],
+        &[b"SET", key.as_bytes(), &[0xff; 25]],
+        &[b"SET", key.as_bytes(), &nan],
+        &[b"SET", key.as_bytes(), &huge],
+        &[b"SET", key.as_bytes(), &half],
+        &[b"SETRANGE", key.as_bytes(), b"5000000", b"x"],
+        &[b"RPUSH", key.as_bytes(), b"x"],
+        &[b"HSET", key.as_bytes(), b"x", b"y"],
+    ];
+    for algorithm in ALGORITHMS {
+        for command in foreign {
+            server.command(&["DEL", key]);
+            server.command(command);
+            let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
+            let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
+            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            assert_eq!(left, (true, 1), "{algorithm:?} {command:?}");
+            let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
+            assert!(!verdict.admitted, "{algorithm:?} {command:?}");
+            assert_ne!(server.command(&["PTTL", key]).text(), "-1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn refunds_of_what_is_gone_create_nothing() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let quota = Quota::per_minute(3);
+    let limit = Counter {
+        name: "api",
+        rest: b"",
+    };
+    let refund = Refund {
+        limit,
+        quota,
+        cost: 1,
+        anchor: START,
+    };
+    limits.refund(b"u", &[refund]).await.expect("no error");
+    assert_eq!(server.command(&["DBSIZE"]).text(), "0");
+    limits
+        .acquire(b"u", &[rule("api", quota, 1)])
+        .await
+        .expect("a verdict");
+    limits
+        .reset(b"u", &[rule("api", quota, 1)])
+        .await
+        .expect("reset");
+    assert_eq!(server.command(&["DBSIZE"]).text(), "0");
+}
+
+#[tokio::test]
+async fn flushed_scripts_and_a_restart_are_no_error() {
+    let mut server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let rules = [rule("api", Quota::per_minute(100), 1)];
+    for _ in 0..3 {
+        limits.acquire(b"u", &rules).await.expect("a verdict");
+        server.command(&["SCRIPT", "FLUSH"]);
+    }
+    let left = limits.peek(b"u", &rules).await.expect("a verdict").rulings[0].outcome;
+    assert_eq!(left.remaining, 97);
+    server.kill();
+    let error = limits
+        .acquire(b"u", &rules)
+        .await
+        .expect_err("nobody there");
+    assert!(error.is_unavailable());
+    server.restart();
+    crate::support::until("the connection", || async {
+        limits.acquire(b"u", &rules).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_spreads_subjects_and_keeps_each_in_one_slot() {
+    let cluster = RedisCluster::start();
+    let limits = RedisLimits::connect(&cluster.url()).await;
+    let mut by_route = rule("route", Quota::per_minute(2), 1);
+    by_route.limit.rest = b":%2Fusers%2F%7Bid%7D";
+    let rules = [
+        rule("api", Quota::per_second(9), 1),
+        rule("day", Quota::per_day(9), 1),
+        by_route,
+    ];
+    for n in 0..200 {
+        let subject = format!("user-{n}");
+        for expected in [true, true, false] {
+            let verdict = limits
+                .acquire(subject.as_bytes(), &rules)
+                .await
+                .expect("one slot");
+            assert_eq!(verdict.admitted, expected);
+        }
+    }
+    for node in cluster.nodes() {
+        let keys: u64 = node.command(&["DBSIZE"]).text().parse().expect("a number");
+        assert!(keys > 60, "{keys} keys of 600 on one of three nodes");
+    }
+}
+
+/// Not a test of its own: one process of the test below.
+#[tokio::test]
+async fn hammering_process() {
+    let Ok(url) = std::env::var("TOWER_KEEP_HAMMER") else {
+        return;
+    };
+    let limits = RedisLimits::connect(&url).await;
+    let mut admitted = [0; 3];
+    println!("\nready");
+    std::io::stdin()
+        .read_line(&mut String::new())
+        .expect("a line");
+    for (algorithm, admitted) in ALGORITHMS.into_iter().zip(&mut admitted) {
+        let name = format!("{algorithm:?}");
+        let rules = [rule(&name, hammered(algorithm), 1)];
+        let one = |_| limits.acquire(b"u", &rules);
+        let verdicts: Vec<_> = stream::iter(0..600)
+            .map(one)
+            .buffer_unordered(32)
+            .collect()
+            .await;
+        for verdict in verdicts {
+            *admitted += u32::from(verdict.expect("a verdict").admitted);
+        }
+    }
+    println!("\nadmitted {} {} {}", admitted[0], admitted[1], admitted[2]);
+}
+
+fn hammered(algorithm: Algorithm) -> Quota {
+    let day = Quota::per_day(1_000);
+    match algorithm {
+        Algorithm::Gcra => day.burst(1_000),
+        _ => day.counted_by(algorithm),
+    }
+}
+
+#[test]
+fn eight_processes_that_hammer_one_subject_never_exceed_the_limit() {
+    let server = RedisServer::start();
+    let this = std::env::current_exe().expect("the test binary");
+    let name = concat!(module_path!(), "::hammering_process");
+    let name = name.split_once("::").expect("below the crate").1;
+    let mut processes: Vec<_> = (0..8)
+        .map(|_| {
+            Command::new(&this)
+                .args(["--exact", name, "--nocapture"])
+                .env("TOWER_KEEP_HAMMER", server.url())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("starts")
+        })
+        .collect();
+    let mut outputs: Vec<_> = processes
+        .iter_mut()
+        .map(|p| BufReader::new(p.stdout.take().expect("piped")).lines())
+        .collect();
+    for output in &mut outputs {
+        let ready = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|l| l == "ready");
+        assert!(output.any(|line| ready(&line)));
+    }
+    for process in &mut processes {
+        let go = process.stdin.as_mut().expect("piped").write_all(b"go\n");
+        go.expect("is told to go");
+    }
+    let mut admitted = [0; 3];
+    for output in &mut outputs {
+        let said = output.map_while(Result::ok).find_map(|line| {
+            let counts = line.strip_prefix("admitted ")?.to_owned();
+            Some(
+                counts
+                    .split(' ')
+                    .map(|n| n.parse::<u32>().expect("a number"))
+                    .collect::<Vec<_>>(),
+            )
+        });
+        for (sum, n) in admitted.iter_mut().zip(said.expect("a count")) {
+            *sum += n;
+        }
+    }
+    for mut process in processes {
+        assert!(process.wait().expect("ends").success());
+    }
+    // 1,000 a day: none comes back while the test runs, except from GCRA, one in 86 seconds
+    assert_eq!(admitted[..2], [1_000, 1_000]);
+    assert!((1_000..=1_001).contains(&admitted[2]), "{admitted:?}");
+}
