@@ -1,0 +1,270 @@
+//! From bytes that anybody may have written to an entry.
+
+use std::{str, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{MAGIC, VERSION, at, flag, kind, names};
+use crate::{
+    clock::Timestamp,
+    entry::{Content, Entry, LocalState, Part, StoredResponse, StoredValue, Variant, Variants},
+    semantics::freshness::Lifetime,
+    store::journal::Position,
+};
+
+/// Why stored bytes are no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Not of this crate.
+    Foreign,
+    /// Of a version of this crate that writes what this one cannot read.
+    Unknown,
+    /// Truncated or altered.
+    Damaged,
+}
+
+/// The entry in `stored`; field values and body are slices of it.
+pub(crate) fn decode(stored: &Bytes) -> Result<Entry, Unreadable> {
+    let fixed = Fixed::read(stored)?;
+    let mut head = Reader {
+        whole: stored,
+        at: at::FIXED_END,
+        end: fixed.body,
+    };
+    let entity = head.text()?;
+    let user = fixed.has(flag::USER).then(|| head.text()).transpose()?;
+    let tags = head.tags()?;
+    let content = match fixed.kind {
+        kind::RESPONSE => Content::Response(head.response(&fixed)?),
+        kind::VARIANTS => Content::Variants(head.variants()?),
+        _ => Content::Value(StoredValue {
+            json: stored.slice(fixed.body..),
+            lifetime: fixed.lifetime(),
+            cost: fixed.cost,
+        }),
+    };
+    Ok(Entry {
+        content,
+        position: fixed.position,
+        stored: fixed.stored,
+        expires: fixed.expires,
+        entity,
+        user,
+        tags,
+        local: LocalState::default(),
+    })
+}
+
+/// The fixed part, after everything that can be said of the whole was checked.
+struct Fixed {
+    kind: u8,
+    flags: u16,
+    /// Where the body begins.
+    body: usize,
+    position: Position,
+    stored: Timestamp,
+    expires: Timestamp,
+    times: [Duration; 4],
+    cost: Duration,
+}
+
+impl Fixed {
+    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+        let Some((fixed, _)) = stored.split_first_chunk::<{ at::FIXED_END }>() else {
+            let ours = stored.starts_with(&MAGIC);
+            return Err(if ours {
+                Unreadable::Damaged
+            } else {
+                Unreadable::Foreign
+            });
+        };
+        if !fixed.starts_with(&MAGIC) {
+            return Err(Unreadable::Foreign);
+        }
+        if crc32fast::hash(&stored[at::VERSION..]) != u32_at(fixed, at::CHECKSUM) {
+            return Err(Unreadable::Damaged);
+        }
+        let read = Self::of(fixed);
+        let known = (kind::RESPONSE..=kind::VALUE).contains(&read.kind);
+        if fixed[at::VERSION] != VERSION || !known || read.has(flag::CRITICAL) {
+            return Err(Unreadable::Unknown);
+        }
+        if !(at::FIXED_END..=stored.len()).contains(&read.body) {
+            return Err(Unreadable::Damaged);
+        }
+        Ok(read)
+    }
+
+    fn of(fixed: &[u8; at::FIXED_END]) -> Self {
+        let number = |at| u64_at(fixed, at);
+        let millis = |at| Duration::from_millis(number(at));
+        Self {
+            kind: fixed[9],
+            flags: u16::from_be_bytes([fixed[10], fixed[11]]),
+            body: usize::try_from(u32_at(fixed, 12)).unwrap_or(usize::MAX),
+            position: Position {
+                epoch: number(16),
+                n: number(24),
+            },
+            stored: Timestamp(number(32)),
+            expires: Timestamp(number(40)),
+            times: [millis(48), millis(56), millis(64), millis(72)],
+            cost: Duration::from_micros(number(80)),
+        }
+    }
+
+    fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        let [fresh, initial_age, stale_while_revalidate, stale_if_error] = self.times;
+        Lifetime {
+            fresh,
+            initial_age,
+            stale_while_revalidate,
+            stale_if_error,
+            must_revalidate: self.has(flag::MUST_REVALIDATE),
+            no_cache: self.has(flag::NO_CACHE),
+            heuristic: self.has(flag::HEURISTIC),
+        }
+    }
+}
+
+/// Reads the head from front to back, never beyond its end.
+struct Reader<'a> {
+    whole: &'a Bytes,
+    at: usize,
+    end: usize,
+}
+
+impl Reader<'_> {
+    fn response(&mut self, fixed: &Fixed) -> Result<StoredResponse, Unreadable> {
+        let status = u16::from_be_bytes(self.array()?);
+        let part = fixed
+            .has(flag::PART)
+            .then(|| self.part(fixed))
+            .transpose()?;
+        let headers = self.fields()?;
+        let trailers = fixed.has(flag::TRAILERS).then(|| self.fields());
+        Ok(StoredResponse {
+            status: StatusCode::from_u16(status).or(Err(Unreadable::Damaged))?,
+            headers,
+            body: self.whole.slice(fixed.body..),
+            trailers: trailers.transpose()?,
+            lifetime: fixed.lifetime(),
+            part,
+            cost: fixed.cost,
+        })
+    }
+
+    fn part(&mut self, fixed: &Fixed) -> Result<Part, Unreadable> {
+        let first = u64::from_be_bytes(self.array()?);
+        let complete = fixed
+            .has(flag::COMPLETE)
+            .then(|| self.array())
+            .transpose()?;
+        Ok(Part {
+            first,
+            complete: complete.map(u64::from_be_bytes),
+        })
+    }
+
+    fn variants(&mut self) -> Result<Variants, Unreadable> {
+        let count = self.count(2)?;
+        let variants = (0..count).map(|_| {
+            let hash = self.text()?;
+            let fields = self.count(1)?;
+            let fields = (0..fields).map(|_| self.name()).collect::<Result<_, _>>()?;
+            Ok(Variant { fields, hash })
+        });
+        variants.collect::<Result<_, _>>().map(Variants)
+    }
+
+    fn tags(&mut self) -> Result<Box<[Box<str>]>, Unreadable> {
+        let count = self.count(1)?;
+        (0..count).map(|_| self.text()).collect()
+    }
+
+    fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
+        let count = self.count(2)?;
+        let mut fields = HeaderMap::try_with_capacity(count).or(Err(Unreadable::Damaged))?;
+        for _ in 0..count {
+            let name = self.name()?;
+            let value = self.range()?;
+            let value = HeaderValue::from_maybe_shared(self.whole.slice(value));
+            let value = value.or(Err(Unreadable::Damaged))?;
+            fields
+                .try_append(name, value)
+                .or(Err(Unreadable::Damaged))?;
+        }
+        Ok(fields)
+    }
+
+    fn name(&mut self) -> Result<HeaderName, Unreadable> {
+        let [number] = self.array()?;
+        if number == 0 {
+            let range = self.range()?;
+            return HeaderName::from_bytes(&self.whole[range]).or(Err(Unreadable::Damaged));
+        }
+        names::name(number).cloned().ok_or(Unreadable::Unknown)
+    }
+
+    fn text(&mut self) -> Result<Box<str>, Unreadable> {
+        let range = self.range()?;
+        let text = str::from_utf8(&self.whole[range]);
+        text.map(Into::into).or(Err(Unreadable::Damaged))
+    }
+
+    /// How many items follow of which each takes at least `size` bytes.
+    fn count(&mut self, size: usize) -> Result<usize, Unreadable> {
+        let count = self.length()?;
+        let fits = count <= (self.end - self.at) / size;
+        fits.then_some(count).ok_or(Unreadable::Damaged)
+    }
+
+    /// A length, and where so many bytes lie.
+    fn range(&mut self) -> Result<std::ops::Range<usize>, Unreadable> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let range = self.take(N)?;
+        self.whole[range].try_into().or(Err(Unreadable::Damaged))
+    }
+
+    fn take(&mut self, length: usize) -> Result<std::ops::Range<usize>, Unreadable> {
+        if length > self.end - self.at {
+            return Err(Unreadable::Damaged);
+        }
+        let start = self.at;
+        self.at += length;
+        Ok(start..self.at)
+    }
+
+    fn length(&mut self) -> Result<usize, Unreadable> {
+        let mut length = 0_u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            length |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return usize::try_from(length).or(Err(Unreadable::Damaged));
+            }
+        }
+        Err(Unreadable::Damaged)
+    }
+}
+
+fn u32_at(fixed: &[u8; at::FIXED_END], at: usize) -> u32 {
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&fixed[at..at + 4]);
+    u32::from_be_bytes(bytes)
+}
+
+fn u64_at(fixed: &[u8; at::FIXED_END], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&fixed[at..at + 8]);
+    u64::from_be_bytes(bytes)
+}

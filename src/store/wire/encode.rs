@@ -1,0 +1,210 @@
+//! From an entry to bytes.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+use super::{MAGIC, VERSION, at, flag, kind, names};
+use crate::{
+    entry::{Content, Entry, StoredResponse, Variants},
+    semantics::freshness::Lifetime,
+};
+
+/// The stored form of an entry, in one allocation; `None` if its head is beyond 4 GiB.
+pub(crate) fn encode(entry: &Entry) -> Option<Vec<u8>> {
+    let body = body(&entry.content);
+    let mut out = Writer(Vec::with_capacity(size(entry)));
+    out.fixed(entry);
+    out.owner(entry);
+    match &entry.content {
+        Content::Response(response) => out.response(response),
+        Content::Variants(variants) => out.variants(variants),
+        Content::Value(_) => {}
+    }
+    let mut out = out.0;
+    let head = u32::try_from(out.len()).ok()?;
+    out[12..16].copy_from_slice(&head.to_be_bytes());
+    out.extend_from_slice(body);
+    let checksum = crc32fast::hash(&out[at::VERSION..]);
+    out[at::CHECKSUM..at::VERSION].copy_from_slice(&checksum.to_be_bytes());
+    Some(out)
+}
+
+fn body(content: &Content) -> &[u8] {
+    match content {
+        Content::Response(response) => &response.body,
+        Content::Variants(_) => &[],
+        Content::Value(value) => &value.json,
+    }
+}
+
+/// At least the size of the whole: every length in its longest form.
+pub(super) fn size(entry: &Entry) -> usize {
+    let texts = entry.tags.iter().chain(&entry.user).chain([&entry.entity]);
+    let texts: usize = texts.map(|text| LENGTH + text.len()).sum();
+    let content = match &entry.content {
+        Content::Response(response) => {
+            let fields = response
+                .headers
+                .iter()
+                .chain(response.trailers.iter().flatten());
+            fields
+                .map(|(name, value)| 1 + 2 * LENGTH + name.as_str().len() + value.len())
+                .sum()
+        }
+        Content::Variants(variants) => variants
+            .0
+            .iter()
+            .map(|variant| {
+                let fields = variant
+                    .fields
+                    .iter()
+                    .map(|name| 1 + LENGTH + name.as_str().len());
+                2 * LENGTH + variant.hash.len() + fields.sum::<usize>()
+            })
+            .sum::<usize>(),
+        Content::Value(_) => 0,
+    };
+    at::FIXED_END + 32 + texts + content + body(&entry.content).len()
+}
+
+/// The longest form of a length.
+const LENGTH: usize = 5;
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn fixed(&mut self, entry: &Entry) {
+        let (kind, flags, lifetime, cost) = summary(entry);
+        self.0.extend_from_slice(&MAGIC);
+        self.0.extend_from_slice(&[0; 4]);
+        self.0.extend_from_slice(&[VERSION, kind]);
+        self.0.extend_from_slice(&flags.to_be_bytes());
+        self.0.extend_from_slice(&[0; 4]);
+        for number in [
+            entry.position.epoch,
+            entry.position.n,
+            entry.stored.0,
+            entry.expires.0,
+            millis(lifetime.fresh),
+            millis(lifetime.initial_age),
+            millis(lifetime.stale_while_revalidate),
+            millis(lifetime.stale_if_error),
+            saturate(cost.as_micros()),
+        ] {
+            self.0.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+
+    fn owner(&mut self, entry: &Entry) {
+        self.text(&entry.entity);
+        if let Some(user) = &entry.user {
+            self.text(user);
+        }
+        self.length(entry.tags.len());
+        for tag in &entry.tags {
+            self.text(tag);
+        }
+    }
+
+    fn response(&mut self, response: &StoredResponse) {
+        self.0
+            .extend_from_slice(&response.status.as_u16().to_be_bytes());
+        if let Some(part) = &response.part {
+            self.0.extend_from_slice(&part.first.to_be_bytes());
+            if let Some(complete) = part.complete {
+                self.0.extend_from_slice(&complete.to_be_bytes());
+            }
+        }
+        self.fields(&response.headers);
+        if let Some(trailers) = &response.trailers {
+            self.fields(trailers);
+        }
+    }
+
+    fn variants(&mut self, variants: &Variants) {
+        self.length(variants.0.len());
+        for variant in &variants.0 {
+            self.text(&variant.hash);
+            self.length(variant.fields.len());
+            for name in &variant.fields {
+                self.name(name);
+            }
+        }
+    }
+
+    fn fields(&mut self, fields: &HeaderMap) {
+        self.length(fields.len());
+        for (name, value) in fields {
+            self.name(name);
+            self.bytes(value.as_bytes());
+        }
+    }
+
+    fn name(&mut self, name: &HeaderName) {
+        let number = names::number(name);
+        self.0.push(number);
+        if number == 0 {
+            self.text(name.as_str());
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Lengths beyond 32 bits end in a head beyond 32 bits, which is not stored at all.
+    fn length(&mut self, length: usize) {
+        let mut rest = length;
+        while rest >= 0x80 {
+            self.0.push((rest as u8) | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+    }
+}
+
+fn summary(entry: &Entry) -> (u8, u16, Lifetime, Duration) {
+    let user = if entry.user.is_some() { flag::USER } else { 0 };
+    match &entry.content {
+        Content::Response(response) => {
+            let flags = user | terms(&response.lifetime) | parts(response);
+            (kind::RESPONSE, flags, response.lifetime, response.cost)
+        }
+        Content::Variants(_) => (kind::VARIANTS, user, Lifetime::default(), Duration::ZERO),
+        Content::Value(value) => {
+            let flags = user | terms(&value.lifetime);
+            (kind::VALUE, flags, value.lifetime, value.cost)
+        }
+    }
+}
+
+fn terms(lifetime: &Lifetime) -> u16 {
+    set(lifetime.must_revalidate, flag::MUST_REVALIDATE)
+        | set(lifetime.no_cache, flag::NO_CACHE)
+        | set(lifetime.heuristic, flag::HEURISTIC)
+}
+
+fn parts(response: &StoredResponse) -> u16 {
+    let complete = response.part.is_some_and(|part| part.complete.is_some());
+    set(response.trailers.is_some(), flag::TRAILERS)
+        | set(response.part.is_some(), flag::PART)
+        | set(complete, flag::COMPLETE)
+}
+
+fn set(condition: bool, flag: u16) -> u16 {
+    if condition { flag } else { 0 }
+}
+
+fn millis(duration: Duration) -> u64 {
+    saturate(duration.as_millis())
+}
+
+fn saturate(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

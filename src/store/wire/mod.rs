@@ -1,0 +1,86 @@
+//! How an entry lies in Redis.
+//!
+//! All integers are big-endian. Version 1, offsets and sizes in bytes:
+//!
+//! | offset | size | |
+//! |---|---|---|
+//! | 0 | 4 | magic `F5 54 4B 45` |
+//! | 4 | 4 | CRC-32 (IEEE) of everything from offset 8 on |
+//! | 8 | 1 | version |
+//! | 9 | 1 | kind: 1 response, 2 variants, 3 application value |
+//! | 10 | 2 | flags |
+//! | 12 | 4 | where the body begins |
+//! | 16 | 8 | fence position: epoch |
+//! | 24 | 8 | fence position: n |
+//! | 32 | 8 | stored, milliseconds since the Unix epoch |
+//! | 40 | 8 | expires, likewise |
+//! | 48 | 8 | freshness lifetime, milliseconds |
+//! | 56 | 8 | initial age, milliseconds |
+//! | 64 | 8 | stale-while-revalidate, milliseconds |
+//! | 72 | 8 | stale-if-error, milliseconds |
+//! | 80 | 8 | cost, microseconds |
+//! | 88 | | the rest of the head, see below |
+//! | body begins | to the end | body of the response, or JSON text of the value |
+//!
+//! Flags, from the lowest bit: must-revalidate, no-cache, heuristic, has a user, has trailers, is a
+//! part, the part's complete length is known.
+//!
+//! The rest of the head, in this order. A *length* or *count* is a LEB128 number of at most 32 bits,
+//! a *text* a length and so many bytes of UTF-8.
+//!
+//! - entity: text; the user, if flagged: text; count of tags, and each: text.
+//! - Of a response: status, 2 bytes; if flagged, the first byte's number, 8 bytes; if flagged, the complete
+//!   length, 8 bytes; header fields; if flagged, trailer fields. Fields are a count, and for each a name, a
+//!   length and the value's bytes. A name is one byte, its number in [`names`]; or 0 and a text.
+//! - Of variants: a count, and for each its hash (text), a count and so many names.
+//!
+//! Several versions of the crate share one Redis while a deployment rolls:
+//!
+//! - What is between the end of the known head and the body is skipped, and so are unknown flags among the
+//!   lower eight: a later writer adds there what an earlier reader can do without.
+//! - An unknown version, kind, name, or flag among the upper eight is a miss: a later writer says so when an
+//!   earlier reader cannot do without.
+//! - Magic, version and fence position stay where they are in every version: the script that stores an entry
+//!   reads them.
+//!
+//! What lies in Redis is untrusted: no length is believed before the bytes are there, and nothing is allocated
+//! that is not in proportion to them.
+
+mod decode;
+mod encode;
+mod names;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    decode::{Unreadable, decode},
+    encode::encode,
+};
+
+pub(crate) const MAGIC: [u8; 4] = *b"\xF5TKE";
+const VERSION: u8 = 1;
+
+/// Offsets of the fixed part.
+mod at {
+    pub(super) const CHECKSUM: usize = 4;
+    pub(super) const VERSION: usize = 8;
+    pub(super) const FIXED_END: usize = 88;
+}
+
+mod kind {
+    pub(super) const RESPONSE: u8 = 1;
+    pub(super) const VARIANTS: u8 = 2;
+    pub(super) const VALUE: u8 = 3;
+}
+
+mod flag {
+    pub(super) const MUST_REVALIDATE: u16 = 1;
+    pub(super) const NO_CACHE: u16 = 1 << 1;
+    pub(super) const HEURISTIC: u16 = 1 << 2;
+    pub(super) const USER: u16 = 1 << 3;
+    pub(super) const TRAILERS: u16 = 1 << 4;
+    pub(super) const PART: u16 = 1 << 5;
+    pub(super) const COMPLETE: u16 = 1 << 6;
+    /// A reader that does not know one of these must not read on.
+    pub(super) const CRITICAL: u16 = 0xff00;
+}

@@ -1,0 +1,348 @@
+//! Entries there and back, across versions, and bytes of any kind.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::Timestamp,
+    entry::{Content, Entry, LocalState, Part, StoredResponse, StoredValue, Variant, Variants},
+    semantics::freshness::Lifetime,
+    store::journal::Position,
+};
+
+fn entry(content: Content) -> Entry {
+    Entry {
+        content,
+        position: Position {
+            epoch: 0xfeed_f00d_dead_beef,
+            n: 42,
+        },
+        stored: Timestamp(1_700_000_000_123),
+        expires: Timestamp(1_700_000_600_123),
+        entity: "engagement".into(),
+        user: None,
+        tags: ["org:456".into(), "häuser".into()].into(),
+        local: LocalState::default(),
+    }
+}
+
+fn response() -> StoredResponse {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("content-length", "13"),
+        ("etag", "\"abc\""),
+        ("x-unheard-of", "1"),
+        ("link", "</a>; rel=next"),
+        ("link", "</b>; rel=prev"),
+    ] {
+        headers.append(name, HeaderValue::from_static(value));
+    }
+    headers.append(
+        "x-latin",
+        HeaderValue::from_bytes(b"caf\xe9").expect("obs-text"),
+    );
+    StoredResponse {
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::from_static(b"{\"name\":\"one\"}"),
+        trailers: None,
+        lifetime: Lifetime {
+            fresh: Duration::from_millis(1_800_500),
+            initial_age: Duration::from_secs(3),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_error: Duration::from_secs(600),
+            must_revalidate: true,
+            no_cache: false,
+            heuristic: true,
+        },
+        part: None,
+        cost: Duration::from_micros(1234),
+    }
+}
+
+fn plain() -> Entry {
+    entry(Content::Response(response()))
+}
+
+fn ornate() -> Entry {
+    let mut trailers = HeaderMap::new();
+    trailers.append("grpc-status", HeaderValue::from_static("0"));
+    let response = StoredResponse {
+        status: StatusCode::PARTIAL_CONTENT,
+        trailers: Some(trailers),
+        part: Some(Part {
+            first: 100,
+            complete: Some(1 << 40),
+        }),
+        ..response()
+    };
+    Entry {
+        user: Some("user-123".into()),
+        ..entry(Content::Response(response))
+    }
+}
+
+fn variants() -> Entry {
+    let variant = |fields: &[&'static str], hash: &str| Variant {
+        fields: fields
+            .iter()
+            .map(|name| HeaderName::from_static(name))
+            .collect(),
+        hash: hash.into(),
+    };
+    entry(Content::Variants(Variants(vec![
+        variant(&["accept-language", "x-unheard-of"], &"a".repeat(32)),
+        variant(&[], &"0".repeat(32)),
+    ])))
+}
+
+fn value() -> Entry {
+    entry(Content::Value(StoredValue {
+        json: Bytes::from_static(b"[1,2,3]"),
+        lifetime: Lifetime {
+            fresh: Duration::from_secs(60),
+            ..Lifetime::default()
+        },
+        cost: Duration::from_millis(5),
+    }))
+}
+
+fn encoded(entry: &Entry) -> Bytes {
+    encode(entry).expect("small").into()
+}
+
+/// What is stored of an entry, for comparison.
+fn shown(entry: &Entry) -> String {
+    format!(
+        "{:?}",
+        (
+            &entry.content,
+            entry.position,
+            entry.stored,
+            entry.expires,
+            &entry.entity,
+            &entry.user,
+            &entry.tags,
+        )
+    )
+}
+
+/// Puts the right checksum before altered bytes.
+fn resealed(mut bytes: Vec<u8>) -> Bytes {
+    let checksum = crc32fast::hash(&bytes[at::VERSION..]);
+    bytes[at::CHECKSUM..at::VERSION].copy_from_slice(&checksum.to_be_bytes());
+    bytes.into()
+}
+
+fn unreadable(bytes: Bytes) -> Unreadable {
+    decode(&bytes).expect_err("unreadable")
+}
+
+#[test]
+fn there_and_back() {
+    for entry in [plain(), ornate(), variants(), value()] {
+        let back = decode(&encoded(&entry)).expect("readable");
+        assert_eq!(shown(&back), shown(&entry));
+    }
+}
+
+#[test]
+fn one_allocation_holds_the_whole() {
+    for entry in [plain(), ornate(), variants(), value()] {
+        let stored = encode(&entry).expect("small");
+        assert_eq!(stored.capacity(), encode::size(&entry), "it never grew");
+    }
+}
+
+#[test]
+fn body_and_values_are_slices_of_what_was_stored() {
+    let stored = encoded(&plain());
+    let within = |bytes: &[u8]| stored.as_ptr_range().contains(&bytes.as_ptr());
+    let Content::Response(response) = decode(&stored).expect("readable").content else {
+        panic!("a response");
+    };
+    assert!(within(&response.body));
+    assert!(
+        response
+            .headers
+            .values()
+            .all(|value| within(value.as_bytes()))
+    );
+}
+
+/// What earlier releases wrote stays readable, and is still written so while the version is the same.
+#[test]
+fn golden_files_of_version_1() {
+    for (name, entry) in [
+        ("response-v1", plain()),
+        ("ornate-v1", ornate()),
+        ("variants-v1", variants()),
+        ("value-v1", value()),
+    ] {
+        let path =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.bin"));
+        let golden = Bytes::from(std::fs::read(&path).expect(name));
+        let read = decode(&golden).expect("readable");
+        assert_eq!(shown(&read), shown(&entry), "{name}");
+        assert_eq!(
+            encoded(&entry),
+            golden,
+            "{name}: raise the version, keep this file"
+        );
+    }
+}
+
+/// A later release may add flags and fields that an earlier one can do without.
+#[test]
+fn what_a_later_release_adds_is_skipped() {
+    for entry in [plain(), ornate(), variants(), value()] {
+        let mut bytes = encoded(&entry).to_vec();
+        let body = u32::from_be_bytes(bytes[12..16].try_into().expect("4"));
+        let added = b"something new";
+        let at = usize::try_from(body).expect("small");
+        bytes.splice(at..at, added.iter().copied());
+        bytes[12..16].copy_from_slice(&(body + 13).to_be_bytes());
+        bytes[11] |= 0x80;
+        let read = decode(&resealed(bytes)).expect("readable");
+        assert_eq!(shown(&read), shown(&entry));
+    }
+}
+
+#[test]
+fn what_a_later_release_cannot_do_without_is_a_miss() {
+    for (at, bits) in [(at::VERSION, 3), (9, 0x40), (10, 0x01), (10, 0x80)] {
+        let mut bytes = encoded(&plain()).to_vec();
+        bytes[at] ^= bits;
+        assert_eq!(unreadable(resealed(bytes)), Unreadable::Unknown);
+    }
+    let mut bytes = encoded(&variants()).to_vec();
+    let accept_language = bytes.len() - 1 - 33 - 1 - 12 - 1 - 1;
+    assert_eq!(bytes[accept_language], 62);
+    bytes[accept_language] = 200;
+    assert_eq!(
+        unreadable(resealed(bytes)),
+        Unreadable::Unknown,
+        "a name of later"
+    );
+}
+
+#[test]
+fn foreign_values_are_told_from_damaged_ones() {
+    for foreign in ["", "1", "{\"a\":1}", "TKE", &"x".repeat(1000)] {
+        assert_eq!(unreadable(foreign.to_owned().into()), Unreadable::Foreign);
+    }
+    assert_eq!(unreadable(Bytes::from_static(&MAGIC)), Unreadable::Damaged);
+}
+
+/// Lengths that claim more than there is must not make anything of that size.
+#[test]
+fn gigantic_claims_are_refused() {
+    let giant = [0xff, 0xff, 0xff, 0xff, 0x0f];
+    let whole = encoded(&plain()).to_vec();
+    for at in at::FIXED_END..whole.len() {
+        let mut bytes = whole.clone();
+        bytes.splice(at..at + 1, giant);
+        // Inside a text or value the claim is just bytes.
+        let _ = decode(&resealed(bytes));
+    }
+    let mut bytes = whole.clone();
+    bytes[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert_eq!(unreadable(resealed(bytes)), Unreadable::Damaged);
+    let mut bytes = whole;
+    bytes[12..16].copy_from_slice(&87_u32.to_be_bytes());
+    assert_eq!(unreadable(resealed(bytes)), Unreadable::Damaged);
+}
+
+/// More fields than a header map takes.
+#[test]
+fn too_many_fields_are_refused() {
+    let mut bytes = encoded(&entry(Content::Response(StoredResponse {
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        ..response()
+    })))
+    .to_vec();
+    bytes.pop();
+    bytes.extend([0xff, 0xff, 0x03]);
+    bytes.extend([1, 0].repeat(65535));
+    let body = u32::try_from(bytes.len()).expect("small");
+    bytes[12..16].copy_from_slice(&body.to_be_bytes());
+    assert_eq!(unreadable(resealed(bytes)), Unreadable::Damaged);
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_is_noticed() {
+    let whole = encoded(&ornate());
+    for length in 0..whole.len() {
+        decode(&whole.slice(..length)).expect_err("truncated");
+    }
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        decode(&bytes.into()).expect_err("flipped");
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_entry(bytes: Vec<u8>) {
+        prop_assert!(decode(&bytes.into()).is_err());
+    }
+
+    /// Behind a right checksum, any bytes in head and flags: an entry or none, never a panic.
+    #[test]
+    fn arbitrary_heads_do_no_harm(
+        which in 0_usize..4,
+        edits in prop::collection::vec((8_usize..400, any::<u8>()), 1..8),
+        keep in 88_usize..400,
+    ) {
+        let whole = [plain, ornate, variants, value][which]();
+        let mut bytes = encode(&whole).expect("small");
+        bytes.truncate(keep);
+        for (at, byte) in edits {
+            if let Some(there) = bytes.get_mut(at) {
+                *there = byte;
+            }
+        }
+        if let Ok(entry) = decode(&resealed(bytes)) {
+            let again = encoded(&entry);
+            let read = decode(&again).expect("what was read can be written");
+            prop_assert_eq!(shown(&read), shown(&entry));
+        }
+    }
+
+    #[test]
+    fn any_response_comes_back(
+        status in 100_u16..1000,
+        fields in prop::collection::vec(("[a-z][a-z0-9-]{0,20}", "[ -~]{0,200}"), 0..20),
+        body: Vec<u8>,
+        user in prop::option::of(".{0,40}"),
+        tags in prop::collection::vec(".{0,40}", 0..6),
+        numbers: (u64, u64, u64, u64, u32),
+    ) {
+        let mut response = response();
+        response.status = StatusCode::from_u16(status).expect("in range");
+        response.headers.clear();
+        for (name, value) in &fields {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a token");
+            response.headers.append(name, HeaderValue::from_str(value).expect("visible"));
+        }
+        response.body = body.into();
+        response.lifetime.fresh = Duration::from_millis(numbers.4.into());
+        let entry = Entry {
+            position: Position { epoch: numbers.0, n: numbers.1 },
+            stored: Timestamp(numbers.2),
+            expires: Timestamp(numbers.3),
+            user: user.map(Into::into),
+            tags: tags.into_iter().map(Into::into).collect(),
+            ..entry(Content::Response(response))
+        };
+        let back = decode(&encoded(&entry)).expect("readable");
+        prop_assert_eq!(shown(&back), shown(&entry));
+    }
+}
