@@ -6,9 +6,13 @@ pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod limits;
 pub(crate) mod memory;
+pub(crate) mod plain;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod wire;
+
+#[cfg(test)]
+mod contract;
 
 use std::{future::Future, pin::Pin};
 

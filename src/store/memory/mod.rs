@@ -1,3 +1,4 @@
 //! The store of one process.
 
+pub(crate) mod entries;
 pub(crate) mod limits;

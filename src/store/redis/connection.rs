@@ -26,7 +26,10 @@ use super::{
     topology::{self, Primary, SLOTS},
     verb::Verb,
 };
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    store::wire::Unreadable,
+};
 
 /// How Redis is connected to.
 #[derive(Clone, Debug)]
@@ -210,8 +213,8 @@ impl Connections {
     }
 
     /// Counts a stored value that could not be read.
-    pub(crate) fn count_corrupt(&self) {
-        self.0.metrics.corrupt.increment(1);
+    pub(crate) fn count_unreadable(&self, why: Unreadable) {
+        self.0.metrics.unreadable(why);
     }
 
     pub(super) fn is_cluster(&self) -> bool {

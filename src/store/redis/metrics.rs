@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::verb::Verb;
-use crate::error::Kind;
+use crate::{error::Kind, store::wire::Unreadable};
 
 /// Handles, registered once.
 ///
@@ -13,14 +13,17 @@ use crate::error::Kind;
 /// - `tower_keep_store_errors_total` by `verb` and `kind` (`timeout`, `unavailable`, `refused`, `corrupt`);
 /// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open;
 /// - `tower_keep_store_breaker_open`: how many breakers are open (a Cluster has one for every range of slots);
-/// - `tower_keep_store_corrupt_total`: stored values that could not be read;
+/// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
+///   or that a later release wrote (`unknown`);
 /// - `tower_keep_store_reconnects_total`: connections that were replaced.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
     verbs: Box<[VerbMetrics]>,
     pub(super) skipped: Counter,
     pub(super) breaker_open: Gauge,
-    pub(super) corrupt: Counter,
+    foreign: Counter,
+    unknown: Counter,
+    damaged: Counter,
     pub(super) reconnects: Counter,
 }
 
@@ -35,17 +38,29 @@ struct VerbMetrics {
 
 impl StoreMetrics {
     pub(super) fn register() -> Self {
+        let unreadable = |kind: &'static str| metrics::counter!("tower_keep_store_corrupt_total", "kind" => kind);
         Self {
             verbs: Verb::ALL.map(VerbMetrics::register).into(),
             skipped: metrics::counter!("tower_keep_store_skipped_total"),
             breaker_open: metrics::gauge!("tower_keep_store_breaker_open"),
-            corrupt: metrics::counter!("tower_keep_store_corrupt_total"),
+            foreign: unreadable("foreign"),
+            unknown: unreadable("unknown"),
+            damaged: unreadable("damaged"),
             reconnects: metrics::counter!("tower_keep_store_reconnects_total"),
         }
     }
 
     pub(super) fn answered(&self, verb: Verb, after: Duration) {
         self.verbs[verb as usize].duration.record(after);
+    }
+
+    pub(super) fn unreadable(&self, why: Unreadable) {
+        match why {
+            Unreadable::Foreign => &self.foreign,
+            Unreadable::Unknown => &self.unknown,
+            Unreadable::Damaged => &self.damaged,
+        }
+        .increment(1);
     }
 
     pub(super) fn timed_out(&self, verb: Verb) {

@@ -3,6 +3,7 @@
 mod address;
 mod breaker;
 mod connection;
+mod entries;
 mod fault;
 mod keeper;
 pub(crate) mod limits;
@@ -21,6 +22,7 @@ pub use self::store::{RedisStore, RedisStoreBuilder};
 #[allow(unused_imports)] // until journal, limits and queue are here
 pub(crate) use self::{
     connection::{Config, Connections, Dedicated},
+    entries::RedisEntries,
     script::{Arg, Script},
     topology::Primary,
     verb::Verb,

@@ -7,6 +7,7 @@ use crate::error::{Error, Kind};
 /// Commands that every keep sends or its scripts call, with arguments of the right number.
 const NEEDED: &[&[&str]] = &[
     &["GET", KEY],
+    &["GETRANGE", KEY, "0", "0"],
     &["SET", KEY, "", "PX", "1"],
     &["MGET", KEY],
     &["SETRANGE", KEY, "0", ""],

@@ -128,6 +128,8 @@ impl Fixed {
             must_revalidate: self.has(flag::MUST_REVALIDATE),
             no_cache: self.has(flag::NO_CACHE),
             heuristic: self.has(flag::HEURISTIC),
+            explicit: self.has(flag::EXPLICIT),
+            shared: self.has(flag::SHARED),
         }
     }
 }
@@ -172,12 +174,17 @@ impl Reader<'_> {
     }
 
     fn variants(&mut self) -> Result<Variants, Unreadable> {
-        let count = self.count(2)?;
+        let count = self.count(3)?;
         let variants = (0..count).map(|_| {
             let hash = self.text()?;
+            let by_language = Some(self.text()?).filter(|hash| !hash.is_empty());
             let fields = self.count(1)?;
             let fields = (0..fields).map(|_| self.name()).collect::<Result<_, _>>()?;
-            Ok(Variant { fields, hash })
+            Ok(Variant {
+                fields,
+                hash,
+                by_language,
+            })
         });
         variants.collect::<Result<_, _>>().map(Variants)
     }

@@ -60,7 +60,9 @@ pub(super) fn size(entry: &Entry) -> usize {
                     .fields
                     .iter()
                     .map(|name| 1 + LENGTH + name.as_str().len());
-                2 * LENGTH + variant.hash.len() + fields.sum::<usize>()
+                let by_language = variant.by_language.as_deref().unwrap_or_default();
+                let hashes = variant.hash.len() + by_language.len();
+                3 * LENGTH + hashes + fields.sum::<usize>()
             })
             .sum::<usize>(),
         Content::Value(_) => 0,
@@ -126,6 +128,7 @@ impl Writer {
         self.length(variants.0.len());
         for variant in &variants.0 {
             self.text(&variant.hash);
+            self.text(variant.by_language.as_deref().unwrap_or_default());
             self.length(variant.fields.len());
             for name in &variant.fields {
                 self.name(name);
@@ -188,6 +191,8 @@ fn terms(lifetime: &Lifetime) -> u16 {
     set(lifetime.must_revalidate, flag::MUST_REVALIDATE)
         | set(lifetime.no_cache, flag::NO_CACHE)
         | set(lifetime.heuristic, flag::HEURISTIC)
+        | set(lifetime.explicit, flag::EXPLICIT)
+        | set(lifetime.shared, flag::SHARED)
 }
 
 fn parts(response: &StoredResponse) -> u16 {

@@ -23,7 +23,7 @@
 //! | body begins | to the end | body of the response, or JSON text of the value |
 //!
 //! Flags, from the lowest bit: must-revalidate, no-cache, heuristic, has a user, has trailers, is a
-//! part, the part's complete length is known.
+//! part, the part's complete length is known, explicit, shared.
 //!
 //! The rest of the head, in this order. A *length* or *count* is a LEB128 number of at most 32 bits,
 //! a *text* a length and so many bytes of UTF-8.
@@ -32,13 +32,14 @@
 //! - Of a response: status, 2 bytes; if flagged, the first byte's number, 8 bytes; if flagged, the complete
 //!   length, 8 bytes; header fields; if flagged, trailer fields. Fields are a count, and for each a name, a
 //!   length and the value's bytes. A name is one byte, its number in [`names`]; or 0 and a text.
-//! - Of variants: a count, and for each its hash (text), a count and so many names.
+//! - Of variants: a count, and for each its hash (text), its hash by
+//!   language (text, empty if there is none), a count and so many names.
 //!
 //! Several versions of the crate share one Redis while a deployment rolls:
 //!
 //! - What is between the end of the known head and the body is skipped, and so are unknown flags among the
-//!   lower eight: a later writer adds there what an earlier reader can do without.
-//! - An unknown version, kind, name, or flag among the upper eight is a miss: a later writer says so when an
+//!   lower twelve: a later writer adds there what an earlier reader can do without.
+//! - An unknown version, kind, name, or flag among the upper four is a miss: a later writer says so when an
 //!   earlier reader cannot do without.
 //! - Magic, version and fence position stay where they are in every version: the script that stores an entry
 //!   reads them.
@@ -81,6 +82,8 @@ mod flag {
     pub(super) const TRAILERS: u16 = 1 << 4;
     pub(super) const PART: u16 = 1 << 5;
     pub(super) const COMPLETE: u16 = 1 << 6;
+    pub(super) const EXPLICIT: u16 = 1 << 7;
+    pub(super) const SHARED: u16 = 1 << 8;
     /// A reader that does not know one of these must not read on.
-    pub(super) const CRITICAL: u16 = 0xff00;
+    pub(super) const CRITICAL: u16 = 0xf000;
 }

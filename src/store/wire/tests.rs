@@ -59,6 +59,8 @@ fn response() -> StoredResponse {
             must_revalidate: true,
             no_cache: false,
             heuristic: true,
+            explicit: false,
+            shared: true,
         },
         part: None,
         cost: Duration::from_micros(1234),
@@ -94,6 +96,7 @@ fn variants() -> Entry {
             .map(|name| HeaderName::from_static(name))
             .collect(),
         hash: hash.into(),
+        by_language: (!fields.is_empty()).then(|| "b".repeat(32).into()),
     };
     entry(Content::Variants(Variants(vec![
         variant(&["accept-language", "x-unheard-of"], &"a".repeat(32)),
@@ -207,7 +210,7 @@ fn what_a_later_release_adds_is_skipped() {
         let at = usize::try_from(body).expect("small");
         bytes.splice(at..at, added.iter().copied());
         bytes[12..16].copy_from_slice(&(body + 13).to_be_bytes());
-        bytes[11] |= 0x80;
+        bytes[10] |= 0x08;
         let read = decode(&resealed(bytes)).expect("readable");
         assert_eq!(shown(&read), shown(&entry));
     }
@@ -215,13 +218,13 @@ fn what_a_later_release_adds_is_skipped() {
 
 #[test]
 fn what_a_later_release_cannot_do_without_is_a_miss() {
-    for (at, bits) in [(at::VERSION, 3), (9, 0x40), (10, 0x01), (10, 0x80)] {
+    for (at, bits) in [(at::VERSION, 3), (9, 0x40), (10, 0x10), (10, 0x80)] {
         let mut bytes = encoded(&plain()).to_vec();
         bytes[at] ^= bits;
         assert_eq!(unreadable(resealed(bytes)), Unreadable::Unknown);
     }
     let mut bytes = encoded(&variants()).to_vec();
-    let accept_language = bytes.len() - 1 - 33 - 1 - 12 - 1 - 1;
+    let accept_language = bytes.len() - 35 - 14 - 1;
     assert_eq!(bytes[accept_language], 62);
     bytes[accept_language] = 200;
     assert_eq!(

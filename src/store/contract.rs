@@ -1,0 +1,471 @@
+//! One set of behaviours for every store of entries, run on each.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use http::{HeaderMap, StatusCode};
+
+use super::{entries::Entries, journal::Position, memory::entries::MemoryEntries, plain::Plain};
+use crate::{
+    clock::Clock,
+    entry::{Content, Entry, LocalState, StoredResponse},
+    semantics::freshness::Lifetime,
+};
+
+/// A store of entries and the clock it goes by.
+pub(super) struct Tested {
+    pub(super) store: Arc<dyn EntriesAndPlain>,
+    pub(super) clock: Arc<Clock>,
+}
+
+pub(super) trait EntriesAndPlain: Entries + Plain {}
+impl<T: Entries + Plain> EntriesAndPlain for T {}
+
+type Behaviour = for<'a> fn(&'a Tested) -> BoxFuture<'a, ()>;
+
+/// Each uses keys of its own, so that all can run on one server.
+const BEHAVIOURS: &[(&str, Behaviour)] = &[
+    ("what is not there is missing", |on| Box::pin(missing(on))),
+    ("what was put comes back", |on| Box::pin(comes_back(on))),
+    ("a later position stays", |on| Box::pin(later_stays(on))),
+    ("of racing puts the latest stays", |on| {
+        Box::pin(racing_puts(on))
+    }),
+    ("entries expire", |on| Box::pin(expiry(on))),
+    ("removal counts and takes odd keys", |on| {
+        Box::pin(removal(on))
+    }),
+    ("patterns take what they match only", |on| {
+        Box::pin(matching(on))
+    }),
+    ("patterns take any number", |on| Box::pin(many(on))),
+    ("one holds the lock", |on| Box::pin(locks(on))),
+    ("locks run out", |on| Box::pin(locks_run_out(on))),
+    ("plain values are no entries", |on| Box::pin(plain(on))),
+    ("plain values expire", |on| Box::pin(plain_expiry(on))),
+];
+
+async fn behaves(on: &Tested) {
+    for (name, behaviour) in BEHAVIOURS {
+        eprintln!("{on}: {name}", on = std::any::type_name_of_val(&*on.store));
+        behaviour(on).await;
+    }
+}
+
+#[tokio::test]
+async fn memory() {
+    let clock = Arc::new(Clock::boot());
+    let store = Arc::new(MemoryEntries::new(64 << 20, Arc::clone(&clock)));
+    behaves(&Tested { store, clock }).await;
+}
+
+#[cfg(feature = "redis")]
+mod on_redis {
+    use super::*;
+    use crate::{
+        store::redis::{Config, Connections, RedisEntries},
+        support::{RedisCluster, RedisServer},
+    };
+
+    pub(super) async fn tested(url: &str, namespace: &str) -> Tested {
+        let config = Config {
+            // What is tested is what happens, not how fast on a busy machine.
+            deadline: Duration::from_secs(5),
+            ..Config::default()
+        };
+        let connections = Connections::connect(url, config).await.expect("connects");
+        let clock = Arc::new(Clock::boot());
+        let store = RedisEntries::new(connections, namespace, Arc::clone(&clock));
+        Tested {
+            store: Arc::new(store),
+            clock,
+        }
+    }
+
+    #[tokio::test]
+    async fn redis() {
+        let server = RedisServer::start();
+        behaves(&tested(&server.url(), "").await).await;
+    }
+
+    #[tokio::test]
+    async fn redis_with_a_namespace_full_of_wildcards() {
+        let server = RedisServer::start();
+        behaves(&tested(&server.url(), r"a*[b]?\:").await).await;
+    }
+
+    #[tokio::test]
+    async fn cluster() {
+        let cluster = RedisCluster::start();
+        behaves(&tested(&cluster.url(), "").await).await;
+    }
+
+    #[tokio::test]
+    async fn namespaces_are_apart() {
+        let server = RedisServer::start();
+        let one = tested(&server.url(), "one:").await;
+        let other = tested(&server.url(), "o*:").await;
+        one.put("k", 1).await;
+        other.put("k", 2).await;
+        assert_eq!(other.store.remove_matching("*").await.expect("removed"), 1);
+        assert_eq!(one.n("k").await, Some(1));
+        assert_eq!(server.command(&["EXISTS", "one:k", "o*:k"]).text(), "1");
+    }
+
+    /// With no namespace, `*` is everything of ours, not everything.
+    #[tokio::test]
+    async fn what_others_keep_there_survives_every_pattern() {
+        let server = RedisServer::start();
+        let on = tested(&server.url(), "").await;
+        on.put("k", 1).await;
+        server.command(&["SET", "text", "\u{f5}TKE is not how it begins"]);
+        server.command(&["RPUSH", "list", "1"]);
+        server.command(&["ZADD", "set", "1", "1"]);
+        assert_eq!(on.store.remove_matching("*").await.expect("removed"), 1);
+        assert_eq!(server.command(&["DBSIZE"]).text(), "3");
+        assert_eq!(
+            on.store.remove_plain_matching("*").await.expect("removed"),
+            1
+        );
+        assert_eq!(server.command(&["DBSIZE"]).text(), "2");
+    }
+
+    #[tokio::test]
+    async fn plain_values_are_bare_json_to_others() {
+        let server = RedisServer::start();
+        let on = tested(&server.url(), "").await;
+        let json = Bytes::from_static(b"{\"a\":[1,2]}");
+        let minute = Duration::from_secs(60);
+        on.store
+            .put_plain("config:a", &json, minute)
+            .await
+            .expect("put");
+        assert_eq!(server.command(&["GET", "config:a"]).text(), "{\"a\":[1,2]}");
+        let left: u64 = server
+            .command(&["PTTL", "config:a"])
+            .text()
+            .parse()
+            .expect("ms");
+        assert!((1..=60_000).contains(&left));
+        server.command(&["SET", "config:b", "true"]);
+        let read = on.store.get_plain("config:b").await.expect("read");
+        assert_eq!(read.as_deref(), Some(&b"true"[..]));
+    }
+}
+
+async fn missing(on: &Tested) {
+    assert!(on.get("missing").await.is_none());
+    assert_eq!(
+        on.store.remove(&["missing".into()]).await.expect("asked"),
+        0
+    );
+    assert_eq!(on.store.remove(&[]).await.expect("asked"), 0);
+    assert_eq!(
+        on.store.remove_matching("missing*").await.expect("asked"),
+        0
+    );
+}
+
+async fn comes_back(on: &Tested) {
+    let put = on.entry(7, Duration::from_secs(60));
+    assert!(on.store.put("back:1", &put).await.expect("put"));
+    let got = on.get("back:1").await.expect("there");
+    let shown = |entry: &Entry| {
+        format!(
+            "{:?}",
+            (
+                &entry.content,
+                entry.position,
+                entry.stored,
+                entry.expires,
+                &entry.tags
+            )
+        )
+    };
+    assert_eq!(shown(&got), shown(&put));
+}
+
+async fn later_stays(on: &Tested) {
+    let key = "later:1";
+    assert!(on.put(key, 5).await);
+    assert!(!on.put(key, 4).await, "earlier");
+    assert_eq!(on.n(key).await, Some(5));
+    assert!(on.put(key, 5).await, "the same");
+    assert!(on.put(key, 6).await, "later");
+    // 2^53 and beyond: neither a float nor a half of it may decide.
+    for n in [(1 << 53) + 1, (1 << 53) + 2, 1 << 60, u64::MAX] {
+        assert!(on.put(key, n).await, "{n}");
+        assert!(!on.put(key, n - 1).await, "{n} - 1");
+    }
+    let mut other = Arc::into_inner(on.entry(1, Duration::from_secs(60))).expect("ours");
+    other.position.epoch += 1;
+    assert!(
+        on.store.put(key, &Arc::new(other)).await.expect("put"),
+        "another epoch"
+    );
+    assert_eq!(on.n(key).await, Some(1));
+}
+
+async fn racing_puts(on: &Tested) {
+    let key = "race:1";
+    let mut positions: Vec<u64> = (1..=64).collect();
+    fastrand::shuffle(&mut positions);
+    join_all(positions.into_iter().map(|n| on.put(key, n))).await;
+    assert_eq!(on.n(key).await, Some(64));
+}
+
+async fn expiry(on: &Tested) {
+    let soon = on.entry(1, Duration::from_millis(100));
+    assert!(on.store.put("expiry:1", &soon).await.expect("put"));
+    on.gone("expiry:1").await;
+    assert_eq!(
+        on.store.remove(&["expiry:1".into()]).await.expect("asked"),
+        0
+    );
+    let past = on.entry(1, Duration::ZERO);
+    assert!(
+        !on.store.put("expiry:2", &past).await.expect("put"),
+        "expired before it was put"
+    );
+    assert!(on.get("expiry:2").await.is_none());
+}
+
+const ODD: &[&str] = &[
+    "odd:a*b",
+    "odd:a?b",
+    "odd:[ab]",
+    r"odd:a\b",
+    "odd:{tag}:x",
+    "odd:a%2Ab",
+    "odd:a b\r\n",
+    "odd:ä€",
+    "odd:a@user?q=1#v",
+];
+
+async fn removal(on: &Tested) {
+    for key in ODD {
+        on.put(key, 1).await;
+    }
+    on.put("odd:stays", 1).await;
+    let mut keys: Vec<Box<str>> = ODD.iter().map(|key| (*key).into()).collect();
+    keys.push("odd:not there".into());
+    assert_eq!(
+        on.store.remove(&keys).await.expect("removed"),
+        ODD.len() as u64
+    );
+    for key in ODD {
+        assert!(on.get(key).await.is_none(), "{key}");
+    }
+    assert!(on.get("odd:stays").await.is_some());
+}
+
+async fn matching(on: &Tested) {
+    for (glob, taken, left) in [
+        (
+            "m:1*",
+            &["m:1", "m:12", "m:1:a", "m:1?q"][..],
+            &["m:2", "xm:1"][..],
+        ),
+        (
+            "m:*:end",
+            &["m:a:end", "m::end", "m:a:b:end"],
+            &["m:a:end2", "m:end"],
+        ),
+        (r"m:\*", &["m:*"], &["m:a"]),
+        ("m:?", &["m:a", "m:?", "m:*"], &["m:", "m:aa"]),
+        ("m:[a-c]x", &["m:ax", "m:cx"], &["m:dx", "m:[a-c]x"]),
+        ("m:[^a]", &["m:b"], &["m:a"]),
+        (r"m:\[x\]", &["m:[x]"], &["m:x"]),
+        (r"m:a\\b", &[r"m:a\b"], &["m:ab"]),
+        ("m:{t}*", &["m:{t}", "m:{t}:1"], &["m:t"]),
+    ] {
+        for key in taken.iter().chain(left) {
+            on.put(key, 1).await;
+        }
+        let removed = on.store.remove_matching(glob).await.expect("removed");
+        assert_eq!(removed, taken.len() as u64, "{glob}");
+        for key in taken {
+            assert!(on.get(key).await.is_none(), "{glob} leaves {key}");
+        }
+        for key in left {
+            assert!(on.get(key).await.is_some(), "{glob} takes {key}");
+        }
+        on.store.remove_matching("*m:*").await.expect("removed");
+    }
+}
+
+async fn many(on: &Tested) {
+    let entry = on.entry(1, Duration::from_secs(60));
+    let keys: Vec<String> = (0..2_000).map(|n| format!("many:{n}")).collect();
+    for keys in keys.chunks(100) {
+        let puts = keys.iter().map(|key| on.store.put(key, &entry));
+        for put in join_all(puts).await {
+            assert!(put.expect("put"));
+        }
+    }
+    let removed = on.store.remove_matching("many:*").await.expect("removed");
+    assert_eq!(removed, 2_000);
+}
+
+async fn locks(on: &Tested) {
+    let (key, lease) = ("lock:1", Duration::from_secs(60));
+    let takers = (1..=32).map(|token| async move {
+        let taken = on.store.try_lock(key, token, lease).await.expect("asked");
+        taken.then_some(token)
+    });
+    let holders: Vec<u64> = join_all(takers).await.into_iter().flatten().collect();
+    let [holder] = holders[..] else {
+        panic!("one of them holds it: {holders:?}");
+    };
+    assert!(
+        !on.store.unlock(key, holder + 100).await.expect("asked"),
+        "not the holder"
+    );
+    assert!(
+        !on.store.try_lock(key, holder, lease).await.expect("asked"),
+        "still held"
+    );
+    assert!(on.store.unlock(key, holder).await.expect("asked"));
+    assert!(
+        !on.store.unlock(key, holder).await.expect("asked"),
+        "given back already"
+    );
+    assert!(
+        on.store
+            .try_lock(key, u64::MAX, lease)
+            .await
+            .expect("asked")
+    );
+    assert!(on.get(key).await.is_none(), "a lock is no entry");
+    assert!(on.put(key, 1).await, "nor in an entry's way");
+    assert!(on.store.unlock(key, u64::MAX).await.expect("asked"));
+}
+
+async fn locks_run_out(on: &Tested) {
+    let (key, lease) = ("lock:2", Duration::from_millis(50));
+    assert!(on.store.try_lock(key, 1, lease).await.expect("asked"));
+    until("the lock to run out", || async {
+        let minute = Duration::from_secs(60);
+        let taken = on.store.try_lock(key, 2, minute).await.expect("asked");
+        taken.then_some(())
+    })
+    .await;
+    assert!(
+        !on.store.unlock(key, 1).await.expect("asked"),
+        "another's now"
+    );
+}
+
+async fn plain(on: &Tested) {
+    let (json, minute) = (Bytes::from_static(b"\"text\""), Duration::from_secs(60));
+    on.store
+        .put_plain("plain:1", &json, minute)
+        .await
+        .expect("put");
+    assert_eq!(
+        on.store.get_plain("plain:1").await.expect("asked"),
+        Some(json.clone())
+    );
+    assert!(on.get("plain:1").await.is_none(), "no entry");
+    on.put("plain:2", 1).await;
+    assert_eq!(
+        on.store.get_plain("plain:2").await.expect("asked"),
+        None,
+        "not plain"
+    );
+    assert_eq!(
+        on.store.remove_matching("plain:*").await.expect("removed"),
+        1
+    );
+    assert_eq!(
+        on.store
+            .remove_plain_matching("plain:*")
+            .await
+            .expect("removed"),
+        1
+    );
+    on.store
+        .put_plain("plain:1", &json, minute)
+        .await
+        .expect("put");
+    assert_eq!(
+        on.store.remove(&["plain:1".into()]).await.expect("removed"),
+        1
+    );
+    assert_eq!(on.store.get_plain("plain:1").await.expect("asked"), None);
+}
+
+async fn plain_expiry(on: &Tested) {
+    let (json, soon) = (Bytes::from_static(b"1"), Duration::from_millis(50));
+    on.store
+        .put_plain("plain:3", &json, soon)
+        .await
+        .expect("put");
+    until("the value to expire", || async {
+        let value = on.store.get_plain("plain:3").await.expect("asked");
+        value.is_none().then_some(())
+    })
+    .await;
+}
+
+impl Tested {
+    async fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.store.get(key).await.expect("asked")
+    }
+
+    /// The position under which the entry there was stored.
+    pub(super) async fn n(&self, key: &str) -> Option<u64> {
+        self.get(key).await.map(|entry| entry.position.n)
+    }
+
+    pub(super) async fn put(&self, key: &str, n: u64) -> bool {
+        let entry = self.entry(n, Duration::from_secs(60));
+        self.store.put(key, &entry).await.expect("put")
+    }
+
+    async fn gone(&self, key: &str) {
+        let gone = || async { self.get(key).await.is_none().then_some(()) };
+        until("the entry to expire", gone).await;
+    }
+
+    fn entry(&self, n: u64, lives: Duration) -> Arc<Entry> {
+        let stored = self.clock.now().wall;
+        let mut headers = HeaderMap::new();
+        headers.insert("etag", "\"1\"".parse().expect("a value"));
+        Arc::new(Entry {
+            content: Content::Response(StoredResponse {
+                status: StatusCode::OK,
+                headers,
+                body: Bytes::from_static(b"body \0\xff"),
+                trailers: None,
+                lifetime: Lifetime {
+                    fresh: lives,
+                    ..Lifetime::default()
+                },
+                part: None,
+                cost: Duration::ZERO,
+            }),
+            position: Position {
+                epoch: 0xfedc_ba98_7654_3210,
+                n,
+            },
+            stored,
+            expires: stored.after(lives),
+            entity: "engagement".into(),
+            user: None,
+            tags: ["org:1".into()].into(),
+            local: LocalState::default(),
+        })
+    }
+}
+
+async fn until<F: Future<Output = Option<()>>>(what: &str, condition: impl Fn() -> F) {
+    let waiting = async {
+        while condition().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, waiting).await.expect(what);
+}
