@@ -165,7 +165,11 @@ impl RequestDirectives {
             self.only_if_cached = true;
         } else if directive.is("max-stale") {
             let any = directive.argument.is_none();
-            let limit = if any { Duration::MAX } else { directive.lifetime() };
+            let limit = if any {
+                Duration::MAX
+            } else {
+                directive.lifetime()
+            };
             shorten(&mut self.max_stale, limit);
         } else if directive.is("min-fresh") {
             let wanted = directive.seconds().unwrap_or(MAX_DELTA);
@@ -279,8 +283,17 @@ mod tests {
     fn a_lifetime_that_cannot_be_read_is_zero() {
         // RFC 9111 section 4.2.1
         for line in [
-            "max-age=-3600", "max-age='3600'", "max-age=3600.0", "max-age=a3600", "max-age=3600a",
-            "max-age =3600", "max-age= 3600", "max-age", "max-age=", "max-age=\"3600", "max-age=\"\"",
+            "max-age=-3600",
+            "max-age='3600'",
+            "max-age=3600.0",
+            "max-age=a3600",
+            "max-age=3600a",
+            "max-age =3600",
+            "max-age= 3600",
+            "max-age",
+            "max-age=",
+            "max-age=\"3600",
+            "max-age=\"\"",
         ] {
             assert_eq!(max_age(line), Some(0), "{line}");
         }

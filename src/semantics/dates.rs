@@ -57,7 +57,13 @@ pub(crate) fn format(time: Timestamp) -> HeaderValue {
 const LAST_SECOND: u64 = 253_402_300_799;
 const SHORT_DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const LONG_DAYS: [&str; 7] = [
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
 ];
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -92,19 +98,17 @@ impl Cursor<'_> {
         let end = self.0.iter().position(|byte| !byte.is_ascii_alphabetic())?;
         let (name, rest) = self.0.split_at(end);
         self.0 = rest;
-        let is = |day: &&str| name.eq_ignore_ascii_case(day.as_bytes());
-        if SHORT_DAYS.iter().any(|day| is(day)) {
+        if position(&SHORT_DAYS, name).is_some() {
             Some(false)
         } else {
-            LONG_DAYS.iter().any(|day| is(day)).then_some(true)
+            position(&LONG_DAYS, name).map(|_| true)
         }
     }
 
     fn month(&mut self) -> Option<u64> {
         let (name, rest) = self.0.split_at_checked(3)?;
         self.0 = rest;
-        let is = |month: &&str| name.eq_ignore_ascii_case(month.as_bytes());
-        Some(MONTHS.iter().position(|month| is(&month))? as u64 + 1)
+        Some(position(&MONTHS, name)? as u64 + 1)
     }
 
     /// Seconds since midnight; a leap second is allowed.
@@ -159,6 +163,12 @@ impl Cursor<'_> {
         let year = self.digits(4)?;
         timestamp(year, month, day, time)
     }
+}
+
+fn position(names: &[&str], name: &[u8]) -> Option<usize> {
+    names
+        .iter()
+        .position(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// A year that seems more than 50 years ahead is the latest past one with the same two digits.
@@ -225,8 +235,14 @@ mod tests {
         assert_eq!(seconds("Sunday, 06-Nov-94 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("Sun Nov  6 08:49:37 1994"), Some(784_111_777));
         assert_eq!(seconds("Sun Nov 16 08:49:37 1994"), Some(784_975_777));
-        assert_eq!(seconds("Tue, 19 Jan 2038 14:14:08 GMT"), Some(2_147_523_248));
-        assert_eq!(seconds("Sun, 21 Nov 2286 04:46:39 GMT"), Some(10_000_039_599));
+        assert_eq!(
+            seconds("Tue, 19 Jan 2038 14:14:08 GMT"),
+            Some(2_147_523_248)
+        );
+        assert_eq!(
+            seconds("Sun, 21 Nov 2286 04:46:39 GMT"),
+            Some(10_000_039_599)
+        );
     }
 
     #[test]
@@ -234,8 +250,11 @@ mod tests {
         let right = seconds("Thu, 18 Aug 2050 02:01:18 GMT");
         assert!(right.is_some());
         for text in [
-            "THU, 18 Aug 2050 02:01:18 GMT", "Thu, 18 AUG 2050 02:01:18 GMT", "Fri, 18 Aug 2050 02:01:18 gMT",
-            "Thursday, 18-Aug-50 02:01:18 GMT", "Thu Aug 18 02:01:18 2050",
+            "THU, 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18 AUG 2050 02:01:18 GMT",
+            "Fri, 18 Aug 2050 02:01:18 gMT",
+            "Thursday, 18-Aug-50 02:01:18 GMT",
+            "Thu Aug 18 02:01:18 2050",
         ] {
             assert_eq!(seconds(text), right, "{text}");
         }
@@ -245,13 +264,29 @@ mod tests {
     fn nothing_else_is_a_date() {
         // RFC 9111 section 5.3: an invalid date is in the past, whatever it looks like
         for text in [
-            "0", "", "-1", "Thu, 18 Aug 2050 02:01:18 UTC", "Thu, 18 Aug 2050 02:01:18 AEST",
-            "Thu, 18 Aug 50 02:01:18 GMT", "Thu 18 Aug 2050 02:01:18 GMT", "Thu, 18  Aug  2050 02:01:18 GMT",
-            "Thu, 18-Aug-2050 02:01:18 GMT", "Thu, 18 Aug 2050 02.01.18 GMT", "Thu, 18 Aug 2050 2:01:18 GMT",
-            "Thu, 18 Aug 2050 02:01:18 GMT ", "Thu, 18 Aug 2050 02:01:18", "Thu, 8 Aug 2050 02:01:18 GMT",
-            "Thx, 18 Aug 2050 02:01:18 GMT", "Thu, 31 Jun 2050 02:01:18 GMT", "Thu, 18 Aug 2050 24:00:00 GMT",
-            "Thursday, 18-Aug-2050 02:01:18 GMT", "Thu, 18-Aug-50 02:01:18 GMT", "Thu Aug 8 02:01:18 2050",
-            "Thursday Aug  8 02:01:18 2050", "Thu Aug  8 02:01:18 2050 GMT", "Thu, 29 Feb 2050 02:01:18 GMT",
+            "0",
+            "",
+            "-1",
+            "Thu, 18 Aug 2050 02:01:18 UTC",
+            "Thu, 18 Aug 2050 02:01:18 AEST",
+            "Thu, 18 Aug 50 02:01:18 GMT",
+            "Thu 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18  Aug  2050 02:01:18 GMT",
+            "Thu, 18-Aug-2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 02.01.18 GMT",
+            "Thu, 18 Aug 2050 2:01:18 GMT",
+            "Thu, 18 Aug 2050 02:01:18 GMT ",
+            "Thu, 18 Aug 2050 02:01:18",
+            "Thu, 8 Aug 2050 02:01:18 GMT",
+            "Thx, 18 Aug 2050 02:01:18 GMT",
+            "Thu, 31 Jun 2050 02:01:18 GMT",
+            "Thu, 18 Aug 2050 24:00:00 GMT",
+            "Thursday, 18-Aug-2050 02:01:18 GMT",
+            "Thu, 18-Aug-50 02:01:18 GMT",
+            "Thu Aug 8 02:01:18 2050",
+            "Thursday Aug  8 02:01:18 2050",
+            "Thu Aug  8 02:01:18 2050 GMT",
+            "Thu, 29 Feb 2050 02:01:18 GMT",
         ] {
             assert_eq!(seconds(text), None, "{text}");
         }

@@ -104,7 +104,9 @@ pub(crate) fn matches_if_range(value: &HeaderValue, headers: &HeaderMap) -> bool
         let tag = EntityTag::parse(value);
         return EntityTag::of(headers).is_some_and(|own| own.strongly_equals(tag));
     }
-    let same = headers.get(LAST_MODIFIED).is_some_and(|own| own.as_bytes() == value);
+    let same = headers
+        .get(LAST_MODIFIED)
+        .is_some_and(|own| own.as_bytes() == value);
     same && strong_modification(headers).is_some()
 }
 
@@ -154,13 +156,18 @@ mod tests {
     fn if_range_needs_the_strong_validator() {
         // RFC 9110 section 13.1.5
         let tagged = map(&[(ETAG, "\"a\""), (LAST_MODIFIED, MODIFIED), (DATE, LATER)]);
-        let matches = |value, headers: &HeaderMap| matches_if_range(&HeaderValue::from_static(value), headers);
+        let matches = |value, headers: &HeaderMap| {
+            matches_if_range(&HeaderValue::from_static(value), headers)
+        };
         assert!(matches("\"a\"", &tagged));
         assert!(!matches("\"b\"", &tagged));
         assert!(!matches("W/\"a\"", &tagged));
         assert!(matches(MODIFIED, &tagged));
         assert!(!matches(LATER, &tagged));
-        assert!(!matches(MODIFIED, &map(&[(LAST_MODIFIED, MODIFIED), (DATE, MODIFIED)])));
+        assert!(!matches(
+            MODIFIED,
+            &map(&[(LAST_MODIFIED, MODIFIED), (DATE, MODIFIED)])
+        ));
         assert!(!matches(MODIFIED, &map(&[(LAST_MODIFIED, MODIFIED)])));
         assert!(!matches("", &HeaderMap::new()));
     }

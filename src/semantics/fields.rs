@@ -47,11 +47,19 @@ pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
 /// in `Connection` must not have it count here and be gone at the next hop. `TE: trailers` is the
 /// one value that a proxy may pass on, as trailers pass through here.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let trailers = list::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    let trailers =
+        list::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    for name in [CONNECTION, TRANSFER_ENCODING, KEEP_ALIVE, TE, UPGRADE, PROXY_CONNECTION] {
+    for name in [
+        CONNECTION,
+        TRANSFER_ENCODING,
+        KEEP_ALIVE,
+        TE,
+        UPGRADE,
+        PROXY_CONNECTION,
+    ] {
         headers.remove(name);
     }
     if trailers {
@@ -81,9 +89,15 @@ impl<'a> Storing<'a> {
         !(is_hop_by_hop(name)
             || is_for_one_answer(name)
             || self.connection.contains(name)
-            || self.binding.directives.no_cache.fields().contains(name)
-            || self.binding.directives.private.fields().contains(name)
+            || self.left_out().any(|left_out| left_out == name)
             || self.strip.contains(name))
+    }
+
+    /// The fields that the response's own directives leave out.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &HeaderName> {
+        let directives = &self.binding.directives;
+        let no_cache = directives.no_cache.fields().iter();
+        no_cache.chain(directives.private.fields())
     }
 
     /// What is stored of `headers`, with `Date` added when it is missing or no date.
@@ -153,10 +167,24 @@ mod tests {
     fn hop_by_hop_and_named_fields_are_not_stored() {
         // RFC 9111 section 3.1, RFC 9110 section 7.6.1
         let fields = [
-            ("connection", "a, b, close"), ("a", "1"), ("b", "2"), ("c", "3"), ("keep-alive", "x"), ("te", "x"),
-            ("transfer-encoding", "chunked"), ("upgrade", "x"), ("proxy-connection", "x"), ("proxy-authenticate", "x"),
-            ("proxy-authorization", "x"), ("proxy-authentication-info", "x"), ("age", "1"), ("set-cookie", "a=b"),
-            ("ratelimit", "x"), ("ratelimit-policy", "x"), ("x-ratelimit-limit", "1"), ("set-cookie2", "a=b"),
+            ("connection", "a, b, close"),
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("keep-alive", "x"),
+            ("te", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "x"),
+            ("proxy-connection", "x"),
+            ("proxy-authenticate", "x"),
+            ("proxy-authorization", "x"),
+            ("proxy-authentication-info", "x"),
+            ("age", "1"),
+            ("set-cookie", "a=b"),
+            ("ratelimit", "x"),
+            ("ratelimit-policy", "x"),
+            ("x-ratelimit-limit", "1"),
+            ("set-cookie2", "a=b"),
         ];
         assert_eq!(stored(&fields, &[]), ["c", "date", "set-cookie2"]);
     }
@@ -164,9 +192,19 @@ mod tests {
     #[test]
     fn qualified_directives_and_the_route_leave_out_fields() {
         // RFC 9111 sections 5.2.2.4 and 5.2.2.7
-        let fields = [("cache-control", "no-cache=\"a, b\", private=c"), ("a", "1"), ("b", "1"), ("c", "1"), ("d", "1"), ("e", "1")];
+        let fields = [
+            ("cache-control", "no-cache=\"a, b\", private=c"),
+            ("a", "1"),
+            ("b", "1"),
+            ("c", "1"),
+            ("d", "1"),
+            ("e", "1"),
+        ];
         let strip = [HeaderName::from_static("d")];
-        assert_eq!(stored(&fields, &strip), [CACHE_CONTROL.as_str(), "date", "e"]);
+        assert_eq!(
+            stored(&fields, &strip),
+            [CACHE_CONTROL.as_str(), "date", "e"]
+        );
     }
 
     #[test]
@@ -184,7 +222,12 @@ mod tests {
 
     #[test]
     fn te_trailers_alone_survives() {
-        let mut headers = map(&[("te", "gzip, Trailers"), ("connection", "te, x"), ("x", "1"), ("y", "1")]);
+        let mut headers = map(&[
+            ("te", "gzip, Trailers"),
+            ("connection", "te, x"),
+            ("x", "1"),
+            ("y", "1"),
+        ]);
         remove_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 2);
         assert_eq!(headers[TE], "trailers");

@@ -135,7 +135,9 @@ fn usable_fresh(
     resident: Duration,
     request: &RequestDirectives,
 ) -> Use {
-    let too_old = request.max_age.is_some_and(|max| lifetime.age(resident) > max);
+    let too_old = request
+        .max_age
+        .is_some_and(|max| lifetime.age(resident) > max);
     let too_late = request.min_fresh.is_some_and(|min| ttl < min);
     if too_old || too_late {
         return validate(Reason::Request, true, true);
@@ -152,7 +154,9 @@ fn usable_stale(lifetime: &Lifetime, resident: Duration, request: &RequestDirect
     let revalidate = over < lifetime.stale_while_revalidate;
     // Section 5.2.1.1: a request with `max-age` wants nothing stale unless it says `max-stale`.
     let wanted = request.min_fresh.is_none()
-        && request.max_age.is_none_or(|max| age <= max && request.max_stale.is_some());
+        && request
+            .max_age
+            .is_none_or(|max| age <= max && request.max_stale.is_some());
     let accepted = request.max_stale.is_some_and(|max| over <= max);
     if wanted && (accepted || revalidate) {
         return Use::Stale { over, revalidate };

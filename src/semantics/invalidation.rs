@@ -45,8 +45,7 @@ pub(crate) fn targets(
 
 /// Whether `Content-Location` says that this is what a GET of the target would answer.
 pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) -> bool {
-    same_origin(request, headers, &CONTENT_LOCATION)
-        .is_some_and(|target| target == request.target)
+    same_origin(request, headers, &CONTENT_LOCATION).is_some_and(|target| target == request.target)
         && has_explicit_freshness(headers)
 }
 

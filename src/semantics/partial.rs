@@ -19,7 +19,10 @@ impl ContentRange {
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(CONTENT_RANGE).iter();
         let line = lines.next()?;
-        lines.next().is_none().then(|| Self::parse(line.as_bytes()))?
+        lines
+            .next()
+            .is_none()
+            .then(|| Self::parse(line.as_bytes()))?
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
@@ -120,10 +123,7 @@ impl Piece {
 /// Combines two parts that touch or overlap and share a strong validator (RFC 9111 section 3.4).
 ///
 /// Where both have a byte, `newer`'s is taken. The bytes are copied: once, when storing.
-pub(crate) fn combine(
-    stored: (&HeaderMap, &Piece),
-    newer: (&HeaderMap, &Piece),
-) -> Option<Piece> {
+pub(crate) fn combine(stored: (&HeaderMap, &Piece), newer: (&HeaderMap, &Piece)) -> Option<Piece> {
     let ((stored_headers, stored), (newer_headers, newer)) = (stored, newer);
     if !etag::same_strong_validator(stored_headers, newer_headers) {
         return None;
@@ -139,8 +139,12 @@ pub(crate) fn combine(
     let before = newer.part.first.saturating_sub(stored.part.first);
     let after = stored_end.saturating_sub(newer_end);
     let stored_len = stored.body.len();
-    let before = stored.body.slice(..usize::try_from(before).ok()?.min(stored_len));
-    let after = stored.body.slice(stored_len - usize::try_from(after).ok()?.min(stored_len)..);
+    let before = stored
+        .body
+        .slice(..usize::try_from(before).ok()?.min(stored_len));
+    let after = stored
+        .body
+        .slice(stored_len - usize::try_from(after).ok()?.min(stored_len)..);
     let mut body = BytesMut::with_capacity(before.len() + newer.body.len() + after.len());
     body.extend_from_slice(&before);
     body.extend_from_slice(&newer.body);
@@ -179,8 +183,17 @@ mod tests {
         assert_eq!(range("bytes 4-9/10"), Some((4, 9, Some(10))));
         assert_eq!(range("Bytes 0-0/*"), Some((0, 0, None)));
         for invalid in [
-            "bytes */10", "bytes 9-4/10", "bytes 4-10/10", "bytes 4-9", "4-9/10", "bytes=4-9/10", "items 4-9/10",
-            "bytes +4-9/10", "bytes 4-9/10, bytes 0-1/10", "bytes 4-99999999999999999999/*", "",
+            "bytes */10",
+            "bytes 9-4/10",
+            "bytes 4-10/10",
+            "bytes 4-9",
+            "4-9/10",
+            "bytes=4-9/10",
+            "items 4-9/10",
+            "bytes +4-9/10",
+            "bytes 4-9/10, bytes 0-1/10",
+            "bytes 4-99999999999999999999/*",
+            "",
         ] {
             assert_eq!(range(invalid), None, "{invalid}");
         }
@@ -218,10 +231,20 @@ mod tests {
         // RFC 9111 section 3.3
         let ask = |first, complete| completion(&tagged("\"a\""), Part { first, complete }, 5);
         let prefix = ask(0, Some(10)).expect("a prefix");
-        assert_eq!((prefix.range.to_str().ok(), prefix.if_range.is_some()), (Some("bytes=5-"), true));
+        assert_eq!(
+            (prefix.range.to_str().ok(), prefix.if_range.is_some()),
+            (Some("bytes=5-"), true)
+        );
         assert_eq!(ask(5, Some(10)).expect("a suffix").range, "bytes=0-4");
         assert_eq!(ask(2, Some(10)), None);
-        let weak = completion(&tagged("W/\"a\""), Part { first: 0, complete: None }, 5);
+        let weak = completion(
+            &tagged("W/\"a\""),
+            Part {
+                first: 0,
+                complete: None,
+            },
+            5,
+        );
         assert_eq!(weak.expect("a prefix").if_range, None);
     }
 
@@ -229,13 +252,33 @@ mod tests {
     fn parts_with_one_strong_validator_combine() {
         // RFC 9111 section 3.4
         let strong = tagged("\"a\"");
-        let whole = combine((&strong, &piece(0, Some(10), "01234")), (&strong, &piece(5, Some(10), "56789")));
+        let whole = combine(
+            (&strong, &piece(0, Some(10), "01234")),
+            (&strong, &piece(5, Some(10), "56789")),
+        );
         let whole = whole.expect("they touch");
         assert!(whole.is_whole());
         assert_eq!(whole.body, "0123456789");
-        let overlap = combine((&strong, &piece(2, None, "23456")), (&strong, &piece(0, Some(10), "abc"))).expect("they overlap");
-        assert_eq!((overlap.part, &overlap.body[..]), (Part { first: 0, complete: Some(10) }, &b"abc3456"[..]));
-        let inside = combine((&strong, &piece(0, None, "0123456")), (&strong, &piece(2, None, "ab"))).expect("one in the other");
+        let overlap = combine(
+            (&strong, &piece(2, None, "23456")),
+            (&strong, &piece(0, Some(10), "abc")),
+        )
+        .expect("they overlap");
+        assert_eq!(
+            (overlap.part, &overlap.body[..]),
+            (
+                Part {
+                    first: 0,
+                    complete: Some(10)
+                },
+                &b"abc3456"[..]
+            )
+        );
+        let inside = combine(
+            (&strong, &piece(0, None, "0123456")),
+            (&strong, &piece(2, None, "ab")),
+        )
+        .expect("one in the other");
         assert_eq!(inside.body, "01ab456");
     }
 
@@ -246,9 +289,18 @@ mod tests {
         let (left, right) = (piece(0, Some(10), "01234"), piece(5, Some(10), "56789"));
         assert_eq!(combine((&strong, &left), (&other, &right)), None);
         assert_eq!(combine((&weak, &left), (&weak, &right)), None);
-        assert_eq!(combine((&HeaderMap::new(), &left), (&HeaderMap::new(), &right)), None);
-        assert_eq!(combine((&strong, &left), (&strong, &piece(6, Some(10), "6789"))), None);
-        assert_eq!(combine((&strong, &left), (&strong, &piece(5, Some(9), "5678"))), None);
+        assert_eq!(
+            combine((&HeaderMap::new(), &left), (&HeaderMap::new(), &right)),
+            None
+        );
+        assert_eq!(
+            combine((&strong, &left), (&strong, &piece(6, Some(10), "6789"))),
+            None
+        );
+        assert_eq!(
+            combine((&strong, &left), (&strong, &piece(5, Some(9), "5678"))),
+            None
+        );
     }
 
     proptest! {

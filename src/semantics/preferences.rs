@@ -18,7 +18,9 @@ pub(crate) struct Preference {
 
 impl Preferences {
     pub(crate) fn of(request: &HeaderMap, name: &HeaderName) -> Self {
-        let mut members: Vec<_> = list::members(request, name).map(Preference::parse).collect();
+        let mut members: Vec<_> = list::members(request, name)
+            .map(Preference::parse)
+            .collect();
         members.sort_unstable_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
         members.dedup();
         Self(members)
@@ -95,7 +97,9 @@ mod tests {
         assert_eq!(weight(b"q=1.000"), Some(1000));
         assert_eq!(weight(b"Q=0.05"), Some(50));
         assert_eq!(weight(b"q=0."), Some(0));
-        for invalid in ["q=1.001", "q=2", "q=0.1234", "q= 1", "q", "x=1", "q=-1", "q=0.x"] {
+        for invalid in [
+            "q=1.001", "q=2", "q=0.1234", "q= 1", "q", "x=1", "q=-1", "q=0.x",
+        ] {
             assert_eq!(weight(invalid.as_bytes()), None, "{invalid}");
         }
     }

@@ -73,7 +73,14 @@ fn parse(headers: &HeaderMap) -> Targeted {
     let parsed = Parser::new(&joined).parse_dictionary_with_visitor(&mut found);
     match (parsed, found) {
         (Err(_), _) | (Ok(()), Dictionary { empty: true, .. }) => Targeted::None,
-        (Ok(()), Dictionary { mistyped: true, directives, .. }) => Targeted::Mistyped(directives),
+        (
+            Ok(()),
+            Dictionary {
+                mistyped: true,
+                directives,
+                ..
+            },
+        ) => Targeted::Mistyped(directives),
         (Ok(()), Dictionary { directives, .. }) => Targeted::Valid(directives),
     }
 }
@@ -221,9 +228,15 @@ mod tests {
     fn binding(targeted: &[&str], general: &str) -> Binding {
         let mut headers = HeaderMap::new();
         for line in targeted {
-            headers.append(CDN_CACHE_CONTROL, HeaderValue::from_str(line).expect("a value"));
+            headers.append(
+                CDN_CACHE_CONTROL,
+                HeaderValue::from_str(line).expect("a value"),
+            );
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_str(general).expect("a value"));
+        headers.insert(
+            CACHE_CONTROL,
+            HeaderValue::from_str(general).expect("a value"),
+        );
         Binding::of(&headers)
     }
 
@@ -241,17 +254,40 @@ mod tests {
         assert_eq!(max_age("none"), None);
         let stored = binding(&["max-age=10"], "no-store");
         assert!(stored.targeted && !stored.directives.no_store);
-        assert!(binding(&["private"], "max-age=60").directives.private.is_whole());
-        assert!(binding(&["max-age=5", "no-store"], "max-age=60").directives.no_store);
-        assert_eq!(binding(&["no-cache=\"a, b\""], "").directives.no_cache.fields(), ["a", "b"]);
+        assert!(
+            binding(&["private"], "max-age=60")
+                .directives
+                .private
+                .is_whole()
+        );
+        assert!(
+            binding(&["max-age=5", "no-store"], "max-age=60")
+                .directives
+                .no_store
+        );
+        assert_eq!(
+            binding(&["no-cache=\"a, b\""], "")
+                .directives
+                .no_cache
+                .fields(),
+            ["a", "b"]
+        );
     }
 
     #[test]
     fn an_invalid_field_is_ignored() {
         // RFC 9213 section 2.1
         for line in [
-            "max-age =100", "max-age= 100", "max-age=10000, &&&&&", "", "MaX-aGe=3600", "max-age=\"10000\"",
-            "max-age=10.5", "max-age=-5", "max-age=(1 2)", "max-age",
+            "max-age =100",
+            "max-age= 100",
+            "max-age=10000, &&&&&",
+            "",
+            "MaX-aGe=3600",
+            "max-age=\"10000\"",
+            "max-age=10.5",
+            "max-age=-5",
+            "max-age=(1 2)",
+            "max-age",
         ] {
             assert_eq!(max_age(line), Some(1), "{line}");
         }
@@ -259,9 +295,22 @@ mod tests {
 
     #[test]
     fn an_ignored_field_lets_nothing_slip() {
-        assert!(binding(&["no-store, max-age=\"1\""], "max-age=60").directives.no_store);
-        assert!(binding(&["private=7"], "max-age=60").directives.private.is_whole());
-        assert!(!binding(&["no-store=?0, max-age=60"], "").directives.no_store);
+        assert!(
+            binding(&["no-store, max-age=\"1\""], "max-age=60")
+                .directives
+                .no_store
+        );
+        assert!(
+            binding(&["private=7"], "max-age=60")
+                .directives
+                .private
+                .is_whole()
+        );
+        assert!(
+            !binding(&["no-store=?0, max-age=60"], "")
+                .directives
+                .no_store
+        );
     }
 
     proptest! {

@@ -92,7 +92,12 @@ struct Memo<'a> {
 }
 
 impl<'a> Memo<'a> {
-    fn hash(&mut self, fields: &'a [HeaderName], request: &HeaderMap, language: Option<&str>) -> &str {
+    fn hash(
+        &mut self,
+        fields: &'a [HeaderName],
+        request: &HeaderMap,
+        language: Option<&str>,
+    ) -> &str {
         if self.hash.is_empty() || self.fields != fields {
             self.fields = fields;
             self.hash = hash(fields, request, language);
@@ -184,25 +189,49 @@ mod tests {
         VaryFields::of(&map(&lines), &[])
     }
 
-    fn same(vary: &str, stored: &[(&'static str, &str)], presented: &[(&'static str, &str)]) -> bool {
-        let variant = fields(&[vary]).expect("names").variant(&map(stored), &HeaderMap::new());
+    fn same(
+        vary: &str,
+        stored: &[(&'static str, &str)],
+        presented: &[(&'static str, &str)],
+    ) -> bool {
+        let variant = fields(&[vary])
+            .expect("names")
+            .variant(&map(stored), &HeaderMap::new());
         choose(&Variants(vec![variant]), &map(presented)).is_some()
     }
 
     #[test]
     fn star_anywhere_and_garbage_match_nothing() {
         // RFC 9111 section 4.1
-        for lines in [&["*"][..], &["*, *"], &["*", "*"], &[", *"], &["", "*"], &["*, Foo"], &["Foo, *"], &["a b"], &["\"x\""]] {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &["*", "*"],
+            &[", *"],
+            &["", "*"],
+            &["*, Foo"],
+            &["Foo, *"],
+            &["a b"],
+            &["\"x\""],
+        ] {
             assert_eq!(fields(lines), Err(Unmatchable), "{lines:?}");
         }
-        let many = "a".repeat(40).chars().enumerate().map(|(i, c)| format!("{c}{i}")).collect::<Vec<_>>();
+        let many = "a"
+            .repeat(40)
+            .chars()
+            .enumerate()
+            .map(|(i, c)| format!("{c}{i}"))
+            .collect::<Vec<_>>();
         assert_eq!(fields(&[&many.join(",")]), Err(Unmatchable));
         assert!(fields(&[" , "]).is_ok_and(|fields| fields.is_empty()));
     }
 
     #[test]
     fn names_are_a_set_with_the_tables() {
-        let read = VaryFields::of(&map(&[("vary", "Foo, bar"), ("vary", "FOO")]), &[HeaderName::from_static("baz")]);
+        let read = VaryFields::of(
+            &map(&[("vary", "Foo, bar"), ("vary", "FOO")]),
+            &[HeaderName::from_static("baz")],
+        );
         assert_eq!(*read.expect("names").0, ["bar", "baz", "foo"]);
     }
 
@@ -210,11 +239,19 @@ mod tests {
     fn all_named_fields_must_match() {
         // RFC 9111 section 4.1
         let stored = [("foo", "1"), ("bar", "abc")];
-        assert!(same("Foo, Bar", &stored, &[("bar", "abc"), ("foo", "1"), ("other", "2")]));
+        assert!(same(
+            "Foo, Bar",
+            &stored,
+            &[("bar", "abc"), ("foo", "1"), ("other", "2")]
+        ));
         assert!(!same("Foo, Bar", &stored, &[("foo", "2"), ("bar", "abc")]));
         assert!(!same("Foo, Bar", &stored, &[("foo", "1")]));
         assert!(!same("Foo, Bar", &stored, &[]));
-        assert!(same("Foo, Bar, Baz", &[("foo", "1"), ("baz", "2")], &[("foo", "1"), ("baz", "2")]));
+        assert!(same(
+            "Foo, Bar, Baz",
+            &[("foo", "1"), ("baz", "2")],
+            &[("foo", "1"), ("baz", "2")]
+        ));
         assert!(!same("Foo", &[], &[("foo", "1")]));
         assert!(!same("Foo", &[], &[("foo", "")]));
         assert!(!same("Foo", &[("foo", "a")], &[("foo", "A")]));
@@ -224,17 +261,31 @@ mod tests {
     fn equivalent_values_match() {
         // RFC 9111 section 4.1: white space, combined lines, order where it means nothing
         assert!(same("Foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")]));
-        assert!(same("Foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")]));
+        assert!(same(
+            "Foo",
+            &[("foo", "1, 2")],
+            &[("foo", "1"), ("foo", "2")]
+        ));
         assert!(!same("Foo", &[("foo", "1, 2")], &[("foo", "2, 1")]));
         assert!(!same("Foo", &[("foo", "12")], &[("foo", "1, 2")]));
-        let language = |stored, presented| same("Accept-Language", &[("accept-language", stored)], &[("accept-language", presented)]);
+        let language = |stored, presented| {
+            same(
+                "Accept-Language",
+                &[("accept-language", stored)],
+                &[("accept-language", presented)],
+            )
+        };
         assert!(language("en, de", "de, en"));
         assert!(language("en, de", "eN, De"));
         assert!(language("en, de", " en ,   de"));
         assert!(language("en;q=0.5, de", "de;q=1.0,en;q=0.500"));
         assert!(!language("en;q=0.5, de", "en, de;q=0.5"));
         assert!(!language("en", "en, de"));
-        assert!(same("Accept-Encoding", &[("accept-encoding", "gzip, br")], &[("accept-encoding", "BR"), ("accept-encoding", "gzip")]));
+        assert!(same(
+            "Accept-Encoding",
+            &[("accept-encoding", "gzip, br")],
+            &[("accept-encoding", "BR"), ("accept-encoding", "gzip")]
+        ));
     }
 
     #[test]
@@ -242,9 +293,17 @@ mod tests {
         // RFC 9111 section 4.1, RFC 9110 section 12.5.4
         let response = map(&[("vary", "Accept-Language, Foo"), ("content-language", "DE")]);
         let request = map(&[("accept-language", "en, de"), ("foo", "1")]);
-        let variant = VaryFields::of(&response, &[]).expect("names").variant(&request, &response);
+        let variant = VaryFields::of(&response, &[])
+            .expect("names")
+            .variant(&request, &response);
         let variants = Variants(vec![variant]);
-        let selects = |language: &str, foo: &str| choose(&variants, &map(&[("accept-language", language), ("foo", foo)])).is_some();
+        let selects = |language: &str, foo: &str| {
+            choose(
+                &variants,
+                &map(&[("accept-language", language), ("foo", foo)]),
+            )
+            .is_some()
+        };
         assert!(selects("fr;q=0.5, de;q=1.0", "1"));
         assert!(!selects("fr;q=0.5, de;q=1.0", "2"));
         assert!(!selects("fr, de", "1"));
@@ -255,16 +314,27 @@ mod tests {
     #[test]
     fn the_most_recent_match_is_chosen() {
         let request = map(&[("foo", "1")]);
-        let of = |vary: &str| fields(&[vary]).expect("names").variant(&request, &HeaderMap::new());
+        let of = |vary: &str| {
+            fields(&[vary])
+                .expect("names")
+                .variant(&request, &HeaderMap::new())
+        };
         let variants = Variants(vec![of("bar"), of("foo")]);
         assert_eq!(choose(&variants, &request), Some(&variants.0[0]));
-        assert_eq!(choose(&variants, &map(&[("foo", "1"), ("bar", "2")])), Some(&variants.0[1]));
+        assert_eq!(
+            choose(&variants, &map(&[("foo", "1"), ("bar", "2")])),
+            Some(&variants.0[1])
+        );
     }
 
     #[test]
     fn the_hash_is_hexadecimal_and_lasting() {
         // Stored in Redis: it must not change between versions.
-        let hash = hash(&[HeaderName::from_static("foo")], &map(&[("foo", "1")]), None);
+        let hash = hash(
+            &[HeaderName::from_static("foo")],
+            &map(&[("foo", "1")]),
+            None,
+        );
         assert_eq!(&*hash, "8dd18fee7d09d63670bb1906de1d2e8a");
     }
 

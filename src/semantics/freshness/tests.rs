@@ -68,9 +68,18 @@ fn the_older_of_date_and_age_counts() {
 #[test]
 fn expires_counts_from_date() {
     // RFC 9111 section 4.2.1 and 5.3
-    assert_eq!(lifetime(&map(&[(&EXPIRES, &at(20)), (&DATE, &at(-10))])), Some(secs(30)));
-    assert_eq!(lifetime(&map(&[(&EXPIRES, &at(300)), (&DATE, &at(400))])), Some(secs(0)));
-    assert_eq!(lifetime(&map(&[(&EXPIRES, &at(10)), (&DATE, "foo")])), Some(secs(10)));
+    assert_eq!(
+        lifetime(&map(&[(&EXPIRES, &at(20)), (&DATE, &at(-10))])),
+        Some(secs(30))
+    );
+    assert_eq!(
+        lifetime(&map(&[(&EXPIRES, &at(300)), (&DATE, &at(400))])),
+        Some(secs(0))
+    );
+    assert_eq!(
+        lifetime(&map(&[(&EXPIRES, &at(10)), (&DATE, "foo")])),
+        Some(secs(10))
+    );
     assert_eq!(lifetime(&map(&[(&EXPIRES, &at(10))])), Some(secs(10)));
     assert_eq!(lifetime(&map(&[(&EXPIRES, "0")])), Some(secs(0)));
     assert_eq!(lifetime(&map(&[])), None);
@@ -80,7 +89,10 @@ fn expires_counts_from_date() {
 fn s_maxage_beats_max_age_beats_expires() {
     use http::header::CACHE_CONTROL;
     // RFC 9111 section 4.2.1
-    let both = map(&[(&CACHE_CONTROL, "max-age=0, s-maxage=60"), (&EXPIRES, &at(-10))]);
+    let both = map(&[
+        (&CACHE_CONTROL, "max-age=0, s-maxage=60"),
+        (&EXPIRES, &at(-10)),
+    ]);
     assert_eq!(lifetime(&both), Some(secs(60)));
     let max_age = map(&[(&CACHE_CONTROL, "max-age=5"), (&EXPIRES, &at(600))]);
     assert_eq!(lifetime(&max_age), Some(secs(5)));
@@ -112,8 +124,20 @@ fn plain(resident: u64) -> Use {
 fn fresh_then_stale_then_validated() {
     // RFC 9111 section 4.2.4, RFC 5861 sections 3 and 4
     assert_eq!(plain(10), Use::Fresh { ttl: secs(50) });
-    assert_eq!(plain(60), Use::Stale { over: secs(0), revalidate: true });
-    assert_eq!(plain(89), Use::Stale { over: secs(29), revalidate: true });
+    assert_eq!(
+        plain(60),
+        Use::Stale {
+            over: secs(0),
+            revalidate: true
+        }
+    );
+    assert_eq!(
+        plain(89),
+        Use::Stale {
+            over: secs(29),
+            revalidate: true
+        }
+    );
     assert_eq!(plain(90), validate(Reason::Stale, true, true));
     assert_eq!(plain(160), validate(Reason::Stale, false, true));
 }
@@ -121,16 +145,31 @@ fn fresh_then_stale_then_validated() {
 #[test]
 fn prohibitions_override_the_windows() {
     // RFC 9111 sections 4.2.4, 5.2.2.2, 5.2.2.4
-    let strict = Lifetime { must_revalidate: true, ..MINUTE };
+    let strict = Lifetime {
+        must_revalidate: true,
+        ..MINUTE
+    };
     let generous = RequestDirectives {
         max_stale: Some(Duration::MAX),
         stale_if_error: Some(Duration::MAX),
         ..RequestDirectives::default()
     };
-    assert_eq!(usable(&strict, secs(61), &generous), validate(Reason::Stale, false, false));
-    assert_eq!(usable(&strict, secs(10), &generous), Use::Fresh { ttl: secs(50) });
-    let never = Lifetime { no_cache: true, ..MINUTE };
-    assert_eq!(usable(&never, secs(1), &generous), validate(Reason::Stale, false, false));
+    assert_eq!(
+        usable(&strict, secs(61), &generous),
+        validate(Reason::Stale, false, false)
+    );
+    assert_eq!(
+        usable(&strict, secs(10), &generous),
+        Use::Fresh { ttl: secs(50) }
+    );
+    let never = Lifetime {
+        no_cache: true,
+        ..MINUTE
+    };
+    assert_eq!(
+        usable(&never, secs(1), &generous),
+        validate(Reason::Stale, false, false)
+    );
 }
 
 #[test]
@@ -143,14 +182,32 @@ fn requests_narrow_and_widen() {
     };
     let demanded = validate(Reason::Request, true, true);
     assert_eq!(with(|r| r.max_age = Some(secs(5)))(6), demanded);
-    assert_eq!(with(|r| r.max_age = Some(secs(5)))(5), Use::Fresh { ttl: secs(55) });
-    assert_eq!(with(|r| r.max_age = Some(secs(100)))(70), validate(Reason::Stale, true, true));
+    assert_eq!(
+        with(|r| r.max_age = Some(secs(5)))(5),
+        Use::Fresh { ttl: secs(55) }
+    );
+    assert_eq!(
+        with(|r| r.max_age = Some(secs(100)))(70),
+        validate(Reason::Stale, true, true)
+    );
     assert_eq!(with(|r| r.min_fresh = Some(secs(55)))(6), demanded);
-    assert_eq!(with(|r| r.no_cache = true)(0), validate(Reason::Request, false, false));
-    let stale = Use::Stale { over: secs(140), revalidate: false };
+    assert_eq!(
+        with(|r| r.no_cache = true)(0),
+        validate(Reason::Request, false, false)
+    );
+    let stale = Use::Stale {
+        over: secs(140),
+        revalidate: false,
+    };
     assert_eq!(with(|r| r.max_stale = Some(secs(140)))(200), stale);
-    assert_eq!(with(|r| r.max_stale = Some(secs(139)))(200), validate(Reason::Stale, false, true));
-    assert_eq!(with(|r| r.stale_if_error = Some(secs(200)))(200), validate(Reason::Stale, true, true));
+    assert_eq!(
+        with(|r| r.max_stale = Some(secs(139)))(200),
+        validate(Reason::Stale, false, true)
+    );
+    assert_eq!(
+        with(|r| r.stale_if_error = Some(secs(200)))(200),
+        validate(Reason::Stale, true, true)
+    );
 }
 
 #[test]

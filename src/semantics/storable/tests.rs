@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue, header::*};
 use proptest::prelude::*;
 
@@ -90,8 +92,14 @@ fn with_status(status: u16) -> Case {
 #[test]
 fn any_final_status_with_explicit_freshness() {
     // RFC 9111 section 3
-    for status in [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 503, 599] {
-        assert_eq!(with_status(status).fresh(&[(CACHE_CONTROL, "max-age=60")]), Some(60), "{status}");
+    for status in [
+        200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 503, 599,
+    ] {
+        assert_eq!(
+            with_status(status).fresh(&[(CACHE_CONTROL, "max-age=60")]),
+            Some(60),
+            "{status}"
+        );
     }
     for status in [100, 101, 103, 304, 412, 416] {
         let refused = with_status(status).decide(&[(CACHE_CONTROL, "max-age=60")]);
@@ -103,13 +111,30 @@ fn any_final_status_with_explicit_freshness() {
 fn guesses_only_where_allowed() {
     // RFC 9111 section 4.2.2
     let modified = ago(24 * 3600);
-    for (status, expected) in [(200, Some(8640)), (404, Some(8640)), (501, Some(8640)), (201, None), (503, None), (599, None)] {
-        assert_eq!(with_status(status).fresh(&[(LAST_MODIFIED, &modified)]), expected, "{status}");
+    for (status, expected) in [
+        (200, Some(8640)),
+        (404, Some(8640)),
+        (501, Some(8640)),
+        (201, None),
+        (503, None),
+        (599, None),
+    ] {
+        assert_eq!(
+            with_status(status).fresh(&[(LAST_MODIFIED, &modified)]),
+            expected,
+            "{status}"
+        );
     }
-    let public = [(LAST_MODIFIED, modified.as_str()), (CACHE_CONTROL, "public")];
+    let public = [
+        (LAST_MODIFIED, modified.as_str()),
+        (CACHE_CONTROL, "public"),
+    ];
     assert_eq!(with_status(599).fresh(&public), Some(8640));
     assert_eq!(standard(&[]), Err(Refusal::NoLifetime));
-    let listed = Case { policy: LISTED, ..with_status(404) };
+    let listed = Case {
+        policy: LISTED,
+        ..with_status(404)
+    };
     assert_eq!(listed.fresh(&[(LAST_MODIFIED, &modified)]), Some(0));
 }
 
@@ -117,26 +142,51 @@ fn guesses_only_where_allowed() {
 fn no_store_and_private_win() {
     // RFC 9111 sections 5.2.2.5 and 5.2.2.7
     let overriding = Case {
-        policy: Policy { override_: true, scope: Scope::Public, ..LISTED },
+        policy: Policy {
+            override_: true,
+            scope: Scope::Public,
+            ..LISTED
+        },
         ..Case::default()
     };
     for case in [Case::default(), overriding] {
-        assert_eq!(case.decide(&[(CACHE_CONTROL, "max-age=9, no-store")]), Err(Refusal::NoStore));
-        assert_eq!(case.decide(&[(CACHE_CONTROL, "public, private, max-age=9")]), Err(Refusal::Private));
-        assert_eq!(case.decide(&[(CDN, "private"), (CACHE_CONTROL, "max-age=9")]), Err(Refusal::Private));
+        assert_eq!(
+            case.decide(&[(CACHE_CONTROL, "max-age=9, no-store")]),
+            Err(Refusal::NoStore)
+        );
+        assert_eq!(
+            case.decide(&[(CACHE_CONTROL, "public, private, max-age=9")]),
+            Err(Refusal::Private)
+        );
+        assert_eq!(
+            case.decide(&[(CDN, "private"), (CACHE_CONTROL, "max-age=9")]),
+            Err(Refusal::Private)
+        );
     }
     let user = Case {
-        policy: Policy { scope: Scope::User, ..LISTED },
+        policy: Policy {
+            scope: Scope::User,
+            ..LISTED
+        },
         ..Case::default()
     };
-    assert_eq!(user.fresh(&[(CACHE_CONTROL, "private, max-age=9")]), Some(9));
-    assert_eq!(user.decide(&[(CACHE_CONTROL, "no-store")]), Err(Refusal::NoStore));
+    assert_eq!(
+        user.fresh(&[(CACHE_CONTROL, "private, max-age=9")]),
+        Some(9)
+    );
+    assert_eq!(
+        user.decide(&[(CACHE_CONTROL, "no-store")]),
+        Err(Refusal::NoStore)
+    );
 }
 
 #[test]
 fn targeted_directives_replace_the_others() {
     // RFC 9213 section 2.2
-    assert_eq!(Case::default().fresh(&[(CDN, "max-age=10"), (CACHE_CONTROL, "no-store")]), Some(10));
+    assert_eq!(
+        Case::default().fresh(&[(CDN, "max-age=10"), (CACHE_CONTROL, "no-store")]),
+        Some(10)
+    );
     let expires = [(CDN, "none"), (EXPIRES, "Thu, 18 Aug 2050 02:01:18 GMT")];
     assert_eq!(standard(&expires), Err(Refusal::NoLifetime));
     let invalid = [(CDN, "max-age=\"10000\""), (CACHE_CONTROL, "no-store")];
@@ -155,15 +205,35 @@ fn must_understand_lifts_no_store_where_the_status_is_known() {
 fn credentials_need_leave() {
     // RFC 9111 section 3.5
     for credentials in [Credentials::Cookie, Credentials::User] {
-        let case = Case { credentials, ..Case::default() };
-        assert_eq!(case.decide(&[(CACHE_CONTROL, "max-age=60")]), Err(Refusal::Credentials));
-        for leave in ["public, max-age=60", "must-revalidate, max-age=60", "s-maxage=60"] {
+        let case = Case {
+            credentials,
+            ..Case::default()
+        };
+        assert_eq!(
+            case.decide(&[(CACHE_CONTROL, "max-age=60")]),
+            Err(Refusal::Credentials)
+        );
+        for leave in [
+            "public, max-age=60",
+            "must-revalidate, max-age=60",
+            "s-maxage=60",
+        ] {
             assert_eq!(case.fresh(&[(CACHE_CONTROL, leave)]), Some(60), "{leave}");
         }
         let modified = ago(1000);
-        let guess = [(LAST_MODIFIED, modified.as_str()), (CACHE_CONTROL, "public")];
+        let guess = [
+            (LAST_MODIFIED, modified.as_str()),
+            (CACHE_CONTROL, "public"),
+        ];
         assert_eq!(case.fresh(&guess), Some(0));
-        let vouched = Case { credentials, policy: Policy { scope: Scope::Public, ..LISTED }, ..Case::default() };
+        let vouched = Case {
+            credentials,
+            policy: Policy {
+                scope: Scope::Public,
+                ..LISTED
+            },
+            ..Case::default()
+        };
         assert_eq!(vouched.fresh(&[]), Some(300));
     }
 }
@@ -173,19 +243,31 @@ fn cookies_are_not_stored() {
     let fields = [(SET_COOKIE, "a=b"), (CACHE_CONTROL, "max-age=60, public")];
     assert_eq!(standard(&fields), Err(Refusal::SetCookie));
     let stripping = Case {
-        policy: Policy { strip: &[SET_COOKIE], ..Policy::STANDARD },
+        policy: Policy {
+            strip: &[SET_COOKIE],
+            ..Policy::STANDARD
+        },
         ..Case::default()
     };
     assert_eq!(stripping.fresh(&fields), Some(60));
-    let left_out = [(SET_COOKIE, "a=b"), (CACHE_CONTROL, "max-age=60, no-cache=\"set-cookie\"")];
+    let left_out = [
+        (SET_COOKIE, "a=b"),
+        (CACHE_CONTROL, "max-age=60, no-cache=\"set-cookie\""),
+    ];
     assert_eq!(Case::default().fresh(&left_out), Some(60));
 }
 
 #[test]
 fn vary_star_and_streams_are_not_stored() {
     // RFC 9111 section 4.1
-    assert_eq!(standard(&[(VARY, "a, *"), (CACHE_CONTROL, "max-age=60")]), Err(Refusal::Vary));
-    let stream = [(CONTENT_TYPE, "Text/Event-Stream; charset=utf-8"), (CACHE_CONTROL, "max-age=60")];
+    assert_eq!(
+        standard(&[(VARY, "a, *"), (CACHE_CONTROL, "max-age=60")]),
+        Err(Refusal::Vary)
+    );
+    let stream = [
+        (CONTENT_TYPE, "Text/Event-Stream; charset=utf-8"),
+        (CACHE_CONTROL, "max-age=60"),
+    ];
     assert_eq!(standard(&stream), Err(Refusal::Stream));
 }
 
@@ -194,33 +276,62 @@ fn what_can_be_validated_is_kept() {
     // RFC 9111 section 5.2.2.4
     let kept = standard(&[(CACHE_CONTROL, "max-age=60, no-cache"), (ETAG, "\"a\"")]).expect("kept");
     assert!(kept.no_cache);
-    assert_eq!(standard(&[(CACHE_CONTROL, "max-age=60, no-cache")]), Err(Refusal::NoLifetime));
+    assert_eq!(
+        standard(&[(CACHE_CONTROL, "max-age=60, no-cache")]),
+        Err(Refusal::NoLifetime)
+    );
     assert_eq!(Case::default().fresh(&[(ETAG, "\"a\"")]), Some(0));
-    assert_eq!(Case::default().fresh(&[(CACHE_CONTROL, "max-age=0"), (ETAG, "\"a\"")]), Some(0));
-    assert_eq!(standard(&[(CACHE_CONTROL, "max-age=0")]), Err(Refusal::NoLifetime));
-    assert_eq!(with_status(201).decide(&[(ETAG, "\"a\"")]), Err(Refusal::NoLifetime));
+    assert_eq!(
+        Case::default().fresh(&[(CACHE_CONTROL, "max-age=0"), (ETAG, "\"a\"")]),
+        Some(0)
+    );
+    assert_eq!(
+        standard(&[(CACHE_CONTROL, "max-age=0")]),
+        Err(Refusal::NoLifetime)
+    );
+    assert_eq!(
+        with_status(201).decide(&[(ETAG, "\"a\"")]),
+        Err(Refusal::NoLifetime)
+    );
 }
 
 #[test]
 fn the_table_has_its_place() {
-    let listed = Case { policy: LISTED, ..Case::default() };
+    let listed = Case {
+        policy: LISTED,
+        ..Case::default()
+    };
     assert_eq!(listed.fresh(&[]), Some(300));
     assert_eq!(listed.fresh(&[(CACHE_CONTROL, "max-age=7")]), Some(7));
     let aged = listed.decide(&[(AGE, "1000")]).expect("stored");
     assert_eq!(aged.remaining(Duration::ZERO), Some(secs(300)));
     let negative = Case {
-        policy: Policy { negative: NOT_FOUND, ..LISTED },
+        policy: Policy {
+            negative: NOT_FOUND,
+            ..LISTED
+        },
         ..with_status(404)
     };
     assert_eq!(negative.fresh(&[]), Some(10));
     assert_eq!(negative.fresh(&[(CACHE_CONTROL, "max-age=7")]), Some(7));
     let overriding = Case {
-        policy: Policy { override_: true, ..LISTED },
+        policy: Policy {
+            override_: true,
+            ..LISTED
+        },
         ..Case::default()
     };
-    let life = overriding.decide(&[(CACHE_CONTROL, "no-cache, max-age=7")]).expect("stored");
+    let life = overriding
+        .decide(&[(CACHE_CONTROL, "no-cache, max-age=7")])
+        .expect("stored");
     assert_eq!((life.fresh, life.no_cache), (secs(300), false));
-    let capped = Case { policy: Policy { max: secs(5), ..LISTED }, ..Case::default() };
+    let capped = Case {
+        policy: Policy {
+            max: secs(5),
+            ..LISTED
+        },
+        ..Case::default()
+    };
     assert_eq!(capped.fresh(&[(CACHE_CONTROL, "max-age=60")]), Some(5));
     assert_eq!(capped.fresh(&[]), Some(5));
 }
@@ -233,13 +344,24 @@ fn windows_come_from_the_response_then_the_table() {
         stale_if_error: Some(secs(40)),
         ..LISTED
     };
-    let case = Case { policy, ..Case::default() };
+    let case = Case {
+        policy,
+        ..Case::default()
+    };
     let windows = |cache_control: &str| {
-        let life = case.decide(&[(CACHE_CONTROL, cache_control)]).expect("stored");
-        (life.stale_while_revalidate.as_secs(), life.stale_if_error.as_secs())
+        let life = case
+            .decide(&[(CACHE_CONTROL, cache_control)])
+            .expect("stored");
+        (
+            life.stale_while_revalidate.as_secs(),
+            life.stale_if_error.as_secs(),
+        )
     };
     assert_eq!(windows("max-age=1"), (30, 40));
-    assert_eq!(windows("max-age=1, stale-while-revalidate=5, stale-if-error=0"), (5, 0));
+    assert_eq!(
+        windows("max-age=1, stale-while-revalidate=5, stale-if-error=0"),
+        (5, 0)
+    );
     assert_eq!(windows("max-age=1, must-revalidate"), (0, 0));
     assert_eq!(windows("s-maxage=1, stale-while-revalidate=5"), (0, 0));
 }
@@ -249,34 +371,64 @@ fn methods() {
     // RFC 9111 section 3, RFC 9110 section 9.3.3
     let by = |method: &str, fields: &[(HeaderName, &str)]| {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        Case { method, ..Case::default() }.decide(fields).err()
+        Case {
+            method,
+            ..Case::default()
+        }
+        .decide(fields)
+        .err()
     };
     let fresh = (CACHE_CONTROL, "max-age=60");
     assert_eq!(by("QUERY", std::slice::from_ref(&fresh)), None);
     for method in ["HEAD", "PUT", "DELETE", "OPTIONS", "POST", "FOO"] {
-        assert_eq!(by(method, std::slice::from_ref(&fresh)), Some(Refusal::Method), "{method}");
+        assert_eq!(
+            by(method, std::slice::from_ref(&fresh)),
+            Some(Refusal::Method),
+            "{method}"
+        );
     }
     let own = (CONTENT_LOCATION, "/a?b");
     assert_eq!(by("POST", &[fresh.clone(), own.clone()]), None);
-    assert_eq!(by("POST", &[fresh.clone(), (CONTENT_LOCATION, "/c")]), Some(Refusal::Method));
-    assert_eq!(by("POST", &[own, (LAST_MODIFIED, &ago(1000))]), Some(Refusal::Method));
+    assert_eq!(
+        by("POST", &[fresh.clone(), (CONTENT_LOCATION, "/c")]),
+        Some(Refusal::Method)
+    );
+    assert_eq!(
+        by("POST", &[own, (LAST_MODIFIED, &ago(1000))]),
+        Some(Refusal::Method)
+    );
 }
 
 #[test]
 fn requests_may_forbid_storing() {
     // RFC 9111 section 5.2.1.5
     let request = map(&[(CACHE_CONTROL, "no-store")]);
-    let case = Case { request, ..Case::default() };
-    assert_eq!(case.decide(&[(CACHE_CONTROL, "max-age=60")]), Err(Refusal::NoStore));
-    let policy = Policy { request_directives: false, ..Policy::STANDARD };
-    assert_eq!(Case { policy, ..case }.fresh(&[(CACHE_CONTROL, "max-age=60")]), Some(60));
+    let case = Case {
+        request,
+        ..Case::default()
+    };
+    assert_eq!(
+        case.decide(&[(CACHE_CONTROL, "max-age=60")]),
+        Err(Refusal::NoStore)
+    );
+    let policy = Policy {
+        request_directives: false,
+        ..Policy::STANDARD
+    };
+    assert_eq!(
+        Case { policy, ..case }.fresh(&[(CACHE_CONTROL, "max-age=60")]),
+        Some(60)
+    );
 }
 
 #[test]
 fn parts_need_a_content_range() {
     // RFC 9111 section 3.3
     let fresh = (CACHE_CONTROL, "max-age=60");
-    assert_eq!(with_status(206).decide(std::slice::from_ref(&fresh)), Err(Refusal::Partial));
+    assert_eq!(
+        with_status(206).decide(std::slice::from_ref(&fresh)),
+        Err(Refusal::Partial)
+    );
     let ranged = [fresh, (CONTENT_RANGE, "bytes 0-4/10")];
     assert_eq!(with_status(206).fresh(&ranged), Some(60));
 }

@@ -1,0 +1,270 @@
+//! `Cache-Status` (RFC 9211): how this cache handled a request.
+
+use std::io::Write;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::freshness::Reason;
+
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Why a request went forward (section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forward {
+    Bypass,
+    Method,
+    UriMiss,
+    VaryMiss,
+    Miss,
+    Request,
+    Stale,
+    Partial,
+}
+
+impl Forward {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Miss => "miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+impl From<Reason> for Forward {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Stale => Self::Stale,
+            Reason::Request => Self::Request,
+        }
+    }
+}
+
+/// `hit` and `fwd` exclude each other (section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Hit,
+    Forward {
+        reason: Forward,
+        /// What the next hop answered, where the client gets another status.
+        status: Option<StatusCode>,
+        stored: bool,
+        /// Whether waiting for another request's answer was of use, if it was tried.
+        collapsed: Option<bool>,
+    },
+}
+
+impl Outcome {
+    pub(crate) const fn forward(reason: Forward) -> Self {
+        Self::Forward {
+            reason,
+            status: None,
+            stored: false,
+            collapsed: None,
+        }
+    }
+}
+
+/// One member of the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CacheStatus<'a> {
+    pub(crate) outcome: Outcome,
+    /// Seconds of freshness left, negative when stale.
+    pub(crate) ttl: Option<i64>,
+    pub(crate) key: Option<&'a str>,
+    /// A token.
+    pub(crate) detail: Option<&'static str>,
+}
+
+impl CacheStatus<'_> {
+    pub(crate) const fn hit(ttl: i64) -> Self {
+        Self {
+            outcome: Outcome::Hit,
+            ttl: Some(ttl),
+            key: None,
+            detail: None,
+        }
+    }
+
+    pub(crate) const fn forward(reason: Forward) -> Self {
+        Self {
+            outcome: Outcome::forward(reason),
+            ttl: None,
+            key: None,
+            detail: None,
+        }
+    }
+
+    /// Puts this cache's member behind those of caches nearer to the origin.
+    ///
+    /// A line of its own is the same as a further member (RFC 9110 section 5.3), and leaves
+    /// alone what other caches have written, well-formed or not.
+    pub(crate) fn append(&self, name: &str, headers: &mut HeaderMap) {
+        headers.append(CACHE_STATUS, self.to_value(name));
+    }
+
+    pub(crate) fn to_value(self, name: &str) -> HeaderValue {
+        let mut text = Vec::with_capacity(64);
+        self.write(name, &mut text);
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+            .unwrap_or(HeaderValue::from_static("tower-keep"))
+    }
+
+    /// Renders it, without an allocation when `out` has room.
+    pub(crate) fn write(&self, name: &str, out: &mut Vec<u8>) {
+        if is_token(name) {
+            out.extend_from_slice(name.as_bytes());
+        } else {
+            write_string(name, out);
+        }
+        match self.outcome {
+            Outcome::Hit => out.extend_from_slice(b"; hit"),
+            Outcome::Forward { reason, status, .. } => {
+                out.extend_from_slice(b"; fwd=");
+                out.extend_from_slice(reason.as_str().as_bytes());
+                if let Some(status) = status {
+                    out.extend_from_slice(b"; fwd-status=");
+                    out.extend_from_slice(status.as_str().as_bytes());
+                }
+            }
+        }
+        if let Some(ttl) = self.ttl {
+            // 15 digits are all that an Integer may have (RFC 9651 section 3.3.1).
+            let ttl = ttl.clamp(-999_999_999_999_999, 999_999_999_999_999);
+            write!(out, "; ttl={ttl}").expect("a vector takes everything");
+        }
+        if let Outcome::Forward {
+            stored, collapsed, ..
+        } = self.outcome
+        {
+            let flags: [(bool, &[u8]); 3] = [
+                (stored, b"; stored"),
+                (collapsed == Some(true), b"; collapsed"),
+                (collapsed == Some(false), b"; collapsed=?0"),
+            ];
+            for (_, text) in flags.iter().filter(|(said, _)| *said) {
+                out.extend_from_slice(text);
+            }
+        }
+        if let Some(key) = self.key {
+            out.extend_from_slice(b"; key=");
+            write_string(key, out);
+        }
+        if let Some(detail) = self.detail {
+            out.extend_from_slice(b"; detail=");
+            out.extend_from_slice(detail.as_bytes());
+        }
+    }
+}
+
+/// An `sf-token` (RFC 9651 section 3.3.4).
+fn is_token(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte))
+}
+
+/// An `sf-string` (RFC 9651 section 3.3.3); what it cannot hold becomes `?`.
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
+            ' '..='~' => out.push(char as u8),
+            _ => out.push(b'?'),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(status: CacheStatus<'_>) -> String {
+        let value = status.to_value("tower-keep");
+        value.to_str().expect("ASCII").to_owned()
+    }
+
+    #[test]
+    fn hits() {
+        // RFC 9211 sections 2.1 and 2.4, and its examples
+        assert_eq!(text(CacheStatus::hit(376)), "tower-keep; hit; ttl=376");
+        assert_eq!(text(CacheStatus::hit(-412)), "tower-keep; hit; ttl=-412");
+        assert_eq!(
+            text(CacheStatus::hit(i64::MIN)),
+            "tower-keep; hit; ttl=-999999999999999"
+        );
+    }
+
+    #[test]
+    fn forwards() {
+        // RFC 9211 sections 2.2 to 2.6
+        assert_eq!(
+            text(CacheStatus::forward(Forward::UriMiss)),
+            "tower-keep; fwd=uri-miss"
+        );
+        let validated = CacheStatus {
+            outcome: Outcome::Forward {
+                reason: Reason::Stale.into(),
+                status: Some(StatusCode::NOT_MODIFIED),
+                stored: true,
+                collapsed: Some(false),
+            },
+            ttl: Some(60),
+            key: Some("a\"b\u{e9}"),
+            detail: Some("LOCAL"),
+        };
+        assert_eq!(
+            text(validated),
+            "tower-keep; fwd=stale; fwd-status=304; ttl=60; stored; collapsed=?0; key=\"a\\\"b?\"; detail=LOCAL"
+        );
+    }
+
+    #[test]
+    fn names_are_tokens_or_strings() {
+        // RFC 9211 section 2
+        let named = |name| CacheStatus::hit(1).to_value(name);
+        assert_eq!(named("a.b:80"), "a.b:80; hit; ttl=1");
+        assert_eq!(
+            named("CDN Company Here"),
+            "\"CDN Company Here\"; hit; ttl=1"
+        );
+        assert_eq!(named("1"), "\"1\"; hit; ttl=1");
+    }
+
+    #[test]
+    fn other_caches_come_first() {
+        // RFC 9211 section 2
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CACHE_STATUS,
+            HeaderValue::from_static("OriginCache; hit; ttl=1100"),
+        );
+        CacheStatus::hit(5).append("tower-keep", &mut headers);
+        let lines: Vec<_> = headers.get_all(CACHE_STATUS).iter().collect();
+        assert_eq!(
+            lines,
+            ["OriginCache; hit; ttl=1100", "tower-keep; hit; ttl=5"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_always_a_structured_field(name: String, key: String, ttl: i64) {
+            let status = CacheStatus { key: Some(&key), ttl: Some(ttl), ..CacheStatus::forward(Forward::Miss) };
+            let value = status.to_value(&name);
+            let mut ignored = sfv::visitor::Ignored;
+            prop_assert!(sfv::Parser::new(value.as_bytes()).parse_list_with_visitor(&mut ignored).is_ok());
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! `No-Vary-Search`: what in a query does not change the response.
+
+use std::convert::Infallible;
+
+use http::{HeaderMap, HeaderName};
+use sfv::{
+    BareItemFromInput, KeyRef, Parser,
+    visitor::{
+        DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
+    },
+};
+
+pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
+
+/// Which parameters count, and whether their order does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    parameters: Parameters,
+    order_counts: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Parameters {
+    /// `params`: all but these count.
+    AllBut(Vec<String>),
+    /// `except`: these alone count.
+    Only(Vec<String>),
+}
+
+impl Rule {
+    /// `None` where the whole query counts, as it stands: the field is absent, says nothing, or
+    /// cannot be read.
+    pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
+        let mut lines = response.get_all(NO_VARY_SEARCH).iter();
+        let first = lines.next()?;
+        let joined = lines.fold(first.as_bytes().to_vec(), |mut joined, line| {
+            joined.extend_from_slice(b", ");
+            joined.extend_from_slice(line.as_bytes());
+            joined
+        });
+        Self::parse(&joined)
+    }
+
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let mut found = Found::default();
+        Parser::new(value)
+            .parse_dictionary_with_visitor(&mut found)
+            .ok()?;
+        let order_counts = match found.key_order {
+            Member::Absent => true,
+            Member::Boolean(key_order) => !key_order,
+            Member::Strings(_) | Member::Invalid => return None,
+        };
+        let parameters = match (found.params, found.except) {
+            (Member::Absent, Member::Absent) => Parameters::AllBut(Vec::new()),
+            (Member::Strings(names), Member::Absent) => Parameters::AllBut(names),
+            (Member::Absent, Member::Strings(names)) => Parameters::Only(names),
+            _ => return None,
+        };
+        let says_nothing = order_counts && parameters == Parameters::AllBut(Vec::new());
+        (!says_nothing).then_some(Self {
+            parameters,
+            order_counts,
+        })
+    }
+
+    /// One text for all queries that are equivalent under this rule. No query is an empty one.
+    pub(crate) fn normalize(&self, query: Option<&str>) -> String {
+        let mut pairs: Vec<(String, String)> = query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (decoded(name), decoded(value)))
+            .filter(|(name, _)| self.counts(name))
+            .collect();
+        if !self.order_counts {
+            // Stable: the order among parameters of one name always counts.
+            pairs.sort_by(|a, b| utf16_order(&a.0, &b.0));
+        }
+        let mut normal = String::new();
+        for (name, value) in pairs {
+            if !normal.is_empty() {
+                normal.push('&');
+            }
+            encode(&name, &mut normal);
+            normal.push('=');
+            encode(&value, &mut normal);
+        }
+        normal
+    }
+
+    pub(crate) fn equivalent(&self, a: Option<&str>, b: Option<&str>) -> bool {
+        self.normalize(a) == self.normalize(b)
+    }
+
+    fn counts(&self, name: &str) -> bool {
+        match &self.parameters {
+            Parameters::AllBut(names) => !names.iter().any(|named| named == name),
+            Parameters::Only(names) => names.iter().any(|named| named == name),
+        }
+    }
+}
+
+/// By code units, as the URL standard sorts.
+fn utf16_order(a: &str, b: &str) -> std::cmp::Ordering {
+    a.encode_utf16().cmp(b.encode_utf16())
+}
+
+/// As `application/x-www-form-urlencoded` is read: `+` is a space, and what is not UTF-8 is U+FFFD.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'+', _) => bytes.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    bytes.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => bytes.push(b'%'),
+            },
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn encode(text: &str, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    params: Member,
+    except: Member,
+    key_order: Member,
+}
+
+#[derive(Default)]
+enum Member {
+    #[default]
+    Absent,
+    Boolean(bool),
+    Strings(Vec<String>),
+    Invalid,
+}
+
+impl<'de> DictionaryVisitor<'de> for Found {
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
+        Ok(match key.as_str() {
+            "params" => Some(&mut self.params),
+            "except" => Some(&mut self.except),
+            "key-order" => Some(&mut self.key_order),
+            _ => None,
+        })
+    }
+}
+
+impl<'de> ItemVisitor<'de> for &mut Member {
+    type Error = Infallible;
+
+    fn bare_item(
+        self,
+        item: BareItemFromInput<'de>,
+    ) -> Result<impl ParameterVisitor<'de>, Infallible> {
+        *self = match item {
+            BareItemFromInput::Boolean(value) => Member::Boolean(value),
+            _ => Member::Invalid,
+        };
+        Ok(Ignored)
+    }
+}
+
+impl<'de> EntryVisitor<'de> for &mut Member {
+    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
+        *self = Member::Strings(Vec::new());
+        Ok(Names(self))
+    }
+}
+
+/// An inner list, all of whose items must be strings.
+struct Names<'a>(&'a mut Member);
+
+impl<'de> InnerListVisitor<'de> for Names<'_> {
+    type Error = Infallible;
+
+    fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
+        Ok(Name(self.0))
+    }
+
+    fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
+        Ok(Ignored)
+    }
+}
+
+struct Name<'a>(&'a mut Member);
+
+impl<'de> ItemVisitor<'de> for Name<'_> {
+    type Error = Infallible;
+
+    fn bare_item(
+        self,
+        item: BareItemFromInput<'de>,
+    ) -> Result<impl ParameterVisitor<'de>, Infallible> {
+        match (item, &mut *self.0) {
+            (BareItemFromInput::String(name), Member::Strings(names)) => {
+                names.push(decoded(name.as_str()));
+            }
+            (_, member) => *member = Member::Invalid,
+        }
+        Ok(Ignored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule(value: &str) -> Option<Rule> {
+        Rule::parse(value.as_bytes())
+    }
+
+    fn same(value: &str, a: &str, b: &str) -> bool {
+        rule(value).expect("a rule").equivalent(Some(a), Some(b))
+    }
+
+    #[test]
+    fn invalid_and_empty_rules_are_none() {
+        // The draft's section on parsing, its examples
+        for value in [
+            "key-order=\"not a boolean\"",
+            "params=\"not an inner list\"",
+            "params=(not-a-string)",
+            "params=?0",
+            "params=?1",
+            "params=?1, except=(\"x\")",
+            "params=(\"a\"), except=(\"x\")",
+            "params=(), except=()",
+            "except=\"x\"",
+            "except=(not-a-string)",
+            "except=?1",
+            "params=(\"a\" b)",
+            "params=()",
+            "key-order=?0",
+            "",
+            "((",
+            "other",
+        ] {
+            assert_eq!(rule(value), None, "{value}");
+        }
+        assert!(rule("except=()").is_some());
+        assert!(rule("key-order").is_some());
+        assert!(rule("params=(\"a\";x), unknown=5").is_some());
+    }
+
+    #[test]
+    fn parameters_that_do_not_count() {
+        assert!(same("params=(\"utm\")", "a=1&utm=2", "utm=3&a=1"));
+        assert!(!same("params=(\"utm\")", "a=1&utm=2", "a=2&utm=2"));
+        assert!(!same("params=(\"utm\")", "a=1&b=2", "b=2&a=1"));
+        assert!(same("except=(\"id\")", "id=1&x=2", "y&id=1"));
+        assert!(!same("except=(\"id\")", "id=1", "id=2"));
+        assert!(same("except=()", "id=1", "id=2"));
+    }
+
+    #[test]
+    fn order_of_names_but_not_of_values() {
+        assert!(same("key-order", "a=1&b=2", "b=2&a=1"));
+        assert!(!same("key-order", "a=1&a=2", "a=2&a=1"));
+        assert!(same("key-order, params=(\"c\")", "a=1&b=2", "b=2&c&a=1"));
+    }
+
+    #[test]
+    fn queries_are_read_as_forms() {
+        // The draft's section on comparing, its examples
+        for (a, b) in [
+            ("a=x", "%61=%78"),
+            ("a=\u{e9}", "a=%C3%A9"),
+            ("a=%f6", "a=%ef%bf%bd"),
+            ("a=x&&&&", "a=x"),
+            ("a=", "a"),
+            ("a=%20", "a=+"),
+            ("a=%2", "a=%252"),
+            ("", "&"),
+        ] {
+            assert!(same("key-order", a, b), "{a} {b}");
+        }
+        assert!(
+            rule("key-order")
+                .expect("a rule")
+                .equivalent(None, Some(""))
+        );
+        assert!(same(
+            "params=(\"%C3%A9+%E6%B0%97\")",
+            "\u{e9} \u{6c17}=1",
+            "%C3%A9%20\u{6c17}=3"
+        ));
+        assert!(!same("key-order", "a=1%26b=2", "a=1&b=2"));
+    }
+
+    proptest! {
+        #[test]
+        fn normalizing_again_changes_nothing(query in "\\PC{0,30}", key_order: bool) {
+            let rule = rule(if key_order { "key-order" } else { "params=(\"a\")" }).expect("a rule");
+            let once = rule.normalize(Some(&query));
+            prop_assert_eq!(rule.normalize(Some(&once)), once);
+        }
+
+        #[test]
+        fn any_bytes_are_read(value: Vec<u8>) {
+            Rule::parse(&value);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Stored responses updated by later ones (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
+
+use http::{
+    HeaderMap, StatusCode,
+    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED},
+};
+
+use super::{
+    fields::{self, Storing},
+    freshness::{Exchange, Lifetime},
+    policy::Policy,
+    storable::{self, Refusal, RequestHead},
+};
+
+/// A stored head as updated by a 304, or by the head of a 206 or of a HEAD's answer.
+#[derive(Debug)]
+pub(crate) struct Updated {
+    pub(crate) headers: HeaderMap,
+    /// A refusal: use it for this request, and store it no longer.
+    pub(crate) lifetime: Result<Lifetime, Refusal>,
+}
+
+/// Updates what is stored with the fields of `newer` and decides anew how long it is fresh.
+///
+/// `status` is that of the stored response; `exchange` is that of the newer one.
+pub(crate) fn update(
+    request: &RequestHead<'_>,
+    status: StatusCode,
+    stored: &HeaderMap,
+    newer: &HeaderMap,
+    exchange: &Exchange,
+    policy: &Policy<'_>,
+) -> Updated {
+    let mut headers = merge(status, stored, newer, policy);
+    fields::add_date(&mut headers, exchange.received);
+    // Needed to decide, but never stored.
+    if let Some(age) = newer.get(AGE) {
+        headers.insert(AGE, age.clone());
+    }
+    let lifetime = storable::decide(request, status, &headers, exchange, policy);
+    headers.remove(AGE);
+    Updated { headers, lifetime }
+}
+
+/// RFC 9111 section 3.2: every field, except those not stored, those that the bytes at hand
+/// settle, and `Content-Length`.
+fn merge(
+    status: StatusCode,
+    stored: &HeaderMap,
+    newer: &HeaderMap,
+    policy: &Policy<'_>,
+) -> HeaderMap {
+    let storing = Storing::of(newer, policy.strip);
+    let is_part = status == StatusCode::PARTIAL_CONTENT;
+    let mut merged = stored.clone();
+    for name in storing.left_out() {
+        merged.remove(name);
+    }
+    for name in newer.keys() {
+        let settled = *name == CONTENT_LENGTH || (is_part && *name == CONTENT_RANGE);
+        if settled || !storing.stores(name) {
+            continue;
+        }
+        merged.remove(name);
+        for value in newer.get_all(name) {
+            merged.append(name, value.clone());
+        }
+    }
+    merged
+}
+
+/// What a HEAD's answer means for a stored GET response (RFC 9111 section 4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadEffect {
+    None,
+    Update,
+    /// It is to be considered stale.
+    Outdate,
+}
+
+/// `length`: of the stored representation, if all of it is stored.
+pub(crate) fn head_effect(
+    status: StatusCode,
+    head: &HeaderMap,
+    stored: &HeaderMap,
+    length: Option<u64>,
+) -> HeadEffect {
+    if status != StatusCode::OK {
+        return HeadEffect::None;
+    }
+    let same_validators = [ETAG, LAST_MODIFIED].iter().all(|name| {
+        head.get(name)
+            .is_none_or(|value| stored.get(name) == Some(value))
+    });
+    let same_length = head.get(CONTENT_LENGTH).is_none_or(|value| {
+        let text = length.map(|length| length.to_string());
+        text.is_some_and(|text| value.as_bytes() == text.as_bytes())
+            || stored.get(CONTENT_LENGTH) == Some(value)
+    });
+    if same_validators && same_length {
+        HeadEffect::Update
+    } else {
+        HeadEffect::Outdate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{
+        HeaderName, HeaderValue, Method,
+        header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, SET_COOKIE},
+    };
+
+    use super::*;
+    use crate::{clock::Timestamp, semantics::sharing::Credentials};
+
+    const NOW: Timestamp = Timestamp(1_780_000_000_000);
+
+    fn map(fields: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.clone(), HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    fn updated(
+        status: StatusCode,
+        stored: &[(HeaderName, &str)],
+        newer: &[(HeaderName, &str)],
+    ) -> Updated {
+        let request = RequestHead {
+            method: &Method::GET,
+            headers: &HeaderMap::new(),
+            credentials: Credentials::None,
+            authority: None,
+            target: "/",
+        };
+        let exchange = Exchange {
+            requested: NOW,
+            received: NOW,
+        };
+        update(
+            &request,
+            status,
+            &map(stored),
+            &map(newer),
+            &exchange,
+            &Policy::STANDARD,
+        )
+    }
+
+    fn x(name: &'static str) -> HeaderName {
+        HeaderName::from_static(name)
+    }
+
+    #[test]
+    fn fields_are_replaced_and_others_stay() {
+        // RFC 9111 sections 3.2 and 4.3.4
+        let stored = [
+            (x("test"), "a"),
+            (x("kept"), "1"),
+            (CONTENT_TYPE, "a/a"),
+            (CONTENT_LENGTH, "36"),
+            (CACHE_CONTROL, "max-age=1"),
+        ];
+        let newer = [
+            (x("test"), "b"),
+            (x("test"), "c"),
+            (CONTENT_TYPE, "b/b"),
+            (CONTENT_LENGTH, "10"),
+            (CACHE_CONTROL, "max-age=3600"),
+            (CONNECTION, "x-hop"),
+            (x("x-hop"), "1"),
+            (SET_COOKIE, "a=b"),
+            (AGE, "100"),
+        ];
+        let Updated { headers, lifetime } = updated(StatusCode::OK, &stored, &newer);
+        let test: Vec<_> = headers.get_all("test").iter().collect();
+        assert_eq!(test, ["b", "c"]);
+        assert_eq!(
+            (
+                &headers["kept"],
+                &headers[CONTENT_TYPE],
+                &headers[CONTENT_LENGTH]
+            ),
+            (
+                &HeaderValue::from_static("1"),
+                &HeaderValue::from_static("b/b"),
+                &HeaderValue::from_static("36")
+            )
+        );
+        for gone in [CONNECTION, x("x-hop"), SET_COOKIE, AGE] {
+            assert!(!headers.contains_key(&gone), "{gone}");
+        }
+        assert!(headers.contains_key(DATE));
+        let lifetime = lifetime.expect("storable");
+        assert_eq!(
+            (lifetime.fresh.as_secs(), lifetime.initial_age),
+            (3600, Duration::from_secs(100))
+        );
+    }
+
+    #[test]
+    fn an_update_may_forbid_storing() {
+        let forbidden = updated(
+            StatusCode::OK,
+            &[(CACHE_CONTROL, "max-age=1")],
+            &[(CACHE_CONTROL, "no-store")],
+        );
+        assert_eq!(forbidden.lifetime.err(), Some(Refusal::NoStore));
+        let named = updated(
+            StatusCode::OK,
+            &[(x("a"), "1")],
+            &[(CACHE_CONTROL, "max-age=9, no-cache=a"), (x("a"), "2")],
+        );
+        assert!(!named.headers.contains_key("a"));
+    }
+
+    #[test]
+    fn a_part_keeps_its_range() {
+        // RFC 9111 section 3.4
+        let stored = [
+            (CONTENT_RANGE, "bytes 0-4/10"),
+            (CACHE_CONTROL, "max-age=9"),
+        ];
+        let part = updated(
+            StatusCode::PARTIAL_CONTENT,
+            &stored,
+            &[(CONTENT_RANGE, "bytes 5-9/10")],
+        );
+        assert_eq!(part.headers[CONTENT_RANGE], "bytes 0-4/10");
+    }
+
+    #[test]
+    fn heads_update_or_outdate() {
+        // RFC 9111 section 4.3.5
+        let stored = map(&[(ETAG, "\"a\""), (CONTENT_LENGTH, "5")]);
+        let effect =
+            |status, head: &[(HeaderName, &str)]| head_effect(status, &map(head), &stored, Some(5));
+        assert_eq!(effect(StatusCode::OK, &[]), HeadEffect::Update);
+        assert_eq!(
+            effect(StatusCode::OK, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "5")]),
+            HeadEffect::Update
+        );
+        assert_eq!(
+            effect(StatusCode::OK, &[(ETAG, "\"b\"")]),
+            HeadEffect::Outdate
+        );
+        assert_eq!(
+            effect(StatusCode::OK, &[(LAST_MODIFIED, "x")]),
+            HeadEffect::Outdate
+        );
+        assert_eq!(
+            effect(StatusCode::OK, &[(CONTENT_LENGTH, "6")]),
+            HeadEffect::Outdate
+        );
+        assert_eq!(
+            effect(StatusCode::GONE, &[(ETAG, "\"b\"")]),
+            HeadEffect::None
+        );
+        let chunked = head_effect(
+            StatusCode::OK,
+            &map(&[(CONTENT_LENGTH, "5")]),
+            &HeaderMap::new(),
+            Some(5),
+        );
+        assert_eq!(chunked, HeadEffect::Update);
+    }
+}
