@@ -24,7 +24,7 @@ pub(crate) fn client_ip(
         .get_all(name)
         .iter()
         .rev()
-        .flat_map(|line| elements_from_right(line))
+        .flat_map(elements_from_right)
         .map(|element| address(element, forwarded));
     while is_trusted(client, identity) {
         match hops.next() {

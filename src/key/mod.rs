@@ -85,6 +85,7 @@ impl Key {
 
     /// Adds a literal segment, the name of a part: `tasks`, `status`.
     #[must_use]
+    #[allow(clippy::should_implement_trait)] // the key's own word: `{entity}:{identifier}:{sub_type}`
     pub fn sub(self, name: &str) -> Self {
         self.segment(name.as_bytes())
     }

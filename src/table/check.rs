@@ -21,7 +21,7 @@ impl fmt::Display for Warning {
 
 pub(super) fn warnings(fields: &Fields) -> Vec<Warning> {
     let mut all = Vec::new();
-    unused_ttls(fields, &mut all);
+    unused_names(fields, &mut all);
     for (index, route) in fields.routes.iter().enumerate() {
         let at = |field| At::Item {
             list: "route",
@@ -48,33 +48,40 @@ pub(super) fn warnings(fields: &Fields) -> Vec<Warning> {
     all.into_iter().map(Warning).collect()
 }
 
-/// A TTL that only keys of application code can have is worth a look; most are misspelt.
-fn unused_ttls(fields: &Fields, all: &mut Vec<Problem>) {
+/// A name that only keys of application code can have is worth a look; most are misspelt.
+fn unused_names(fields: &Fields, all: &mut Vec<Problem>) {
     let (plan, _) = Plan::of(fields);
-    let used = |name: &str| {
-        let is_name_or_below = |entity: &str| {
-            entity
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        };
-        plan.routes()
-            .iter()
-            .any(|route| is_name_or_below(&route.entity))
+    let mut unused = |section, names: Vec<&str>| {
+        for name in &names {
+            let used = plan
+                .routes()
+                .iter()
+                .any(|route| nearest_above(&route.entity, &names) == Some(*name));
+            if !used {
+                let at = At::Section(section, (*name).to_owned());
+                all.push(Problem::new(
+                    at,
+                    "no route's key has this entity; only keys of application code will",
+                ));
+            }
+        }
     };
-    for name in fields.ttl.entities.keys().filter(|name| !used(name)) {
-        let at = At::Section("ttl", name.clone());
-        all.push(Problem::new(
-            at,
-            "no route's key has this entity; only keys of application code will",
-        ));
+    unused(
+        "ttl",
+        fields.ttl.entities.keys().map(String::as_str).collect(),
+    );
+    unused(
+        "version",
+        fields.version.keys().map(String::as_str).collect(),
+    );
+}
+
+/// Of `names`, the one that says something of an entity: its own, or the nearest above.
+fn nearest_above<'a>(mut entity: &'a str, names: &[&str]) -> Option<&'a str> {
+    while !names.contains(&entity) {
+        entity = entity.rsplit_once(':')?.0;
     }
-    for name in fields.version.keys().filter(|name| !used(name)) {
-        let at = At::Section("version", name.clone());
-        all.push(Problem::new(
-            at,
-            "no route's key has this entity; only keys of application code will",
-        ));
-    }
+    Some(entity)
 }
 
 type Report<'a> = dyn FnMut(&'static str, String) + 'a;
@@ -142,11 +149,11 @@ fn of_route(route: &Route, fields: &Fields, report: &mut Report<'_>) {
     }
 }
 
-/// `engagement:{id}*`: a star right after an identifier.
+/// `engagement:{id}*`: a star that does not stand for whole segments.
 fn is_open_prefix(pattern: &str) -> bool {
     pattern
         .strip_suffix('*')
-        .is_some_and(|start| start.ends_with('}'))
+        .is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
 }
 
 fn parameters(path: &str) -> impl Iterator<Item = &str> {

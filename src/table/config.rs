@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, path::Path, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -182,14 +182,5 @@ impl<'de> Deserialize<'de> for Table {
         let table = Self(Fields::deserialize(deserializer)?);
         table.validate().map_err(de::Error::custom)?;
         Ok(table)
-    }
-}
-
-impl fmt::Display for Unlisted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Standard => "standard",
-            Self::Pass => "pass",
-        })
     }
 }

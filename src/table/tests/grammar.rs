@@ -1,0 +1,350 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::{
+    super::{
+        Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route,
+        Scope, Store, Table, Through, Unlisted, Write, days, hours, mins, secs,
+        unit::{parse_duration, parse_share, parse_size},
+    },
+    WHOLE,
+};
+
+fn in_code() -> Table {
+    Table::new()
+        .namespace("")
+        .unlisted(Unlisted::Standard)
+        .default_ttl(hours(1))
+        .max_ttl(days(30))
+        .jitter(0.1)
+        .ttl("engagement", mins(30))
+        .ttl("agent:status", secs(60))
+        .ttl("pipeline:run:status", secs(30))
+        .ttl("session", secs(300))
+        .ttl("user:profile", mins(30))
+        .ttl("dashboard:stats", mins(15))
+        .ttl("datasource:schema", hours(24))
+        .ttl("embedding", hours(24))
+        .ttl("config", hours(1))
+        .version("engagement", 2)
+        .local(Local::new().size(64 << 20))
+        .store(
+            Store::new()
+                .deadline(Duration::from_millis(50))
+                .max_lag(secs(2)),
+        )
+        .identity(
+            Identity::new()
+                .header("x-user-id")
+                .trusted_proxies(["10.0.0.0/8"])
+                .unverified(false),
+        )
+        .plain("config")
+        .route(
+            Route::new("/engagements/{id}")
+                .key("engagement:{id}")
+                .scope(Scope::Public)
+                .query(["page"])
+                .tags(["org:{answer.org_id}"])
+                .invalidates([
+                    "engagement:{id}",
+                    "engagement:{id}:*",
+                    "dashboard:*:engagement_list",
+                ]),
+        )
+        .route(
+            Route::new("/dashboards/{org}/stats")
+                .key("dashboard:{org}:stats")
+                .scope(Scope::Public)
+                .refresh_ahead(mins(5))
+                .stale_while_revalidate(secs(30))
+                .stale_if_error(mins(10))
+                .negative(StatusCode::NOT_FOUND, secs(10)),
+        )
+        .route(
+            Route::new("/users/{id}/preferences")
+                .key("user:{id}:preferences")
+                .scope(Scope::User)
+                .write(Write::Through),
+        )
+        .route(
+            Route::new("/search")
+                .key("search:embeddings:{#body}")
+                .host(["API.example.com:443"])
+                .vary(["accept-language"])
+                .ttl(Duration::MAX)
+                .override_freshness(true)
+                .early_refresh(true)
+                .strip(["set-cookie"])
+                .max_body(1_000_000)
+                .safe_methods(["POST"])
+                .request_directives(RequestDirectives::Ignore)
+                .ignore_query(["utm_*"])
+                .tags(["lang:{header.accept-language}"]),
+        )
+        .route(
+            Route::new("/pkg.Agents/Start")
+                .key("agent:start:{#body}")
+                .grpc(Grpc::Write)
+                .write(Write::Behind)
+                .through(Through::Answer)
+                .settle(secs(1)),
+        )
+        .limit(
+            Limit::new("api", 100, mins(1))
+                .path("/{*rest}")
+                .by([By::User]),
+        )
+        .limit(
+            Limit::new("login", 5, mins(90))
+                .path("/login")
+                .methods(["POST"])
+                .by([By::Ip, By::Header("x-device".into())])
+                .algorithm(Algorithm::Gcra)
+                .burst(3)
+                .cost(Cost::Header("x-cost".into()))
+                .refund_on(["5xx", "404"])
+                .on_error(OnError::Closed)
+                .shadow(true)
+                .lease(2)
+                .exempt(["user:admin", "ip:10.0.0.0/8", "path:/healthz"])
+                .plan("pro", 50),
+        )
+}
+
+#[test]
+fn toml_serde_and_code_are_one_grammar() {
+    let from_toml = Table::from_toml(WHOLE).expect("the whole table");
+    assert_eq!(from_toml, in_code());
+    in_code().validate().expect("the same table");
+
+    // A section of somebody's configuration, in another format.
+    #[derive(Deserialize)]
+    struct Theirs {
+        keep: Table,
+    }
+    let value: toml::Value = toml::from_str(WHOLE).expect("TOML");
+    let json = serde_json::json!({ "keep": value }).to_string();
+    let theirs: Theirs = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(theirs.keep, from_toml);
+    let theirs: Theirs = toml::Value::Table([("keep".to_owned(), value)].into_iter().collect())
+        .try_into()
+        .expect("a section");
+    assert_eq!(theirs.keep, from_toml);
+}
+
+#[test]
+fn serde_refuses_what_toml_refuses() {
+    let error =
+        serde_json::from_str::<Table>(r#"{"route": [{"path": "/{id}", "key": "a:{idd}"}]}"#)
+            .expect_err("a missing parameter");
+    assert!(error.to_string().contains("did you mean {id}"), "{error}");
+    assert!(serde_json::from_str::<Table>(r#"{"rout": []}"#).is_err());
+}
+
+#[test]
+fn an_empty_table_is_the_default() {
+    assert_eq!("".parse::<Table>().expect("empty"), Table::new());
+    Table::new().validate().expect("valid");
+    assert!(Table::new().check().is_empty());
+}
+
+#[test]
+fn a_file_is_named_in_its_errors() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("keep.toml");
+    std::fs::write(&path, WHOLE).expect("written");
+    assert_eq!(Table::load(&path).expect("loaded"), in_code());
+    std::fs::write(&path, "\n[ttl]\nengagement = \"soon\"\n").expect("written");
+    let error = Table::load(&path).expect_err("no duration").to_string();
+    assert!(
+        error.starts_with(&format!("{}:3: ", path.display())),
+        "{error}"
+    );
+    let error = Table::load(dir.path().join("none.toml")).expect_err("no file");
+    assert!(error.is_config() && std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn durations() {
+    for (text, millis) in [
+        ("30m", 1_800_000),
+        ("1h", 3_600_000),
+        ("90s", 90_000),
+        ("50ms", 50),
+        ("1d", 86_400_000),
+        ("1h30m", 5_400_000),
+        ("1d2h3m4s5ms", 93_784_005),
+        ("0s", 0),
+    ] {
+        assert_eq!(
+            parse_duration(text),
+            Ok(Duration::from_millis(millis)),
+            "{text}"
+        );
+    }
+    for bad in [
+        "",
+        "30",
+        "m",
+        "1.5h",
+        "-1s",
+        "1h 30m",
+        "30m1h",
+        "1s1s",
+        "1w",
+        "1M",
+        "99999999999999999999s",
+        "999999999999d",
+        "1S",
+        "s1",
+    ] {
+        assert!(parse_duration(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn sizes_and_shares() {
+    for (text, bytes) in [
+        ("64MiB", 64 << 20),
+        ("1MB", 1_000_000),
+        ("512", 512),
+        ("1 KiB", 1024),
+        ("2GiB", 2 << 30),
+        ("7B", 7),
+    ] {
+        assert_eq!(parse_size(text), Ok(bytes), "{text}");
+    }
+    for bad in ["", "MiB", "1.5MiB", "-1", "1mib", "99999999999GiB"] {
+        assert!(parse_size(bad).is_err(), "{bad}");
+    }
+    assert_eq!(parse_share("10%"), Ok(0.1));
+    for bad in ["10", "101%", "-1%", "NaN%", "inf%", "%"] {
+        assert!(parse_share(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn warnings_say_what_was_probably_meant() {
+    let table = Table::new()
+        .ttl("engagment", mins(1))
+        .ttl("agent", mins(1))
+        .version("pipelin", 1)
+        .route(
+            Route::new("/engagements/{id}/{part}")
+                .key("engagement:{id}")
+                .invalidates(["engagement:{id}*", "engagement:{id}:*"]),
+        )
+        .route(
+            Route::new("/agents/{id}")
+                .key("agent:{id}:status")
+                .safe_methods(["POST"]),
+        )
+        .route(Route::new("/me").key("me:{user}").scope(Scope::Public))
+        .route(Route::new("/also/me").key("me:{user}").ttl(days(300)))
+        .route(Route::new("/caf\u{e9}").key("cafe"))
+        .limit(Limit::new("api", 0, mins(1)).burst(3))
+        .limit(Limit::new("api", 10, mins(1)).lease(20));
+    table.validate().expect("allowed");
+    let warnings: Vec<String> = table.check().iter().map(ToString::to_string).collect();
+    let expected = [
+        "[ttl] engagment: no route's key has this entity",
+        "[version] pipelin: no route's key has this entity",
+        "route \"/engagements/{id}/{part}\", invalidates: \"engagement:{id}*\" also matches longer identifiers",
+        "route \"/engagements/{id}/{part}\", key: it lacks {part}",
+        "route \"/agents/{id}\", key: requests with different bodies share a response",
+        "route \"/me\", scope: the key holds the user",
+        "route \"/also/me\", ttl: it is longer than [ttl] max",
+        "route \"/caf\u{e9}\", path: no request has such a path",
+        "route \"/also/me\", key: the route \"/me\" has the same key",
+        "limit \"api\", limit: it refuses every request",
+        "limit \"api\", burst: only algorithm",
+        "limit \"api\", name: another limit has this name",
+        "limit \"api\", lease: it takes more at once",
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for (warning, start) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(start), "{warning:?}\n{start:?}");
+    }
+}
+
+#[test]
+fn the_whole_table_warns_of_what_no_route_uses() {
+    let warnings = in_code().check();
+    assert!(
+        warnings.iter().all(|w| w.to_string().starts_with("[ttl]")),
+        "{warnings:#?}"
+    );
+    assert!(
+        !warnings
+            .iter()
+            .any(|w| w.to_string().starts_with("[ttl] engagement"))
+    );
+}
+
+fn words() -> impl Strategy<Value = String> {
+    let lines: Vec<String> = WHOLE.lines().map(str::to_owned).collect();
+    prop::collection::vec(
+        prop_oneof![
+            4 => prop::sample::select(lines),
+            1 => r#"[a-z_]{1,8} = ("[a-z{}:*#./%0-9-]{0,12}"|[0-9]{1,20}|\[\])"#,
+            1 => r#"(path|key|tags|invalidates|host|negative|ttl) = (\["[^"\\]{0,12}"\]|"[^"\\]{0,12}"|\{ [0-9]{1,4} = "1s" \})"#,
+            1 => ".{0,20}",
+        ],
+        0..20,
+    )
+    .prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = Table::from_toml(&text);
+    }
+
+    #[test]
+    fn no_table_makes_it_panic(text in words()) {
+        if let Ok(table) = Table::from_toml(&text) {
+            let _ = table.check();
+        }
+    }
+
+    #[test]
+    fn no_path_or_template_makes_it_panic(path in "[/{}*a-c:é%?]{0,16}", other in "[/{}*ab]{0,12}", key in "[{}#:a-c.*é]{0,16}") {
+        let table = Table::new()
+            .route(Route::new(format!("/{path}")).key(format!("k:{key}")).invalidates([key.clone()]))
+            .route(Route::new(format!("/{other}")).tags([key]))
+            .limit(Limit::new("a", 1, secs(1)).path(other));
+        let _ = table.validate();
+        let _ = table.check();
+        let (plan, _) = super::super::Plan::compile(&table);
+        plan.route(&path, None);
+    }
+
+    #[test]
+    fn no_number_makes_it_panic(n in any::<u64>(), f in any::<f64>()) {
+        let duration = Duration::from_secs(n);
+        let table = Table::new()
+            .default_ttl(duration)
+            .max_ttl(duration)
+            .jitter(f)
+            .limit(Limit::new("a", n, duration).burst(n).lease(n).cost(Cost::Fixed(n)));
+        let _ = table.validate();
+        let _ = Table::from_toml(&format!("[ttl]\nmax = {n}\ndefault = {f}\njitter = {f}"));
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in [
+        "a = ".to_owned() + &"[".repeat(100_000),
+        "a = ".to_owned() + &"{a=".repeat(100_000),
+        "a.".repeat(100_000) + "a = 1",
+        "[".to_owned() + &"a.".repeat(100_000) + "a]",
+    ] {
+        assert!(Table::from_toml(&text).is_err());
+    }
+}

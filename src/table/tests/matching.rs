@@ -1,0 +1,473 @@
+//! Paths to routes, keys, tags and invalidations.
+
+use http::{HeaderMap, Method, StatusCode};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    super::{
+        Bypass, Limit, Plan, Route, Scope, Table,
+        limit_plan::{CostPlan, Subject as By},
+        mins, secs,
+    },
+    WHOLE,
+};
+use crate::{
+    key::{Inputs, Key, KeyBuf},
+    store::journal::Subject,
+};
+
+fn plan(table: &Table) -> Plan {
+    let (plan, errors) = Plan::compile(table);
+    assert!(errors.is_empty(), "{errors:?}");
+    plan
+}
+
+fn one(route: Route) -> Plan {
+    plan(&Table::new().route(route))
+}
+
+/// A request, as far as keys know it.
+#[derive(Default)]
+struct Asked<'a> {
+    host: Option<&'a str>,
+    query: Option<&'a str>,
+    headers: HeaderMap,
+    user: Option<&'a str>,
+    body: Option<&'a [u8]>,
+}
+
+impl Asked<'_> {
+    fn inputs<'a>(&'a self, path: &'a str) -> Inputs<'a> {
+        Inputs {
+            host: self.host,
+            path,
+            query: self.query,
+            headers: &self.headers,
+            user: self.user,
+            body: self.body,
+        }
+    }
+
+    fn key(&self, plan: &Plan, path: &str) -> Result<String, Bypass> {
+        let mut out = KeyBuf::new();
+        let matched = plan.route(path, self.host).expect("a route");
+        matched.key(&self.inputs(path), 0, &mut out)?;
+        Ok(out.as_str().to_owned())
+    }
+}
+
+fn key(plan: &Plan, path: &str) -> Result<String, Bypass> {
+    Asked::default().key(plan, path)
+}
+
+#[test]
+fn the_keys_of_the_whole_table() {
+    let plan = plan(&WHOLE.parse().expect("valid"));
+    let asked = Asked {
+        query: Some("utm_source=x&page=2"),
+        user: Some("user-123"),
+        host: Some("api.example.com"),
+        body: Some(b"{}"),
+        ..Asked::default()
+    };
+    assert_eq!(
+        asked.key(&plan, "/engagements/42").as_deref(),
+        Ok("engagement:42~2?page=2")
+    );
+    assert_eq!(
+        asked.key(&plan, "/users/123/preferences").as_deref(),
+        Ok("user:123:preferences@user-123?page=2&utm_source=x")
+    );
+    assert_eq!(
+        asked.key(&plan, "/search").as_deref(),
+        Ok("search:embeddings:44136fa355b3678a?page=2")
+    );
+    let route = plan
+        .route("/dashboards/o/stats", None)
+        .expect("a route")
+        .plan();
+    assert_eq!(&*route.entity, "dashboard:stats");
+    assert_eq!(route.ttl, mins(15));
+    assert_eq!(route.negative(StatusCode::NOT_FOUND), Some(secs(10)));
+    assert_eq!(route.negative(StatusCode::GONE), None);
+    let search = plan
+        .route("/search", Some("API.EXAMPLE.COM:443"))
+        .expect("a route")
+        .plan();
+    assert_eq!(search.ttl, plan.max_ttl);
+    assert!(search.needs_body && search.is_safe(&Method::POST) && !search.is_safe(&Method::PUT));
+    assert!(
+        !plan
+            .route("/pkg.Agents/Start", None)
+            .expect("a route")
+            .plan()
+            .is_safe(&Method::GET)
+    );
+}
+
+#[test]
+fn the_most_specific_path_wins() {
+    let plan = plan(
+        &Table::new()
+            .route(Route::new("/{*all}").key("all:{all}"))
+            .route(Route::new("/a/{id}").key("a:{id}"))
+            .route(Route::new("/a/me").key("a:me")),
+    );
+    assert_eq!(key(&plan, "/a/me").as_deref(), Ok("a:me"));
+    assert_eq!(key(&plan, "/a/you").as_deref(), Ok("a:you"));
+    assert_eq!(key(&plan, "/a/you/too").as_deref(), Ok("all:a%2Fyou%2Ftoo"));
+    assert!(plan.route("/", None).is_none());
+}
+
+#[test]
+fn hosts_choose_between_routes_of_one_path() {
+    let plan = plan(
+        &Table::new()
+            .route(Route::new("/a/{x}").key("any:{x}"))
+            .route(Route::new("/a/{y}").key("one:{y}").host(["one.example:80"]))
+            .route(
+                Route::new("/b")
+                    .key("b")
+                    .host(["one.example", "two.example:8080"]),
+            ),
+    );
+    let at = |host, path| {
+        Asked {
+            host,
+            ..Asked::default()
+        }
+        .key(&plan, path)
+    };
+    assert_eq!(at(Some("ONE.example"), "/a/1").as_deref(), Ok("one:1"));
+    assert_eq!(at(Some("two.example"), "/a/1").as_deref(), Ok("any:1"));
+    assert_eq!(at(None, "/a/1").as_deref(), Ok("any:1"));
+    assert_eq!(at(Some("two.example:8080"), "/b").as_deref(), Ok("b"));
+    for other in [
+        None,
+        Some("two.example"),
+        Some("three.example"),
+        Some("one.example.evil"),
+    ] {
+        assert!(plan.route("/b", other).is_none(), "{other:?}");
+    }
+}
+
+#[test]
+fn parameters_are_found_by_their_place() {
+    let plan = one(Route::new("/{a}/{b}/{c}/{d}/{*e}").key("k:{e}:{d}:{c}:{b}:{a}"));
+    assert_eq!(key(&plan, "/1/2/3/4/5/6").as_deref(), Ok("k:5%2F6:4:3:2:1"));
+}
+
+#[test]
+fn every_placeholder() {
+    let plan = one(Route::new("/t/{token}")
+        .key("k:{#token}:{query.q}:{header.x-lang}:{host}:{user}")
+        .scope(Scope::User));
+    let mut asked = Asked {
+        host: Some("H:80"),
+        query: Some("z=1&q=a%20b"),
+        user: Some("me@x"),
+        ..Asked::default()
+    };
+    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Missing));
+    asked
+        .headers
+        .insert("x-lang", http::HeaderValue::from_static("de, en"));
+    let full = asked.key(&plan, "/t/secret").expect("a key");
+    // The first digits of SHA-256 of `secret`.
+    assert_eq!(
+        full,
+        "k:2bb80d537b1da3e3:a%20b:de%2C%20en:h:me%40x@me%40x?z=1"
+    );
+    assert_eq!(
+        Key::new("k").hashed("secret").as_str(),
+        "k:2bb80d537b1da3e3"
+    );
+    asked.user = None;
+    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::NoUser));
+    asked.user = Some("me");
+    asked.query = Some("q=1&q=2");
+    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Missing));
+    asked.query = Some("q=%zz");
+    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Malformed));
+    assert_eq!(asked.key(&plan, "/t/%"), Err(Bypass::Malformed));
+}
+
+#[test]
+fn a_hashed_query_is_no_variation_too() {
+    let plan = one(Route::new("/s")
+        .key("search:{#query}")
+        .ignore_query(["utm_*"]));
+    let at = |query| {
+        Asked {
+            query,
+            ..Asked::default()
+        }
+        .key(&plan, "/s")
+    };
+    let hashed = at(Some("a=1&b=2")).expect("a key");
+    assert_eq!(hashed.len(), "search:".len() + 16);
+    assert_eq!(at(Some("b=2&utm_x=1&a=1")).as_deref(), Ok(&*hashed));
+    assert_ne!(at(Some("a=1")).as_deref(), Ok(&*hashed));
+    assert_eq!(at(None), Err(Bypass::Missing));
+}
+
+#[test]
+fn a_query_parameter_in_the_key_is_no_variation_too() {
+    let only = one(Route::new("/s").key("s:{query.q}").query(["q", "page"]));
+    let asked = Asked {
+        query: Some("q=a&page=1&x=2"),
+        ..Asked::default()
+    };
+    assert_eq!(asked.key(&only, "/s").as_deref(), Ok("s:a?page=1"));
+    let all = one(Route::new("/s").key("s:{query.q}"));
+    assert_eq!(asked.key(&all, "/s").as_deref(), Ok("s:a?page=1&x=2"));
+}
+
+#[test]
+fn a_route_without_a_key_has_host_and_path() {
+    let plan = one(Route::new("/a/{id}").query(["page"]));
+    let asked = Asked {
+        host: Some("h"),
+        query: Some("page=1&x=2"),
+        ..Asked::default()
+    };
+    assert_eq!(
+        asked.key(&plan, "/a/1").as_deref(),
+        Ok("url:h:%2Fa%2F1?page=1")
+    );
+}
+
+#[test]
+fn versions_follow_the_key() {
+    let table = Table::new().version("agent", 3).route(
+        Route::new("/a/{id}")
+            .key("agent:{id}:status")
+            .scope(Scope::User),
+    );
+    let plan = plan(&table);
+    let headers = HeaderMap::new();
+    let path = "/a/7";
+    let inputs = Inputs {
+        host: None,
+        path,
+        query: Some("x"),
+        headers: &headers,
+        user: Some("u"),
+        body: None,
+    };
+    let mut out = KeyBuf::new();
+    plan.route(path, None)
+        .expect("a route")
+        .key(&inputs, 9, &mut out)
+        .expect("a key");
+    assert_eq!(out.as_str(), "agent:7:status~3.9@u?x");
+    assert_eq!((out.base(), out.user()), ("agent:7:status", Some("u")));
+    assert_eq!(plan.version_of_entity("agent:status"), 3);
+    assert_eq!(plan.version_of_entity("agents"), 0);
+}
+
+#[test]
+fn tags_need_their_values() {
+    let plan = one(Route::new("/e/{id}")
+        .key("e:{id}")
+        .tags(["org:{answer.org_id}", "e-{id}"]));
+    let asked = Asked::default();
+    let path = "/e/a%20b";
+    let matched = plan.route(path, None).expect("a route");
+    let tags = |answer: serde_json::Value| matched.tags(&asked.inputs(path), Some(&answer));
+    let found = tags(json!({"org_id": "o:1"})).expect("tags");
+    assert_eq!(
+        found.iter().map(|tag| &**tag).collect::<Vec<_>>(),
+        ["org:o%3A1", "e-a%20b"]
+    );
+    assert_eq!(&*tags(json!({"org_id": 7})).expect("tags")[0], "org:7");
+    for missing in [
+        json!({}),
+        json!({"org_id": null}),
+        json!({"org_id": []}),
+        json!({"org_id": ""}),
+        json!([]),
+    ] {
+        assert_eq!(tags(missing.clone()), None, "{missing}");
+    }
+    assert_eq!(matched.tags(&asked.inputs(path), None), None);
+    assert!(matched.plan().tags_need_answer() && !matched.plan().invalidates_need_answer());
+}
+
+#[test]
+fn what_is_missing_invalidates_more() {
+    let plan = one(Route::new("/e/{id}").key("e:{id}").invalidates([
+        "e:{id}",
+        "e:{id}:*",
+        "d:*:list",
+        "o:{answer.org}",
+        "o:{answer.org}:x",
+        "{user}",
+        "*",
+    ]));
+    let asked = Asked::default();
+    let of = |path: &str, answer: Option<&serde_json::Value>| {
+        plan.route(path, None)
+            .expect("a route")
+            .invalidates(&asked.inputs(path), answer)
+    };
+    assert_eq!(
+        of("/e/4%2A", None),
+        [
+            Subject::Key("e:4%2A".into()),
+            Subject::Prefix("e:4%2A:".into()),
+            Subject::Glob("d:*:list".into()),
+            Subject::Prefix("o:".into()),
+            Subject::Glob("o:*:x".into()),
+            Subject::Everything,
+            Subject::Everything,
+        ]
+    );
+    assert_eq!(of("/e/%zz", None)[0], Subject::Prefix("e:".into()));
+    let answer = json!({"org": "*"});
+    assert_eq!(of("/e/1", Some(&answer))[3], Subject::Key("o:%2A".into()));
+}
+
+#[test]
+fn entities_of_whole_keys() {
+    let table = Table::new()
+        .ttl("agent", secs(1))
+        .ttl("agent:status", secs(2))
+        .ttl("pipeline:run:status", secs(3))
+        .default_ttl(secs(9))
+        .max_ttl(mins(1))
+        .ttl("embedding", std::time::Duration::MAX)
+        .route(Route::new("/d/{o}").key("dashboard:{o}:stats"));
+    let plan = plan(&table);
+    for (key, entity, ttl) in [
+        ("agent:7:status", "agent:status", 2),
+        ("agent:7", "agent", 1),
+        ("agent", "agent", 1),
+        ("agent:7:config", "agent", 1),
+        ("pipeline:1:run:2:status", "pipeline:run:status", 3),
+        ("pipeline:1:status:run", "pipeline", 9),
+        ("x:agent:status", "x", 9),
+        ("agents:7", "agents", 9),
+        ("dashboard:o:stats", "dashboard:stats", 9),
+        ("embedding:1", "embedding", 60),
+    ] {
+        assert_eq!(plan.ttl_for_raw_key(key), (entity, secs(ttl)), "{key}");
+    }
+    assert_eq!(plan.ttl_of_entity("agent:status:deep"), secs(2));
+}
+
+#[test]
+fn plain_values_are_an_entitys() {
+    let plan = plan(&Table::new().plain("config"));
+    assert!(plan.is_plain("config") && plan.is_plain("config:app"));
+    assert!(!plan.is_plain("configs") && !plan.is_plain("conf"));
+}
+
+#[test]
+fn limits_apply_by_path_and_method() {
+    let plan = plan(&WHOLE.parse().expect("valid"));
+    let [api, login] = plan.limits() else {
+        panic!("two limits")
+    };
+    assert!(api.applies(&Method::GET, "/a/b") && !api.applies(&Method::GET, "/"));
+    assert!(login.applies(&Method::POST, "/login") && !login.applies(&Method::GET, "/login"));
+    assert_eq!(
+        *login.by,
+        [
+            By::Ip,
+            By::Header(http::HeaderName::from_static("x-device"))
+        ]
+    );
+    assert_eq!(
+        login.cost,
+        CostPlan::Header(http::HeaderName::from_static("x-cost"))
+    );
+    assert_eq!(
+        (
+            login.limit_of(None),
+            login.limit_of(Some("pro")),
+            login.limit_of(Some("?"))
+        ),
+        (5, 50, 5)
+    );
+    assert!(login.refunds(StatusCode::BAD_GATEWAY) && login.refunds(StatusCode::NOT_FOUND));
+    assert!(!login.refunds(StatusCode::OK) && !api.refunds(StatusCode::BAD_GATEWAY));
+
+    let everywhere = super::matching::plan(
+        &Table::new()
+            .limit(Limit::new("a", 1, secs(1)).exempt(["path:/healthz", "path:/static/{*f}"])),
+    );
+    let limit = &everywhere.limits()[0];
+    assert!(limit.applies(&Method::GET, "/") && limit.applies(&Method::GET, "/a"));
+    assert!(
+        !limit.applies(&Method::GET, "/healthz") && !limit.applies(&Method::GET, "/static/a/b")
+    );
+}
+
+#[test]
+fn the_longest_key_is_bounded() {
+    let plan = one(Route::new("/{a}/{*b}")
+        .key(format!("{}:{{a}}:{{b}}:{{header.x}}", "k".repeat(500)))
+        .scope(Scope::User));
+    let long = "v".repeat(5000);
+    let mut asked = Asked {
+        query: Some(&long),
+        user: Some(&long),
+        ..Asked::default()
+    };
+    asked.headers.insert("x", long.parse().expect("a value"));
+    let key = asked.key(&plan, &format!("/{long}/{long}")).expect("a key");
+    let base = key.split_once('@').expect("a user").0;
+    assert_eq!(base.len(), 512);
+    assert!(key.len() < 512 + 210, "{}", key.len());
+}
+
+proptest! {
+    #[test]
+    fn route_and_application_make_one_key(raw in "\\PC{1,80}", sub in "[a-z]{1,5}") {
+        let escaped: String = raw.bytes().map(|b| format!("%{b:02X}")).collect();
+        let plan = one(Route::new("/e/{id}/x").key(format!("engagement:{{id}}:{sub}")));
+        let made = Key::new("engagement").id(&raw).sub(&sub);
+        prop_assert_eq!(key(&plan, &format!("/e/{escaped}/x")), Ok(made.to_string()));
+    }
+
+    #[test]
+    fn long_keys_agree_too(parts in prop::collection::vec("[a-z%]{0,90}", 9..12)) {
+        let names: Vec<String> = (0..parts.len()).map(|i| format!("{{p{i}}}")).collect();
+        let plan = one(Route::new(format!("/{}", names.join("/"))).key(format!("k:{}", names.join(":"))));
+        let parts: Vec<String> = parts.into_iter().map(|p| p + "z").collect();
+        let escaped: Vec<String> = parts.iter().map(|p| p.replace('%', "%25")).collect();
+        let made = parts.iter().fold(Key::new("k"), |key, part| key.id(part));
+        prop_assert_eq!(key(&plan, &format!("/{}", escaped.join("/"))), Ok(made.to_string()));
+    }
+
+    #[test]
+    fn requests_forge_nothing(
+        path in "/e/[!-~]{1,20}",
+        query in prop::option::of("[!-~]{0,30}"),
+        host in prop::option::of("[!-~]{0,20}"),
+        user in "\\PC{1,20}",
+        field in "[ -~]{0,20}",
+    ) {
+        let plan = one(
+            Route::new("/e/{*id}").key("e:{id}:{header.x}:{host}").scope(Scope::User),
+        );
+        let mut asked = Asked { host: host.as_deref(), query: query.as_deref(), user: Some(&user), ..Asked::default() };
+        asked.headers.insert("x", field.parse().expect("a value"));
+        let mut out = KeyBuf::new();
+        let matched = plan.route(&path, asked.host).expect("a route");
+        if matched.key(&asked.inputs(&path), 0, &mut out).is_ok() {
+            let base = out.base();
+            prop_assert_eq!(base.split(':').count(), 4, "{}", base);
+            let forged = base.contains(['@', '?', '#', '*', '{', '}', '~', '[', '\\']);
+            prop_assert!(!forged, "{}", base);
+            let rest = &out.as_str()[base.len()..];
+            prop_assert_eq!(rest.matches('@').count(), 1, "{}", rest);
+            prop_assert_eq!(rest.matches('?').count(), usize::from(query.is_some()), "{}", rest);
+            let forged = rest.contains(['#', '*', '{', '}', '~', '[', '\\', ':']);
+            prop_assert!(!forged, "{}", rest);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What is refused at load, with the line, and what to write instead.
+
+use super::super::Table;
+
+fn refused(text: &str) -> String {
+    match Table::from_toml(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn golden() {
+    let mut wrong = Vec::new();
+    for (text, message) in [
+        (
+            "unlistd = \"pass\"",
+            "line 1: unknown field `unlistd`, expected one of `namespace`, `unlisted`, `ttl`, `version`, `local`, `store`, `identity`, `values`, `route`, `limit`; did you mean `unlisted`?",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\n\n[[route]]\npath = \"/b\"\nscop = \"public\"",
+            "line 6: unknown field `scop`, expected one of",
+        ),
+        (
+            "unlisted = \"none\"",
+            "line 1: unknown variant `none`, expected `standard` or `pass`",
+        ),
+        (
+            "\n[ttl]\nengagement = \"soon\"",
+            "line 3: \"soon\" is no duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)",
+        ),
+        ("[ttl]\na = -1", "line 2: -1 is negative"),
+        (
+            "[ttl]\na = 1.5",
+            "line 2: invalid value: floating point `1.5`, expected a duration or \"never\"",
+        ),
+        (
+            "[ttl]\nmax = 0",
+            "line 2: [ttl] max: it caps every lifetime; write \"30d\"",
+        ),
+        ("[ttl]\nmax = \"never\"", "line 2: \"never\" is no duration"),
+        (
+            "[ttl]\njitter = \"200%\"",
+            "line 2: \"200%\" is no share; write \"10%\" or 0.1",
+        ),
+        (
+            "[ttl]\njitter = 1.5",
+            "line 2: [ttl] jitter: it is a share of the TTL; write \"10%\"",
+        ),
+        (
+            "[ttl]\n\n\"a::b\" = 1",
+            "line 3: [ttl] a::b: \"a::b\" is no entity; write literal segments joined by `:`",
+        ),
+        (
+            "[ttl]\n\"a:{id}\" = 1",
+            "line 2: [ttl] a:{id}: \"a:{id}\" is no entity",
+        ),
+        (
+            "namespace = \"a b\"",
+            "line 1: namespace: \"a b\" is no namespace; write letters",
+        ),
+        (
+            "[local]\nsize = \"64mib\"",
+            "line 2: \"64mib\" is no size; write \"64MiB\", \"1MB\" or a whole number of bytes",
+        ),
+        (
+            "[store]\ndeadline = 0",
+            "line 2: [store] deadline: the store could never answer; write \"50ms\"",
+        ),
+        (
+            "[identity]\nheader = \"x-user-id\"\ntrusted_proxies = [\"10.0.0.0/33\"]",
+            "line 3: [identity] trusted_proxies: \"10.0.0.0/33\" is no CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"",
+        ),
+        (
+            "[identity]\nheader = \"x user\"",
+            "line 2: [identity] header: \"x user\" is no field name",
+        ),
+        (
+            "[[route]]\npath = \"/a/{id}\"\nkey = \"a:{id}\"\n\n[[route]]\nkey = \"b:{x}\"\npath = \"/a/{x}\"",
+            "line 7: route \"/a/{x}\", path: the route \"/a/{id}\" serves this path already; make them one, or give them different hosts",
+        ),
+        (
+            "[[route]]\npath = \"/a/{id}\"\nkey = \"a:{idd}\"",
+            "line 3: route \"/a/{id}\", key: {idd} in \"a:{idd}\" is no parameter of the path; did you mean {id}?",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:{id}\"",
+            "line 3: route \"/a\", key: {id} in \"a:{id}\" is no parameter of the path; add it to the path, or write {query.NAME}",
+        ),
+        (
+            "[ttl]\na = \"5m\"\n[[route]]\npath = \"/a\"\nkey = \"a:x\"\nrefresh_ahead = \"5m\"",
+            "line 6: route \"/a\", refresh_ahead: 300s before the end is not within the TTL of 300s; write less",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:{answer.id}\"",
+            "line 3: route \"/a\", key: {answer.id} in \"a:{answer.id}\": an answer's field cannot be part of a key",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\ntags = [\"l:{header.x-lang}\"]",
+            "line 4: route \"/a\", tags: \"l:{header.x-lang}\" uses a value that is not part of the key, so another request could choose it; write vary = [\"x-lang\"], or take {header.x-lang} into the key",
+        ),
+        (
+            "[[route]]\npath = \"/a/{id}\"\nkey = \"a\"\ntags = [\"l:{id}\"]",
+            "line 4: route \"/a/{id}\", tags: \"l:{id}\" uses a value that is not part of the key",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\nquery = [\"page\"]\ntags = [\"l:{query.sort}\"]",
+            "line 5: route \"/a\", tags: \"l:{query.sort}\" uses a value that is not part of the key, so another request could choose it; add \"sort\" to `query`",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\ntags = [\"u:{user}\"]",
+            "line 4: route \"/a\", tags: \"u:{user}\" uses a value that is not part of the key, so another request could choose it; write scope = \"user\"",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\ninvalidates = [\"l:{header.x}\"]",
+            "line 4: route \"/a\", invalidates: \"l:{header.x}\" uses a value that is not part of the key",
+        ),
+        (
+            "[[route]]\npath = \"a/{id}\"",
+            "line 2: route \"a/{id}\", path: \"a/{id}\" does not begin with a slash; write \"/a/{id}\"",
+        ),
+        (
+            "[[route]]\npath = \"/a/{id\"",
+            "line 2: route \"/a/{id\", path: \"/a/{id\" has a lone brace",
+        ),
+        (
+            "[[route]]\npath = \"/a/{id}x\"",
+            "line 2: route \"/a/{id}x\", path: \"/a/{id}x\": only one parameter is allowed per path segment",
+        ),
+        (
+            "[[route]]\npath = \"/{*a}/b\"",
+            "line 2: route \"/{*a}/b\", path: \"/{*a}/b\": catch-all parameters are only allowed at the end",
+        ),
+        (
+            "[[route]]\npath = \"/{a}/{a}\"",
+            "line 2: route \"/{a}/{a}\", path: \"/{a}/{a}\" has two parameters \"a\"",
+        ),
+        ("[[route]]\nkey = \"a\"", "line 1: missing field `path`"),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a::b\"",
+            "line 3: route \"/a\", key: \"a::b\" has an empty segment",
+        ),
+        (
+            "[[route]]\npath = \"/{id}\"\nkey = \"{id}\"",
+            "line 3: route \"/{id}\", key: \"{id}\" begins with no entity",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a*\"",
+            "line 3: route \"/a\", key: '*' in \"a*\" stands for something else",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"url:a\"",
+            "line 3: route \"/a\", key: keys that begin with `url`",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:{query}\"",
+            "line 3: route \"/a\", key: {query} in \"a:{query}\" is too long for a key; write \"{#query}\", its hash",
+        ),
+        (
+            "[[route]]\npath = \"/{user}\"\nkey = \"a:{user}\"",
+            "line 3: route \"/{user}\", key: {user} in \"a:{user}\" means the request's user",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nquery = [\"a\"]\nignore_query = [\"b\"]",
+            "line 4: route \"/a\", ignore_query: `query` already names",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nignore_query = [\"a*b\"]",
+            "line 3: route \"/a\", ignore_query: \"a*b\" has a `*` before its end; write \"utm_*\"",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nnegative = { 200 = \"1s\" }",
+            "line 3: route \"/a\", negative: 200 is no redirection or error",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nnegative = { x = \"1s\" }",
+            "line 3: \"x\" is no status; write 404",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nsafe_methods = [\"post\"]",
+            "line 3: route \"/a\", safe_methods: \"post\" is no method; write \"POST\"",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nhost = [\"http://a/\"]",
+            "line 3: route \"/a\", host: \"http://a/\" is no authority; write \"api.example.com\"",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 0",
+            "line 4: limit \"a\", window: a window of 0ns counts nothing",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = \"367d\"",
+            "line 4: limit \"a\", window: a window of",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = \"usr\"",
+            "line 5: \"usr\" is nothing to count by; write \"user\", \"ip\", \"route\" or \"header:NAME\"",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = []",
+            "line 5: limit \"a\", by: it counts by nothing",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 99999999999999999999\nwindow = 1",
+            "line 3: ",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 9000000000000000000\nwindow = 1",
+            "line 3: limit \"a\", limit: more than 1000000000000 cannot be counted exactly",
+        ),
+        (
+            "[[limit]]\nname = \"a:b\"\nlimit = 1\nwindow = 1",
+            "line 2: limit \"a:b\", name: \"a:b\" is no name for a limit",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nexempt = [\"ip:10.0.0.0/99\"]",
+            "line 5: limit \"a\", exempt: \"10.0.0.0/99\" is no CIDR block",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nrefund_on = [\"6xx\"]",
+            "line 5: limit \"a\", refund_on: \"6xx\" is no status; write \"5xx\" or \"404\"",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\ncost = \"many\"",
+            "line 5: invalid value: string \"many\", expected a whole number or \"header:NAME\"",
+        ),
+        ("a = ", "line 1: "),
+        ("[ttl]\na = 1\na = 2", "line 3: duplicate key"),
+    ] {
+        let error = refused(text);
+        if !error.starts_with(message) {
+            wrong.push(format!("{text}\n  is: {error}\n  not: {message}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_nearest_name_is_suggested() {
+    for (text, name) in [
+        (
+            "[[route]]\npath = \"/a\"\nrefresh_ahed = 1",
+            "refresh_ahead",
+        ),
+        ("[[limit]]\nwindw = 1", "window"),
+        ("[identity]\ntrusted_proxy = []", "trusted_proxies"),
+        ("[store]\nmaxlag = 1", "max_lag"),
+        ("[[route]]\npath = \"/a\"\nscope = \"publc\"", "public"),
+    ] {
+        let error = refused(text);
+        assert!(
+            error.ends_with(&format!("did you mean `{name}`?")),
+            "{error}"
+        );
+    }
+    assert!(!refused("zzzzzzzz = 1").contains("did you mean"));
+}
+
+#[test]
+fn what_is_invalid_is_left_out_and_the_rest_serves() {
+    use super::super::{Limit, Plan, Route, mins};
+    let table = Table::new()
+        .route(Route::new("/bad").key("a:{none}"))
+        .route(Route::new("/good").key("good:x"))
+        .limit(Limit::new("bad", 1, mins(0)))
+        .limit(Limit::new("good", 1, mins(1)));
+    let (plan, errors) = Plan::compile(&table);
+    assert_eq!(errors.len(), 2);
+    assert!(plan.route("/bad", None).is_none());
+    assert!(plan.route("/good", None).is_some());
+    assert_eq!(plan.limits().len(), 1);
+}
