@@ -90,4 +90,6 @@ pub(crate) struct LocalState {
     pub(crate) checked: AtomicU64,
     /// Heads as they go out in the current second.
     pub(crate) ready: ReadyHeads,
+    /// Of our own fill: the monotonic clock before the inner service was called; else 0.
+    pub(crate) captured: u64,
 }

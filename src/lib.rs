@@ -7,6 +7,7 @@ mod clock;
 mod collapse;
 mod entry;
 mod error;
+mod fence;
 mod future;
 mod identity;
 mod key;

@@ -1,4 +1,5 @@
 //! The store of one process.
 
 pub(crate) mod entries;
+pub(crate) mod journal;
 pub(crate) mod limits;

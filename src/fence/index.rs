@@ -1,0 +1,180 @@
+//! Subjects with a value each, looked up by the names of an entry.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use hashbrown::HashMap;
+
+use super::{
+    glob,
+    names::{Names, hash_of, hash_of_prefix},
+};
+use crate::store::journal::Subject;
+
+/// 32 bytes a subject for a value of two words, and the table's own overhead of about a third.
+///
+/// Keys, tags, users, entities and prefixes at segment ends are one hash each. Other prefixes are
+/// found by the few lengths that live, globs one by one: both are bounded, and widened beyond that.
+#[derive(Debug)]
+pub(super) struct Index<V> {
+    hashed: HashMap<u64, V, BuildHasherDefault<Hashed>>,
+    lengths: BTreeMap<usize, V>,
+    globs: Vec<(Box<str>, V)>,
+}
+
+impl<V> Default for Index<V> {
+    fn default() -> Self {
+        Self {
+            hashed: HashMap::default(),
+            lengths: BTreeMap::new(),
+            globs: Vec::new(),
+        }
+    }
+}
+
+impl<V: Default> Index<V> {
+    /// Changes the value of a subject, and answers the subject under which it lies: the same, or a
+    /// wider one where there is no room for the same.
+    pub(super) fn update(&mut self, subject: &Subject, mut change: impl FnMut(&mut V)) -> Subject {
+        let subject = self.fitting(subject);
+        match &subject {
+            Subject::Glob(glob) => change(self.glob(glob)),
+            Subject::Prefix(name) if is_raw(name) => {
+                change(self.lengths.entry(name.len()).or_default());
+                self.change_hashed(&subject, change);
+            }
+            _ => self.change_hashed(&subject, change),
+        }
+        subject
+    }
+
+    /// Every value that belongs to a subject which names the entry.
+    pub(super) fn visit(&self, names: Names<'_>, mut visitor: impl FnMut(&V)) {
+        for hash in names.hashes {
+            self.hashed.get(hash).into_iter().for_each(&mut visitor);
+        }
+        let raw = self.lengths.keys();
+        for hash in raw.map_while(|length| hash_of_prefix(names.key, *length)) {
+            self.hashed.get(&hash).into_iter().for_each(&mut visitor);
+        }
+        for (glob, value) in &self.globs {
+            if glob::matches(glob, names.key) {
+                visitor(value);
+            }
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
+        self.hashed.retain(|_, value| keep(value));
+        self.lengths.retain(|_, value| keep(value));
+        self.globs.retain(|(_, value)| keep(value));
+        if self.hashed.capacity() > 4 * self.hashed.len() {
+            self.hashed.shrink_to(2 * self.hashed.len());
+        }
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.hashed.values().chain(self.globs.iter().map(|(_, value)| value))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.hashed.len() + self.globs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes out the glob whose value is least, if there is no room for another.
+    pub(super) fn surplus_glob<K: Ord>(
+        &mut self,
+        subject: &Subject,
+        key: impl Fn(&V) -> K,
+    ) -> Option<(Subject, V)> {
+        let Subject::Glob(name) = subject else {
+            return None;
+        };
+        if self.has_room_for(name) || name.len() > glob::MAX_PATTERN {
+            return None;
+        }
+        let least = (0..self.globs.len()).min_by_key(|index| key(&self.globs[*index].1))?;
+        let (name, value) = self.globs.swap_remove(least);
+        Some((widened(&name), value))
+    }
+
+    fn change_hashed(&mut self, subject: &Subject, mut change: impl FnMut(&mut V)) {
+        if let Some(hash) = hash_of(subject) {
+            change(self.hashed.entry(hash).or_default());
+        }
+    }
+
+    fn glob(&mut self, name: &str) -> &mut V {
+        let known = self.globs.iter().position(|(glob, _)| **glob == *name);
+        let index = known.unwrap_or_else(|| {
+            self.globs.push((name.into(), V::default()));
+            self.globs.len() - 1
+        });
+        &mut self.globs[index].1
+    }
+
+    fn fitting(&self, subject: &Subject) -> Subject {
+        match subject {
+            Subject::Glob(name) if !self.has_room_for(name) => self.fitting(&widened(name)),
+            Subject::Prefix(name) => self.fitting_prefix(name),
+            other => other.clone(),
+        }
+    }
+
+    fn fitting_prefix(&self, name: &str) -> Subject {
+        let room = self.lengths.len() < LIVE_LENGTHS || self.lengths.contains_key(&name.len());
+        let name = if is_raw(name) && !room {
+            &name[..name.rfind(':').map_or(0, |colon| colon + 1)]
+        } else {
+            name
+        };
+        if name.is_empty() {
+            return Subject::Everything;
+        }
+        Subject::Prefix(name.into())
+    }
+
+    fn has_room_for(&self, name: &str) -> bool {
+        name.len() <= glob::MAX_PATTERN
+            && (self.globs.len() < LIVE_GLOBS || self.globs.iter().any(|(glob, _)| **glob == *name))
+    }
+}
+
+/// It does not end where a segment of a key ends.
+fn is_raw(prefix: &str) -> bool {
+    !prefix.ends_with(':')
+}
+
+fn widened(glob: &str) -> Subject {
+    Subject::Prefix(glob::literal_prefix(glob).into())
+}
+
+/// Passes on what is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only `write_u64` is called for a `u64`; anything else would be slow, not wrong.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+const LIVE_GLOBS: usize = 64;
+const LIVE_LENGTHS: usize = 64;

@@ -1,0 +1,75 @@
+//! The subjects by which an entry can be named.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::{SharedSeed, quality::SeedableRandomState};
+
+use crate::store::journal::Subject;
+
+/// An entry as invalidations see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    /// The key without its variations.
+    pub(crate) key: &'a str,
+    /// From [`subjects_of`].
+    pub(crate) hashes: &'a [u64],
+}
+
+/// Hashes of every subject that can name an entry, raw prefixes and globs excepted: its key, the
+/// key's prefixes at segment ends, tags, the entity and those above it, the user, and everything.
+pub(crate) fn subjects_of<T: AsRef<str>>(
+    key: &str,
+    entity: &str,
+    user: Option<&str>,
+    tags: &[T],
+) -> Box<[u64]> {
+    let prefixes = key.match_indices(':').map(|(at, _)| hash(b'p', &key[..=at]));
+    let parents = entity.match_indices(':').map(|(at, _)| &entity[..at]);
+    let entities = parents.chain((!entity.is_empty()).then_some(entity));
+    [EVERYTHING, (b'k', key)]
+        .into_iter()
+        .map(|(kind, name)| hash(kind, name))
+        .chain(prefixes)
+        .chain(entities.map(|entity| hash(b'e', entity)))
+        .chain(user.map(|user| hash(b'u', user)))
+        .chain(tags.iter().map(|tag| hash(b't', tag.as_ref())))
+        .collect()
+}
+
+/// The hash of a subject: a collision only invalidates more.
+///
+/// A version has none: its entity's keys change instead.
+pub(super) fn hash_of(subject: &Subject) -> Option<u64> {
+    let (kind, name): (u8, &str) = match subject {
+        Subject::Key(name) => (b'k', name),
+        Subject::Prefix(name) => (b'p', name),
+        Subject::Tag(name) => (b't', name),
+        Subject::User(name) => (b'u', name),
+        Subject::Entity(name) => (b'e', name),
+        Subject::Everything => EVERYTHING,
+        Subject::Glob(_) | Subject::Version(_) => return None,
+    };
+    Some(hash(kind, name))
+}
+
+/// The hash of the prefix of `key` with this length.
+pub(super) fn hash_of_prefix(key: &str, length: usize) -> Option<u64> {
+    key.as_bytes()
+        .get(..length)
+        .map(|prefix| hash_bytes(b'p', prefix))
+}
+
+fn hash(kind: u8, name: &str) -> u64 {
+    hash_bytes(kind, name.as_bytes())
+}
+
+fn hash_bytes(kind: u8, name: &[u8]) -> u64 {
+    // Seeded per process: which names collide cannot be known outside.
+    let state = SeedableRandomState::with_seed(0, SharedSeed::global_random());
+    let mut hasher = state.build_hasher();
+    hasher.write_u8(kind);
+    hasher.write(name);
+    hasher.finish()
+}
+
+const EVERYTHING: (u8, &str) = (b'*', "");

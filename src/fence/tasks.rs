@@ -1,0 +1,114 @@
+//! What goes on beside the requests: following the feed, proving freshness, appending again.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::{check::Fence, mirror::Step};
+use crate::store::journal::{Feed, Record};
+
+impl Fence {
+    /// Follows the journal until the fence is dropped. Answers when the first attempt to reach the
+    /// journal is over, however it ended: without it, nothing stored is used until it can be reached.
+    pub(crate) async fn start(self: &Arc<Self>) {
+        if let Err(error) = self.sync().await {
+            tracing::warn!(%error, "the journal cannot be reached yet");
+        }
+        let feed = self.journal.feed();
+        let tasks = [
+            tokio::spawn(follow(Arc::downgrade(self), feed)).abort_handle(),
+            tokio::spawn(prove(Arc::downgrade(self), self.options.max_lag / 4)).abort_handle(),
+            tokio::spawn(redeliver(Arc::downgrade(self))).abort_handle(),
+        ];
+        self.own_tasks(tasks.into());
+        self.kick();
+    }
+
+    /// Applies records of the feed in order.
+    fn feed(&self, records: &[Record]) -> Step {
+        let now = self.clock.mono();
+        if records.is_empty() {
+            return Step::Followed;
+        }
+        self.change(|mirror| {
+            let steps = records.iter().map(|record| mirror.record(record, now));
+            let lost = steps.filter(|step| *step == Step::Lost).count();
+            if lost > 0 { Step::Lost } else { Step::Followed }
+        })
+    }
+}
+
+async fn follow(fence: Weak<Fence>, mut feed: Box<dyn Feed>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let Some(position) = fence.upgrade().map(|fence| fence.position()) else {
+            return;
+        };
+        let records = feed.next(position.n).await;
+        let Some(fence) = fence.upgrade() else { return };
+        let followed = match records {
+            Ok(records) if fence.feed(&records) == Step::Followed => Ok(()),
+            Ok(_) => fence.sync().await,
+            Err(error) => Err(error),
+        };
+        drop(fence);
+        match followed {
+            Ok(()) => backoff = Backoff::default(),
+            Err(error) => {
+                tracing::debug!(%error, "the journal's feed");
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+async fn prove(fence: Weak<Fence>, every: Duration) {
+    let mut ticks = interval(every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(fence) = fence.upgrade() else { return };
+        if let Err(error) = fence.sync().await {
+            tracing::debug!(%error, "no proof of freshness");
+        }
+    }
+}
+
+async fn redeliver(fence: Weak<Fence>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let Some(strong) = fence.upgrade() else { return };
+        match strong.drain().await {
+            Ok(()) => {
+                backoff = Backoff::default();
+                let queued = Arc::clone(&strong.undelivered);
+                drop(strong);
+                queued.notified().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, pending = strong.read(|m| m.pending()), "appending again");
+                drop(strong);
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+/// Doubles from 20 ms to 1 s.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Duration::from_millis(20))
+    }
+}
+
+impl Backoff {
+    async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(1));
+    }
+}
