@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Identity, Limit, Local, Route, Store, Warning, check, load, plan::Plan, section::Values,
+    Identity, Limit, Local, RateLimiting, Route, Store, Warning, check, load, plan::Plan, section::Values,
     ttl::Ttl,
 };
 use crate::error::Error;
@@ -35,6 +35,7 @@ pub enum Unlisted {
 pub(crate) struct Fields {
     pub(crate) namespace: String,
     pub(crate) unlisted: Unlisted,
+    pub(crate) rate_limit: RateLimiting,
     pub(crate) ttl: Ttl,
     pub(crate) version: BTreeMap<String, u64>,
     pub(crate) local: Local,
@@ -157,6 +158,12 @@ impl Table {
     /// Adds a route.
     pub fn route(mut self, route: Route) -> Self {
         self.0.routes.push(route);
+        self
+    }
+
+    /// Switches all limits: on, only watching, or off.
+    pub fn rate_limit(mut self, switch: RateLimiting) -> Self {
+        self.0.rate_limit = switch;
         self
     }
 

@@ -6,6 +6,7 @@ use serde::{
 };
 
 use super::{route::strings, unit};
+use crate::quota::Algorithm;
 
 /// `[[limit]]`: how much a subject may ask for.
 ///
@@ -65,18 +66,18 @@ pub enum By {
     Header(String),
 }
 
-/// How requests are counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The switch for all limits: the table's `rate_limit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Algorithm {
-    /// The window before now, from two counters.
+pub enum RateLimiting {
+    /// Each limit as it says.
     #[default]
-    SlidingWindow,
-    /// Windows side by side.
-    FixedWindow,
-    /// The generic cell rate algorithm: evenly spaced, with a burst.
-    Gcra,
+    On,
+    /// As if every limit said `shadow = true`.
+    Shadow,
+    /// Nothing is counted and nothing refused.
+    Off,
 }
 
 /// What a limit does when the store does not answer.

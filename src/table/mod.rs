@@ -38,7 +38,8 @@ mod unit;
 
 pub use check::Warning;
 pub use config::{Table, Unlisted};
-pub use limit::{Algorithm, By, Cost, Limit, OnError};
+pub use crate::quota::Algorithm;
+pub use limit::{By, Cost, Limit, OnError, RateLimiting};
 pub use route::{Grpc, RequestDirectives, Route, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
 pub use unit::{days, hours, mins, secs};

@@ -7,6 +7,7 @@ use super::{
     super::{Algorithm, By, Cost, Limit, OnError},
     fields, path,
 };
+use crate::quota::{Policy, Quota};
 
 /// A limit, compiled.
 #[derive(Debug)]
@@ -15,16 +16,14 @@ pub(crate) struct LimitPlan {
     pub(crate) id: usize,
     pub(crate) name: Arc<str>,
     pub(crate) by: Box<[Subject]>,
-    pub(crate) limit: u64,
-    pub(crate) window: Duration,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) burst: Option<u64>,
+    /// Of users on no plan, or one that the limit does not name.
+    policy: Arc<Policy>,
     pub(crate) cost: CostPlan,
     pub(crate) on_error: OnError,
     pub(crate) shadow: bool,
     pub(crate) lease: Option<u64>,
     pub(crate) exempt: Exempt,
-    plans: HashMap<Box<str>, u64>,
+    plans: HashMap<Box<str>, Arc<Policy>>,
     paths: Option<matchit::Router<()>>,
     methods: Box<[Method]>,
     refund_on: Box<[Statuses]>,
@@ -73,11 +72,10 @@ impl LimitPlan {
             && !(self.exempt.any_path && self.exempt.paths.at(path).is_ok())
     }
 
-    /// The limit of a user on this plan.
-    pub(crate) fn limit_of(&self, plan: Option<&str>) -> u64 {
+    /// The policy of a user on this plan.
+    pub(crate) fn policy(&self, plan: Option<&str>) -> &Arc<Policy> {
         plan.and_then(|name| self.plans.get(name))
-            .copied()
-            .unwrap_or(self.limit)
+            .unwrap_or(&self.policy)
     }
 
     /// Whether an answer of this status counts for nothing.
@@ -99,10 +97,7 @@ impl LimitPlan {
             id,
             name: limit.name.as_str().into(),
             by: subjects(&limit.by).map_err(|m| ("by", m))?,
-            limit: limit.limit,
-            window: limit.window,
-            algorithm: limit.algorithm,
-            burst: limit.burst,
+            policy: policy(limit, limit.limit)?,
             cost: cost(&limit.cost).map_err(|m| ("cost", m))?,
             on_error: limit.on_error,
             shadow: limit.shadow,
@@ -111,8 +106,8 @@ impl LimitPlan {
             plans: limit
                 .plans
                 .iter()
-                .map(|(name, n)| (name.as_str().into(), *n))
-                .collect(),
+                .map(|(name, n)| Ok((name.as_str().into(), policy(limit, *n)?)))
+                .collect::<Result<_, _>>()?,
             paths: limit
                 .path
                 .as_deref()
@@ -173,6 +168,16 @@ fn check_numbers(limit: &Limit) -> Result<(), (&'static str, String)> {
         )),
         _ => Ok(()),
     }
+}
+
+fn policy(limit: &Limit, units: u64) -> Result<Arc<Policy>, (&'static str, String)> {
+    let quota = Quota::new(units, limit.window).map_err(|error| ("window", error.to_string()))?;
+    let quota = quota.counted_by(limit.algorithm);
+    let quota = match limit.burst {
+        Some(burst) if limit.algorithm == Algorithm::Gcra => quota.burst(burst),
+        _ => quota,
+    };
+    Ok(Policy::new(&limit.name, quota))
 }
 
 fn is_name_byte(byte: u8) -> bool {

@@ -16,7 +16,7 @@ pub(crate) use render::Bypass;
 pub(crate) use route::{Matched, RoutePlan};
 
 use super::{
-    Identity, Table, Unlisted,
+    Identity, RateLimiting, Table, Unlisted,
     config::Fields,
     problem::{At, Problem},
 };
@@ -38,6 +38,7 @@ pub(crate) struct Plan {
     limits: Vec<LimitPlan>,
     entities: Entities,
     pub(crate) unlisted: Unlisted,
+    pub(crate) rate_limit: RateLimiting,
     pub(crate) namespace: Box<str>,
     pub(crate) max_ttl: Duration,
     /// A share of the TTL, 0 to 1.
@@ -163,6 +164,7 @@ impl Plan {
             limits: Vec::new(),
             entities: entities(fields),
             unlisted: fields.unlisted,
+            rate_limit: fields.rate_limit,
             namespace: fields.namespace.as_str().into(),
             max_ttl: ttl.max,
             jitter: if ttl.jitter.is_finite() {
