@@ -386,9 +386,9 @@ fn limits_apply_by_path_and_method() {
     );
     assert_eq!(
         (
-            login.limit_of(None),
-            login.limit_of(Some("pro")),
-            login.limit_of(Some("?"))
+            login.policy(None).quota.limit(),
+            login.policy(Some("pro")).quota.limit(),
+            login.policy(Some("?")).quota.limit()
         ),
         (5, 50, 5)
     );
