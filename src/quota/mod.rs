@@ -21,7 +21,7 @@ use crate::error::Error;
 pub(crate) use fixed::Fixed;
 pub(crate) use gcra::{Gcra, span};
 pub(crate) use outcome::Outcome;
-pub(crate) use policy::{Policy, Problem, problem};
+pub(crate) use policy::Policy;
 pub(crate) use sliding::Sliding;
 pub(crate) use state::State;
 pub(crate) use verdict::{Charge, Ruling, Verdict};

@@ -55,12 +55,10 @@ impl RedisLimits {
         verb: Verb,
         script: fn(&Scripts) -> &Script,
         keys: Keys,
-        mut arguments: Arguments,
+        arguments: Arguments,
     ) -> impl Future<Output = Result<Value, Error>> + Send + use<> {
         #[cfg(test)]
-        if let Some(now) = self.now {
-            arguments.push(now.to_string().as_bytes());
-        }
+        let arguments = self.dated(arguments);
         let (connections, scripts) = (self.connections.clone(), Arc::clone(&self.scripts));
         async move {
             let keys = keys.slices();

@@ -41,6 +41,13 @@ impl RedisLimits {
         limits
     }
 
+    pub(super) fn dated(&self, mut arguments: Arguments) -> Arguments {
+        if let Some(now) = self.now {
+            arguments.push(now.to_string().as_bytes());
+        }
+        arguments
+    }
+
     fn at(&self, now: u64) -> Self {
         Self {
             now: Some(now),
