@@ -82,6 +82,28 @@ impl RedisCluster {
         }
     }
 
+    /// Starts a replica of a primary and waits until it is ready to take its place.
+    pub(crate) fn add_replica(&self, of: usize) -> RedisServer {
+        let replica = RedisServer::builder().cluster_node().start();
+        let id = self.id(of);
+        self.meet(&replica);
+        wait_for("the replica to know its primary", || {
+            replica.command(&["CLUSTER", "REPLICATE", &id]) == Reply::Status("OK".into())
+        });
+        wait_for("the replica to be known and in step", || {
+            let info = replica.command(&["INFO", "replication"]).text();
+            let known =
+                |node: &RedisServer| node.command(&["CLUSTER", "NODES"]).text().contains("slave");
+            info.contains("master_link_status:up") && self.nodes.iter().all(known)
+        });
+        replica
+    }
+
+    fn meet(&self, node: &RedisServer) {
+        let (port, bus) = (node.port().to_string(), bus_port(node));
+        self.nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    }
+
     fn form(&self) {
         for (index, (node, (first, last))) in self.nodes.iter().zip(SLOTS).enumerate() {
             let epoch = (index + 1).to_string();
@@ -94,8 +116,7 @@ impl RedisCluster {
             ]);
         }
         for node in &self.nodes[1..] {
-            let (port, bus) = (node.port().to_string(), bus_port(node));
-            self.nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+            self.meet(node);
         }
         for node in &self.nodes {
             wait_for("the cluster to form", || {

@@ -153,6 +153,11 @@ impl RedisServer {
         }
     }
 
+    /// Where it runs and would keep its dump.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
         self.url().replace("//", &format!("//{user}:{password}@"))
     }

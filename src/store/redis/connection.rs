@@ -19,7 +19,7 @@ use super::{
     address::{self, Address},
     breaker::Breaker,
     fault, keeper,
-    link::{CONNECT_TIMEOUT, Links, Wire},
+    link::{self, CONNECT_TIMEOUT, Links, Wire},
     metrics::StoreMetrics,
     permissions,
     script::{Arg, Script},
@@ -250,8 +250,7 @@ impl Dedicated {
         verb: Verb,
         cmd: &Cmd,
     ) -> Result<T, Error> {
-        let reply = self.0.send_packed_command(cmd).await;
-        let reply = reply.and_then(Value::extract_error);
+        let reply = link::ask(&mut self.0, cmd).await;
         read(verb, reply.map_err(|error| fault::error(verb, error))?)
     }
 }
@@ -306,8 +305,9 @@ impl Shared {
         let kind = fault::kind(&error);
         self.metrics.failed(verb, kind);
         // A primary that has become a replica: the address may lead to its successor by now.
-        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        if error.is_unrecoverable_error() || demoted {
+        if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+            self.links.mark_outdated(index);
+        } else if error.is_unrecoverable_error() {
             self.links.mark_broken(index);
             self.wake.notify_one();
         }
@@ -385,7 +385,7 @@ impl Shared {
     async fn look(&self, connection: &mut MultiplexedConnection) -> RedisResult<String> {
         let mut info = Cmd::new();
         info.arg("INFO").arg("cluster");
-        let reply = timeout(CONNECT_TIMEOUT, connection.send_packed_command(&info)).await;
+        let reply = timeout(CONNECT_TIMEOUT, link::ask(connection, &info)).await;
         match reply.unwrap_or_else(|_| Err(address::timed_out())) {
             Ok(text) => Ok(redis::from_redis_value(text).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {

@@ -1,5 +1,7 @@
 //! What an error of Redis means to us.
 
+use std::{error::Error as StdError, io, sync::Arc};
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::verb::Verb;
@@ -83,9 +85,9 @@ fn coded(error: &RedisError) -> Kind {
 }
 
 fn is_invalid_data(error: &RedisError) -> bool {
-    use std::{error::Error as _, io};
     error
         .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn StdError + Send + Sync>>())
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }

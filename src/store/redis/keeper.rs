@@ -51,7 +51,11 @@ impl Shared {
     /// Tries every connection, replaces those that fail, and probes for every open breaker.
     async fn repair(&self) -> bool {
         for index in 0..self.links.len() {
-            if !self.tried(index).await && !self.replaced(index).await {
+            if self.tried(index).await {
+                if self.links.is_outdated(index) {
+                    self.replaced(index).await;
+                }
+            } else if !self.replaced(index).await {
                 self.open_all();
                 return false;
             }

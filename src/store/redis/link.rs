@@ -36,17 +36,19 @@ pub(super) enum Destination {
 impl Wire {
     /// Sends to where the command's key lies.
     pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
-        let value = match self {
-            Self::Single(connection) => connection.send_packed_command(cmd).await,
-            Self::Cluster(connection) => connection.req_packed_command(cmd).await,
-        };
-        value?.extract_error()
+        match self {
+            Self::Single(connection) => ask(connection, cmd).await,
+            Self::Cluster(connection) => connection.req_packed_command(cmd).await?.extract_error(),
+        }
     }
 
     pub(super) async fn send_to(&mut self, to: Destination, cmd: Cmd) -> RedisResult<Value> {
         match self {
-            Self::Single(connection) => connection.send_packed_command(&cmd).await,
-            Self::Cluster(connection) => connection.route_command(cmd, to.into()).await,
+            Self::Single(connection) => ask(connection, &cmd).await,
+            Self::Cluster(connection) => {
+                let reply = connection.route_command(cmd, to.into()).await;
+                reply?.extract_error()
+            }
         }
     }
 }
@@ -73,7 +75,15 @@ pub(super) struct Links {
 
 struct Link {
     wire: Wire,
+    /// Not to be used any more.
     broken: AtomicBool,
+    /// To be replaced when that can be done.
+    outdated: AtomicBool,
+}
+
+/// One command over one connection; an error reply is an error.
+pub(super) async fn ask(connection: &mut MultiplexedConnection, cmd: &Cmd) -> RedisResult<Value> {
+    connection.send_packed_command(cmd).await?.extract_error()
 }
 
 impl Links {
@@ -107,7 +117,21 @@ impl Links {
         self.slots[index].store(Some(Arc::new(Link {
             wire,
             broken: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
         })));
+    }
+
+    pub(super) fn is_outdated(&self, index: usize) -> bool {
+        let link = self.slots[index].load();
+        link.as_ref()
+            .is_some_and(|link| link.outdated.load(Ordering::Relaxed))
+    }
+
+    /// The address may lead to another server by now; until it is known, this one will do.
+    pub(super) fn mark_outdated(&self, index: usize) {
+        if let Some(link) = &*self.slots[index].load() {
+            link.outdated.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn mark_broken(&self, index: usize) {

@@ -2,6 +2,7 @@
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, aio::MultiplexedConnection};
 
+use super::link::ask;
 use crate::error::{Error, Kind};
 
 /// Commands that every keep sends or its scripts call, with arguments of the right number.
@@ -35,6 +36,12 @@ const NEEDED: &[&[&str]] = &[
     &["XREAD", "STREAMS", KEY, "0"],
 ];
 
+/// Names of the commands that a user of ours must be allowed.
+#[cfg(test)]
+pub(super) fn needed() -> impl Iterator<Item = &'static str> {
+    NEEDED.iter().map(|command| command[0])
+}
+
 const KEY: &str = "tower-keep:{probe}";
 const DIGEST: &str = "0000000000000000000000000000000000000000";
 
@@ -48,11 +55,7 @@ const DIGEST: &str = "0000000000000000000000000000000000000000";
 ///
 /// A refusal that names every command that is forbidden.
 pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), Error> {
-    if connection
-        .send_packed_command(Cmd::new().arg("MULTI"))
-        .await
-        .is_err()
-    {
+    if ask(connection, Cmd::new().arg("MULTI")).await.is_err() {
         return Ok(());
     }
     let mut missing: Vec<String> = Vec::new();
@@ -61,7 +64,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
         for argument in *command {
             cmd.arg(*argument);
         }
-        if let Err(error) = connection.send_packed_command(&cmd).await
+        if let Err(error) = ask(connection, &cmd).await
             && error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
             && error
                 .detail()
@@ -71,9 +74,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
         }
     }
     // The connection is dropped after this, and with it the transaction.
-    let _ = connection
-        .send_packed_command(Cmd::new().arg("DISCARD"))
-        .await;
+    let _ = ask(connection, Cmd::new().arg("DISCARD")).await;
     if missing.is_empty() {
         return Ok(());
     }

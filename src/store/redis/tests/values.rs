@@ -1,0 +1,105 @@
+//! What lies in Redis and is no entry of ours is a miss, counted, and gives way to the next put.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+use super::{Config, Connections};
+use crate::{
+    clock::Clock,
+    entry::{Content, Entry, LocalState, StoredValue},
+    semantics::freshness::Lifetime,
+    store::{entries::Entries, journal::Position, plain::Plain, redis::RedisEntries, wire},
+    support::RedisServer,
+};
+
+fn entry(clock: &Clock) -> Arc<Entry> {
+    let stored = clock.now().wall;
+    Arc::new(Entry {
+        content: Content::Value(StoredValue {
+            json: Bytes::from_static(b"{}"),
+            lifetime: Lifetime::default(),
+            cost: Duration::ZERO,
+        }),
+        position: Position { epoch: 1, n: 1 },
+        stored,
+        expires: stored.after(Duration::from_secs(60)),
+        entity: "e".into(),
+        user: None,
+        tags: [].into(),
+        local: LocalState::default(),
+    })
+}
+
+#[tokio::test]
+async fn unreadable_values_are_counted_misses_and_are_replaced() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    // The runtime has this one thread only.
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let server = RedisServer::start();
+    let config = Config {
+        deadline: Duration::from_secs(5),
+        ..Config::default()
+    };
+    let connections = Connections::connect(&server.url(), config)
+        .await
+        .expect("connects");
+    let clock = Arc::new(Clock::boot());
+    let entries = RedisEntries::new(connections.clone(), "", Arc::clone(&clock));
+    let entry = entry(&clock);
+    let whole = wire::encode(&entry).expect("small");
+
+    let mut flipped = whole.clone();
+    flipped[40] ^= 1;
+    let mut future = whole.clone();
+    future[8] = 9;
+    let checksum = crc32fast::hash(&future[8..]);
+    future[4..8].copy_from_slice(&checksum.to_be_bytes());
+    let mut gigantic = vec![b'x'; 64 << 20];
+    gigantic[..whole.len()].copy_from_slice(&whole);
+
+    for (kind, value) in [
+        ("damaged", &whole[..50]),
+        ("damaged", &flipped),
+        ("damaged", &gigantic),
+        ("unknown", &future),
+        ("foreign", b"{\"a\":1}"),
+        ("foreign", b""),
+    ] {
+        server.command(&[b"SET", b"k".as_slice(), value]);
+        let before = counted(&snapshotter, kind);
+        assert!(entries.get("k").await.expect("a miss").is_none());
+        assert_eq!(counted(&snapshotter, kind) + before, 1, "{kind}");
+        assert!(
+            entries.put("k", &entry).await.expect("put"),
+            "{kind} is replaced"
+        );
+        assert!(entries.get("k").await.expect("asked").is_some());
+    }
+
+    server.command(&["DEL", "k"]);
+    server.command(&["RPUSH", "k", "1"]);
+    assert!(entries.get("k").await.expect("a miss").is_none());
+    assert_eq!(entries.get_plain("k").await.expect("a miss"), None);
+    assert_eq!(counted(&snapshotter, "foreign"), 2);
+    assert!(
+        entries.put("k", &entry).await.expect("put"),
+        "a list is replaced"
+    );
+    assert!(connections.healthy());
+}
+
+/// How many since the last look.
+fn counted(snapshotter: &metrics_util::debugging::Snapshotter, kind: &str) -> u64 {
+    let values = snapshotter.snapshot().into_vec().into_iter();
+    values
+        .filter(|(key, ..)| key.key().name() == "tower_keep_store_corrupt_total")
+        .filter(|(key, ..)| key.key().labels().any(|label| label.value() == kind))
+        .map(|(.., value)| match value {
+            DebugValue::Counter(count) => count,
+            _ => 0,
+        })
+        .sum()
+}
