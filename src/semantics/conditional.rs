@@ -13,6 +13,7 @@ use http::{
 use super::{
     dates::DateField,
     etag::{self, EntityTag},
+    storable,
 };
 use crate::clock::Timestamp;
 
@@ -104,23 +105,20 @@ pub(crate) fn make_unconditional(request: &mut HeaderMap) {
 /// (RFC 9111 section 4.3.1). False when there is nothing to ask by; then it asks for a full answer.
 ///
 /// The fields that `Vary` names must be those of the request that is to be satisfied.
-pub(crate) fn validate(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
+pub(crate) fn validate(request: &mut HeaderMap, status: StatusCode, stored: &HeaderMap) -> bool {
     make_unconditional(request);
+    if !storable::can_be_validated(status, stored) {
+        return false;
+    }
     if EntityTag::of(stored).is_some()
         && let Some(tag) = stored.get(ETAG)
     {
         request.insert(IF_NONE_MATCH, tag.clone());
     }
-    if let Some(modified) = modification_date(stored) {
+    if let Some(modified) = etag::modification(stored) {
         request.insert(IF_MODIFIED_SINCE, modified.clone());
     }
-    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
-}
-
-fn modification_date(stored: &HeaderMap) -> Option<&http::HeaderValue> {
-    // The century of a two-digit year does not matter: the text is sent as it is.
-    let date = DateField::read(stored, &LAST_MODIFIED, Timestamp::default());
-    date.valid().and_then(|_| stored.get(LAST_MODIFIED))
+    true
 }
 
 /// Whether a 304 that came in answer to [`validate`] speaks of the stored response
@@ -269,13 +267,19 @@ mod tests {
         ]);
         assert!(validate(
             &mut request,
+            StatusCode::OK,
             &map(&[(ETAG, "W/\"a\""), (LAST_MODIFIED, &modified)])
         ));
         assert_eq!(
             request,
             map(&[(IF_NONE_MATCH, "W/\"a\""), (IF_MODIFIED_SINCE, &modified)])
         );
-        assert!(!validate(&mut request, &map(&[(LAST_MODIFIED, "foo")])));
+        for (status, headers) in [
+            (StatusCode::OK, map(&[(LAST_MODIFIED, "foo")])),
+            (StatusCode::NOT_FOUND, map(&[(ETAG, "\"a\"")])),
+        ] {
+            assert!(!validate(&mut request, status, &headers));
+        }
         assert!(request.is_empty());
     }
 

@@ -75,6 +75,13 @@ fn strong_modification(headers: &HeaderMap) -> Option<Timestamp> {
     (date.since(modified) >= Duration::from_secs(1)).then_some(modified)
 }
 
+/// A `Last-Modified` that can be read, as it is written.
+pub(crate) fn modification(headers: &HeaderMap) -> Option<&HeaderValue> {
+    // The century of a two-digit year does not matter for that.
+    let date = DateField::read(headers, &LAST_MODIFIED, Timestamp::default());
+    date.valid().and_then(|_| headers.get(LAST_MODIFIED))
+}
+
 /// The field value to send in `If-Range`.
 pub(crate) fn strong_validator(headers: &HeaderMap) -> Option<&HeaderValue> {
     match EntityTag::of(headers) {

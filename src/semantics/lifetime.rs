@@ -8,7 +8,7 @@ use super::{
     freshness::{Exchange, Lifetime},
     heuristics,
     policy::{Policy, Scope},
-    storable::{RequestHead, has_validator},
+    storable::{RequestHead, can_be_validated},
     targeted::Binding,
 };
 
@@ -112,7 +112,7 @@ impl Response<'_> {
             !lifetime.stale_while_revalidate.is_zero() || !lifetime.stale_if_error.is_zero();
         fresh
             || stale
-            || (self.is_cacheable(lifetime) && has_validator(self.headers, self.exchange))
+            || (self.is_cacheable(lifetime) && can_be_validated(self.status, self.headers))
     }
 
     /// The last condition of section 3.

@@ -2,12 +2,12 @@
 
 use http::{
     HeaderMap, Method, StatusCode,
-    header::{CONTENT_TYPE, ETAG, LAST_MODIFIED, SET_COOKIE},
+    header::{CONTENT_TYPE, SET_COOKIE},
 };
 
 use super::{
     cache_control::RequestDirectives,
-    dates::DateField,
+    etag::{self, EntityTag},
     freshness::{Exchange, Lifetime},
     heuristics, invalidation,
     lifetime::Response,
@@ -119,7 +119,7 @@ fn permitted(
     if headers.contains_key(SET_COOKIE) && !leaves_out_cookies(policy, binding) {
         return Err(Refusal::SetCookie);
     }
-    if is_event_stream(headers) {
+    if is_stream(headers) {
         return Err(Refusal::Stream);
     }
     VaryFields::of(headers, &[]).map_err(|_| Refusal::Vary)?;
@@ -166,22 +166,24 @@ fn leaves_out_cookies(policy: &Policy<'_>, binding: &Binding) -> bool {
         || binding.directives.private.fields().contains(&SET_COOKIE)
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    const EVENT_STREAM: &[u8] = b"text/event-stream";
+/// Streams that never end.
+fn is_stream(headers: &HeaderMap) -> bool {
+    const STREAMS: [&[u8]; 2] = [b"text/event-stream", b"multipart/x-mixed-replace"];
     headers.get(CONTENT_TYPE).is_some_and(|value| {
-        value
-            .as_bytes()
-            .get(..EVENT_STREAM.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+        let media_type = value.as_bytes().split(|byte| *byte == b';').next();
+        let media_type = media_type.unwrap_or_default().trim_ascii();
+        STREAMS
+            .iter()
+            .any(|stream| stream.eq_ignore_ascii_case(media_type))
     })
 }
 
-/// `ETag`, or a `Last-Modified` that can be read.
-pub(crate) fn has_validator(headers: &HeaderMap, exchange: &Exchange) -> bool {
-    headers.contains_key(ETAG)
-        || DateField::read(headers, &LAST_MODIFIED, exchange.received)
-            .valid()
-            .is_some()
+/// Whether a stored response can be validated by what it says of itself.
+///
+/// Only a success can: a 304 speaks of the representation, not of an error or a redirection.
+pub(crate) fn can_be_validated(status: StatusCode, headers: &HeaderMap) -> bool {
+    status.is_success()
+        && (EntityTag::of(headers).is_some() || etag::modification(headers).is_some())
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Updated {
     pub(crate) headers: HeaderMap,
-    /// A refusal: use it for this request, and store it no longer.
+    /// After a refusal it serves this request only. [`Refusal::Credentials`] says nothing against
+    /// what is stored, which stays as it was; any other ends it.
     pub(crate) lifetime: Result<Lifetime, Refusal>,
 }
 
