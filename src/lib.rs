@@ -23,6 +23,12 @@ pub mod table;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+/// What the fuzz targets of this repository call. No part of the interface.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
+
 pub use error::{BoxError, Error};
 pub use identity::UserId;
 pub use key::Key;
