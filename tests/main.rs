@@ -2,4 +2,6 @@
 
 mod examples;
 #[cfg(feature = "redis")]
+mod store;
+#[cfg(feature = "redis")]
 mod support;

@@ -21,7 +21,7 @@ const PIPELINE_BUFFER: usize = 4096;
 #[derive(Clone)]
 pub(super) enum Address {
     Single(Client),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 #[derive(Clone)]
@@ -51,8 +51,8 @@ impl Address {
                 let info = info(url).map_err(wrong_url)?;
                 client(info, root).map(Self::Single).map_err(wrong_url)
             }
-            "redis+cluster" => Cluster::parse("redis", rest, root).map(Self::Cluster),
-            "rediss+cluster" => Cluster::parse("rediss", rest, root).map(Self::Cluster),
+            "redis+cluster" => Cluster::parse("redis", rest, root),
+            "rediss+cluster" => Cluster::parse("rediss", rest, root),
             _ => Err(unknown_scheme()),
         }
     }
@@ -109,7 +109,7 @@ impl fmt::Debug for Address {
 
 impl Cluster {
     /// `[user:password@]host:port,host:port…`
-    fn parse(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Self, Error> {
+    fn parse(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Address, Error> {
         let (credentials, hosts) = match rest.rsplit_once('@') {
             Some((credentials, hosts)) => (format!("{credentials}@"), hosts),
             None => (String::new(), rest),
@@ -124,11 +124,11 @@ impl Cluster {
             .collect::<RedisResult<Vec<_>>>()
             .map_err(wrong_url)?;
         let client = cluster_client(nodes.clone(), root).map_err(wrong_url)?;
-        Ok(Self {
+        Ok(Address::Cluster(Box::new(Self {
             client,
             nodes,
             root_certificate: root.map(<[u8]>::to_vec),
-        })
+        })))
     }
 
     fn node(&self, host: &str, port: u16) -> RedisResult<Client> {

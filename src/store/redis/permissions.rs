@@ -9,6 +9,8 @@ use crate::error::{Error, Kind};
 const NEEDED: &[&[&str]] = &[
     &["GET", KEY],
     &["GETRANGE", KEY, "0", "0"],
+    &["MGET", KEY],
+    &["SETRANGE", KEY, "0", ""],
     &["SET", KEY, "", "PX", "1"],
     &["MGET", KEY],
     &["SETRANGE", KEY, "0", ""],
@@ -83,4 +85,41 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
         Kind::Refused,
         format!("the redis user may not run {missing}: its ACL must allow these commands"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Calls `see` with the text of every Lua script below `dir`.
+    fn scripts(dir: &Path, see: &mut impl FnMut(&str)) {
+        for file in std::fs::read_dir(dir).expect("a directory") {
+            let path = file.expect("a file").path();
+            if path.is_dir() {
+                scripts(&path, see);
+            } else if path.extension().is_some_and(|end| end == "lua") {
+                see(&std::fs::read_to_string(&path).expect("text"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_scripts_call_is_asked_for() {
+        let mut calls = 0;
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+        scripts(&src, &mut |text| {
+            let text = text.replace('"', "'");
+            for call in text.split("call('").skip(1) {
+                let name = call.split('\'').next().expect("a part").to_uppercase();
+                assert!(
+                    needed().any(|needed| needed == name),
+                    "{name} is not asked for"
+                );
+                calls += 1;
+            }
+        });
+        assert!(calls > 5, "the scripts were found");
+    }
 }

@@ -1,0 +1,64 @@
+//! The public handle of a Redis.
+
+use std::time::Duration;
+
+use tower_keep::RedisStore;
+
+use crate::support::RedisServer;
+
+#[tokio::test]
+async fn connects_with_the_defaults_and_without() {
+    let server = RedisServer::start();
+    RedisStore::connect(server.url()).await.expect("connects");
+    let store = RedisStore::builder(server.unix_url())
+        .connections(3)
+        .deadline(Duration::from_secs(1))
+        .connect()
+        .await
+        .expect("connects");
+    assert!(format!("{store:?}").contains("healthy: true"), "{store:?}");
+}
+
+#[tokio::test]
+async fn an_absent_redis_is_no_error_but_a_wrong_url_or_password_is() {
+    let mut server = RedisServer::builder()
+        .user("user default on >right ~* &* +@all")
+        .start();
+    let wrong = server.url_as("default", "secret");
+    let error = RedisStore::connect(&wrong)
+        .await
+        .expect_err("wrong password");
+    assert!(
+        error.is_refused() && !format!("{error:?}").contains("secret"),
+        "{error:?}"
+    );
+
+    server.kill();
+    RedisStore::connect(&wrong).await.expect("an outage");
+
+    let error = RedisStore::connect("rediss+cluster:/nowhere")
+        .await
+        .expect_err("no URL");
+    assert!(
+        error.is_config() && error.to_string().contains("redis+cluster://"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+#[cfg(feature = "tls")]
+async fn trusts_the_authority_it_is_given() {
+    let server = RedisServer::builder().tls().start();
+    let store = RedisStore::builder(server.url()).root_certificate(server.authority());
+    store.connect().await.expect("connects");
+    let error = RedisStore::connect(server.url())
+        .await
+        .expect_err("a stranger");
+    assert!(error.is_refused(), "{error:?}");
+}
+
+#[test]
+fn shows_no_password() {
+    let builder = RedisStore::builder("redis://app:secret@127.0.0.1");
+    assert!(!format!("{builder:?}").contains("secret"));
+}
