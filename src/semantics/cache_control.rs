@@ -50,6 +50,7 @@ impl Cover {
         let names: Option<Vec<_>> = list::unquoted(argument).and_then(|names| {
             Members::new(names)
                 .map(|name| HeaderName::from_bytes(name).ok())
+                .map(|name| name.filter(|name| name != "*"))
                 .collect()
         });
         match names {
@@ -327,6 +328,7 @@ mod tests {
         assert!(response(&["no-cache=\"a\", no-cache"]).no_cache.is_whole());
         assert!(response(&["no-cache, no-cache=\"a\""]).no_cache.is_whole());
         assert!(response(&["private=\"\""]).private.is_whole());
+        assert!(response(&["private=\"a, *\""]).private.is_whole());
         assert!(response(&["private=\"a b\""]).private.is_whole());
         assert!(response(&["private ="]).private.is_whole());
     }

@@ -1,7 +1,10 @@
 //! Parts of representations: stored, completed and combined (RFC 9111 sections 3.3 and 3.4).
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header::CONTENT_RANGE};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE},
+};
 
 use super::{etag, list};
 use crate::entry::Part;
@@ -157,6 +160,26 @@ pub(crate) fn combine(stored: (&HeaderMap, &Piece), newer: (&HeaderMap, &Piece))
     Some(Piece { part, body })
 }
 
+/// Makes `headers` those of `piece`, and gives the status under which it is stored.
+pub(crate) fn describe(piece: &Piece, headers: &mut HeaderMap) -> StatusCode {
+    let length = piece.body.len() as u64;
+    headers.insert(CONTENT_LENGTH, length.into());
+    if piece.is_whole() {
+        headers.remove(CONTENT_RANGE);
+        return StatusCode::OK;
+    }
+    let first = piece.part.first;
+    let last = first.saturating_add(length).saturating_sub(1);
+    let range = match piece.part.complete {
+        Some(complete) => format!("bytes {first}-{last}/{complete}"),
+        None => format!("bytes {first}-{last}/*"),
+    };
+    if let Ok(range) = HeaderValue::try_from(range) {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    StatusCode::PARTIAL_CONTENT
+}
+
 /// Whether a 206 answers with several parts, which is not stored.
 pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
     list::members(headers, &http::header::CONTENT_TYPE)
@@ -280,6 +303,26 @@ mod tests {
         )
         .expect("one in the other");
         assert_eq!(inside.body, "01ab456");
+    }
+
+    #[test]
+    fn heads_say_what_is_there() {
+        // RFC 9110 section 15.3.7.1
+        let mut headers = HeaderMap::new();
+        let part = describe(&piece(5, Some(10), "5678"), &mut headers);
+        assert_eq!(
+            (part, &headers[CONTENT_RANGE]),
+            (
+                StatusCode::PARTIAL_CONTENT,
+                &HeaderValue::from_static("bytes 5-8/10")
+            )
+        );
+        let whole = describe(&piece(0, Some(10), "0123456789"), &mut headers);
+        assert_eq!(
+            (whole, &headers[CONTENT_LENGTH]),
+            (StatusCode::OK, &HeaderValue::from_static("10"))
+        );
+        assert!(!headers.contains_key(CONTENT_RANGE));
     }
 
     #[test]
