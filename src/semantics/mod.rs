@@ -1,6 +1,15 @@
 //! HTTP caching (RFC 9111 and its kin) as plain functions of values.
 //!
-//! No I/O, no async and no clock: times come in as arguments.
+//! No I/O, no async and no clock: times come in as arguments. In the order in which a request needs
+//! them:
+//!
+//! - may this request be answered with what is stored: [`vary::choose`], [`sharing::may_serve`],
+//!   [`freshness::usable`]; then how: [`conditional::evaluate`], [`range::select`];
+//! - what to ask of the next hop: [`fields::remove_hop_by_hop`], [`conditional::validate`],
+//!   [`partial::completion`];
+//! - what to do with its answer: [`storable::decide`], [`fields::Storing`], [`update::update`],
+//!   [`partial::combine`], [`invalidation::targets`];
+//! - and what to say about it: [`cache_status::CacheStatus`].
 
 pub(crate) mod byteranges;
 pub(crate) mod cache_control;

@@ -6,7 +6,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE},
 };
 
-use super::{etag, list};
+use super::etag;
 use crate::entry::Part;
 
 /// `Content-Range: bytes first-last/complete` (RFC 9110 section 14.4).
@@ -178,14 +178,6 @@ pub(crate) fn describe(piece: &Piece, headers: &mut HeaderMap) -> StatusCode {
         headers.insert(CONTENT_RANGE, range);
     }
     StatusCode::PARTIAL_CONTENT
-}
-
-/// Whether a 206 answers with several parts, which is not stored.
-pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
-    list::members(headers, &http::header::CONTENT_TYPE)
-        .next()
-        .and_then(|value| value.get(..20))
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/byteranges"))
 }
 
 #[cfg(test)]
