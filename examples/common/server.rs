@@ -10,7 +10,11 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time,
+};
 use tower::{Service, ServiceExt};
 
 use super::common::{self, Failure};
@@ -23,8 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Serves until SIGTERM or SIGINT, then lets requests under way end.
-pub(crate) async fn serve<S, B>(address: SocketAddr, service: S) -> Result<(), Failure>
+///
+/// `accept` makes of every connection what is read and written, and the service of its requests.
+pub(crate) async fn serve<A, I, S, B>(address: SocketAddr, accept: A) -> Result<(), Failure>
 where
+    A: Fn(TcpStream) -> (I, S),
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -46,15 +54,14 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let service = service
-                    .clone()
-                    .map_request(move |request| with_peer(request, peer));
-                let watcher = connections.watcher();
                 let _ = stream.set_nodelay(true);
+                let (io, service) = accept(stream);
+                let service = service.map_request(move |request| with_peer(request, peer));
+                let watcher = connections.watcher();
                 tokio::spawn(async move {
                     let builder = protocols();
-                    let connection = builder
-                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                    let service = TowerToHyperService::new(service);
+                    let connection = builder.serve_connection(TokioIo::new(io), service);
                     if let Err(error) = watcher.watch(connection).await {
                         tracing::debug!(%peer, error, "connection ended");
                     }
@@ -68,10 +75,8 @@ where
         }
     }
     drop(listener);
-    if time::timeout(PATIENCE, connections.shutdown())
-        .await
-        .is_err()
-    {
+    let ended = time::timeout(PATIENCE, connections.shutdown()).await;
+    if ended.is_err() {
         tracing::warn!("requests still under way were broken off");
     }
     Ok(())

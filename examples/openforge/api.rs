@@ -65,7 +65,7 @@ impl Api {
     fn run(&self, head: request::Parts, body: Bytes) -> Reply {
         let (handler, placeholders) = match self.routes.find(&head.method, head.uri.path()) {
             Ok(found) => found,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         let behavior = if reads {

@@ -64,5 +64,5 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
         let answer = api.clone().answer(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
-    server::serve(address, app).await
+    server::serve(address, |stream| (stream, app.clone())).await
 }

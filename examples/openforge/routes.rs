@@ -95,9 +95,10 @@ impl Routes {
         &self,
         method: &Method,
         path: &str,
-    ) -> Result<(&Handler, BTreeMap<String, String>), Reply> {
+    ) -> Result<(&Handler, BTreeMap<String, String>), Box<Reply>> {
         let Ok(found) = self.0.at(path) else {
-            return Err(Problem::new(StatusCode::NOT_FOUND, "nothing is here").into());
+            let refusal = Problem::new(StatusCode::NOT_FOUND, "nothing is here");
+            return Err(Box::new(refusal.into()));
         };
         let wanted = if method == Method::HEAD {
             &Method::GET
@@ -113,7 +114,7 @@ impl Routes {
                     .map(|(name, value)| (name.to_owned(), decode(value)))
                     .collect(),
             )),
-            None => Err(not_allowed(method, found.value)),
+            None => Err(Box::new(not_allowed(method, found.value))),
         }
     }
 }

@@ -77,6 +77,9 @@ pub(crate) fn add_date(fields: &mut HeaderMap) {
     }
 }
 
+/// Transfer codings that change the body, and that we did not ask for.
+const COMPRESSIONS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
+
 /// How a response's body was delimited, by its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -89,16 +92,22 @@ pub(crate) enum Framing {
 }
 
 /// Reads a response's framing. `Transfer-Encoding` overrides `Content-Length` (RFC 9112, 6.3).
+///
+/// A transfer coding that nobody has registered changes nothing that anybody could undo: the body
+/// is taken as it comes.
 pub(crate) fn framing(fields: &HeaderMap) -> Framing {
     if fields.contains_key(header::TRANSFER_ENCODING) {
-        let mut codings = members(fields, header::TRANSFER_ENCODING);
-        let chunked = codings
-            .next()
-            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
-        return if chunked && codings.next().is_none() {
-            Framing::Unsized
-        } else {
+        let codings: Vec<_> = members(fields, header::TRANSFER_ENCODING).collect();
+        let before_last = codings.split_last().map_or(&[][..], |(_, before)| before);
+        let is = |coding: &str, known: &[&str]| {
+            known.iter().any(|known| coding.eq_ignore_ascii_case(known))
+        };
+        let unclear = codings.iter().any(|coding| is(coding, &COMPRESSIONS))
+            || before_last.iter().any(|coding| is(coding, &["chunked"]));
+        return if unclear {
             Framing::Unknown
+        } else {
+            Framing::Unsized
         };
     }
     let mut lines = fields.get_all(header::CONTENT_LENGTH).iter();

@@ -13,30 +13,40 @@ use http::{
 use http_body_util::{Either, Full};
 use tower::{Service, ServiceExt};
 
-use crate::{fields, refusal::Refusal};
+use crate::{fields, interim::Turns, refusal::Refusal};
 
 /// Lets `app` answer what may be forwarded, and answers the rest.
 pub(crate) async fn enter<S, B, R>(
     app: S,
+    turns: Turns,
     request: Request<B>,
 ) -> Result<Response<Either<R, Full<Bytes>>>, Infallible>
 where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
 {
-    Ok(match admit(request) {
-        Ok(request) => app.oneshot(request).await?.map(Either::Left),
-        Err(answer) => answer.map(Either::Right),
-    })
+    let mut request = match admit(request) {
+        Ok(request) => request,
+        Err(own) => return Ok(own.map(Either::Right)),
+    };
+    // Clients of other versions get no interim responses.
+    if request.version() != Version::HTTP_11 {
+        return Ok(app.oneshot(request).await?.map(Either::Left));
+    }
+    let turn = turns.next();
+    request.extensions_mut().insert(turn.clone());
+    let response = app.oneshot(request).await?;
+    turn.end();
+    Ok(response.map(Either::Left))
 }
 
 /// The request with one host, a target in origin form, and without fields that concern only its connection.
-fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Response<Full<Bytes>>> {
+fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Bytes>>>> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::Method.into());
+        return Err(Box::new(Refusal::Method.into()));
     }
-    target(&mut request)?;
+    target(&mut request).map_err(|refusal| Box::new(refusal.into()))?;
     if request.method() == Method::OPTIONS && !may_go_on(&mut request) {
-        return Err(about_the_proxy());
+        return Err(Box::new(about_the_proxy()));
     }
     let trailers = fields::takes_trailers(request.headers());
     fields::remove_hop_by_hop(request.headers_mut());

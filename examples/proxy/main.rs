@@ -9,6 +9,7 @@
 
 mod fields;
 mod gate;
+mod interim;
 mod origin;
 mod refusal;
 mod timeout;
@@ -23,6 +24,7 @@ use std::{process::ExitCode, time::Duration};
 use tower::service_fn;
 
 use common::{Failure, Flags};
+use interim::Interim;
 use origin::{Origin, OriginUrl};
 use timeout::Timeout;
 
@@ -55,9 +57,11 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
 
     let app = Origin::new(url, timeout.0);
-    server::serve(
-        address,
-        service_fn(move |request| gate::enter(app.clone(), request)),
-    )
+    server::serve(address, |stream| {
+        let (io, turns) = Interim::new(stream);
+        let app = app.clone();
+        let service = service_fn(move |request| gate::enter(app.clone(), turns.clone(), request));
+        (io, service)
+    })
     .await
 }

@@ -26,6 +26,7 @@ use tower::Service;
 
 use crate::{
     fields::{self, Framing},
+    interim::Turn,
     refusal::Refusal,
     server::Peer,
 };
@@ -84,6 +85,11 @@ where
         let mut request = Request::new(body);
         *request.method_mut() = received.method.clone();
         *request.uri_mut() = self.url.join(received.uri.clone());
+        if let Some(turn) = received.extensions.get::<Turn>().cloned() {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                turn.send(interim.status(), interim.headers().clone());
+            });
+        }
         *request.headers_mut() = fields_of(received);
         let sized = request.headers().contains_key(header::CONTENT_LENGTH)
             || request.body().size_hint().exact().is_some();

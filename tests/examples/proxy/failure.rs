@@ -63,6 +63,7 @@ fn answers_that_are_not_http_are_a_bad_gateway() {
         "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, frobbed\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ] {
         let origin = RawOrigin::answering(bytes);
@@ -79,6 +80,14 @@ fn a_chunked_answer_keeps_no_length_beside() {
     );
     let answer = get(proxy(&origin).address, "/");
     assert_eq!(answer.field("content-length"), None);
+    assert_eq!(answer.body(), "5\r\nhello\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_transfer_coding_that_nobody_knows_changes_nothing() {
+    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: frobbed\r\n\r\nhello");
+    let answer = get(proxy(&origin).address, "/");
+    assert_eq!(answer.all("transfer-encoding"), ["chunked"]);
     assert_eq!(answer.body(), "5\r\nhello\r\n0\r\n\r\n");
 }
 

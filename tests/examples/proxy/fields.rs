@@ -136,14 +136,3 @@ fn trailer_fields_reach_a_client_that_takes_them() {
     assert_eq!(fields(&received, "te"), ["trailers"]);
     assert_eq!(fields(&received, "connection"), ["te"]);
 }
-
-#[test]
-fn interim_responses_do_not_disturb_the_final_one() {
-    let origin = RawOrigin::answering(
-        "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    );
-    let proxy = proxy(&origin);
-    let answer = get(proxy.address, "/");
-    assert!(answer.text.ends_with("\r\n\r\nok"), "{}", answer.text);
-    assert!(answer.text.contains("HTTP/1.1 200 OK\r\n"));
-}

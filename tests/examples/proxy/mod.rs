@@ -3,6 +3,7 @@
 mod failure;
 mod fields;
 mod framing;
+mod interim;
 mod smuggling;
 
 use super::{program::Program, raw_origin::RawOrigin};

@@ -1,0 +1,94 @@
+//! Interim responses, and what they must not do to final ones.
+
+use std::{
+    io::{Read, Write},
+    sync::{Mutex, mpsc},
+};
+
+use super::proxy;
+use crate::examples::{
+    exchange::{connect, get, read, send},
+    raw_origin::RawOrigin,
+};
+
+const EARLY: &str =
+    "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x-own\r\nX-Own: 1\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn they_come_before_the_final_response_is_there() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let origin = RawOrigin::new(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n");
+        let _ = stream.write_all(EARLY.as_bytes());
+        let _ = held.lock().expect("one at a time").recv();
+        let _ = stream.write_all(OK.as_bytes());
+    });
+    let proxy = proxy(&origin);
+    let mut stream = connect(proxy.address);
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it reads");
+
+    let expected =
+        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n";
+    let mut early = vec![0; expected.len()];
+    stream.read_exact(&mut early).expect("interim responses");
+    assert_eq!(String::from_utf8_lossy(&early), expected);
+
+    release.send(()).expect("the origin waits");
+    let answer = read(stream);
+    assert_eq!((answer.status(), answer.body()), (200, "ok"));
+}
+
+#[test]
+fn old_clients_get_none() {
+    let origin = RawOrigin::new(|_, stream| {
+        let _ = stream.write_all(EARLY.as_bytes());
+        let _ = stream.write_all(OK.as_bytes());
+    });
+    let answer = send(proxy(&origin).address, "GET / HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status(), answer.body()), (200, "ok"));
+}
+
+#[test]
+fn they_never_stand_within_another_response() {
+    let body = "x".repeat(100_000);
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let origin = RawOrigin::new(move |_, stream| {
+        let _ = stream.write_all(EARLY.as_bytes());
+        let _ = stream.write_all(whole.as_bytes());
+    });
+    let proxy = proxy(&origin);
+    let requests = 40;
+    let mut pipeline = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(requests - 1);
+    pipeline.push_str("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = send(proxy.address, &pipeline).text;
+
+    let (mut finals, mut rest) = (0, answers.as_str());
+    while let Some((head, after)) = rest.split_once("\r\n\r\n") {
+        if head.starts_with("HTTP/1.1 103 Early Hints\r\n") {
+            rest = after;
+            continue;
+        }
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head:.200}");
+        let (found, after) = after.split_at(body.len());
+        assert!(found == body, "something stands within a body");
+        (finals, rest) = (finals + 1, after);
+    }
+    assert_eq!((finals, rest), (requests, ""));
+}
+
+#[test]
+fn an_origin_that_sends_nothing_else_is_a_bad_gateway() {
+    let origin = RawOrigin::answering(EARLY);
+    let answer = get(proxy(&origin).address, "/");
+    assert!(
+        answer.text.contains("HTTP/1.1 502 Bad Gateway\r\n"),
+        "{}",
+        answer.text
+    );
+}
