@@ -45,6 +45,8 @@ fn an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() {
     let origin = RawOrigin::new(move |_, _| {
         let _ = held.lock().expect("one at a time").recv();
     });
+    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    let release = release;
     let proxy = Program::start(
         "proxy",
         &["--origin", &origin.url(), "--origin-timeout", "200ms"],
@@ -142,6 +144,8 @@ fn a_request_under_way_ends_before_the_proxy_does() {
         let _ = held.lock().expect("one at a time").recv();
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
     });
+    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    let release = release;
     let proxy = proxy(&origin);
     let address = proxy.address;
     let client = thread::spawn(move || get(address, "/"));

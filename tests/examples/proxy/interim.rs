@@ -25,6 +25,8 @@ fn they_come_before_the_final_response_is_there() {
         let _ = held.lock().expect("one at a time").recv();
         let _ = stream.write_all(OK.as_bytes());
     });
+    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    let release = release;
     let proxy = proxy(&origin);
     let mut stream = connect(proxy.address);
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
