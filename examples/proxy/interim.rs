@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::fields::remove_hop_by_hop;
+use super::fields::remove_hop_by_hop;
 
 /// The most bytes of interim responses that wait for a slow client; more are dropped.
 const MOST: usize = 64 * 1024;

@@ -1,15 +1,25 @@
 //! Interim responses, and what they must not do to final ones.
 
+#[allow(dead_code, reason = "what it needs of the example is little")]
+#[path = "../../../../examples/proxy/fields.rs"]
+mod fields;
+#[path = "../../../../examples/proxy/interim.rs"]
+mod interim;
+
 use std::{
     io::{Read, Write},
     sync::{Mutex, mpsc},
 };
+
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::proxy;
 use crate::examples::{
     exchange::{connect, get, read, send},
     raw_origin::RawOrigin,
 };
+use interim::{Interim, Turn};
 
 const EARLY: &str =
     "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x-own\r\nX-Own: 1\r\n\r\n";
@@ -53,8 +63,82 @@ fn old_clients_get_none() {
     assert_eq!((answer.status(), answer.body()), (200, "ok"));
 }
 
+const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+fn processing(turn: &Turn) {
+    turn.send(StatusCode::PROCESSING, HeaderMap::new());
+}
+
+async fn exactly(client: &mut DuplexStream, expected: &[u8]) {
+    let mut read = vec![0; expected.len()];
+    client
+        .read_exact(&mut read)
+        .await
+        .expect("enough is written");
+    assert_eq!(
+        String::from_utf8_lossy(&read),
+        String::from_utf8_lossy(expected)
+    );
+}
+
+#[tokio::test]
+async fn they_wait_for_the_end_of_the_response_before() {
+    let (mut client, server) = duplex(4);
+    let (mut connection, turns) = Interim::new(server);
+    assert_eq!(connection.write(b"response").await.expect("room"), 4);
+    processing(&turns.next());
+
+    exactly(&mut client, b"resp").await;
+    assert_eq!(connection.write(b"onse").await.expect("room"), 4);
+    exactly(&mut client, b"onse").await;
+    let (flushed, ()) = tokio::join!(connection.flush(), exactly(&mut client, PROCESSING));
+    flushed.expect("it is written");
+}
+
+#[tokio::test]
+async fn they_go_before_the_final_response_or_not_at_all() {
+    let (mut client, server) = duplex(1024);
+    let (mut connection, turns) = Interim::new(server);
+    connection.flush().await.expect("nothing to write");
+
+    let turn = turns.next();
+    processing(&turn);
+    turn.end();
+    processing(&turn);
+    connection.write_all(b"first").await.expect("room");
+    exactly(&mut client, PROCESSING).await;
+    exactly(&mut client, b"first").await;
+
+    // The first response was not flushed yet: the second may already be behind it.
+    let turn = turns.next();
+    processing(&turn);
+    turn.end();
+    connection.write_all(b"second").await.expect("room");
+    connection.flush().await.expect("room");
+    drop(connection);
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("it was closed");
+    assert_eq!(rest, b"second");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_over_sends_nothing() {
+    let (mut client, server) = duplex(1024);
+    let (mut connection, turns) = Interim::new(server);
+    let first = turns.next();
+    let second = turns.next();
+    processing(&first);
+    first.end();
+    processing(&second);
+    connection.flush().await.expect("room");
+    drop(connection);
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.expect("it was closed");
+    assert_eq!(all, PROCESSING);
+}
+
 #[test]
-fn they_never_stand_within_another_response() {
+fn pipelined_requests_are_answered_in_order() {
     let body = "x".repeat(100_000);
     let whole = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
