@@ -39,11 +39,20 @@ impl Fence {
         self.purge(&purges).await
     }
 
+    /// What the fence is told by other programs: not published again.
+    pub(super) async fn purge_foreign(&self, purges: &[Purge]) -> Result<Position, Error> {
+        self.purge_all(purges, false).await
+    }
+
     pub(super) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
+        self.purge_all(purges, true).await
+    }
+
+    async fn purge_all(&self, purges: &[Purge], public: bool) -> Result<Position, Error> {
         // All of them at once, before the first await: what is dropped is queued, none is forgotten.
         let tickets: Vec<_> = purges
             .chunks(MAX_PURGES)
-            .map(|chunk| self.ticket(Kind::Invalidate, chunk.into()))
+            .map(|chunk| self.ticket_for(Kind::Invalidate, chunk.into(), public))
             .collect();
         let mut outcome = Ok(self.position());
         for ticket in tickets {
@@ -77,10 +86,20 @@ impl Fence {
 
     /// From now on until it has been delivered, what this names is uncacheable here.
     pub(super) fn ticket(&self, kind: Kind, purges: Arc<[Purge]>) -> Ticket<'_> {
-        let id = self.change(|mirror| mirror.pend(kind, Arc::clone(&purges)));
+        let public = !matches!(kind, Kind::Open { .. });
+        self.ticket_for(kind, purges, public)
+    }
+
+    fn ticket_for(&self, kind: Kind, purges: Arc<[Purge]>, public: bool) -> Ticket<'_> {
+        let id = self.change(|mirror| mirror.pend(kind, Arc::clone(&purges), public));
         Ticket {
             fence: self,
-            batch: Batch { ids: vec![id], kind, purges },
+            batch: Batch {
+                ids: vec![id],
+                kind,
+                purges,
+                public,
+            },
             needed: true,
             settled: false,
         }
@@ -102,6 +121,9 @@ impl Fence {
         let reply = self.journal.append(&draft).await?;
         let now = self.clock.mono();
         let applied = self.change(|mirror| mirror.own(known, batch, &reply, now));
+        if applied && batch.public {
+            self.programs.tell(&batch.purges);
+        }
         Ok(applied.then_some(reply))
     }
 

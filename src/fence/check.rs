@@ -20,6 +20,7 @@ use super::{
     names::{Names, subjects_of},
     news::Subscription,
     pending::nanos,
+    programs::Programs,
 };
 use crate::{
     clock::{Clock, Now},
@@ -91,6 +92,7 @@ pub(crate) struct Fence {
     pub(super) syncing: Mutex<()>,
     /// Wakes the task that appends again; without that task, whoever queues something does it.
     pub(super) undelivered: Arc<Notify>,
+    pub(super) programs: Programs,
     tasks: OnceLock<Box<[AbortHandle]>>,
     pub(super) me: Weak<Self>,
 }
@@ -127,6 +129,7 @@ impl Fence {
             metrics: FenceMetrics::register(),
             syncing: Mutex::new(()),
             undelivered: Arc::default(),
+            programs: Programs::default(),
             tasks: OnceLock::new(),
             me: Weak::clone(me),
         })

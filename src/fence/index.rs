@@ -8,10 +8,10 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    glob,
     names::{Names, hash_of, hash_of_prefix},
+    pattern::{MAX_PATTERN, literal_prefix},
 };
-use crate::store::journal::Subject;
+use crate::{key::glob::matches_glob, store::journal::Subject};
 
 /// 32 bytes a subject for a value of two words, and the table's own overhead of about a third.
 ///
@@ -60,7 +60,7 @@ impl<V: Default> Index<V> {
             self.hashed.get(&hash).into_iter().for_each(&mut visitor);
         }
         for (glob, value) in &self.globs {
-            if glob::matches(glob, names.key) {
+            if matches_glob(glob, names.key) {
                 visitor(value);
             }
         }
@@ -96,7 +96,7 @@ impl<V: Default> Index<V> {
         let Subject::Glob(name) = subject else {
             return None;
         };
-        if self.has_room_for(name) || name.len() > glob::MAX_PATTERN {
+        if self.has_room_for(name) || name.len() > MAX_PATTERN {
             return None;
         }
         let least = (0..self.globs.len()).min_by_key(|index| key(&self.globs[*index].1))?;
@@ -141,7 +141,7 @@ impl<V: Default> Index<V> {
     }
 
     fn has_room_for(&self, name: &str) -> bool {
-        name.len() <= glob::MAX_PATTERN
+        name.len() <= MAX_PATTERN
             && (self.globs.len() < LIVE_GLOBS || self.globs.iter().any(|(glob, _)| **glob == *name))
     }
 }
@@ -152,7 +152,7 @@ fn is_raw(prefix: &str) -> bool {
 }
 
 fn widened(glob: &str) -> Subject {
-    Subject::Prefix(glob::literal_prefix(glob).into())
+    Subject::Prefix(literal_prefix(glob).into())
 }
 
 /// Passes on what is a hash already.

@@ -327,7 +327,8 @@ impl Mirror {
     }
 
     fn queue_new(&mut self, kind: Kind, purges: Arc<[Purge]>) {
-        let id = self.pend(kind, purges);
+        // Whoever listens has heard of it.
+        let id = self.pend(kind, purges, false);
         self.queue(id);
     }
 
@@ -358,10 +359,10 @@ impl Mirror {
 /// Own appends.
 impl Mirror {
     /// From now until the reply has been applied, what this names is uncacheable here (rule 11).
-    pub(super) fn pend(&mut self, kind: Kind, purges: Arc<[Purge]>) -> u64 {
+    pub(super) fn pend(&mut self, kind: Kind, purges: Arc<[Purge]>, public: bool) -> u64 {
         self.revision += 1;
         let block = self.blocked.add(&purges);
-        self.pending.add(kind, purges, block)
+        self.pending.add(kind, purges, public, block)
     }
 
     /// Leaves it to be sent again by the queue, which widens to everything when it overflows.
@@ -375,7 +376,7 @@ impl Mirror {
                 }
             }
             let everything = Arc::from([Purge::hard(Subject::Everything)]);
-            let id = self.pend(Kind::Invalidate, everything);
+            let id = self.pend(Kind::Invalidate, everything, true);
             self.pending.queue(id);
         }
     }

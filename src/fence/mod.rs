@@ -8,13 +8,14 @@
 mod append;
 mod check;
 mod declare;
-mod glob;
 mod index;
 mod metrics;
 mod mirror;
 mod names;
 mod news;
+mod pattern;
 mod pending;
+mod programs;
 mod settle;
 mod sync;
 mod tasks;

@@ -95,6 +95,8 @@ struct Item {
     kind: Kind,
     purges: Arc<[Purge]>,
     block: Block,
+    /// Whether other programs are to hear of it.
+    public: bool,
     /// Nobody waits for its reply: it is to be sent again.
     queued: bool,
 }
@@ -105,13 +107,27 @@ pub(super) struct Batch {
     pub(super) ids: Vec<u64>,
     pub(super) kind: Kind,
     pub(super) purges: Arc<[Purge]>,
+    /// Whether other programs are to hear of it.
+    pub(super) public: bool,
 }
 
 impl Pending {
-    pub(super) fn add(&mut self, kind: Kind, purges: Arc<[Purge]>, block: Block) -> u64 {
+    pub(super) fn add(
+        &mut self,
+        kind: Kind,
+        purges: Arc<[Purge]>,
+        public: bool,
+        block: Block,
+    ) -> u64 {
         let id = self.next;
         self.next += 1;
-        let item = Item { kind, purges, block, queued: false };
+        let item = Item {
+            kind,
+            purges,
+            block,
+            public,
+            queued: false,
+        };
         self.items.insert(id, item);
         id
     }
@@ -154,12 +170,13 @@ impl Pending {
             ids: vec![*id],
             kind: first.kind,
             purges: Arc::clone(&first.purges),
+            public: first.public,
         };
         if first.kind == Kind::Invalidate {
             let mut purges = first.purges.to_vec();
             for (id, item) in queued {
                 let fits = purges.len() + item.purges.len() <= MAX_PURGES;
-                if item.kind != Kind::Invalidate || !fits {
+                if item.kind != first.kind || item.public != first.public || !fits {
                     break;
                 }
                 purges.extend(item.purges.iter().cloned());

@@ -8,21 +8,29 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{check::Fence, mirror::Step};
-use crate::store::journal::{Feed, Record};
+use crate::store::{
+    channel::{Channel, Listener},
+    journal::{Feed, Record},
+};
 
 impl Fence {
-    /// Follows the journal until the fence is dropped. Answers when the first attempt to reach the
-    /// journal is over, however it ended: without it, nothing stored is used until it can be reached.
-    pub(crate) async fn start(self: &Arc<Self>) {
+    /// Follows the journal until the fence is dropped, and takes part in the channel of other
+    /// programs. Answers when the first attempt to reach the journal is over, however it ended:
+    /// without it, nothing stored is used until it can be reached.
+    pub(crate) async fn start(self: &Arc<Self>, channel: Option<Arc<dyn Channel>>) {
         if let Err(error) = self.sync().await {
             tracing::warn!(%error, "the journal cannot be reached yet");
         }
-        let feed = self.journal.feed();
-        let tasks = [
-            tokio::spawn(follow(Arc::downgrade(self), feed)).abort_handle(),
-            tokio::spawn(prove(Arc::downgrade(self), self.options.max_lag / 4)).abort_handle(),
-            tokio::spawn(redeliver(Arc::downgrade(self))).abort_handle(),
+        let weak = || Arc::downgrade(self);
+        let mut tasks = vec![
+            tokio::spawn(follow(weak(), self.journal.feed())).abort_handle(),
+            tokio::spawn(prove(weak(), self.options.max_lag / 4)).abort_handle(),
+            tokio::spawn(redeliver(weak())).abort_handle(),
         ];
+        if let Some(channel) = channel {
+            tasks.push(tokio::spawn(listen(weak(), channel.listen())).abort_handle());
+            tasks.push(tokio::spawn(self.programs.publish_on(channel)).abort_handle());
+        }
         self.own_tasks(tasks.into());
         self.kick();
     }
@@ -47,18 +55,39 @@ async fn follow(fence: Weak<Fence>, mut feed: Box<dyn Feed>) {
         let Some(position) = fence.upgrade().map(|fence| fence.position()) else {
             return;
         };
-        let records = feed.next(position.n).await;
+        let records = feed.next(position).await;
         let Some(fence) = fence.upgrade() else { return };
         let followed = match records {
-            Ok(records) if fence.feed(&records) == Step::Followed => Ok(()),
-            Ok(_) => fence.sync().await,
-            Err(error) => Err(error),
-        };
-        drop(fence);
-        match followed {
-            Ok(()) => backoff = Backoff::default(),
+            Ok(records) => fence.feed(&records),
             Err(error) => {
                 tracing::debug!(%error, "the journal's feed");
+                Step::Lost
+            }
+        };
+        if followed == Step::Followed {
+            backoff = Backoff::default();
+            continue;
+        }
+        // The proof goes on by itself if this fails.
+        let _ = fence.sync().await;
+        drop(fence);
+        backoff.wait().await;
+    }
+}
+
+async fn listen(fence: Weak<Fence>, mut listener: Box<dyn Listener>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let heard = listener.next().await;
+        let Some(fence) = fence.upgrade() else { return };
+        match heard {
+            Ok(messages) => {
+                backoff = Backoff::default();
+                fence.hear(&messages).await;
+            }
+            Err(error) => {
+                drop(fence);
+                tracing::debug!(%error, "what other programs say is not heard");
                 backoff.wait().await;
             }
         }
@@ -97,12 +126,12 @@ async fn redeliver(fence: Weak<Fence>) {
     }
 }
 
-/// Doubles from 20 ms to 1 s.
+/// Doubles from 1 ms to 1 s.
 struct Backoff(Duration);
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(Duration::from_millis(20))
+        Self(Duration::from_millis(1))
     }
 }
 

@@ -23,12 +23,12 @@ pub(crate) trait Journal: fmt::Debug + Send + Sync {
 
 /// The latest records as they are appended. For speed only: a silent feed proves nothing.
 pub(crate) trait Feed: fmt::Debug + Send {
-    /// Waits for records after `n`, oldest first; none when it has waited for long in vain.
+    /// Waits for records after a position, oldest first; none when it has waited for long in vain.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost: the next call asks again.
-    fn next(&mut self, n: u64) -> StoreFuture<'_, Vec<Record>>;
+    fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>>;
 }
 
 /// A record to be appended.

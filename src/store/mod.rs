@@ -2,6 +2,7 @@
 //!
 //! The store knows no tower, no `Service` and no body type; the rooms know no Redis.
 
+pub(crate) mod channel;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod limits;

@@ -227,8 +227,9 @@ struct MemoryFeed {
 }
 
 impl Feed for MemoryFeed {
-    fn next(&mut self, n: u64) -> StoreFuture<'_, Vec<Record>> {
+    fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>> {
         Box::pin(async move {
+            let n = after.n;
             // The journal holds the sender for as long as this feed holds the journal.
             let _ = timeout(PATIENCE, self.head.wait_for(|head| *head > n)).await;
             Ok(self.log.state().after(n).cloned().collect())

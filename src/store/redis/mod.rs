@@ -5,6 +5,7 @@ mod breaker;
 mod connection;
 mod entries;
 mod fault;
+pub(crate) mod journal;
 mod keeper;
 pub(crate) mod limits;
 mod link;
