@@ -239,6 +239,9 @@ impl fmt::Display for Subject {
 }
 
 #[cfg(test)]
+pub(in crate::store) mod contract;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

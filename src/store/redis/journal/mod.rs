@@ -13,6 +13,9 @@
 //! damaged, a new epoch begins and nothing stored before is used again. A Redis that may not write
 //! (out of memory without eviction, cut off from the replicas it must have) proves nothing: stored
 //! responses are used for `max_lag` and no longer.
+//!
+//! A new epoch also begins whenever the server takes a new replication id: on a restart, a promotion,
+//! and when a primary without replicas is given its first.
 
 mod channel;
 mod feed;

@@ -1,39 +1,322 @@
-//! The journal on a real Redis; what both journals do stands in `store::journal_contract`.
+//! The journal on real servers, in good times and bad.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{RedisJournal, epoch};
+use super::{RedisChannel, RedisJournal};
 use crate::{
     store::{
-        journal::{Draft, Journal, Kind, Position, Purge, Subject},
+        channel::{CUT, Channel},
+        journal::{
+            Draft, Journal, Kind, Position, Purge, Subject,
+            contract::{BEHAVIOURS, append, keys, run, state},
+        },
         redis::{Config, Connections},
     },
-    support::{RedisServer, until},
+    support::{RedisCluster, RedisServer, wait_for},
 };
 
-async fn journal(server: &RedisServer) -> RedisJournal {
-    let config = Config { deadline: Duration::from_secs(5), ..Config::default() };
-    let connections = Connections::connect(&server.url(), config).await.expect("connects");
-    RedisJournal::new(connections, "ns:", 1000)
+async fn connections(url: &str) -> Connections {
+    let config = Config {
+        deadline: Duration::from_secs(5),
+        ..Config::default()
+    };
+    Connections::connect(url, config).await.expect("connects")
 }
 
-fn draft(known: Position, names: &[&str]) -> Draft {
-    let keys = names.iter().map(|name| Purge::hard(Subject::Key((*name).into())));
-    Draft {
-        known,
-        kind: Kind::Invalidate,
-        purges: keys.collect(),
-        with_open: true,
+async fn journal(server: &RedisServer) -> RedisJournal {
+    RedisJournal::new(connections(&server.url()).await, "", 1000)
+}
+
+const META: &str = "cache:keep:{journal}:m";
+const LATEST: &str = "cache:keep:{journal}:z";
+const FEED: &str = "cache:keep:{journal}:s";
+
+#[tokio::test]
+async fn behaves_on_one_server() {
+    let server = RedisServer::start();
+    let connections = connections(&server.url()).await;
+    for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
+        eprintln!("{name}");
+        let namespace = format!("ns{index}:");
+        behaviour(Arc::new(RedisJournal::new(connections.clone(), &namespace, 1000))).await;
+    }
+    assert!(server.command(&["EXISTS", &format!("ns0:{META}")]).text() == "1");
+}
+
+#[tokio::test]
+async fn behaves_on_a_cluster() {
+    let cluster = RedisCluster::start();
+    let connections = connections(&cluster.url()).await;
+    for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
+        eprintln!("{name}");
+        let namespace = format!("ns{index}:");
+        behaviour(Arc::new(RedisJournal::new(connections.clone(), &namespace, 1000))).await;
+    }
+}
+
+/// Something happens to the server: both scripts must begin a new epoch afterwards.
+async fn begins_anew(what: &str, server: &RedisServer, meddle: impl Fn()) {
+    let journal = journal(server).await;
+    for by_sync in [false, true] {
+        let known = append(&journal, Position::UNKNOWN, &["a", "b"]).await.position;
+        let known = append(&journal, known, &["a"]).await.position;
+        meddle();
+        let after = if by_sync {
+            let (page, all) = state(&journal, known).await;
+            assert_eq!(all, [], "{what}");
+            page.head
+        } else {
+            append(&journal, known, &["c"]).await.position
+        };
+        assert_ne!(after.epoch, known.epoch, "{what}, by sync: {by_sync}");
+        assert_eq!(after.n, u64::from(!by_sync), "{what}");
+        let next = append(&journal, after, &["d"]).await;
+        assert_eq!(next.position, Position { n: after.n + 1, ..after }, "{what}");
     }
 }
 
 #[tokio::test]
-async fn smoke() {
+async fn a_journal_that_was_lost_or_damaged_in_part_is_lost() {
+    let server = RedisServer::start();
+    let meddling: &[&[&str]] = &[
+        &["DEL", META],
+        &["DEL", LATEST],
+        &["DEL", FEED],
+        &["FLUSHALL"],
+        &["SET", META, "x"],
+        &["SET", LATEST, "x"],
+        &["SET", FEED, "x"],
+        &["ZREM", LATEST, "!"],
+        &["ZADD", LATEST, "7", "!"],
+        &["ZADD", LATEST, "inf", "!"],
+        &["HDEL", META, "head"],
+        &["HSET", META, "head", "nan"],
+        &["HSET", META, "head", "-1"],
+        &["HSET", META, "head", "1e300"],
+        &["HSET", META, "floor", "1.5"],
+        &["HSET", META, "epoch", "0"],
+        &["HSET", META, "epoch", "99999999999999999999"],
+        &["HSET", META, "epoch", "x"],
+        &["HSET", META, "server", "another"],
+    ];
+    for command in meddling {
+        begins_anew(&command.join(" "), &server, || {
+            server.command(command);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_another_wrote_into_the_stream_does_no_harm() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
-    let first = journal.append(&draft(Position::UNKNOWN, &["a", "b"])).await.expect("append");
-    eprintln!("{first:?}");
-    let second = journal.append(&draft(first.position, &["a"])).await.expect("append");
-    let page = journal.sync(Position::UNKNOWN, 100).await.expect("sync");
-    eprintln!("{second:?} {page:?} {}", server.command(&["KEYS", "*"]).text());
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    server.command(&["XADD", FEED, "*", "s", "\u{ff}", "x", "y"]);
+    let page = journal.sync(known, 10).await.expect("syncs");
+    assert_eq!(page.head, known);
+    let record = journal.feed().next(known).await.expect("reads");
+    assert_eq!(record[0].position.epoch, 0, "whoever meets it reads the state");
+    let after = append(&journal, known, &["a"]).await.position;
+    assert_ne!(after.epoch, known.epoch);
+    assert_eq!(after.n, 1);
+}
+
+#[tokio::test]
+async fn a_restart_begins_a_new_epoch() {
+    let mut server = RedisServer::builder().config("save", "3600 1").start();
+    let journal = journal(&server).await;
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    server.command(&["SAVE"]);
+    server.restart();
+    let page = until_synced(&journal, known).await;
+    assert_ne!(page.epoch, known.epoch, "even with all its data");
+}
+
+async fn until_synced(journal: &RedisJournal, known: Position) -> Position {
+    let synced = || async { journal.sync(known, 10).await.ok() };
+    crate::support::until("a sync", synced).await.head
+}
+
+#[tokio::test]
+async fn a_failover_begins_a_new_epoch() {
+    let primary = RedisServer::start();
+    let replica = RedisServer::builder().replica_of(&primary).start();
+    wait_for("the replica", || {
+        replica.command(&["INFO", "replication"]).text().contains("master_link_status:up")
+    });
+    let known = append(&journal(&primary).await, Position::UNKNOWN, &["a"]).await.position;
+    let open = Kind::Open { token: 5, lease: Duration::from_secs(60) };
+    run(&journal(&primary).await, known, open, keys(&["b"])).await;
+    wait_for("the replica", || {
+        replica.command(&["HGET", META, "head"]).text() == "2"
+    });
+    replica.command(&["REPLICAOF", "NO", "ONE"]);
+
+    let (page, all) = state(&journal(&replica).await, known).await;
+    assert_ne!(page.head.epoch, known.epoch);
+    assert_eq!(all, []);
+    assert_eq!(page.open.len(), 1, "declarations outlive the epoch");
+    let (page, _) = state(&journal(&primary).await, known).await;
+    assert_eq!(page.head.epoch, known.epoch, "the old one knows nothing of it");
+}
+
+#[tokio::test]
+async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
+    let server = RedisServer::start();
+    let journal = RedisJournal::new(connections(&server.url()).await, "", 100);
+    let mut known = Position::UNKNOWN;
+    for i in 0..150 {
+        let names: Vec<_> = (0..3).map(|j| format!("{i}:{j}")).collect();
+        known = run(&journal, known, Kind::Invalidate, keys(&names)).await.position;
+    }
+    let appended = append(&journal, known, &["last"]).await;
+    assert_eq!(appended.floor, 151 - 34, "34 records have 100 subjects");
+    let (page, all) = state(&journal, Position::UNKNOWN).await;
+    assert_eq!(page.floor, appended.floor);
+    assert!(all.len() <= 100);
+    assert!(all.iter().all(|(_, n)| *n > page.floor));
+    assert!((page.floor + 1..=page.head.n).all(|n| all.iter().any(|(_, m)| *m == n)));
+}
+
+#[tokio::test]
+async fn one_record_above_the_cap_is_kept() {
+    let server = RedisServer::start();
+    let journal = RedisJournal::new(connections(&server.url()).await, "", 10);
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    let names: Vec<_> = (0..50).map(|i| i.to_string()).collect();
+    let appended = run(&journal, known, Kind::Invalidate, keys(&names)).await;
+    assert_eq!(appended.floor, 1);
+    let (page, all) = state(&journal, known).await;
+    assert_eq!((page.head.n, all.len()), (2, 50));
+}
+
+#[tokio::test]
+async fn declarations_that_cannot_be_read_close_as_everything() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    for damaged in [&b"x"[..], b"", b"\xc1", b"\x93\x00\xc0\xc0"] {
+        let damaged = [b"HSET", META.as_bytes(), b"o:9", damaged, b"due", b"1"];
+        server.command(&damaged);
+        let (page, all) = state(&journal, known).await;
+        assert!(page.open.is_empty());
+        assert!(all.iter().any(|(purge, _)| purge.subject == Subject::Everything));
+    }
+    server.command(&["HSET", META, "o:not a number", "x"]);
+    let (page, _) = state(&journal, known).await;
+    assert_eq!(page.open[0].purges[0].subject, Subject::Everything);
+}
+
+#[tokio::test]
+async fn what_is_named_is_taken_as_bytes() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let names = ["", "!", "~", "k:\0\r\n", "ü", "*", "[", &"x".repeat(100_000)];
+    let appended = append(&journal, Position::UNKNOWN, &names).await;
+    let (_, all) = state(&journal, Position::UNKNOWN).await;
+    assert_eq!(all.len(), names.len());
+    for purge in keys(&names).iter() {
+        assert!(all.contains(&(purge.clone(), appended.position.n)));
+    }
+    server.command(&[b"ZADD", LATEST.as_bytes(), b"1", b"\xff\xfe"]);
+    let (_, all) = state(&journal, Position::UNKNOWN).await;
+    assert!(all.iter().any(|(purge, _)| *purge == Purge::hard(Subject::Everything)));
+}
+
+#[tokio::test]
+async fn a_primary_that_may_not_write_proves_nothing() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    append(&journal, Position::UNKNOWN, &["a"]).await;
+    for (name, bad, good) in [
+        ("min-replicas-to-write", "1", "0"),
+        ("maxmemory", "1", "0"),
+    ] {
+        server.command(&["CONFIG", "SET", name, bad]);
+        journal.sync(Position::UNKNOWN, 10).await.expect_err(name);
+        let draft = Draft {
+            known: Position::UNKNOWN,
+            kind: Kind::Invalidate,
+            purges: keys(&["b"]),
+            with_open: false,
+        };
+        journal.append(&draft).await.expect_err(name);
+        server.command(&["CONFIG", "SET", name, good]);
+        let (page, _) = state(&journal, Position::UNKNOWN).await;
+        assert_eq!(page.head.n, 1, "{name}: nothing was done by half");
+    }
+}
+
+#[tokio::test]
+async fn the_wall_clock_comes_along() {
+    let server = RedisServer::start();
+    let page = journal(&server).await.sync(Position::UNKNOWN, 10).await.expect("syncs");
+    let here = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
+    assert!(here.abs_diff(page.time.expect("told")) < Duration::from_secs(10));
+}
+
+async fn hear(listener: &mut dyn crate::store::channel::Listener, count: usize) -> Vec<Box<[u8]>> {
+    let mut heard = Vec::new();
+    while heard.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(20), listener.next()).await;
+        heard.extend(next.expect("in time").expect("listens"));
+    }
+    heard
+}
+
+#[tokio::test]
+async fn we_hear_others_and_never_ourselves() {
+    let server = RedisServer::start();
+    let channel = RedisChannel::new(connections(&server.url()).await, "");
+    let other = RedisChannel::new(connections(&server.url()).await, "");
+    let mut listeners = [channel.listen(), other.listen()];
+    for listener in &mut listeners {
+        // The first call subscribes; nothing is said yet.
+        let first = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
+        assert!(first.is_err(), "nobody has spoken");
+    }
+    let publish = |text: &[u8]| server.command(&[b"PUBLISH", b"cache:invalidate".as_slice(), text]);
+    wait_for("both to subscribe", || publish(b"hello").text() == "2");
+    for listener in &mut listeners {
+        hear(&mut **listener, 1).await;
+    }
+    channel.publish(&["a:*".to_owned(), "b".to_owned()]).await.expect("publishes");
+    publish(b"a:*");
+    other.publish(&["a:*".to_owned()]).await.expect("publishes");
+    publish(&[0xff; 3]);
+    publish(&[b'x'; 1 << 20]);
+    // Announced and never published: it must not swallow what somebody else says later.
+    server.command(&["PUBLISH", "cache:keep:published", "lost"]);
+    publish(b"other");
+    publish(b"lost");
+    for listener in &mut listeners {
+        let heard = hear(&mut **listener, 5).await;
+        let expected: [&[u8]; 5] = [b"a:*", &[0xff; 3], &[b'x'; CUT], b"other", b"lost"];
+        assert_eq!(heard.iter().map(|m| &**m).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_subscription_is_renewed() {
+    let server = RedisServer::start();
+    let channel = RedisChannel::new(connections(&server.url()).await, "ns:");
+    let mut listener = channel.listen();
+    let listening = tokio::spawn(async move {
+        let mut lost = 0;
+        loop {
+            match listener.next().await {
+                Ok(heard) if heard.iter().any(|m| **m == *b"second") => return lost,
+                Ok(_) => {}
+                Err(_) => lost += 1,
+            }
+        }
+    });
+    let said = |text: &str| server.command(&["PUBLISH", "ns:cache:invalidate", text]).text();
+    crate::support::until("a listener", || async { (said("first") == "1").then_some(()) }).await;
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    crate::support::until("a listener", || async { (said("second") == "1").then_some(()) }).await;
+    assert!(listening.await.expect("hears") >= 1);
 }
