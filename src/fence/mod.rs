@@ -19,6 +19,10 @@ mod programs;
 mod settle;
 mod sync;
 mod tasks;
+#[cfg(all(test, feature = "redis"))]
+mod redis_tests;
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod tests;
 

@@ -36,7 +36,7 @@ impl Fence {
     }
 
     /// Applies records of the feed in order.
-    fn feed(&self, records: &[Record]) -> Step {
+    pub(super) fn feed(&self, records: &[Record]) -> Step {
         let now = self.clock.mono();
         if records.is_empty() {
             return Step::Followed;
