@@ -29,7 +29,7 @@ pin_project! {
         Original { #[pin] body: B },
         Bytes { bytes: Option<Bytes> },
         // Read in part before it was found too long to hold.
-        Resumed { held: VecDeque<Frame<Bytes>>, #[pin] rest: B },
+        Resumed { held: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>> },
     }
 }
 
@@ -47,7 +47,7 @@ impl<B> RequestBody<B> {
         }
     }
 
-    pub(crate) fn resumed(held: VecDeque<Frame<Bytes>>, rest: B) -> Self {
+    pub(crate) fn resumed(held: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
         Self {
             kind: RequestKind::Resumed { held, rest },
         }
@@ -67,7 +67,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
             RequestProj::Bytes { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             RequestProj::Resumed { held, rest } => match held.pop_front() {
                 Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => rest.poll_frame(cx),
+                None => rest.as_mut().poll_frame(cx),
             },
         }
     }
@@ -124,6 +124,8 @@ pin_project! {
         Inner { #[pin] body: B },
         Full { bytes: Option<Bytes> },
         Chunks { chunks: VecDeque<Bytes>, trailers: Option<Box<HeaderMap>> },
+        // What came before the inner body failed.
+        Failed { chunks: VecDeque<Bytes>, error: Option<BoxError> },
         Shared { reader: Reader },
     }
 }
@@ -152,6 +154,13 @@ impl<B> ResponseBody<B> {
         let trailers = trailers.map(Box::new);
         Self {
             kind: ResponseKind::Chunks { chunks, trailers },
+        }
+    }
+
+    pub(crate) fn failed(chunks: VecDeque<Bytes>, error: BoxError) -> Self {
+        let error = Some(error);
+        Self {
+            kind: ResponseKind::Failed { chunks, error },
         }
     }
 
@@ -193,6 +202,12 @@ where
                     .or_else(|| trailers.take().map(|t| Frame::trailers(*t)))
                     .map(Ok),
             ),
+            ResponseProj::Failed { chunks, error } => Poll::Ready(
+                chunks
+                    .pop_front()
+                    .map(|chunk| Ok(Frame::data(chunk)))
+                    .or_else(|| error.take().map(Err)),
+            ),
             ResponseProj::Shared { reader } => reader.poll_frame(cx),
         }
     }
@@ -202,6 +217,7 @@ where
             ResponseKind::Inner { body } => body.is_end_stream(),
             ResponseKind::Full { bytes } => bytes.is_none(),
             ResponseKind::Chunks { chunks, trailers } => chunks.is_empty() && trailers.is_none(),
+            ResponseKind::Failed { chunks, error } => chunks.is_empty() && error.is_none(),
             ResponseKind::Shared { reader } => reader.is_end_stream(),
         }
     }
@@ -213,6 +229,7 @@ where
             ResponseKind::Chunks { chunks, .. } => {
                 SizeHint::with_exact(chunks.iter().map(|b| b.len() as u64).sum())
             }
+            ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),
         }
     }
@@ -223,7 +240,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
         let kind = match &self.kind {
             ResponseKind::Inner { .. } => "inner",
             ResponseKind::Full { .. } | ResponseKind::Chunks { .. } => "stored",
-            ResponseKind::Shared { .. } => "shared",
+            ResponseKind::Shared { .. } | ResponseKind::Failed { .. } => "shared",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }

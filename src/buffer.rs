@@ -170,13 +170,21 @@ impl Writer {
         .await;
     }
 
-    /// Says how the body ended; answers the whole body if it is still held.
-    pub(crate) fn finish(self, end: End) -> Option<VecDeque<Bytes>> {
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.shared.lock().readers.iter().all(Option::is_none)
+    }
+
+    /// The body so far, if all of it is still held.
+    pub(crate) fn whole(&self) -> Option<VecDeque<Bytes>> {
+        let state = self.shared.lock();
+        (!state.overflowed).then(|| state.chunks.clone())
+    }
+
+    /// Says how the body ended.
+    pub(crate) fn finish(self, end: End) {
         let mut state = self.shared.lock();
-        let whole = matches!(end, End::Complete(_)) && !state.overflowed;
         state.end = Some(end);
         state.wake_readers();
-        whole.then(|| state.chunks.clone())
     }
 }
 
@@ -320,8 +328,8 @@ mod tests {
         assert_eq!(data(&mut early).await, "one");
         let mut late = source.reader().expect("second");
         assert!(writer.push(Bytes::from_static(b"two")));
-        let whole = writer.finish(End::Complete(None)).expect("held");
-        assert_eq!(whole.len(), 2);
+        assert_eq!(writer.whole().expect("held").len(), 2);
+        writer.finish(End::Complete(None));
         assert_eq!(data(&mut late).await, "one");
         assert_eq!(data(&mut late).await, "two");
         assert!(next(&mut late).await.is_none());
@@ -347,7 +355,8 @@ mod tests {
         assert!(!writer.push(Bytes::from_static(b"cccc")));
         assert!(next(&mut behind).await.expect("an answer").is_err());
         assert!(source.reader().is_none(), "the first byte is gone");
-        assert!(writer.finish(End::Complete(None)).is_none());
+        assert!(writer.whole().is_none());
+        writer.finish(End::Complete(None));
         assert_eq!(data(&mut first).await, "cccc");
     }
 

@@ -1,6 +1,10 @@
 //! What lies under one key in a tier.
 
-use std::{sync::OnceLock, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::OnceLock,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -92,4 +96,42 @@ pub(crate) struct LocalState {
     pub(crate) ready: ReadyHeads,
     /// Of our own fill: the monotonic clock before the inner service was called; else 0.
     pub(crate) captured: u64,
+    /// Until when nobody else refreshes it, on the monotonic clock.
+    refreshing: AtomicU64,
+    /// Until when the inner service, which failed for it, is left in peace.
+    resting: AtomicU64,
+}
+
+/// A refresh that has not come back after this long is tried again by another request.
+const REFRESH: Duration = Duration::from_secs(10);
+/// Between a failure of the inner service and the next attempt for the same entry.
+const REST: Duration = Duration::from_secs(1);
+
+impl LocalState {
+    /// Whether the caller is the one to refresh the entry.
+    pub(crate) fn claim_refresh(&self, now: u64) -> bool {
+        let until = self.refreshing.load(Ordering::Relaxed);
+        until <= now
+            && self
+                .refreshing
+                .compare_exchange(until, later(now, REFRESH), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// The refresh failed: the next one waits a little.
+    pub(crate) fn refresh_failed(&self, now: u64) {
+        self.refreshing.store(later(now, REST), Ordering::Relaxed);
+    }
+
+    pub(crate) fn rest(&self, now: u64) {
+        self.resting.store(later(now, REST), Ordering::Relaxed);
+    }
+
+    pub(crate) fn resting(&self, now: u64) -> bool {
+        now < self.resting.load(Ordering::Relaxed)
+    }
+}
+
+fn later(now: u64, delta: Duration) -> u64 {
+    now.saturating_add(u64::try_from(delta.as_nanos()).unwrap_or(u64::MAX))
 }

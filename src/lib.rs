@@ -3,15 +3,21 @@
 
 mod body;
 mod buffer;
+pub mod cache;
 mod clock;
 mod collapse;
 mod entry;
 mod error;
 mod fence;
 mod future;
+mod http_service;
 mod identity;
+pub mod keep;
 mod key;
 mod local;
+mod metrics;
+mod origin;
+mod passage;
 mod quota;
 mod ready;
 mod semantics;
@@ -29,8 +35,10 @@ mod support;
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 
+pub use cache::CacheLayer;
 pub use error::{BoxError, Error};
 pub use identity::UserId;
+pub use keep::Keep;
 pub use key::Key;
 #[cfg(feature = "redis")]
 pub use store::redis::{RedisStore, RedisStoreBuilder};

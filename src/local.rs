@@ -66,6 +66,12 @@ impl Local {
         self.cache.set_capacity(bytes);
     }
 
+    /// The heaviest entry that is worth keeping: half of what a shard holds, so that one
+    /// large body does not push out all its neighbours.
+    pub(crate) fn largest(&self) -> u64 {
+        self.cache.shard_capacity() / 2
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.cache.len()
     }
@@ -90,7 +96,7 @@ impl fmt::Debug for Local {
 
 /// Many shards keep threads apart; a shard must still hold some entries of ordinary size.
 fn shards(bytes: u64) -> usize {
-    const LEAST: u64 = 1 << 20;
+    const LEAST: u64 = 4 << 20;
     usize::try_from(bytes / LEAST).unwrap_or(1).clamp(1, 256)
 }
 

@@ -54,11 +54,11 @@ impl Ready {
         age: u64,
         stored: &'a HeaderMap,
         body: &Bytes,
-        extra: &'a [(HeaderName, String)],
+        extra: &'a [(HeaderName, Vec<u8>)],
     ) -> Self {
         let fields = || {
             let stored = stored.iter().map(|(n, v)| (n, v.as_bytes()));
-            stored.chain(extra.iter().map(|(n, v)| (n, v.as_bytes())))
+            stored.chain(extra.iter().map(|(n, v)| (n, v.as_slice())))
         };
         let mut values = BytesMut::with_capacity(fields().map(|(_, v)| v.len()).sum());
         fields().for_each(|(_, v)| values.extend_from_slice(v));
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn ready(age: u64, headers: &HeaderMap) -> Ready {
-        let extra = [(http::header::AGE, age.to_string())];
+        let extra = [(http::header::AGE, age.to_string().into_bytes())];
         Ready::new(age, headers, &Bytes::from_static(b"body"), &extra)
     }
 

@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod cache;
 mod examples;
 #[cfg(feature = "redis")]
 mod store;

@@ -62,6 +62,37 @@ impl KeyBuf {
         self.bytes.extend_from_slice(hash.as_bytes());
     }
 
+    /// Adds a hash of a request's content and of what describes it: QUERY's part of the key.
+    pub(crate) fn push_content(&mut self, headers: &http::HeaderMap, content: &[u8]) {
+        let mut described = Buf::new();
+        for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
+            for value in headers.get_all(name) {
+                described.extend_from_slice(value.as_bytes());
+                described.push(0);
+            }
+            described.push(0);
+        }
+        described.extend_from_slice(content);
+        self.bytes.extend_from_slice(b"?=");
+        self.bytes.extend_from_slice(&super::hash::long(&described));
+    }
+
+    /// The full key of a variant.
+    pub(crate) fn varied(&self, hash: &str) -> String {
+        format!("{}#{hash}", self.as_str())
+    }
+
+    /// Puts the application's key in the place of the route's; the variations stay.
+    pub(crate) fn replace_base(&mut self, key: &str) {
+        let variations = Buf::from_slice(&self.bytes[self.base..]);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(key.as_bytes());
+        let moved = |at: usize| at - self.base + key.len();
+        self.user = self.user.take().map(|at| moved(at.start)..moved(at.end));
+        self.base = key.len();
+        self.bytes.extend_from_slice(&variations);
+    }
+
     pub(crate) fn bytes(&mut self) -> &mut Buf {
         &mut self.bytes
     }

@@ -22,7 +22,7 @@ pub(crate) mod freshness;
 pub(crate) mod heuristics;
 pub(crate) mod invalidation;
 mod lifetime;
-mod list;
+pub(crate) mod list;
 pub(crate) mod no_vary_search;
 pub(crate) mod partial;
 pub(crate) mod policy;

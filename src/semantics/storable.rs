@@ -44,6 +44,12 @@ pub(crate) enum Refusal {
     Partial,
     /// No lifetime, and nothing to validate it by.
     NoLifetime,
+    /// Larger than the route's or the layer's bound.
+    Size,
+    /// The layer's own condition.
+    Condition,
+    /// A tag's value is missing.
+    Tags,
 }
 
 impl Refusal {
@@ -60,6 +66,9 @@ impl Refusal {
             Self::Stream => "stream",
             Self::Partial => "partial",
             Self::NoLifetime => "no-lifetime",
+            Self::Size => "size",
+            Self::Condition => "condition",
+            Self::Tags => "tags",
         }
     }
 

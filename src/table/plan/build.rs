@@ -50,6 +50,7 @@ pub(super) fn route(
             .map(|text| parse(text, purpose))
             .collect::<Result<Box<[_]>, _>>()
     };
+    let tags = templates(&route.tags, Purpose::Tag).map_err(|m| ("tags", m))?;
     let plan = RoutePlan {
         id,
         path: route.path.as_str().into(),
@@ -80,10 +81,12 @@ pub(super) fn route(
         through: route.through,
         grpc: route.grpc,
         needs_body: key.as_ref().is_some_and(|key| key.names(&Source::Body)),
+        key_names_user: route.scope == Some(Scope::User)
+            || [key.as_slice(), &tags].concat().iter().any(|t| t.names(&Source::User)),
         query: variation(&query_in_key, key.as_ref()),
         query_in_key,
         key,
-        tags: templates(&route.tags, Purpose::Tag).map_err(|m| ("tags", m))?,
+        tags,
         invalidates: templates(&route.invalidates, Purpose::Invalidates)
             .map_err(|m| ("invalidates", m))?,
     };

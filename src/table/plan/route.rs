@@ -16,6 +16,7 @@ use crate::{
         pattern, push_url,
         query::QueryFilter,
     },
+    semantics::policy::{self, Policy},
     store::journal::Subject,
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct RoutePlan {
     pub(crate) grpc: Option<Grpc>,
     /// Whether the key holds a hash of the body.
     pub(crate) needs_body: bool,
+    /// Whether key or tags name the user.
+    pub(crate) key_names_user: bool,
     /// The parameters that are a variation.
     pub(super) query: QueryFilter,
     /// The parameters that `{#query}` hashes.
@@ -84,6 +87,37 @@ impl RoutePlan {
     /// Whether a tag or an invalidation names a field of the answer.
     pub(crate) fn needs_answer(&self) -> bool {
         self.tags_need_answer() || self.invalidates_need_answer()
+    }
+
+    pub(crate) fn has_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    /// The table's word on the responses, for RFC 9111's rules.
+    pub(crate) fn policy(&self, max: Duration) -> Policy<'_> {
+        Policy {
+            scope: self.sharing(),
+            ttl: self.key.is_some().then_some(self.ttl),
+            override_: self.override_freshness,
+            negative: &self.negative,
+            max,
+            strip: &self.strip,
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_if_error: self.stale_if_error,
+            heuristic: false,
+            safe_method: self.needs_body,
+            partial: true,
+            request_directives: self.request_directives == RequestDirectives::Obey,
+        }
+    }
+
+    /// Who may share the responses.
+    pub(crate) fn sharing(&self) -> policy::Scope {
+        match self.scope {
+            None => policy::Scope::Standard,
+            Some(Scope::Public) => policy::Scope::Public,
+            Some(Scope::User) => policy::Scope::User,
+        }
     }
 
     pub(crate) fn tags_need_answer(&self) -> bool {
@@ -130,6 +164,17 @@ impl<'p> Matched<'p, '_> {
         }
         self.plan.query.push(inputs.query, out.bytes());
         Ok(())
+    }
+
+    /// What makes the stored responses of the very path unusable, all variations included.
+    pub(crate) fn target(&self, inputs: &Inputs<'_>) -> Subject {
+        let mut out = Buf::new();
+        match &self.plan.key {
+            Some(template) => template.write_widened(self.values(inputs, None), &mut out),
+            None => push_url(inputs, &mut out),
+        }
+        encode::shorten(&mut out, 0, encode::KEY_MAX);
+        pattern::subject(encode::text(&out))
     }
 
     /// The tags of a response; `None` if a value is missing, so that it must not be stored.

@@ -1,0 +1,290 @@
+//! From what is stored, or under way, to an answer.
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+
+use super::ask::{Asked, Judged, Traits};
+use crate::{
+    body::ResponseBody,
+    clock::Now,
+    entry::{Content, Entry, StoredResponse, Variants},
+    fence::Verdict,
+    keep::{Shared, fill::Fill, lookup::Found},
+    ready::Ready,
+    semantics::{
+        byteranges,
+        cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
+        conditional,
+        range::{self, Selection},
+        vary,
+    },
+};
+
+/// How this cache calls itself in `Cache-Status` (RFC 9211 section 2).
+pub(super) const NAME: &str = "tower-keep";
+
+/// What of a request, beyond its key, decides the form of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) head: bool,
+    pub(super) conditional: bool,
+    pub(super) range: bool,
+}
+
+impl Shape {
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let mut shape = Self {
+            head: method == Method::HEAD,
+            conditional: false,
+            range: false,
+        };
+        for name in headers.keys() {
+            shape.conditional |=
+                name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
+            shape.range |= name == header::RANGE;
+        }
+        shape
+    }
+
+    fn is_plain(self) -> bool {
+        !(self.head || self.conditional || self.range)
+    }
+}
+
+/// A stored answer, if what was judged allows one without asking the inner service.
+pub(super) fn judged<B>(
+    traits: &Traits,
+    found: &Found,
+    judged: Judged,
+    headers: &HeaderMap,
+    now: Now,
+) -> Option<Response<ResponseBody<B>>> {
+    match judged {
+        Judged::Fresh | Judged::Ahead | Judged::Stale { .. } => {
+            stored(traits, &found.entry, headers, now, None)
+        }
+        Judged::Validate { .. } | Judged::Refused => None,
+    }
+}
+
+/// An answer from a stored response; `status` where it is not a plain hit.
+pub(super) fn stored<B>(
+    traits: &Traits,
+    entry: &Entry,
+    headers: &HeaderMap,
+    now: Now,
+    status: Option<&CacheStatus<'_>>,
+) -> Option<Response<ResponseBody<B>>> {
+    let Content::Response(stored) = &entry.content else {
+        return None;
+    };
+    let resident = now.wall.since(entry.stored);
+    let age = stored.lifetime.age(resident).as_secs();
+    let hit = CacheStatus::hit(stored.lifetime.ttl(resident));
+    let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
+    if plain && status.is_none() {
+        return from_ready(entry, stored, age, &hit);
+    }
+    let mut fields = stored.headers.clone();
+    fields.insert(header::AGE, HeaderValue::from(age));
+    status.unwrap_or(&hit).append(NAME, &mut fields);
+    shaped(traits, entry, stored, headers, fields)
+}
+
+/// The whole, from the head that is ready for the current second.
+fn from_ready<B>(
+    entry: &Entry,
+    stored: &StoredResponse,
+    age: u64,
+    hit: &CacheStatus<'_>,
+) -> Option<Response<ResponseBody<B>>> {
+    let ready = entry.local.ready.at(age, || {
+        let mut status = Vec::new();
+        hit.write(NAME, &mut status);
+        let extra = [
+            (header::AGE, age.to_string().into_bytes()),
+            (CACHE_STATUS, status),
+        ];
+        Ready::new(age, &stored.headers, &stored.body, &extra)
+    });
+    let ready = ready.as_ref()?;
+    let mut response = Response::new(ResponseBody::full(ready.body.clone()));
+    *response.status_mut() = stored.status;
+    *response.headers_mut() = ready.headers.clone();
+    Some(response)
+}
+
+/// As the request wants it: not modified, a range, the head alone, or the whole.
+fn shaped<B>(
+    traits: &Traits,
+    entry: &Entry,
+    stored: &StoredResponse,
+    request: &HeaderMap,
+    mut fields: HeaderMap,
+) -> Option<Response<ResponseBody<B>>> {
+    let shape = traits.shape;
+    let unmodified = || conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
+    if shape.conditional && stored.part.is_none() && unmodified() == conditional::Outcome::NotModified
+    {
+        conditional::not_modified(&mut fields);
+        return Some(with(StatusCode::NOT_MODIFIED, fields, ResponseBody::empty()));
+    }
+    if shape.head {
+        let whole = stored.part.is_none();
+        return whole.then(|| with(stored.status, fields, ResponseBody::empty()));
+    }
+    match range::select(request, stored) {
+        Selection::Whole => {
+            let chunks = [stored.body.clone()].into();
+            let body = ResponseBody::chunks(chunks, stored.trailers.clone());
+            Some(with(stored.status, fields, body))
+        }
+        Selection::Spans(spans) => {
+            let boundary = format!("{:032x}", fastrand::u128(..));
+            let pieces = byteranges::partial_content(&spans, stored, &boundary, &mut fields);
+            let body = ResponseBody::chunks(pieces.into_iter().collect(), None);
+            Some(with(StatusCode::PARTIAL_CONTENT, fields, body))
+        }
+        Selection::Unsatisfiable(complete) => {
+            let mut refusal = byteranges::unsatisfiable(complete);
+            for name in [header::DATE, header::AGE, CACHE_STATUS] {
+                for value in fields.get_all(&name) {
+                    refusal.append(&name, value.clone());
+                }
+            }
+            let body = ResponseBody::empty();
+            Some(with(StatusCode::RANGE_NOT_SATISFIABLE, refusal, body))
+        }
+        Selection::Missing => None,
+    }
+}
+
+/// An answer from another request's fill, if it is one for this request too.
+pub(super) fn followed<B>(
+    asked: &Asked,
+    fill: &Fill,
+    headers: &HeaderMap,
+    keep: &Shared,
+) -> Option<Response<ResponseBody<B>>> {
+    let Content::Response(stored) = &fill.head.content else {
+        return None;
+    };
+    let matches = fill.variant.as_ref().is_none_or(|variant| {
+        let variants = Variants(vec![variant.clone()]);
+        vary::choose(&variants, headers).is_some()
+    });
+    // At the moment it is handed out: an invalidation since the leader's call wins.
+    let verdict = keep.fence.check(&fill.head, asked.key.base(), keep.clock.now());
+    if !matches || verdict != Verdict::Usable {
+        return None;
+    }
+    let body = ResponseBody::shared(fill.body.reader()?);
+    let status = CacheStatus {
+        outcome: Outcome::Forward {
+            reason: asked.missed,
+            status: None,
+            stored: false,
+            collapsed: Some(true),
+        },
+        ..CacheStatus::forward(asked.missed)
+    };
+    let mut fields = stored.headers.clone();
+    status.append(NAME, &mut fields);
+    keep.metrics.collapsed.increment(1);
+    let mut response = Response::new(body);
+    *response.status_mut() = stored.status;
+    *response.headers_mut() = fields;
+    Some(conditionally(asked, headers, response, fill.head.stored))
+}
+
+/// What a client whose preconditions were not sent on gets of a full answer.
+pub(super) fn conditionally<B>(
+    asked: &Asked,
+    request: &HeaderMap,
+    mut response: Response<ResponseBody<B>>,
+    received: crate::clock::Timestamp,
+) -> Response<ResponseBody<B>> {
+    let shape = asked.traits.shape;
+    if !shape.conditional || asked.route.is_none() {
+        return response;
+    }
+    let outcome =
+        conditional::evaluate(request, response.status(), response.headers(), received);
+    if outcome == conditional::Outcome::NotModified {
+        conditional::not_modified(response.headers_mut());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = ResponseBody::empty();
+    }
+    response
+}
+
+/// Says in `Cache-Status` that the request went forward.
+pub(super) fn label(head: &mut response::Parts, reason: Forward, stored: bool, detail: Option<&'static str>) {
+    let status = CacheStatus {
+        outcome: Outcome::Forward {
+            reason,
+            status: None,
+            stored,
+            collapsed: None,
+        },
+        detail,
+        ..CacheStatus::forward(reason)
+    };
+    status.append(NAME, &mut head.headers);
+}
+
+/// Something stale in the place of an error, whose status is `instead_of`.
+pub(super) fn stale<B>(
+    traits: &Traits,
+    found: &Found,
+    headers: &HeaderMap,
+    now: Now,
+    instead_of: Option<StatusCode>,
+) -> Option<Response<ResponseBody<B>>> {
+    let Content::Response(response) = &found.entry.content else {
+        return None;
+    };
+    let resident = now.wall.since(found.entry.stored);
+    let status = CacheStatus {
+        outcome: Outcome::Forward {
+            reason: Forward::Stale,
+            status: instead_of,
+            stored: false,
+            collapsed: None,
+        },
+        ttl: Some(response.lifetime.ttl(resident)),
+        key: None,
+        detail: Some("stale-if-error"),
+    };
+    stored(traits, &found.entry, headers, now, Some(&status))
+}
+
+/// RFC 9111 section 5.2.1.7: `only-if-cached`, and nothing is stored.
+pub(super) fn not_cached<B>(reason: Forward) -> Response<ResponseBody<B>> {
+    let mut response = with(
+        StatusCode::GATEWAY_TIMEOUT,
+        HeaderMap::new(),
+        ResponseBody::empty(),
+    );
+    let status = CacheStatus {
+        detail: Some("only-if-cached"),
+        ..CacheStatus::forward(reason)
+    };
+    status.append(NAME, response.headers_mut());
+    response
+}
+
+/// A request whose content broke off.
+pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
+    with(StatusCode::BAD_REQUEST, HeaderMap::new(), ResponseBody::empty())
+}
+
+fn with<B>(
+    status: StatusCode,
+    fields: HeaderMap,
+    body: ResponseBody<B>,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}

@@ -1,0 +1,495 @@
+//! What a request asks of the cache.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, Method, Response, header, request};
+
+use super::{
+    answer::{self, Shape},
+    layer::Config,
+};
+use crate::{
+    body::ResponseBody,
+    clock::{Now, Timestamp},
+    entry::{Content, Entry, StoredResponse},
+    fence::{Capture, Verdict},
+    keep::{Shared, Snapshot, lookup::Found},
+    key::{Inputs, KeyBuf, url_key},
+    origin::Target,
+    passage::Passages,
+    semantics::{
+        cache_control::RequestDirectives,
+        cache_status::Forward,
+        freshness::{self, Lifetime, Reason, Use},
+        invalidation,
+        policy::{Policy, Scope},
+        sharing::{self, Credentials},
+        vary::VaryFields,
+    },
+    table::{self, Matched, RoutePlan, Unlisted},
+};
+
+/// What the cache has to do with a request.
+pub(super) enum Ask<'p> {
+    /// It passes, untouched.
+    Nothing,
+    /// It passes, and a success invalidates (RFC 9111 section 4.4).
+    Invalidate,
+    /// It is handled, but its answer neither comes from the store nor goes there.
+    Bypass(Forward),
+    /// Its key holds a hash of its body.
+    Body,
+    Stored(Glance<'p>),
+}
+
+/// A request and its key, while nothing of the request is owned.
+pub(super) struct Glance<'p> {
+    pub(super) traits: Traits,
+    pub(super) key: KeyBuf,
+    pub(super) route: Option<&'p Arc<RoutePlan>>,
+    user: Option<Box<str>>,
+    candidate: Option<Found>,
+}
+
+/// The same, for as long as the inner service takes.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) traits: Traits,
+    pub(super) key: KeyBuf,
+    pub(super) route: Option<Arc<RoutePlan>>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Whose request it is, where that matters.
+    pub(super) user: Option<Box<str>>,
+    /// Why nothing stored was found, if that is so.
+    pub(super) missed: Forward,
+    /// What is stored but could not be used as it is.
+    pub(super) candidate: Option<Found>,
+}
+
+/// What the local tier says.
+pub(super) enum Local<B> {
+    Answer(Response<ResponseBody<B>>),
+    /// An answer, and this caller is the one to refresh what is stored.
+    Refresh(Response<ResponseBody<B>>),
+    Nothing,
+}
+
+/// What of a request decides whether something stored answers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits {
+    pub(super) shape: Shape,
+    pub(super) directives: RequestDirectives,
+    pub(super) credentials: Credentials,
+    pub(super) scope: Scope,
+}
+
+/// What to do with what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Fresh,
+    /// Fresh, and due for a refresh behind the caller's back.
+    Ahead,
+    /// Stale, and allowed to be for now: refreshed behind the caller's back if `refresh`.
+    Stale { refresh: bool },
+    /// Not without asking the inner service.
+    Validate {
+        reason: Reason,
+        on_error: bool,
+        on_disconnect: bool,
+    },
+    /// Not at all.
+    Refused,
+}
+
+impl Judged {
+    pub(super) fn wants_refresh(self) -> bool {
+        matches!(self, Self::Ahead | Self::Stale { refresh: true })
+    }
+}
+
+impl<'p> Ask<'p> {
+    pub(super) fn of(config: &Config, snapshot: &'p Snapshot, parts: &request::Parts) -> Self {
+        if parts.headers.contains_key(header::UPGRADE) || parts.method == Method::CONNECT {
+            return Self::Nothing;
+        }
+        let target = Target::of(parts);
+        let Some(matched) = snapshot.plan.route(target.path, target.host) else {
+            return Self::unlisted(config, snapshot, parts, target);
+        };
+        let route = matched.plan();
+        if !route.is_safe(&parts.method) {
+            return invalidate_below(parts);
+        }
+        if !has_method(&parts.method, route.needs_body) {
+            return Self::Bypass(Forward::Method);
+        }
+        if route.needs_body {
+            return Self::Body;
+        }
+        Self::listed(config, snapshot, parts, target, &matched, None)
+    }
+
+    /// A request of a listed route, its body at hand where the key needs it.
+    pub(super) fn listed(
+        config: &Config,
+        snapshot: &'p Snapshot,
+        parts: &request::Parts,
+        target: Target<'_>,
+        matched: &Matched<'p, '_>,
+        body: Option<&[u8]>,
+    ) -> Self {
+        let route = matched.plan();
+        let scope = route.sharing();
+        // Nobody asks who the user is where everybody gets the same answer.
+        let user = match scope {
+            Scope::Public if !route.key_names_user => None,
+            _ => config.keep.shared().user(snapshot, parts),
+        };
+        let inputs = Inputs {
+            host: target.host,
+            path: target.path,
+            query: target.query,
+            headers: &parts.headers,
+            user: user.as_ref().map(|user| user.id()),
+            body,
+        };
+        let mut key = KeyBuf::new();
+        if matched.key(&inputs, snapshot.version(route.id), &mut key).is_err() {
+            return Self::Bypass(Forward::Bypass);
+        }
+        if let Some(derive) = &config.key {
+            match derive(parts) {
+                Some(own) => key.replace_base(own.as_str()),
+                None => return Self::Bypass(Forward::Bypass),
+            }
+        }
+        let obeys = route.request_directives == table::RequestDirectives::Obey;
+        let traits = Traits {
+            shape: Shape::of(&parts.method, &parts.headers),
+            directives: directives(parts, obeys),
+            credentials: Credentials::of(&parts.headers, user.is_some()),
+            scope,
+        };
+        let user = user.map(|user| user.id().into());
+        Self::Stored(Glance::new(traits, key, Some(route), user))
+    }
+
+    /// A path that no route names: RFC 9111 alone.
+    fn unlisted(
+        config: &Config,
+        snapshot: &'p Snapshot,
+        parts: &request::Parts,
+        target: Target<'_>,
+    ) -> Self {
+        if snapshot.plan.unlisted == Unlisted::Pass {
+            return Self::Nothing;
+        }
+        if invalidation::is_query(&parts.method) {
+            return Self::Body;
+        }
+        if !has_method(&parts.method, false) {
+            return match invalidation::is_safe(&parts.method) {
+                true => Self::Nothing,
+                false => invalidate_below(parts),
+            };
+        }
+        Self::of_url(config, snapshot, parts, target, None)
+    }
+
+    /// The key of a URL, and of the content of a QUERY.
+    pub(super) fn of_url(
+        config: &Config,
+        snapshot: &'p Snapshot,
+        parts: &request::Parts,
+        target: Target<'_>,
+        body: Option<&[u8]>,
+    ) -> Self {
+        let user = config.keep.shared().user(snapshot, parts);
+        let inputs = Inputs {
+            host: target.host,
+            path: target.path,
+            query: target.query,
+            headers: &parts.headers,
+            user: None,
+            body: None,
+        };
+        let mut key = KeyBuf::new();
+        url_key(&inputs, None, &mut key);
+        if let Some(body) = body {
+            key.push_content(&parts.headers, body);
+        }
+        let traits = Traits {
+            shape: Shape::of(&parts.method, &parts.headers),
+            directives: directives(parts, true),
+            credentials: Credentials::of(&parts.headers, user.is_some()),
+            scope: Scope::Standard,
+        };
+        Self::Stored(Glance::new(traits, key, None, None))
+    }
+}
+
+fn directives(parts: &request::Parts, obeyed: bool) -> RequestDirectives {
+    if obeyed {
+        RequestDirectives::parse(&parts.headers)
+    } else {
+        RequestDirectives::default()
+    }
+}
+
+/// An `InvalidateLayer` above does it better; without one this layer does what RFC 9111
+/// section 4.4 asks.
+fn invalidate_below<'p>(parts: &request::Parts) -> Ask<'p> {
+    if Passages::of(&parts.extensions).invalidate {
+        Ask::Nothing
+    } else {
+        Ask::Invalidate
+    }
+}
+
+/// GET and HEAD, and any safe method whose content is in the key.
+fn has_method(method: &Method, content_in_key: bool) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) || content_in_key
+}
+
+impl<'p> Glance<'p> {
+    fn new(
+        traits: Traits,
+        key: KeyBuf,
+        route: Option<&'p Arc<RoutePlan>>,
+        user: Option<Box<str>>,
+    ) -> Self {
+        Self {
+            traits,
+            key,
+            route,
+            user,
+            candidate: None,
+        }
+    }
+}
+
+impl Glance<'_> {
+    /// What the local tier says; what cannot be used as it is, is left as the candidate.
+    pub(super) fn look<B>(&mut self, keep: &Shared, headers: &HeaderMap) -> Local<B> {
+        let now = keep.clock.now();
+        let Some(found) = keep.find_local(&self.key, headers, now) else {
+            return Local::Nothing;
+        };
+        let judged = judge(&self.traits, self.route.map(|r| &**r), &found, now);
+        let answer = answer::judged(&self.traits, &found, judged, headers, now);
+        let refresh = judged.wants_refresh() && found.entry.local.claim_refresh(now.mono);
+        match answer {
+            Some(answer) if refresh => {
+                keep.metrics.hit_local.increment(1);
+                self.candidate = Some(found);
+                Local::Refresh(answer)
+            }
+            Some(answer) => {
+                keep.metrics.hit_local.increment(1);
+                Local::Answer(answer)
+            }
+            None => {
+                self.candidate = Some(found);
+                Local::Nothing
+            }
+        }
+    }
+
+    pub(super) fn own(self, snapshot: &Arc<Snapshot>) -> Asked {
+        Asked {
+            traits: self.traits,
+            key: self.key,
+            route: self.route.map(Arc::clone),
+            snapshot: Arc::clone(snapshot),
+            user: self.user,
+            missed: Forward::UriMiss,
+            candidate: self.candidate,
+        }
+    }
+}
+
+impl Asked {
+    pub(super) fn judge(&self, found: &Found, now: Now) -> Judged {
+        judge(&self.traits, self.route.as_deref(), found, now)
+    }
+
+    pub(super) fn with_candidate(&self, found: &Found) -> Self {
+        Self {
+            candidate: Some(found.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The stored response that could not be used as it is.
+    pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {
+        let entry = &self.candidate.as_ref()?.entry;
+        match &entry.content {
+            Content::Response(response) => Some((entry, response)),
+            _ => None,
+        }
+    }
+
+    /// Why the inner service is asked.
+    pub(super) fn forward_reason(&self) -> Forward {
+        match self.candidate_response() {
+            None => self.missed,
+            Some((_, response)) if response.part.is_some() => Forward::Partial,
+            Some(_) if self.traits.directives.no_cache => Forward::Request,
+            Some(_) => Forward::Stale,
+        }
+    }
+
+    /// What the table says about the responses.
+    pub(super) fn policy(&self) -> Policy<'_> {
+        let max = self.snapshot.plan.max_ttl;
+        match &self.route {
+            Some(route) => route.policy(max),
+            None => Policy {
+                max,
+                ..Policy::STANDARD
+            },
+        }
+    }
+
+    pub(super) fn entity(&self) -> &str {
+        self.route.as_ref().map_or("", |route| &route.entity)
+    }
+
+    pub(super) fn table_vary(&self) -> &[HeaderName] {
+        self.route.as_ref().map_or(&[], |route| &route.vary)
+    }
+
+    pub(super) fn max_body(&self) -> usize {
+        let route = self.route.as_ref().map(|route| route.max_body);
+        usize::try_from(route.unwrap_or(DEFAULT_MAX_BODY)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn tags_need_answer(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.tags_need_answer())
+    }
+
+    /// The table's TTLs are spread a little, so that what was stored together does not expire
+    /// together; what the response itself says is kept to the second.
+    pub(super) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
+        if !lifetime.explicit && !lifetime.heuristic {
+            let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
+            let spread = left.mul_f64(self.snapshot.plan.jitter * fastrand::f64());
+            lifetime.fresh = lifetime.fresh.saturating_sub(spread);
+        }
+        lifetime
+    }
+
+    /// When the response stops being of any use.
+    pub(super) fn expiry(
+        &self,
+        lifetime: &Lifetime,
+        received: Timestamp,
+        has_validator: bool,
+    ) -> Timestamp {
+        received.after(lifetime.useful(has_validator).min(self.snapshot.plan.max_ttl))
+    }
+
+    /// Whether the fence lets what was captured then be stored now.
+    pub(super) fn may_store(&self, keep: &Shared, capture: &Capture, entry: &Entry) -> bool {
+        keep.may_store(capture, entry, self.key.base())
+    }
+
+    /// Stores a response whose body is whole.
+    pub(super) async fn put(
+        &self,
+        keep: &Shared,
+        capture: &Capture,
+        entry: &Arc<Entry>,
+        request: &HeaderMap,
+    ) {
+        let Content::Response(response) = &entry.content else {
+            return;
+        };
+        let Ok(vary) = VaryFields::of(&response.headers, self.table_vary()) else {
+            return;
+        };
+        if self.may_store(keep, capture, entry) {
+            let variant = (!vary.is_empty()).then(|| vary.variant(request, &response.headers));
+            keep.put_response(&self.key, variant.as_ref(), entry).await;
+        }
+    }
+
+    /// Whether one answer may serve all who ask the same now.
+    pub(super) fn collapses(&self) -> bool {
+        let Traits {
+            shape,
+            directives,
+            credentials,
+            scope,
+        } = &self.traits;
+        let whole = self.route.is_some() || !(shape.conditional || shape.range);
+        sharing::may_collapse(*credentials, *scope)
+            && whole
+            && !shape.head
+            && !directives.no_cache
+            && !directives.no_store
+    }
+}
+
+/// What an unlisted path's body, and a route's that says nothing, may have to be stored.
+const DEFAULT_MAX_BODY: u64 = 1 << 20;
+
+/// RFC 9111 section 4, and what the fence and the table add.
+fn judge(
+    traits: &Traits,
+    route: Option<&RoutePlan>,
+    found: &Found,
+    now: Now,
+) -> Judged {
+    let Content::Response(response) = &found.entry.content else {
+        return Judged::Refused;
+    };
+    if !sharing::may_serve(traits.credentials, traits.scope, &response.lifetime) {
+        return Judged::Refused;
+    }
+    let resident = now.wall.since(found.entry.stored);
+    let judged = freshness::usable(&response.lifetime, resident, &traits.directives);
+    match (found.verdict, judged) {
+        (Verdict::Unusable, _) => Judged::Refused,
+        // Nobody can tell whether it was invalidated: good only where an error is worse.
+        (Verdict::Untrusted, judged) => Judged::Validate {
+            reason: Reason::Stale,
+            on_error: response.lifetime.stale_if_error > Duration::ZERO && !forbids(judged),
+            on_disconnect: false,
+        },
+        (Verdict::Stale, Use::Fresh { .. }) => Judged::Validate {
+            reason: Reason::Stale,
+            on_error: response.lifetime.stale_if_error > Duration::ZERO,
+            on_disconnect: !response.lifetime.must_revalidate,
+        },
+        (_, Use::Fresh { ttl }) if due(route, ttl) => Judged::Ahead,
+        (_, Use::Fresh { .. }) => Judged::Fresh,
+        (_, Use::Stale { revalidate, .. }) => Judged::Stale {
+            refresh: revalidate,
+        },
+        (
+            _,
+            Use::Validate {
+                reason,
+                on_error,
+                on_disconnect,
+            },
+        ) => Judged::Validate {
+            reason,
+            on_error,
+            on_disconnect,
+        },
+    }
+}
+
+/// Whether even an error does not excuse a stale answer.
+fn forbids(judged: Use) -> bool {
+    matches!(judged, Use::Validate { on_error: false, on_disconnect: false, .. })
+}
+
+/// Whether a fresh response is to be refreshed ahead of its end.
+fn due(route: Option<&RoutePlan>, left: Duration) -> bool {
+    route
+        .and_then(|route| route.refresh_ahead)
+        .is_some_and(|ahead| left < ahead)
+}

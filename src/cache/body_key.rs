@@ -1,0 +1,107 @@
+//! Requests whose content is part of the key: `{#body}` in a route's key, and QUERY
+//! (the HTTP QUERY method makes the content part of every cache key).
+
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::{Body, Frame};
+use tower::ServiceExt;
+
+use super::{
+    answer,
+    ask::{Ask, Local},
+    layer::Config,
+    miss::{Answer, Miss},
+};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    http_service::HttpService,
+    keep::{Snapshot, fill::concatenate},
+    origin::Target,
+    semantics::cache_status::Forward,
+};
+
+/// The most content that is held to make a key of; with more the request passes by the cache.
+const LONGEST: usize = 1 << 20;
+
+/// Reads the content, then goes the way of every request.
+pub(super) async fn run<S, B>(
+    config: Arc<Config>,
+    inner: S,
+    snapshot: Arc<Snapshot>,
+    parts: request::Parts,
+    body: B,
+) -> Result<Answer<S, B>, S::ServiceError>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let content = match read(body).await {
+        Content::Whole(content) => content,
+        Content::Broken => return Ok(answer::bad_request()),
+        Content::TooLong(resumed) => {
+            let request = Request::from_parts(parts, resumed);
+            let (mut head, body) = inner.oneshot(request).await?.into_parts();
+            answer::label(&mut head, Forward::Bypass, false, Some("content-too-large"));
+            return Ok(Response::from_parts(head, ResponseBody::inner(body)));
+        }
+    };
+    let keep = config.keep.shared();
+    let asked = {
+        let target = Target::of(&parts);
+        match snapshot.plan.route(target.path, target.host) {
+            Some(matched) => {
+                Ask::listed(&config, &snapshot, &parts, target, &matched, Some(&content))
+            }
+            None => Ask::of_url(&config, &snapshot, &parts, target, Some(&content)),
+        }
+    };
+    let body = RequestBody::bytes(content);
+    let Ask::Stored(mut asked) = asked else {
+        let request = Request::from_parts(parts, body);
+        let (mut head, body) = inner.oneshot(request).await?.into_parts();
+        answer::label(&mut head, Forward::Bypass, false, None);
+        return Ok(Response::from_parts(head, ResponseBody::inner(body)));
+    };
+    match asked.look(keep, &parts.headers) {
+        // A refresh would need the content again: the next miss does it.
+        Local::Answer(answer) | Local::Refresh(answer) => Ok(answer),
+        Local::Nothing => {
+            let asked = asked.own(&snapshot);
+            let miss = Miss::new(Arc::clone(&config), inner, asked);
+            miss.run(parts, body).await
+        }
+    }
+}
+
+/// What a request brings.
+enum Content<B> {
+    Whole(Bytes),
+    /// What was read of it is put back in front.
+    TooLong(RequestBody<B>),
+    /// It ended in an error: nobody knows what the whole would have been.
+    Broken,
+}
+
+async fn read<B: Body<Data = Bytes>>(body: B) -> Content<B> {
+    let mut body = Box::pin(body);
+    let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
+    let mut bytes = 0;
+    while let Some(frame) = next(body.as_mut()).await {
+        let Ok(frame) = frame else {
+            return Content::Broken;
+        };
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        let whole = frame.is_data() && bytes <= LONGEST;
+        frames.push_back(frame);
+        if !whole {
+            return Content::TooLong(RequestBody::resumed(frames, body));
+        }
+    }
+    Content::Whole(concatenate(frames.iter().filter_map(Frame::data_ref)))
+}
+
+async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+}

@@ -1,0 +1,194 @@
+//! Calling the inner service, and what becomes of its answer.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
+use http_body::Body;
+use tower::ServiceExt;
+
+use super::{
+    answer,
+    ask::Judged,
+    miss::{Answer, Leading, Miss},
+    store,
+    validate::{self, Resolved},
+};
+use crate::{
+    body::RequestBody,
+    fence::Capture,
+    http_service::HttpService,
+    keep::lookup::Found,
+    origin,
+    passage::Passages,
+    semantics::{
+        conditional,
+        freshness::{self, Exchange},
+        sharing::Credentials,
+        storable::RequestHead,
+    },
+};
+
+/// The request as the caller sent it; the one that goes to the inner service may differ.
+#[derive(Clone, Debug)]
+pub(super) struct Original {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+}
+
+impl Original {
+    fn of(parts: &request::Parts) -> Self {
+        Self {
+            method: parts.method.clone(),
+            uri: origin::uri(&parts.uri, &parts.extensions).clone(),
+            headers: parts.headers.clone(),
+        }
+    }
+
+    pub(super) fn head(&self, credentials: Credentials) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            headers: &self.headers,
+            credentials,
+            authority: origin::authority(&self.uri, &self.headers),
+            target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
+        }
+    }
+}
+
+/// An answer of the inner service.
+pub(super) struct Fetched<B> {
+    pub(super) seen: Seen,
+    pub(super) body: B,
+}
+
+/// The head of an answer, and when and where in the order of invalidations it was asked for.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) head: response::Parts,
+    pub(super) capture: Capture,
+    pub(super) exchange: Exchange,
+}
+
+impl<S, B> Miss<S, B>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    /// Calls the inner service, and stores what it answers if that may be.
+    pub(super) async fn fetch(
+        mut self,
+        mut parts: request::Parts,
+        body: RequestBody<B>,
+        lead: Leading,
+    ) -> Result<Answer<S, B>, S::ServiceError> {
+        let original = Original::of(&parts);
+        let prepared = validate::prepare(&self.asked, &mut parts.headers);
+        Passages::mark(&mut parts.extensions, |passages| passages.cache = true);
+        let mut again = parts.clone();
+        let fetched = match self.call(parts, body).await {
+            Ok(fetched) => fetched,
+            Err(error) => return self.stale_on_disconnect(&original).ok_or(error),
+        };
+        if let Some(stale) = self.stale_on_error(&original, fetched.seen.head.status) {
+            return Ok(stale);
+        }
+        let fetched = match validate::resolve(&mut self, prepared, fetched, &original).await {
+            Resolved::Answered(answer) => return Ok(answer),
+            Resolved::Fetched(fetched) => fetched,
+            Resolved::Useless => {
+                // What was asked beyond the client's question led nowhere: its own is asked.
+                conditional::make_unconditional(&mut again.headers);
+                self.asked.candidate = None;
+                self.call(again, RequestBody::bytes(Bytes::new())).await?
+            }
+        };
+        if self.asked.traits.shape.head {
+            validate::seen_by_head(&mut self, &fetched.seen, &original).await;
+        }
+        Ok(store::answer(self, fetched, original, lead).await)
+    }
+
+    async fn call(
+        &mut self,
+        parts: request::Parts,
+        body: RequestBody<B>,
+    ) -> Result<Fetched<S::ResponseBody>, S::ServiceError> {
+        // Taken before the call: what is invalidated from here on wins.
+        let capture = self.keep().fence.capture();
+        let requested = self.keep().clock.now().wall;
+        let request = Request::from_parts(parts, body);
+        let response = self.inner.clone().oneshot(request).await?;
+        let (head, body) = response.into_parts();
+        let keep = self.keep();
+        let received = keep.clock.now().wall;
+        let took = received.since(requested);
+        keep.metrics.fill_seconds.record(took.as_secs_f64());
+        let exchange = Exchange {
+            requested,
+            received,
+        };
+        let seen = Seen {
+            head,
+            capture,
+            exchange,
+        };
+        Ok(Fetched { seen, body })
+    }
+
+    /// Something stale instead of the inner service's own error (RFC 9111 section 4.2.4).
+    fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
+        let found = self.asked.candidate.as_ref()?;
+        match self.judge_again(found) {
+            Judged::Validate {
+                on_error,
+                on_disconnect,
+                ..
+            } if on_error || on_disconnect => self.stale(found, &original.headers, None),
+            _ => None,
+        }
+    }
+
+    /// Something stale instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
+    fn stale_on_error(
+        &self,
+        original: &Original,
+        status: StatusCode,
+    ) -> Option<Answer<S, B>> {
+        let found = self.asked.candidate.as_ref()?;
+        if !freshness::is_error(status) {
+            return None;
+        }
+        match self.judge_again(found) {
+            Judged::Validate { on_error: true, .. } => {
+                self.stale(found, &original.headers, Some(status))
+            }
+            _ => None,
+        }
+    }
+
+    /// And for a while nobody asks the inner service again for this entry.
+    fn stale(
+        &self,
+        found: &Found,
+        headers: &HeaderMap,
+        instead_of: Option<StatusCode>,
+    ) -> Option<Answer<S, B>> {
+        let keep = self.keep();
+        let now = keep.clock.now();
+        found.entry.local.rest(now.mono);
+        keep.metrics.hit_stale.increment(1);
+        answer::stale(&self.asked.traits, found, headers, now, instead_of)
+    }
+
+    /// It may have been invalidated while the inner service worked.
+    fn judge_again(&self, found: &Found) -> Judged {
+        let keep = self.keep();
+        let now = keep.clock.now();
+        let verdict = keep.fence.check(&found.entry, self.asked.key.base(), now);
+        let found = Found {
+            verdict,
+            ..found.clone()
+        };
+        self.asked.judge(&found, now)
+    }
+}

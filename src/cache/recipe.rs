@@ -1,0 +1,165 @@
+//! What will be stored of an answer once its body is there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{ask::Asked, fetch::Original, layer::Config, miss::Leading, tags};
+use crate::{
+    entry::{Content, Entry, StoredResponse, Variant},
+    fence::Capture,
+    keep::{Shared, fill::concatenate, values::is_json},
+    semantics::partial::{self, Piece},
+};
+
+/// A head that may be stored.
+pub(super) struct Storable {
+    /// As it will be stored, but for its body.
+    pub(super) head: Arc<Entry>,
+    pub(super) variant: Option<Variant>,
+}
+
+/// A storable head, and how it becomes an entry.
+pub(super) struct Recipe {
+    pub(super) config: Arc<Config>,
+    pub(super) asked: Asked,
+    pub(super) original: Original,
+    pub(super) storable: Storable,
+    pub(super) capture: Capture,
+    /// The most bytes a body may have to be stored.
+    pub(super) cap: usize,
+    /// What `Content-Length` says.
+    pub(super) length: Option<u64>,
+}
+
+impl Recipe {
+    fn keep(&self) -> &Shared {
+        self.config.keep.shared()
+    }
+
+    fn response(&self) -> Option<&StoredResponse> {
+        match &self.storable.head.content {
+            Content::Response(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// Whether others may have it before it is complete: not while its tags are unknown, for the
+    /// fence could not judge it, and not a part.
+    pub(super) fn is_shareable(&self) -> bool {
+        let known = !self.asked.tags_need_answer();
+        let whole = self
+            .response()
+            .is_some_and(|response| response.status != StatusCode::PARTIAL_CONTENT);
+        known && whole
+    }
+
+    /// Stores it; the whole body is there.
+    pub(super) async fn complete<'a>(
+        &self,
+        chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
+        trailers: Option<HeaderMap>,
+    ) -> Option<Arc<Entry>> {
+        let body = concatenate(chunks.into_iter());
+        if self.length.is_some_and(|length| length != body.len() as u64) {
+            self.failed("the body is not as long as its Content-Length says");
+            return None;
+        }
+        let entry = Arc::new(self.entry(body, trailers)?);
+        let keep = self.keep();
+        if !self.asked.may_store(keep, &self.capture, &entry) {
+            return None;
+        }
+        keep.misfits.forget(self.asked.key.as_str());
+        keep.put_response(&self.asked.key, self.storable.variant.as_ref(), &entry)
+            .await;
+        Some(entry)
+    }
+
+    fn entry(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Entry> {
+        let tags = self.tags(&body)?;
+        let mut entry = self.storable.head.with_body(body, trailers)?;
+        entry.tags = tags;
+        entry.local.captured = self.capture.at;
+        if let Content::Response(response) = &mut entry.content
+            && response.status == StatusCode::PARTIAL_CONTENT
+        {
+            self.make_part(response)?;
+        }
+        Some(entry)
+    }
+
+    /// The tags, those from the answer's own fields included; without them it is not stored.
+    fn tags(&self, body: &Bytes) -> Option<Box<[Box<str>]>> {
+        let known = &self.storable.head.tags;
+        if !self.asked.tags_need_answer() {
+            return Some(known.clone());
+        }
+        let json = self
+            .response()
+            .and_then(|response| response.headers.get(http::header::CONTENT_TYPE))
+            .is_some_and(|kind| is_json(kind.as_bytes()));
+        let answer = json.then(|| serde_json::from_slice(body).ok()).flatten();
+        let mut tags = tags::of_route(&self.asked, &self.original, answer.as_ref())?;
+        tags.extend(known.iter().cloned());
+        Some(tags.into())
+    }
+
+    /// RFC 9111 sections 3.3 and 3.4: a part, combined with the part that is stored already.
+    fn make_part(&self, response: &mut StoredResponse) -> Option<()> {
+        if partial::is_multipart(&response.headers) {
+            return None;
+        }
+        let part = partial::part(&response.headers, response.body.len() as u64)?;
+        let mut piece = Piece {
+            part,
+            body: response.body.clone(),
+        };
+        if let Some((_, stored)) = self.asked.candidate_response()
+            && let Some(part) = stored.part
+        {
+            let known = Piece {
+                part,
+                body: stored.body.clone(),
+            };
+            let combined = partial::combine(
+                (&stored.headers, &known),
+                (&response.headers, &piece),
+            );
+            piece = combined.unwrap_or(piece);
+        }
+        response.assume(piece);
+        Some(())
+    }
+
+    /// Nobody else is to wait for it.
+    pub(super) fn too_large(&self, lead: &mut Leading) {
+        let keep = self.keep();
+        keep.misfits.remember(self.asked.key.as_str(), keep.clock.mono());
+        keep.metrics.refused.increment(1);
+        *lead = None;
+    }
+
+    pub(super) fn failed(&self, why: &'static str) {
+        self.keep().metrics.fill_failed.increment(1);
+        tracing::debug!(key = self.asked.key.as_str(), why, "a response was not stored");
+    }
+}
+
+impl StoredResponse {
+    /// Becomes a part, or the whole that the parts have made.
+    fn assume(&mut self, piece: Piece) {
+        use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+        self.headers.remove(CONTENT_RANGE);
+        self.headers
+            .insert(CONTENT_LENGTH, (piece.body.len() as u64).into());
+        if piece.is_whole() {
+            self.status = StatusCode::OK;
+            self.part = None;
+        } else {
+            self.part = Some(piece.part);
+        }
+        self.body = piece.body;
+    }
+}

@@ -1,0 +1,124 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::Guard;
+use bytes::Bytes;
+use http::{Request, Response, request};
+use http_body::Body;
+use tower::util::{Oneshot, ServiceExt};
+use tower_service::Service;
+
+use super::{
+    ask::{Ask, Glance, Local},
+    body_key, bypass,
+    layer::Config,
+    miss::Miss,
+    refresh, write,
+};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    error::BoxError,
+    future::ResponseFuture,
+    keep::Snapshot,
+};
+
+/// The service that [`CacheLayer`](super::CacheLayer) makes.
+///
+/// Always ready: a hit neither waits for the inner service nor holds its permits. Where the inner
+/// service's answer is needed, a clone of it is made ready within the returned future, so its
+/// backpressure is felt there.
+#[derive(Clone)]
+pub struct CacheService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> CacheService<S> {
+    pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for CacheService<S>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Send,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<Oneshot<S, Request<RequestBody<B>>>, R, S::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let keep = self.config.keep.shared();
+        let snapshot = keep.snapshot.load();
+        let (parts, body) = request.into_parts();
+        let config = || Arc::clone(&self.config);
+        match Ask::of(&self.config, &snapshot, &parts) {
+            Ask::Nothing => self.pass(parts, body),
+            Ask::Bypass(reason) => {
+                ResponseFuture::boxed(bypass::run(config(), self.inner.clone(), parts, body, reason))
+            }
+            Ask::Invalidate => {
+                ResponseFuture::boxed(write::run(config(), self.inner.clone(), parts, body))
+            }
+            Ask::Body => {
+                let snapshot = Guard::into_inner(snapshot);
+                let inner = self.inner.clone();
+                ResponseFuture::boxed(body_key::run(config(), inner, snapshot, parts, body))
+            }
+            Ask::Stored(mut asked) => match asked.look(keep, &parts.headers) {
+                Local::Answer(answer) => ResponseFuture::ready(answer),
+                Local::Refresh(answer) => {
+                    refresh::start(self.miss(asked, &snapshot), &parts);
+                    ResponseFuture::ready(answer)
+                }
+                Local::Nothing => {
+                    let miss = self.miss(asked, &snapshot);
+                    ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))
+                }
+            },
+        }
+    }
+}
+
+impl<S> CacheService<S> {
+    fn miss<B>(&self, asked: Glance<'_>, snapshot: &Arc<Snapshot>) -> Miss<S, B>
+    where
+        S: Clone,
+    {
+        let asked = asked.own(snapshot);
+        Miss::new(Arc::clone(&self.config), self.inner.clone(), asked)
+    }
+
+    fn pass<B, R>(
+        &self,
+        parts: request::Parts,
+        body: B,
+    ) -> ResponseFuture<Oneshot<S, Request<RequestBody<B>>>, R, S::Error>
+    where
+        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
+    {
+        let request = Request::from_parts(parts, RequestBody::original(body));
+        ResponseFuture::inner(self.inner.clone().oneshot(request))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheService")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish()
+    }
+}

@@ -1,0 +1,257 @@
+//! Asking the inner service whether what is stored is still good (RFC 9111 section 4.3), or for
+//! what is missing of it (section 3.4).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+
+use super::{
+    answer,
+    ask::Asked,
+    fetch::{Fetched, Original, Seen},
+    miss::{Answer, Miss},
+    recipe::Recipe,
+    store,
+};
+use crate::{
+    body::RequestBody,
+    entry::{Content, Entry, StoredResponse},
+    http_service::HttpService,
+    semantics::{
+        cache_status::{CacheStatus, Forward, Outcome},
+        conditional, partial,
+        storable::RequestHead,
+        update::{self, HeadEffect, Updated},
+    },
+};
+
+/// What the request to the inner service asks beyond what the client asked.
+pub(super) enum Prepared {
+    /// Nothing.
+    Plain,
+    /// Whether this is still good.
+    Validating(Arc<Entry>),
+    /// For the rest of this part.
+    Completing,
+}
+
+/// Makes `headers` ask for what can be stored.
+pub(super) fn prepare(asked: &Asked, headers: &mut HeaderMap) -> Prepared {
+    let shape = asked.traits.shape;
+    if let Some((entry, response)) = asked.candidate_response() {
+        match response.part {
+            None if !shape.head && conditional::validate(headers, &response.headers) => {
+                return Prepared::Validating(Arc::clone(entry));
+            }
+            Some(part) if !shape.range && !shape.head && !shape.conditional => {
+                let length = response.body.len() as u64;
+                if let Some(rest) = partial::completion(&response.headers, part, length) {
+                    headers.insert(header::RANGE, rest.range);
+                    if let Some(validator) = rest.if_range {
+                        headers.insert(header::IF_RANGE, validator);
+                    }
+                    return Prepared::Completing;
+                }
+            }
+            _ => {}
+        }
+    }
+    if asked.route.is_some() && !shape.head {
+        // The author vouches for the route: its whole answer serves everybody, this client too.
+        conditional::make_unconditional(headers);
+    }
+    Prepared::Plain
+}
+
+/// What the inner service's answer makes of what was prepared.
+pub(super) enum Resolved<A, B> {
+    Answered(A),
+    /// An answer as any other.
+    Fetched(Fetched<B>),
+    /// An answer to a question that the client has not asked.
+    Useless,
+}
+
+pub(super) async fn resolve<S, B>(
+    miss: &mut Miss<S, B>,
+    prepared: Prepared,
+    fetched: Fetched<S::ResponseBody>,
+    original: &Original,
+) -> Resolved<Answer<S, B>, S::ResponseBody>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let status = fetched.seen.head.status;
+    match prepared {
+        Prepared::Validating(stored) if status == StatusCode::NOT_MODIFIED => {
+            match confirmed(miss, &stored, &fetched.seen, original).await {
+                Some(answer) => Resolved::Answered(answer),
+                None => Resolved::Useless,
+            }
+        }
+        Prepared::Completing if status == StatusCode::PARTIAL_CONTENT => {
+            completed(miss, fetched, original).await
+        }
+        Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => {
+            Resolved::Useless
+        }
+        _ => Resolved::Fetched(fetched),
+    }
+}
+
+/// Answers with what is stored, which a 304 has confirmed and updated.
+async fn confirmed<S, B>(
+    miss: &mut Miss<S, B>,
+    stored: &Entry,
+    seen: &Seen,
+    original: &Original,
+) -> Option<Answer<S, B>>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let Content::Response(response) = &stored.content else {
+        return None;
+    };
+    if !conditional::selects(&seen.head.headers, &response.headers) {
+        return None;
+    }
+    let updated = updated(&miss.asked, stored, response, seen, original);
+    let keep = miss.keep();
+    keep.metrics.validated.increment(1);
+    let status = CacheStatus {
+        outcome: Outcome::Forward {
+            reason: miss.asked.forward_reason(),
+            status: Some(seen.head.status),
+            stored: updated.is_ok(),
+            collapsed: None,
+        },
+        ..CacheStatus::forward(Forward::Stale)
+    };
+    let entry = match updated {
+        Ok(entry) => {
+            miss.asked.put(keep, &seen.capture, &entry, &original.headers).await;
+            entry
+        }
+        Err(entry) => entry,
+    };
+    let now = keep.clock.now();
+    answer::stored(&miss.asked.traits, &entry, &original.headers, now, Some(&status))
+}
+
+/// What is stored with the fields of a newer answer: `Ok` to be stored in its place, `Err` for
+/// this request alone.
+fn updated(
+    asked: &Asked,
+    stored: &Entry,
+    response: &StoredResponse,
+    seen: &Seen,
+    original: &Original,
+) -> Result<Arc<Entry>, Arc<Entry>> {
+    // What is stored answered a GET.
+    let request = RequestHead {
+        method: &Method::GET,
+        ..original.head(asked.traits.credentials)
+    };
+    let Updated { headers, lifetime } = update::update(
+        &request,
+        response.status,
+        &response.headers,
+        &seen.head.headers,
+        &seen.exchange,
+        &asked.policy(),
+    );
+    let kept = lifetime.is_ok();
+    let lifetime = asked.jittered(lifetime.unwrap_or_default());
+    let received = seen.exchange.received;
+    let mut entry = stored.with(Content::Response(StoredResponse {
+        headers,
+        lifetime,
+        ..response.clone()
+    }));
+    entry.position = seen.capture.position;
+    entry.local.captured = seen.capture.at;
+    entry.stored = received;
+    entry.expires = asked.expiry(&lifetime, received, true);
+    if kept {
+        Ok(Arc::new(entry))
+    } else {
+        Err(Arc::new(entry))
+    }
+}
+
+/// Answers with the whole that a stored part and the rest make together.
+async fn completed<S, B>(
+    miss: &mut Miss<S, B>,
+    fetched: Fetched<S::ResponseBody>,
+    original: &Original,
+) -> Resolved<Answer<S, B>, S::ResponseBody>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let Ok(recipe) = store::recipe(miss, &fetched.seen, original) else {
+        return Resolved::Useless;
+    };
+    match whole(miss, recipe, fetched.body, original).await {
+        Some(answer) => Resolved::Answered(answer),
+        None => Resolved::Useless,
+    }
+}
+
+async fn whole<S, B>(
+    miss: &mut Miss<S, B>,
+    recipe: Recipe,
+    rest: S::ResponseBody,
+    original: &Original,
+) -> Option<Answer<S, B>>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let rest = Limited::new(rest, recipe.cap).collect().await.ok()?;
+    let entry = recipe.complete([&rest.to_bytes()], None).await?;
+    let combined = matches!(&entry.content, Content::Response(r) if r.part.is_none());
+    if !combined {
+        return None;
+    }
+    let status = CacheStatus {
+        outcome: Outcome::Forward {
+            reason: Forward::Partial,
+            status: Some(StatusCode::PARTIAL_CONTENT),
+            stored: true,
+            collapsed: None,
+        },
+        ..CacheStatus::forward(Forward::Partial)
+    };
+    let now = miss.keep().clock.now();
+    let traits = &miss.asked.traits;
+    answer::stored(traits, &entry, &original.headers, now, Some(&status))
+}
+
+/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
+pub(super) async fn seen_by_head<S, B>(
+    miss: &mut Miss<S, B>,
+    seen: &Seen,
+    original: &Original,
+) {
+    let Some((stored, response)) = miss.asked.candidate_response() else {
+        return;
+    };
+    let length = response.part.is_none().then_some(response.body.len() as u64);
+    let head = &seen.head;
+    let keep = miss.keep();
+    match update::head_effect(head.status, &head.headers, &response.headers, length) {
+        HeadEffect::None => {}
+        HeadEffect::Outdate => keep.forget(&miss.asked.key, stored).await,
+        HeadEffect::Update => {
+            if let Ok(entry) = updated(&miss.asked, stored, response, seen, original) {
+                miss.asked.put(keep, &seen.capture, &entry, &original.headers).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A request that may change something, where no `InvalidateLayer` sees to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, request};
+use http_body::Body;
+use tower::ServiceExt;
+
+use super::{layer::Config, miss::Answer};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    http_service::HttpService,
+    keep::targets::Changed,
+};
+
+/// Passes the request on; a success makes what is stored for its target, and for what
+/// `Location` and `Content-Location` name, unusable (RFC 9111 section 4.4).
+///
+/// Who leaves before the answer takes the invalidation along: that is what `InvalidateLayer`
+/// is for.
+pub(super) async fn run<S, B>(
+    config: Arc<Config>,
+    inner: S,
+    parts: request::Parts,
+    body: B,
+) -> Result<Answer<S, B>, S::ServiceError>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let keep = config.keep.shared();
+    let changed = Changed::by(&parts);
+    let request = Request::from_parts(parts, RequestBody::original(body));
+    let response = inner.oneshot(request).await?;
+    let subjects = changed.subjects(keep, &response);
+    if !subjects.is_empty() {
+        keep.invalidate(subjects, false).await;
+    }
+    Ok(response.map(ResponseBody::inner))
+}

@@ -1,0 +1,65 @@
+//! A response on its way into the tiers.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
+
+use crate::{
+    buffer::Source,
+    entry::{Content, Entry, LocalState, Variant},
+};
+
+/// What the leader of a miss shares with its followers: the head, and the body as it grows.
+#[derive(Clone, Debug)]
+pub(crate) struct Fill {
+    /// As it will be stored, but for the body.
+    pub(crate) head: Arc<Entry>,
+    /// Which variant of its key it is.
+    pub(crate) variant: Option<Variant>,
+    pub(crate) body: Source,
+}
+
+impl Entry {
+    /// This response's head with a body.
+    pub(crate) fn with_body(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Self> {
+        let Content::Response(head) = &self.content else {
+            return None;
+        };
+        let mut response = head.clone();
+        if !response.headers.contains_key(CONTENT_LENGTH) && has_length(response.status) {
+            let length = HeaderValue::from(body.len());
+            response.headers.insert(CONTENT_LENGTH, length);
+        }
+        response.body = body;
+        response.trailers = trailers;
+        Some(self.with(Content::Response(response)))
+    }
+
+    /// The same entry, position, times and tags kept, with other content.
+    pub(crate) fn with(&self, content: Content) -> Self {
+        Self {
+            content,
+            position: self.position,
+            stored: self.stored,
+            expires: self.expires,
+            entity: self.entity.clone(),
+            user: self.user.clone(),
+            tags: self.tags.clone(),
+            local: LocalState::default(),
+        }
+    }
+}
+
+/// RFC 9110 section 8.6: no `Content-Length` in 1xx and 204.
+fn has_length(status: http::StatusCode) -> bool {
+    !status.is_informational() && status != http::StatusCode::NO_CONTENT
+}
+
+/// What came in chunks, in one allocation of its own: a chunk may be a small slice of a large read
+/// buffer, which the tier would then hold without counting it.
+pub(crate) fn concatenate<'a>(chunks: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+    let mut whole = BytesMut::with_capacity(chunks.clone().map(Bytes::len).sum());
+    chunks.for_each(|chunk| whole.extend_from_slice(chunk));
+    whole.freeze()
+}

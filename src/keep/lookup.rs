@@ -1,0 +1,93 @@
+//! Finding what is stored under a key, in the local tier and in the store behind it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::Shared;
+use crate::{
+    clock::Now,
+    entry::{Content, Entry},
+    fence::Verdict,
+    key::KeyBuf,
+    semantics::vary,
+};
+
+/// A stored entry that the fence lets pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) entry: Arc<Entry>,
+    /// Never [`Verdict::Unusable`].
+    pub(crate) verdict: Verdict,
+    pub(crate) tier: Tier,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Local,
+    Store,
+}
+
+impl Shared {
+    /// What the local tier holds for this key and these request fields.
+    pub(crate) fn find_local(&self, key: &KeyBuf, headers: &HeaderMap, now: Now) -> Option<Found> {
+        let found = self.local_entry(key.as_str(), key.base(), now)?;
+        let Content::Variants(variants) = &found.entry.content else {
+            return Some(found);
+        };
+        let variant = vary::choose(variants, headers)?;
+        self.local_entry(&key.varied(&variant.hash), key.base(), now)
+    }
+
+    pub(super) fn local_entry(&self, key: &str, base: &str, now: Now) -> Option<Found> {
+        let entry = self.local.get(key)?;
+        if entry.expires <= now.wall {
+            self.local.discard(key, &entry);
+            return None;
+        }
+        match self.fence.check(&entry, base, now) {
+            Verdict::Unusable => {
+                self.metrics.fenced.increment(1);
+                self.local.discard(key, &entry);
+                None
+            }
+            verdict => Some(Found::new(entry, verdict, Tier::Local)),
+        }
+    }
+
+    /// What the store holds; a usable entry is copied into the local tier, with its times.
+    pub(crate) async fn find_stored(&self, key: &KeyBuf, headers: &HeaderMap) -> Option<Found> {
+        let found = self.stored_entry(key.as_str(), key.base()).await?;
+        let Content::Variants(variants) = &found.entry.content else {
+            return Some(found);
+        };
+        let variant = vary::choose(variants, headers)?;
+        self.stored_entry(&key.varied(&variant.hash), key.base()).await
+    }
+
+    pub(super) async fn stored_entry(&self, key: &str, base: &str) -> Option<Found> {
+        // A failure is an event and a metric of the store's; to the request it is a miss.
+        let entry = self.store.as_ref()?.get(key).await.ok()??;
+        let now = self.clock.now();
+        if entry.expires <= now.wall {
+            return None;
+        }
+        let verdict = self.fence.check(&entry, base, now);
+        if verdict == Verdict::Unusable {
+            self.metrics.fenced.increment(1);
+            return None;
+        }
+        self.keep_locally(key, &entry);
+        Some(Found::new(entry, verdict, Tier::Store))
+    }
+}
+
+impl Found {
+    fn new(entry: Arc<Entry>, verdict: Verdict, tier: Tier) -> Self {
+        Self {
+            entry,
+            verdict,
+            tier,
+        }
+    }
+}

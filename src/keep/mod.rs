@@ -1,0 +1,67 @@
+//! The handle that all layers share: the table, both tiers, the fence, and the cache as an API for
+//! code that is not a request handler.
+
+pub(crate) mod fill;
+pub(crate) mod lookup;
+mod misfits;
+mod put;
+mod shared;
+pub(crate) mod targets;
+pub(crate) mod values;
+
+use std::{fmt, sync::Arc};
+
+use http::request;
+
+pub(crate) use shared::{Shared, Snapshot};
+pub use values::{EntryOf, Mark};
+
+pub use crate::{
+    body::{RequestBody, ResponseBody},
+    future::ResponseFuture,
+};
+
+use crate::{error::Error, identity::UserId, table::Table};
+
+/// The handle. Every clone of it is the same keep.
+#[derive(Clone)]
+pub struct Keep(Arc<Shared>);
+
+impl Keep {
+    /// A keep in this process alone; nothing needs to be installed.
+    ///
+    /// What is wrong in a table made in code is left out, with an event that says what to write
+    /// instead; [`Table::validate`] tells beforehand. A limit that is wrong refuses nobody. A table
+    /// from a file is known to be right.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        Self(Shared::in_process(&table))
+    }
+
+    /// Takes `table` in place of the present one: for the next request, as a whole.
+    ///
+    /// # Errors
+    ///
+    /// If the table is wrong, or its namespace is another; the present one stays.
+    pub fn reload(&self, table: &Table) -> Result<(), Error> {
+        self.0.reload(table)
+    }
+
+    /// Says who a request's user is, for requests without a [`UserId`] extension.
+    pub fn identify<F>(&self, identify: F)
+    where
+        F: Fn(&request::Parts) -> Option<UserId> + Send + Sync + 'static,
+    {
+        self.0.set_identify(Box::new(identify));
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,81 @@
+//! Storing, in both tiers.
+
+use std::sync::Arc;
+
+use super::{
+    Shared,
+    lookup::Found,
+};
+use crate::{
+    entry::{Content, Entry, Variant, Variants},
+    key::KeyBuf,
+};
+
+/// How many variants of one key are kept; the oldest goes first.
+const VARIANTS: usize = 16;
+
+impl Shared {
+    /// Stores an entry under its full key in both tiers.
+    pub(crate) async fn put(&self, key: &str, entry: &Arc<Entry>) {
+        self.keep_locally(key, entry);
+        if let Some(store) = &self.store {
+            // A failure is an event and a metric of the store's.
+            let _ = store.put(key, entry).await;
+        }
+        self.metrics.stored.increment(1);
+    }
+
+    /// Stores a response, as the newest variant of its key if it varies.
+    pub(crate) async fn put_response(
+        &self,
+        key: &KeyBuf,
+        variant: Option<&Variant>,
+        entry: &Arc<Entry>,
+    ) {
+        let Some(variant) = variant else {
+            return self.put(key.as_str(), entry).await;
+        };
+        // The variant first: the list never names what is not there yet.
+        self.put(&key.varied(&variant.hash), entry).await;
+        let known = self.variants(key).await;
+        let list = Arc::new(listed(known.as_deref(), variant, entry));
+        self.put(key.as_str(), &list).await;
+    }
+
+    /// The list of variants under `key`, if it is still usable.
+    async fn variants(&self, key: &KeyBuf) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let found = match self.local_entry(key.as_str(), key.base(), now) {
+            Some(found) => Some(found),
+            None => self.stored_entry(key.as_str(), key.base()).await,
+        };
+        found
+            .map(|Found { entry, .. }| entry)
+            .filter(|entry| matches!(entry.content, Content::Variants(_)))
+    }
+
+    /// A copy in the local tier, unless it would take more than its share.
+    pub(super) fn keep_locally(&self, key: &str, entry: &Arc<Entry>) {
+        if entry.weight() <= self.local.largest() {
+            self.local.insert(key, Arc::clone(entry));
+        } else {
+            self.local.remove(key);
+        }
+    }
+}
+
+/// The list with `variant` in front. Its position is that of the latest entry, its life that of
+/// the longest-lived one.
+fn listed(known: Option<&Entry>, variant: &Variant, entry: &Entry) -> Entry {
+    let others = known.and_then(|known| match &known.content {
+        Content::Variants(Variants(list)) => Some(list),
+        _ => None,
+    });
+    let others = others.into_iter().flatten().filter(|v| *v != variant);
+    let list = std::iter::once(variant).chain(others).take(VARIANTS);
+    let mut listed = entry.with(Content::Variants(Variants(list.cloned().collect())));
+    if let Some(known) = known {
+        listed.expires = listed.expires.max(known.expires);
+    }
+    listed
+}

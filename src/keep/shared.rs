@@ -1,0 +1,196 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::request;
+
+use super::{fill::Fill, misfits::Misfits};
+use crate::{
+    clock::Clock,
+    collapse::Flights,
+    entry::Entry,
+    error::Error,
+    fence::{self, Capture, Fence, Names, subjects_of},
+    identity::{self, User, UserId},
+    key::KeyBuf,
+    local::Local,
+    metrics::CacheMetrics,
+    store::{entries::Entries, journal::Subject, plain::Plain},
+    table::{Plan, Table},
+};
+
+type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
+
+/// What every clone of a keep shares.
+pub(crate) struct Shared {
+    /// One table at a time; each request sees one whole.
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) local: Local,
+    /// What lies behind the local tier; without it that tier is all there is.
+    pub(crate) store: Option<Arc<dyn Entries>>,
+    /// Where values that other programs read lie, with a store that others reach.
+    pub(crate) plain: Option<Arc<dyn Plain>>,
+    pub(crate) fence: Arc<Fence>,
+    /// Responses on their way into the tiers, by full key.
+    pub(crate) fills: Arc<Flights<Arc<Fill>>>,
+    /// Application values being made, by full key.
+    pub(crate) values: Arc<Flights<Arc<Entry>>>,
+    pub(crate) misfits: Misfits,
+    pub(crate) metrics: CacheMetrics,
+    identify: ArcSwapOption<Box<Identify>>,
+}
+
+/// A compiled table, and the run-time versions of its routes' keys.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) plan: Plan,
+    /// By route.
+    versions: Box<[Arc<AtomicU64>]>,
+}
+
+impl Snapshot {
+    fn new(table: &Table, fence: &Fence) -> Self {
+        let (plan, errors) = Plan::compile(table);
+        for error in errors {
+            tracing::error!(%error, "a part of the table is left out");
+        }
+        let last = plan.routes().iter().map(|route| route.id).max();
+        let mut versions = vec![Arc::default(); last.map_or(0, |last| last + 1)];
+        for route in plan.routes() {
+            versions[route.id] = fence.version(&route.entity);
+        }
+        Self {
+            plan,
+            versions: versions.into(),
+        }
+    }
+
+    /// The run-time version of a route's keys, 0 for none.
+    pub(crate) fn version(&self, route: usize) -> u64 {
+        self.versions
+            .get(route)
+            .map_or(0, |version| version.load(Ordering::Acquire))
+    }
+}
+
+impl Shared {
+    pub(super) fn in_process(table: &Table) -> Arc<Self> {
+        let clock = Arc::new(Clock::tokio());
+        let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
+        Self::assemble(table, clock, fence, None, None)
+    }
+
+    pub(super) fn assemble(
+        table: &Table,
+        clock: Arc<Clock>,
+        fence: Arc<Fence>,
+        store: Option<Arc<dyn Entries>>,
+        plain: Option<Arc<dyn Plain>>,
+    ) -> Arc<Self> {
+        let snapshot = Snapshot::new(table, &fence);
+        Arc::new(Self {
+            local: Local::new(snapshot.plan.local_size),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            clock,
+            store,
+            plain,
+            fence,
+            fills: Flights::new(),
+            values: Flights::new(),
+            misfits: Misfits::new(),
+            metrics: CacheMetrics::register(),
+            identify: ArcSwapOption::empty(),
+        })
+    }
+
+    pub(super) fn reload(&self, table: &Table) -> Result<(), Error> {
+        table.validate()?;
+        let present = self.snapshot.load();
+        let next = Snapshot::new(table, &self.fence);
+        if next.plan.namespace != present.plan.namespace {
+            return Err(Error::config(format!(
+                "the namespace cannot change while the keep is in use; write {:?}, or start anew",
+                present.plan.namespace
+            )));
+        }
+        self.local.resize(next.plan.local_size);
+        self.snapshot.store(Arc::new(next));
+        Ok(())
+    }
+
+    pub(super) fn set_identify(&self, identify: Box<Identify>) {
+        self.identify.store(Some(Arc::new(identify)));
+    }
+
+    /// Whether the fence lets what was captured then be stored now under this key.
+    pub(crate) fn may_store(&self, capture: &Capture, entry: &Entry, key: &str) -> bool {
+        let user = entry.user.as_deref();
+        let hashes = subjects_of(key, &entry.entity, user, &entry.tags);
+        self.fence.may_store(
+            capture,
+            Names {
+                key,
+                hashes: &hashes,
+            },
+        )
+    }
+
+    /// Forgets one stored entry; what has replaced it stays.
+    pub(crate) async fn forget(&self, key: &KeyBuf, entry: &Arc<Entry>) {
+        self.local.discard(key.as_str(), entry);
+        if let Some(store) = &self.store {
+            // A failure is an event and a metric of the store's.
+            let _ = store.remove(&[key.as_str().into()]).await;
+        }
+    }
+
+    /// Makes what the subjects name unusable, here before this returns; removes exact keys.
+    pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) {
+        let keys = exact_keys(&subjects, soft);
+        // What the journal does not take now is queued, and uncacheable here until it does.
+        let _ = self.fence.invalidate(subjects, soft).await;
+        if let Some(store) = &self.store
+            && !keys.is_empty()
+        {
+            let _ = store.remove(&keys).await;
+        }
+    }
+
+    /// Whose request it is, as far as anybody has established.
+    pub(crate) fn user<'a>(
+        &self,
+        snapshot: &Snapshot,
+        parts: &'a request::Parts,
+    ) -> Option<User<'a>> {
+        identity::user(
+            &parts.extensions,
+            &parts.headers,
+            &snapshot.plan.identity,
+            || self.identify.load().as_ref().and_then(|identify| identify(parts)),
+        )
+    }
+}
+
+/// What can be removed at once: the fence sees to the rest, and to the variations of these.
+fn exact_keys(subjects: &[Subject], soft: bool) -> Vec<Box<str>> {
+    let exact = subjects.iter().filter_map(|subject| match subject {
+        Subject::Key(key) if !soft => Some(key.clone()),
+        _ => None,
+    });
+    exact.collect()
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keep")
+            .field("local", &self.local)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

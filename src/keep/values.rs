@@ -1,0 +1,379 @@
+//! Application values: what a service method caches by itself.
+
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Keep, Shared, lookup::Found};
+use crate::{
+    collapse::{Joined, Lead},
+    entry::{Content, Entry, LocalState, StoredValue},
+    error::{Error, Kind},
+    fence::{Capture, Verdict},
+    key::{Key, KeyBuf},
+    semantics::freshness::Lifetime,
+    store::plain::Plain,
+};
+
+/// A place in the order of invalidations: take it before reading what will be stored.
+///
+/// See [`Keep::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(Capture);
+
+/// How one application value is kept; made by [`Keep::entry`].
+#[derive(Clone, Debug)]
+#[must_use = "an entry does nothing until it is read or set"]
+pub struct EntryOf {
+    keep: Keep,
+    key: Key,
+    ttl: Option<Duration>,
+    tags: Vec<Box<str>>,
+}
+
+impl Keep {
+    /// The value under `key`, if one is stored and still usable. A stored 200 response whose
+    /// content is JSON gives its content.
+    ///
+    /// A store that cannot be reached is a miss.
+    ///
+    /// # Errors
+    ///
+    /// If what is stored is not a `T`.
+    pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
+        let Some(json) = self.json(key).await else {
+            return Ok(None);
+        };
+        decode(key, &json).map(Some)
+    }
+
+    /// Stores `value` under `key` for its entity's TTL. What serialises to `null` is not stored.
+    ///
+    /// A value that was read before this call may have been invalidated since: where that
+    /// matters, use [`get_or_set`](Self::get_or_set), or [`mark`](Self::mark) and
+    /// [`EntryOf::set_at`].
+    ///
+    /// # Errors
+    ///
+    /// If `value` does not serialise to JSON.
+    pub async fn set<T: Serialize + ?Sized>(&self, key: &Key, value: &T) -> Result<(), Error> {
+        self.entry(key.clone()).set(value).await
+    }
+
+    /// The value under `key`, or what `make` makes, which is then stored. Of all who want the same
+    /// key at the same time in this process one calls `make`.
+    ///
+    /// # Errors
+    ///
+    /// `make`'s own; then nothing is stored, and whoever waited calls its own `make`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `make`'s; one of those who wait takes over.
+    pub async fn get_or_set<T, E, F, Fut>(&self, key: &Key, make: F) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.entry(key.clone()).get_or_set(make).await
+    }
+
+    /// The value under `key`, with a TTL, tags or a condition of its own.
+    pub fn entry(&self, key: Key) -> EntryOf {
+        EntryOf {
+            keep: self.clone(),
+            key,
+            ttl: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// The present place in the order of invalidations, for [`EntryOf::set_at`]: what is
+    /// invalidated after it makes a value stored at it unusable.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.shared().fence.capture())
+    }
+
+    async fn json(&self, key: &Key) -> Option<Bytes> {
+        let full = self.full_key(key);
+        if let Some(plain) = self.plain(key) {
+            // A failure is an event and a metric of the store's.
+            return plain.get_plain(full.as_str()).await.ok()?;
+        }
+        let found = self.find_value(&full).await?;
+        json_of(&found.entry)
+    }
+
+    async fn find_value(&self, key: &KeyBuf) -> Option<Found> {
+        let shared = self.shared();
+        let now = shared.clock.now();
+        let none = HeaderMap::new();
+        let found = match shared.find_local(key, &none, now) {
+            Some(found) => Some(found),
+            None => shared.find_stored(key, &none).await,
+        }?;
+        let resident = now.wall.since(found.entry.stored);
+        let fresh = lifetime(&found.entry)?.remaining(resident).is_some();
+        (fresh && found.verdict == Verdict::Usable).then_some(found)
+    }
+
+    fn full_key(&self, key: &Key) -> KeyBuf {
+        let shared = self.shared();
+        let plan = &shared.snapshot.load().plan;
+        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
+        let bumped = shared.fence.version(entity).load(Ordering::Acquire);
+        KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
+    }
+
+    /// Where the key's value lies as bare JSON, if the table says so.
+    fn plain(&self, key: &Key) -> Option<&dyn Plain> {
+        let shared = self.shared();
+        let plan = &shared.snapshot.load().plan;
+        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
+        let plain = plan.is_plain(entity);
+        shared.plain.as_deref().filter(|_| plain)
+    }
+}
+
+impl EntryOf {
+    /// Kept this long instead of the entity's TTL; `[ttl] max` still caps it.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Carries `tag`, by which it can be invalidated.
+    pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// As [`Keep::get`].
+    ///
+    /// # Errors
+    ///
+    /// If what is stored is not a `T`.
+    pub async fn get<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.keep.get(&self.key).await
+    }
+
+    /// As [`Keep::set`].
+    ///
+    /// # Errors
+    ///
+    /// If `value` does not serialise to JSON.
+    pub async fn set<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
+        self.set_at(self.keep.mark(), value).await
+    }
+
+    /// Stores a value that was read after `mark` was taken: an invalidation since then wins.
+    ///
+    /// # Errors
+    ///
+    /// If `value` does not serialise to JSON.
+    pub async fn set_at<T: Serialize + ?Sized>(&self, mark: Mark, value: &T) -> Result<(), Error> {
+        let json = encode(&self.key, value)?;
+        self.store(mark, json, Duration::ZERO).await;
+        Ok(())
+    }
+
+    /// As [`Keep::get_or_set`].
+    ///
+    /// # Errors
+    ///
+    /// `make`'s own.
+    pub async fn get_or_set<T, E, F, Fut>(&self, make: F) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.get_or_set_if(|_| true, make).await
+    }
+
+    /// As [`get_or_set`](Self::get_or_set), but stores only what `condition` agrees to.
+    ///
+    /// # Errors
+    ///
+    /// `make`'s own.
+    pub async fn get_or_set_if<T, E, F, Fut>(
+        &self,
+        condition: impl FnOnce(&T) -> bool,
+        make: F,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        if let Some(value) = self.usable().await {
+            return Ok(value);
+        }
+        let lead = match self.take_turn().await {
+            Turn::Found(value) => return Ok(value),
+            Turn::Make(lead) => lead,
+        };
+        let shared = self.keep.shared();
+        let mark = self.keep.mark();
+        let started = shared.clock.mono();
+        let value = make().await?;
+        if condition(&value) {
+            let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
+            match encode(&self.key, &value) {
+                Ok(json) => {
+                    if let (Some(entry), Some(lead)) = (self.store(mark, json, cost).await, &lead) {
+                        lead.share(entry);
+                    }
+                }
+                Err(error) => tracing::warn!(key = %self.key, %error, "a value was not stored"),
+            }
+        }
+        Ok(value)
+    }
+
+    /// What is stored, if it is a `T`; a value of another shape is replaced.
+    async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
+        match self.keep.get(&self.key).await {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::warn!(key = %self.key, %error, "a stored value was not usable");
+                None
+            }
+        }
+    }
+
+    async fn take_turn<T: DeserializeOwned>(&self) -> Turn<T> {
+        let shared = self.keep.shared();
+        let key = self.keep.full_key(&self.key);
+        let follower = match shared.values.join(key.as_str()) {
+            Joined::Lead(lead) => {
+                // Somebody may have stored it between our look and our lead.
+                return match self.usable().await {
+                    Some(value) => Turn::Found(value),
+                    None => Turn::Make(Some(lead)),
+                };
+            }
+            Joined::Follow(follower) => follower,
+        };
+        let entry = follower.wait().await;
+        let now = shared.clock.now();
+        let usable = entry
+            .filter(|entry| shared.fence.check(entry, key.base(), now) == Verdict::Usable);
+        let value = usable
+            .and_then(|entry| json_of(&entry))
+            .and_then(|json| decode(&self.key, &json).ok());
+        match value {
+            Some(value) => Turn::Found(value),
+            None => Turn::Make(shared.values.try_lead(key.as_str())),
+        }
+    }
+
+    async fn store(&self, mark: Mark, json: Bytes, cost: Duration) -> Option<Arc<Entry>> {
+        if &*json == b"null" {
+            return None;
+        }
+        let shared = self.keep.shared();
+        let key = self.keep.full_key(&self.key);
+        let (entity, ttl) = self.lifetime(shared);
+        if let Some(plain) = self.keep.plain(&self.key) {
+            let _ = plain.put_plain(key.as_str(), &json, ttl).await;
+            return None;
+        }
+        let stored = shared.clock.now().wall;
+        let lifetime = Lifetime {
+            fresh: ttl,
+            ..Lifetime::default()
+        };
+        let mut entry = Entry {
+            content: Content::Value(StoredValue {
+                json,
+                lifetime,
+                cost,
+            }),
+            position: mark.0.position,
+            stored,
+            expires: stored.after(ttl),
+            entity,
+            user: None,
+            tags: self.tags.clone().into(),
+            local: LocalState::default(),
+        };
+        entry.local.captured = mark.0.at;
+        let entry = Arc::new(entry);
+        if shared.may_store(&mark.0, &entry, key.base()) {
+            shared.put(key.as_str(), &entry).await;
+        }
+        Some(entry)
+    }
+
+    /// The key's entity, and how long the value is kept.
+    fn lifetime(&self, shared: &Shared) -> (Box<str>, Duration) {
+        let plan = &shared.snapshot.load().plan;
+        let (entity, ttl) = plan.ttl_for_raw_key(self.key.as_str());
+        let ttl = self.ttl.unwrap_or(ttl).min(plan.max_ttl);
+        let spread = ttl.mul_f64(plan.jitter * fastrand::f64());
+        (entity.into(), ttl.saturating_sub(spread))
+    }
+}
+
+enum Turn<T> {
+    Found(T),
+    Make(Option<Lead<Arc<Entry>>>),
+}
+
+fn lifetime(entry: &Entry) -> Option<&Lifetime> {
+    match &entry.content {
+        Content::Response(response) => Some(&response.lifetime),
+        Content::Value(value) => Some(&value.lifetime),
+        Content::Variants(_) => None,
+    }
+}
+
+/// The JSON text of a value, or of a stored 200 response.
+fn json_of(entry: &Entry) -> Option<Bytes> {
+    match &entry.content {
+        Content::Value(value) => Some(value.json.clone()),
+        Content::Response(response) => {
+            let json = response
+                .headers
+                .get(CONTENT_TYPE)
+                .is_some_and(|kind| is_json(kind.as_bytes()));
+            (json && response.status == StatusCode::OK && response.part.is_none())
+                .then(|| response.body.clone())
+        }
+        Content::Variants(_) => None,
+    }
+}
+
+/// `application/json` and `+json` types, whatever their parameters.
+pub(crate) fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+        .to_ascii_lowercase();
+    essence == b"application/json" || essence.ends_with(b"+json")
+}
+
+fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|source| {
+        let message = format!("the value for `{key}` does not serialise to JSON");
+        Error::new(Kind::Value, message).with_source(source)
+    })
+}
+
+fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|source| {
+        let message = format!("what is stored under `{key}` is not of the type asked for");
+        Error::new(Kind::Value, message).with_source(source)
+    })
+}

@@ -1,0 +1,23 @@
+//! Which layers of the crate a request has come through.
+
+use http::Extensions;
+
+/// Left in a request that a layer handles, for those below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passages {
+    /// An `InvalidateLayer` sees to the invalidations of this request.
+    pub(crate) invalidate: bool,
+    pub(crate) cache: bool,
+    pub(crate) rate_limit: bool,
+}
+
+impl Passages {
+    /// One look-up; an empty map costs a comparison.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn mark(extensions: &mut Extensions, change: impl FnOnce(&mut Self)) {
+        change(extensions.get_or_insert_default());
+    }
+}

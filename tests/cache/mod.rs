@@ -1,0 +1,4 @@
+//! `CacheLayer` in front of services of every kind.
+
+mod basics;
+mod kit;

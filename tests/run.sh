@@ -1,0 +1,16 @@
+#!/bin/sh
+# Runs every test of tower-keep. Installs what is missing: Debian's redis-server.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! command -v redis-server >/dev/null 2>&1; then
+    echo "installing redis-server"
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root="sudo"
+    $as_root apt-get update -qq
+    # The tests start servers of their own; the package's service need not run.
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server openssl
+fi
+
+cargo test --all-features --all-targets "$@"
+cargo test --all-features --doc "$@"
