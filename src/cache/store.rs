@@ -92,7 +92,7 @@ fn storable<S, B>(
     let lifetime = asked.jittered(lifetime);
     let received = exchange.received;
     let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);
-    let has_validator = storable::has_validator(&headers, exchange);
+    let has_validator = storable::can_be_validated(head.status, &headers);
     let response = StoredResponse {
         status: head.status,
         headers,

@@ -43,7 +43,7 @@ pub(super) fn prepare(asked: &Asked, headers: &mut HeaderMap) -> Prepared {
     let shape = asked.traits.shape;
     if let Some((entry, response)) = asked.candidate_response() {
         match response.part {
-            None if !shape.head && conditional::validate(headers, &response.headers) => {
+            None if !shape.head && conditional::validate(headers, response.status, &response.headers) => {
                 return Prepared::Validating(Arc::clone(entry));
             }
             Some(part) if !shape.range && !shape.head && !shape.conditional => {
