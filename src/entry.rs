@@ -97,9 +97,9 @@ pub(crate) struct LocalState {
     /// Of our own fill: the monotonic clock before the inner service was called; else 0.
     pub(crate) captured: u64,
     /// Until when nobody else refreshes it, on the monotonic clock.
-    refreshing: AtomicU64,
+    pub(crate) refreshing: AtomicU64,
     /// Until when the inner service, which failed for it, is left in peace.
-    resting: AtomicU64,
+    pub(crate) resting: AtomicU64,
 }
 
 /// A refresh that has not come back after this long is tried again by another request.
