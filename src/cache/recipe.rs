@@ -108,9 +108,6 @@ impl Recipe {
 
     /// RFC 9111 sections 3.3 and 3.4: a part, combined with the part that is stored already.
     fn make_part(&self, response: &mut StoredResponse) -> Option<()> {
-        if partial::is_multipart(&response.headers) {
-            return None;
-        }
         let part = partial::part(&response.headers, response.body.len() as u64)?;
         let mut piece = Piece {
             part,
