@@ -80,6 +80,10 @@ fn push_decoded(
 /// origin may tell apart stays apart; then encoded as any value.
 pub(crate) fn push_uri(part: &str, out: &mut Buf) {
     let mut rest = part.as_bytes();
+    if rest.iter().all(|&byte| is_plain(byte)) {
+        out.extend_from_slice(rest);
+        return;
+    }
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, hex_pair(tail)) {

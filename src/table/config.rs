@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Identity, Limit, Local, RateLimiting, Route, Store, Warning, check, load, plan::Plan, section::Values,
-    ttl::Ttl,
+    Identity, Limit, Local, RateLimiting, Route, Store, Warning, check, load, plan::Plan,
+    section::Values, ttl::Ttl,
 };
 use crate::error::Error;
 

@@ -36,9 +36,9 @@ mod section;
 mod ttl;
 mod unit;
 
+pub use crate::quota::Algorithm;
 pub use check::Warning;
 pub use config::{Table, Unlisted};
-pub use crate::quota::Algorithm;
 pub use limit::{By, Cost, Limit, OnError, RateLimiting};
 pub use route::{Grpc, RequestDirectives, Route, Scope, Through, Write};
 pub use section::{Identity, Local, Store};

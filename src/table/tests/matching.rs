@@ -269,6 +269,25 @@ fn versions_follow_the_key() {
 }
 
 #[test]
+fn a_usual_key_stays_on_the_stack() {
+    let plan = plan(&WHOLE.parse().expect("valid"));
+    let headers = HeaderMap::new();
+    let path = "/engagements/550e8400-e29b-41d4-a716-446655440000";
+    let inputs = Inputs {
+        host: Some("api.example.com"),
+        path,
+        query: Some("page=2"),
+        headers: &headers,
+        user: Some("user-123"),
+        body: None,
+    };
+    let mut out = KeyBuf::new();
+    let matched = plan.route(path, inputs.host).expect("a route");
+    matched.key(&inputs, 0, &mut out).expect("a key");
+    assert!(!out.bytes().spilled());
+}
+
+#[test]
 fn tags_need_their_values() {
     let plan = one(Route::new("/e/{id}")
         .key("e:{id}")
