@@ -94,8 +94,8 @@ fn remedy(message: &str) -> String {
     let Some(unknown) = quoted.next() else {
         return message.to_owned();
     };
-    match nearest(unknown, quoted) {
-        Some(name) => format!("{message}; did you mean `{name}`?"),
-        None => message.to_owned(),
+    match (nearest(unknown, quoted), message.split_once(", expected")) {
+        (Some(name), Some((unknown, _))) => format!("{unknown}; did you mean `{name}`?"),
+        _ => message.to_owned(),
     }
 }

@@ -15,11 +15,11 @@ fn golden() {
     for (text, message) in [
         (
             "unlistd = \"pass\"",
-            "line 1: unknown field `unlistd`, expected one of `namespace`, `unlisted`, `ttl`, `version`, `local`, `store`, `identity`, `values`, `route`, `limit`; did you mean `unlisted`?",
+            "line 1: unknown field `unlistd`; did you mean `unlisted`?",
         ),
         (
             "[[route]]\npath = \"/a\"\n\n[[route]]\npath = \"/b\"\nscop = \"public\"",
-            "line 6: unknown field `scop`, expected one of",
+            "line 6: unknown field `scop`; did you mean `scope`?",
         ),
         (
             "unlisted = \"none\"",
