@@ -22,6 +22,10 @@ use axum::{
     routing::get,
 };
 use tokio::net::TcpListener;
+use tower_keep::{
+    CacheLayer, Table,
+    table::{Route, Scope, mins},
+};
 
 use common::{Failure, Flags};
 
@@ -31,6 +35,7 @@ axum: notes in memory behind axum
 Usage: cargo run --example axum -- [FLAGS]
 
   --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
+  --table FILE    another table than the built-in one
   --help          this text
 ";
 
@@ -43,11 +48,14 @@ fn main() -> ExitCode {
 
 async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let address = flags.listen()?;
+    let keep = flags.keep(table())?;
     flags.finish()?;
+    let keep = keep.open().await?;
 
     let notes = Router::new().route("/notes/{id}", get(read).put(write));
     let app = Router::new()
         .nest("/api", notes)
+        .layer(CacheLayer::new(&keep))
         .with_state(Notes::new(Mutex::new(HashMap::from([(
             1,
             String::from("buy bread"),
@@ -63,6 +71,15 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     .with_graceful_shutdown(stop)
     .await?;
     Ok(())
+}
+
+/// A note is fresh for half an hour, whoever asks.
+fn table() -> Table {
+    Table::new().ttl("note", mins(30)).route(
+        Route::new("/api/notes/{id}")
+            .key("note:{id}")
+            .scope(Scope::Public),
+    )
 }
 
 async fn read(State(notes): State<Notes>, Path(id): Path<u32>) -> Result<String, StatusCode> {

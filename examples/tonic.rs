@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::health_reporter};
+use tower_keep::{CacheLayer, Table};
 
 use common::{Failure, Flags};
 
@@ -21,6 +22,7 @@ tonic: the standard health service behind tonic
 Usage: cargo run --example tonic -- [FLAGS]
 
   --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
+  --table FILE    routes and limits; without it, calls pass untouched
   --help          this text
 
 It knows the services \"\" and \"openforge\".
@@ -32,7 +34,9 @@ fn main() -> ExitCode {
 
 async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let address = flags.listen()?;
+    let keep = flags.keep(Table::new())?;
     flags.finish()?;
+    let keep = keep.open().await?;
 
     let (reporter, health) = health_reporter();
     reporter
@@ -43,6 +47,7 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
     Server::builder()
+        .layer(CacheLayer::new(&keep))
         .add_service(health)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop)
         .await?;

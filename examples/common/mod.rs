@@ -2,6 +2,7 @@
 
 mod failure;
 mod flags;
+mod keep;
 mod stop;
 
 pub(crate) use failure::Failure;

@@ -28,7 +28,8 @@ mod users;
 
 use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
-use tower::service_fn;
+use tower::{ServiceBuilder, service_fn};
+use tower_keep::CacheLayer;
 
 use api::Api;
 use common::{Failure, Flags};
@@ -41,6 +42,7 @@ Usage: cargo run --example openforge -- [FLAGS]
 
   --listen ADDR     where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --database FILE   a SQLite file, made if it is missing; several processes may share it [default: a new temporary one]
+  --table FILE      another table than the built-in one, which is examples/openforge/keep.toml
   --help            this text
 
 Users are known by the header x-user-id: run it only behind a gateway that sets it.
@@ -54,15 +56,22 @@ fn main() -> ExitCode {
 async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     let address = flags.listen()?;
     let file = flags.optional::<PathBuf>("--database")?;
+    let keep = flags.keep(include_str!("keep.toml").parse()?)?;
     flags.finish()?;
+    let keep = keep.open().await?;
 
     let temporary = tempfile::tempdir()?;
     let database =
         Database::open(&file.unwrap_or_else(|| temporary.path().join("openforge.sqlite")))?;
     let api = Api::new(database);
-    let app = service_fn(move |request| {
+    let api = service_fn(move |request| {
         let answer = api.clone().answer(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
+
+    let app = ServiceBuilder::new()
+        .layer(CacheLayer::new(&keep))
+        .service(api);
+
     server::serve(address, |stream| (stream, app.clone())).await
 }

@@ -21,7 +21,8 @@ mod server;
 
 use std::{process::ExitCode, time::Duration};
 
-use tower::service_fn;
+use tower::{ServiceBuilder, service_fn};
+use tower_keep::{CacheLayer, Table};
 
 use common::{Failure, Flags};
 use interim::Interim;
@@ -35,6 +36,7 @@ Usage: cargo run --example proxy -- --origin URL [FLAGS]
 
   --origin URL           where answers come from, such as http://127.0.0.1:8080
   --origin-timeout TIME  how long the origin may take to begin its answer [default: 30s]
+  --table FILE           routes, TTLs and limits; without it, responses are kept for as long as they say
   --listen ADDR          where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --help                 this text
 
@@ -53,10 +55,15 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let timeout = flags
         .optional("--origin-timeout")?
         .unwrap_or(Timeout(Duration::from_secs(30)));
+    let keep = flags.keep(Table::new())?;
     flags.finish()?;
     let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
+    let keep = keep.open().await?;
 
-    let app = Origin::new(url, timeout.0);
+    let app = ServiceBuilder::new()
+        .layer(CacheLayer::new(&keep))
+        .service(Origin::new(url, timeout.0));
+
     server::serve(address, |stream| {
         let (io, turns) = Interim::new(stream);
         let app = app.clone();

@@ -24,7 +24,10 @@ async fn the_second_get_is_a_hit() {
     let first = send(&service, get("/engagements/42")).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");
     let second = send(&service, get("/engagements/42")).await;
-    assert!(second.cache_status().starts_with("tower-keep; hit; ttl="), "{second:?}");
+    assert!(
+        second.cache_status().starts_with("tower-keep; hit; ttl="),
+        "{second:?}"
+    );
     assert_eq!(second.body, "call 1");
     assert_eq!(second.headers["age"], "0");
     assert_eq!(second.headers["content-length"], "6");
@@ -113,5 +116,8 @@ async fn a_successful_write_makes_what_is_stored_unusable() {
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1?page=2")).await;
     send(&service, request("PUT", "/engagements/1", &[])).await;
-    assert_eq!(send(&service, get("/engagements/1?page=2")).await.body, "call 3");
+    assert_eq!(
+        send(&service, get("/engagements/1?page=2")).await.body,
+        "call 3"
+    );
 }

@@ -45,7 +45,9 @@ impl Origin {
         Self::new(move |_, call| {
             let mut response = Response::new(Full::from(format!("call {call}")));
             for (name, value) in fields {
-                response.headers_mut().append(*name, value.parse().expect("a value"));
+                response
+                    .headers_mut()
+                    .append(*name, value.parse().expect("a value"));
             }
             response
         })

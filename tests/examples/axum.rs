@@ -15,5 +15,13 @@ fn notes_are_read_and_written() {
         get(axum.address, "/api/notes/1").body(),
         "remember the milk"
     );
+    let again = get(axum.address, "/api/notes/1");
+    assert!(
+        again
+            .field("cache-status")
+            .is_some_and(|status| status.contains("; hit")),
+        "{}",
+        again.text
+    );
     assert_eq!(get(axum.address, "/api/notes/2").status(), 404);
 }

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    exchange::{get, request, with_body},
-    program::Program,
+    exchange::{Answer, get, request, with_body},
+    program::{Program, output},
 };
 
 const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
@@ -202,6 +202,66 @@ fn statements_are_counted() {
     assert_eq!(queries(openforge.address), before);
     get(openforge.address, "/config/features");
     assert_eq!(queries(openforge.address), before + 1);
+}
+
+#[test]
+fn a_second_get_does_not_touch_the_database() {
+    let openforge = Program::start("openforge", &[]);
+    let status = |answer: &Answer| answer.field("cache-status").unwrap_or_default().to_owned();
+    let first = get(openforge.address, ENGAGEMENT);
+    assert!(
+        status(&first).contains("fwd=") && status(&first).ends_with("stored"),
+        "{}",
+        first.text
+    );
+    let asked = queries(openforge.address);
+
+    let second = get(openforge.address, ENGAGEMENT);
+    assert!(status(&second).contains("hit; ttl="), "{}", second.text);
+    assert_eq!(second.body(), first.body());
+    assert_eq!(queries(openforge.address), asked);
+}
+
+#[test]
+fn what_is_the_users_own_is_stored_for_each() {
+    let openforge = Program::start("openforge", &[]);
+    let path = "/users/user-123/preferences";
+    let ask = |user: &str| {
+        let answer = request(
+            openforge.address,
+            "GET",
+            path,
+            &format!("x-user-id: {user}\r\n"),
+        );
+        let hit = answer
+            .field("cache-status")
+            .is_some_and(|status| status.contains("; hit"));
+        (hit, answer.json()["notifications"].is_object())
+    };
+    assert_eq!(ask("user-123"), (false, true));
+    assert_eq!(ask("user-456"), (false, false));
+    assert_eq!(ask("user-123"), (true, true));
+    assert_eq!(ask("user-456"), (true, false));
+}
+
+#[test]
+fn another_table_can_be_given() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("table.toml");
+    let flags = ["--table", file.to_str().expect("a path that is text")];
+
+    std::fs::write(&file, "unlisted = \"pass\"\n").expect("it can be written");
+    let openforge = Program::start("openforge", &flags);
+    assert_eq!(
+        get(openforge.address, ENGAGEMENT).field("cache-status"),
+        None
+    );
+
+    std::fs::write(&file, "[ttl]\nengagement = \"soon\"\n").expect("it can be written");
+    let refused = output("openforge", &flags);
+    assert_eq!(refused.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("table.toml:2"), "{message}");
 }
 
 #[test]

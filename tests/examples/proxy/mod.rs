@@ -1,5 +1,6 @@
 //! The proxy before origins of every kind, spoken to by bytes.
 
+mod caching;
 mod failure;
 mod fields;
 mod framing;
