@@ -38,6 +38,28 @@ impl Keep {
         Self(Shared::in_process(&table))
     }
 
+    /// A keep that shares what it stores, invalidates and counts with every other process that
+    /// uses the same Redis and namespace; each keeps a small local tier in front.
+    ///
+    /// A Redis that cannot be reached is an outage, not an error: nothing stored is used before the
+    /// journal has been reached for the first time.
+    ///
+    /// # Errors
+    ///
+    /// If the table is wrong; the error says what to write instead.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with time and I/O enabled.
+    #[cfg(feature = "redis")]
+    pub async fn with_store(
+        table: Table,
+        store: crate::store::redis::RedisStore,
+    ) -> Result<Self, Error> {
+        table.validate()?;
+        Ok(Self(Shared::on_redis(&table, &store).await))
+    }
+
     /// Takes `table` in place of the present one: for the next request, as a whole.
     ///
     /// # Errors

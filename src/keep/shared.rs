@@ -23,6 +23,11 @@ use crate::{
     store::{entries::Entries, journal::Subject, plain::Plain},
     table::{Plan, Table},
 };
+#[cfg(feature = "redis")]
+use crate::store::redis::{
+    RedisEntries, RedisStore,
+    journal::{RedisChannel, RedisJournal},
+};
 
 type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
 
@@ -86,7 +91,26 @@ impl Shared {
         Self::assemble(table, clock, fence, None, None)
     }
 
-    pub(super) fn assemble(
+    #[cfg(feature = "redis")]
+    pub(super) async fn on_redis(table: &Table, store: &RedisStore) -> Arc<Self> {
+        let (plan, _) = Plan::compile(table);
+        let clock = Arc::new(Clock::boot());
+        let connections = store.connections(plan.deadline);
+        let options = fence::Options {
+            max_lag: plan.max_lag,
+            ..fence::Options::default()
+        };
+        let namespace = &plan.namespace;
+        let journal = RedisJournal::new(connections.clone(), namespace, options.subjects);
+        let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
+        let channel = RedisChannel::new(connections.clone(), namespace);
+        fence.start(Some(Arc::new(channel))).await;
+        let entries = Arc::new(RedisEntries::new(connections, namespace, Arc::clone(&clock)));
+        let plain: Arc<dyn Plain> = entries.clone();
+        Self::assemble(table, clock, fence, Some(entries), Some(plain))
+    }
+
+    fn assemble(
         table: &Table,
         clock: Arc<Clock>,
         fence: Arc<Fence>,

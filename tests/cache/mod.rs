@@ -2,3 +2,5 @@
 
 mod basics;
 mod kit;
+#[cfg(feature = "redis")]
+mod shared;
