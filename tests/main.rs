@@ -2,6 +2,7 @@
 
 mod cache;
 mod examples;
+mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;
 #[cfg(feature = "redis")]

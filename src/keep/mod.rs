@@ -2,6 +2,7 @@
 //! code that is not a request handler.
 
 pub(crate) mod fill;
+mod limits;
 pub(crate) mod lookup;
 mod misfits;
 mod put;
@@ -14,6 +15,7 @@ use std::{fmt, sync::Arc};
 use http::request;
 
 pub(crate) use shared::{Shared, Snapshot};
+pub use limits::Allowance;
 pub use values::{EntryOf, Mark};
 
 pub use crate::{

@@ -18,6 +18,7 @@ use crate::{
     fence::{self, Capture, Fence, Names, subjects_of},
     identity::{self, User, UserId},
     key::KeyBuf,
+    limiter::Limiter,
     local::Local,
     metrics::CacheMetrics,
     store::{entries::Entries, journal::Subject, plain::Plain},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) values: Arc<Flights<Arc<Entry>>>,
     pub(crate) misfits: Misfits,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
 }
 
@@ -118,6 +120,8 @@ impl Shared {
         plain: Option<Arc<dyn Plain>>,
     ) -> Arc<Self> {
         let snapshot = Snapshot::new(table, &fence);
+        let limiter = Limiter::new(Arc::clone(&clock), None);
+        limiter.register(snapshot.plan.limits());
         Arc::new(Self {
             local: Local::new(snapshot.plan.local_size),
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -129,6 +133,7 @@ impl Shared {
             values: Flights::new(),
             misfits: Misfits::new(),
             metrics: CacheMetrics::register(),
+            limiter,
             identify: ArcSwapOption::empty(),
         })
     }
@@ -144,6 +149,7 @@ impl Shared {
             )));
         }
         self.local.resize(next.plan.local_size);
+        self.limiter.register(next.plan.limits());
         self.snapshot.store(Arc::new(next));
         Ok(())
     }

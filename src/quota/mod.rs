@@ -21,7 +21,7 @@ use crate::error::Error;
 pub(crate) use fixed::Fixed;
 pub(crate) use gcra::{Gcra, span};
 pub(crate) use outcome::Outcome;
-pub(crate) use policy::Policy;
+pub(crate) use policy::{Policy, Problem, problem};
 pub(crate) use sliding::Sliding;
 pub(crate) use state::State;
 pub(crate) use verdict::{Charge, Ruling, Verdict};
@@ -37,7 +37,7 @@ pub(crate) use verdict::{Charge, Ruling, Verdict};
 /// A limit of 0 refuses everything.
 ///
 /// ```
-/// # use tower_keep::rate_limit::{Algorithm, Quota};
+/// # use tower_keep::{rate_limit::Quota, table::Algorithm};
 /// let quota = Quota::per_minute(100);
 /// let steady = Quota::per_second(10).burst(5);
 /// assert_eq!(steady.algorithm(), Algorithm::Gcra);

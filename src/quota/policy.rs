@@ -17,6 +17,8 @@ pub(crate) struct Policy {
     pub(crate) item: HeaderValue,
     /// The problem details of a refusal by this policy alone.
     pub(crate) problem: Bytes,
+    /// How much comes by in a time: the least is the strictest.
+    pub(crate) rate: u128,
 }
 
 impl Policy {
@@ -27,15 +29,15 @@ impl Policy {
             item: item(name, &quota),
             problem: problem(Problem::QuotaExceeded, [name].into_iter()),
             name: name.into(),
+            rate: rate(&quota),
             quota,
         })
     }
+}
 
-    /// How much of it comes by in a time: the least is the strictest.
-    pub(crate) fn rate(&self) -> u128 {
-        // limits are at most 10^12, windows at least a microsecond: 2^40 * 2^64 fits
-        (u128::from(self.quota.limit()) << 64) / u128::from(self.quota.window_micros())
-    }
+/// Limits are at most 10^12 and windows at least a microsecond: nothing is lost.
+fn rate(quota: &Quota) -> u128 {
+    (u128::from(quota.limit()) << 64) / u128::from(quota.window_micros())
 }
 
 /// `"api";q=100;w=60`, and a comment of ours where more or less may be used at once.
@@ -93,7 +95,10 @@ mod tests {
         for (quota, item) in [
             (Quota::per_minute(100), r#""api";q=100;w=60"#),
             (Quota::per_second(0), r#""api";q=0;w=1"#),
-            (Quota::per_second(5).burst(9), r#""api";q=5;w=1;keep-burst=9"#),
+            (
+                Quota::per_second(5).burst(9),
+                r#""api";q=5;w=1;keep-burst=9"#,
+            ),
         ] {
             assert_eq!(Policy::new("api", quota).item, item);
         }
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn ten_a_second_is_stricter_than_a_thousand_but_a_thousand_a_day_is_stricter_still() {
-        let rate = |quota| Policy::new("x", quota).rate();
+        let rate = |quota| Policy::new("x", quota).rate;
         assert!(rate(Quota::per_second(10)) < rate(Quota::per_second(1000)));
         assert!(rate(Quota::per_day(1000)) < rate(Quota::per_second(10)));
         assert_eq!(rate(Quota::per_day(0)), 0);

@@ -1,6 +1,6 @@
 //! The contract of what counts the use of quotas.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::StoreFuture;
 use crate::quota::{Charge, Quota, Verdict};
@@ -20,6 +20,9 @@ pub(crate) trait Limits: fmt::Debug + Send + Sync {
 
     /// Forgets what was used.
     fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()>;
+
+    /// Adds to a plain counter, whose time to live begins when it is made; answers with the sum.
+    fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64>;
 }
 
 /// One limit that a request's subject is under.

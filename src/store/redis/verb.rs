@@ -15,6 +15,7 @@ pub(crate) enum Verb {
     Refund,
     Peek,
     Reset,
+    Increment,
     Append,
     Sync,
     Publish,
@@ -27,7 +28,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Get,
         Self::Put,
         Self::Remove,
@@ -38,6 +39,7 @@ impl Verb {
         Self::Refund,
         Self::Peek,
         Self::Reset,
+        Self::Increment,
         Self::Append,
         Self::Sync,
         Self::Publish,
@@ -61,6 +63,7 @@ impl Verb {
             Self::Refund => "refund",
             Self::Peek => "peek",
             Self::Reset => "reset",
+            Self::Increment => "increment",
             Self::Append => "append",
             Self::Sync => "sync",
             Self::Publish => "publish",

@@ -2,7 +2,7 @@
 
 mod packed;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::Value;
 use smallvec::SmallVec;
@@ -33,6 +33,7 @@ struct Scripts {
     acquire: Script,
     refund: Script,
     peek: Script,
+    increment: Script,
 }
 
 impl RedisLimits {
@@ -44,6 +45,7 @@ impl RedisLimits {
                 acquire: Script::new(include_str!("acquire.lua")),
                 refund: Script::new(include_str!("refund.lua")),
                 peek: Script::new(include_str!("peek.lua")),
+                increment: Script::new(include_str!("increment.lua")),
             }),
             #[cfg(test)]
             now: None,
@@ -139,10 +141,27 @@ impl Limits for RedisLimits {
             connections.query(Verb::Reset, &cmd).await
         })
     }
+
+    fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64> {
+        let key = format!("{}{key}", self.namespace);
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        // what Redis takes for a time to live
+        let ttl = ttl.clamp(1, 1 << 52);
+        let (connections, scripts) = (self.connections.clone(), Arc::clone(&self.scripts));
+        Box::pin(async move {
+            let keys = [key.as_bytes()];
+            let arguments = [Arg::Int(amount), Arg::Uint(ttl)];
+            connections
+                .script(Verb::Increment, &scripts.increment, &keys, &arguments)
+                .await
+        })
+    }
 }
 
+type States = SmallVec<[Option<State>; 2]>;
+
 /// What the scripts reply: a state for each key, and the time.
-fn read(reply: Value, keys: usize) -> Result<(i64, SmallVec<[Option<State>; 2]>), Error> {
+fn read(reply: Value, keys: usize) -> Result<(i64, States), Error> {
     let Value::Array(mut values) = reply else {
         return Err(unreadable());
     };
@@ -166,7 +185,7 @@ type Arguments = Slices;
 /// A few byte strings in one buffer.
 #[derive(Debug, Default)]
 struct Slices {
-    bytes: SmallVec<[u8; 192]>,
+    bytes: SmallVec<[u8; 256]>,
     ends: SmallVec<[usize; 4]>,
 }
 

@@ -37,6 +37,7 @@ impl RedisLimits {
             acquire: Script::new(longer.leak()),
             refund: Script::new(include_str!("refund.lua")),
             peek: Script::new(include_str!("peek.lua")),
+            increment: Script::new(include_str!("increment.lua")),
         });
         limits
     }

@@ -1,0 +1,170 @@
+//! Rate limits for code that is not a request handler, and whence requests come.
+
+use std::{net::IpAddr, time::Duration};
+
+use http::Extensions;
+
+use super::Keep;
+use crate::{
+    error::Error,
+    key::Key,
+    limiter::Acquired,
+    quota::{Charge, Outcome, Quota, Verdict},
+    store::limits::{Counter, Rule},
+};
+
+/// What [`Keep::rate_limit`] decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance(Outcome);
+
+impl Allowance {
+    /// Whether the use is within the quota, and was counted.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.0.admitted
+    }
+
+    /// Quota units left.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.0.remaining
+    }
+
+    /// After which the same would be allowed: zero if it was, `None` if it never will be.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after.map(Duration::from_micros)
+    }
+
+    /// After which more quota units will be available; `None` if nothing is used.
+    #[must_use]
+    pub fn more_after(&self) -> Option<Duration> {
+        self.0.more_after.map(Duration::from_micros)
+    }
+}
+
+impl Keep {
+    /// Counts one use under `key` and says whether it is within the quota. What is not allowed is
+    /// not counted.
+    ///
+    /// The last segment of the key is the subject, what stands before it the limit's name:
+    /// `Key::new("api").id("user-123")` counts with the table's limit `api` of that user, in Redis
+    /// under `ratelimit:api:{user-123}`. While the store does not answer, this process counts alone.
+    ///
+    /// ```
+    /// # use tower_keep::{Keep, Key, Table, rate_limit::Quota};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("login").id("user-123");
+    /// let allowance = keep.rate_limit(&key, Quota::per_minute(5)).await;
+    /// assert!(allowance.allowed());
+    /// assert_eq!(allowance.remaining(), 4);
+    /// # });
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have counted or not.
+    pub async fn rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
+        self.rate_limit_of(key, quota, 1).await
+    }
+
+    /// As [`rate_limit`](Self::rate_limit), for a use that costs more or less than one quota unit.
+    pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> Allowance {
+        let limiter = &self.shared().limiter;
+        let (subject, rules) = counted(key, quota, cost);
+        if let Some(known) = limiter.refused(subject, &rules) {
+            return allowance(
+                known
+                    .first()
+                    .copied()
+                    .flatten()
+                    .map(|ruling| ruling.outcome),
+            );
+        }
+        let verdict = match limiter.acquire(subject, &rules) {
+            Acquired::Decided(verdict) => verdict,
+            Acquired::Asked(reply) => match reply.await {
+                Ok(verdict) => {
+                    limiter.remember(subject, &rules, &verdict);
+                    verdict
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the store did not count");
+                    limiter.acquire_here(subject, &rules)
+                }
+            },
+        };
+        only(&verdict)
+    }
+
+    /// What is left under `key`, without counting.
+    pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
+        let (subject, rules) = counted(key, quota, 1);
+        only(&self.shared().limiter.peek(subject, &rules).await)
+    }
+
+    /// Forgets what was used under `key`. Other processes that have seen its refusal may go on
+    /// refusing for up to ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn reset_rate_limit(&self, key: &Key) -> Result<(), Error> {
+        let (subject, rules) = counted(key, Quota::per_second(0), 1);
+        self.shared().limiter.reset(subject, &rules).await
+    }
+
+    /// Adds `amount` to a counter in one step and answers with the sum. The counter expires `ttl`
+    /// after it was made; later calls do not prolong it.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer, what lies under the key is no counter, or the sum is out of
+    /// range. In one process, beyond 65,536 counters those that expire first are forgotten.
+    pub async fn increment(&self, key: &Key, amount: i64, ttl: Duration) -> Result<i64, Error> {
+        self.shared()
+            .limiter
+            .increment(key.as_str(), amount, ttl)
+            .await
+    }
+
+    /// Says from which address a request comes, where neither axum's `ConnectInfo` nor tonic's
+    /// `TcpConnectInfo` nor a [`SocketAddr`](std::net::SocketAddr) among its extensions does.
+    pub fn peer<F>(&self, peer: F)
+    where
+        F: Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static,
+    {
+        self.shared().limiter.set_peer(Box::new(peer));
+    }
+}
+
+/// The subject of a key, and the rule for it.
+fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], [Rule<'_>; 1]) {
+    let text = key.as_str();
+    let text = text.strip_prefix("ratelimit:").unwrap_or(text);
+    let (name, subject) = text.rsplit_once(':').unwrap_or(("", text));
+    let rule = Rule {
+        limit: Counter { name, rest: b"" },
+        charge: Charge {
+            quota,
+            cost,
+            shadow: false,
+        },
+    };
+    (subject.as_bytes(), [rule])
+}
+
+fn only(verdict: &Verdict) -> Allowance {
+    allowance(verdict.rulings.first().map(|ruling| ruling.outcome))
+}
+
+/// One rule has one ruling; without it nothing is allowed.
+fn allowance(outcome: Option<Outcome>) -> Allowance {
+    Allowance(outcome.unwrap_or(Outcome {
+        admitted: false,
+        remaining: 0,
+        retry_after: Some(1_000_000),
+        more_after: None,
+    }))
+}

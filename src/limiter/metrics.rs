@@ -1,0 +1,48 @@
+use metrics::{Counter, counter};
+
+/// What is counted of one limit, `tower_keep_rate_limit_*`.
+#[derive(Debug)]
+pub(super) struct LimitMetrics {
+    admitted: Counter,
+    refused: Counter,
+    shadow_refused: Counter,
+    fallbacks: Counter,
+    refunds: Counter,
+}
+
+/// What became of a request under one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Admitted,
+    Refused,
+    /// Would have been refused.
+    ShadowRefused,
+    /// The store did not answer: `on_error` was applied.
+    Fallback,
+    Refunded,
+}
+
+impl LimitMetrics {
+    pub(super) fn register(limit: &str) -> Self {
+        let limit = limit.to_owned();
+        let requests = |result: &'static str| counter!("tower_keep_rate_limit_requests_total", "limit" => limit.clone(), "result" => result);
+        Self {
+            admitted: requests("admitted"),
+            refused: requests("refused"),
+            shadow_refused: requests("shadow_refused"),
+            fallbacks: counter!("tower_keep_rate_limit_fallbacks_total", "limit" => limit.clone()),
+            refunds: counter!("tower_keep_rate_limit_refunds_total", "limit" => limit.clone()),
+        }
+    }
+
+    pub(super) fn count(&self, event: Event) {
+        let counter = match event {
+            Event::Admitted => &self.admitted,
+            Event::Refused => &self.refused,
+            Event::ShadowRefused => &self.shadow_refused,
+            Event::Fallback => &self.fallbacks,
+            Event::Refunded => &self.refunds,
+        };
+        counter.increment(1);
+    }
+}

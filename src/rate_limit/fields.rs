@@ -1,0 +1,123 @@
+//! `RateLimit`, `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) and the three older
+//! fields.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use super::decision::{Decision, LimitDecision, seconds};
+use crate::clock::Timestamp;
+
+/// The reset of `X-RateLimit-Reset`, which servers have written in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reset {
+    /// Seconds from now on, as Envoy and Kong write.
+    Delta,
+    /// Seconds since the Unix epoch, as GitHub writes.
+    Epoch,
+}
+
+/// What an answer says of the limits, ready to be put into its head.
+#[derive(Debug)]
+pub(super) struct Fields {
+    rate_limit: HeaderValue,
+    policy: HeaderValue,
+    legacy: Option<[HeaderValue; 3]>,
+}
+
+type Text = SmallVec<[u8; 128]>;
+
+impl Fields {
+    /// `None` if there is no limit to tell of.
+    pub(super) fn of(decision: &Decision, reset: Option<(Reset, Timestamp)>) -> Option<Self> {
+        let first = decision.told().next()?;
+        Some(Self {
+            rate_limit: rate_limit(decision)?,
+            policy: match decision.told().nth(1) {
+                None => first.policy.item.clone(),
+                Some(_) => policies(decision)?,
+            },
+            legacy: reset.and_then(|(reset, now)| legacy(decision, reset, now)),
+        })
+    }
+
+    /// Adds to what an inner layer may have said: the fields are lists.
+    pub(super) fn put(self, headers: &mut HeaderMap) {
+        headers.append(RATE_LIMIT, self.rate_limit);
+        headers.append(RATE_LIMIT_POLICY, self.policy);
+        if let Some(values) = self.legacy {
+            for (name, value) in LEGACY.into_iter().zip(values) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// `"api";r=50;t=30` for each limit.
+fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
+    let mut text = Text::new();
+    for limit in decision.told() {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        text.push(b'"');
+        text.extend_from_slice(limit.policy.name.as_bytes());
+        text.extend_from_slice(b"\";r=");
+        push_number(limit.outcome.remaining, &mut text);
+        if let Some(more) = limit.outcome.more_after {
+            text.extend_from_slice(b";t=");
+            push_number(seconds(more), &mut text);
+        }
+    }
+    HeaderValue::from_bytes(&text).ok()
+}
+
+fn policies(decision: &Decision) -> Option<HeaderValue> {
+    let mut text = Text::new();
+    for limit in decision.told() {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        text.extend_from_slice(limit.policy.item.as_bytes());
+    }
+    HeaderValue::from_bytes(&text).ok()
+}
+
+/// Of the limit that is nearest to refusing: these fields know but one.
+fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<[HeaderValue; 3]> {
+    let nearest = decision.told().min_by_key(|limit| share_left(limit))?;
+    let wait = nearest.outcome.more_after.map_or(0, seconds);
+    let reset = match reset {
+        Reset::Delta => wait,
+        Reset::Epoch => now.seconds().saturating_add(wait),
+    };
+    let numbers = [nearest.limit(), nearest.outcome.remaining, reset];
+    Some(numbers.map(HeaderValue::from))
+}
+
+fn share_left(limit: &LimitDecision) -> u128 {
+    let of = u128::from(limit.policy.quota.capacity().max(1));
+    (u128::from(limit.outcome.remaining) << 32) / of
+}
+
+fn push_number(mut number: u64, text: &mut Text) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(&digits[at..]);
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LEGACY: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];

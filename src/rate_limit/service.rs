@@ -1,0 +1,179 @@
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, request};
+use tower_service::Service;
+
+use super::{
+    admission::{self, Asked, Asking},
+    claim::{self, Claim, Claims},
+    decision::Decision,
+    fields::Fields,
+    future::{After, ResponseFuture, Waiting},
+    layer::Options,
+    refusal::refusal,
+};
+use crate::{
+    body::ResponseBody,
+    keep::{Shared, Snapshot},
+};
+
+/// The service that [`RateLimitLayer`](super::RateLimitLayer) makes.
+///
+/// It is ready when the inner service is, and calls the very instance that was made ready. What it
+/// refuses never reaches the inner service, nor keeps a permit of it.
+pub struct RateLimit<S> {
+    inner: S,
+    gate: Gate,
+}
+
+/// All but the inner service.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: Arc<Options>,
+}
+
+impl<S> RateLimit<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>, options: Arc<Options>) -> Self {
+        Self {
+            inner,
+            gate: Gate { shared, options },
+        }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for RateLimit<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, S::Future, B, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let snapshot = self.gate.shared.snapshot.load();
+        if !claim::concerns(&snapshot, &self.gate.options, &request) {
+            return ResponseFuture::passing(self.inner.call(request));
+        }
+        let (parts, body) = request.into_parts();
+        let mut claims = claim::claims(&self.gate.shared, &snapshot, &self.gate.options, &parts);
+        if claims.is_empty() {
+            return ResponseFuture::passing(self.inner.call(Request::from_parts(parts, body)));
+        }
+        match admission::decide(&self.gate.shared.limiter, &mut claims) {
+            Some(true) => {
+                let (request, after) = self.gate.admit(&snapshot, claims, parts, body);
+                ResponseFuture::admitted(self.inner.call(request), after)
+            }
+            Some(false) => {
+                self.put_back();
+                ResponseFuture::refused(self.gate.refuse(&claims, &parts))
+            }
+            None => {
+                let asked = Asked {
+                    shared: Arc::clone(&self.gate.shared),
+                    snapshot: arc_swap::Guard::into_inner(snapshot),
+                    claims,
+                };
+                let waiting = Waiting {
+                    inner: self.take_ready(),
+                    gate: self.gate.clone(),
+                    parts,
+                    body,
+                };
+                ResponseFuture::asking(Asking::new(asked), waiting)
+            }
+        }
+    }
+}
+
+impl<S: Clone> RateLimit<S> {
+    /// The instance that was made ready; a clone of it need not be.
+    fn take_ready(&mut self) -> S {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
+    }
+
+    /// Drops the instance that was made ready, and with it the permit it may hold.
+    fn put_back(&mut self) {
+        drop(self.take_ready());
+    }
+}
+
+impl Gate {
+    /// The request as it goes in, and what is left to do when its answer comes.
+    pub(super) fn admit<B>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        claims: Claims,
+        mut parts: request::Parts,
+        body: B,
+    ) -> (Request<B>, After) {
+        let decision = claim::decision(&claims);
+        self.count(&claims);
+        let fields = self.fields(&decision);
+        match parts.extensions.get_mut::<Decision>() {
+            Some(before) => before.limits.extend(decision.limits),
+            None => {
+                parts.extensions.insert(decision);
+            }
+        }
+        let limits = snapshot.plan.limits();
+        let refunds = |at: usize| limits.get(at).is_some_and(|limit| limit.has_refunds());
+        let asked = claims.iter().any(|claim| refunds(claim.limit)).then(|| {
+            Box::new(Asked {
+                shared: Arc::clone(&self.shared),
+                snapshot: Arc::clone(snapshot),
+                claims,
+            })
+        });
+        (Request::from_parts(parts, body), After { fields, asked })
+    }
+
+    pub(super) fn refuse<R>(
+        &self,
+        claims: &Claims,
+        parts: &request::Parts,
+    ) -> Response<ResponseBody<R>> {
+        let decision = claim::decision(claims);
+        self.count(claims);
+        let fields = self.fields(&decision);
+        refusal(&decision, fields, parts, self.options.refuse.as_ref())
+    }
+
+    fn count(&self, claims: &Claims) {
+        let events = claims.iter().filter_map(Claim::event);
+        self.shared.limiter.count(events);
+    }
+
+    fn fields(&self, decision: &Decision) -> Option<Fields> {
+        let reset = self.options.reset;
+        Fields::of(
+            decision,
+            reset.map(|reset| (reset, self.shared.clock.now().wall)),
+        )
+    }
+}
+
+impl<S: Clone> Clone for RateLimit<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            gate: self.gate.clone(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for RateLimit<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit").finish_non_exhaustive()
+    }
+}

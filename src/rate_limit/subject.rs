@@ -1,0 +1,234 @@
+//! Whom a limit counts a request for.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::{
+    identity::{IdentityPlan, truncate},
+    key::{
+        encode::{Buf, push_bytes, push_value},
+        hash,
+    },
+    table::limit_plan::Subject as By,
+};
+use smallvec::SmallVec;
+
+/// What is known of who makes a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client<'a> {
+    /// The user somebody vouches for, as it was given.
+    pub(super) user: Option<&'a str>,
+    pub(super) ip: Option<IpAddr>,
+    /// The route's pattern; never the path, of which a client has as many as it likes.
+    pub(super) route: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// A subject in its parts: `tag` is what the counters of one subject have in common (a Cluster's
+/// hash tag), `rest` divides it further.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Subject {
+    pub(super) tag: SmallVec<[u8; 64]>,
+    pub(super) rest: SmallVec<[u8; 16]>,
+}
+
+impl Subject {
+    /// The subject of a limit: its tag is the user, or else the address, a field, the route, so that
+    /// limits by user and by user and route lie together.
+    ///
+    /// Where no user is known, or the request lacks the field, it is the address.
+    pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
+        let mut subject = Self::default();
+        let mut address = false;
+        for part in ordered(by) {
+            let mut text = Buf::new();
+            let known = match part {
+                By::User => push_known(client.user, &mut text),
+                By::Header(name) => push_field(name, client.headers, &mut text),
+                By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
+                By::Ip => None,
+            };
+            if known.is_none() && !std::mem::replace(&mut address, true) {
+                push_address(client.ip, identity.ipv6_prefix, &mut text);
+            }
+            subject.push(&text);
+        }
+        subject
+    }
+
+    /// Whether it is what those share of whom nothing is known.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.tag.as_slice() == b"ip:unknown"
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
+        if self.tag.is_empty() {
+            self.tag.extend_from_slice(text);
+        } else {
+            self.rest.push(b':');
+            self.rest.extend_from_slice(text);
+        }
+    }
+}
+
+/// User, address, fields, route.
+fn ordered(by: &[By]) -> impl Iterator<Item = &By> {
+    let rank = |by: &By| match by {
+        By::User => 0,
+        By::Ip => 1,
+        By::Header(_) => 2,
+        By::Route => 3,
+    };
+    (0..4).flat_map(move |at| by.iter().filter(move |by| rank(by) == at))
+}
+
+fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
+    push_value(value?.as_bytes(), text);
+    Some(())
+}
+
+/// Hashed: it may be a secret, or long. All lines count, so that none can hide another.
+fn push_field(name: &HeaderName, headers: &HeaderMap, text: &mut Buf) -> Option<()> {
+    let mut lines = headers.get_all(name).iter();
+    let mut value = Buf::from_slice(lines.next()?.as_bytes());
+    for line in lines {
+        value.push(b'\n');
+        value.extend_from_slice(line.as_bytes());
+    }
+    text.extend_from_slice(b"field:");
+    text.extend_from_slice(&hash::long(&value));
+    Some(())
+}
+
+/// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
+fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
+    text.extend_from_slice(b"ip:");
+    match ip.map(|ip| truncate(ip, prefix)) {
+        None => text.extend_from_slice(b"unknown"),
+        Some(IpAddr::V4(v4)) => {
+            for (at, byte) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    text.push(b'.');
+                }
+                push_decimal(byte, text);
+            }
+        }
+        Some(IpAddr::V6(v6)) => {
+            let groups = usize::from(prefix.div_ceil(16));
+            for (at, group) in v6.segments().into_iter().take(groups).enumerate() {
+                if at > 0 {
+                    text.push(b'-');
+                }
+                push_bytes(format!("{group:x}").as_bytes(), text);
+            }
+        }
+    }
+}
+
+fn push_decimal(byte: u8, text: &mut Buf) {
+    if byte >= 100 {
+        text.push(b'0' + byte / 100);
+    }
+    if byte >= 10 {
+        text.push(b'0' + byte / 10 % 10);
+    }
+    text.push(b'0' + byte % 10);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> IdentityPlan {
+        IdentityPlan {
+            ipv6_prefix: 64,
+            ..IdentityPlan::default()
+        }
+    }
+
+    fn of(by: &[By], client: &Client<'_>) -> (String, String) {
+        let subject = Subject::of(by, client, &identity());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
+        (text(&subject.tag), text(&subject.rest))
+    }
+
+    fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
+        Client {
+            user,
+            ip: ip.parse().ok(),
+            route: Some("/users/{id}"),
+            headers,
+        }
+    }
+
+    fn pair(tag: &str, rest: &str) -> (String, String) {
+        (tag.to_owned(), rest.to_owned())
+    }
+
+    #[test]
+    fn limits_of_one_user_lie_together_whatever_else_divides_them() {
+        let none = HeaderMap::new();
+        let known = client(Some("user-123"), "203.0.113.7", &none);
+        assert_eq!(of(&[By::User], &known), pair("user-123", ""));
+        assert_eq!(
+            of(&[By::Route, By::User], &known),
+            pair("user-123", ":%2Fusers%2F%7Bid%7D")
+        );
+        assert_eq!(
+            of(&[By::User, By::Ip], &known),
+            pair("user-123", ":ip:203.0.113.7")
+        );
+        assert_eq!(of(&[By::Route], &known), pair("%2Fusers%2F%7Bid%7D", ""));
+    }
+
+    #[test]
+    fn who_is_not_known_is_an_address_and_never_nobody() {
+        let none = HeaderMap::new();
+        let unknown = client(None, "203.0.113.7", &none);
+        let field = By::Header(HeaderName::from_static("x-key"));
+        for by in [vec![By::User], vec![field], vec![By::User, By::Ip]] {
+            assert_eq!(of(&by, &unknown), pair("ip:203.0.113.7", ""), "{by:?}");
+        }
+        let nobody = client(None, "", &none);
+        assert_eq!(of(&[By::User], &nobody), pair("ip:unknown", ""));
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_prefix_and_a_mapped_address_is_ipv4() {
+        let none = HeaderMap::new();
+        let of_ip = |ip| of(&[By::Ip], &client(None, ip, &none)).0;
+        assert_eq!(of_ip("2001:db8:0:1::1"), "ip:2001-db8-0-1");
+        assert_eq!(of_ip("2001:db8:0:1:ffff:ffff:ffff:ffff"), "ip:2001-db8-0-1");
+        assert_ne!(of_ip("2001:db8:0:2::1"), "ip:2001-db8-0-1");
+        assert_eq!(of_ip("::ffff:198.51.100.9"), "ip:198.51.100.9");
+    }
+
+    #[test]
+    fn no_name_of_a_user_forges_another_subject() {
+        let none = HeaderMap::new();
+        let user = |name: &str| of(&[By::User, By::Route], &client(Some(name), "::1", &none));
+        assert_eq!(user("ip:203.0.113.7").0, "ip%3A203.0.113.7");
+        assert_eq!(user("a}:{b").0, "a%7D%3A%7Bb");
+        assert!(user(&"x".repeat(70_000)).0.len() <= 64);
+        assert_ne!(user(&"x".repeat(70_000)), user(&"x".repeat(70_001)));
+    }
+
+    #[test]
+    fn a_field_is_hashed_over_all_its_lines() {
+        let field = By::Header(HeaderName::from_static("x-key"));
+        let with = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-key", http::HeaderValue::from_static(line));
+            }
+            of(std::slice::from_ref(&field), &client(None, "::1", &headers)).0
+        };
+        assert!(with(&["secret"]).starts_with("field:") && !with(&["secret"]).contains("secret"));
+        assert_eq!(with(&["secret"]), with(&["secret"]));
+        assert_ne!(with(&["secret", "other"]), with(&["secret"]));
+    }
+}

@@ -1,0 +1,181 @@
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tower::Layer;
+use tower_keep::{Keep, RateLimitLayer, Table, UserId, rate_limit::RateLimit};
+
+use super::{Inner, admitted, from, get, of_user};
+
+fn service(toml: &str) -> (Keep, RateLimit<Inner>) {
+    let keep = Keep::new(Table::from_toml(toml).expect("a good table"));
+    let service = RateLimitLayer::new(&keep).layer(Inner::default());
+    (keep, service)
+}
+
+const BY_USER: &str = "[[limit]]\nname = \"u\"\nlimit = 3\nwindow = \"1m\"\n";
+const BY_IP: &str = "[[limit]]\nname = \"a\"\nby = \"ip\"\nlimit = 3\nwindow = \"1m\"\n";
+
+fn with(
+    mut request: Request<Full<Bytes>>,
+    name: &'static str,
+    value: &str,
+) -> Request<Full<Bytes>> {
+    request
+        .headers_mut()
+        .append(name, value.parse().expect("a value"));
+    request
+}
+
+#[tokio::test]
+async fn users_count_apart_and_wherever_they_come_from() {
+    let (_keep, mut service) = service(BY_USER);
+    let known = |user: &'static str, address: &'static str| {
+        move || {
+            let mut request = from("/", address);
+            request.extensions_mut().insert(UserId::new(user));
+            request
+        }
+    };
+    assert_eq!(admitted(&mut service, 9, known("a", "192.0.2.1")).await, 3);
+    assert_eq!(admitted(&mut service, 9, known("a", "192.0.2.2")).await, 0);
+    assert_eq!(admitted(&mut service, 9, known("b", "192.0.2.1")).await, 3);
+}
+
+#[tokio::test]
+async fn rotating_a_bearer_token_frees_nobody() {
+    for unverified in ["", "[identity]\nunverified = true\n"] {
+        let (_keep, mut service) = service(&format!("{unverified}{BY_USER}"));
+        let tokens = std::cell::Cell::new(0);
+        let request = || {
+            tokens.set(tokens.get() + 1);
+            with(
+                from("/", "192.0.2.1"),
+                "authorization",
+                &format!("Bearer {}", tokens.get()),
+            )
+        };
+        assert_eq!(
+            admitted(&mut service, 9, request).await,
+            3,
+            "{unverified:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_unlimited_because_nothing_is_known() {
+    let (_keep, mut service) = service(BY_USER);
+    let nobody = || get("/").body(Full::default()).expect("a request");
+    assert_eq!(admitted(&mut service, 9, nobody).await, 3);
+    assert_eq!(
+        admitted(&mut service, 9, || of_user("/", "")).await,
+        0,
+        "an empty name is nobody"
+    );
+}
+
+#[tokio::test]
+async fn forwarding_fields_count_only_behind_trusted_proxies_and_from_the_right() {
+    let spoofed = |n: u32| {
+        let left = format!("198.51.100.{n}, 203.0.113.9:4711");
+        with(from("/", "10.1.1.1"), "x-forwarded-for", &left)
+    };
+    let count = std::cell::Cell::new(0);
+    let request = || {
+        count.set(count.get() + 1);
+        spoofed(count.get())
+    };
+    // no proxy is trusted: the peer counts
+    let (_keep, mut direct) = service(BY_IP);
+    assert_eq!(admitted(&mut direct, 9, request).await, 3);
+    assert_eq!(admitted(&mut direct, 9, || from("/", "10.1.1.1")).await, 0);
+    // behind a trusted one: what it appended, not what the client wrote before
+    let trusting = format!("[identity]\ntrusted_proxies = [\"10.0.0.0/8\"]\n{BY_IP}");
+    let (_keep, mut service) = service(&trusting);
+    assert_eq!(admitted(&mut service, 9, request).await, 3);
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "203.0.113.9")).await,
+        0
+    );
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "203.0.113.10")).await,
+        3
+    );
+}
+
+#[tokio::test]
+async fn addresses_of_one_ipv6_network_count_together() {
+    let (_keep, mut service) = service(BY_IP);
+    let count = std::cell::Cell::new(0);
+    let request = || {
+        count.set(count.get() + 1);
+        from(
+            "/",
+            &format!("2001:db8:1:2:{:x}::{:x}", count.get(), count.get()),
+        )
+    };
+    assert_eq!(admitted(&mut service, 9, request).await, 3);
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "2001:db8:1:3::1")).await,
+        3
+    );
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "192.0.2.1")).await,
+        3
+    );
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "::ffff:192.0.2.1")).await,
+        0,
+        "mapped"
+    );
+}
+
+#[tokio::test]
+async fn a_route_is_its_pattern_and_never_the_path() {
+    let toml = "[[route]]\npath = \"/users/{id}\"\n\
+                [[limit]]\nname = \"r\"\nby = [\"ip\", \"route\"]\nlimit = 3\nwindow = \"1m\"\n";
+    let (_keep, mut service) = service(toml);
+    let count = std::cell::Cell::new(0);
+    let path = |of: &'static str| {
+        let count = &count;
+        move || {
+            count.set(count.get() + 1);
+            from(&format!("{of}{}", count.get()), "192.0.2.1")
+        }
+    };
+    assert_eq!(admitted(&mut service, 9, path("/users/")).await, 3);
+    assert_eq!(admitted(&mut service, 9, path("/unlisted/")).await, 3);
+}
+
+#[tokio::test]
+async fn a_field_that_is_missing_is_not_a_way_out() {
+    let toml = "[[limit]]\nname = \"k\"\nby = \"header:x-key\"\nlimit = 3\nwindow = \"1m\"\n";
+    let (_keep, mut service) = service(toml);
+    assert_eq!(
+        admitted(&mut service, 9, || from("/", "192.0.2.1")).await,
+        3
+    );
+    let keyed = || with(from("/", "192.0.2.1"), "x-key", "k1");
+    assert_eq!(admitted(&mut service, 9, keyed).await, 3);
+}
+
+#[tokio::test]
+async fn the_application_can_say_where_requests_come_from() {
+    #[derive(Clone)]
+    struct Client(IpAddr);
+    let (keep, mut service) = service(BY_IP);
+    keep.peer(|extensions| extensions.get::<Client>().map(|client| client.0));
+    let request = |last| {
+        move || {
+            let client = Client(IpAddr::from([192, 0, 2, last]));
+            get("/")
+                .extension(client)
+                .body(Full::default())
+                .expect("a request")
+        }
+    };
+    assert_eq!(admitted(&mut service, 9, request(1)).await, 3);
+    assert_eq!(admitted(&mut service, 9, request(2)).await, 3);
+}
