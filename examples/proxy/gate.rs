@@ -22,7 +22,7 @@ pub(crate) async fn enter<S, B, R>(
     request: Request<B>,
 ) -> Result<Response<Either<R, Full<Bytes>>>, Infallible>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S: Service<Request<B>, Response = Response<R>, Error = Refusal>,
 {
     let mut request = match admit(request) {
         Ok(request) => request,
@@ -30,13 +30,22 @@ where
     };
     // Clients of other versions get no interim responses.
     if request.version() != Version::HTTP_11 {
-        return Ok(app.oneshot(request).await?.map(Either::Left));
+        return Ok(answer(app.oneshot(request).await));
     }
     let turn = turns.next();
     request.extensions_mut().insert(turn.clone());
-    let response = app.oneshot(request).await?;
+    let answered = app.oneshot(request).await;
     turn.end();
-    Ok(response.map(Either::Left))
+    Ok(answer(answered))
+}
+
+/// Until here the want of an answer is an error, so that a cache can tell it from an answer of the
+/// origin's, and send something stale instead.
+fn answer<R>(answered: Result<Response<R>, Refusal>) -> Response<Either<R, Full<Bytes>>> {
+    match answered {
+        Ok(response) => response.map(Either::Left),
+        Err(refusal) => Response::from(refusal).map(Either::Right),
+    }
 }
 
 /// The request with one host, a target in origin form, and without fields that concern only its connection.

@@ -1,7 +1,6 @@
 //! The origin as a service: requests go out to it, its responses come in.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::Pin,
     str::FromStr,
@@ -15,7 +14,6 @@ use http::{
     uri::{Authority, Scheme},
 };
 use http_body::Body;
-use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -35,9 +33,6 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(4);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What the origin sent, or our own words.
-pub(crate) type OriginBody = Either<Incoming, Full<Bytes>>;
 
 /// The origin behind a pool of connections.
 #[derive(Debug)]
@@ -66,7 +61,7 @@ where
         }
     }
 
-    async fn forward(self, request: Request<B>) -> Result<Response<OriginBody>, Refusal> {
+    async fn forward(self, request: Request<B>) -> Result<Response<Incoming>, Refusal> {
         let method = request.method().clone();
         let request = self.outgoing(request);
         let response = match time::timeout(self.timeout, self.client.request(request)).await {
@@ -76,7 +71,7 @@ where
         };
         let (mut head, body) = response.into_parts();
         incoming(&mut head, &method)?;
-        Ok(Response::from_parts(head, Either::Left(body)))
+        Ok(Response::from_parts(head, body))
     }
 
     /// The request as the origin gets it.
@@ -163,20 +158,17 @@ impl<B> Service<Request<B>> for Origin<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    type Response = Response<OriginBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Response = Response<Incoming>;
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Refusal>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let origin = self.clone();
-        Box::pin(async move {
-            let refused = |refusal| Response::from(refusal).map(Either::Right);
-            Ok(origin.forward(request).await.unwrap_or_else(refused))
-        })
+        Box::pin(origin.forward(request))
     }
 }
 
