@@ -1,4 +1,37 @@
 //! Caching, rate limiting and invalidation over Redis as composable tower layers.
+//!
+//! | layer | does |
+//! |---|---|
+//! | [`CacheLayer`] | answers from stored responses, fills on a miss |
+//!
+//! All are driven by one [`Table`] and share one handle, [`Keep`], which is also the cache API for
+//! code that is not a request handler. Without Redis everything works in one process; with it, any
+//! number of processes share a keep, and each has a small local tier in front.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, keep::RequestBody, table::mins};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let table = Table::new()
+//!     .ttl("engagement", mins(30))
+//!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
+//! let keep = Keep::new(table);
+//!
+//! let handler = service_fn(async |_: Request<RequestBody<String>>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
+//! });
+//! let service = CacheLayer::new(&keep).layer(handler);
+//!
+//! for expected in ["tower-keep; fwd=uri-miss; stored", "tower-keep; hit; ttl="] {
+//!     let request = Request::get("/engagements/42").body(String::new()).unwrap();
+//!     let response = service.clone().oneshot(request).await.unwrap();
+//!     assert!(response.headers()["cache-status"].to_str().unwrap().starts_with(expected));
+//! }
+//! # }
+//! ```
 #![allow(dead_code)] // while the rooms are being built; goes before the first release
 
 mod body;
@@ -47,3 +80,8 @@ pub use rate_limit::RateLimitLayer;
 #[cfg(feature = "redis")]
 pub use store::redis::{RedisStore, RedisStoreBuilder};
 pub use table::{Limit, Route, Scope, Table};
+
+/// The README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
