@@ -6,14 +6,18 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value,
     aio::{MultiplexedConnection, PubSub},
 };
-use tokio::{sync::Notify, task::AbortHandle, time::timeout};
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     address::{self, Address},
@@ -278,9 +282,10 @@ impl Shared {
             self.metrics.failed(verb, Kind::Unavailable);
             return Err(away());
         };
+        // One reading of the clock serves deadline and account.
         let sent = Instant::now();
         let allowed = verb.allowance(self.deadline());
-        match timeout(allowed, send(&mut wire)).await {
+        match timeout_at(sent + allowed, send(&mut wire)).await {
             Ok(Ok(value)) => {
                 breaker.success();
                 self.metrics.answered(verb, sent.elapsed());
