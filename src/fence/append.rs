@@ -1,6 +1,6 @@
 //! Own invalidations on their way to the journal.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 
@@ -152,7 +152,7 @@ impl Fence {
         if self.options.settle.is_zero() {
             return;
         }
-        let (fence, delay) = (self.me.clone(), self.options.settle);
+        let (fence, delay) = (Weak::clone(&self.me), self.options.settle);
         let purges: Vec<Arc<[Purge]>> = purges.chunks(MAX_PURGES).map(Arc::from).collect();
         let again = async move {
             tokio::time::sleep(delay).await;

@@ -118,6 +118,8 @@ impl Fence {
         options: Options,
     ) -> Arc<Self> {
         let mirror = Mirror::new(at, &options);
+        let metrics = FenceMetrics::register();
+        metrics.observe_trust(Duration::ZERO, trusted_until > 0);
         Arc::new_cyclic(|me| Self {
             stamp: AtomicU64::new(mirror.revision()),
             trusted_until: AtomicU64::new(trusted_until),
@@ -126,7 +128,7 @@ impl Fence {
             options,
             clock,
             journal,
-            metrics: FenceMetrics::register(),
+            metrics,
             syncing: Mutex::new(()),
             undelivered: Arc::default(),
             programs: Programs::default(),

@@ -114,6 +114,10 @@ impl Mirror {
         self.at
     }
 
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
     pub(super) fn revision(&self) -> u64 {
         self.revision
     }

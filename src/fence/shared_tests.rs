@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    entry::{Entry, LocalState},
     error::Error,
     store::{
         StoreFuture,
@@ -33,6 +34,8 @@ struct Meddled {
     lose_replies: AtomicBool,
     /// Answers to appends leave out what came between.
     hide_between: AtomicBool,
+    /// What answers to appends say of the floor.
+    floor: AtomicU64,
     /// What a sync costs, on the manual clock.
     nanos: Arc<AtomicU64>,
     sync_takes: AtomicU64,
@@ -63,6 +66,7 @@ impl Journal for Meddled {
     fn append<'a>(&'a self, draft: &'a Draft) -> StoreFuture<'a, Appended> {
         Box::pin(async move {
             let mut reply = self.inner().append(draft).await?;
+            reply.floor = self.floor.load(Ordering::Relaxed);
             if self.hide_between.load(Ordering::Relaxed) {
                 reply.between.clear();
             }
@@ -100,6 +104,7 @@ fn unreached() -> (Arc<Fence>, Arc<Meddled>) {
         journal: Mutex::new(Arc::new(MemoryJournal::new())),
         lose_replies: AtomicBool::default(),
         hide_between: AtomicBool::default(),
+        floor: AtomicU64::default(),
         nanos: Arc::clone(&nanos),
         sync_takes: AtomicU64::default(),
     });
@@ -180,8 +185,10 @@ async fn an_older_state_is_ignored() {
     let (fence, journal) = meddled().await;
     let lease = Duration::from_secs(60);
     let declaration = fence.open(key(KEY), lease).await.expect("declared");
+    fence.invalidate(key("twice"), false).await.expect("appended");
     let old = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
     let before = entry(&fence.capture());
+    fence.invalidate(key("twice"), false).await.expect("appended");
     declaration.close(Vec::new()).await.expect("closed");
     let after = entry(&fence.capture());
     let position = fence.position();
@@ -189,6 +196,8 @@ async fn an_older_state_is_ignored() {
     assert_eq!(fence.position(), position);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(verdict(&fence, &after), Verdict::Usable, "the declaration stays closed");
+    let twice = Entry { local: LocalState::default(), ..before };
+    assert_eq!(fence.check(&twice, "twice", fence.clock.now()), Verdict::Unusable);
 }
 
 /// Rule 8: what an earlier epoch stored is of no use, whatever its number.
@@ -272,6 +281,30 @@ async fn an_append_to_a_new_epoch_is_sent_again() {
     assert_eq!(position.n, 2, "appended twice");
     assert_eq!(fence.position().epoch, position.epoch);
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+}
+
+/// Rule 6: the journal has lost what we have applied.
+#[tokio::test]
+async fn an_answer_that_is_not_beyond_what_was_applied_is_not_believed() {
+    let (fence, journal) = meddled().await;
+    let known = fence.invalidate(key("a"), false).await.expect("appended");
+    let batch = super::pending::Batch {
+        ids: Vec::new(),
+        kind: crate::store::journal::Kind::Invalidate,
+        purges: [Purge::hard(Subject::Key(KEY.into()))].into(),
+        public: false,
+    };
+    let reply = |n| Appended {
+        position: Position { n, ..known },
+        floor: 0,
+        between: Vec::new(),
+        open: Vec::new(),
+    };
+    let applied = |n| fence.change(|mirror| mirror.own(known, &batch, &reply(n), 0));
+    assert!(!applied(known.n - 1));
+    assert!(!applied(known.n));
+    assert!(applied(known.n + 1));
+    drop(journal);
 }
 
 /// Rule 11: until the reply has been applied, its subjects are uncacheable here.
@@ -414,4 +447,17 @@ async fn a_write_through_that_was_sent_twice_is_not_stored() {
     let before = fence.capture();
     journal.lose_replies.store(true, Ordering::Relaxed);
     fence.write_through(&before, key(KEY), target).await.expect_err("lost");
+}
+
+#[tokio::test]
+async fn a_write_through_from_before_the_floor_is_not_stored() {
+    let (fence, journal) = meddled().await;
+    let hashes = subjects_of::<&str>(KEY, "", None, &[]);
+    let target = Names { key: KEY, hashes: &hashes };
+    for (above, stored) in [(0, true), (1, false)] {
+        let before = fence.capture();
+        journal.floor.store(before.position.n + above, Ordering::Relaxed);
+        let at = fence.write_through(&before, key(KEY), target).await.expect("appended");
+        assert_eq!(at.is_some(), stored);
+    }
 }

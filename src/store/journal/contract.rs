@@ -78,7 +78,7 @@ async fn between(on: Arc<dyn Journal>) {
     append(&*on, known, &["c"]).await;
     let told = append(&*on, known, &["d"]).await;
     assert!(told.tells_all_since(known));
-    let purges: Vec<_> = told.between.iter().map(|record| record.purges.clone()).collect();
+    let purges: Vec<_> = told.between.iter().map(|record| Arc::clone(&record.purges)).collect();
     assert_eq!(purges, [keys(&["b"]), keys(&["c"])]);
     assert_eq!(told.between[1].position.n, known.n + 2);
     assert!(!told.tells_all_since(Position { epoch: 7, ..known }));
@@ -95,7 +95,7 @@ async fn latest(on: Arc<dyn Journal>) {
     let first = append(&*on, Position::UNKNOWN, &["a", "b"]).await.position;
     let second = append(&*on, first, &["a"]).await.position;
     let soft: Arc<[Purge]> = [Purge { subject: Subject::Everything, soft: true }].into();
-    let third = run(&*on, second, Kind::Invalidate, soft.clone()).await.position;
+    let third = run(&*on, second, Kind::Invalidate, Arc::clone(&soft)).await.position;
 
     let (page, all) = state(&*on, Position::UNKNOWN).await;
     assert_eq!(page.head, third);

@@ -300,6 +300,42 @@ async fn we_hear_others_and_never_ourselves() {
 }
 
 #[tokio::test]
+async fn a_cluster_carries_announcements_in_order() {
+    let cluster = RedisCluster::start();
+    let connections = connections(&cluster.url()).await;
+    let channel = RedisChannel::new(connections.clone(), "");
+    let mut listener = channel.listen();
+    let node = &cluster.nodes()[0];
+    let hello = |text: &str| node.command(&["PUBLISH", "cache:invalidate", text]);
+    let listening = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        while !heard.iter().any(|message: &Box<[u8]>| **message == *b"end") {
+            heard.extend(listener.next().await.expect("listens"));
+        }
+        heard
+    });
+    let subscribers = || {
+        let subscribers = |node: &RedisServer| {
+            let reply = node.command(&["PUBSUB", "NUMSUB", "cache:invalidate"]);
+            reply.strings().get(1).is_some_and(|count| count == "1")
+        };
+        cluster.nodes().iter().any(subscribers)
+    };
+    crate::support::until("a listener", || async { subscribers().then_some(()) }).await;
+    for i in 0..200 {
+        let patterns = [format!("a{i}"), format!("b{i}")];
+        channel.publish(&patterns).await.expect("publishes");
+    }
+    let end = || async {
+        hello("end");
+        listening.is_finished().then_some(())
+    };
+    crate::support::until("the end", end).await;
+    let heard = listening.await.expect("listens");
+    assert!(heard.iter().all(|message| **message == *b"end"), "{heard:?}");
+}
+
+#[tokio::test]
 async fn a_lost_subscription_is_renewed() {
     let server = RedisServer::start();
     let channel = RedisChannel::new(connections(&server.url()).await, "ns:");
