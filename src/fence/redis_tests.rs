@@ -173,14 +173,14 @@ async fn a_server_that_lost_everything_is_told_what_was_done_lately() {
     until("fills to be usable", usable).await;
 }
 
-/// Rule 9: a promoted replica that missed the last appends.
+/// Rule 6: less than what we have applied.
 #[tokio::test]
-async fn a_failover_does_not_bring_back_what_it_lost() {
+async fn a_server_that_lost_the_last_appends_is_found_out() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
     let before = fill(&here);
     let known = here.invalidate(key("a"), false).await.expect("appended");
-    // The successor has everything but the last append, as after a failover, in the same place.
+    // Everything but the last append, as after a failover that nobody noticed.
     let saved = ["m", "z", "s"].map(|end| {
         let name = format!("cache:keep:{{journal}}:{end}");
         let dump = server.command(&["DUMP", &name]);

@@ -34,6 +34,8 @@ struct Meddled {
     lose_replies: AtomicBool,
     /// Answers to appends leave out what came between.
     hide_between: AtomicBool,
+    /// The next answer to an append comes from another server.
+    wrong_epoch: AtomicBool,
     /// What answers to appends say of the floor.
     floor: AtomicU64,
     /// What a sync costs, on the manual clock.
@@ -67,6 +69,9 @@ impl Journal for Meddled {
         Box::pin(async move {
             let mut reply = self.inner().append(draft).await?;
             reply.floor = self.floor.load(Ordering::Relaxed);
+            if self.wrong_epoch.swap(false, Ordering::Relaxed) {
+                reply.position.epoch ^= 1;
+            }
             if self.hide_between.load(Ordering::Relaxed) {
                 reply.between.clear();
             }
@@ -93,27 +98,34 @@ impl Journal for Meddled {
 
 /// A fence without tasks: the test does what they would.
 async fn meddled() -> (Arc<Fence>, Arc<Meddled>) {
-    let (fence, journal) = unreached();
-    fence.sync().await.expect("in process");
-    (fence, journal)
+    process(&journal()).await
 }
 
-fn unreached() -> (Arc<Fence>, Arc<Meddled>) {
-    let nanos = Arc::new(AtomicU64::new(1));
-    let journal = Arc::new(Meddled {
+/// Another process on the same journal.
+async fn process(journal: &Arc<Meddled>) -> (Arc<Fence>, Arc<Meddled>) {
+    let fence = unreached(journal);
+    fence.sync().await.expect("in process");
+    (fence, Arc::clone(journal))
+}
+
+fn journal() -> Arc<Meddled> {
+    Arc::new(Meddled {
         journal: Mutex::new(Arc::new(MemoryJournal::new())),
         lose_replies: AtomicBool::default(),
         hide_between: AtomicBool::default(),
+        wrong_epoch: AtomicBool::default(),
         floor: AtomicU64::default(),
-        nanos: Arc::clone(&nanos),
+        nanos: Arc::new(AtomicU64::new(1)),
         sync_takes: AtomicU64::default(),
-    });
-    let clock = Arc::new(Clock::manual(nanos));
+    })
+}
+
+fn unreached(journal: &Arc<Meddled>) -> Arc<Fence> {
+    let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
     let options = Options { pending: 4, ..Options::default() };
-    let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-    let fence = Fence::new(shared, clock, options);
+    let fence = Fence::new(Arc::clone(journal) as _, clock, options);
     fence.own_tasks(Box::from([])); // queued is queued, until the test drains it
-    (fence, journal)
+    fence
 }
 
 fn pass(journal: &Meddled, time: Duration) {
@@ -200,17 +212,32 @@ async fn an_older_state_is_ignored() {
     assert_eq!(fence.check(&twice, "twice", fence.clock.now()), Verdict::Unusable);
 }
 
-/// Rule 8: what an earlier epoch stored is of no use, whatever its number.
+/// Rule 7: nor does it end a declaration that is later than it.
+#[tokio::test]
+async fn an_older_state_ends_no_later_declaration() {
+    let (fence, journal) = meddled().await;
+    let old = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
+    journal.other("a").await;
+    let (elsewhere, _) = process(&journal).await;
+    let lease = Duration::from_secs(60);
+    let declaration = elsewhere.open(key(KEY), lease).await.expect("declared");
+    let records = journal.feed().next(fence.position()).await.expect("in process");
+    assert_eq!(fence.feed(&records[1..]), super::mirror::Step::Lost);
+    fence.change(|mirror| mirror.merge(&old, 0));
+    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
+    declaration.close(Vec::new()).await.expect("closed");
+}
+
+/// Rule 8: what an earlier epoch stored is of no use.
 #[tokio::test]
 async fn entries_of_another_epoch_are_unusable() {
     let (fence, journal) = meddled().await;
-    journal.other("a").await;
-    fence.sync().await.expect("in process");
     let before = entry(&fence.capture());
     let cell = fence.version("engagement");
     let bump = vec![Subject::Version("engagement".into())];
     fence.invalidate(bump, false).await.expect("appended");
     let version = cell.load(Ordering::Relaxed);
+    let after = entry(&fence.capture());
     let mut heard = fence.subscribe();
 
     journal.new_epoch();
@@ -220,6 +247,9 @@ async fn entries_of_another_epoch_are_unusable() {
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable, "the bump is pending");
     fence.drain().await.expect("in process");
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    for stored in [before, after] {
+        assert_eq!(verdict(&fence, &stored), Verdict::Unusable, "whatever its number");
+    }
     let repeated = cell.load(Ordering::Relaxed);
     assert!(repeated != 0 && repeated != version, "no version comes back");
 }
@@ -395,7 +425,8 @@ async fn an_outage_is_no_stampede() {
 
 #[tokio::test]
 async fn before_the_journal_was_ever_reached_only_own_fills_are_used() {
-    let (fence, journal) = unreached();
+    let journal = journal();
+    let fence = unreached(&journal);
     let own = entry(&fence.capture());
     assert!(!own.position.is_known());
     assert_eq!(verdict(&fence, &own), Verdict::Usable);
@@ -418,9 +449,7 @@ async fn before_the_journal_was_ever_reached_only_own_fills_are_used() {
 async fn a_declaration_elsewhere_makes_its_subjects_uncacheable_here() {
     let (fence, journal) = meddled().await;
     let stored = entry(&fence.capture());
-    let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
-    let elsewhere = Fence::new(Arc::clone(&journal) as _, clock, Options::default());
-    elsewhere.sync().await.expect("in process");
+    let (elsewhere, _) = process(&journal).await;
     let lease = Duration::from_secs(60);
     let declaration = elsewhere.open(key(KEY), lease).await.expect("declared");
     fence.sync().await.expect("in process");
@@ -440,10 +469,12 @@ async fn a_write_through_that_was_sent_twice_is_not_stored() {
     let (fence, journal) = meddled().await;
     let hashes = subjects_of::<&str>(KEY, "", None, &[]);
     let target = Names { key: KEY, hashes: &hashes };
-    let before = fence.capture();
-    journal.new_epoch();
-    let at = fence.write_through(&before, key(KEY), target).await.expect("appended");
-    assert_eq!(at, None);
+    for again in [false, true] {
+        let before = fence.capture();
+        journal.wrong_epoch.store(again, Ordering::Relaxed);
+        let at = fence.write_through(&before, key("another"), target).await.expect("appended");
+        assert_eq!(at.is_none(), again);
+    }
     let before = fence.capture();
     journal.lose_replies.store(true, Ordering::Relaxed);
     fence.write_through(&before, key(KEY), target).await.expect_err("lost");

@@ -170,8 +170,8 @@ async fn a_write_through_is_stored_unless_another_write_may_have_come_between() 
     let at = fence.write_through(&overtaken, key(KEY), target).await;
     assert_eq!(at.expect("in process"), None);
 
-    let beside = fence.capture();
     let other = fence.open(key(KEY), Duration::from_secs(60)).await.expect("in process");
+    let beside = fence.capture();
     let at = fence.write_through(&beside, key(KEY), target).await;
     assert_eq!(at.expect("in process"), None, "another write is open");
     other.close(Vec::new()).await.expect("in process");
