@@ -195,13 +195,16 @@ async fn leases(on: Arc<dyn Journal>) {
     let open = |token, millis| Kind::Open { token, lease: Duration::from_millis(millis) };
     let long = run(&*on, Position::UNKNOWN, open(1, 60_000), keys(&["long"])).await;
     let short = run(&*on, long.position, open(2, 50), keys(&["short"])).await.position;
-    let (page, all) = loop {
-        let (page, all) = state(&*on, short).await;
-        if page.head != short {
-            break (page, all);
+    let over = async {
+        loop {
+            let (page, all) = state(&*on, short).await;
+            if page.head != short {
+                break (page, all);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     };
+    let (page, all) = timeout(Duration::from_secs(20), over).await.expect("in time");
     assert_eq!(all, [(keys(&["short"])[0].clone(), short.n + 1)]);
     assert_eq!(page.open, [Declared { token: 1, purges: keys(&["long"]) }]);
     let next = append(&*on, short, &["x"]).await;

@@ -54,7 +54,7 @@ fn record(entry: Value) -> Result<Record, Error> {
         match bytes(&pair[0])? {
             b"e" => epoch = digits(value).unwrap_or(0),
             b"a" => action = value.first().copied().unwrap_or(b'i'),
-            b"t" => token = digits(value).unwrap_or(0),
+            b"t" => token = token_of(value),
             b"s" => purges.push(Purge::read(value)),
             _ => {}
         }
@@ -102,9 +102,14 @@ fn declared(reply: Value) -> Result<Declared, Error> {
         purges.push(Purge::hard(Subject::Everything));
     }
     Ok(Declared {
-        token: bytes(token).ok().and_then(digits).unwrap_or(0),
+        token: token_of(bytes(token)?),
         purges: Arc::from(purges),
     })
+}
+
+/// Tokens are numbers; what else stands there must only differ.
+fn token_of(text: &[u8]) -> u64 {
+    digits(text).unwrap_or_else(|| u64::from(crc32fast::hash(text)))
 }
 
 fn position(epoch: &Value, n: &Value) -> Result<Position, Error> {

@@ -162,6 +162,21 @@ async fn a_failover_begins_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn a_trimmed_feed_tells_nothing_rather_than_a_part() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    append(&journal, known, &["b"]).await;
+    append(&journal, known, &["c"]).await;
+    server.command(&["XTRIM", FEED, "MAXLEN", "1"]);
+    let appended = append(&journal, known, &["d"]).await;
+    assert_eq!(appended.between, []);
+    assert!(!appended.tells_all_since(known));
+    let (page, all) = state(&journal, known).await;
+    assert_eq!((page.head, all.len()), (appended.position, 3));
+}
+
+#[tokio::test]
 async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
     let server = RedisServer::start();
     let journal = RedisJournal::new(connections(&server.url()).await, "", 100);
@@ -258,13 +273,29 @@ async fn the_wall_clock_comes_along() {
     assert!(here.abs_diff(page.time.expect("told")) < Duration::from_secs(10));
 }
 
-async fn hear(listener: &mut dyn crate::store::channel::Listener, count: usize) -> Vec<Box<[u8]>> {
-    let mut heard = Vec::new();
-    while heard.len() < count {
-        let next = tokio::time::timeout(Duration::from_secs(20), listener.next()).await;
-        heard.extend(next.expect("in time").expect("listens"));
-    }
+type Heard = tokio::sync::mpsc::UnboundedReceiver<Box<[u8]>>;
+
+/// Listens in a task of its own.
+fn listen(channel: &RedisChannel) -> Heard {
+    let (said, heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut listener = channel.listen();
+    tokio::spawn(async move {
+        while !said.is_closed() {
+            for message in listener.next().await.unwrap_or_default() {
+                let _ = said.send(message);
+            }
+        }
+    });
     heard
+}
+
+async fn hear(heard: &mut Heard, count: usize) -> Vec<Box<[u8]>> {
+    let mut messages = Vec::new();
+    while messages.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await;
+        messages.extend(next.expect("in time"));
+    }
+    messages
 }
 
 #[tokio::test]
@@ -272,17 +303,16 @@ async fn we_hear_others_and_never_ourselves() {
     let server = RedisServer::start();
     let channel = RedisChannel::new(connections(&server.url()).await, "");
     let other = RedisChannel::new(connections(&server.url()).await, "");
-    let mut listeners = [channel.listen(), other.listen()];
-    for listener in &mut listeners {
-        // The first call subscribes; nothing is said yet.
-        let first = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
-        assert!(first.is_err(), "nobody has spoken");
-    }
+    let mut listeners = [listen(&channel), listen(&other)];
     let publish = |text: &[u8]| server.command(&[b"PUBLISH", b"cache:invalidate".as_slice(), text]);
-    wait_for("both to subscribe", || publish(b"hello").text() == "2");
-    for listener in &mut listeners {
-        hear(&mut **listener, 1).await;
-    }
+    let subscribed = |name: &str| {
+        let reply = server.command(&["PUBSUB", "NUMSUB", name]);
+        reply.strings().get(1).is_some_and(|count| count == "2")
+    };
+    let both = || async {
+        (subscribed("cache:invalidate") && subscribed("cache:keep:published")).then_some(())
+    };
+    crate::support::until("both to subscribe", both).await;
     channel.publish(&["a:*".to_owned(), "b".to_owned()]).await.expect("publishes");
     publish(b"a:*");
     other.publish(&["a:*".to_owned()]).await.expect("publishes");
@@ -293,7 +323,7 @@ async fn we_hear_others_and_never_ourselves() {
     publish(b"other");
     publish(b"lost");
     for listener in &mut listeners {
-        let heard = hear(&mut **listener, 5).await;
+        let heard = hear(listener, 5).await;
         let expected: [&[u8]; 5] = [b"a:*", &[0xff; 3], &[b'x'; CUT], b"other", b"lost"];
         assert_eq!(heard.iter().map(|m| &**m).collect::<Vec<_>>(), expected);
     }
@@ -302,36 +332,27 @@ async fn we_hear_others_and_never_ourselves() {
 #[tokio::test]
 async fn a_cluster_carries_announcements_in_order() {
     let cluster = RedisCluster::start();
-    let connections = connections(&cluster.url()).await;
-    let channel = RedisChannel::new(connections.clone(), "");
-    let mut listener = channel.listen();
-    let node = &cluster.nodes()[0];
-    let hello = |text: &str| node.command(&["PUBLISH", "cache:invalidate", text]);
-    let listening = tokio::spawn(async move {
-        let mut heard = Vec::new();
-        while !heard.iter().any(|message: &Box<[u8]>| **message == *b"end") {
-            heard.extend(listener.next().await.expect("listens"));
-        }
-        heard
-    });
-    let subscribers = || {
-        let subscribers = |node: &RedisServer| {
-            let reply = node.command(&["PUBSUB", "NUMSUB", "cache:invalidate"]);
+    let channel = RedisChannel::new(connections(&cluster.url()).await, "");
+    let mut heard = listen(&channel);
+    let subscribed = |name: &str| {
+        let count = |node: &RedisServer| {
+            let reply = node.command(&["PUBSUB", "NUMSUB", name]);
             reply.strings().get(1).is_some_and(|count| count == "1")
         };
-        cluster.nodes().iter().any(subscribers)
+        cluster.nodes().iter().any(count)
     };
-    crate::support::until("a listener", || async { subscribers().then_some(()) }).await;
+    let listening = || async {
+        (subscribed("cache:invalidate") && subscribed("cache:keep:published")).then_some(())
+    };
+    crate::support::until("a listener", listening).await;
     for i in 0..200 {
         let patterns = [format!("a{i}"), format!("b{i}")];
         channel.publish(&patterns).await.expect("publishes");
     }
-    let end = || async {
-        hello("end");
-        listening.is_finished().then_some(())
-    };
-    crate::support::until("the end", end).await;
-    let heard = listening.await.expect("listens");
+    for node in cluster.nodes() {
+        node.command(&["PUBLISH", "cache:invalidate", "end"]);
+    }
+    let heard = hear(&mut heard, 3).await;
     assert!(heard.iter().all(|message| **message == *b"end"), "{heard:?}");
 }
 
