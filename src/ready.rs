@@ -7,8 +7,8 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -18,9 +18,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const STRIPES: usize = 4;
 
-/// The ready heads of one entry, a stripe per group of threads.
+/// The ready heads of one entry, a stripe per group of threads; none before its second use, for
+/// many an entry has only one.
 #[derive(Debug, Default)]
-pub(crate) struct ReadyHeads([ArcSwapOption<Ready>; STRIPES]);
+pub(crate) struct ReadyHeads {
+    used: AtomicBool,
+    stripes: OnceLock<Box<[ArcSwapOption<Ready>; STRIPES]>>,
+}
 
 /// A head as it goes out while the entry's age is `age` seconds.
 #[derive(Debug)]
@@ -31,13 +35,18 @@ pub(crate) struct Ready {
 }
 
 impl ReadyHeads {
+    /// Whether this is not the first use.
+    pub(crate) fn are_worthwhile(&self) -> bool {
+        self.used.load(Ordering::Relaxed) || self.used.swap(true, Ordering::Relaxed)
+    }
+
     /// The head for `age`, made by `make` if this thread's stripe holds none of that age.
     pub(crate) fn at(
         &self,
         age: u64,
         make: impl FnOnce() -> Ready,
     ) -> Guard<Option<Arc<Ready>>> {
-        let stripe = &self.0[stripe()];
+        let stripe = &self.stripes.get_or_init(Box::default)[stripe()];
         let ready = stripe.load();
         if ready.as_ref().is_some_and(|r| r.age == age) {
             return ready;

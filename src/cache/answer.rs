@@ -81,7 +81,7 @@ pub(super) fn stored<B>(
     let age = stored.lifetime.age(resident).as_secs();
     let hit = CacheStatus::hit(stored.lifetime.ttl(resident));
     let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
-    if plain && status.is_none() {
+    if plain && status.is_none() && entry.local.ready.are_worthwhile() {
         return from_ready(entry, stored, age, &hit);
     }
     let mut fields = stored.headers.clone();
