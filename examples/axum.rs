@@ -2,8 +2,8 @@
 //!
 //! ```sh
 //! cargo run --example axum
-//! curl -i localhost:3000/api/notes/1
 //! curl -i -X PUT -d 'remember the milk' localhost:3000/api/notes/1
+//! curl -i localhost:3000/api/notes/1
 //! ```
 
 mod common;
@@ -17,14 +17,14 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{ConnectInfo, Path, State},
     http::StatusCode,
     routing::get,
 };
 use tokio::net::TcpListener;
 use tower_keep::{
-    CacheLayer, Table,
-    table::{Route, Scope, mins},
+    CacheLayer, RateLimitLayer, Table,
+    table::{By, Limit, Route, Scope, mins},
 };
 
 use common::{Failure, Flags};
@@ -36,10 +36,11 @@ Usage: cargo run --example axum -- [FLAGS]
 
   --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --table FILE    another table than the built-in one
+  --redis URL     share stored responses and limits with other processes, such as redis://127.0.0.1/
   --help          this text
 ";
 
-/// Texts by number. Empty ones are not there.
+/// Texts by number.
 type Notes = Arc<Mutex<HashMap<u32, String>>>;
 
 fn main() -> ExitCode {
@@ -51,35 +52,37 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let keep = flags.keep(table())?;
     flags.finish()?;
     let keep = keep.open().await?;
+    // With the crate's feature `axum` it finds this by itself.
+    keep.peer(|extensions| {
+        extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|peer| peer.ip())
+    });
 
     let notes = Router::new().route("/notes/{id}", get(read).put(write));
     let app = Router::new()
         .nest("/api", notes)
-        .layer(CacheLayer::new(&keep))
-        .with_state(Notes::new(Mutex::new(HashMap::from([(
-            1,
-            String::from("buy bread"),
-        )]))));
+        .layer((RateLimitLayer::new(&keep), CacheLayer::new(&keep)))
+        .with_state(Notes::default());
 
     let listener = TcpListener::bind(address).await?;
     let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
-    axum::serve(
-        listener,
-        app.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(stop)
-    .await?;
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone());
+    common::patiently(server.into_future(), stop)
+        .await
+        .unwrap_or(Ok(()))?;
     Ok(())
 }
 
-/// A note is fresh for half an hour, whoever asks.
+/// Whoever asks gets the same note, fresh for half an hour; nobody asks more than 600 times a minute.
 fn table() -> Table {
-    Table::new().ttl("note", mins(30)).route(
-        Route::new("/api/notes/{id}")
-            .key("note:{id}")
-            .scope(Scope::Public),
-    )
+    let notes = Route::new("/api/notes/{id}")
+        .key("note:{id}")
+        .scope(Scope::Public);
+    let limit = Limit::new("api", 600, mins(1)).by([By::Ip]);
+    Table::new().ttl("note", mins(30)).route(notes).limit(limit)
 }
 
 async fn read(State(notes): State<Notes>, Path(id): Path<u32>) -> Result<String, StatusCode> {

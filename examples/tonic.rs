@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::health_reporter};
-use tower_keep::{CacheLayer, Table};
+use tower_keep::{CacheLayer, RateLimitLayer, Table};
 
 use common::{Failure, Flags};
 
@@ -23,6 +23,7 @@ Usage: cargo run --example tonic -- [FLAGS]
 
   --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --table FILE    routes and limits; without it, calls pass untouched
+  --redis URL     share stored responses and limits with other processes, such as redis://127.0.0.1/
   --help          this text
 
 It knows the services \"\" and \"openforge\".
@@ -46,10 +47,11 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).await?;
     let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
-    Server::builder()
+    let server = Server::builder()
+        .layer(RateLimitLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .add_service(health)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop)
-        .await?;
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone());
+    common::patiently(server, stop).await.unwrap_or(Ok(()))?;
     Ok(())
 }

@@ -3,11 +3,11 @@
 mod failure;
 mod flags;
 mod keep;
-mod stop;
+pub(crate) mod stop;
 
 pub(crate) use failure::Failure;
 pub(crate) use flags::Flags;
-pub(crate) use stop::stop;
+pub(crate) use stop::{patiently, stop};
 
 use std::{future::Future, io::Write, net::SocketAddr, process::ExitCode};
 

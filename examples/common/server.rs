@@ -17,17 +17,11 @@ use tokio::{
 };
 use tower::{Service, ServiceExt};
 
-use super::common::{self, Failure};
-
-/// How long a client may take to send a request's head, and requests under way to end after a stop.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The address of the client, which every request carries in its extensions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+use super::common::{self, Failure, stop::PATIENCE};
 
 /// Serves until SIGTERM or SIGINT, then lets requests under way end.
 ///
+/// Every request carries the address of its client in its extensions, as a [`SocketAddr`].
 /// `accept` makes of every connection what is read and written, and the service of its requests.
 pub(crate) async fn serve<A, I, S, B>(address: SocketAddr, accept: A) -> Result<(), Failure>
 where
@@ -44,13 +38,13 @@ where
 {
     let listener = TcpListener::bind(address).await?;
     let connections = GracefulShutdown::new();
-    let mut stop = Box::pin(common::stop()?);
+    let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
 
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stop => break,
+            () = stop.clone() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -75,15 +69,12 @@ where
         }
     }
     drop(listener);
-    let ended = time::timeout(PATIENCE, connections.shutdown()).await;
-    if ended.is_err() {
-        tracing::warn!("requests still under way were broken off");
-    }
+    common::patiently(connections.shutdown(), stop).await;
     Ok(())
 }
 
 fn with_peer<B>(mut request: Request<B>, peer: SocketAddr) -> Request<B> {
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(peer);
     request
 }
 

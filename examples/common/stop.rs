@@ -1,17 +1,36 @@
-use std::io;
+use std::{io, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time,
+};
 
-/// A future that resolves at the first SIGTERM or SIGINT after this call.
+/// How long a client may take to send a request's head, and requests under way to end after a stop.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A future that resolves at the first SIGTERM or SIGINT after this call, as its clones do.
 ///
 /// Call it before the example is announced: a signal that comes at once must not kill it.
-pub(crate) fn stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(crate) fn stop() -> io::Result<Shared<BoxFuture<'static, ()>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let first = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+    };
+    Ok(first.boxed().shared())
+}
+
+/// What `server` comes to, unless it does not end within [`PATIENCE`] after the stop.
+pub(crate) async fn patiently<F: Future>(server: F, stop: impl Future) -> Option<F::Output> {
+    tokio::select! {
+        outcome = server => Some(outcome),
+        () = async { stop.await; time::sleep(PATIENCE).await } => {
+            tracing::warn!("requests still under way are broken off");
+            None
+        }
+    }
 }

@@ -29,7 +29,7 @@ mod users;
 use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::CacheLayer;
+use tower_keep::{CacheLayer, RateLimitLayer};
 
 use api::Api;
 use common::{Failure, Flags};
@@ -43,6 +43,7 @@ Usage: cargo run --example openforge -- [FLAGS]
   --listen ADDR     where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --database FILE   a SQLite file, made if it is missing; several processes may share it [default: a new temporary one]
   --table FILE      another table than the built-in one, which is examples/openforge/keep.toml
+  --redis URL       share stored responses and limits with other processes, such as redis://127.0.0.1/
   --help            this text
 
 Users are known by the header x-user-id: run it only behind a gateway that sets it.
@@ -70,6 +71,7 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     });
 
     let app = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(api);
 

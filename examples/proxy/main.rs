@@ -22,7 +22,7 @@ mod server;
 use std::{process::ExitCode, time::Duration};
 
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, Table};
+use tower_keep::{CacheLayer, RateLimitLayer, Table};
 
 use common::{Failure, Flags};
 use interim::Interim;
@@ -38,6 +38,7 @@ Usage: cargo run --example proxy -- --origin URL [FLAGS]
   --origin-timeout TIME  how long the origin may take to begin its answer [default: 30s]
   --table FILE           routes, TTLs and limits; without it, responses are kept for as long as they say
   --listen ADDR          where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
+  --redis URL            share stored responses and limits with other processes, such as redis://127.0.0.1/
   --help                 this text
 
 It speaks HTTP/1.1 and HTTP/2 without TLS to clients, and HTTP/1.1 to the origin. The client's Host is passed on,
@@ -61,6 +62,7 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let keep = keep.open().await?;
 
     let app = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(Origin::new(url, timeout.0));
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     str::FromStr,
     task::{Context, Poll},
@@ -26,7 +27,6 @@ use crate::{
     fields::{self, Framing},
     interim::Turn,
     refusal::Refusal,
-    server::Peer,
 };
 
 /// Idle connections are closed before the origin is likely to: five seconds is a common limit.
@@ -105,7 +105,7 @@ fn fields_of(received: request::Parts) -> http::HeaderMap {
     if fields.contains_key(header::TE) {
         fields.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
-    if let Some(Peer(client)) = received.extensions.get() {
+    if let Some(client) = received.extensions.get::<SocketAddr>() {
         fields::add_forwarded_for(&mut fields, client.ip());
     }
     fields::add_via(&mut fields, received.version);

@@ -6,7 +6,7 @@ use super::{
 #[test]
 fn notes_are_read_and_written() {
     let axum = Program::start("axum", &[]);
-    assert_eq!(get(axum.address, "/api/notes/1").body(), "buy bread");
+    assert_eq!(get(axum.address, "/api/notes/1").status(), 404);
     assert_eq!(
         with_body(axum.address, "PUT", "/api/notes/1", "", "remember the milk").status(),
         200

@@ -1,10 +1,16 @@
 //! What every example promises about flags and signals.
 
-use std::net::TcpListener;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+};
 
 use rustix::process::Signal;
 
-use super::program::{Program, output};
+use super::{
+    exchange::connect,
+    program::{Program, output},
+};
 
 const ALL: [(&str, &[&str]); 4] = [
     ("openforge", &[]),
@@ -34,6 +40,21 @@ fn both_signals_end_it_cleanly() {
             program.signal(signal);
             assert_eq!(program.wait().code(), Some(0), "{name} after {signal:?}");
         }
+    }
+}
+
+#[test]
+fn idle_connections_do_not_keep_it_from_ending() {
+    for (name, flags) in ALL {
+        let program = Program::start(name, flags);
+        // tonic waits a while for a connection that has not spoken at all.
+        let silent = (name != "tonic").then(|| connect(program.address));
+        let mut kept = connect(program.address);
+        kept.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("it reads");
+        let _ = kept.read(&mut [0; 64]).expect("an answer, or the end");
+        assert_eq!(program.stop().code(), Some(0), "{name}");
+        drop((silent, kept));
     }
 }
 
