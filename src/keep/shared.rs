@@ -28,6 +28,7 @@ use crate::{
 use crate::store::redis::{
     RedisEntries, RedisStore,
     journal::{RedisChannel, RedisJournal},
+    limits::RedisLimits,
 };
 
 type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
@@ -90,7 +91,8 @@ impl Shared {
     pub(super) fn in_process(table: &Table) -> Arc<Self> {
         let clock = Arc::new(Clock::tokio());
         let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
-        Self::assemble(table, clock, fence, None, None)
+        let limiter = Limiter::new(Arc::clone(&clock), None);
+        Self::assemble(table, clock, fence, limiter, None, None)
     }
 
     #[cfg(feature = "redis")]
@@ -107,20 +109,22 @@ impl Shared {
         let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
         let channel = RedisChannel::new(connections.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
+        let limits = RedisLimits::new(connections.clone(), namespace);
+        let limiter = Limiter::new(Arc::clone(&clock), Some(Arc::new(limits)));
         let entries = Arc::new(RedisEntries::new(connections, namespace, Arc::clone(&clock)));
         let plain: Arc<dyn Plain> = entries.clone();
-        Self::assemble(table, clock, fence, Some(entries), Some(plain))
+        Self::assemble(table, clock, fence, limiter, Some(entries), Some(plain))
     }
 
     fn assemble(
         table: &Table,
         clock: Arc<Clock>,
         fence: Arc<Fence>,
+        limiter: Limiter,
         store: Option<Arc<dyn Entries>>,
         plain: Option<Arc<dyn Plain>>,
     ) -> Arc<Self> {
         let snapshot = Snapshot::new(table, &fence);
-        let limiter = Limiter::new(Arc::clone(&clock), None);
         limiter.register(snapshot.plan.limits());
         Arc::new(Self {
             local: Local::new(snapshot.plan.local_size),

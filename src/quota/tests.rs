@@ -270,6 +270,27 @@ fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_two_windows() {
 }
 
 #[test]
+fn the_time_of_a_reset_does_not_wobble() {
+    // Derived from the moment of each request, it jumped by a second from answer to answer.
+    for algorithm in ALGORITHMS {
+        let quota = Quota::per_minute(3).counted_by(algorithm);
+        let begin = 1_760_000_000_000_000;
+        let (state, _) = quota.acquire(None, begin, 3);
+        let reset = |now| {
+            quota
+                .peek(Some(state), now)
+                .more_after
+                .map(|after| now + after)
+        };
+        let first = reset(begin);
+        assert!(first.is_some());
+        for now in [begin + 1, begin + 999_999, begin + 19_999_999] {
+            assert_eq!(reset(now), first, "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
 fn another_algorithm_or_a_lowered_limit_is_no_error() {
     for old in ALGORITHMS {
         for new in ALGORITHMS {

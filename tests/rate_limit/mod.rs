@@ -2,6 +2,8 @@
 
 mod answers;
 mod layer;
+#[cfg(feature = "redis")]
+mod redis;
 mod servers;
 mod whom;
 
