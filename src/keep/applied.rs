@@ -1,0 +1,107 @@
+//! Invalidations as they are applied, for the application's own caches.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::{Invalidation, Keep};
+use crate::fence::{News, Subscription};
+
+impl Keep {
+    /// Invalidations from now on, in the order in which this process applies them: its own, those
+    /// of other processes, and those that other programs publish on `cache:invalidate`.
+    ///
+    /// For whatever the application keeps by itself, as the listener of a cache that nobody else
+    /// invalidates.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use std::collections::HashMap;
+    /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let mut invalidations = keep.invalidations();
+    /// let mut own = HashMap::from([(Key::raw("engagement:42")?, "a parsed document")]);
+    ///
+    /// keep.invalidate([Invalidation::pattern("engagement:42*")?]).await?;
+    ///
+    /// let invalidation = invalidations.next().await.expect("the keep is there");
+    /// own.retain(|key, _| !invalidation.names(key));
+    /// assert!(own.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Lagging
+    ///
+    /// Some may come twice. Who is more than 1,024 behind is told
+    /// [`everything`](Invalidation::everything) instead of what was missed; so is everybody when
+    /// nobody can say what was invalidated, as after a failover.
+    pub fn invalidations(&self) -> Invalidations {
+        let subscription = self.shared().fence.subscribe();
+        Invalidations {
+            news: stream::unfold(subscription, next).boxed(),
+            queued: VecDeque::new(),
+        }
+    }
+}
+
+async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
+    let news = subscription.next().await?;
+    Some((news, subscription))
+}
+
+/// The stream of [`Keep::invalidations`]; it ends when the keep is gone.
+#[must_use = "streams do nothing unless polled"]
+pub struct Invalidations {
+    news: BoxStream<'static, News>,
+    queued: VecDeque<Invalidation>,
+}
+
+impl Invalidations {
+    /// The next invalidation; `None` when the keep is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Option<Invalidation> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Invalidations {
+    type Item = Invalidation;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Invalidation>> {
+        loop {
+            if let Some(invalidation) = self.queued.pop_front() {
+                return Poll::Ready(Some(invalidation));
+            }
+            match ready!(self.news.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(News::Everything) => {
+                    return Poll::Ready(Some(Invalidation::everything()));
+                }
+                Some(News::Purges(purges)) => {
+                    self.queued.extend(purges.iter().map(Invalidation::of_purge));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Invalidations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invalidations").finish_non_exhaustive()
+    }
+}

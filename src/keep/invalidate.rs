@@ -1,0 +1,200 @@
+//! Invalidation by the application.
+
+use std::{
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+};
+
+use super::{Invalidation, Keep, Shared};
+use crate::{error::Error, key::Key, store::journal::Subject};
+
+impl Keep {
+    /// Makes what the invalidations name unusable: at this process before the returned future is
+    /// ready, at every other process that shares the store as soon as it hears of it, `[store]
+    /// max_lag` later at the latest. Call it after what was changed has been committed.
+    ///
+    /// What a key names is also removed at once; the rest is removed when it is next looked up, or
+    /// expires. The cost does not depend on how much is named.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("engagement").id(42);
+    /// keep.entry(key.clone()).tag("org:7").set("the first name").await?;
+    ///
+    /// keep.invalidate([Invalidation::tag("org:7")]).await?;
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The store has not taken it, or its answer was lost. Nothing is left to be done: what was
+    /// named is not used at this process until the store has taken it, which is tried again and
+    /// again. Other processes hear of it then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll, it is sent all the same.
+    pub fn invalidate(
+        &self,
+        invalidations: impl IntoIterator<Item = Invalidation>,
+    ) -> Invalidate {
+        Invalidate {
+            keep: self.clone(),
+            invalidations: invalidations.into_iter().collect(),
+        }
+    }
+
+    /// Runs `work`, which changes what the invalidations name, and makes that unusable before its
+    /// outcome is answered: after an error, too, for what was written may have been committed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
+    ///
+    /// # async fn rename() -> Result<(), std::io::Error> { Ok(()) }
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("engagement").id(42);
+    /// keep.set(&key, "the first name").await?;
+    ///
+    /// let changes = [Invalidation::key(&key), Invalidation::pattern("engagement:42:*")?];
+    /// keep.write(changes, rename()).await.expect("renamed");
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `work`'s own. What the store does not take at once is sent again; see
+    /// [`invalidate`](Self::invalidate).
+    ///
+    /// # Panics
+    ///
+    /// If `work` does; what it may have written is invalidated before.
+    ///
+    /// # Cancel safety
+    ///
+    /// `work` runs in the caller's task. Dropping the future drops it, and what it may have written
+    /// is invalidated. So that a commit is not cut short by a client that leaves, spawn the whole:
+    /// `tokio::spawn(async move { keep.write(changes, work).await })`.
+    pub async fn write<T, E, F>(
+        &self,
+        invalidations: impl IntoIterator<Item = Invalidation>,
+        work: F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut write = Unsettled {
+            keep: Arc::clone(self.shared()),
+            invalidations: invalidations.into_iter().collect(),
+        };
+        let outcome = work.await;
+        // Dropped meanwhile, it is sent twice, which does no harm.
+        let _ = self.shared().purge(write.invalidations.clone()).await;
+        write.invalidations.clear();
+        outcome
+    }
+
+    /// Makes what is stored under `key` unusable, in all its variations, and removes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
+        let outcome = self.invalidate([Invalidation::key(key)]).await;
+        // Under a version the key has another name.
+        self.shared().remove(&[self.full_key(key).as_str().into()]).await;
+        outcome
+    }
+
+    /// Gives the keys of `entity` a new version: what is stored under the present one, and what
+    /// the entities below it hold, is never used again, and expires by itself.
+    ///
+    /// For when the form of what is stored has changed, or too much to name. All processes take
+    /// the new version as they hear of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn bump_version(&self, entity: &str) -> Result<(), Error> {
+        // An entity below has a version of its own; as part of this one it becomes unusable.
+        let subjects = vec![
+            Subject::Version(entity.into()),
+            Subject::Entity(entity.into()),
+        ];
+        self.shared().fence.invalidate(subjects, false).await?;
+        Ok(())
+    }
+}
+
+/// Some invalidations about to be made; see [`Keep::invalidate`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is invalidated before it is awaited"]
+pub struct Invalidate {
+    keep: Keep,
+    invalidations: Vec<Invalidation>,
+}
+
+impl Invalidate {
+    /// All of them [`soft`](Invalidation::soft).
+    pub fn soft(mut self) -> Self {
+        self.invalidations = self.invalidations.into_iter().map(Invalidation::soft).collect();
+        self
+    }
+}
+
+impl IntoFuture for Invalidate {
+    type Output = Result<(), Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.keep.shared().purge(self.invalidations).await })
+    }
+}
+
+impl Shared {
+    async fn purge(&self, invalidations: Vec<Invalidation>) -> Result<(), Error> {
+        let (hard, soft) = split(invalidations);
+        let mut outcome = Ok(());
+        for (subjects, soft) in [(hard, false), (soft, true)] {
+            if !subjects.is_empty() {
+                outcome = outcome.and(self.invalidate(subjects, soft).await);
+            }
+        }
+        outcome
+    }
+}
+
+/// A write of the application's whose end nobody has seen: dropped so, it may have happened.
+struct Unsettled {
+    keep: Arc<Shared>,
+    invalidations: Vec<Invalidation>,
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let (hard, soft) = split(std::mem::take(&mut self.invalidations));
+        self.keep.fence.invalidate_later(hard, false);
+        self.keep.fence.invalidate_later(soft, true);
+    }
+}
+
+fn split(invalidations: Vec<Invalidation>) -> (Vec<Subject>, Vec<Subject>) {
+    let (mut hard, mut soft) = (Vec::new(), Vec::new());
+    for invalidation in invalidations {
+        match invalidation.into_parts() {
+            (subject, false) => hard.push(subject),
+            (subject, true) => soft.push(subject),
+        }
+    }
+    (hard, soft)
+}

@@ -1,0 +1,135 @@
+//! Removing all that a pattern matches, and counting it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{Invalidation, Keep, Shared};
+use crate::{
+    collapse::{Joined, Lead},
+    error::Error,
+    key::glob::matches_glob,
+};
+
+impl Keep {
+    /// Makes everything unusable whose key a Redis glob matches, as
+    /// [`Invalidation::pattern`], then removes it, application values that other programs read
+    /// included, from both tiers; answers how many there were, each variation counted.
+    ///
+    /// It looks at every key of the store, in batches (`SCAN`, `UNLINK`), and nobody waits for it
+    /// but the caller. Where nobody asks for the number,
+    /// [`invalidate`](Self::invalidate) costs less by far. Of one pattern there is never more than
+    /// one sweep at a time at one process: who asks meanwhile waits for that one and gets its
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is wrong, or the store cannot be reached: what it matches is unusable here
+    /// all the same, and the invalidation is sent again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the sweep goes on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
+        let appended = self.invalidate([Invalidation::pattern(pattern)?]).await;
+        let removed = self.sweep(pattern).await;
+        appended.and(removed)
+    }
+
+    async fn sweep(&self, pattern: &str) -> Result<u64, Error> {
+        let shared = self.shared();
+        loop {
+            match shared.sweeps.join(pattern) {
+                Joined::Lead(lead) => {
+                    let sweep = tokio::spawn(lead_sweep(Arc::clone(shared), lead));
+                    return sweep.await.unwrap_or_else(|gone| {
+                        Err(Error::unavailable("the sweep was cut short").with_source(gone))
+                    });
+                }
+                Joined::Follow(follower) => {
+                    // A sweep that failed is tried once more by whoever waited for it.
+                    if let Some(removed) = follower.wait().await {
+                        return Ok(removed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn lead_sweep(keep: Arc<Shared>, lead: Lead<u64>) -> Result<u64, Error> {
+    let globs = globs(lead.key());
+    let locally = keep.sweep_local(&globs);
+    let removed = match &keep.store {
+        None => locally,
+        Some(_) => keep.sweep_store(&globs).await?,
+    };
+    lead.share(removed);
+    Ok(removed)
+}
+
+impl Shared {
+    fn sweep_local(&self, globs: &[String]) -> u64 {
+        let (removed, now) = (AtomicU64::new(0), self.clock.now().wall);
+        self.local.retain(|key, entry| {
+            let goes = globs.iter().any(|glob| matches_glob(glob, key));
+            if goes && entry.expires > now {
+                removed.fetch_add(1, Ordering::Relaxed);
+            }
+            !goes
+        });
+        removed.into_inner()
+    }
+
+    async fn sweep_store(&self, globs: &[String]) -> Result<u64, Error> {
+        let mut removed = 0;
+        for glob in globs {
+            if let Some(store) = &self.store {
+                removed += store.remove_matching(glob).await?;
+            }
+            if let Some(plain) = &self.plain {
+                removed += plain.remove_plain_matching(glob).await?;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What matches the full keys: those without variations, and those with.
+fn globs(pattern: &str) -> Vec<String> {
+    let mut globs = vec![pattern.to_owned()];
+    // An escaped star at the end matches itself only.
+    if !pattern.ends_with('*') || pattern.ends_with("\\*") {
+        globs.push(format!("{pattern}{VARIATIONS}"));
+    }
+    globs
+}
+
+/// What follows a key that has variations.
+const VARIATIONS: &str = "[~@?#]*";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_keys_with_all_their_variations() {
+        let matches = |pattern: &str, key: &str| {
+            globs(pattern).iter().any(|glob| matches_glob(glob, key))
+        };
+        for full in ["a:1", "a:1~2.7", "a:1@u", "a:1?page=2", "a:1#0f", "a:1@u?q=1#0f"] {
+            assert!(matches("a:1", full), "{full}");
+            assert!(matches("a:1*", full), "{full}");
+            assert!(matches("*:1", full), "{full}");
+        }
+        assert!(!matches("a:1", "a:12"));
+        assert!(!matches("a:1", "a:1:b"));
+        assert!(!matches("*:1", "a:1:b"));
+        assert!(matches("a\\*", "a*@u"));
+    }
+}
