@@ -12,7 +12,11 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{buffer::Reader, error::BoxError};
+use crate::{
+    buffer::Reader,
+    error::BoxError,
+    gate::{AtEnd, Gate},
+};
 
 pin_project! {
     /// The body of a request on its way to the inner service: the original, untouched, or bytes
@@ -90,13 +94,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
                     .filter_map(Frame::data_ref)
                     .map(|b| b.len() as u64)
                     .sum();
-                let rest = rest.size_hint();
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower().saturating_add(held));
-                if let Some(upper) = rest.upper().and_then(|u| u.checked_add(held)) {
-                    hint.set_upper(upper);
-                }
-                hint
+                resumed(held, rest.size_hint())
             }
         }
     }
@@ -127,6 +125,9 @@ pin_project! {
         // What came before the inner body failed.
         Failed { chunks: VecDeque<Bytes>, error: Option<BoxError> },
         Shared { reader: Reader },
+        // Read in part before it was found too long to hold.
+        Resumed { held: VecDeque<Bytes>, rest: Pin<Box<B>> },
+        Gated { #[pin] gate: Gate<B> },
     }
 }
 
@@ -161,6 +162,20 @@ impl<B> ResponseBody<B> {
         let error = Some(error);
         Self {
             kind: ResponseKind::Failed { chunks, error },
+        }
+    }
+
+    pub(crate) fn resumed(held: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
+        Self {
+            kind: ResponseKind::Resumed { held, rest },
+        }
+    }
+
+    pub(crate) fn gated(body: B, at_end: AtEnd) -> Self {
+        Self {
+            kind: ResponseKind::Gated {
+                gate: Gate::new(body, at_end),
+            },
         }
     }
 
@@ -209,6 +224,14 @@ where
                     .or_else(|| error.take().map(Err)),
             ),
             ResponseProj::Shared { reader } => reader.poll_frame(cx),
+            ResponseProj::Resumed { held, rest } => match held.pop_front() {
+                Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
+                None => {
+                    let frame = ready!(rest.as_mut().poll_frame(cx));
+                    Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                }
+            },
+            ResponseProj::Gated { gate } => gate.poll_frame(cx),
         }
     }
 
@@ -219,6 +242,8 @@ where
             ResponseKind::Chunks { chunks, trailers } => chunks.is_empty() && trailers.is_none(),
             ResponseKind::Failed { chunks, error } => chunks.is_empty() && error.is_none(),
             ResponseKind::Shared { reader } => reader.is_end_stream(),
+            ResponseKind::Resumed { held, rest } => held.is_empty() && rest.is_end_stream(),
+            ResponseKind::Gated { gate } => gate.is_end_stream(),
         }
     }
 
@@ -231,6 +256,10 @@ where
             }
             ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),
+            ResponseKind::Resumed { held, rest } => {
+                resumed(held.iter().map(|b| b.len() as u64).sum(), rest.size_hint())
+            }
+            ResponseKind::Gated { gate } => gate.size_hint(),
         }
     }
 }
@@ -238,12 +267,24 @@ where
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            ResponseKind::Inner { .. } => "inner",
+            ResponseKind::Inner { .. }
+            | ResponseKind::Resumed { .. }
+            | ResponseKind::Gated { .. } => "inner",
             ResponseKind::Full { .. } | ResponseKind::Chunks { .. } => "stored",
             ResponseKind::Shared { .. } | ResponseKind::Failed { .. } => "shared",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
+}
+
+/// Of what is held, and what is still to come.
+fn resumed(held: u64, rest: SizeHint) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(held));
+    if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {
+        hint.set_upper(upper);
+    }
+    hint
 }
 
 fn exact(bytes: &Option<Bytes>) -> SizeHint {

@@ -3,6 +3,7 @@
 //! | layer | does |
 //! |---|---|
 //! | [`CacheLayer`] | answers from stored responses, fills on a miss |
+//! | [`InvalidateLayer`] | makes stored responses unusable after a successful write |
 //!
 //! All are driven by one [`Table`] and share one handle, [`Keep`], which is also the cache API for
 //! code that is not a request handler. Without Redis everything works in one process; with it, any
@@ -43,8 +44,10 @@ mod entry;
 mod error;
 mod fence;
 mod future;
+mod gate;
 mod http_service;
 mod identity;
+pub mod invalidate;
 pub mod keep;
 mod key;
 mod limiter;
@@ -74,6 +77,7 @@ pub mod __fuzz;
 pub use cache::CacheLayer;
 pub use error::{BoxError, Error};
 pub use identity::UserId;
+pub use invalidate::InvalidateLayer;
 pub use keep::Keep;
 pub use key::Key;
 pub use rate_limit::RateLimitLayer;

@@ -4,7 +4,11 @@ use http::{HeaderMap, HeaderName, response};
 use serde_json::Value;
 
 use super::{ask::Asked, fetch::Original};
-use crate::{key::Inputs, origin::Target, semantics::list};
+use crate::{
+    key::Inputs,
+    origin::Target,
+    semantics::{cache_groups, list},
+};
 
 /// Fields whose members are tags: `Cache-Tag`, `Surrogate-Key`, and `Cache-Groups` (RFC 9875).
 const TAG_FIELDS: [(HeaderName, Syntax); 3] = [
@@ -37,9 +41,12 @@ pub(super) fn of(
         }
         _ => Vec::new(),
     };
+    let target = Target::new(&original.uri, &original.headers);
+    // What a route keeps, it keeps for every host that reaches it.
+    let host = target.host.filter(|_| asked.route.is_none());
     for (name, syntax) in &TAG_FIELDS {
         if head.headers.contains_key(name) {
-            collect(&head.headers, name, *syntax, &mut tags)?;
+            collect(&head.headers, name, *syntax, host, &mut tags)?;
         }
     }
     tags.sort_unstable();
@@ -70,10 +77,16 @@ fn collect(
     headers: &HeaderMap,
     name: &HeaderName,
     syntax: Syntax,
+    host: Option<&str>,
     tags: &mut Vec<Box<str>>,
 ) -> Option<()> {
     match syntax {
-        Syntax::Strings => tags.extend(groups(headers, name)?),
+        Syntax::Strings => {
+            for group in cache_groups::members(headers, name)? {
+                tags.push(cache_groups::tag(&group, host));
+                tags.push(tag(group.as_bytes())?);
+            }
+        }
         Syntax::Commas => {
             for member in list::members(headers, name) {
                 tags.push(tag(member)?);
@@ -95,23 +108,4 @@ fn collect(
 fn tag(member: &[u8]) -> Option<Box<str>> {
     let text = std::str::from_utf8(member).ok()?;
     (text.len() <= LONGEST).then(|| text.into())
-}
-
-/// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
-pub(crate) fn groups(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<str>>> {
-    let mut whole = String::new();
-    for line in headers.get_all(name) {
-        if !whole.is_empty() {
-            whole.push_str(", ");
-        }
-        whole.push_str(line.to_str().ok()?);
-    }
-    let list = sfv::Parser::new(whole.as_bytes())
-        .parse::<sfv::List>()
-        .ok()?;
-    let strings = list.into_iter().filter_map(|member| match member {
-        sfv::ListEntry::Item(item) => item.bare_item.as_string().map(|s| s.as_str().into()),
-        sfv::ListEntry::InnerList(_) => None,
-    });
-    Some(strings.collect())
 }

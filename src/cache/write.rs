@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Passes the request on; a success makes what is stored for its target, and for what
-/// `Location` and `Content-Location` name, unusable (RFC 9111 section 4.4).
+/// `Location` and `Content-Location` name, unusable (RFC 9111 section 4.4), and so does its
+/// `Cache-Group-Invalidation` (RFC 9875).
 ///
 /// Who leaves before the answer takes the invalidation along: that is what `InvalidateLayer`
 /// is for.
@@ -30,12 +31,14 @@ where
     B: Body<Data = Bytes> + Send + 'static,
 {
     let keep = config.keep.shared();
-    let changed = Changed::by(&parts);
+    let changed = Changed::by(&parts, None);
     let request = Request::from_parts(parts, RequestBody::original(body));
     let response = inner.oneshot(request).await?;
-    let subjects = changed.subjects(keep, &response);
+    let mut subjects = changed.subjects(keep, &response);
+    subjects.append(&mut changed.groups(&response));
     if !subjects.is_empty() {
-        keep.invalidate(subjects, false).await;
+        // What the journal does not take now is queued, and unusable here until it does.
+        let _ = keep.invalidate(subjects, false).await;
     }
     Ok(response.map(ResponseBody::inner))
 }

@@ -39,6 +39,19 @@ impl Fence {
         self.purge(&purges).await
     }
 
+    /// Queues an invalidation and waits for nothing: what it names is uncacheable here at once.
+    pub(crate) fn invalidate_later(&self, subjects: Vec<Subject>, soft: bool) {
+        let purges: Vec<_> = subjects
+            .into_iter()
+            .map(|subject| Purge { subject, soft })
+            .collect();
+        for chunk in purges.chunks(MAX_PURGES) {
+            // Dropped at once, the ticket queues it.
+            drop(self.ticket(Kind::Invalidate, chunk.into()));
+        }
+        self.settle_later(&purges);
+    }
+
     /// What the fence is told by other programs: not published again.
     pub(super) async fn purge_foreign(&self, purges: &[Purge]) -> Result<Position, Error> {
         self.purge_all(purges, false).await

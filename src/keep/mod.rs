@@ -1,12 +1,16 @@
 //! The handle that all layers share: the table, both tiers, the fence, and the cache as an API for
 //! code that is not a request handler.
 
+mod applied;
 pub(crate) mod fill;
+mod invalidate;
+mod invalidation;
 mod limits;
 pub(crate) mod lookup;
 mod misfits;
 mod put;
 mod shared;
+mod sweep;
 pub(crate) mod targets;
 pub(crate) mod values;
 
@@ -15,6 +19,9 @@ use std::{fmt, sync::Arc};
 use http::request;
 
 pub(crate) use shared::{Shared, Snapshot};
+pub use applied::Invalidations;
+pub use invalidate::Invalidate;
+pub use invalidation::Invalidation;
 pub use limits::Allowance;
 pub use values::{EntryOf, Mark};
 

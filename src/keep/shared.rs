@@ -15,7 +15,7 @@ use crate::{
     collapse::Flights,
     entry::Entry,
     error::Error,
-    fence::{self, Capture, Fence, Names, subjects_of},
+    fence::{self, Capture, Declaration, Fence, Names, subjects_of},
     identity::{self, User, UserId},
     key::KeyBuf,
     limiter::Limiter,
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) fills: Arc<Flights<Arc<Fill>>>,
     /// Application values being made, by full key.
     pub(crate) values: Arc<Flights<Arc<Entry>>>,
+    /// Removals under way, by pattern.
+    pub(super) sweeps: Arc<Flights<u64>>,
     pub(crate) misfits: Misfits,
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
@@ -135,6 +137,7 @@ impl Shared {
             fence,
             fills: Flights::new(),
             values: Flights::new(),
+            sweeps: Flights::new(),
             misfits: Misfits::new(),
             metrics: CacheMetrics::register(),
             limiter,
@@ -185,14 +188,54 @@ impl Shared {
     }
 
     /// Makes what the subjects name unusable, here before this returns; removes exact keys.
-    pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) {
+    ///
+    /// # Errors
+    ///
+    /// The journal has not taken it: it is queued, and what it names uncacheable here until then.
+    pub(crate) async fn invalidate(
+        &self,
+        subjects: Vec<Subject>,
+        soft: bool,
+    ) -> Result<(), Error> {
         let keys = exact_keys(&subjects, soft);
-        // What the journal does not take now is queued, and uncacheable here until it does.
-        let _ = self.fence.invalidate(subjects, soft).await;
+        let everything = !soft && subjects.contains(&Subject::Everything);
+        let appended = self.fence.invalidate(subjects, soft).await;
+        if everything {
+            self.local.clear();
+        }
+        self.remove(&keys).await;
+        appended.map(|_| ())
+    }
+
+    /// Closes a declared write, which wrote `subjects`, and removes the exact keys among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub(crate) async fn close(
+        &self,
+        declaration: Declaration,
+        declared: &[Subject],
+        mut subjects: Vec<Subject>,
+    ) -> Result<(), Error> {
+        subjects.retain(|subject| !declared.contains(subject));
+        let mut keys = exact_keys(&subjects, false);
+        keys.append(&mut exact_keys(declared, false));
+        let appended = declaration.close(subjects).await;
+        self.remove(&keys).await;
+        appended.map(|_| ())
+    }
+
+    /// Removes full keys from both tiers. What they held is unusable by now.
+    pub(super) async fn remove(&self, keys: &[Box<str>]) {
+        for key in keys {
+            self.local.remove(key);
+        }
         if let Some(store) = &self.store
             && !keys.is_empty()
         {
-            let _ = store.remove(&keys).await;
+            // A failure is an event and a metric of the store's.
+            let _ = store.remove(keys).await;
         }
     }
 

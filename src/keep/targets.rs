@@ -1,13 +1,14 @@
 //! What a successful unsafe request makes unusable by itself (RFC 9111 section 4.4).
 
-use http::{HeaderMap, Method, Response, Uri, request};
+use http::{HeaderMap, HeaderName, Method, Response, Uri, request};
 
 use super::{Shared, Snapshot};
 use crate::{
     key::{Inputs, KeyBuf, url_key},
     origin::{self, Target},
-    semantics::{invalidation, sharing::Credentials, storable::RequestHead},
+    semantics::{cache_groups, invalidation, sharing::Credentials, storable::RequestHead},
     store::journal::Subject,
+    table::Matched,
 };
 
 /// A request that may change something, as far as its answer's invalidations need it.
@@ -16,20 +17,84 @@ pub(crate) struct Changed {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// As it goes into keys, before encoding.
+    user: Option<Box<str>>,
 }
 
 impl Changed {
-    pub(crate) fn by(parts: &request::Parts) -> Self {
+    pub(crate) fn by(parts: &request::Parts, user: Option<&str>) -> Self {
         Self {
             method: parts.method.clone(),
             uri: origin::uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),
+            user: user.map(Into::into),
         }
     }
 
     /// The keys of the target and of what `Location` and `Content-Location` name, all their
     /// variations included; none for an error.
     pub(crate) fn subjects<B>(&self, keep: &Shared, response: &Response<B>) -> Vec<Subject> {
+        let snapshot = keep.snapshot.load();
+        self.targets(response)
+            .iter()
+            .filter_map(|target| self.subject(&snapshot, target))
+            .collect()
+    }
+
+    /// The same without the target's.
+    pub(crate) fn locations<B>(
+        &self,
+        snapshot: &Snapshot,
+        response: &Response<B>,
+    ) -> Vec<Subject> {
+        let targets = self.targets(response);
+        let others = targets.iter().skip(1);
+        others.filter_map(|target| self.subject(snapshot, target)).collect()
+    }
+
+    /// The groups that the answer invalidates (RFC 9875 section 3), whatever its status.
+    pub(crate) fn groups<B>(&self, response: &Response<B>) -> Vec<Subject> {
+        if invalidation::is_safe(&self.method) || !response.headers().contains_key(&INVALIDATION) {
+            return Vec::new();
+        }
+        let Some(groups) = cache_groups::members(response.headers(), &INVALIDATION) else {
+            tracing::debug!("a Cache-Group-Invalidation field that cannot be read is ignored");
+            return Vec::new();
+        };
+        let host = origin::authority(&self.uri, &self.headers);
+        let of_host = |group: &Box<str>| cache_groups::tag(group, host);
+        let of_any = |group: &Box<str>| cache_groups::tag(group, None);
+        let tags = groups.iter().flat_map(|group| [of_host(group), of_any(group)]);
+        tags.map(Subject::Tag).collect()
+    }
+
+    /// The target's own key, all its variations included.
+    pub(crate) fn target(&self, snapshot: &Snapshot) -> Subject {
+        let inputs = self.inputs();
+        match self.route(snapshot) {
+            Some(matched) => matched.target(&inputs),
+            None => url(&inputs),
+        }
+    }
+
+    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p, '_>> {
+        let Target { path, host, .. } = Target::new(&self.uri, &self.headers);
+        snapshot.plan.route(path, host)
+    }
+
+    pub(crate) fn inputs(&self) -> Inputs<'_> {
+        let Target { path, query, host } = Target::new(&self.uri, &self.headers);
+        Inputs {
+            host,
+            path,
+            query,
+            headers: &self.headers,
+            user: self.user.as_deref(),
+            body: None,
+        }
+    }
+
+    fn targets<B>(&self, response: &Response<B>) -> Vec<String> {
         let request = RequestHead {
             method: &self.method,
             headers: &self.headers,
@@ -37,30 +102,28 @@ impl Changed {
             authority: origin::authority(&self.uri, &self.headers),
             target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
         };
-        let snapshot = keep.snapshot.load();
         invalidation::targets(&request, response.status(), response.headers())
-            .iter()
-            .filter_map(|target| self.subject(&snapshot, target))
-            .collect()
     }
 
     fn subject(&self, snapshot: &Snapshot, target: &str) -> Option<Subject> {
         let uri: Uri = target.parse().ok()?;
-        let Target { path, query, .. } = Target::new(&uri, &self.headers);
-        let host = origin::authority(&self.uri, &self.headers);
         let inputs = Inputs {
-            host,
-            path,
-            query,
-            headers: &self.headers,
-            user: None,
-            body: None,
+            path: uri.path(),
+            query: uri.query(),
+            ..self.inputs()
         };
-        let mut key = KeyBuf::new();
-        let Some(matched) = snapshot.plan.route(path, host) else {
-            url_key(&inputs, None, &mut key);
-            return Some(Subject::Key(key.base().into()));
+        let subject = match snapshot.plan.route(inputs.path, inputs.host) {
+            Some(matched) => matched.target(&inputs),
+            None => url(&inputs),
         };
-        Some(matched.target(&inputs))
+        Some(subject)
     }
 }
+
+fn url(inputs: &Inputs<'_>) -> Subject {
+    let mut key = KeyBuf::new();
+    url_key(inputs, None, &mut key);
+    Subject::Key(key.base().into())
+}
+
+const INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");

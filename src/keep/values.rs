@@ -125,7 +125,7 @@ impl Keep {
         (fresh && found.verdict == Verdict::Usable).then_some(found)
     }
 
-    fn full_key(&self, key: &Key) -> KeyBuf {
+    pub(super) fn full_key(&self, key: &Key) -> KeyBuf {
         let shared = self.shared();
         let plan = &shared.snapshot.load().plan;
         let (entity, _) = plan.ttl_for_raw_key(key.as_str());

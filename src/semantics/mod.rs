@@ -13,6 +13,7 @@
 
 pub(crate) mod byteranges;
 pub(crate) mod cache_control;
+pub(crate) mod cache_groups;
 pub(crate) mod cache_status;
 pub(crate) mod conditional;
 pub(crate) mod dates;

@@ -109,6 +109,11 @@ impl Plan {
         (self.entities.of_key(key), ttl)
     }
 
+    /// The entities whose values are bare JSON, unfenced.
+    pub(crate) fn plain(&self) -> &[Box<str>] {
+        &self.plain
+    }
+
     /// Whether the values of an entity are bare JSON, unfenced.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
         self.plain.iter().any(|plain| {

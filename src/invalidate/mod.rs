@@ -1,0 +1,85 @@
+//! HTTP invalidation: after a successful write nobody is answered with what it replaced.
+//!
+//! [`InvalidateLayer`] stands above a [`CacheLayer`](crate::CacheLayer) of the same keep. Requests
+//! with safe methods pass it untouched. Any other request of a route, or of a path that no route
+//! names unless the table leaves those alone, is followed to its end; before its answer is sent,
+//! what it changed has become unusable.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, keep::RequestBody};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let keep = Keep::new(Table::new()
+//!     .route(Route::new("/engagements").key("engagements").scope(Scope::Public))
+//!     .route(Route::new("/engagements/{id}")
+//!         .key("engagement:{id}")
+//!         .scope(Scope::Public)
+//!         .invalidates(["engagements", "engagement:{id}:*"])));
+//!
+//! let handler = service_fn(async |_: Request<RequestBody<RequestBody<String>>>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new("an answer".to_owned()))
+//! });
+//! let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
+//!
+//! let expected = [("GET", "/engagements", "stored"), ("GET", "/engagements", "hit"),
+//!     ("PUT", "/engagements/42", ""), ("GET", "/engagements", "stored")];
+//! for (method, path, status) in expected {
+//!     let request = Request::builder().method(method).uri(path).body(String::new()).unwrap();
+//!     let response = service.clone().oneshot(request).await.unwrap();
+//!     let cache = response.headers().get("cache-status").map_or("", |s| s.to_str().unwrap());
+//!     assert!(cache.contains(status), "{method} {path}: {cache}");
+//! }
+//! # }
+//! ```
+//!
+//! # What a write makes unusable
+//!
+//! | answer | invalidated |
+//! |---|---|
+//! | 2xx, 3xx | what the route's `invalidates` names; the target's own key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | 4xx | nothing: nothing was written |
+//! | 5xx, an error, a panic, a task that was cancelled | `invalidates` and the target: it may have been written |
+//! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
+//!
+//! Every key is named with all its variations. In `invalidates`, path parameters, the user, keyed
+//! request fields and, as `{answer.FIELD}`, top-level fields of a JSON answer of up to 1 MiB can
+//! stand; one that is missing becomes `*`: when in doubt, more.
+//!
+//! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
+//! trailers, which wait for the invalidation. INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
+//! PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and UNAUTHENTICATED count as
+//! a 4xx, every other status as a 5xx.
+//!
+//! # When
+//!
+//! Commit, invalidate, answer: in this order. The inner service is called in a task of its own,
+//! within the caller's span, so that a client that leaves after the commit does not take the
+//! invalidation along. A panic of the inner service goes on to the caller.
+//!
+//! With `before = true` the write is declared before the inner service is called. Until it is over,
+//! nothing that it may change is cached, anywhere; and if its process dies in the middle of it, that
+//! is invalidated all the same, [`longest_write`](InvalidateLayer::longest_write) later. It costs a
+//! round trip to the store more. A store that cannot be reached does not stop the write.
+//!
+//! With `settle = "1s"` the same is invalidated a second time after that delay, for reads through a
+//! replica of the database that lags behind.
+//!
+//! # What it promises
+//!
+//! See [`protocol`].
+
+mod answer;
+mod layer;
+mod outcome;
+mod run;
+mod service;
+mod write;
+
+pub use layer::InvalidateLayer;
+pub use service::InvalidateService;
+
+#[doc = include_str!("protocol.md")]
+pub mod protocol {}

@@ -1,0 +1,138 @@
+//! The way of a request that may change something.
+
+use std::{future::pending, panic::resume_unwind};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
+
+use super::{
+    answer,
+    outcome::Outcome,
+    write::{UnderWay, Write},
+};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    error::BoxError,
+    gate::AtEnd,
+    http_service::HttpService,
+    store::journal::Subject,
+};
+
+/// What the write is answered with.
+type Answer<S, B> = Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
+
+/// Calls the inner service and invalidates what it changed, in a task of its own: whoever waits for
+/// the answer may leave, and the write is still seen to its end.
+pub(super) async fn run<S, B>(
+    write: Write,
+    inner: S,
+    request: Request<RequestBody<B>>,
+) -> Result<Answer<S, B>, S::ServiceError>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let work = perform(write, inner, request);
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Nobody aborts it but the end of the runtime, which drops this future, too.
+            Err(_) => pending().await,
+        },
+    }
+}
+
+/// Dropped or unwound at any point after the call, the write counts as one that may have happened.
+async fn perform<S, B>(
+    write: Write,
+    mut inner: S,
+    request: Request<RequestBody<B>>,
+) -> Result<Answer<S, B>, S::ServiceError>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let under_way = write.begin().await;
+    let response = match inner.call(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            under_way.settle_unknown(Vec::new()).await;
+            return Err(error);
+        }
+    };
+    let (status, headers) = (response.status(), response.headers());
+    let outcome = if under_way.write.is_grpc() {
+        match Outcome::of_grpc(status, headers) {
+            Some(outcome) => outcome,
+            None => return Ok(by_trailers(under_way, response)),
+        }
+    } else {
+        Outcome::of_http(status)
+    };
+    Ok(settle(under_way, outcome, response).await)
+}
+
+/// Makes unusable what the answer says was changed, then lets it go.
+async fn settle<R>(
+    under_way: UnderWay,
+    outcome: Outcome,
+    response: Response<R>,
+) -> Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let named = under_way.write.named_by(&response);
+    match outcome {
+        Outcome::Written => after_success(under_way, named, response).await,
+        Outcome::Unknown => {
+            under_way.settle_unknown(named).await;
+            response.map(ResponseBody::inner)
+        }
+        Outcome::Refused => {
+            // Groups are invalidated whatever the status, and a declaration is closed.
+            under_way.settle(named).await;
+            response.map(ResponseBody::inner)
+        }
+    }
+}
+
+/// What was written becomes unusable.
+async fn after_success<R>(
+    under_way: UnderWay,
+    mut named: Vec<Subject>,
+    response: Response<R>,
+) -> Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let (fields, response) = if under_way.write.needs_answer() {
+        answer::read(response).await
+    } else {
+        (None, response.map(ResponseBody::inner))
+    };
+    named.append(&mut under_way.write.subjects(fields.as_ref()));
+    under_way.settle(named).await;
+    response
+}
+
+/// A gRPC answer whose status comes after its messages: the trailers wait until what was written
+/// is unusable.
+fn by_trailers<R>(under_way: UnderWay, response: Response<R>) -> Response<ResponseBody<R>> {
+    let named = under_way.write.named_by(&response);
+    let (runtime, span) = (Handle::current(), Span::current());
+    let at_end: AtEnd = Box::new(move |trailers| {
+        let outcome = Outcome::of_grpc_status(trailers);
+        let settled = async move {
+            match outcome {
+                Outcome::Refused => under_way.settle(named).await,
+                Outcome::Written | Outcome::Unknown => under_way.settle_unknown(named).await,
+            }
+        };
+        runtime.spawn(settled.instrument(span))
+    });
+    response.map(|body| ResponseBody::gated(body, at_end))
+}

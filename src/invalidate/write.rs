@@ -1,0 +1,176 @@
+//! A request that may change something, from its arrival until what it changed is unusable.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::Guard;
+use http::{Method, Response, request};
+use serde_json::Value;
+
+use super::layer::Config;
+use crate::{
+    fence::Declaration,
+    keep::{Snapshot, targets::Changed},
+    origin::Target,
+    passage::Passages,
+    semantics::invalidation,
+    store::journal::Subject,
+    table::{RoutePlan, Unlisted},
+};
+
+/// What a request invalidates if it has changed something.
+pub(super) struct Write {
+    config: Arc<Config>,
+    snapshot: Arc<Snapshot>,
+    pub(super) route: Option<Arc<RoutePlan>>,
+    changed: Changed,
+}
+
+impl Write {
+    /// `None` for a request that changes nothing, or that nobody handles.
+    pub(super) fn of(config: &Arc<Config>, parts: &request::Parts) -> Option<Self> {
+        if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
+            return None;
+        }
+        let keep = config.keep.shared();
+        let snapshot = keep.snapshot.load();
+        let target = Target::of(parts);
+        let route = match snapshot.plan.route(target.path, target.host) {
+            Some(matched) if matched.plan().is_safe(&parts.method) => return None,
+            Some(matched) => Some(Arc::clone(matched.plan())),
+            None if snapshot.plan.unlisted == Unlisted::Pass => return None,
+            None => None,
+        };
+        if Passages::of(&parts.extensions).invalidate {
+            keep.metrics.misuse.increment(1);
+            if !WARNED.swap(true, Ordering::Relaxed) {
+                tracing::warn!("an InvalidateLayer within another does nothing");
+            }
+            return None;
+        }
+        let user = keep.user(&snapshot, parts);
+        let changed = Changed::by(parts, user.as_ref().map(|user| user.id()));
+        Some(Self {
+            config: Arc::clone(config),
+            snapshot: Guard::into_inner(snapshot),
+            route,
+            changed,
+        })
+    }
+
+    pub(super) fn is_grpc(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.grpc.is_some())
+    }
+
+    pub(super) fn needs_answer(&self) -> bool {
+        let route = self.route.as_ref();
+        route.is_some_and(|route| route.invalidates_need_answer())
+    }
+
+    /// What the route says, and the target's own key. Fields of an answer that is not there match
+    /// everything.
+    pub(super) fn subjects(&self, answer: Option<&Value>) -> Vec<Subject> {
+        let mut subjects = match self.changed.route(&self.snapshot) {
+            Some(matched) => matched.invalidates(&self.changed.inputs(), answer),
+            None => Vec::new(),
+        };
+        subjects.push(self.changed.target(&self.snapshot));
+        subjects.sort_unstable();
+        subjects.dedup();
+        subjects
+    }
+
+    /// What the answer's own fields say.
+    pub(super) fn named_by<B>(&self, response: &Response<B>) -> Vec<Subject> {
+        let mut subjects = self.changed.groups(response);
+        subjects.append(&mut self.changed.locations(&self.snapshot, response));
+        subjects
+    }
+
+    /// Declares the write where the route wants that (`before`).
+    ///
+    /// A journal that cannot be reached does not stop the write: it is then as one that was not to
+    /// be declared.
+    pub(super) async fn begin(self) -> UnderWay {
+        let declared = self.route.as_ref().is_some_and(|route| route.before);
+        let declaration = if declared {
+            let fence = &self.config.keep.shared().fence;
+            let opened = fence.open(self.subjects(None), self.config.longest_write).await;
+            opened
+                .inspect_err(|error| tracing::warn!(%error, "a write could not be declared"))
+                .ok()
+        } else {
+            None
+        };
+        UnderWay {
+            write: self,
+            declaration,
+            settled: false,
+        }
+    }
+}
+
+/// A write that may have happened by now: dropped before it is settled, it counts as if it had.
+pub(super) struct UnderWay {
+    pub(super) write: Write,
+    declaration: Option<Declaration>,
+    settled: bool,
+}
+
+impl UnderWay {
+    /// Makes the subjects unusable: appended, exact keys removed. What the journal does not take is
+    /// queued, and not used at this process until it does.
+    pub(super) async fn settle(mut self, subjects: Vec<Subject>) {
+        let keep = Arc::clone(self.write.config.keep.shared());
+        let again = self.settle_delay().map(|delay| (delay, subjects.clone()));
+        // Dropped from here on, they are queued by the fence.
+        self.settled = true;
+        let _ = match self.declaration.take() {
+            Some(declaration) => {
+                let declared = self.write.subjects(None);
+                keep.close(declaration, &declared, subjects).await
+            }
+            None if subjects.is_empty() => Ok(()),
+            None => keep.invalidate(subjects, false).await,
+        };
+        if let Some((delay, subjects)) = again.filter(|(_, subjects)| !subjects.is_empty()) {
+            let keep = Arc::downgrade(&keep);
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                if let Some(keep) = keep.upgrade() {
+                    let _ = keep.invalidate(subjects, false).await;
+                }
+            });
+        }
+    }
+
+    /// It may have been written: as if the answer had said nothing but that.
+    pub(super) async fn settle_unknown(self, mut named: Vec<Subject>) {
+        named.append(&mut self.write.subjects(None));
+        self.settle(named).await;
+    }
+
+    /// How long after the write reads may lag behind it.
+    fn settle_delay(&self) -> Option<Duration> {
+        let route = self.write.route.as_ref()?;
+        route.settle.filter(|delay| !delay.is_zero())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // A declaration is closed as an invalidation when it is dropped.
+        if !self.settled && self.declaration.is_none() {
+            let subjects = self.write.subjects(None);
+            let keep = self.write.config.keep.shared();
+            keep.fence.invalidate_later(subjects, false);
+        }
+    }
+}
+
+static WARNED: AtomicBool = AtomicBool::new(false);

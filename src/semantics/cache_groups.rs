@@ -1,0 +1,65 @@
+//! Groups of responses (RFC 9875).
+
+use http::{HeaderMap, HeaderName};
+
+use crate::key::without_default_port;
+
+/// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
+pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<str>>> {
+    let mut whole = String::new();
+    for line in headers.get_all(name) {
+        if !whole.is_empty() {
+            whole.push_str(", ");
+        }
+        whole.push_str(line.to_str().ok()?);
+    }
+    let list = sfv::Parser::new(whole.as_bytes())
+        .parse::<sfv::List>()
+        .ok()?;
+    let strings = list.into_iter().filter_map(|member| match member {
+        sfv::ListEntry::Item(item) => item.bare_item.as_string().map(|s| s.as_str().into()),
+        sfv::ListEntry::InnerList(_) => None,
+    });
+    Some(strings.collect())
+}
+
+/// What the group of an origin is called among tags (section 2.1: a group belongs to one origin).
+/// Without a host: of a response that is kept for every host alike.
+///
+/// The scheme is not told apart: in front of a server, TLS may end before this cache.
+pub(crate) fn tag(group: &str, host: Option<&str>) -> Box<str> {
+    let host = host.map(without_default_port).unwrap_or_default();
+    format!("{group}@{}", host.to_ascii_lowercase()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+
+    fn read(lines: &[&'static str]) -> Option<Vec<Box<str>>> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(GROUPS, HeaderValue::from_static(line));
+        }
+        members(&headers, &GROUPS)
+    }
+
+    #[test]
+    fn a_list_of_strings() {
+        let groups = read(&["\"a, b\";x=1, token", "\"c\", (\"d\")"]).expect("a list");
+        assert_eq!(groups.iter().map(|g| &**g).collect::<Vec<_>>(), ["a, b", "c"]);
+        assert_eq!(read(&["\"a"]), None);
+    }
+
+    #[test]
+    fn groups_of_two_origins_differ() {
+        let own = tag("a", Some("Example.com:80"));
+        assert_eq!(own, tag("a", Some("example.com")));
+        assert_ne!(own, tag("a", Some("example.org")));
+        assert_ne!(own, tag("a", None));
+    }
+}
