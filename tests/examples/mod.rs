@@ -7,5 +7,7 @@ mod openforge;
 mod program;
 mod proxy;
 mod raw_origin;
+#[cfg(feature = "redis")]
+mod shared;
 mod table;
 mod tonic;

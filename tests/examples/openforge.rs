@@ -296,3 +296,28 @@ fn two_processes_share_a_database_file() {
         7
     );
 }
+
+#[test]
+fn every_answer_tells_what_is_left_of_the_limits() {
+    let openforge = Program::start("openforge", &[]);
+    let answer = get(openforge.address, ENGAGEMENT);
+    let policies = answer.all("ratelimit-policy").join(", ");
+    assert!(
+        policies.contains("\"address\";q=30000;w=60") && policies.contains("\"api\";q=6000;w=60"),
+        "{policies}"
+    );
+
+    let login = |_| {
+        with_body(
+            openforge.address,
+            "POST",
+            "/sessions",
+            "",
+            r#"{"user_id": "user-123"}"#,
+        )
+        .status()
+    };
+    let statuses: Vec<_> = (0..90).map(login).collect();
+    assert_eq!(statuses.first(), Some(&201));
+    assert_eq!(statuses.last(), Some(&429));
+}

@@ -1,0 +1,115 @@
+//! Several processes on one Redis.
+
+use super::{
+    exchange::{get, request, with_body},
+    program::{Program, output},
+};
+use crate::support::{RedisServer, wait_for};
+
+const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
+
+fn is_hit(program: &Program, path: &str) -> bool {
+    get(program.address, path)
+        .field("cache-status")
+        .is_some_and(|status| status.contains("; hit"))
+}
+
+#[test]
+fn what_one_has_stored_another_answers_with() {
+    let redis = RedisServer::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("forge.sqlite");
+    let url = redis.url();
+    let flags = [
+        "--redis",
+        &url,
+        "--database",
+        file.to_str().expect("a path that is text"),
+    ];
+    let (one, other) = (
+        Program::start("openforge", &flags),
+        Program::start("openforge", &flags),
+    );
+
+    wait_for("the first to answer from what it stored", || {
+        is_hit(&one, ENGAGEMENT)
+    });
+    wait_for("the other to answer with it", || is_hit(&other, ENGAGEMENT));
+    assert_eq!(get(other.address, "/debug/queries").json()["queries"], 0);
+
+    let key = ENGAGEMENT.replace("/engagements/", "engagement:");
+    assert!(redis.command(&["KEYS", "*"]).strings().contains(&key));
+}
+
+#[test]
+fn one_limit_holds_for_all() {
+    let redis = RedisServer::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let table = directory.path().join("table.toml");
+    let text = "[identity]\nheader = \"x-user-id\"\n[[limit]]\nname = \"api\"\nby = \"user\"\nlimit = 10\nwindow = \"1h\"\n";
+    std::fs::write(&table, text).expect("it can be written");
+    let url = redis.url();
+    let flags = [
+        "--redis",
+        &url,
+        "--table",
+        table.to_str().expect("a path that is text"),
+    ];
+    let (one, other) = (
+        Program::start("openforge", &flags),
+        Program::start("openforge", &flags),
+    );
+
+    let ask = |program: &Program| {
+        request(
+            program.address,
+            "GET",
+            ENGAGEMENT,
+            "x-user-id: user-123\r\n",
+        )
+    };
+    let answers = (0..15).map(|turn| ask(if turn % 2 == 0 { &one } else { &other }));
+    let refused: Vec<_> = answers.filter(|answer| answer.status() == 429).collect();
+    assert_eq!(refused.len(), 5);
+    assert!(refused.iter().all(|answer| {
+        answer
+            .field("retry-after")
+            .is_some_and(|after| after != "0")
+    }));
+    assert_eq!(
+        request(one.address, "GET", ENGAGEMENT, "x-user-id: user-456\r\n").status(),
+        200
+    );
+}
+
+#[test]
+fn without_its_redis_it_serves_all_the_same() {
+    let mut redis = RedisServer::start();
+    let url = redis.url();
+    redis.kill();
+    let openforge = Program::start("openforge", &["--redis", &url]);
+    assert_eq!(get(openforge.address, ENGAGEMENT).status(), 200);
+    assert_eq!(
+        with_body(openforge.address, "PUT", ENGAGEMENT, "", "{}").status(),
+        200
+    );
+    assert_eq!(openforge.stop().code(), Some(0));
+}
+
+#[test]
+fn a_wrong_address_or_password_is_named() {
+    let redis = RedisServer::start();
+    for url in [
+        "nonsense",
+        "http://127.0.0.1/",
+        &redis.url_as("nobody", "guess"),
+    ] {
+        let output = output("openforge", &["--redis", url, "--listen", "127.0.0.1:0"]);
+        assert_eq!(output.status.code(), Some(2), "{url}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            message.starts_with("error: ") && !message.contains("guess"),
+            "{message}"
+        );
+    }
+}
