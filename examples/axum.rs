@@ -23,7 +23,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 use tower_keep::{
-    CacheLayer, RateLimitLayer, Table,
+    CacheLayer, InvalidateLayer, RateLimitLayer, Table,
     table::{By, Limit, Route, Scope, mins},
 };
 
@@ -62,7 +62,11 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let notes = Router::new().route("/notes/{id}", get(read).put(write));
     let app = Router::new()
         .nest("/api", notes)
-        .layer((RateLimitLayer::new(&keep), CacheLayer::new(&keep)))
+        .layer((
+            RateLimitLayer::new(&keep),
+            InvalidateLayer::new(&keep),
+            CacheLayer::new(&keep),
+        ))
         .with_state(Notes::default());
 
     let listener = TcpListener::bind(address).await?;

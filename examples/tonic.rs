@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::health_reporter};
-use tower_keep::{CacheLayer, RateLimitLayer, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table};
 
 use common::{Failure, Flags};
 
@@ -49,6 +49,7 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     common::announce(listener.local_addr()?)?;
     let server = Server::builder()
         .layer(RateLimitLayer::new(&keep))
+        .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .add_service(health)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone());

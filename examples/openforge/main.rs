@@ -29,7 +29,7 @@ mod users;
 use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, RateLimitLayer};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer};
 
 use api::Api;
 use common::{Failure, Flags};
@@ -70,8 +70,10 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
         async { Ok::<_, Infallible>(answer.await) }
     });
 
+    // Outermost first.
     let app = ServiceBuilder::new()
         .layer(RateLimitLayer::new(&keep))
+        .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(api);
 

@@ -22,7 +22,7 @@ mod server;
 use std::{process::ExitCode, time::Duration};
 
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, RateLimitLayer, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table};
 
 use common::{Failure, Flags};
 use interim::Interim;
@@ -61,8 +61,10 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
     let keep = keep.open().await?;
 
+    // Outermost first.
     let app = ServiceBuilder::new()
         .layer(RateLimitLayer::new(&keep))
+        .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(Origin::new(url, timeout.0));
 

@@ -23,5 +23,7 @@ fn notes_are_read_and_written() {
         "{}",
         again.text
     );
+    with_body(axum.address, "PUT", "/api/notes/1", "", "buy bread");
+    assert_eq!(get(axum.address, "/api/notes/1").body(), "buy bread");
     assert_eq!(get(axum.address, "/api/notes/2").status(), 404);
 }

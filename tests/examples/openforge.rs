@@ -321,3 +321,60 @@ fn every_answer_tells_what_is_left_of_the_limits() {
     assert_eq!(statuses.first(), Some(&201));
     assert_eq!(statuses.last(), Some(&429));
 }
+
+#[test]
+fn a_write_makes_all_that_shows_it_unusable() {
+    let openforge = Program::start("openforge", &[]);
+    let is_hit = |path: &str| {
+        let answer = get(openforge.address, path);
+        answer
+            .field("cache-status")
+            .is_some_and(|status| status.contains("; hit"))
+    };
+    let (tasks, metrics) = (
+        format!("{ENGAGEMENT}/tasks"),
+        format!("{ENGAGEMENT}/metrics/daily"),
+    );
+    let shown = [
+        ENGAGEMENT,
+        &tasks,
+        &metrics,
+        "/engagements?status=active",
+        "/dashboards/org-456/engagements",
+    ];
+    let others = [
+        "/engagements/550e8400-e29b-41d4-a716-446655440002",
+        "/agents/agent-001",
+    ];
+    for path in shown.iter().chain(&others) {
+        get(openforge.address, path);
+        assert!(is_hit(path), "{path}");
+    }
+    assert_eq!(
+        with_body(
+            openforge.address,
+            "PUT",
+            ENGAGEMENT,
+            "",
+            r#"{"status": "completed"}"#
+        )
+        .status(),
+        200
+    );
+    assert!(shown.iter().all(|path| !is_hit(path)));
+    assert!(others.iter().all(|path| is_hit(path)));
+
+    // What was refused has changed nothing.
+    assert_eq!(
+        with_body(
+            openforge.address,
+            "PUT",
+            ENGAGEMENT,
+            "",
+            r#"{"status": "lost"}"#
+        )
+        .status(),
+        422
+    );
+    assert!(shown.iter().all(|path| is_hit(path)));
+}

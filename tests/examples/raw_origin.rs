@@ -10,7 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Answers one request a connection, then closes it. Dropping it ends its thread.
+/// Answers one request a connection, then closes it: answers to be followed by others should say so
+/// with `Connection: close`. Dropping it ends its thread.
 #[derive(Debug)]
 pub(crate) struct RawOrigin {
     pub(crate) address: SocketAddr,

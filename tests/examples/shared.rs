@@ -42,6 +42,53 @@ fn what_one_has_stored_another_answers_with() {
 }
 
 #[test]
+fn after_a_put_at_one_no_other_answers_with_what_it_replaced() {
+    let redis = RedisServer::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("forge.sqlite");
+    let url = redis.url();
+    let flags = [
+        "--redis",
+        &url,
+        "--database",
+        file.to_str().expect("a path that is text"),
+    ];
+    let (one, other) = (
+        Program::start("openforge", &flags),
+        Program::start("openforge", &flags),
+    );
+    let name = |program: &Program| get(program.address, ENGAGEMENT).json()["name"].clone();
+
+    for round in 0..5 {
+        wait_for("both to answer from what is stored", || {
+            is_hit(&one, ENGAGEMENT) && is_hit(&other, ENGAGEMENT)
+        });
+        let body = format!(r#"{{"name": "Round {round}"}}"#);
+        assert_eq!(
+            with_body(one.address, "PUT", ENGAGEMENT, "", &body).status(),
+            200
+        );
+        assert_eq!(name(&one), format!("Round {round}"));
+        wait_for("the other to hear of it", || {
+            name(&other) == format!("Round {round}")
+        });
+    }
+}
+
+#[test]
+fn other_programs_invalidate_by_publishing() {
+    let redis = RedisServer::start();
+    let openforge = Program::start("openforge", &["--redis", &redis.url()]);
+    wait_for("it to answer from what is stored", || {
+        is_hit(&openforge, ENGAGEMENT)
+    });
+    redis.command(&["PUBLISH", "cache:invalidate", "engagement:550e8400*"]);
+    wait_for("it to ask the database again", || {
+        !is_hit(&openforge, ENGAGEMENT)
+    });
+}
+
+#[test]
 fn one_limit_holds_for_all() {
     let redis = RedisServer::start();
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -5,8 +5,7 @@ use crate::examples::{
     raw_origin::RawOrigin,
 };
 
-const FRESH: &str =
-    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nX: 1\r\n\r\nok";
+const FRESH: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nX: 1\r\n\r\nok";
 
 #[test]
 fn what_the_origin_calls_fresh_is_not_asked_for_again() {
@@ -34,7 +33,8 @@ fn what_the_origin_calls_fresh_is_not_asked_for_again() {
 
 #[test]
 fn without_a_table_nothing_else_is_stored() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin =
+        RawOrigin::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
     get(proxy.address, "/");
     get(proxy.address, "/");
@@ -47,7 +47,8 @@ fn with_a_table_it_says_what_is_stored() {
     let file = directory.path().join("table.toml");
     let table = "[ttl]\npage = 60\n[[route]]\npath = \"/pages/{id}\"\nkey = \"page:{id}\"\nscope = \"public\"\n";
     std::fs::write(&file, table).expect("it can be written");
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let origin =
+        RawOrigin::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     let flags = [
         "--origin",
         &origin.url(),
@@ -63,7 +64,7 @@ fn with_a_table_it_says_what_is_stored() {
 #[test]
 fn a_field_that_the_origin_does_not_see_chooses_no_variant() {
     let origin = RawOrigin::answering(
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nVary: Accept-Language\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nVary: Accept-Language\r\n\r\nok",
     );
     let proxy = proxy(&origin);
     // The origin answers without a language; nobody who asks for German may be given that.
@@ -80,7 +81,7 @@ fn a_field_that_the_origin_does_not_see_chooses_no_variant() {
 #[test]
 fn what_broke_off_is_not_stored() {
     let origin = RawOrigin::answering(
-        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
     );
     let proxy = proxy(&origin);
     for asked in 1..3 {

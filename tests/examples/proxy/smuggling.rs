@@ -6,7 +6,7 @@ use crate::examples::{
     raw_origin::RawOrigin,
 };
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn requests_with_a_doubtful_end_never_reach_the_origin() {

@@ -23,7 +23,7 @@ use interim::{Interim, Turn};
 
 const EARLY: &str =
     "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nConnection: x-own\r\nX-Own: 1\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn they_come_before_the_final_response_is_there() {
@@ -141,7 +141,7 @@ async fn a_turn_that_is_over_sends_nothing() {
 fn pipelined_requests_are_answered_in_order() {
     let body = "x".repeat(100_000);
     let whole = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let origin = RawOrigin::new(move |_, stream| {
