@@ -184,6 +184,11 @@ impl<B> ResponseBody<B> {
             kind: ResponseKind::Shared { reader },
         }
     }
+
+    /// Whether it is still on its way into the tiers.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.kind, ResponseKind::Shared { .. })
+    }
 }
 
 impl<B> Default for ResponseBody<B> {

@@ -59,6 +59,7 @@ mod peer;
 mod quota;
 pub mod rate_limit;
 mod ready;
+mod replay;
 mod semantics;
 mod store;
 pub mod table;

@@ -24,6 +24,8 @@ pub(crate) struct CacheMetrics {
     pub(crate) refused: Counter,
     pub(crate) fill_failed: Counter,
     pub(crate) refresh: Counter,
+    /// Refreshes left out because too many were under way.
+    pub(crate) refresh_skipped: Counter,
     /// Made unusable by the fence after they were found.
     pub(crate) fenced: Counter,
     /// Layers that were applied twice to one request, or whose partner is missing.
@@ -47,6 +49,7 @@ impl CacheMetrics {
             refused: counter!("tower_keep_cache_refused_total"),
             fill_failed: counter!("tower_keep_cache_fill_failures_total"),
             refresh: counter!("tower_keep_cache_refreshes_total"),
+            refresh_skipped: counter!("tower_keep_cache_refreshes_skipped_total"),
             fenced: counter!("tower_keep_cache_fenced_total"),
             misuse: counter!("tower_keep_layer_misuse_total"),
             fill_seconds: histogram!("tower_keep_cache_fill_seconds"),

@@ -102,6 +102,11 @@ pub(super) enum Judged {
 }
 
 impl Judged {
+    /// Whether the inner service need not be asked first.
+    pub(super) fn serves(self) -> bool {
+        matches!(self, Self::Fresh | Self::Ahead | Self::Stale { .. })
+    }
+
     pub(super) fn wants_refresh(self) -> bool {
         matches!(self, Self::Ahead | Self::Stale { refresh: true })
     }
@@ -462,7 +467,7 @@ fn judge(
             on_error: response.lifetime.stale_if_error > Duration::ZERO,
             on_disconnect: !response.lifetime.must_revalidate,
         },
-        (_, Use::Fresh { ttl }) if due(route, ttl) => Judged::Ahead,
+        (_, Use::Fresh { ttl }) if due(route, response, ttl) => Judged::Ahead,
         (_, Use::Fresh { .. }) => Judged::Fresh,
         (_, Use::Stale { revalidate, .. }) => Judged::Stale {
             refresh: revalidate,
@@ -488,8 +493,36 @@ fn forbids(judged: Use) -> bool {
 }
 
 /// Whether a fresh response is to be refreshed ahead of its end.
-fn due(route: Option<&RoutePlan>, left: Duration) -> bool {
-    route
-        .and_then(|route| route.refresh_ahead)
-        .is_some_and(|ahead| left < ahead)
+fn due(route: Option<&RoutePlan>, response: &StoredResponse, left: Duration) -> bool {
+    let Some(route) = route else {
+        return false;
+    };
+    route.refresh_ahead.is_some_and(|ahead| left < ahead)
+        || route.early_refresh && is_early(response.cost, left, fastrand::f64())
+}
+
+/// Optimal probabilistic early expiration (XFetch): the dearer a response and the nearer its end,
+/// the likelier one of many requests refreshes it before it ends. `chance` is at least 0, below 1.
+fn is_early(cost: Duration, left: Duration, chance: f64) -> bool {
+    left.as_secs_f64() < -cost.as_secs_f64() * (1.0 - chance).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dearer_and_the_nearer_its_end_the_likelier_it_is_refreshed() {
+        let refreshed = |cost, left| {
+            let left = Duration::from_millis(left);
+            let early = |n| is_early(Duration::from_millis(cost), left, f64::from(n) / 1000.0);
+            (0..1000).filter(|n| early(*n)).count()
+        };
+        // The chance is e^(-left/cost).
+        assert_eq!(refreshed(100, 100), 368);
+        assert_eq!(refreshed(100, 200), 135);
+        assert_eq!(refreshed(200, 200), 368);
+        assert_eq!(refreshed(100, 10_000), 0);
+        assert_eq!(refreshed(0, 1), 0);
+    }
 }

@@ -89,7 +89,9 @@ where
             Ok(fetched) => fetched,
             Err(error) => return self.stale_on_disconnect(&original).ok_or(error),
         };
-        if let Some(stale) = self.stale_on_error(&original, fetched.seen.head.status) {
+        if !self.refreshing
+            && let Some(stale) = self.stale_on_error(&original, fetched.seen.head.status)
+        {
             return Ok(stale);
         }
         let fetched = match validate::resolve(&mut self, prepared, fetched, &original).await {
@@ -137,6 +139,9 @@ where
 
     /// Something stale instead of the inner service's own error (RFC 9111 section 4.2.4).
     fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
+        if self.refreshing {
+            return None;
+        }
         let found = self.asked.candidate.as_ref()?;
         match self.judge_again(found) {
             Judged::Validate {

@@ -19,9 +19,11 @@ pub(super) struct Config {
     pub(super) keep: Keep,
     pub(super) store_if: Option<Arc<StoreIf>>,
     pub(super) key: Option<Arc<KeyOf>>,
+    pub(super) refresh_parts: Option<Arc<RefreshParts>>,
 }
 
 type StoreIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
+type RefreshParts = dyn Fn(&mut request::Parts) + Send + Sync;
 type KeyOf = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
 
 impl CacheLayer {
@@ -33,6 +35,7 @@ impl CacheLayer {
                 keep: keep.clone(),
                 store_if: None,
                 key: None,
+                refresh_parts: None,
             }),
         }
     }
@@ -57,6 +60,21 @@ impl CacheLayer {
         Arc::make_mut(&mut self.config).key = Some(Arc::new(key));
         self
     }
+
+    /// Changes a request before it is sent again to refresh what it was answered with: takes
+    /// extensions out that must not outlive it, or marks it.
+    ///
+    /// A refresh repeats the request that was answered, with its fields, credentials and
+    /// extensions, without content, preconditions, ranges and `Cache-Control`. What decides its key
+    /// or whose answer it is must not be changed.
+    #[must_use]
+    pub fn refresh_parts<F>(mut self, change: F) -> Self
+    where
+        F: Fn(&mut request::Parts) + Send + Sync + 'static,
+    {
+        Arc::make_mut(&mut self.config).refresh_parts = Some(Arc::new(change));
+        self
+    }
 }
 
 impl<S> Layer<S> for CacheLayer {
@@ -79,6 +97,7 @@ impl fmt::Debug for Config {
             .field("keep", &self.keep)
             .field("store_if", &self.store_if.is_some())
             .field("key", &self.key.is_some())
+            .field("refresh_parts", &self.refresh_parts.is_some())
             .finish()
     }
 }

@@ -15,8 +15,14 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     collapse::{Joined, Lead},
+    fence::Capture,
     http_service::HttpService,
-    keep::{Shared, fill::Fill, lookup::Found},
+    keep::{
+        Shared,
+        fill::Fill,
+        fleet::{FleetLead, Led, Look},
+        lookup::Found,
+    },
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.
@@ -24,6 +30,8 @@ pub(super) struct Miss<S, B> {
     pub(super) config: Arc<Config>,
     pub(super) inner: S,
     pub(super) asked: Asked,
+    /// Nobody waits for the answer, and what is stored is good unless the answer is better.
+    pub(super) refreshing: bool,
     body: PhantomData<fn(B)>,
 }
 
@@ -31,7 +39,34 @@ pub(super) struct Miss<S, B> {
 pub(super) type Answer<S, B> = Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
 
 /// The right to fill a key for everybody, where somebody has it.
-pub(super) type Leading = Option<Lead<Arc<Fill>>>;
+pub(super) type Leading = Option<Leader>;
+
+/// Who fills a key: for this process, and with the store's lock for all of them.
+///
+/// Dropped once what is to be stored has been stored: whoever waits then finds it.
+#[derive(Debug)]
+pub(super) struct Leader {
+    flight: Lead<Arc<Fill>>,
+    fleet: Option<FleetLead>,
+}
+
+impl Leader {
+    pub(super) fn new(flight: Lead<Arc<Fill>>, fleet: Option<FleetLead>) -> Self {
+        Self { flight, fleet }
+    }
+
+    /// Hands `fill` to everybody who waits in this process.
+    pub(super) fn share(&self, fill: Arc<Fill>) {
+        self.flight.share(fill);
+    }
+
+    /// Nobody anywhere is to wait for it.
+    pub(super) fn is_unshared(&mut self, keep: &Shared, capture: &Capture) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.note_unshared(capture.position, keep.clock.now().wall);
+        }
+    }
+}
 
 impl<S, B> Miss<S, B> {
     pub(super) fn new(config: Arc<Config>, inner: S, asked: Asked) -> Self {
@@ -39,6 +74,7 @@ impl<S, B> Miss<S, B> {
             config,
             inner,
             asked,
+            refreshing: false,
             body: PhantomData,
         }
     }
@@ -122,7 +158,7 @@ where
                     // Somebody may have stored it between our look and our lead.
                     return match self.answer_again(parts) {
                         Some(answer) => Turn::Answered(answer),
-                        None => Turn::Fetch(Some(lead)),
+                        None => self.lead(lead, parts).await,
                     };
                 }
                 Joined::Follow(follower) => follower,
@@ -143,9 +179,33 @@ where
         }
     }
 
+    /// Leads this process: waits for other processes that fetch the same, or leads them, too.
+    async fn lead(&mut self, flight: Lead<Arc<Fill>>, parts: &request::Parts) -> Turn<Answer<S, B>> {
+        let (keep, asked) = (self.keep(), &self.asked);
+        let look = || async {
+            let found = keep.find_stored(&asked.key, &parts.headers).await;
+            match found.filter(|found| asked.judge(found, keep.clock.now()).serves()) {
+                Some(found) => Look::Found(found),
+                None if keep.is_unshared(&asked.key) => Look::Unshared,
+                None => Look::Nothing,
+            }
+        };
+        let found = match keep.lead_fleet(asked.key.as_str(), look).await {
+            Led::Lead(fleet) => return Turn::Fetch(Some(Leader::new(flight, fleet))),
+            Led::Found(found) => found,
+        };
+        match self.answer_found(&found, parts) {
+            Some(answer) => {
+                self.keep().metrics.collapsed.increment(1);
+                Turn::Answered(answer)
+            }
+            None => Turn::Fetch(Some(Leader::new(flight, None))),
+        }
+    }
+
     fn is_misfit(&self) -> bool {
-        let keep = self.keep();
-        keep.misfits.contains(self.asked.key.as_str(), keep.clock.mono())
+        let (keep, key) = (self.keep(), &self.asked.key);
+        keep.misfits.contains(key.as_str(), keep.clock.mono()) || keep.is_unshared(key)
     }
 
     fn answer_again(&self, parts: &request::Parts) -> Option<Answer<S, B>> {

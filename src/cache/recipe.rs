@@ -135,7 +135,9 @@ impl Recipe {
         let keep = self.keep();
         keep.misfits.remember(self.asked.key.as_str(), keep.clock.mono());
         keep.metrics.refused.increment(1);
-        *lead = None;
+        if let Some(mut lead) = lead.take() {
+            lead.is_unshared(keep, &self.capture);
+        }
     }
 
     pub(super) fn failed(&self, why: &'static str) {

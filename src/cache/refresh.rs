@@ -1,63 +1,175 @@
 //! Refreshing what is stored behind the caller's back.
 
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
 use bytes::Bytes;
-use http::request;
+use http::{Method, StatusCode, request};
 use http_body::Body;
+use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::miss::Miss;
-use crate::{body::RequestBody, http_service::HttpService};
+use super::miss::{Leader, Miss};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    collapse::Lead,
+    entry::Entry,
+    error::BoxError,
+    http_service::HttpService,
+    keep::{Keep, fill::Fill},
+    replay,
+};
+
+/// A refresh that has not come to its end by then is given up.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Replays the keyed request, with its own fields, credentials and extensions, in a task of its
-/// own; whoever holds the key's lead already does it instead.
-pub(super) fn start<S, B>(miss: Miss<S, B>, parts: &request::Parts)
+/// own. Whoever holds the key's lead already does it instead, in this process or in another.
+///
+/// What is stored stays as it is if the refresh fails, panics, is late or refused.
+pub(super) fn start<S, B>(mut miss: Miss<S, B>, parts: &request::Parts)
 where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
-    let Some(lead) = miss.keep().fills.try_lead(miss.asked.key.as_str()) else {
+    let Some(found) = miss.asked.candidate.as_ref().filter(|_| is_replayable(&miss, parts)) else {
         return;
     };
-    miss.keep().metrics.refresh.increment(1);
-    let parts = replay(parts);
-    let entry = miss.asked.candidate.as_ref().map(|found| found.entry.clone());
+    let attempt = Attempt::new(&miss.config.keep, &found.entry);
+    let keep = miss.keep();
+    let Some(flight) = keep.fills.try_lead(miss.asked.key.as_str()) else {
+        return attempt.is_another();
+    };
+    let Ok(permit) = Arc::clone(&keep.refreshes).try_acquire_owned() else {
+        keep.metrics.refresh_skipped.increment(1);
+        return attempt.is_another();
+    };
+    let mut parts = replay::as_get(parts);
+    if let Some(change) = &miss.config.refresh_parts {
+        change(&mut parts);
+    }
+    miss.refreshing = true;
     let work = async move {
-        let keep = miss.config.keep.clone();
-        let body = RequestBody::bytes(Bytes::new());
-        let refreshed = match miss.fetch(parts, body, Some(lead)).await {
-            Ok(response) => !response.status().is_server_error(),
-            Err(_) => false,
-        };
-        if let Some(entry) = entry.filter(|_| !refreshed) {
-            keep.shared().metrics.fill_failed.increment(1);
-            entry.local.refresh_failed(keep.shared().clock.mono());
-        }
+        let _permit = permit;
+        let _ = timeout(DEADLINE, refresh(miss, parts, flight, attempt)).await;
     };
     tokio::spawn(work.in_current_span());
 }
 
-/// The request once more, asking for the whole and fresh: what one client wants of the answer's
-/// form is not what everybody is to get.
-fn replay(parts: &request::Parts) -> request::Parts {
-    use http::header::{
-        CACHE_CONTROL, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-        PRAGMA, RANGE,
+/// Not where the content, which nobody has any more, is part of the key.
+fn is_replayable<S, B>(miss: &Miss<S, B>, parts: &request::Parts) -> bool {
+    let needs_body = miss.asked.route.as_ref().is_some_and(|route| route.needs_body);
+    matches!(parts.method, Method::GET | Method::HEAD) && !needs_body
+}
+
+async fn refresh<S, B>(
+    miss: Miss<S, B>,
+    parts: request::Parts,
+    flight: Lead<Arc<Fill>>,
+    attempt: Attempt,
+) where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let keep = attempt.keep.clone();
+    let keep = keep.shared();
+    let Ok(fleet) = keep.try_lead_fleet(miss.asked.key.as_str()).await else {
+        return attempt.is_another();
     };
-    let mut replayed = parts.clone();
-    if replayed.method == http::Method::HEAD {
-        replayed.method = http::Method::GET;
+    let stored = attempt.entry.stored;
+    // Another process may have refreshed it since we got our copy.
+    if fleet.is_some()
+        && keep.find_fresher(&miss.asked.key, &parts.headers, stored).await.is_some()
+    {
+        return attempt.succeeded();
     }
-    for name in [
-        CACHE_CONTROL,
-        PRAGMA,
-        RANGE,
-        IF_RANGE,
-        IF_MATCH,
-        IF_NONE_MATCH,
-        IF_MODIFIED_SINCE,
-        IF_UNMODIFIED_SINCE,
-    ] {
-        replayed.headers.remove(name);
+    keep.metrics.refresh.increment(1);
+    let lead = Some(Leader::new(flight, fleet));
+    let body = RequestBody::bytes(Bytes::new());
+    let Ok(response) = miss.fetch(parts, body, lead).await else {
+        return;
+    };
+    if !is_worse(response.status()) {
+        let body = response.into_body();
+        if !body.is_shared() || whole(body).await {
+            attempt.succeeded();
+        }
     }
-    replayed
+}
+
+/// Whether what is stored is better than an answer of this status, whatever the table says of it.
+pub(super) fn is_worse(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// Whether the body comes to its end; then it has been stored.
+async fn whole<R>(body: ResponseBody<R>) -> bool
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut body = pin!(body);
+    loop {
+        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => return false,
+            None => return true,
+        }
+    }
+}
+
+/// A refresh of one entry. Dropped, it has failed, and the next one waits a little.
+struct Attempt {
+    keep: Keep,
+    entry: Arc<Entry>,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Failed,
+    Succeeded,
+    /// Somebody else is at it: what they make of it is looked for in a little while.
+    Another,
+}
+
+impl Attempt {
+    fn new(keep: &Keep, entry: &Arc<Entry>) -> Self {
+        Self {
+            keep: keep.clone(),
+            entry: Arc::clone(entry),
+            outcome: Outcome::Failed,
+        }
+    }
+
+    fn succeeded(mut self) {
+        self.outcome = Outcome::Succeeded;
+    }
+
+    fn is_another(mut self) {
+        self.outcome = Outcome::Another;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.outcome == Outcome::Succeeded {
+            return;
+        }
+        let keep = self.keep.shared();
+        if self.outcome == Outcome::Failed {
+            keep.metrics.fill_failed.increment(1);
+        }
+        self.entry.local.refresh_failed(keep.clock.mono());
+    }
 }

@@ -12,6 +12,7 @@ use super::{
     fill,
     miss::{Answer, Leading, Miss},
     recipe::{Recipe, Storable},
+    refresh,
     tags,
 };
 use crate::{
@@ -30,7 +31,7 @@ pub(super) async fn answer<S, B>(
     miss: Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
     original: Original,
-    lead: Leading,
+    mut lead: Leading,
 ) -> Answer<S, B>
 where
     S: HttpService<RequestBody<B>>,
@@ -38,7 +39,7 @@ where
 {
     let recipe = match recipe(&miss, &fetched.seen, &original) {
         Ok(recipe) => recipe,
-        Err(refusal) => return refused(&miss, fetched, refusal),
+        Err(refusal) => return refused(&miss, fetched, refusal, &mut lead),
     };
     let Fetched { seen, body } = fetched;
     let mut head = seen.head;
@@ -55,6 +56,9 @@ pub(super) fn recipe<S, B>(
     seen: &Seen,
     original: &Original,
 ) -> Result<Recipe, Refusal> {
+    if miss.refreshing && refresh::is_worse(seen.head.status) {
+        return Err(Refusal::Status);
+    }
     let storable = storable(miss, seen, original)?;
     let length = content_length(seen);
     let cap = miss.asked.max_body();
@@ -124,14 +128,18 @@ fn refused<S, B>(
     miss: &Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
     refusal: Refusal,
+    lead: &mut Leading,
 ) -> Answer<S, B>
 where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
     let keep = miss.keep();
-    if refusal.is_lasting() && !miss.asked.traits.shape.head {
+    if refusal.is_lasting() && !miss.asked.traits.shape.head && !miss.refreshing {
         keep.misfits.remember(miss.asked.key.as_str(), keep.clock.mono());
+        if let Some(lead) = lead {
+            lead.is_unshared(keep, &fetched.seen.capture);
+        }
     }
     keep.metrics.refused.increment(1);
     let Fetched { seen, body } = fetched;

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::Shared;
 use crate::{
-    clock::Now,
+    clock::{Now, Timestamp},
     entry::{Content, Entry},
     fence::Verdict,
     key::KeyBuf,
@@ -65,7 +65,33 @@ impl Shared {
         self.stored_entry(&key.varied(&variant.hash), key.base()).await
     }
 
+    /// What the store holds if it was received after `than`; then it is copied into the local tier.
+    pub(crate) async fn find_fresher(
+        &self,
+        key: &KeyBuf,
+        headers: &HeaderMap,
+        than: Timestamp,
+    ) -> Option<Found> {
+        let mut full = key.as_str().to_owned();
+        let mut found = self.usable_in_store(&full, key.base()).await?;
+        if let Content::Variants(variants) = &found.entry.content {
+            full = key.varied(&vary::choose(variants, headers)?.hash);
+            found = self.usable_in_store(&full, key.base()).await?;
+        }
+        let fresher = found.entry.stored > than && found.verdict == Verdict::Usable;
+        fresher.then(|| {
+            self.keep_locally(&full, &found.entry);
+            found
+        })
+    }
+
     pub(super) async fn stored_entry(&self, key: &str, base: &str) -> Option<Found> {
+        let found = self.usable_in_store(key, base).await?;
+        self.keep_locally(key, &found.entry);
+        Some(found)
+    }
+
+    async fn usable_in_store(&self, key: &str, base: &str) -> Option<Found> {
         // A failure is an event and a metric of the store's; to the request it is a miss.
         let entry = self.store.as_ref()?.get(key).await.ok()??;
         let now = self.clock.now();
@@ -77,7 +103,6 @@ impl Shared {
             self.metrics.fenced.increment(1);
             return None;
         }
-        self.keep_locally(key, &entry);
         Some(Found::new(entry, verdict, Tier::Store))
     }
 }

@@ -3,6 +3,7 @@
 
 mod applied;
 pub(crate) mod fill;
+pub(crate) mod fleet;
 mod invalidate;
 mod invalidation;
 mod limits;

@@ -8,6 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::request;
+use tokio::sync::Semaphore;
 
 use super::{fill::Fill, misfits::Misfits};
 use crate::{
@@ -31,6 +32,9 @@ use crate::store::redis::{
     limits::RedisLimits,
 };
 
+/// How many refreshes a process has under way at most.
+const MOST_REFRESHES: usize = 64;
+
 type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
 
 /// What every clone of a keep shares.
@@ -51,6 +55,8 @@ pub(crate) struct Shared {
     /// Removals under way, by pattern.
     pub(super) sweeps: Arc<Flights<u64>>,
     pub(crate) misfits: Misfits,
+    /// Permits for refreshes behind callers' backs.
+    pub(crate) refreshes: Arc<Semaphore>,
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
@@ -139,6 +145,7 @@ impl Shared {
             values: Flights::new(),
             sweeps: Flights::new(),
             misfits: Misfits::new(),
+            refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             metrics: CacheMetrics::register(),
             limiter,
             identify: ArcSwapOption::empty(),

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Keep, Shared, lookup::Found};
+use super::{
+    Keep, Shared,
+    fleet::{FleetLead, Led, Look},
+    lookup::Found,
+};
 use crate::{
     collapse::{Joined, Lead},
     entry::{Content, Entry, LocalState, StoredValue},
@@ -67,7 +71,9 @@ impl Keep {
     }
 
     /// The value under `key`, or what `make` makes, which is then stored. Of all who want the same
-    /// key at the same time in this process one calls `make`.
+    /// key at the same time one calls `make`, in all processes that share the keep. Should that
+    /// process die, another takes over within four seconds; after ten seconds of waiting for other
+    /// processes, each calls its own `make`.
     ///
     /// # Errors
     ///
@@ -217,7 +223,7 @@ impl EntryOf {
         if let Some(value) = self.usable().await {
             return Ok(value);
         }
-        let lead = match self.take_turn().await {
+        let mut lead = match self.take_turn().await {
             Turn::Found(value) => return Ok(value),
             Turn::Make(lead) => lead,
         };
@@ -229,12 +235,14 @@ impl EntryOf {
             let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
             match encode(&self.key, &value) {
                 Ok(json) => {
-                    if let (Some(entry), Some(lead)) = (self.store(mark, json, cost).await, &lead) {
+                    if let Some(entry) = self.store(mark, json, cost).await {
                         lead.share(entry);
                     }
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "a value was not stored"),
             }
+        } else if let Some(fleet) = &mut lead.fleet {
+            fleet.note_unshared(mark.0.position, shared.clock.now().wall);
         }
         Ok(value)
     }
@@ -255,11 +263,7 @@ impl EntryOf {
         let key = self.keep.full_key(&self.key);
         let follower = match shared.values.join(key.as_str()) {
             Joined::Lead(lead) => {
-                // Somebody may have stored it between our look and our lead.
-                return match self.usable().await {
-                    Some(value) => Turn::Found(value),
-                    None => Turn::Make(Some(lead)),
-                };
+                return self.lead(&key, lead).await;
             }
             Joined::Follow(follower) => follower,
         };
@@ -272,7 +276,33 @@ impl EntryOf {
             .and_then(|json| decode(&self.key, &json).ok());
         match value {
             Some(value) => Turn::Found(value),
-            None => Turn::Make(shared.values.try_lead(key.as_str())),
+            None => Turn::Make(Leader {
+                flight: shared.values.try_lead(key.as_str()),
+                fleet: None,
+            }),
+        }
+    }
+
+    /// Leads this process: waits for other processes that make the same, or leads them, too.
+    async fn lead<T: DeserializeOwned>(&self, key: &KeyBuf, flight: Lead<Arc<Entry>>) -> Turn<T> {
+        // Somebody may have stored it between our look and our lead.
+        if let Some(value) = self.usable().await {
+            return Turn::Found(value);
+        }
+        let shared = self.keep.shared();
+        let look = || async {
+            match self.usable().await {
+                Some(value) => Look::Found(value),
+                None if shared.is_unshared(key) => Look::Unshared,
+                None => Look::Nothing,
+            }
+        };
+        match shared.lead_fleet(key.as_str(), look).await {
+            Led::Found(value) => Turn::Found(value),
+            Led::Lead(fleet) => Turn::Make(Leader {
+                flight: Some(flight),
+                fleet,
+            }),
         }
     }
 
@@ -326,7 +356,21 @@ impl EntryOf {
 
 enum Turn<T> {
     Found(T),
-    Make(Option<Lead<Arc<Entry>>>),
+    Make(Leader),
+}
+
+/// Who makes a value: for this process and, with the store's lock, for all of them.
+struct Leader {
+    flight: Option<Lead<Arc<Entry>>>,
+    fleet: Option<FleetLead>,
+}
+
+impl Leader {
+    fn share(&self, entry: Arc<Entry>) {
+        if let Some(flight) = &self.flight {
+            flight.share(entry);
+        }
+    }
 }
 
 fn lifetime(entry: &Entry) -> Option<&Lifetime> {

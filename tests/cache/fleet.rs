@@ -1,0 +1,251 @@
+//! One fill for all processes that share a Redis; several keeps in one process stand for them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::{sync::watch, task::JoinSet};
+use tower::{Layer, Service, service_fn};
+use tower_keep::{
+    CacheLayer, Keep, Key, RedisStore, Route, Scope, Table,
+    keep::{RequestBody, ResponseBody},
+    table::mins,
+};
+
+use super::kit::{Answer, get, send};
+use crate::support::{RedisServer, until};
+
+/// A slow handler: answers once its gate is open.
+struct Slow {
+    gate: watch::Sender<bool>,
+    calls: AtomicUsize,
+    field: Option<(&'static str, &'static str)>,
+}
+
+impl Slow {
+    fn new(field: Option<(&'static str, &'static str)>) -> Arc<Self> {
+        Arc::new(Self {
+            gate: watch::Sender::new(false),
+            calls: AtomicUsize::new(0),
+            field,
+        })
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn answer(&self) -> Answer {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let open = self.gate.subscribe().wait_for(|open| *open).await.is_ok();
+        assert!(open, "the gate is gone");
+        let mut response = Response::new(Full::from(format!("call {call}")));
+        if let Some((name, value)) = self.field {
+            response.headers_mut().insert(name, value.parse().expect("a value"));
+        }
+        response
+    }
+}
+
+fn cached<'a>(
+    keep: &Keep,
+    origin: &Arc<Slow>,
+) -> impl Service<
+    Request<Full<Bytes>>,
+    Response = Response<ResponseBody<Full<Bytes>>>,
+    Error = std::convert::Infallible,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ use<'a> {
+    let origin = Arc::clone(origin);
+    let handler = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
+        let origin = Arc::clone(&origin);
+        async move { Ok(origin.answer().await) }
+    });
+    CacheLayer::new(keep).layer(handler)
+}
+
+async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] {
+    let table = Table::new().ttl("engagement", mins(30)).route(route);
+    let mut keeps = Vec::new();
+    for _ in 0..N {
+        let store = RedisStore::connect(server.url()).await.expect("a store");
+        keeps.push(Keep::with_store(table.clone(), store).await.expect("a keep"));
+    }
+    keeps.try_into().expect("as many")
+}
+
+fn route() -> Route {
+    Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)
+}
+
+/// How often anybody has tried to take a lock.
+fn locked(server: &RedisServer) -> u64 {
+    server.calls("set")
+}
+
+async fn lock_tried(server: &RedisServer, times: u64) {
+    until("every process to try the lock", || async {
+        (locked(server) >= times).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_fills_for_all() {
+    let server = RedisServer::start();
+    let origin = Slow::new(None);
+    let keeps: [Keep; 8] = keeps(&server, route()).await;
+    let mut requests = JoinSet::new();
+    for keep in &keeps {
+        let service = cached(keep, &origin);
+        for _ in 0..20 {
+            let service = service.clone();
+            requests.spawn(async move { send(&service, get("/engagements/42")).await.body });
+        }
+    }
+    lock_tried(&server, 8).await;
+    assert_eq!(origin.calls(), 1);
+    origin.gate.send_replace(true);
+    for body in requests.join_all().await {
+        assert_eq!(body, "call 1");
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_of_the_dead_runs_out() {
+    let server = RedisServer::start();
+    let origin = Slow::new(None);
+    origin.gate.send_replace(true);
+    let keeps: [Keep; 4] = keeps(&server, route()).await;
+    server.command(&["SET", "~lock:engagement:42", "1", "PX", "300"]);
+    let mut requests = JoinSet::new();
+    for keep in &keeps {
+        let service = cached(keep, &origin);
+        requests.spawn(async move { send(&service, get("/engagements/42")).await.body });
+    }
+    for body in requests.join_all().await {
+        assert_eq!(body, "call 1");
+    }
+    assert_eq!(origin.calls(), 1);
+    until("the lock to be given back", || async {
+        let left = server.command(&["EXISTS", "~lock:engagement:42"]);
+        (left.text() == "0").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_what_cannot_be_shared() {
+    let server = RedisServer::start();
+    let origin = Slow::new(Some(("cache-control", "no-store")));
+    let keeps: [Keep; 6] = keeps(&server, route()).await;
+    let mut requests = JoinSet::new();
+    for keep in &keeps {
+        let service = cached(keep, &origin);
+        requests.spawn(async move { send(&service, get("/engagements/42")).await });
+    }
+    lock_tried(&server, 6).await;
+    assert_eq!(origin.calls(), 1);
+    let start = Instant::now();
+    origin.gate.send_replace(true);
+    requests.join_all().await;
+    assert_eq!(origin.calls(), 6);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    // Until the note is forgotten, nobody even looks for a lock.
+    let tried = locked(&server);
+    send(&cached(&keeps[0], &origin), get("/engagements/42")).await;
+    let late: [Keep; 1] = self::keeps(&server, route()).await;
+    send(&cached(&late[0], &origin), get("/engagements/42")).await;
+    assert_eq!(locked(&server), tried);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_gives_the_lock_back() {
+    let server = RedisServer::start();
+    let origin = Slow::new(None);
+    let keeps: [Keep; 2] = keeps(&server, route()).await;
+    let (first, second) = (cached(&keeps[0], &origin), cached(&keeps[1], &origin));
+    let leaving = tokio::spawn(async move { send(&first, get("/engagements/42")).await });
+    until("the first call", || async { (origin.calls() == 1).then_some(()) }).await;
+    let waiting = tokio::spawn(async move { send(&second, get("/engagements/42")).await });
+    lock_tried(&server, 2).await;
+    leaving.abort();
+    until("the second call", || async { (origin.calls() == 2).then_some(()) }).await;
+    origin.gate.send_replace(true);
+    assert_eq!(waiting.await.expect("an answer").body, "call 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_makes_a_value_for_all() {
+    let server = RedisServer::start();
+    let origin = Slow::new(None);
+    let keeps: [Keep; 6] = keeps(&server, route()).await;
+    let key = Key::new("agent").id(7);
+    let mut values = JoinSet::new();
+    for keep in &keeps {
+        let (keep, key, origin) = (keep.clone(), key.clone(), Arc::clone(&origin));
+        values.spawn(async move {
+            let make = || async {
+                origin.answer().await;
+                Ok::<_, std::convert::Infallible>("made".to_owned())
+            };
+            keep.get_or_set(&key, make).await.expect("a value")
+        });
+    }
+    lock_tried(&server, 6).await;
+    origin.gate.send_replace(true);
+    for value in values.join_all().await {
+        assert_eq!(value, "made");
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_refreshes_for_all() {
+    let server = RedisServer::start();
+    let origin = Slow::new(None);
+    origin.gate.send_replace(true);
+    // Due at once: less is left than this from the first moment on.
+    let route = route().refresh_ahead(mins(30) - Duration::from_millis(1));
+    let keeps: [Keep; 4] = keeps(&server, route).await;
+    let services: Vec<_> = keeps.iter().map(|keep| cached(keep, &origin)).collect();
+    assert_eq!(send(&services[0], get("/engagements/42")).await.body, "call 1");
+    origin.gate.send_replace(false);
+    let tried = locked(&server);
+    for service in &services {
+        let body = until("a hit that is due", || async {
+            let seen = send(service, get("/engagements/42")).await;
+            seen.cache_status().contains("hit").then_some(seen.body)
+        })
+        .await;
+        assert_eq!(body, "call 1");
+    }
+    // Whoever finds another process at it does not wait.
+    until("a refresh and three that leave it", || async {
+        for service in &services {
+            send(service, get("/engagements/42")).await;
+        }
+        (locked(&server) >= tried + 4).then_some(())
+    })
+    .await;
+    assert_eq!(origin.calls(), 2);
+    origin.gate.send_replace(true);
+    for service in &services {
+        until("what was refreshed", || async {
+            let seen = send(service, get("/engagements/42")).await;
+            (seen.body != "call 1").then_some(())
+        })
+        .await;
+    }
+}
