@@ -42,6 +42,12 @@ impl Slow {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// Once it has been called so often, and not more.
+    async fn called(&self, times: usize) {
+        until("a call", || async { (self.calls() >= times).then_some(()) }).await;
+        assert_eq!(self.calls(), times);
+    }
+
     async fn answer(&self) -> Answer {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let open = self.gate.subscribe().wait_for(|open| *open).await.is_ok();
@@ -54,7 +60,7 @@ impl Slow {
     }
 }
 
-fn cached<'a>(
+fn cached(
     keep: &Keep,
     origin: &Arc<Slow>,
 ) -> impl Service<
@@ -65,7 +71,7 @@ fn cached<'a>(
 > + Clone
 + Send
 + Sync
-+ use<'a> {
++ use<> {
     let origin = Arc::clone(origin);
     let handler = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
         let origin = Arc::clone(&origin);
@@ -114,7 +120,7 @@ async fn one_process_fills_for_all() {
         }
     }
     lock_tried(&server, 8).await;
-    assert_eq!(origin.calls(), 1);
+    origin.called(1).await;
     origin.gate.send_replace(true);
     for body in requests.join_all().await {
         assert_eq!(body, "call 1");
@@ -156,7 +162,7 @@ async fn nobody_waits_for_what_cannot_be_shared() {
         requests.spawn(async move { send(&service, get("/engagements/42")).await });
     }
     lock_tried(&server, 6).await;
-    assert_eq!(origin.calls(), 1);
+    origin.called(1).await;
     let start = Instant::now();
     origin.gate.send_replace(true);
     requests.join_all().await;
@@ -177,11 +183,11 @@ async fn who_leaves_gives_the_lock_back() {
     let keeps: [Keep; 2] = keeps(&server, route()).await;
     let (first, second) = (cached(&keeps[0], &origin), cached(&keeps[1], &origin));
     let leaving = tokio::spawn(async move { send(&first, get("/engagements/42")).await });
-    until("the first call", || async { (origin.calls() == 1).then_some(()) }).await;
+    origin.called(1).await;
     let waiting = tokio::spawn(async move { send(&second, get("/engagements/42")).await });
     lock_tried(&server, 2).await;
     leaving.abort();
-    until("the second call", || async { (origin.calls() == 2).then_some(()) }).await;
+    origin.called(2).await;
     origin.gate.send_replace(true);
     assert_eq!(waiting.await.expect("an answer").body, "call 2");
 }
@@ -204,6 +210,7 @@ async fn one_process_makes_a_value_for_all() {
         });
     }
     lock_tried(&server, 6).await;
+    origin.called(1).await;
     origin.gate.send_replace(true);
     for value in values.join_all().await {
         assert_eq!(value, "made");
@@ -239,7 +246,7 @@ async fn one_process_refreshes_for_all() {
         (locked(&server) >= tried + 4).then_some(())
     })
     .await;
-    assert_eq!(origin.calls(), 2);
+    origin.called(2).await;
     origin.gate.send_replace(true);
     for service in &services {
         until("what was refreshed", || async {
