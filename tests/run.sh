@@ -12,5 +12,4 @@ if ! command -v redis-server >/dev/null 2>&1; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server openssl
 fi
 
-cargo test --all-features --all-targets "$@"
-cargo test --all-features --doc "$@"
+exec cargo test --all-features "$@"
