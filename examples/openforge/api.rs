@@ -1,4 +1,4 @@
-//! The Open Forge API as an HTTP service, without any cache.
+//! The Open Forge API as an HTTP service; what is cached of it is the layers' business.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rusqlite::TransactionBehavior;
 use serde_json::json;
+use tower_keep::Keep;
 
 use crate::{
     call::Call,
@@ -26,13 +27,15 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Api {
     database: Database,
+    keep: Keep,
     routes: Arc<Routes>,
 }
 
 impl Api {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: Database, keep: Keep) -> Self {
         Self {
             database,
+            keep,
             routes: Arc::new(routes()),
         }
     }
@@ -52,8 +55,12 @@ impl Api {
     }
 
     async fn reply(self, head: request::Parts, body: Bytes) -> Reply {
-        if head.uri.path() == "/debug/queries" {
-            return self.debug();
+        match (&head.method, head.uri.path().strip_prefix("/debug/")) {
+            (&Method::GET, Some("queries")) => return self.queries(),
+            (&Method::POST, Some(path)) if path.starts_with("versions/") => {
+                return self.new_version(&path["versions/".len()..]).await;
+            }
+            _ => {}
         }
         // SQLite blocks its thread, so it gets one of its own.
         let work = tokio::task::spawn_blocking(move || self.run(head, body));
@@ -86,10 +93,19 @@ impl Api {
     }
 
     /// How often the database was asked, so that an answer from the cache can be told by what it did not do.
-    fn debug(&self) -> Reply {
+    fn queries(&self) -> Reply {
         let counted =
             json!({ "queries": self.database.statements(), "process": std::process::id() });
         Reply::json(StatusCode::OK, &counted).with(header::CACHE_CONTROL, "no-store")
+    }
+
+    /// `POST /debug/versions/{entity}`: what is stored of an entity is never used again, as after a
+    /// release that shows it otherwise.
+    async fn new_version(&self, entity: &str) -> Reply {
+        match self.keep.bump_version(entity).await {
+            Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
+            Err(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into(),
+        }
     }
 }
 

@@ -47,7 +47,8 @@ Usage: cargo run --example openforge -- [FLAGS]
   --help            this text
 
 Users are known by the header x-user-id: run it only behind a gateway that sets it.
-GET /debug/queries tells how many statements the database has run for requests.
+GET /debug/queries tells how many statements the database has run for requests;
+POST /debug/versions/ENTITY gives the keys of an entity a new version.
 ";
 
 fn main() -> ExitCode {
@@ -64,7 +65,7 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     let temporary = tempfile::tempdir()?;
     let database =
         Database::open(&file.unwrap_or_else(|| temporary.path().join("openforge.sqlite")))?;
-    let api = Api::new(database);
+    let api = Api::new(database, keep.clone());
     let api = service_fn(move |request| {
         let answer = api.clone().answer(request);
         async { Ok::<_, Infallible>(answer.await) }

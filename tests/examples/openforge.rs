@@ -378,3 +378,19 @@ fn a_write_makes_all_that_shows_it_unusable() {
     );
     assert!(shown.iter().all(|path| is_hit(path)));
 }
+
+#[test]
+fn a_new_version_leaves_what_was_stored_behind() {
+    let openforge = Program::start("openforge", &[]);
+    let is_hit = |path: &str| {
+        let answer = get(openforge.address, path);
+        answer
+            .field("cache-status")
+            .is_some_and(|status| status.contains("; hit"))
+    };
+    let (config, agent) = ("/config/features", "/agents/agent-001");
+    assert!(!is_hit(config) && is_hit(config) && !is_hit(agent) && is_hit(agent));
+    let bumped = request(openforge.address, "POST", "/debug/versions/config", "");
+    assert_eq!(bumped.status(), 204);
+    assert!(!is_hit(config) && is_hit(config) && is_hit(agent));
+}

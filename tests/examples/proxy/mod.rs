@@ -1,10 +1,10 @@
 //! The proxy before origins of every kind, spoken to by bytes.
 
 mod caching;
+mod early;
 mod failure;
 mod fields;
 mod framing;
-mod interim;
 mod smuggling;
 
 use super::{program::Program, raw_origin::RawOrigin};
