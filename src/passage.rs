@@ -9,6 +9,8 @@ pub(crate) struct Passages {
     pub(crate) invalidate: bool,
     pub(crate) cache: bool,
     pub(crate) rate_limit: bool,
+    /// It is a layer's own, to store what a write has changed: it waits for no other request.
+    pub(crate) refetch: bool,
 }
 
 impl Passages {

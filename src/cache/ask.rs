@@ -373,25 +373,17 @@ impl Asked {
         self.route.as_ref().is_some_and(|route| route.tags_need_answer())
     }
 
-    /// The table's TTLs are spread a little, so that what was stored together does not expire
-    /// together; what the response itself says is kept to the second.
-    pub(super) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
-        if !lifetime.explicit && !lifetime.heuristic {
-            let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
-            let spread = left.mul_f64(self.snapshot.plan.jitter * fastrand::f64());
-            lifetime.fresh = lifetime.fresh.saturating_sub(spread);
-        }
-        lifetime
+    pub(super) fn jittered(&self, lifetime: Lifetime) -> Lifetime {
+        self.snapshot.jittered(lifetime)
     }
 
-    /// When the response stops being of any use.
     pub(super) fn expiry(
         &self,
         lifetime: &Lifetime,
         received: Timestamp,
         has_validator: bool,
     ) -> Timestamp {
-        received.after(lifetime.useful(has_validator).min(self.snapshot.plan.max_ttl))
+        self.snapshot.expiry(lifetime, received, has_validator)
     }
 
     /// Whether the fence lets what was captured then be stored now.

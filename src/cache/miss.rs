@@ -23,6 +23,7 @@ use crate::{
         fleet::{FleetLead, Led, Look},
         lookup::Found,
     },
+    passage::Passages,
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.
@@ -150,6 +151,11 @@ where
     async fn collapse(&mut self, parts: &request::Parts) -> Turn<Answer<S, B>> {
         if !self.asked.collapses() || self.is_misfit() {
             return Turn::Fetch(None);
+        }
+        if Passages::of(&parts.extensions).refetch {
+            // Who is at it already may have begun before the write.
+            let flight = self.keep().fills.try_lead(self.asked.key.as_str());
+            return Turn::Fetch(flight.map(|flight| Leader::new(flight, None)));
         }
         let mut rejoined = false;
         loop {

@@ -48,7 +48,7 @@ where
         keep.metrics.refresh_skipped.increment(1);
         return attempt.is_another();
     };
-    let mut parts = replay::as_get(parts);
+    let mut parts = replay::parts_as_get(parts);
     if let Some(change) = &miss.config.refresh_parts {
         change(&mut parts);
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 
 use bytes::Bytes;
-use http::{Response, header::CONTENT_TYPE};
+use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use serde_json::Value;
 
@@ -13,28 +13,38 @@ use crate::{
     keep::{fill::concatenate, values::is_json},
 };
 
-/// The longest answer that is looked into, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The longest answer that is looked into for its fields, in bytes.
+pub(super) const LONGEST: u64 = 1 << 20;
 
-/// A JSON answer, and the same as it goes on to the caller. `None` if it is no JSON, or too long.
-pub(super) async fn read<R>(response: Response<R>) -> (Option<Value>, Response<ResponseBody<R>>)
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    let kind = response.headers().get(CONTENT_TYPE);
-    let json = kind.is_some_and(|kind| is_json(kind.as_bytes()));
-    if !json || response.body().size_hint().lower() > LONGEST {
-        return (None, response.map(ResponseBody::inner));
-    }
-    let (head, body) = response.into_parts();
-    let (fields, body) = collect(body).await;
-    (fields, Response::from_parts(head, body))
+/// An answer's content.
+pub(super) struct Whole {
+    pub(super) body: Bytes,
+    pub(super) has_trailers: bool,
 }
 
-async fn collect<R>(body: R) -> (Option<Value>, ResponseBody<R>)
+impl Whole {
+    /// What it says, if it is JSON that can be looked into.
+    pub(super) fn fields(&self, headers: &HeaderMap) -> Option<Value> {
+        let short = self.body.len() as u64 <= LONGEST;
+        let json = short && calls_itself_json(headers);
+        json.then(|| serde_json::from_slice(&self.body).ok()).flatten()
+    }
+}
+
+pub(super) fn calls_itself_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    kind.is_some_and(|kind| is_json(kind.as_bytes()))
+}
+
+/// The content of an answer, and the same as it goes on to the caller. `None` if it is longer than
+/// `longest`, breaks off, or nothing is wanted of it (0).
+pub(super) async fn whole<R>(body: R, longest: u64) -> (Option<Whole>, ResponseBody<R>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
+    if longest == 0 || body.size_hint().lower() > longest {
+        return (None, ResponseBody::inner(body));
+    }
     let mut body = Box::pin(body);
     let mut chunks: VecDeque<Bytes> = VecDeque::new();
     let mut trailers = None;
@@ -48,12 +58,15 @@ where
             Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
             Err(error) => return (None, ResponseBody::failed(chunks, error.into())),
         }
-        if length > LONGEST {
+        if length > longest {
             return (None, ResponseBody::resumed(chunks, body));
         }
     }
-    let fields = serde_json::from_slice(&concatenate(chunks.iter())).ok();
-    (fields, ResponseBody::chunks(chunks, trailers))
+    let whole = Whole {
+        body: concatenate(chunks.iter()),
+        has_trailers: trailers.is_some(),
+    };
+    (Some(whole), ResponseBody::chunks(chunks, trailers))
 }
 
 async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
@@ -71,12 +84,10 @@ mod tests {
 
     async fn answer(kind: &str, chunks: Vec<Chunk>) -> (Option<Value>, Result<Bytes, BoxError>) {
         let body = StreamBody::new(stream::iter(chunks));
-        let response = Response::builder()
-            .header(CONTENT_TYPE, kind)
-            .body(body)
-            .expect("a response");
-        let (fields, response) = read(response).await;
-        let body = response.into_body().collect().await;
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a value"))]);
+        let (whole, body) = whole(body, LONGEST).await;
+        let fields = whole.and_then(|whole| whole.fields(&headers));
+        let body = body.collect().await;
         (fields, body.map(http_body_util::Collected::to_bytes))
     }
 

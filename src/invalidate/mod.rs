@@ -67,6 +67,30 @@
 //! With `settle = "1s"` the same is invalidated a second time after that delay, for reads through a
 //! replica of the database that lags behind.
 //!
+//! # Write-through
+//!
+//! On a route with `write = "through"`, a PUT or PATCH that was answered with a 2xx status replaces
+//! the stored response of a GET of the same target, for everybody, before its own answer is sent:
+//!
+//! | `through` | stored |
+//! |---|---|
+//! | `"refetch"` (default) | what a GET answers now: the request is sent through the layers below once more, as a GET without content, preconditions and ranges, with its own credentials and extensions, and the `CacheLayer` there stores the answer by the rules for every answer |
+//! | `"answer"` | the write's own answer, if it is a 200 that the route would store as the answer to a GET, and the handler vouches that it is the same |
+//!
+//! With `"refetch"` the handler is asked once more for each write, and the write's answer waits for
+//! it, five seconds at most. If it fails, panics, or takes longer, the write has succeeded all the
+//! same, and what it changed is stored by the next GET.
+//!
+//! With `"answer"` nothing is stored, and only invalidated, if another write of the same key began
+//! or ended since this one began, in this process or in any other; if the answer has a `Vary`
+//! field, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups`, trailers, or a longer body than
+//! `max_body`; if it says that it is JSON and is not; and on routes with `before` or `vary`. What
+//! [`CacheLayer::store_if`](crate::CacheLayer::store_if) and [`key`](crate::CacheLayer::key) say
+//! does not count here: use `"refetch"` with them.
+//!
+//! However the commits of concurrent writers and their invalidations fall, what is stored at rest
+//! is never older than the database: it is the latest version, or nothing.
+//!
 //! # What it promises
 //!
 //! See [`protocol`].
@@ -74,8 +98,12 @@
 mod answer;
 mod layer;
 mod outcome;
+mod refetch;
+mod replace;
 mod run;
 mod service;
+#[cfg(all(test, feature = "redis"))]
+mod through_tests;
 mod write;
 
 pub use layer::InvalidateLayer;

@@ -11,6 +11,7 @@ use tracing::{Instrument, Span};
 use super::{
     answer,
     outcome::Outcome,
+    replace::Replacement,
     write::{UnderWay, Write},
 };
 use crate::{
@@ -56,6 +57,7 @@ where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
+    let refetch = write.refetch(&inner, &request);
     let under_way = write.begin().await;
     let response = match inner.call(request).await {
         Ok(response) => response,
@@ -73,50 +75,59 @@ where
     } else {
         Outcome::of_http(status)
     };
-    Ok(settle(under_way, outcome, response).await)
+    let written = outcome == Outcome::Written && status.is_success();
+    let (settled, response) = settle(under_way, outcome, response).await;
+    if let Some(refetch) = refetch.filter(|_| settled && written) {
+        refetch.run().await;
+    }
+    Ok(response)
 }
 
-/// Makes unusable what the answer says was changed, then lets it go.
+/// Makes unusable what the answer says was changed, then lets it go; `false` if the journal has not
+/// taken it yet.
 async fn settle<R>(
     under_way: UnderWay,
     outcome: Outcome,
     response: Response<R>,
-) -> Response<ResponseBody<R>>
+) -> (bool, Response<ResponseBody<R>>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let named = under_way.write.named_by(&response);
-    match outcome {
-        Outcome::Written => after_success(under_way, named, response).await,
-        Outcome::Unknown => {
-            under_way.settle_unknown(named).await;
-            response.map(ResponseBody::inner)
-        }
-        Outcome::Refused => {
-            // Groups are invalidated whatever the status, and a declaration is closed.
-            under_way.settle(named).await;
-            response.map(ResponseBody::inner)
-        }
-    }
+    let settled = match outcome {
+        Outcome::Written => return after_success(under_way, named, response).await,
+        Outcome::Unknown => under_way.settle_unknown(named).await,
+        // Groups are invalidated whatever the status, and a declaration is closed.
+        Outcome::Refused => under_way.settle(named).await,
+    };
+    (settled, response.map(ResponseBody::inner))
 }
 
-/// What was written becomes unusable.
+/// What was written becomes unusable, or is replaced by the answer.
 async fn after_success<R>(
     under_way: UnderWay,
     mut named: Vec<Subject>,
     response: Response<R>,
-) -> Response<ResponseBody<R>>
+) -> (bool, Response<ResponseBody<R>>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let (fields, response) = if under_way.write.needs_answer() {
-        answer::read(response).await
-    } else {
-        (None, response.map(ResponseBody::inner))
+    let write = &under_way.write;
+    let (head, body) = response.into_parts();
+    let replacement = Replacement::of(write, &head);
+    let longest = match &replacement {
+        Some(replacement) => replacement.longest(),
+        None if write.needs_answer() => answer::LONGEST,
+        None => 0,
     };
-    named.append(&mut under_way.write.subjects(fields.as_ref()));
-    under_way.settle(named).await;
-    response
+    let (whole, body) = answer::whole(body, longest).await;
+    let fields = whole.as_ref().and_then(|whole| whole.fields(&head.headers));
+    named.append(&mut write.subjects(fields.as_ref()));
+    let replacement = replacement
+        .zip(whole)
+        .and_then(|(replacement, whole)| replacement.complete(write, whole, fields.as_ref()));
+    let settled = under_way.settle_with(named, replacement).await;
+    (settled, Response::from_parts(head, body))
 }
 
 /// A gRPC answer whose status comes after its messages: the trailers wait until what was written
@@ -130,7 +141,7 @@ fn by_trailers<R>(under_way: UnderWay, response: Response<R>) -> Response<Respon
             match outcome {
                 Outcome::Refused => under_way.settle(named).await,
                 Outcome::Written | Outcome::Unknown => under_way.settle_unknown(named).await,
-            }
+            };
         };
         runtime.spawn(settled.instrument(span))
     });

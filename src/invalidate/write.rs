@@ -14,21 +14,23 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
-    fence::Declaration,
+    fence::{Capture, Declaration},
     keep::{Snapshot, targets::Changed},
     origin::Target,
     passage::Passages,
     semantics::invalidation,
+    entry::Entry,
+    key::KeyBuf,
     store::journal::Subject,
     table::{RoutePlan, Unlisted},
 };
 
 /// What a request invalidates if it has changed something.
 pub(super) struct Write {
-    config: Arc<Config>,
-    snapshot: Arc<Snapshot>,
+    pub(super) config: Arc<Config>,
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Option<Arc<RoutePlan>>,
-    changed: Changed,
+    pub(super) changed: Changed,
 }
 
 impl Write {
@@ -98,8 +100,9 @@ impl Write {
     /// be declared.
     pub(super) async fn begin(self) -> UnderWay {
         let declared = self.route.as_ref().is_some_and(|route| route.before);
+        let keep = Arc::clone(self.config.keep.shared());
         let declaration = if declared {
-            let fence = &self.config.keep.shared().fence;
+            let fence = &keep.fence;
             let opened = fence.open(self.subjects(None), self.config.longest_write).await;
             opened
                 .inspect_err(|error| tracing::warn!(%error, "a write could not be declared"))
@@ -110,6 +113,8 @@ impl Write {
         UnderWay {
             write: self,
             declaration,
+            // Before the inner service is called: other writes count from here on.
+            began: keep.fence.capture(),
             settled: false,
         }
     }
@@ -119,24 +124,38 @@ impl Write {
 pub(super) struct UnderWay {
     pub(super) write: Write,
     declaration: Option<Declaration>,
+    began: Capture,
     settled: bool,
 }
 
 impl UnderWay {
     /// Makes the subjects unusable: appended, exact keys removed. What the journal does not take is
-    /// queued, and not used at this process until it does.
-    pub(super) async fn settle(mut self, subjects: Vec<Subject>) {
+    /// queued, and not used at this process until it does; then this answers `false`.
+    pub(super) async fn settle(self, subjects: Vec<Subject>) -> bool {
+        self.settle_with(subjects, None).await
+    }
+
+    /// As [`settle`](Self::settle), and stores `replacement` unless another write may have come
+    /// between. A declared write is only invalidated.
+    pub(super) async fn settle_with(
+        mut self,
+        subjects: Vec<Subject>,
+        replacement: Option<(KeyBuf, Entry)>,
+    ) -> bool {
         let keep = Arc::clone(self.write.config.keep.shared());
         let again = self.settle_delay().map(|delay| (delay, subjects.clone()));
         // Dropped from here on, they are queued by the fence.
         self.settled = true;
-        let _ = match self.declaration.take() {
-            Some(declaration) => {
+        let appended = match (self.declaration.take(), replacement) {
+            (Some(declaration), _) => {
                 let declared = self.write.subjects(None);
                 keep.close(declaration, &declared, subjects).await
             }
-            None if subjects.is_empty() => Ok(()),
-            None => keep.invalidate(subjects, false).await,
+            (None, Some((key, entry))) => {
+                keep.write_through(&self.began, subjects, &key, entry).await
+            }
+            (None, None) if subjects.is_empty() => Ok(()),
+            (None, None) => keep.invalidate(subjects, false).await,
         };
         if let Some((delay, subjects)) = again.filter(|(_, subjects)| !subjects.is_empty()) {
             let keep = Arc::downgrade(&keep);
@@ -147,12 +166,13 @@ impl UnderWay {
                 }
             });
         }
+        appended.is_ok()
     }
 
     /// It may have been written: as if the answer had said nothing but that.
-    pub(super) async fn settle_unknown(self, mut named: Vec<Subject>) {
+    pub(super) async fn settle_unknown(self, mut named: Vec<Subject>) -> bool {
         named.append(&mut self.write.subjects(None));
-        self.settle(named).await;
+        self.settle(named).await
     }
 
     /// How long after the write reads may lag behind it.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::{fill::Fill, misfits::Misfits};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     collapse::Flights,
     entry::Entry,
     error::Error,
@@ -22,6 +22,7 @@ use crate::{
     limiter::Limiter,
     local::Local,
     metrics::CacheMetrics,
+    semantics::freshness::Lifetime,
     store::{entries::Entries, journal::Subject, plain::Plain},
     table::{Plan, Table},
 };
@@ -85,6 +86,27 @@ impl Snapshot {
             plan,
             versions: versions.into(),
         }
+    }
+
+    /// The table's TTLs are spread a little, so that what was stored together does not expire
+    /// together; what the response itself says is kept to the second.
+    pub(crate) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
+        if !lifetime.explicit && !lifetime.heuristic {
+            let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
+            let spread = left.mul_f64(self.plan.jitter * fastrand::f64());
+            lifetime.fresh = lifetime.fresh.saturating_sub(spread);
+        }
+        lifetime
+    }
+
+    /// When a response stops being of any use.
+    pub(crate) fn expiry(
+        &self,
+        lifetime: &Lifetime,
+        received: Timestamp,
+        has_validator: bool,
+    ) -> Timestamp {
+        received.after(lifetime.useful(has_validator).min(self.plan.max_ttl))
     }
 
     /// The run-time version of a route's keys, 0 for none.
@@ -212,6 +234,35 @@ impl Shared {
         }
         self.remove(&keys).await;
         appended.map(|_| ())
+    }
+
+    /// As [`invalidate`](Self::invalidate), and stores the write's own answer in both tiers unless
+    /// another write may have come between (since `before`, where this one began).
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub(crate) async fn write_through(
+        &self,
+        before: &Capture,
+        subjects: Vec<Subject>,
+        key: &KeyBuf,
+        mut entry: Entry,
+    ) -> Result<(), Error> {
+        let keys = exact_keys(&subjects, false);
+        let user = entry.user.as_deref();
+        let hashes = subjects_of(key.base(), &entry.entity, user, &entry.tags);
+        let names = Names {
+            key: key.base(),
+            hashes: &hashes,
+        };
+        let appended = self.fence.write_through(before, subjects, names).await;
+        self.remove(&keys).await;
+        if let Some(position) = appended? {
+            entry.position = position;
+            self.put(key.as_str(), &Arc::new(entry)).await;
+        }
+        Ok(())
     }
 
     /// Closes a declared write, which wrote `subjects`, and removes the exact keys among them.

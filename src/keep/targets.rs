@@ -94,15 +94,31 @@ impl Changed {
         }
     }
 
+    /// The request as the GET whose answer this write's own answer is to be.
+    pub(crate) fn as_get(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &Method::GET,
+            ..self.head(Credentials::of(&self.headers, self.user.is_some()))
+        }
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
     fn targets<B>(&self, response: &Response<B>) -> Vec<String> {
-        let request = RequestHead {
+        let request = self.head(Credentials::None);
+        invalidation::targets(&request, response.status(), response.headers())
+    }
+
+    fn head(&self, credentials: Credentials) -> RequestHead<'_> {
+        RequestHead {
             method: &self.method,
             headers: &self.headers,
-            credentials: Credentials::None,
+            credentials,
             authority: origin::authority(&self.uri, &self.headers),
             target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
-        };
-        invalidation::targets(&request, response.status(), response.headers())
+        }
     }
 
     fn subject(&self, snapshot: &Snapshot, target: &str) -> Option<Subject> {

@@ -1,0 +1,156 @@
+//! A write's own answer in the place of the stored response to a GET.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_LENGTH, response};
+use serde_json::Value;
+
+use super::{
+    answer::{Whole, calls_itself_json},
+    write::Write,
+};
+use crate::{
+    clock::Timestamp,
+    entry::{Content, Entry, LocalState, StoredResponse},
+    key::{Inputs, KeyBuf},
+    semantics::{
+        fields::Storing,
+        freshness::{Exchange, Lifetime},
+        policy::Scope,
+        storable,
+        vary::VaryFields,
+    },
+    store::journal::Position,
+    table::{RoutePlan, Through},
+};
+
+/// A head that a GET could have been answered with.
+pub(super) struct Replacement {
+    key: KeyBuf,
+    head: StoredResponse,
+    stored: Timestamp,
+    expires: Timestamp,
+    /// In bytes.
+    longest: u64,
+    is_json: bool,
+}
+
+impl Replacement {
+    /// `None` if the route does not want it, or the answer is not what a GET would be answered with.
+    pub(super) fn of(write: &Write, head: &response::Parts) -> Option<Self> {
+        let route = write.route.as_deref()?;
+        let wanted = write.through() == Some(Through::Answer) && head.status == StatusCode::OK;
+        if !wanted || has_tags(&head.headers) {
+            return None;
+        }
+        let vary = VaryFields::of(&head.headers, &route.vary).ok()?;
+        if !vary.is_empty() {
+            return None;
+        }
+        let now = write.config.keep.shared().clock.now().wall;
+        let lifetime = lifetime(write, route, head, now)?;
+        let policy = route.policy(write.snapshot.plan.max_ttl);
+        let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, now);
+        let has_validator = storable::can_be_validated(head.status, &headers);
+        Some(Self {
+            key: write.key()?,
+            stored: now,
+            expires: write.snapshot.expiry(&lifetime, now, has_validator),
+            longest: route.max_body,
+            is_json: calls_itself_json(&head.headers),
+            head: StoredResponse {
+                status: head.status,
+                headers,
+                body: Bytes::new(),
+                trailers: None,
+                lifetime,
+                part: None,
+                cost: std::time::Duration::ZERO,
+            },
+        })
+    }
+
+    /// The longest content that is stored, in bytes.
+    pub(super) fn longest(&self) -> u64 {
+        self.longest
+    }
+
+    /// The entry, but for its position. `None` if the content is not what the head says it is.
+    pub(super) fn complete(
+        mut self,
+        write: &Write,
+        whole: Whole,
+        fields: Option<&Value>,
+    ) -> Option<(KeyBuf, Entry)> {
+        let lies = self.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&whole.body).is_err();
+        let length = self.head.headers.get(CONTENT_LENGTH);
+        let complete = length.is_none_or(|length| length.as_bytes() == whole.body.len().to_string().as_bytes());
+        if lies || !complete || whole.has_trailers {
+            return None;
+        }
+        let route = write.route.as_deref()?;
+        let matched = write.changed.route(&write.snapshot)?;
+        let tags = match route.has_tags() {
+            true => matched.tags(&write.inputs(route), fields)?,
+            false => Vec::new(),
+        };
+        self.head.headers.insert(CONTENT_LENGTH, whole.body.len().into());
+        self.head.body = whole.body;
+        let entry = Entry {
+            content: Content::Response(self.head),
+            position: Position::UNKNOWN,
+            stored: self.stored,
+            expires: self.expires,
+            entity: route.entity.as_ref().into(),
+            user: self.key.user().map(Into::into),
+            tags: tags.into(),
+            local: LocalState::default(),
+        };
+        Some((self.key, entry))
+    }
+}
+
+impl Write {
+    /// The full key under which a GET of the target finds its answer.
+    fn key(&self) -> Option<KeyBuf> {
+        let route = self.route.as_deref()?;
+        let matched = self.changed.route(&self.snapshot)?;
+        let mut key = KeyBuf::new();
+        let version = self.snapshot.version(route.id);
+        matched.key(&self.inputs(route), version, &mut key).ok()?;
+        Some(key)
+    }
+
+    /// What a GET's key is made of.
+    fn inputs(&self, route: &RoutePlan) -> Inputs<'_> {
+        let inputs = self.changed.inputs();
+        let everybodys = route.sharing() == Scope::Public && !route.key_names_user;
+        Inputs {
+            user: inputs.user.filter(|_| !everybodys),
+            ..inputs
+        }
+    }
+}
+
+/// How long a GET's answer with this head would be kept.
+fn lifetime(
+    write: &Write,
+    route: &RoutePlan,
+    head: &response::Parts,
+    now: Timestamp,
+) -> Option<Lifetime> {
+    let exchange = Exchange {
+        requested: now,
+        received: now,
+    };
+    let policy = route.policy(write.snapshot.plan.max_ttl);
+    let request = write.changed.as_get();
+    let lifetime =
+        storable::decide(&request, head.status, &head.headers, &exchange, &policy).ok()?;
+    Some(write.snapshot.jittered(lifetime))
+}
+
+/// An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
+fn has_tags(headers: &HeaderMap) -> bool {
+    let names = ["cache-tag", "surrogate-key", "cache-groups"];
+    names.iter().any(|name| headers.contains_key(HeaderName::from_static(name)))
+}
