@@ -122,6 +122,10 @@ impl Writer {
     /// Adds a chunk; answers whether all of the body so far is still held.
     pub(crate) fn push(&self, chunk: Bytes) -> bool {
         let mut state = self.shared.lock();
+        if chunk.is_empty() {
+            // An endless row of them would grow without ever reaching the cap.
+            return !state.overflowed;
+        }
         state.held += chunk.len();
         state.chunks.push_back(chunk);
         if state.held > self.shared.cap {

@@ -24,7 +24,17 @@ type Shard<T> = HashMap<Box<str>, Arc<watch::Sender<State<T>>>>;
 enum State<T> {
     Waiting,
     Shared(T),
-    Released,
+    Released(Release),
+}
+
+/// Why a leader shares nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// It was dropped in the midst of its work, which says nothing about the work: one of those
+    /// who wait takes over.
+    Cancelled,
+    /// It came to an end without anything to share, or panicked.
+    Ended,
 }
 
 /// Whether to do the work or to wait for who does it.
@@ -42,8 +52,10 @@ pub(crate) struct Lead<T> {
 }
 
 /// One who waits.
-#[derive(Debug)]
-pub(crate) struct Follower<T>(watch::Receiver<State<T>>);
+pub(crate) struct Follower<T> {
+    leader: Arc<watch::Sender<State<T>>>,
+    state: watch::Receiver<State<T>>,
+}
 
 impl<T> Flights<T> {
     pub(crate) fn new() -> Arc<Self> {
@@ -56,7 +68,10 @@ impl<T> Flights<T> {
     pub(crate) fn join(self: &Arc<Self>, key: &str) -> Joined<T> {
         let mut shard = self.shard(key);
         if let Some(state) = shard.get(key) {
-            return Joined::Follow(Follower(state.subscribe()));
+            return Joined::Follow(Follower {
+                leader: Arc::clone(state),
+                state: state.subscribe(),
+            });
         }
         Joined::Lead(self.lead(&mut shard, key))
     }
@@ -65,6 +80,16 @@ impl<T> Flights<T> {
     pub(crate) fn try_lead(self: &Arc<Self>, key: &str) -> Option<Lead<T>> {
         let mut shard = self.shard(key);
         (!shard.contains_key(key)).then(|| self.lead(&mut shard, key))
+    }
+
+    /// Leads in the place of a leader whose work no longer serves this follower and those after
+    /// it; `None` if somebody else does already.
+    pub(crate) fn succeed(self: &Arc<Self>, key: &str, follower: &Follower<T>) -> Option<Lead<T>> {
+        let mut shard = self.shard(key);
+        let superseded = shard
+            .get(key)
+            .is_none_or(|state| Arc::ptr_eq(state, &follower.leader));
+        superseded.then(|| self.lead(&mut shard, key))
     }
 
     fn lead(self: &Arc<Self>, shard: &mut Shard<T>, key: &str) -> Lead<T> {
@@ -103,31 +128,56 @@ impl<T> Lead<T> {
     pub(crate) fn share(&self, value: T) {
         self.state.send_replace(State::Shared(value));
     }
-}
 
-impl<T> Drop for Lead<T> {
-    fn drop(&mut self) {
-        self.flights.shard(&self.key).remove(&*self.key);
+    /// Whether somebody waits.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.state.receiver_count() > 0
+    }
+
+    /// Nothing will be shared; whoever waits is released.
+    pub(crate) fn end(self) {
+        self.release(Release::Ended);
+    }
+
+    fn release(&self, release: Release) {
+        let mut shard = self.flights.shard(&self.key);
+        let own = |state: &Arc<_>| Arc::ptr_eq(state, &self.state);
+        if shard.get(&*self.key).is_some_and(own) {
+            shard.remove(&*self.key);
+        }
+        drop(shard);
         self.state.send_if_modified(|state| {
             let waiting = matches!(state, State::Waiting);
             if waiting {
-                *state = State::Released;
+                *state = State::Released(release);
             }
             waiting
         });
     }
 }
 
+impl<T> Drop for Lead<T> {
+    fn drop(&mut self) {
+        self.release(if std::thread::panicking() {
+            Release::Ended
+        } else {
+            Release::Cancelled
+        });
+    }
+}
+
 impl<T: Clone> Follower<T> {
-    /// What the leader shares; `None` once it has released its followers.
-    pub(crate) async fn wait(mut self) -> Option<T> {
+    /// What the leader shares, or why it has released its followers.
+    pub(crate) async fn wait(&mut self) -> Result<T, Release> {
         let state = self
-            .0
+            .state
             .wait_for(|state| !matches!(state, State::Waiting))
             .await;
         match state.as_deref() {
-            Ok(State::Shared(value)) => Some(value.clone()),
-            _ => None,
+            Ok(State::Shared(value)) => Ok(value.clone()),
+            Ok(State::Released(release)) => Err(*release),
+            // The sender is held by the follower itself.
+            _ => Err(Release::Cancelled),
         }
     }
 }
@@ -135,6 +185,12 @@ impl<T: Clone> Follower<T> {
 impl<T> fmt::Debug for Flights<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Follower<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
     }
 }
 
@@ -152,7 +208,7 @@ mod tests {
         flights.try_lead(key).expect("nobody leads")
     }
 
-    fn follow<T: fmt::Debug>(flights: &Arc<Flights<T>>, key: &str) -> Follower<T> {
+    fn follow<T>(flights: &Arc<Flights<T>>, key: &str) -> Follower<T> {
         match flights.join(key) {
             Joined::Follow(follower) => follower,
             Joined::Lead(lead) => panic!("{lead:?} where somebody leads already"),
@@ -163,12 +219,14 @@ mod tests {
     async fn followers_get_what_the_leader_shares() {
         let flights = Flights::new();
         let lead = lead(&flights, "k");
-        let early = follow(&flights, "k");
+        assert!(!lead.is_followed());
+        let mut early = follow(&flights, "k");
+        assert!(lead.is_followed());
         lead.share(7);
-        let late = follow(&flights, "k");
+        let mut late = follow(&flights, "k");
         drop(lead);
-        assert_eq!(early.wait().await, Some(7));
-        assert_eq!(late.wait().await, Some(7));
+        assert_eq!(early.wait().await, Ok(7));
+        assert_eq!(late.wait().await, Ok(7));
         assert_eq!(flights.len(), 0);
     }
 
@@ -176,9 +234,44 @@ mod tests {
     async fn a_dropped_leader_releases_everyone() {
         let flights = Flights::<u32>::new();
         let lead = lead(&flights, "k");
-        let follower = follow(&flights, "k");
+        let mut follower = follow(&flights, "k");
         drop(lead);
-        assert_eq!(follower.wait().await, None);
+        assert_eq!(follower.wait().await, Err(Release::Cancelled));
         assert!(flights.try_lead("k").is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_an_end_from_a_cancellation() {
+        let flights = Flights::<u32>::new();
+        let first = lead(&flights, "k");
+        let mut follower = follow(&flights, "k");
+        first.end();
+        assert_eq!(follower.wait().await, Err(Release::Ended));
+
+        let second = lead(&flights, "k");
+        let mut follower = follow(&flights, "k");
+        let panicked = std::thread::spawn(move || {
+            let _lead = second;
+            panic!("in the midst of it");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(follower.wait().await, Err(Release::Ended));
+    }
+
+    #[tokio::test]
+    async fn one_follower_succeeds_a_leader_whose_work_is_of_no_use() {
+        let flights = Flights::new();
+        let old = lead(&flights, "k");
+        let (one, other) = (follow(&flights, "k"), follow(&flights, "k"));
+        old.share(1);
+        let new = flights.succeed("k", &one).expect("the first to ask");
+        assert!(flights.succeed("k", &other).is_none());
+        // The old leader's end is not the new one's.
+        drop(old);
+        let mut late = follow(&flights, "k");
+        new.share(2);
+        assert_eq!(late.wait().await, Ok(2));
+        drop(new);
+        assert_eq!(flights.len(), 0);
     }
 }

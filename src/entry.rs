@@ -98,13 +98,11 @@ pub(crate) struct LocalState {
     pub(crate) captured: u64,
     /// Until when nobody else refreshes it, on the monotonic clock.
     pub(crate) refreshing: AtomicU64,
-    /// Until when the inner service, which failed for it, is left in peace.
-    pub(crate) resting: AtomicU64,
 }
 
 /// A refresh that has not come back after this long is tried again by another request.
 const REFRESH: Duration = Duration::from_secs(10);
-/// Between a failure of the inner service and the next attempt for the same entry.
+/// Between a refresh that failed and the next.
 const REST: Duration = Duration::from_secs(1);
 
 impl LocalState {
@@ -121,14 +119,6 @@ impl LocalState {
     /// The refresh failed: the next one waits a little.
     pub(crate) fn refresh_failed(&self, now: u64) {
         self.refreshing.store(later(now, REST), Ordering::Relaxed);
-    }
-
-    pub(crate) fn rest(&self, now: u64) {
-        self.resting.store(later(now, REST), Ordering::Relaxed);
-    }
-
-    pub(crate) fn resting(&self, now: u64) -> bool {
-        now < self.resting.load(Ordering::Relaxed)
     }
 }
 

@@ -7,7 +7,8 @@ use http::Extensions;
 pub(crate) struct Passages {
     /// An `InvalidateLayer` sees to the invalidations of this request.
     pub(crate) invalidate: bool,
-    pub(crate) cache: bool,
+    /// The keep of the `CacheLayer` that fetches the answer; 0 for none.
+    pub(crate) cache: usize,
     pub(crate) rate_limit: bool,
     /// It is a layer's own, to store what a write has changed: it waits for no other request.
     pub(crate) refetch: bool,

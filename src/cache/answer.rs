@@ -6,8 +6,7 @@ use super::ask::{Asked, Judged, Traits};
 use crate::{
     body::ResponseBody,
     clock::Now,
-    entry::{Content, Entry, StoredResponse, Variants},
-    fence::Verdict,
+    entry::{Content, Entry, StoredResponse},
     keep::{Shared, fill::Fill, lookup::Found},
     ready::Ready,
     semantics::{
@@ -15,7 +14,6 @@ use crate::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
         conditional,
         range::{self, Selection},
-        vary,
     },
 };
 
@@ -158,7 +156,8 @@ fn shaped<B>(
     }
 }
 
-/// An answer from another request's fill, if it is one for this request too.
+/// An answer from another request's fill, which is one for this request too; `None` if its first
+/// byte is no longer held.
 pub(super) fn followed<B>(
     asked: &Asked,
     fill: &Fill,
@@ -168,15 +167,6 @@ pub(super) fn followed<B>(
     let Content::Response(stored) = &fill.head.content else {
         return None;
     };
-    let matches = fill.variant.as_ref().is_none_or(|variant| {
-        let variants = Variants(vec![variant.clone()]);
-        vary::choose(&variants, headers).is_some()
-    });
-    // At the moment it is handed out: an invalidation since the leader's call wins.
-    let verdict = keep.fence.check(&fill.head, asked.key.base(), keep.clock.now());
-    if !matches || verdict != Verdict::Usable {
-        return None;
-    }
     let body = ResponseBody::shared(fill.body.reader()?);
     let status = CacheStatus {
         outcome: Outcome::Forward {

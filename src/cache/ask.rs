@@ -11,11 +11,11 @@ use super::{
 use crate::{
     body::ResponseBody,
     clock::{Now, Timestamp},
-    entry::{Content, Entry, StoredResponse},
+    entry::{Content, Entry, StoredResponse, Variant},
     fence::{Capture, Verdict},
     keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
-    origin::Target,
+    origin::{self, Target},
     passage::Passages,
     semantics::{
         cache_control::RequestDirectives,
@@ -128,6 +128,9 @@ impl<'p> Ask<'p> {
         if !has_method(&parts.method, route.needs_body) {
             return Self::Bypass(Forward::Method);
         }
+        if route.key_names_host && origin::is_ambiguous(parts) {
+            return Self::Bypass(Forward::Bypass);
+        }
         if route.needs_body {
             return Self::Body;
         }
@@ -172,7 +175,7 @@ impl<'p> Ask<'p> {
         let traits = Traits {
             shape: Shape::of(&parts.method, &parts.headers),
             directives: directives(parts, obeys),
-            credentials: Credentials::of(&parts.headers, user.is_some()),
+            credentials: credentials(snapshot, parts, user.is_some()),
             scope,
         };
         let user = user.map(|user| user.id().into());
@@ -188,6 +191,9 @@ impl<'p> Ask<'p> {
     ) -> Self {
         if snapshot.plan.unlisted == Unlisted::Pass {
             return Self::Nothing;
+        }
+        if invalidation::is_safe(&parts.method) && origin::is_ambiguous(parts) {
+            return Self::Bypass(Forward::Bypass);
         }
         if invalidation::is_query(&parts.method) {
             return Self::Body;
@@ -226,11 +232,19 @@ impl<'p> Ask<'p> {
         let traits = Traits {
             shape: Shape::of(&parts.method, &parts.headers),
             directives: directives(parts, true),
-            credentials: Credentials::of(&parts.headers, user.is_some()),
+            credentials: credentials(snapshot, parts, user.is_some()),
             scope: Scope::Standard,
         };
         Self::Stored(Glance::new(traits, key, None, None))
     }
+}
+
+/// An identity's header counts even where it names nobody for sure (of two lines, one may be the
+/// client's own): what is answered to it may be somebody's.
+fn credentials(snapshot: &Snapshot, parts: &request::Parts, identified: bool) -> Credentials {
+    let header = snapshot.plan.identity.header.as_ref();
+    let claimed = || header.is_some_and(|name| parts.headers.contains_key(name));
+    Credentials::of(&parts.headers, identified || claimed())
 }
 
 fn directives(parts: &request::Parts, obeyed: bool) -> RequestDirectives {
@@ -411,6 +425,15 @@ impl Asked {
         }
     }
 
+    /// Which variant of its key a stored response is, given the request that it answers.
+    pub(super) fn variant(&self, entry: &Entry, request: &HeaderMap) -> Option<Variant> {
+        let Content::Response(response) = &entry.content else {
+            return None;
+        };
+        let vary = VaryFields::of(&response.headers, self.table_vary()).ok()?;
+        (!vary.is_empty()).then(|| vary.variant(request, &response.headers))
+    }
+
     /// Whether one answer may serve all who ask the same now.
     pub(super) fn collapses(&self) -> bool {
         let Traits {
@@ -441,7 +464,8 @@ fn judge(
     let Content::Response(response) = &found.entry.content else {
         return Judged::Refused;
     };
-    if !sharing::may_serve(traits.credentials, traits.scope, &response.lifetime) {
+    let listed = route.is_some();
+    if !sharing::may_serve(traits.credentials, traits.scope, listed, &response.lifetime) {
         return Judged::Refused;
     }
     let resident = now.wall.since(found.entry.stored);
@@ -451,7 +475,7 @@ fn judge(
         // Nobody can tell whether it was invalidated: good only where an error is worse.
         (Verdict::Untrusted, judged) => Judged::Validate {
             reason: Reason::Stale,
-            on_error: response.lifetime.stale_if_error > Duration::ZERO && !forbids(judged),
+            on_error: response.lifetime.stale_if_error > Duration::ZERO && excuses(judged),
             on_disconnect: false,
         },
         (Verdict::Stale, Use::Fresh { .. }) => Judged::Validate {
@@ -479,9 +503,9 @@ fn judge(
     }
 }
 
-/// Whether even an error does not excuse a stale answer.
-fn forbids(judged: Use) -> bool {
-    matches!(judged, Use::Validate { on_error: false, on_disconnect: false, .. })
+/// Whether an error excuses the answer: within its window, and where nothing forbids it.
+fn excuses(judged: Use) -> bool {
+    !matches!(judged, Use::Validate { on_error: false, .. })
 }
 
 /// Whether a fresh response is to be refreshed ahead of its end.

@@ -57,7 +57,7 @@ where
             None => Ask::of_url(&config, &snapshot, &parts, target, Some(&content)),
         }
     };
-    let body = RequestBody::bytes(content);
+    let body = RequestBody::bytes(content.clone());
     let Ask::Stored(mut asked) = asked else {
         let request = Request::from_parts(parts, body);
         let (mut head, body) = inner.oneshot(request).await?.into_parts();
@@ -65,12 +65,12 @@ where
         return Ok(Response::from_parts(head, ResponseBody::inner(body)));
     };
     match asked.look(keep, &parts.headers) {
-        // A refresh would need the content again: the next miss does it.
+        // Only GETs without content are refreshed behind the caller's back.
         Local::Answer(answer) | Local::Refresh(answer) => Ok(answer),
         Local::Nothing => {
             let asked = asked.own(&snapshot);
             let miss = Miss::new(Arc::clone(&config), inner, asked);
-            miss.run(parts, body).await
+            miss.with_content(content).run(parts, body).await
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Calling the inner service, and what becomes of its answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
 use http_body::Body;
@@ -8,7 +10,7 @@ use tower::ServiceExt;
 use super::{
     answer,
     ask::Judged,
-    miss::{Answer, Leading, Miss},
+    miss::{self, Answer, Leading, Miss},
     store,
     validate::{self, Resolved},
 };
@@ -69,6 +71,9 @@ pub(super) struct Seen {
     pub(super) exchange: Exchange,
 }
 
+/// Between a failure of the inner service and the next attempt for the same key.
+const REST: Duration = Duration::from_secs(1);
+
 impl<S, B> Miss<S, B>
 where
     S: HttpService<RequestBody<B>>,
@@ -76,14 +81,27 @@ where
 {
     /// Calls the inner service, and stores what it answers if that may be.
     pub(super) async fn fetch(
+        self,
+        parts: request::Parts,
+        body: RequestBody<B>,
+        mut lead: Leading,
+    ) -> Result<Answer<S, B>, S::ServiceError> {
+        let answer = self.fetch_leading(parts, body, &mut lead).await;
+        miss::end(&mut lead);
+        answer
+    }
+
+    async fn fetch_leading(
         mut self,
         mut parts: request::Parts,
         body: RequestBody<B>,
-        lead: Leading,
+        lead: &mut Leading,
     ) -> Result<Answer<S, B>, S::ServiceError> {
         let original = Original::of(&parts);
         let prepared = validate::prepare(&self.asked, &mut parts.headers);
-        Passages::mark(&mut parts.extensions, |passages| passages.cache = true);
+        Passages::mark(&mut parts.extensions, |passages| {
+            passages.cache = self.keep().id();
+        });
         let mut again = parts.clone();
         let fetched = match self.call(parts, body).await {
             Ok(fetched) => fetched,
@@ -94,14 +112,15 @@ where
         {
             return Ok(stale);
         }
-        let fetched = match validate::resolve(&mut self, prepared, fetched, &original).await {
+        let fetched = match validate::resolve(&mut self, prepared, fetched, &original, lead).await {
             Resolved::Answered(answer) => return Ok(answer),
             Resolved::Fetched(fetched) => fetched,
             Resolved::Useless => {
                 // What was asked beyond the client's question led nowhere: its own is asked.
                 conditional::make_unconditional(&mut again.headers);
                 self.asked.candidate = None;
-                self.call(again, RequestBody::bytes(Bytes::new())).await?
+                let content = RequestBody::bytes(self.content.clone());
+                self.call(again, content).await?
             }
         };
         if self.asked.traits.shape.head {
@@ -180,7 +199,7 @@ where
     ) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
-        found.entry.local.rest(now.mono);
+        keep.resting.remember(self.asked.key.as_str(), now.mono, REST);
         keep.metrics.hit_stale.increment(1);
         answer::stale(&self.asked.traits, found, headers, now, instead_of)
     }

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use tracing::Instrument;
 
-use super::{miss::Leading, recipe::Recipe};
+use super::{miss::{self, Leading}, recipe::Recipe};
 use crate::{
     body::ResponseBody,
     buffer::{self, End, Writer},
@@ -31,7 +31,7 @@ struct Prefix {
 }
 
 /// Stores `body` as it comes, and answers the body for who asked.
-pub(super) async fn start<B>(recipe: Recipe, body: B, lead: Leading) -> ResponseBody<B>
+pub(super) async fn start<B>(recipe: Recipe, body: B, mut lead: Leading) -> ResponseBody<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -41,11 +41,14 @@ where
         Ok(prefix) => prefix,
         Err((chunks, error)) => {
             recipe.failed("the body was cut short");
+            miss::end(&mut lead);
             return ResponseBody::failed(chunks, error.into());
         }
     };
     if prefix.ended && prefix.bytes <= recipe.cap {
-        recipe.complete(&prefix.chunks, prefix.trailers.clone()).await;
+        let trailers = prefix.trailers.clone();
+        recipe.complete(&prefix.chunks, trailers, &lead).await;
+        miss::end(&mut lead);
         return ResponseBody::chunks(prefix.chunks, prefix.trailers);
     }
     stream(recipe, body, prefix, lead)
@@ -119,6 +122,8 @@ where
 impl Prefix {
     fn add(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
+            // Of no use, and an endless row of them would never reach the cap.
+            Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
                 self.bytes += chunk.len();
                 self.chunks.push_back(chunk);
@@ -142,6 +147,7 @@ where
         Some(End::Complete(trailers)) => trailers,
         Some(failed) => {
             recipe.failed("the body was cut short");
+            miss::end(&mut lead);
             return writer.finish(failed);
         }
         // Nobody reads it any more, and it is too large or too slow to go on with.
@@ -149,9 +155,9 @@ where
     };
     // Stored before its readers see the end: who has read an answer whole finds it stored.
     if let Some(chunks) = writer.whole() {
-        recipe.complete(&chunks, trailers.clone()).await;
+        recipe.complete(&chunks, trailers.clone(), &lead).await;
     }
-    drop(lead);
+    miss::end(&mut lead);
     writer.finish(End::Complete(trailers));
 }
 

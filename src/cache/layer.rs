@@ -4,7 +4,7 @@ use http::{request, response};
 use tower_layer::Layer;
 
 use super::service::CacheService;
-use crate::{keep::Keep, key::Key};
+use crate::{keep::Keep, key::Key, passage::Passages};
 
 /// Answers requests from stored responses and stores the answers to those it cannot.
 ///
@@ -20,6 +20,18 @@ pub(super) struct Config {
     pub(super) store_if: Option<Arc<StoreIf>>,
     pub(super) key: Option<Arc<KeyOf>>,
     pub(super) refresh_parts: Option<Arc<RefreshParts>>,
+}
+
+impl Config {
+    /// Whether a layer of the same keep has sent this request down.
+    pub(super) fn is_below_itself(&self, parts: &request::Parts) -> bool {
+        let keep = self.keep.shared();
+        let below = Passages::of(&parts.extensions).cache == keep.id();
+        if below {
+            keep.misused("a CacheLayer is applied twice to the same request; the inner one does nothing");
+        }
+        below
+    }
 }
 
 type StoreIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
@@ -52,6 +64,9 @@ impl CacheLayer {
 
     /// Derives the key in code for requests that a route names, in place of the route's `key`;
     /// `None` passes the request by the cache. The route's user scope and query rule still apply.
+    ///
+    /// Where no `InvalidateLayer` stands above, a successful unsafe request makes unusable what lies
+    /// under the key that `key` derives from it, beside what its path names.
     #[must_use]
     pub fn key<F>(mut self, key: F) -> Self
     where

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     body::{RequestBody, ResponseBody},
-    collapse::{Joined, Lead},
-    fence::Capture,
+    collapse::{Follower, Joined, Lead, Release},
+    fence::{Capture, Verdict},
     http_service::HttpService,
     keep::{
         Shared,
@@ -24,6 +24,7 @@ use crate::{
         lookup::Found,
     },
     passage::Passages,
+    semantics::vary,
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.
@@ -31,6 +32,8 @@ pub(super) struct Miss<S, B> {
     pub(super) config: Arc<Config>,
     pub(super) inner: S,
     pub(super) asked: Asked,
+    /// The request's content where it is part of the key: what is sent once more brings it along.
+    pub(super) content: Bytes,
     /// Nobody waits for the answer, and what is stored is good unless the answer is better.
     pub(super) refreshing: bool,
     body: PhantomData<fn(B)>,
@@ -44,7 +47,7 @@ pub(super) type Leading = Option<Leader>;
 
 /// Who fills a key: for this process, and with the store's lock for all of them.
 ///
-/// Dropped once what is to be stored has been stored: whoever waits then finds it.
+/// Ended once what is to be stored has been stored: whoever waits then finds it.
 #[derive(Debug)]
 pub(super) struct Leader {
     flight: Lead<Arc<Fill>>,
@@ -54,6 +57,10 @@ pub(super) struct Leader {
 impl Leader {
     pub(super) fn new(flight: Lead<Arc<Fill>>, fleet: Option<FleetLead>) -> Self {
         Self { flight, fleet }
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.flight.is_followed()
     }
 
     /// Hands `fill` to everybody who waits in this process.
@@ -69,15 +76,27 @@ impl Leader {
     }
 }
 
+/// Releases whoever still waits: the work is done.
+pub(super) fn end(lead: &mut Leading) {
+    if let Some(lead) = lead.take() {
+        lead.flight.end();
+    }
+}
+
 impl<S, B> Miss<S, B> {
     pub(super) fn new(config: Arc<Config>, inner: S, asked: Asked) -> Self {
         Self {
             config,
             inner,
             asked,
+            content: Bytes::new(),
             refreshing: false,
             body: PhantomData,
         }
+    }
+
+    pub(super) fn with_content(self, content: Bytes) -> Self {
+        Self { content, ..self }
     }
 
     /// The keep whose tiers serve and are filled.
@@ -120,14 +139,20 @@ where
             }
             self.asked.candidate = Some(found);
         }
-        let found = self.asked.candidate.as_ref()?;
-        let now = self.keep().clock.now();
-        if !found.entry.local.resting(now.mono) {
+        self.answer_resting(self.asked.candidate.as_ref()?, parts)
+    }
+
+    /// Something stale while the inner service, which has just failed for this very key, is left
+    /// in peace.
+    fn answer_resting(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
+        let keep = self.keep();
+        let now = keep.clock.now();
+        if !keep.resting.contains(self.asked.key.as_str(), now.mono) {
             return None;
         }
-        // The inner service has just failed for this very entry: it is left in peace.
         match self.asked.judge(found, now) {
             Judged::Validate { on_error: true, .. } => {
+                keep.metrics.hit_stale.increment(1);
                 answer::stale(&self.asked.traits, found, &parts.headers, now, None)
             }
             _ => None,
@@ -157,36 +182,61 @@ where
             let flight = self.keep().fills.try_lead(self.asked.key.as_str());
             return Turn::Fetch(flight.map(|flight| Leader::new(flight, None)));
         }
-        let mut rejoined = false;
+        let mut flight = self.asked.key.as_str().to_owned();
+        let mut in_vain = false;
         loop {
-            let follower = match self.keep().fills.join(self.asked.key.as_str()) {
-                Joined::Lead(lead) => {
-                    // Somebody may have stored it between our look and our lead.
-                    return match self.answer_again(parts) {
-                        Some(answer) => Turn::Answered(answer),
-                        None => self.lead(lead, parts).await,
-                    };
-                }
+            let mut follower = match self.keep().fills.join(&flight) {
+                Joined::Lead(lead) => return self.lead(lead, &flight, parts).await,
                 Joined::Follow(follower) => follower,
             };
-            let fill = follower.wait().await;
-            let answer = match &fill {
-                Some(fill) => answer::followed(&self.asked, fill, &parts.headers, self.keep()),
-                None => self.answer_again(parts),
-            };
-            if let Some(answer) = answer {
-                return Turn::Answered(answer);
+            match follower.wait().await {
+                Ok(fill) => match self.follow(&fill, parts) {
+                    Followed::Answer(answer) => return Turn::Answered(answer),
+                    // Who waits for the same variant waits together.
+                    Followed::OtherVariant(own) if own != flight => {
+                        flight = own;
+                        continue;
+                    }
+                    Followed::OtherVariant(_) => return Turn::Fetch(None),
+                    // An invalidation came after the leader's call: whoever asks from here on
+                    // needs a later answer, and one fetches it for all.
+                    Followed::Invalid => {
+                        if let Some(lead) = self.succeed(&flight, &follower) {
+                            return Turn::Fetch(Some(lead));
+                        }
+                    }
+                },
+                Err(release) => {
+                    if let Some(answer) = self.answer_again(parts) {
+                        return Turn::Answered(answer);
+                    }
+                    // A leader that left says nothing of its work: however many leave, one of
+                    // those who wait takes over.
+                    if release == Release::Cancelled {
+                        continue;
+                    }
+                }
             }
-            // A leader that vanished is replaced, once; for what is not shareable nobody waits.
-            if rejoined || fill.is_some() || self.is_misfit() {
+            // What came to nothing is tried once more together; then everyone asks alone.
+            if in_vain || self.is_misfit() {
                 return Turn::Fetch(None);
             }
-            rejoined = true;
+            in_vain = true;
         }
     }
 
     /// Leads this process: waits for other processes that fetch the same, or leads them, too.
-    async fn lead(&mut self, flight: Lead<Arc<Fill>>, parts: &request::Parts) -> Turn<Answer<S, B>> {
+    async fn lead(
+        &mut self,
+        lead: Lead<Arc<Fill>>,
+        flight: &str,
+        parts: &request::Parts,
+    ) -> Turn<Answer<S, B>> {
+        // Somebody may have stored it between the look and the lead.
+        if let Some(answer) = self.answer_again(parts) {
+            lead.end();
+            return Turn::Answered(answer);
+        }
         let (keep, asked) = (self.keep(), &self.asked);
         let look = || async {
             let found = keep.find_stored(&asked.key, &parts.headers).await;
@@ -196,17 +246,53 @@ where
                 None => Look::Nothing,
             }
         };
-        let found = match keep.lead_fleet(asked.key.as_str(), look).await {
-            Led::Lead(fleet) => return Turn::Fetch(Some(Leader::new(flight, fleet))),
+        let found = match keep.lead_fleet(flight, look).await {
+            Led::Lead(fleet) => return Turn::Fetch(Some(Leader::new(lead, fleet))),
             Led::Found(found) => found,
         };
         match self.answer_found(&found, parts) {
             Some(answer) => {
-                self.keep().metrics.collapsed.increment(1);
+                keep.metrics.collapsed.increment(1);
+                self.hand_out(&lead, &found, parts);
+                lead.end();
                 Turn::Answered(answer)
             }
-            None => Turn::Fetch(Some(Leader::new(flight, None))),
+            None => Turn::Fetch(Some(Leader::new(lead, None))),
         }
+    }
+
+    /// What another process has stored goes to those who wait here.
+    fn hand_out(&self, lead: &Lead<Arc<Fill>>, found: &Found, parts: &request::Parts) {
+        let variant = self.asked.variant(&found.entry, &parts.headers);
+        if lead.is_followed()
+            && found.verdict == Verdict::Usable
+            && let Some(fill) = Fill::whole(&found.entry, variant.as_ref())
+        {
+            lead.share(Arc::new(fill));
+        }
+    }
+
+    fn succeed(&self, flight: &str, follower: &Follower<Arc<Fill>>) -> Leading {
+        let lead = self.keep().fills.succeed(flight, follower)?;
+        Some(Leader::new(lead, None))
+    }
+
+    /// What another request's fill is to this one.
+    fn follow(&self, fill: &Fill, parts: &request::Parts) -> Followed<Answer<S, B>> {
+        let keep = self.keep();
+        // At the moment it is handed out: an invalidation since the leader's call wins.
+        let verdict = keep.fence.check(&fill.head, self.asked.key.base(), keep.clock.now());
+        if verdict != Verdict::Usable {
+            return Followed::Invalid;
+        }
+        if let Some(variant) = &fill.variant
+            && !vary::selects(variant, &parts.headers)
+        {
+            let own = vary::selected(variant, &parts.headers);
+            return Followed::OtherVariant(self.asked.key.varied(&own));
+        }
+        answer::followed(&self.asked, fill, &parts.headers, keep)
+            .map_or(Followed::Invalid, Followed::Answer)
     }
 
     fn is_misfit(&self) -> bool {
@@ -216,8 +302,13 @@ where
 
     fn answer_again(&self, parts: &request::Parts) -> Option<Answer<S, B>> {
         let keep = self.keep();
-        let found = keep.find_local(&self.asked.key, &parts.headers, keep.clock.now())?;
-        self.answer_found(&found, parts)
+        let found = keep.find_local(&self.asked.key, &parts.headers, keep.clock.now());
+        found
+            .and_then(|found| {
+                self.answer_found(&found, parts)
+                    .or_else(|| self.answer_resting(&found, parts))
+            })
+            .or_else(|| self.answer_resting(self.asked.candidate.as_ref()?, parts))
     }
 }
 
@@ -225,4 +316,12 @@ where
 enum Turn<A> {
     Answered(A),
     Fetch(Leading),
+}
+
+enum Followed<A> {
+    Answer(A),
+    /// It is for requests with other field values; those like this one wait under this key.
+    OtherVariant(String),
+    /// It may not be used any more.
+    Invalid,
 }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{ask::Asked, fetch::Original, layer::Config, miss::Leading, tags};
+use super::{ask::Asked, fetch::Original, layer::Config, miss::{self, Leading}, store::MISFIT, tags};
 use crate::{
     entry::{Content, Entry, StoredResponse, Variant},
     fence::Capture,
-    keep::{Shared, fill::concatenate, values::is_json},
+    keep::{
+        Shared,
+        fill::{Fill, concatenate},
+        values::is_json,
+    },
     semantics::partial::{self, Piece},
 };
 
@@ -55,11 +59,12 @@ impl Recipe {
         known && whole
     }
 
-    /// Stores it; the whole body is there.
+    /// Stores it, the whole body being there, and hands it to whoever waits.
     pub(super) async fn complete<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
         trailers: Option<HeaderMap>,
+        lead: &Leading,
     ) -> Option<Arc<Entry>> {
         let body = concatenate(chunks.into_iter());
         if self.length.is_some_and(|length| length != body.len() as u64) {
@@ -72,8 +77,9 @@ impl Recipe {
             return None;
         }
         keep.misfits.forget(self.asked.key.as_str());
-        keep.put_response(&self.asked.key, self.storable.variant.as_ref(), &entry)
-            .await;
+        let variant = self.storable.variant.as_ref();
+        keep.put_response(&self.asked.key, variant, &entry).await;
+        hand_out(lead, &entry, variant);
         Some(entry)
     }
 
@@ -133,16 +139,27 @@ impl Recipe {
     /// Nobody else is to wait for it.
     pub(super) fn too_large(&self, lead: &mut Leading) {
         let keep = self.keep();
-        keep.misfits.remember(self.asked.key.as_str(), keep.clock.mono());
+        keep.misfits.remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
         keep.metrics.refused.increment(1);
-        if let Some(mut lead) = lead.take() {
+        if let Some(lead) = lead {
             lead.is_unshared(keep, &self.capture);
         }
+        miss::end(lead);
     }
 
     pub(super) fn failed(&self, why: &'static str) {
         self.keep().metrics.fill_failed.increment(1);
         tracing::debug!(key = self.asked.key.as_str(), why, "a response was not stored");
+    }
+}
+
+/// The local tier may be too small to hold it for those who wait.
+pub(super) fn hand_out(lead: &Leading, entry: &Arc<Entry>, variant: Option<&Variant>) {
+    if let Some(lead) = lead
+        && lead.is_followed()
+        && let Some(fill) = Fill::whole(entry, variant)
+    {
+        lead.share(Arc::new(fill));
     }
 }
 

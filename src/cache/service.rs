@@ -83,6 +83,8 @@ where
                     refresh::start(self.miss(asked, &snapshot), &parts);
                     ResponseFuture::ready(answer)
                 }
+                // To wait for the layer above would be to wait for oneself.
+                Local::Nothing if self.config.is_below_itself(&parts) => self.pass(parts, body),
                 Local::Nothing => {
                     let miss = self.miss(asked, &snapshot);
                     ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))

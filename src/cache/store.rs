@@ -1,6 +1,6 @@
 //! Deciding whether an answer is stored, and storing it while it is sent on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, header::CONTENT_LENGTH};
@@ -31,7 +31,7 @@ pub(super) async fn answer<S, B>(
     miss: Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
     original: Original,
-    mut lead: Leading,
+    lead: &mut Leading,
 ) -> Answer<S, B>
 where
     S: HttpService<RequestBody<B>>,
@@ -39,12 +39,12 @@ where
 {
     let recipe = match recipe(&miss, &fetched.seen, &original) {
         Ok(recipe) => recipe,
-        Err(refusal) => return refused(&miss, fetched, refusal, &mut lead),
+        Err(refusal) => return refused(&miss, fetched, refusal, lead),
     };
     let Fetched { seen, body } = fetched;
     let mut head = seen.head;
     let received = recipe.storable.head.stored;
-    let body = fill::start(recipe, body, lead).await;
+    let body = fill::start(recipe, body, lead.take()).await;
     answer::label(&mut head, miss.asked.forward_reason(), true, None);
     let response = Response::from_parts(head, body);
     answer::conditionally(&miss.asked, &original.headers, response, received)
@@ -58,6 +58,9 @@ pub(super) fn recipe<S, B>(
 ) -> Result<Recipe, Refusal> {
     if miss.refreshing && refresh::is_worse(seen.head.status) {
         return Err(Refusal::Status);
+    }
+    if seen.head.headers.len() > MOST_FIELDS {
+        return Err(Refusal::Size);
     }
     let storable = storable(miss, seen, original)?;
     let length = content_length(seen);
@@ -136,7 +139,7 @@ where
 {
     let keep = miss.keep();
     if refusal.is_lasting() && !miss.asked.traits.shape.head && !miss.refreshing {
-        keep.misfits.remember(miss.asked.key.as_str(), keep.clock.mono());
+        keep.misfits.remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
         if let Some(lead) = lead {
             lead.is_unshared(keep, &fetched.seen.capture);
         }
@@ -148,6 +151,12 @@ where
     answer::label(&mut head, reason, false, Some(refusal.reason()));
     Response::from_parts(head, ResponseBody::inner(body))
 }
+
+/// How long a key whose answer was not shareable is taken to have others of the kind.
+pub(super) const MISFIT: Duration = Duration::from_secs(10);
+
+/// More than any server sends, and little enough for a map to take some of ours beside them.
+const MOST_FIELDS: usize = 8 * 1024;
 
 fn content_length(seen: &Seen) -> Option<u64> {
     seen.head

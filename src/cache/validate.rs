@@ -12,8 +12,8 @@ use super::{
     answer,
     ask::Asked,
     fetch::{Fetched, Original, Seen},
-    miss::{Answer, Miss},
-    recipe::Recipe,
+    miss::{Answer, Leading, Miss},
+    recipe::{self, Recipe},
     store,
 };
 use crate::{
@@ -80,6 +80,7 @@ pub(super) async fn resolve<S, B>(
     prepared: Prepared,
     fetched: Fetched<S::ResponseBody>,
     original: &Original,
+    lead: &Leading,
 ) -> Resolved<Answer<S, B>, S::ResponseBody>
 where
     S: HttpService<RequestBody<B>>,
@@ -88,13 +89,13 @@ where
     let status = fetched.seen.head.status;
     match prepared {
         Prepared::Validating(stored) if status == StatusCode::NOT_MODIFIED => {
-            match confirmed(miss, &stored, &fetched.seen, original).await {
+            match confirmed(miss, &stored, &fetched.seen, original, lead).await {
                 Some(answer) => Resolved::Answered(answer),
                 None => Resolved::Useless,
             }
         }
         Prepared::Completing if status == StatusCode::PARTIAL_CONTENT => {
-            completed(miss, fetched, original).await
+            completed(miss, fetched, original, lead).await
         }
         Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => {
             Resolved::Useless
@@ -109,6 +110,7 @@ async fn confirmed<S, B>(
     stored: &Entry,
     seen: &Seen,
     original: &Original,
+    lead: &Leading,
 ) -> Option<Answer<S, B>>
 where
     S: HttpService<RequestBody<B>>,
@@ -134,7 +136,9 @@ where
     };
     let entry = match updated {
         Ok(entry) => {
+            let variant = miss.asked.variant(&entry, &original.headers);
             miss.asked.put(keep, &seen.capture, &entry, &original.headers).await;
+            recipe::hand_out(lead, &entry, variant.as_ref());
             entry
         }
         Err(entry) => entry,
@@ -189,6 +193,7 @@ async fn completed<S, B>(
     miss: &mut Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
     original: &Original,
+    lead: &Leading,
 ) -> Resolved<Answer<S, B>, S::ResponseBody>
 where
     S: HttpService<RequestBody<B>>,
@@ -197,7 +202,7 @@ where
     let Ok(recipe) = store::recipe(miss, &fetched.seen, original) else {
         return Resolved::Useless;
     };
-    match whole(miss, recipe, fetched.body, original).await {
+    match whole(miss, recipe, fetched.body, original, lead).await {
         Some(answer) => Resolved::Answered(answer),
         None => Resolved::Useless,
     }
@@ -208,13 +213,14 @@ async fn whole<S, B>(
     recipe: Recipe,
     rest: S::ResponseBody,
     original: &Original,
+    lead: &Leading,
 ) -> Option<Answer<S, B>>
 where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
     let rest = Limited::new(rest, recipe.cap).collect().await.ok()?;
-    let entry = recipe.complete([&rest.to_bytes()], None).await?;
+    let entry = recipe.complete([&rest.to_bytes()], None, lead).await?;
     let combined = matches!(&entry.content, Content::Response(r) if r.part.is_none());
     if !combined {
         return None;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 
 use crate::{
-    buffer::Source,
+    buffer::{self, End, Source},
     entry::{Content, Entry, LocalState, Variant},
 };
 
@@ -18,6 +18,26 @@ pub(crate) struct Fill {
     /// Which variant of its key it is.
     pub(crate) variant: Option<Variant>,
     pub(crate) body: Source,
+}
+
+impl Fill {
+    /// A response that is there already; `None` if it is a part of one.
+    pub(crate) fn whole(entry: &Arc<Entry>, variant: Option<&Variant>) -> Option<Self> {
+        let Content::Response(response) = &entry.content else {
+            return None;
+        };
+        if response.part.is_some() {
+            return None;
+        }
+        let (writer, body) = buffer::channel(usize::MAX, Some(response.body.len() as u64));
+        writer.push(response.body.clone());
+        writer.finish(End::Complete(response.trailers.clone()));
+        Some(Self {
+            head: Arc::clone(entry),
+            variant: variant.cloned(),
+            body,
+        })
+    }
 }
 
 impl Entry {

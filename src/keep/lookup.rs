@@ -87,8 +87,25 @@ impl Shared {
 
     pub(super) async fn stored_entry(&self, key: &str, base: &str) -> Option<Found> {
         let found = self.usable_in_store(key, base).await?;
+        if let Some(here) = self.as_good_here(key, base, &found.entry) {
+            return Some(here);
+        }
         self.keep_locally(key, &found.entry);
         Some(found)
+    }
+
+    /// What the local tier holds, if it is what the store holds, or what the store has not taken:
+    /// nothing goes back in time, and what this process knows of the entry is kept.
+    fn as_good_here(&self, key: &str, base: &str, stored: &Entry) -> Option<Found> {
+        let now = self.clock.now();
+        let here = self.local.get(key)?;
+        let (own, its) = (here.position, stored.position);
+        let newer = here.stored >= stored.stored && own.epoch == its.epoch && own.n >= its.n;
+        if !newer || matches!(here.content, Content::Variants(_)) || here.expires <= now.wall {
+            return None;
+        }
+        let verdict = self.fence.check(&here, base, now);
+        (verdict != Verdict::Unusable).then(|| Found::new(here, verdict, Tier::Store))
     }
 
     async fn usable_in_store(&self, key: &str, base: &str) -> Option<Found> {

@@ -2,13 +2,13 @@
 //! code that is not a request handler.
 
 mod applied;
+mod brief;
 pub(crate) mod fill;
 pub(crate) mod fleet;
 mod invalidate;
 mod invalidation;
 mod limits;
 pub(crate) mod lookup;
-mod misfits;
 mod put;
 mod shared;
 mod sweep;

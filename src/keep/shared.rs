@@ -1,8 +1,8 @@
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::request;
 use tokio::sync::Semaphore;
 
-use super::{fill::Fill, misfits::Misfits};
+use super::{brief::Brief, fill::Fill};
 use crate::{
     clock::{Clock, Timestamp},
     collapse::Flights,
@@ -55,9 +55,16 @@ pub(crate) struct Shared {
     pub(crate) values: Arc<Flights<Arc<Entry>>>,
     /// Removals under way, by pattern.
     pub(super) sweeps: Arc<Flights<u64>>,
-    pub(crate) misfits: Misfits,
+    /// Keys whose answers turned out not to be shareable: nobody waits for what will not be shared.
+    pub(crate) misfits: Brief,
+    /// Keys for which the inner service has just failed, while something stale serves.
+    pub(crate) resting: Brief,
     /// Permits for refreshes behind callers' backs.
     pub(crate) refreshes: Arc<Semaphore>,
+    /// Of two tables at once, the later is whole.
+    reloading: Mutex<()>,
+    /// Whether a misplaced layer has been reported.
+    warned: AtomicBool,
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
@@ -166,8 +173,11 @@ impl Shared {
             fills: Flights::new(),
             values: Flights::new(),
             sweeps: Flights::new(),
-            misfits: Misfits::new(),
+            misfits: Brief::new(),
+            resting: Brief::new(),
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
+            reloading: Mutex::new(()),
+            warned: AtomicBool::new(false),
             metrics: CacheMetrics::register(),
             limiter,
             identify: ArcSwapOption::empty(),
@@ -176,6 +186,7 @@ impl Shared {
 
     pub(super) fn reload(&self, table: &Table) -> Result<(), Error> {
         table.validate()?;
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let present = self.snapshot.load();
         let next = Snapshot::new(table, &self.fence);
         if next.plan.namespace != present.plan.namespace {
@@ -188,6 +199,19 @@ impl Shared {
         self.limiter.register(next.plan.limits());
         self.snapshot.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Counts a layer that stands where it has no effect; warns of the first.
+    pub(crate) fn misused(&self, what: &'static str) {
+        self.metrics.misuse.increment(1);
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{what}");
+        }
+    }
+
+    /// Tells keeps apart, while both are there; never 0.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn set_identify(&self, identify: Box<Identify>) {

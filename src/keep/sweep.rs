@@ -51,9 +51,9 @@ impl Keep {
                         Err(Error::unavailable("the sweep was cut short").with_source(gone))
                     });
                 }
-                Joined::Follow(follower) => {
+                Joined::Follow(mut follower) => {
                     // A sweep that failed is tried once more by whoever waited for it.
-                    if let Some(removed) = follower.wait().await {
+                    if let Ok(removed) = follower.wait().await {
                         return Ok(removed);
                     }
                 }

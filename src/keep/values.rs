@@ -16,7 +16,7 @@ use super::{
     lookup::Found,
 };
 use crate::{
-    collapse::{Joined, Lead},
+    collapse::{Joined, Lead, Release},
     entry::{Content, Entry, LocalState, StoredValue},
     error::{Error, Kind},
     fence::{Capture, Verdict},
@@ -205,7 +205,8 @@ impl EntryOf {
         self.get_or_set_if(|_| true, make).await
     }
 
-    /// As [`get_or_set`](Self::get_or_set), but stores only what `condition` agrees to.
+    /// As [`get_or_set`](Self::get_or_set), but stores only what `condition` agrees to; whoever
+    /// waited for what it refuses calls its own `make`.
     ///
     /// # Errors
     ///
@@ -230,21 +231,22 @@ impl EntryOf {
         let shared = self.keep.shared();
         let mark = self.keep.mark();
         let started = shared.clock.mono();
-        let value = make().await?;
-        if condition(&value) {
-            let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
-            match encode(&self.key, &value) {
+        let made = make().await;
+        let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
+        match &made {
+            Ok(value) if condition(value) => match encode(&self.key, value) {
                 Ok(json) => {
                     if let Some(entry) = self.store(mark, json, cost).await {
                         lead.share(entry);
                     }
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "a value was not stored"),
-            }
-        } else if let Some(fleet) = &mut lead.fleet {
-            fleet.note_unshared(mark.0.position, shared.clock.now().wall);
+            },
+            Ok(_) => lead.note_unshared(mark, shared),
+            Err(_) => {}
         }
-        Ok(value)
+        lead.end();
+        made
     }
 
     /// What is stored, if it is a `T`; a value of another shape is replaced.
@@ -261,25 +263,36 @@ impl EntryOf {
     async fn take_turn<T: DeserializeOwned>(&self) -> Turn<T> {
         let shared = self.keep.shared();
         let key = self.keep.full_key(&self.key);
-        let follower = match shared.values.join(key.as_str()) {
-            Joined::Lead(lead) => {
-                return self.lead(&key, lead).await;
+        let mut in_vain = false;
+        loop {
+            let mut follower = match shared.values.join(key.as_str()) {
+                Joined::Lead(lead) => return self.lead(&key, lead).await,
+                Joined::Follow(follower) => follower,
+            };
+            let entry = match follower.wait().await {
+                Ok(entry) => entry,
+                // Its future was dropped: one of those who wait takes over.
+                Err(Release::Cancelled) => continue,
+                // It may have found what another process has made.
+                Err(Release::Ended) => {
+                    let found = self.usable().await;
+                    return found.map_or(Turn::Make(Leader::default()), Turn::Found);
+                }
+            };
+            let now = shared.clock.now();
+            if shared.fence.check(&entry, key.base(), now) == Verdict::Usable {
+                let value = json_of(&entry).and_then(|json| decode(&self.key, &json).ok());
+                return value.map_or(Turn::Make(Leader::default()), Turn::Found);
             }
-            Joined::Follow(follower) => follower,
-        };
-        let entry = follower.wait().await;
-        let now = shared.clock.now();
-        let usable = entry
-            .filter(|entry| shared.fence.check(entry, key.base(), now) == Verdict::Usable);
-        let value = usable
-            .and_then(|entry| json_of(&entry))
-            .and_then(|json| decode(&self.key, &json).ok());
-        match value {
-            Some(value) => Turn::Found(value),
-            None => Turn::Make(Leader {
-                flight: shared.values.try_lead(key.as_str()),
-                fleet: None,
-            }),
+            // Invalidated while it was made: one makes a later one for all.
+            let flight = shared.values.succeed(key.as_str(), &follower);
+            if flight.is_some() || in_vain {
+                return Turn::Make(Leader {
+                    flight,
+                    fleet: None,
+                });
+            }
+            in_vain = true;
         }
     }
 
@@ -287,6 +300,7 @@ impl EntryOf {
     async fn lead<T: DeserializeOwned>(&self, key: &KeyBuf, flight: Lead<Arc<Entry>>) -> Turn<T> {
         // Somebody may have stored it between our look and our lead.
         if let Some(value) = self.usable().await {
+            flight.end();
             return Turn::Found(value);
         }
         let shared = self.keep.shared();
@@ -298,7 +312,10 @@ impl EntryOf {
             }
         };
         match shared.lead_fleet(key.as_str(), look).await {
-            Led::Found(value) => Turn::Found(value),
+            Led::Found(value) => {
+                flight.end();
+                Turn::Found(value)
+            }
             Led::Lead(fleet) => Turn::Make(Leader {
                 flight: Some(flight),
                 fleet,
@@ -314,8 +331,8 @@ impl EntryOf {
         let key = self.keep.full_key(&self.key);
         let (entity, ttl) = self.lifetime(shared);
         if let Some(plain) = self.keep.plain(&self.key) {
+            // A failure is an event and a metric of the store's.
             let _ = plain.put_plain(key.as_str(), &json, ttl).await;
-            return None;
         }
         let stored = shared.clock.now().wall;
         let lifetime = Lifetime {
@@ -338,7 +355,8 @@ impl EntryOf {
         };
         entry.local.captured = mark.0.at;
         let entry = Arc::new(entry);
-        if shared.may_store(&mark.0, &entry, key.base()) {
+        let fenced = self.keep.plain(&self.key).is_none();
+        if fenced && shared.may_store(&mark.0, &entry, key.base()) {
             shared.put(key.as_str(), &entry).await;
         }
         Some(entry)
@@ -360,6 +378,7 @@ enum Turn<T> {
 }
 
 /// Who makes a value: for this process and, with the store's lock, for all of them.
+#[derive(Default)]
 struct Leader {
     flight: Option<Lead<Arc<Entry>>>,
     fleet: Option<FleetLead>,
@@ -369,6 +388,20 @@ impl Leader {
     fn share(&self, entry: Arc<Entry>) {
         if let Some(flight) = &self.flight {
             flight.share(entry);
+        }
+    }
+
+    /// Nobody anywhere is to wait for what will not be stored.
+    fn note_unshared(&mut self, mark: Mark, shared: &Shared) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.note_unshared(mark.0.position, shared.clock.now().wall);
+        }
+    }
+
+    /// The value is made, or cannot be: whoever still waits is released.
+    fn end(self) {
+        if let Some(flight) = self.flight {
+            flight.end();
         }
     }
 }

@@ -45,14 +45,20 @@ pub(crate) fn may_store(
 
 /// Whether a request with these credentials may be answered with what is stored.
 ///
-/// What is stored was made for nobody in particular, else [`may_store`] would have refused it. A
-/// cookie is no reason against it where the response itself says how long it is good for everyone
-/// who asks: had it depended on the cookie, `Vary` would say so.
-pub(crate) fn may_serve(credentials: Credentials, scope: Scope, lifetime: &Lifetime) -> bool {
+/// What is stored was made for nobody in particular, else [`may_store`] would have refused it. On a
+/// path that no route names (`listed` is false) HTTP alone decides, and it knows cookies as a field
+/// like any other: what the response itself says to be fresh serves whoever asks, for had it
+/// depended on the cookie, `Vary` would say so. A listed route counts cookies as credentials.
+pub(crate) fn may_serve(
+    credentials: Credentials,
+    scope: Scope,
+    listed: bool,
+    lifetime: &Lifetime,
+) -> bool {
     scope != Scope::Standard
         || match credentials {
             Credentials::None => true,
-            Credentials::Cookie => lifetime.shared || lifetime.explicit,
+            Credentials::Cookie => lifetime.shared || (lifetime.explicit && !listed),
             Credentials::User => lifetime.shared,
         }
 }
@@ -92,10 +98,11 @@ mod tests {
             explicit: true,
             ..guessed
         };
-        assert!(!may_serve(Credentials::Cookie, Scope::Standard, &guessed));
-        assert!(may_serve(Credentials::Cookie, Scope::Standard, &explicit));
-        assert!(!may_serve(Credentials::User, Scope::Standard, &explicit));
-        assert!(may_serve(Credentials::User, Scope::Public, &guessed));
+        assert!(!may_serve(Credentials::Cookie, Scope::Standard, false, &guessed));
+        assert!(may_serve(Credentials::Cookie, Scope::Standard, false, &explicit));
+        assert!(!may_serve(Credentials::Cookie, Scope::Standard, true, &explicit));
+        assert!(!may_serve(Credentials::User, Scope::Standard, false, &explicit));
+        assert!(may_serve(Credentials::User, Scope::Public, true, &guessed));
     }
 
     #[test]

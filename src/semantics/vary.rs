@@ -70,6 +70,17 @@ pub(crate) fn choose<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<
     by_values.or_else(|| in_preferred_language(variants, request))
 }
 
+/// Whether a request selects this variant.
+pub(crate) fn selects(variant: &Variant, request: &HeaderMap) -> bool {
+    let only = Variants(vec![variant.clone()]);
+    choose(&only, request).is_some()
+}
+
+/// The hash of the variant that a request would select, were `variant` one for it.
+pub(crate) fn selected(variant: &Variant, request: &HeaderMap) -> Box<str> {
+    hash(&variant.fields, request, None)
+}
+
 fn in_preferred_language<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
     let mut speaking = variants
         .0

@@ -13,13 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
-use tower_keep::{
-    CacheLayer, Keep,
-    cache::CacheService,
-    keep::{RequestBody, ResponseBody},
-};
+use tower_keep::{CacheLayer, Keep, cache::CacheService, keep::RequestBody};
 
 pub type Answer = Response<Full<Bytes>>;
 
@@ -105,10 +102,13 @@ pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Ful
     builder.body(Full::default()).expect("a request")
 }
 
-pub async fn send<S>(service: &S, request: Request<Full<Bytes>>) -> Seen
+/// The answer, its body read to the end.
+pub async fn send<S, R>(service: &S, request: Request<Full<Bytes>>) -> Seen
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody<Full<Bytes>>>> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,
+    R: Body<Data = Bytes>,
+    R::Error: std::fmt::Debug,
 {
     let response = service.clone().oneshot(request).await.expect("an answer");
     let (head, body) = response.into_parts();

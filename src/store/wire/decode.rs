@@ -13,6 +13,9 @@ use crate::{
     store::journal::Position,
 };
 
+/// More than any server sends, and little enough for a map to take some of ours beside them.
+const MOST_FIELDS: usize = 16 * 1024;
+
 /// Why stored bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
@@ -196,6 +199,9 @@ impl Reader<'_> {
 
     fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
         let count = self.count(2)?;
+        if count > MOST_FIELDS {
+            return Err(Unreadable::Damaged);
+        }
         let mut fields = HeaderMap::try_with_capacity(count).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
             let name = self.name()?;

@@ -57,6 +57,8 @@ pub(crate) struct RoutePlan {
     pub(crate) needs_body: bool,
     /// Whether key or tags name the user.
     pub(crate) key_names_user: bool,
+    /// Whether the request's host decides its key, or whether the route serves it.
+    pub(crate) key_names_host: bool,
     /// The parameters that are a variation.
     pub(super) query: QueryFilter,
     /// The parameters that `{#query}` hashes.

@@ -1,5 +1,4 @@
-//! Keys whose answers turned out not to be shareable: remembered briefly, so that nobody waits for
-//! an answer that will not be shared.
+//! What is remembered of a key for a few seconds.
 
 use std::{fmt, hash::BuildHasher, time::Duration};
 
@@ -7,15 +6,15 @@ use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
 const REMEMBERED: usize = 16 * 1024;
-const FOR: Duration = Duration::from_secs(10);
 
-/// A bounded memory of hashes; a collision only costs a collapse.
-pub(crate) struct Misfits {
+/// Keys about which something holds for now, as hashes, bounded; who reads it must bear a
+/// collision, and that it is forgotten early.
+pub(crate) struct Brief {
     until: Cache<u64, u64>,
     hasher: RandomState,
 }
 
-impl Misfits {
+impl Brief {
     pub(crate) fn new() -> Self {
         Self {
             until: Cache::new(REMEMBERED),
@@ -23,8 +22,10 @@ impl Misfits {
         }
     }
 
-    pub(crate) fn remember(&self, key: &str, now: u64) {
-        let until = now.saturating_add(FOR.as_nanos() as u64);
+    /// From `now` on the monotonic clock, in the place of what was remembered.
+    pub(crate) fn remember(&self, key: &str, now: u64, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let until = now.saturating_add(nanos);
         self.until.insert(self.hasher.hash_one(key), until);
     }
 
@@ -41,8 +42,8 @@ impl Misfits {
     }
 }
 
-impl fmt::Debug for Misfits {
+impl fmt::Debug for Brief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Misfits").field("len", &self.until.len()).finish()
+        f.debug_struct("Brief").field("len", &self.until.len()).finish()
     }
 }
