@@ -2,8 +2,8 @@
 
 mod cache;
 mod examples;
+mod invalidate;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;
-#[cfg(feature = "redis")]
 mod support;

@@ -29,11 +29,11 @@ use crate::{
 /// # Ok::<(), tower_keep::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[must_use = "nothing is invalidated before `Keep::invalidate`"]
 pub struct Invalidation(Purge);
 
 impl Invalidation {
     /// What is stored under `key`.
+    #[must_use]
     pub fn key(key: &Key) -> Self {
         Self::of(Subject::Key(key.as_str().into()))
     }
@@ -54,6 +54,7 @@ impl Invalidation {
 
     /// What is stored under the keys that begin with `text`, in which nothing is a wildcard. An
     /// empty one is [`everything`](Self::everything).
+    #[must_use]
     pub fn prefix(text: &str) -> Self {
         // A key that was too long keeps this much of its beginning.
         let kept = beginning(text, encode::KEY_MAX / 2);
@@ -68,18 +69,21 @@ impl Invalidation {
     ///
     /// A value that a route's template puts in stands there as in a key:
     /// `Key::new("org").id(id).as_str()` is the tag that `org:{answer.org_id}` makes.
+    #[must_use]
     pub fn tag(tag: impl Into<Box<str>>) -> Self {
         Self::of(Subject::Tag(tag.into()))
     }
 
     /// What the keys of `entity`, and of the entities below it, hold: `agent` is above
     /// `agent:status`.
+    #[must_use]
     pub fn entity(entity: impl Into<Box<str>>) -> Self {
         Self::of(Subject::Entity(entity.into()))
     }
 
     /// What was stored for one user alone (`scope = "user"`), whose name is `user` as in
     /// [`UserId`](crate::UserId).
+    #[must_use]
     pub fn user(user: &str) -> Self {
         let mut encoded = Buf::new();
         encode::push_value(user.as_bytes(), &mut encoded);
@@ -87,12 +91,14 @@ impl Invalidation {
     }
 
     /// All that is stored.
+    #[must_use]
     pub fn everything() -> Self {
         Self::of(Subject::Everything)
     }
 
     /// Makes what it names stale instead of unusable: it is validated before it is used again, and
-    /// serves where a stale response may (RFC 5861).
+    /// may serve instead of an error (`stale_if_error`, RFC 5861 section 4).
+    #[must_use]
     pub fn soft(mut self) -> Self {
         self.0.soft = true;
         self

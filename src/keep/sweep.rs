@@ -36,7 +36,9 @@ impl Keep {
     ///
     /// Outside of a tokio runtime.
     pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
-        let appended = self.invalidate([Invalidation::pattern(pattern)?]).await;
+        let (subject, soft) = Invalidation::pattern(pattern)?.into_parts();
+        // Nothing is removed yet: it is to be counted.
+        let appended = self.shared().fence.invalidate(vec![subject], soft).await;
         let removed = self.sweep(pattern).await;
         appended.and(removed)
     }
@@ -92,11 +94,24 @@ impl Shared {
             if let Some(store) = &self.store {
                 removed += store.remove_matching(glob).await?;
             }
-            if let Some(plain) = &self.plain {
-                removed += plain.remove_plain_matching(glob).await?;
+        }
+        if let Some(plain) = &self.plain {
+            for glob in self.plain_globs(globs) {
+                removed += plain.remove_plain_matching(&glob).await?;
             }
         }
         Ok(removed)
+    }
+
+    /// The plain values among what the globs match. Beside them lie strings of other programs, and
+    /// counters: of a pattern as wide as `*` only the keys of plain entities are removed.
+    fn plain_globs(&self, globs: &[String]) -> Vec<String> {
+        let snapshot = self.snapshot.load();
+        let roots = snapshot.plan.plain().iter().filter_map(|entity| entity.split(':').next());
+        let mut plain: Vec<_> = roots.flat_map(|root| reached(root, globs)).collect();
+        plain.sort_unstable();
+        plain.dedup();
+        plain
     }
 }
 
@@ -108,6 +123,21 @@ fn globs(pattern: &str) -> Vec<String> {
         globs.push(format!("{pattern}{VARIATIONS}"));
     }
     globs
+}
+
+/// What the globs match of the keys whose first segment is `root`, and hardly more.
+fn reached(root: &str, globs: &[String]) -> Vec<String> {
+    let pattern = globs.first().map_or("", |glob| glob.as_str());
+    let literal = &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())];
+    let rest = &pattern[literal.len()..];
+    let is_prefix = !rest.is_empty() && rest.bytes().all(|byte| byte == b'*');
+    if is_prefix && root.starts_with(literal) {
+        return vec![root.to_owned(), format!("{root}{VARIATIONS}"), format!("{root}:*")];
+    }
+    if literal.starts_with(root) || root.starts_with(literal) {
+        return globs.to_vec();
+    }
+    Vec::new()
 }
 
 /// What follows a key that has variations.
@@ -131,5 +161,15 @@ mod tests {
         assert!(!matches("a:1", "a:1:b"));
         assert!(!matches("*:1", "a:1:b"));
         assert!(matches("a\\*", "a*@u"));
+    }
+
+    #[test]
+    fn a_wide_pattern_spares_what_is_not_plain() {
+        let reached = |pattern: &str| reached("config", &globs(pattern));
+        assert_eq!(reached("*"), ["config", "config[~@?#]*", "config:*"]);
+        assert_eq!(reached("con*").len(), 3);
+        assert_eq!(reached("config:a*"), ["config:a*"]);
+        assert_eq!(reached("config:a"), ["config:a", "config:a[~@?#]*"]);
+        assert_eq!(reached("engagement:*"), [""; 0]);
     }
 }

@@ -16,7 +16,10 @@ use crate::{
         pattern, push_url,
         query::QueryFilter,
     },
-    semantics::policy::{self, Policy},
+    semantics::{
+        invalidation,
+        policy::{self, Policy},
+    },
     store::journal::Subject,
 };
 
@@ -82,7 +85,7 @@ impl RoutePlan {
         match self.grpc {
             Some(Grpc::Read) => true,
             Some(Grpc::Write) => false,
-            None => method.is_safe() || self.safe_methods.contains(method),
+            None => invalidation::is_safe(method) || self.safe_methods.contains(method),
         }
     }
 

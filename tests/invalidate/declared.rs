@@ -1,0 +1,62 @@
+//! Writes that are declared beforehand: `before = true`.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use http::Response;
+use tower::ServiceExt;
+use tower_keep::{Keep, Route, Scope, Table};
+
+use super::kit::{Gate, Origin, get, hits, ok, put, send, stack, text};
+
+pub(super) fn table() -> Table {
+    let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
+    Table::new().route(public("/engagements", "engagements")).route(
+        public("/engagements/{id}", "engagement:{id}")
+            .invalidates(["engagements"])
+            .before(true),
+    )
+}
+
+/// PUT waits, then answers with this status; a GET says which call it was.
+pub(super) fn slow(gate: &Gate, status: u16) -> Origin {
+    let gate = gate.clone();
+    Origin::of(move |parts, call| {
+        let gate = gate.clone();
+        async move {
+            if parts.method == "GET" {
+                return ok(format!("call {call}"));
+            }
+            gate.pass().await;
+            assert_ne!(status, 0, "it panics");
+            Ok(Response::builder().status(status).body(text("")).expect("a response"))
+        }
+    })
+}
+
+const PATHS: [&str; 3] = ["/engagements/1", "/engagements", "/engagements/2"];
+
+#[tokio::test]
+async fn nothing_it_may_change_is_cached_while_it_is_under_way() {
+    for status in [200, 404, 500, 0] {
+        let (keep, gate) = (Keep::new(table()), Gate::new());
+        let service = stack(&keep, &slow(&gate, status));
+        hits(&service, &PATHS).await;
+        let write = AssertUnwindSafe(service.clone().oneshot(put("/engagements/1")));
+        let write = tokio::spawn(write.catch_unwind());
+        gate.reached().await;
+        let mut read = "call 0".to_owned();
+        for _ in 0..3 {
+            for path in ["/engagements/1", "/engagements"] {
+                let seen = send(&service, get(path)).await;
+                assert_ne!(seen.body, read, "{path} was read anew");
+                read = seen.body;
+            }
+        }
+        assert_eq!(hits(&service, &["/engagements/2"]).await, [true]);
+        gate.open();
+        assert_eq!(write.await.expect("caught").is_err(), status == 0);
+        assert_eq!(hits(&service, &PATHS).await, [false, false, true], "{status}");
+        assert_eq!(hits(&service, &PATHS).await, [true; 3], "{status}: it is over");
+    }
+}

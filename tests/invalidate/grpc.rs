@@ -1,0 +1,132 @@
+//! gRPC methods, whose status comes in the trailers.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use tower::ServiceExt;
+use tower_keep::{
+    BoxError, Keep, Route, Scope, Table,
+    table::{Grpc, Unlisted},
+};
+
+use super::kit::{Answer, Origin, hits, ok, request, send, stack, text};
+
+fn keep() -> Keep {
+    Keep::new(
+        Table::new()
+            .unlisted(Unlisted::Pass)
+            .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public))
+            .route(Route::new("/engagements.Engagements/Rename").grpc(Grpc::Write).invalidates(["engagement:*"]))
+            .route(Route::new("/engagements.Engagements/Read").grpc(Grpc::Read).invalidates(["engagement:*"])),
+    )
+}
+
+fn trailers(status: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static(status),
+    )])
+}
+
+/// A message, then what is to end the body.
+fn streamed(end: Option<Result<Frame<Bytes>, io::Error>>) -> Result<Answer, BoxError> {
+    let message = Ok(Frame::data(Bytes::from_static(b"a message")));
+    let frames = [message].into_iter().chain(end).collect::<Vec<_>>();
+    Ok(Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync()))
+}
+
+fn origin(answer: impl Fn() -> Result<Answer, BoxError> + Clone + Send + Sync + 'static) -> Origin {
+    Origin::of(move |parts, _| {
+        let answer = answer.clone();
+        async move { if parts.method == "POST" { answer() } else { ok("") } }
+    })
+}
+
+fn rename() -> http::Request<http_body_util::Full<Bytes>> {
+    request("POST", "/engagements.Engagements/Rename", &[("content-type", "application/grpc")])
+}
+
+const PATH: [&str; 1] = ["/engagements/1"];
+
+#[tokio::test]
+async fn the_status_in_the_trailers_decides() {
+    for (status, written) in [("0", true), ("5", false), ("9", false), ("13", true), ("4", true)] {
+        let keep = keep();
+        let service = stack(&keep, &origin(move || streamed(Some(Ok(Frame::trailers(trailers(status)))))));
+        hits(&service, &PATH).await;
+        let answer = service.clone().oneshot(rename()).await.expect("an answer");
+        let body = answer.into_body().collect().await.expect("a body");
+        assert_eq!(body.trailers().expect("kept")["grpc-status"], status);
+        assert_eq!(body.to_bytes(), "a message");
+        assert_eq!(hits(&service, &PATH).await, [!written], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_in_the_head_decides() {
+    for (status, written) in [("0", true), ("3", false), ("14", true)] {
+        let keep = keep();
+        let service = stack(&keep, &origin(move || {
+            Ok(Response::builder().header("grpc-status", status).body(text("")).expect("a response"))
+        }));
+        hits(&service, &PATH).await;
+        send(&service, rename()).await;
+        assert_eq!(hits(&service, &PATH).await, [!written], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_trailers_wait_for_the_invalidation() {
+    let keep = keep();
+    let mut heard = keep.invalidations();
+    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))));
+    let answer = service.clone().oneshot(rename()).await.expect("an answer");
+    let mut body = answer.into_body();
+    let message = body.frame().await.expect("a frame").expect("no error");
+    assert!(message.is_data());
+    assert!(!body.is_end_stream());
+    assert!(heard.next().now_or_never().is_none(), "nothing is known yet");
+    let last = body.frame().await.expect("a frame").expect("no error");
+    assert!(last.is_trailers());
+    let told = heard.next().now_or_never().flatten();
+    assert!(told.is_some(), "told before the trailers");
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_ends_without_a_status_counts_as_written() {
+    for broken in [false, true] {
+        let keep = keep();
+        let end = move || broken.then(|| Err(io::Error::other("reset")));
+        let service = stack(&keep, &origin(move || streamed(end())));
+        hits(&service, &PATH).await;
+        let answer = service.clone().oneshot(rename()).await.expect("an answer");
+        assert_eq!(answer.into_body().collect().await.is_err(), broken);
+        assert_eq!(hits(&service, &PATH).await, [false]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_to_its_end_counts_as_written() {
+    let keep = keep();
+    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("5")))))));
+    hits(&service, &PATH).await;
+    let answer = service.clone().oneshot(rename()).await.expect("an answer");
+    assert_eq!(hits(&service, &PATH).await, [true], "not known yet");
+    drop(answer);
+    assert_eq!(hits(&service, &PATH).await, [false]);
+}
+
+#[tokio::test]
+async fn a_method_that_reads_changes_nothing() {
+    let keep = keep();
+    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))));
+    hits(&service, &PATH).await;
+    send(&service, request("POST", "/engagements.Engagements/Read", &[])).await;
+    assert_eq!(hits(&service, &PATH).await, [true]);
+}

@@ -1,0 +1,132 @@
+//! The layer among others.
+
+use std::{fmt::Debug, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::Request;
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, table::Unlisted};
+
+use super::kit::{Gate, Origin, get, ok, put, request, send};
+
+fn table() -> Table {
+    let route = Route::new("/engagements/{id}").key("engagement:{id}");
+    Table::new().route(route.scope(Scope::Public))
+}
+
+async fn ready<S>(service: &mut S)
+where
+    S: Service<Request<Full<Bytes>>>,
+    S::Error: Debug,
+{
+    service.ready().await.expect("ready");
+}
+
+#[tokio::test]
+async fn what_changes_nothing_passes_unboxed() {
+    let keep = Keep::new(table().unlisted(Unlisted::Pass));
+    let mut service = InvalidateLayer::new(&keep).layer(Origin::plain());
+    for (passing, kind) in [
+        (get("/engagements/1"), "inner"),
+        (request("HEAD", "/engagements/1", &[]), "inner"),
+        (put("/elsewhere"), "inner"),
+        (request("CONNECT", "example.com:80", &[]), "inner"),
+        (put("/engagements/1"), "boxed"),
+    ] {
+        let what = format!("{} {}", passing.method(), passing.uri());
+        ready(&mut service).await;
+        let future = service.call(passing);
+        assert_eq!(format!("{future:?}"), format!("ResponseFuture({kind:?})"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_the_inner_services() {
+    // A layer that calls a clone of what it made ready panics here, and one that says it is ready
+    // when the inner service is not lets requests pile up behind it.
+    let keep = Keep::new(table());
+    let gate = Gate::new();
+    let slow = gate.clone();
+    let origin = Origin::of(move |parts, _| {
+        let gate = slow.clone();
+        async move {
+            if parts.uri.path().ends_with("slow") {
+                gate.pass().await;
+            }
+            ok("")
+        }
+    });
+    let limited = ConcurrencyLimit::new(origin, 1);
+    let service = InvalidateLayer::new(&keep).layer(limited);
+
+    let mut writer = service.clone();
+    ready(&mut writer).await;
+    let write = tokio::spawn(writer.call(put("/engagements/slow")));
+    gate.reached().await;
+    let mut other = service.clone();
+    assert!(ready(&mut other).now_or_never().is_none(), "the permit is taken");
+    gate.open();
+    write.await.expect("no panic").expect("an answer");
+    for _ in 0..5 {
+        for request in [put("/engagements/1"), get("/engagements/1"), put("/elsewhere")] {
+            let ready = tokio::time::timeout(Duration::from_secs(5), ready(&mut other)).await;
+            ready.expect("no deadlock");
+            other.call(request).await.expect("an answer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_write_is_one_invalidation() {
+    // CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and of two layers within each
+    // other one works.
+    let keep = Keep::new(table());
+    let layers = (InvalidateLayer::new(&keep), InvalidateLayer::new(&keep), CacheLayer::new(&keep));
+    let service = layers.layer(Origin::plain());
+    let mut heard = keep.invalidations();
+    send(&service, put("/engagements/1")).await;
+    drop((service, layers, keep));
+    assert_eq!(heard.next().await.expect("one").to_string(), "k:engagement:1");
+    assert_eq!(heard.next().await, None);
+}
+
+#[tokio::test]
+async fn a_cache_layer_alone_does_what_http_asks() {
+    let keep = Keep::new(table());
+    let service = CacheLayer::new(&keep).layer(Origin::plain());
+    let mut heard = keep.invalidations();
+    send(&service, put("/engagements/1")).await;
+    assert_eq!(heard.next().await.expect("one").to_string(), "k:engagement:1");
+}
+
+#[test]
+fn services_can_be_shared() {
+    fn shared<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
+    let keep = Keep::new(Table::new());
+    let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(5));
+    shared(&layer);
+    shared(&layer.layer(()));
+    assert!(format!("{layer:?}").contains("5s"));
+}
+
+#[tokio::test]
+async fn axum_takes_both_layers_as_a_tuple() {
+    use axum::{Router, body::Body, routing::get};
+    let keep = Keep::new(table());
+    let app = Router::new()
+        .route("/engagements/{id}", get(|| async { "read" }).put(|| async { "written" }))
+        .layer((InvalidateLayer::new(&keep), CacheLayer::new(&keep)));
+    let status = async |method: &str| {
+        let request = Request::builder().method(method).uri("/engagements/1");
+        let request = request.body(Body::empty()).expect("a request");
+        let response = app.clone().oneshot(request).await.expect("an answer");
+        let status = response.headers().get("cache-status").cloned();
+        status.map(|status| status.to_str().expect("text").to_owned())
+    };
+    assert!(status("GET").await.expect("handled").contains("stored"));
+    assert!(status("GET").await.expect("handled").contains("hit"));
+    assert_eq!(status("PUT").await, None);
+    assert!(status("GET").await.expect("handled").contains("stored"));
+}

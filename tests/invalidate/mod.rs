@@ -1,0 +1,13 @@
+//! `InvalidateLayer`, and invalidations by the application.
+
+mod api;
+mod declared;
+mod grpc;
+mod kit;
+mod layer;
+mod outcomes;
+mod races;
+#[cfg(feature = "redis")]
+mod shared;
+mod tags;
+mod targets;

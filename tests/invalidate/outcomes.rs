@@ -1,0 +1,200 @@
+//! How a write may end, and what that means for what is stored.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::{AtomicU64, Ordering}},
+};
+
+use futures_util::FutureExt;
+use http::Response;
+use tower::{Service, ServiceExt};
+use tower_keep::{Keep, Route, Scope, Table};
+
+use super::kit::{Gate, Origin, get, hits, ok, put, send, stack, text};
+use crate::support::until;
+
+fn keep() -> Keep {
+    let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
+    Keep::new(
+        Table::new()
+            .route(public("/engagements", "engagements"))
+            .route(public("/orgs/{org}", "org:{org}"))
+            .route(
+                public("/engagements/{id}", "engagement:{id}")
+                    .invalidates(["engagements", "org:{answer.org}"]),
+            ),
+    )
+}
+
+const PATHS: [&str; 4] = ["/engagements/1", "/engagements", "/orgs/7", "/engagements/2"];
+const NAMED: [bool; 4] = [false, false, false, true];
+
+/// GET at once, PUT as `write` says.
+fn origin<F>(write: impl Fn() -> F + Send + Sync + 'static) -> Origin
+where
+    F: Future<Output = Result<super::kit::Answer, tower_keep::BoxError>> + Send + 'static,
+{
+    let write = Arc::new(write);
+    Origin::of(move |parts, _| {
+        let write = Arc::clone(&write);
+        async move { if parts.method == "PUT" { write().await } else { ok("") } }
+    })
+}
+
+fn answering(status: u16) -> Origin {
+    origin(move || async move {
+        let answer = Response::builder().status(status);
+        Ok(answer.body(text("")).expect("a response"))
+    })
+}
+
+#[tokio::test]
+async fn a_refused_write_changes_nothing() {
+    for status in [400, 404, 409, 412, 429] {
+        let keep = keep();
+        let service = stack(&keep, &answering(status));
+        hits(&service, &PATHS).await;
+        assert_eq!(send(&service, put("/engagements/1")).await.status, status);
+        assert_eq!(hits(&service, &PATHS).await, [true; 4], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_happened_counts() {
+    for status in [500, 502, 503, 504] {
+        let keep = keep();
+        let service = stack(&keep, &answering(status));
+        hits(&service, &PATHS).await;
+        assert_eq!(send(&service, put("/engagements/1")).await.status, status);
+        assert_eq!(hits(&service, &PATHS).await, NAMED, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirection_counts_as_success() {
+    let keep = keep();
+    let service = stack(&keep, &answering(303));
+    hits(&service, &PATHS).await;
+    send(&service, put("/engagements/1")).await;
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
+}
+
+#[tokio::test]
+async fn an_error_of_the_inner_service_is_passed_on_unchanged() {
+    let keep = keep();
+    let service = stack(&keep, &origin(|| async { Err("commit, then failure".into()) }));
+    hits(&service, &PATHS).await;
+    let error = service.clone().oneshot(put("/engagements/1")).await.expect_err("its error");
+    assert_eq!(error.to_string(), "commit, then failure");
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_inner_service_goes_on_to_the_caller() {
+    let keep = keep();
+    let service = stack(&keep, &origin(|| async { panic!("after the commit") }));
+    hits(&service, &PATHS).await;
+    let request = AssertUnwindSafe(service.clone().oneshot(put("/engagements/1")));
+    let panic = request.catch_unwind().await.expect_err("a panic");
+    assert_eq!(panic.downcast_ref(), Some(&"after the commit"));
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_along() {
+    let keep = keep();
+    let (committed, gate) = (Arc::new(AtomicU64::new(0)), Gate::new());
+    let database = (Arc::clone(&committed), gate.clone());
+    let service = stack(&keep, &origin(move || {
+        let (committed, gate) = database.clone();
+        async move {
+            committed.fetch_add(1, Ordering::SeqCst);
+            gate.pass().await;
+            ok("")
+        }
+    }));
+    hits(&service, &PATHS).await;
+    let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
+    assert!(answer.as_mut().now_or_never().is_none());
+    gate.reached().await;
+    assert_eq!(committed.load(Ordering::SeqCst), 1);
+    drop(answer);
+
+    let mut heard = keep.invalidations();
+    gate.open();
+    heard.next().await.expect("an invalidation");
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
+}
+
+#[test]
+fn a_write_cut_short_by_the_end_of_its_runtime_counts() {
+    let keep = keep();
+    let gate = Gate::new();
+    let slow = gate.clone();
+    let service = stack(&keep, &origin(move || {
+        let gate = slow.clone();
+        async move {
+            gate.pass().await;
+            ok("")
+        }
+    }));
+    let reader = tokio::runtime::Runtime::new().expect("a runtime");
+    reader.block_on(hits(&service, &PATHS));
+    let writer = tokio::runtime::Runtime::new().expect("a runtime");
+    writer.spawn(service.clone().oneshot(put("/engagements/1")));
+    reader.block_on(gate.reached());
+    assert_eq!(reader.block_on(hits(&service, &PATHS)), [true; 4], "nobody knows yet");
+    drop(writer);
+    assert_eq!(reader.block_on(hits(&service, &PATHS)), NAMED);
+}
+
+#[tokio::test]
+async fn the_answer_waits_for_the_invalidation() {
+    let keep = keep();
+    let service = stack(&keep, &answering(200));
+    let mut heard = keep.invalidations();
+    service.clone().oneshot(put("/engagements/1")).await.expect("an answer");
+    let told = heard.next().now_or_never().flatten().expect("told before the answer");
+    assert!(!told.is_soft());
+}
+
+#[tokio::test]
+async fn the_inner_service_runs_within_the_callers_span() {
+    let seen = Arc::new(std::sync::Mutex::new(None));
+    let inside = Arc::clone(&seen);
+    let service = stack(&keep(), &origin(move || {
+        *inside.lock().expect("whole") = tracing::Span::current().metadata().map(|m| m.name());
+        async { ok("") }
+    }));
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let span = tracing::info_span!("request");
+    tracing::Instrument::instrument(send(&service, put("/engagements/1")), span).await;
+    assert_eq!(*seen.lock().expect("whole"), Some("request"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lagging_reads_have_stored_is_invalidated_again() {
+    let public = |path: &str| Route::new(path).key("engagement:{id}").scope(Scope::Public);
+    let route = public("/engagements/{id}").settle(std::time::Duration::from_secs(1));
+    let keep = Keep::new(Table::new().route(route));
+    let service = stack(&keep, &Origin::plain());
+    send(&service, put("/engagements/1")).await;
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2", "of the lagging replica");
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
+    until("the second invalidation", || async {
+        let seen = send(&service, get("/engagements/1")).await;
+        (seen.body == "call 3").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_polls_calls_nobody() {
+    let origin = Origin::plain();
+    // Always ready, so that nobody need ask.
+    let mut service = stack(&keep(), &origin);
+    drop(service.call(put("/engagements/1")));
+    tokio::task::yield_now().await;
+    assert_eq!(origin.calls(), 0);
+}

@@ -1,0 +1,126 @@
+//! Tags and groups.
+
+use http::Response;
+use tower_keep::{Keep, Key, Route, Scope, Table, keep::Invalidation};
+
+use super::kit::{Origin, by, get, hits, is_hit, request, send, stack, text};
+
+#[tokio::test]
+async fn tags_of_routes_and_of_responses() {
+    let orgs = Route::new("/orgs/{org}/{page}").key("org:{org}:{page}").scope(Scope::Public);
+    let answer = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let keep = Keep::new(
+        Table::new()
+            .route(orgs.tags(["org:{org}"]))
+            .route(answer.tags(["org:{answer.org}"])),
+    );
+    let origin = Origin::of(|parts, _| async move {
+        let answer = Response::builder()
+            .header("cache-control", "max-age=60")
+            .header("content-type", "application/json");
+        let answer = match parts.uri.path() {
+            "/tag" => answer.header("cache-tag", "x, org:7"),
+            "/key" => answer.header("surrogate-key", "x org:7"),
+            "/group" => answer.header("cache-groups", "\"x\", \"org:7\""),
+            _ => answer,
+        };
+        Ok(answer.body(text(r#"{"org": 7}"#)).expect("a response"))
+    });
+    let service = stack(&keep, &origin);
+    let tagged = ["/orgs/7/a", "/orgs/7/b", "/engagements/1", "/tag", "/key", "/group"];
+    let others = ["/orgs/70/a", "/none"];
+    hits(&service, &tagged).await;
+    hits(&service, &others).await;
+    keep.invalidate([Invalidation::tag("org:7")]).await.expect("invalidated");
+    assert_eq!(hits(&service, &tagged).await, [false; 6]);
+    assert_eq!(hits(&service, &others).await, [true; 2]);
+}
+
+#[tokio::test]
+async fn a_tag_that_a_template_makes_is_encoded_as_a_key() {
+    let orgs = Route::new("/orgs/{org}").key("org:{org}").scope(Scope::Public);
+    let keep = Keep::new(Table::new().route(orgs.tags(["org:{org}"])));
+    let service = stack(&keep, &Origin::plain());
+    hits(&service, &["/orgs/a%20b"]).await;
+    keep.invalidate([Invalidation::tag("org:a b")]).await.expect("invalidated");
+    assert_eq!(hits(&service, &["/orgs/a%20b"]).await, [true]);
+    let tag = Key::new("org").id("a b");
+    keep.invalidate([Invalidation::tag(tag.as_str())]).await.expect("invalidated");
+    assert_eq!(hits(&service, &["/orgs/a%20b"]).await, [false]);
+}
+
+/// What a request's `x-NAME` says goes back as `NAME`; everything is fresh.
+fn mirror() -> Origin {
+    Origin::new(|parts| {
+        let mut answer = Response::builder().header("cache-control", "max-age=60");
+        for name in ["cache-groups", "cache-group-invalidation", "status"] {
+            let asked = parts.headers.get(format!("x-{name}"));
+            match asked {
+                Some(value) if name == "status" => {
+                    answer = answer.status(value.to_str().expect("text"));
+                }
+                Some(value) => answer = answer.header(name, value),
+                None => {}
+            }
+        }
+        answer
+    })
+}
+
+#[tokio::test]
+async fn a_group_belongs_to_one_origin() {
+    // RFC 9875 sections 2.1 and 3
+    let listed = Route::new("/listed").key("listed").scope(Scope::Public);
+    let keep = Keep::new(Table::new().route(listed));
+    let service = stack(&keep, &mirror());
+    let of = |host, path| {
+        request("GET", path, &[("host", host), ("x-cache-groups", "\"scripts\";q, \"b\"")])
+    };
+    let own = || of("example.com", "/a");
+    let with_port = || of("Example.com:80", "/b");
+    let foreign = || of("example.org", "/a");
+    let of_all_hosts = || of("example.org", "/listed");
+    for stored in [own(), with_port(), foreign(), of_all_hosts()] {
+        assert!(!is_hit(&service, stored).await);
+    }
+    let write = |method, path, status| {
+        let fields = [
+            ("host", "example.com"),
+            ("x-cache-group-invalidation", "\"scripts\""),
+            ("x-status", status),
+        ];
+        request(method, path, &fields)
+    };
+    // The field counts for nothing where the method is safe.
+    send(&service, write("GET", "/safe", "200")).await;
+    assert!(is_hit(&service, own()).await);
+    // Nor does another group's name.
+    send(&service, request("POST", "/w", &[("host", "example.com"), ("x-cache-group-invalidation", "\"Scripts\"")])).await;
+    assert!(is_hit(&service, own()).await);
+    // A field that is no list of strings is ignored (RFC 9651 section 4.2).
+    send(&service, request("POST", "/w", &[("host", "example.com"), ("x-cache-group-invalidation", "\"scripts")])).await;
+    assert!(is_hit(&service, own()).await);
+
+    for status in ["200", "404", "500"] {
+        send(&service, write("POST", "/w", status)).await;
+        for (request, hit) in [(own(), false), (with_port(), false), (foreign(), true), (of_all_hosts(), false)] {
+            let uri = format!("{:?} {}", request.headers()["host"], request.uri());
+            assert_eq!(is_hit(&service, request).await, hit, "{uri} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_for_one_user() {
+    let keep = Keep::new(
+        Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)),
+    );
+    let service = stack(&keep, &Origin::plain());
+    let (ann, bob) = (|| by("ann smith", get("/me")), || by("bob", get("/me")));
+    for mine in [ann(), bob()] {
+        send(&service, mine).await;
+    }
+    keep.invalidate([Invalidation::user("ann smith")]).await.expect("invalidated");
+    assert!(!is_hit(&service, ann()).await);
+    assert!(is_hit(&service, bob()).await);
+}
