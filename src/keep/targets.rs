@@ -62,9 +62,8 @@ impl Changed {
             return Vec::new();
         };
         let host = origin::authority(&self.uri, &self.headers);
-        let of_host = |group: &Box<str>| cache_groups::tag(group, host);
-        let of_any = |group: &Box<str>| cache_groups::tag(group, None);
-        let tags = groups.iter().flat_map(|group| [of_host(group), of_any(group)]);
+        // Those of this host, and those that are kept for every host alike.
+        let tags = groups.iter().flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
         tags.map(Subject::Tag).collect()
     }
 

@@ -107,7 +107,7 @@ async fn a_value_made_before_the_write_is_not_used_after_it() {
         };
         let make = tokio::spawn(make);
         gate.reached().await;
-        let commit = async { Ok::<_, std::io::Error>(version.store(written, Ordering::SeqCst)) };
+        let commit = async { Ok::<_, std::io::Error>(version.fetch_add(1, Ordering::SeqCst)) };
         keep.write([Invalidation::key(&key)], commit).await.expect("written");
         gate.open();
         assert_eq!(make.await.expect("made"), written - 1);
