@@ -1,6 +1,8 @@
 //! Integration tests.
 
 mod cache;
+#[cfg(feature = "redis")]
+mod checker;
 mod examples;
 mod invalidate;
 mod rate_limit;

@@ -1,0 +1,83 @@
+//! The smallest HTTP client: one request a connection.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        self.head.starts_with("HTTP/1.1 200 ")
+    }
+
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .next()
+    }
+
+    /// How many own invalidations the process had not delivered when it answered.
+    pub(super) fn undelivered(&self) -> Option<u64> {
+        self.field("x-undelivered")?.parse().ok()
+    }
+}
+
+/// `None` if there is no whole answer within a while: a process may be stopped, or gone.
+pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
+    timeout(PATIENCE, exchange(address, method, path))
+        .await
+        .ok()?
+        .ok()
+}
+
+async fn exchange(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: keep\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut answer = Answer {
+        head: head.to_owned(),
+        body: body.to_owned(),
+    };
+    if answer.field("transfer-encoding").is_some() {
+        answer.body = unchunked(body).ok_or(io::ErrorKind::UnexpectedEof)?;
+    }
+    let length: Option<usize> = answer
+        .field("content-length")
+        .and_then(|length| length.parse().ok());
+    match length {
+        Some(length) if answer.body.len() != length => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(answer),
+    }
+}
+
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.push_str(after.get(..size)?);
+        rest = after.get(size + 2..)?;
+    }
+}
+
+/// Longer than a process is ever stopped.
+const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,0 +1,257 @@
+//! What strikes while they read and write.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use rustix::process::Signal;
+use tokio::runtime::Handle;
+
+use super::{
+    client, clock,
+    load::{NODES, Run},
+    process::Process,
+    wire::{Held, Primary, Wire},
+    world::{How, ITEMS},
+};
+use crate::support::{RedisServer, Reply, resp};
+
+/// What may happen, by the names that `KEEP_CHECKER_FAULTS` takes.
+pub(super) const ALL: [&str; 11] = [
+    "kill-feed",
+    "kill-connections",
+    "stop-redis",
+    "restart-empty",
+    "fail-over",
+    "trim",
+    "hold-feed",
+    "cut",
+    "lose-replies",
+    "stop-node",
+    "kill-node",
+];
+
+const FEED: &str = "cache:keep:{journal}:s";
+const STATE: &str = "cache:keep:{journal}:m";
+
+/// The Redis of the run, the ways to it, and what may happen to them.
+pub(super) struct Faults {
+    pub(super) run: Arc<Run>,
+    pub(super) redis: RedisServer,
+    pub(super) primary: Primary,
+    pub(super) wires: Vec<Wire>,
+    pub(super) random: Rng,
+    pub(super) runtime: Handle,
+    pub(super) started: usize,
+}
+
+impl Faults {
+    /// One after the other, with a calm after each, until `end`. Every one of `names` has its turn.
+    pub(super) fn strike(mut self, names: &[String], end: Instant) -> Self {
+        let mut left: Vec<&String> = Vec::new();
+        while Instant::now() < end && !names.is_empty() {
+            if left.is_empty() {
+                left = names.iter().collect();
+                self.random.shuffle(&mut left);
+            }
+            if let Some(name) = left.pop() {
+                let start = clock::now();
+                let what = self.one(name);
+                self.run.history().faults.push((start, clock::now(), what));
+            }
+            self.calm(600);
+        }
+        self
+    }
+
+    fn one(&mut self, name: &str) -> String {
+        match name {
+            "kill-feed" => self.kill_feed(),
+            "kill-connections" => self.kill_connections(),
+            "stop-redis" => self.stop_redis(),
+            "restart-empty" => self.restart_empty(),
+            "fail-over" => self.fail_over(),
+            "trim" => self.trim(),
+            "hold-feed" => self.hold_feed(),
+            "cut" => self.cut(),
+            "lose-replies" => self.lose_replies(),
+            "stop-node" => self.stop_node(),
+            "kill-node" => self.kill_node(),
+            other => panic!("no such fault: {other}; there are {ALL:?}"),
+        }
+    }
+
+    fn calm(&mut self, most: u64) {
+        sleep(Duration::from_millis(self.random.u64(most / 4..most)));
+    }
+
+    fn kill_feed(&mut self) -> String {
+        let clients = self
+            .redis
+            .command(&["CLIENT", "LIST", "TYPE", "normal"])
+            .text();
+        for client in clients
+            .lines()
+            .filter(|client| client.contains("cmd=xread"))
+        {
+            let id = client
+                .split(' ')
+                .find_map(|field| field.strip_prefix("id="));
+            self.redis
+                .command(&["CLIENT", "KILL", "ID", id.unwrap_or_default()]);
+        }
+        "feed connections killed".into()
+    }
+
+    fn kill_connections(&mut self) -> String {
+        let kind = if self.random.bool() {
+            "normal"
+        } else {
+            "pubsub"
+        };
+        self.redis.command(&["CLIENT", "KILL", "TYPE", kind]);
+        format!("{kind} connections killed")
+    }
+
+    fn stop_redis(&mut self) -> String {
+        self.redis.stop_signal();
+        self.calm(2500);
+        self.redis.continue_signal();
+        "Redis stopped".into()
+    }
+
+    fn restart_empty(&mut self) -> String {
+        self.redis.kill();
+        self.calm(800);
+        self.redis.restart();
+        "Redis restarted empty".into()
+    }
+
+    /// To a replica that misses the last appends: it becomes a primary while the old one goes on.
+    fn fail_over(&mut self) -> String {
+        let replica = RedisServer::builder().replica_of(&self.redis).start();
+        let is_up = || {
+            let state = replica.command(&["INFO", "replication"]).text();
+            state.contains("master_link_status:up")
+        };
+        if !soon(is_up) {
+            return "no replica".into();
+        }
+        self.calm(200);
+        replica.command(&["REPLICAOF", "NO", "ONE"]);
+        self.calm(500);
+        self.primary.store(replica.port(), Ordering::SeqCst);
+        self.wires.iter().for_each(Wire::cut);
+        self.redis = replica;
+        "failed over to a replica that misses the last appends".into()
+    }
+
+    fn trim(&mut self) -> String {
+        self.redis.command(&["XTRIM", FEED, "MAXLEN", "0"]);
+        "feed trimmed".into()
+    }
+
+    fn hold_feed(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].hold(Held {
+            feed: true,
+            others: false,
+        });
+        self.calm(2500);
+        self.wires[slot].hold(Held::default());
+        format!("feed of {} held up", self.run.node(slot).id)
+    }
+
+    fn cut(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].cut();
+        format!("connections of {} cut", self.run.node(slot).id)
+    }
+
+    fn lose_replies(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].lose_replies(true);
+        self.calm(400);
+        self.wires[slot].lose_replies(false);
+        format!("replies to {} lost", self.run.node(slot).id)
+    }
+
+    fn stop_node(&mut self) -> String {
+        let node = self.run.node(self.random.usize(..NODES));
+        let time = if self.random.bool() {
+            5000
+        } else {
+            self.random.u64(500..5000)
+        };
+        node.signal(Signal::STOP);
+        sleep(Duration::from_millis(time));
+        node.signal(Signal::CONT);
+        format!("node {} stopped", node.id)
+    }
+
+    /// Between the commit and the append of a declared write. What else it has written must be in
+    /// the journal before: a process that dies loses what it did not declare.
+    fn kill_node(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        let node = self.run.node(slot);
+        let (token, item) = (self.run.token(), self.random.usize(..ITEMS));
+        // Its own write is the last that may begin.
+        let begun = node.begin(token);
+        node.close(true);
+        node.end(token);
+        if !begun || !soon(|| node.is_finished()) {
+            node.close(false);
+            return "nobody killed".into();
+        }
+        let (killed, port) = (Arc::clone(&node), self.redis.port());
+        self.run.database.at_commit(token, move || {
+            // With Redis out of reach the write was not declared, and nothing is promised.
+            if is_declared(port, token) {
+                killed.signal(Signal::KILL);
+            }
+        });
+        let start = clock::now();
+        let path = How::Declared.path(item, token);
+        let answer = self
+            .runtime
+            .block_on(client::ask(node.address, "PUT", &path));
+        self.run
+            .written(&node, token, How::Declared, start, answer.as_ref());
+        if answer.is_some() {
+            node.close(false);
+            return "nobody killed".into();
+        }
+        self.started += 1;
+        let url = self.wires[slot].url();
+        let next = Process::start(self.started, &url, self.run.database.address);
+        self.run.replace(slot, next);
+        format!(
+            "node {} killed after the commit of write {token}; node {} begins",
+            node.id, self.started
+        )
+    }
+}
+
+/// Whether it comes true within a few seconds; on a busy machine it may not.
+fn soon(condition: impl Fn() -> bool) -> bool {
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        if Instant::now() > patience {
+            return false;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+fn is_declared(port: u16, token: u64) -> bool {
+    let state = resp::command(port, &["HGETALL", STATE]);
+    let Ok(Reply::Array(fields)) = state else {
+        return false;
+    };
+    let name = format!("k:write:{token}");
+    fields.iter().any(|field| field.text().contains(&name))
+}

@@ -1,0 +1,242 @@
+//! Readers and writers.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::time::sleep;
+
+use super::{
+    client, clock,
+    database::{Database, Stage},
+    history::{Applied, History, Read, Write},
+    process::Process,
+    world::{How, ITEMS, View},
+};
+
+pub(super) const NODES: usize = 3;
+
+/// Whatever the readers, the writers and the faults share.
+pub(super) struct Run {
+    pub(super) database: Database,
+    nodes: Mutex<Vec<Arc<Process>>>,
+    history: Mutex<History>,
+    tokens: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Run {
+    pub(super) fn new(database: Database, nodes: Vec<Arc<Process>>) -> Arc<Self> {
+        let history = History {
+            began: clock::now(),
+            ..History::default()
+        };
+        Arc::new(Self {
+            database,
+            nodes: Mutex::new(nodes),
+            history: Mutex::new(history),
+            tokens: AtomicU64::new(1),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn node(&self, slot: usize) -> Arc<Process> {
+        Arc::clone(&lock(&self.nodes)[slot])
+    }
+
+    pub(super) fn replace(&self, slot: usize, node: Process) {
+        lock(&self.nodes)[slot] = Arc::new(node);
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    pub(super) fn token(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Reads once, and writes down what was answered.
+    pub(super) async fn read(&self, node: &Process, view: View) -> Option<Read> {
+        let start = clock::now();
+        let answer = client::ask(node.address, "GET", &view.to_string()).await?;
+        let end = clock::now();
+        let versions: Vec<u64> = answer
+            .body
+            .split_whitespace()
+            .filter_map(|version| version.parse().ok())
+            .collect();
+        if !answer.is_success() || versions.len() != view.items().len() {
+            return None;
+        }
+        let source = answer.field("cache-status").or(answer.field("x-value"));
+        let source = source.unwrap_or_default().to_owned();
+        let read = Read {
+            node: node.id,
+            view,
+            start,
+            end,
+            versions,
+            source,
+        };
+        self.history().reads.push(read.clone());
+        Some(read)
+    }
+
+    /// Writes, and waits for the answer.
+    pub(super) async fn write(&self, node: &Process, item: usize, how: How) -> Option<u64> {
+        let token = self.token();
+        if !node.begin(token) {
+            return None;
+        }
+        let start = clock::now();
+        let answer = client::ask(node.address, "PUT", &how.path(item, token)).await;
+        self.written(node, token, how, start, answer.as_ref());
+        answer.map(|_| token)
+    }
+
+    /// Leaves when the write has got as far as `stage`.
+    async fn write_and_leave(&self, node: &Process, item: usize, how: How, stage: Stage) {
+        let token = self.token();
+        if !node.begin(token) {
+            return;
+        }
+        let reached = self.database.reached(token, stage);
+        let (start, path) = (clock::now(), how.path(item, token));
+        tokio::select! {
+            answer = client::ask(node.address, "PUT", &path) => {
+                self.written(node, token, how, start, answer.as_ref());
+            }
+            _ = reached => self.written(node, token, how, start, None),
+        }
+    }
+
+    pub(super) fn written(
+        &self,
+        node: &Process,
+        token: u64,
+        how: How,
+        start: u64,
+        answer: Option<&client::Answer>,
+    ) {
+        let answered = answer
+            .filter(|answer| answer.is_success())
+            .map(|_| clock::now());
+        let delivered = answer.and_then(client::Answer::undelivered) == Some(0);
+        if answered.is_some() && delivered {
+            node.end(token);
+        }
+        let write = Write {
+            node: node.id,
+            token,
+            how,
+            start,
+            answered,
+            delivered,
+        };
+        self.history().writes.push(write);
+    }
+
+    /// Asks what a node has applied; how many invalidations it has left to deliver.
+    pub(super) async fn told(&self, node: &Process) -> Option<u64> {
+        let answer = client::ask(node.address, "GET", "/applied").await?;
+        for line in answer.body.lines() {
+            let (token, at) = line.split_once(' ')?;
+            let (token, at) = (token.parse().ok()?, at.parse().ok()?);
+            self.history().applied.push(Applied {
+                node: node.id,
+                token,
+                at,
+            });
+            for slot in 0..NODES {
+                self.node(slot).end(token);
+            }
+        }
+        answer.undelivered()
+    }
+}
+
+/// Reads, mostly of what is written most.
+pub(super) async fn reader(run: Arc<Run>, mut random: Rng) {
+    while !run.has_ended() {
+        let view = View::of(item(&mut random), random.usize(..4));
+        let node = run.node(random.usize(..NODES));
+        run.read(&node, view).await;
+        sleep(Duration::from_millis(random.u64(..12))).await;
+    }
+}
+
+/// Writes, then reads at the same process and at another.
+pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
+    while !run.has_ended() {
+        let (item, node) = (item(&mut random), run.node(random.usize(..NODES)));
+        let how = how(&mut random);
+        match random.u32(..8) {
+            0 => run.write_and_leave(&node, item, how, Stage::Received).await,
+            1 => {
+                run.write_and_leave(&node, item, how, Stage::Committed)
+                    .await
+            }
+            _ => {
+                run.write(&node, item, how).await;
+            }
+        }
+        for choice in 0..4 {
+            run.read(&node, View::of(item, choice)).await;
+        }
+        let other = run.node(random.usize(..NODES));
+        run.read(&other, View::of(item, random.usize(..4))).await;
+        sleep(Duration::from_millis(random.u64(..60))).await;
+    }
+}
+
+/// Asks every node again and again what it has applied.
+pub(super) async fn listener(run: Arc<Run>) {
+    while !run.has_ended() {
+        for slot in 0..NODES {
+            let node = run.node(slot);
+            run.told(&node).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn item(random: &mut Rng) -> usize {
+    if random.bool() {
+        0
+    } else {
+        random.usize(..ITEMS)
+    }
+}
+
+/// Those that make the most unusable are the rarest: there must be something stored.
+fn how(random: &mut Rng) -> How {
+    match random.u32(..40) {
+        0 => How::Everything,
+        1 => How::Versions,
+        2..4 => How::Entities,
+        4..8 => How::Tag,
+        8..12 => How::Patterns,
+        12..17 => How::Around,
+        17..22 => How::Keys,
+        22..27 => How::Declared,
+        _ => How::Route,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

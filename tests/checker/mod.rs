@@ -1,0 +1,193 @@
+//! Whether invalidation wins every race: three processes on one Redis over one database, random
+//! readers and writers, and faults; the recorded history is then held against the promises.
+//!
+//! | promise | as it is checked |
+//! |---|---|
+//! | (a) after a process has answered a write, no read that begins later at that process returns an older version | a read that was sent after the write's answer had come, at the same process |
+//! | (b) no read anywhere that begins later than `max_lag` after the append returns an older version | the append is over when the write is answered by a process that has nothing left to deliver, or when any process has applied it, whichever is first |
+//! | (c) a process that has applied an invalidation never again serves what it replaced | every write also names a key of its own; a process's stream of invalidations says when it has applied that record |
+//! | (d) at rest every process and Redis agree with the database or hold nothing usable | after `max_lag` without writes a new process, which can only have it from Redis, and then every other one answer what the database holds |
+//!
+//! All times are of `CLOCK_MONOTONIC`, which the processes of a machine share. Between a commit and
+//! its append either version may be seen: nothing is checked there.
+//!
+//! - `KEEP_CHECKER_SECONDS`: how long faults strike, 20 if not given;
+//! - `KEEP_CHECKER_SEED`: the choices of readers, writers and faults (not the order in which
+//!   processes run);
+//! - `KEEP_CHECKER_FAULTS`: some of the faults, by their names with commas between them.
+
+mod client;
+mod clock;
+mod database;
+mod faults;
+mod history;
+mod load;
+mod node;
+mod process;
+mod wire;
+mod world;
+
+use std::{
+    env,
+    sync::{Arc, atomic::AtomicU16},
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use tokio::{runtime::Handle, task::JoinSet, time::sleep};
+
+use self::{
+    database::Database,
+    faults::Faults,
+    history::Read,
+    load::{NODES, Run},
+    process::Process,
+    wire::Wire,
+    world::{MAX_LAG_MILLIS, View},
+};
+use crate::support::{RedisServer, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promises_hold_while_faults_strike() {
+    let seed = setting("KEEP_CHECKER_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seconds = setting("KEEP_CHECKER_SECONDS").unwrap_or(20);
+    println!("KEEP_CHECKER_SEED={seed} KEEP_CHECKER_SECONDS={seconds}");
+    let faults = start(Rng::with_seed(seed)).await;
+    let run = Arc::clone(&faults.run);
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let load = load(&run, seed);
+    let faults = tokio::task::spawn_blocking(move || faults.strike(&names(), end));
+    let faults = faults.await.expect("faults strike");
+    run.end();
+    load.join_all().await;
+
+    let at_rest = at_rest(faults).await;
+    let mut history = run.history().clone();
+    history.commits = run.database.commits();
+    let hits = history
+        .reads
+        .iter()
+        .filter(|read| read.source.contains("hit"))
+        .count();
+    println!(
+        "{} reads ({hits} hits), {} writes ({} committed), {} applications, {} faults",
+        history.reads.len(),
+        history.writes.len(),
+        history.commits.len(),
+        history.applied.len(),
+        history.faults.len(),
+    );
+    let broken = history.broken();
+    for broken in broken.iter().take(5) {
+        println!("{broken:?}");
+    }
+    for read in &at_rest {
+        println!(
+            "broken: (d) at rest, but {read:?}; the database has {:?}",
+            run.database.versions()
+        );
+    }
+    assert!(
+        broken.is_empty() && at_rest.is_empty(),
+        "{} reads broke (a) to (c), {} (d); KEEP_CHECKER_SEED={seed}",
+        broken.len(),
+        at_rest.len(),
+    );
+    assert!(
+        hits > 50 && history.commits.len() > 20,
+        "it proves something only with hits and writes"
+    );
+}
+
+/// Redis, the database, and three processes.
+async fn start(random: Rng) -> Faults {
+    let redis = RedisServer::builder()
+        .config("repl-diskless-sync-delay", "0")
+        .start();
+    let primary = Arc::new(AtomicU16::new(redis.port()));
+    let database = Database::start().await.expect("a port");
+    let (mut wires, mut nodes) = (Vec::new(), Vec::new());
+    for id in 0..NODES {
+        let wire = Wire::start(&primary).await.expect("a port");
+        nodes.push(Arc::new(started(id, wire.url(), &database).await));
+        wires.push(wire);
+    }
+    let started = nodes.len();
+    Faults {
+        run: Run::new(database, nodes),
+        redis,
+        primary,
+        wires,
+        random,
+        runtime: Handle::current(),
+        started,
+    }
+}
+
+async fn started(id: usize, redis: String, database: &Database) -> Process {
+    let address = database.address;
+    let start = move || Process::start(id, &redis, address);
+    tokio::task::spawn_blocking(start).await.expect("it starts")
+}
+
+fn load(run: &Arc<Run>, seed: u64) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for index in 0..12 {
+        let random = Rng::with_seed(seed ^ (index + 1));
+        if index < 4 {
+            tasks.spawn(load::writer(Arc::clone(run), random));
+        } else {
+            tasks.spawn(load::reader(Arc::clone(run), random));
+        }
+    }
+    tasks.spawn(load::listener(Arc::clone(run)));
+    tasks
+}
+
+/// The reads that differ from the database once nobody has written for `max_lag`.
+async fn at_rest(mut faults: Faults) -> Vec<Read> {
+    let run = Arc::clone(&faults.run);
+    for slot in 0..NODES {
+        until("delivery", async || {
+            (run.told(&run.node(slot)).await == Some(0)).then_some(())
+        })
+        .await;
+    }
+    sleep(Duration::from_millis(MAX_LAG_MILLIS + 100)).await;
+    faults.started += 1;
+    let fresh = started(faults.started, faults.wires[0].url(), &run.database).await;
+    let mut nodes: Vec<_> = (0..NODES).map(|slot| run.node(slot)).collect();
+    nodes.insert(0, Arc::new(fresh));
+    let versions = run.database.versions();
+    let mut differ = Vec::new();
+    for node in nodes.iter().chain(&nodes) {
+        for view in View::all() {
+            let read = until("an answer", async || run.read(node, view).await).await;
+            let present: Vec<u64> = view
+                .items()
+                .into_iter()
+                .map(|item| versions[item])
+                .collect();
+            if read.versions != present {
+                differ.push(read);
+            }
+        }
+    }
+    differ
+}
+
+fn names() -> Vec<String> {
+    match env::var("KEEP_CHECKER_FAULTS") {
+        Ok(names) => names
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(Into::into)
+            .collect(),
+        Err(_) => faults::ALL.map(Into::into).into(),
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    env::var(name).ok().and_then(|value| value.parse().ok())
+}

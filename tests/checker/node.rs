@@ -1,0 +1,317 @@
+//! One of the processes: a server with both layers over the database, which tells what it applies.
+
+use std::{
+    convert::Infallible,
+    env,
+    error::Error,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::net::TcpListener;
+use tower::{ServiceBuilder, service_fn};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Table,
+    keep::{Invalidation, RequestBody},
+};
+
+use super::{
+    clock, database,
+    world::{How, LONGEST_WRITE_MILLIS, OF_GROUP, TABLE, View},
+};
+
+/// The addresses of Redis and of the database, for a process that is to be a node.
+pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
+
+/// What it says before its own address.
+pub(super) const LISTENING: &str = "listening on ";
+
+#[test]
+#[ignore = "the checker starts it, as a process of its own"]
+fn process() {
+    let Ok(settings) = env::var(SETTINGS) else {
+        return;
+    };
+    let (redis, database) = settings.split_once(' ').expect("two addresses");
+    let database = database.parse().expect("an address");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime
+        .block_on(serve(redis, database))
+        .expect("it serves until it is killed");
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+#[derive(Clone)]
+struct Node {
+    keep: Keep,
+    database: SocketAddr,
+    applied: Arc<Mutex<Vec<String>>>,
+}
+
+async fn serve(redis: &str, database: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let recorder = DebuggingRecorder::new();
+    let gauges = recorder.snapshotter();
+    recorder.install().map_err(|_| "another recorder")?;
+    let table = Table::from_toml(TABLE)?;
+    let keep = Keep::with_store(table, RedisStore::connect(redis).await?).await?;
+    let node = Node {
+        keep: keep.clone(),
+        database,
+        applied: Arc::default(),
+    };
+    tokio::spawn(listen(node.clone()));
+
+    let handler = service_fn(
+        move |request: Request<RequestBody<RequestBody<Incoming>>>| {
+            let node = node.clone();
+            async move { Ok::<_, Infallible>(node.answer(request).await) }
+        },
+    );
+    let service = ServiceBuilder::new()
+        .map_response(move |mut response: Response<_>| {
+            let count = undelivered(&gauges);
+            response
+                .headers_mut()
+                .insert("x-undelivered", HeaderValue::from(count));
+            response
+        })
+        .layer(
+            InvalidateLayer::new(&keep).longest_write(Duration::from_millis(LONGEST_WRITE_MILLIS)),
+        )
+        .layer(CacheLayer::new(&keep))
+        .service(handler);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{LISTENING}{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(service.clone());
+        let connection = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service);
+        // A client that leaves is none of our concern.
+        tokio::spawn(async move { connection.await.ok() });
+    }
+}
+
+/// Writes down which writes' invalidations this process has applied, and when.
+async fn listen(node: Node) {
+    let mut invalidations = node.keep.invalidations();
+    while let Some(invalidation) = invalidations.next().await {
+        let name = invalidation.to_string();
+        if let Some(token) = name.strip_prefix("k:write:") {
+            // The news is told while the invalidation is being applied; taking a mark waits for it.
+            let _ = node.keep.mark();
+            let line = format!("{token} {}", clock::now());
+            node.applied
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
+        }
+    }
+}
+
+/// Own invalidations under way or to be sent again.
+fn undelivered(gauges: &Snapshotter) -> u64 {
+    let all = gauges.snapshot().into_vec();
+    let count = all.into_iter().find_map(|(key, _, _, value)| match value {
+        DebugValue::Gauge(count) if key.key().name() == "tower_keep_fence_pending_appends" => {
+            Some(count.into_inner())
+        }
+        _ => None,
+    });
+    // Truncation is the point: it is a count.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    count.map_or(u64::MAX, |count| count as u64)
+}
+
+impl Node {
+    async fn answer<B>(self, request: Request<B>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let outcome = match (request.method(), &*segments) {
+            (&Method::GET, ["applied"]) => Ok(self.told()),
+            (&Method::GET, ["groups", group]) => self.list(number(group)).await,
+            (&Method::GET, ["groups", group, "items", own]) => self.item(item(group, own)).await,
+            (&Method::GET, ["values", group, own]) => {
+                self.value(View::Value(item(group, own))).await
+            }
+            (&Method::GET, ["boards", group, own]) => {
+                self.value(View::Board(item(group, own))).await
+            }
+            (&Method::PUT, ["groups", group, "items", own] | ["declared", group, own]) => {
+                self.write(item(group, own), parameter(&query, "write"))
+                    .await
+            }
+            (&Method::PUT, ["app", group, own]) => {
+                self.by_application(item(group, own), &query).await
+            }
+            _ => Err(io::ErrorKind::NotFound.into()),
+        };
+        outcome.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    /// What has been applied since this was asked last.
+    fn told(&self) -> Response<Body> {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        text(std::mem::take(&mut *applied).join("\n"))
+    }
+
+    async fn read(&self, view: View) -> io::Result<String> {
+        let items: Vec<String> = view.items().iter().map(ToString::to_string).collect();
+        database::ask(self.database, &format!("R {}", items.join(" "))).await
+    }
+
+    async fn list(&self, group: usize) -> io::Result<Response<Body>> {
+        Ok(text(self.read(View::List(group)).await?))
+    }
+
+    /// In two pieces, so that others can follow while it comes.
+    async fn item(&self, item: usize) -> io::Result<Response<Body>> {
+        let version = self.read(View::Item(item)).await?;
+        let pieces = [Bytes::from(version), Bytes::from_static(b"\n")];
+        let pieces = stream::unfold(pieces.into_iter().enumerate(), |mut pieces| async move {
+            let (index, piece) = pieces.next()?;
+            if index > 0 {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(..25))).await;
+            }
+            Some((Ok(Frame::data(piece)), pieces))
+        });
+        let pieces: Pin<Box<dyn stream::Stream<Item = _> + Send + Sync>> = Box::pin(pieces);
+        Ok(Response::new(BodyExt::boxed(StreamBody::new(pieces))))
+    }
+
+    async fn value(&self, view: View) -> io::Result<Response<Body>> {
+        let made = Mutex::new(false);
+        let group = view.items()[0] / OF_GROUP;
+        let entry = self.keep.entry(key(view)).tag(format!("group-{group}"));
+        let value: String = entry
+            .get_or_set(async || {
+                *made.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                self.read(view).await
+            })
+            .await?;
+        let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut response = text(value);
+        let source = if made { "made" } else { "hit or collapsed" };
+        response
+            .headers_mut()
+            .insert("x-value", HeaderValue::from_static(source));
+        Ok(response)
+    }
+
+    async fn write(&self, item: usize, token: &str) -> io::Result<Response<Body>> {
+        Ok(text(
+            database::ask(self.database, &format!("W {token} {item}")).await?,
+        ))
+    }
+
+    /// In a task of its own, as the documentation asks of an application.
+    async fn by_application(self, item: usize, query: &str) -> io::Result<Response<Body>> {
+        let how = How::parse(parameter(query, "how")).ok_or(io::ErrorKind::InvalidInput)?;
+        let token = parameter(query, "write").to_owned();
+        let own = Invalidation::key(&raw(&format!("write:{token}")));
+        let work = async move {
+            let changes = changes(how, item).into_iter().chain([own]);
+            if how == How::Around {
+                return self.keep.write(changes, self.write(item, &token)).await;
+            }
+            let answer = self.write(item, &token).await?;
+            if how == How::Versions {
+                for entity in ENTITIES {
+                    // What is not taken at once is sent again.
+                    let _ = self.keep.bump_version(entity).await;
+                }
+            }
+            let _ = self.keep.invalidate(changes).await;
+            Ok(answer)
+        };
+        tokio::spawn(work).await?
+    }
+}
+
+const ENTITIES: [&str; 4] = ["item", "group", "value", "board"];
+
+fn changes(how: How, item: usize) -> Vec<Invalidation> {
+    let (group, own) = (item / OF_GROUP, item % OF_GROUP);
+    let patterns = |patterns: &[String]| {
+        let named = patterns
+            .iter()
+            .map(|pattern| Invalidation::pattern(pattern));
+        named.collect::<Result<Vec<_>, _>>().expect("patterns")
+    };
+    match how {
+        How::Tag => vec![Invalidation::tag(format!("group-{group}"))],
+        How::Patterns => patterns(&[
+            format!("item:{group}:*"),
+            format!("group:{group}*"),
+            format!("value:{group}:*"),
+            format!("board:*:{own}:view"),
+        ]),
+        How::Entities => ENTITIES.map(Invalidation::entity).into(),
+        How::Everything => vec![Invalidation::everything()],
+        How::Versions => Vec::new(),
+        How::Route | How::Declared | How::Keys | How::Around => {
+            let views = (0..4).map(|choice| View::of(item, choice));
+            views.map(|view| Invalidation::key(&key(view))).collect()
+        }
+    }
+}
+
+fn key(view: View) -> Key {
+    let named =
+        |entity: &str, item: usize| format!("{entity}:{}:{}", item / OF_GROUP, item % OF_GROUP);
+    raw(&match view {
+        View::Item(item) => named("item", item),
+        View::List(group) => format!("group:{group}:list"),
+        View::Value(item) => named("value", item),
+        View::Board(item) => named("board", item) + ":view",
+    })
+}
+
+fn raw(text: &str) -> Key {
+    Key::raw(text).expect("a key")
+}
+
+fn item(group: &str, own: &str) -> usize {
+    number(group) * OF_GROUP + number(own)
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap_or(0)
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
+    let parameters = query.split('&').filter_map(|part| part.split_once('='));
+    parameters
+        .filter(|(own, _)| *own == name)
+        .map(|(_, value)| value)
+        .next()
+        .unwrap_or_default()
+}
+
+fn text(text: String) -> Response<Body> {
+    Response::new(Full::from(text).boxed())
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = text(String::new());
+    *response.status_mut() = status;
+    response
+}

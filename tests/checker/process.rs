@@ -1,0 +1,122 @@
+//! A node as a process that cannot outlive the test, and the writes that it has not finished.
+
+use std::{
+    collections::HashSet,
+    env,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::node::{LISTENING, SETTINGS};
+
+/// The shell holds a pipe from the test: when that closes, however the test ended, it kills the node.
+const WATCH: &str = r#""$@" </dev/null & echo "pid $!"; read -r _; kill -9 $! 2>/dev/null; wait"#;
+
+/// This test's own executable, as a node.
+#[derive(Debug)]
+pub(super) struct Process {
+    watch: Child,
+    pid: Pid,
+    pub(super) address: SocketAddr,
+    /// Which one it is, of all that were ever started.
+    pub(super) id: usize,
+    unfinished: Mutex<Unfinished>,
+}
+
+#[derive(Debug, Default)]
+struct Unfinished {
+    tokens: HashSet<u64>,
+    closed: bool,
+}
+
+impl Process {
+    pub(super) fn start(id: usize, redis: &str, database: SocketAddr) -> Self {
+        let executable = env::current_exe().expect("a test has an executable");
+        let mut watch = Command::new("sh")
+            .args(["-c", WATCH, "sh"])
+            .arg(executable)
+            .args([
+                "checker::node::process",
+                "--exact",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(SETTINGS, format!("{redis} {database}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh starts");
+        let stdout = BufReader::new(watch.stdout.take().expect("stdout is piped"));
+        let (mut pid, mut address) = (None, None);
+        for line in stdout.lines().map_while(Result::ok) {
+            if let Some(text) = line.strip_prefix("pid ") {
+                pid = text.parse().ok().and_then(Pid::from_raw);
+            }
+            if let Some((_, text)) = line.rsplit_once(LISTENING) {
+                address = text.parse().ok();
+            }
+            if pid.is_some() && address.is_some() {
+                break;
+            }
+        }
+        Self {
+            watch,
+            pid: pid.expect("sh prints the pid"),
+            address: address.expect("the node says where it listens"),
+            id,
+            unfinished: Mutex::default(),
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        // It may have been killed: then there is nobody to be stopped.
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// Takes note of a write that is to be sent there; false if none may be any more.
+    pub(super) fn begin(&self, token: u64) -> bool {
+        let mut unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        !unfinished.closed && unfinished.tokens.insert(token)
+    }
+
+    /// The write's invalidation is in the journal.
+    pub(super) fn end(&self, token: u64) {
+        let mut unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unfinished.tokens.remove(&token);
+    }
+
+    /// Lets no writes begin there, or lets them again.
+    pub(super) fn close(&self, yes: bool) {
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = yes;
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tokens
+            .is_empty()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Until the shell has been waited for, the pid is still this node's.
+        let _ = kill_process(self.pid, Signal::KILL);
+        drop(self.watch.stdin.take());
+        let _ = self.watch.wait();
+    }
+}

@@ -1,0 +1,136 @@
+//! The way between one process and whichever Redis is the primary: it can be held up and cut.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// Where every process's Redis is.
+pub(super) type Primary = Arc<AtomicU16>;
+
+/// What is held up of the replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Connections that have sent `XREAD`.
+    pub(super) feed: bool,
+    pub(super) others: bool,
+}
+
+struct State {
+    primary: Primary,
+    held: watch::Sender<Held>,
+    /// Connections of an earlier generation are cut.
+    generation: watch::Sender<u64>,
+    losing: AtomicBool,
+}
+
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
+    state: Arc<State>,
+    _task: Arc<Task>,
+}
+
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Wire {
+    pub(super) async fn start(primary: &Primary) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            primary: Arc::clone(primary),
+            held: watch::Sender::default(),
+            generation: watch::Sender::default(),
+            losing: AtomicBool::new(false),
+        });
+        let shared = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, Arc::clone(&shared)));
+            }
+        });
+        Ok(Self {
+            address,
+            state,
+            _task: Arc::new(Task(task)),
+        })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    pub(super) fn hold(&self, held: Held) {
+        self.state.held.send_replace(held);
+    }
+
+    pub(super) fn cut(&self) {
+        self.state
+            .generation
+            .send_modify(|generation| *generation += 1);
+    }
+
+    /// From now on commands arrive, and their replies are lost with the connection.
+    pub(super) fn lose_replies(&self, yes: bool) {
+        self.state.losing.store(yes, Ordering::SeqCst);
+    }
+}
+
+async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
+    let mut generation = state.generation.subscribe();
+    let server = TcpStream::connect(("127.0.0.1", state.primary.load(Ordering::SeqCst))).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let feed = AtomicBool::new(false);
+    let requests = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = from_client.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok::<_, io::Error>(());
+            }
+            if buffer[..read].windows(5).any(|word| word == b"XREAD") {
+                feed.store(true, Ordering::SeqCst);
+            }
+            to_server.write_all(&buffer[..read]).await?;
+        }
+    };
+    let replies = async {
+        let mut held = state.held.subscribe();
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = from_server.read(&mut buffer).await?;
+            let feed = feed.load(Ordering::SeqCst);
+            let free = |held: &Held| if feed { !held.feed } else { !held.others };
+            let _ = held.wait_for(free).await;
+            if read == 0 || state.losing.load(Ordering::SeqCst) {
+                return Ok::<_, io::Error>(());
+            }
+            to_client.write_all(&buffer[..read]).await?;
+        }
+    };
+    // Whichever ends first drops both halves of both connections.
+    tokio::select! {
+        _ = requests => {}
+        _ = replies => {}
+        _ = generation.changed() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What is read and written: items of a versioned database, and what shows them.
+
+use std::fmt;
+
+/// Two groups of three items.
+pub(super) const GROUPS: usize = 2;
+pub(super) const OF_GROUP: usize = 3;
+pub(super) const ITEMS: usize = GROUPS * OF_GROUP;
+
+/// How long a process trusts its proof of freshness.
+pub(super) const MAX_LAG_MILLIS: u64 = 1000;
+
+/// How long a declared write may take: longer than a process is ever stopped.
+pub(super) const LONGEST_WRITE_MILLIS: u64 = 8000;
+
+/// The table of every process. A write also names `write:TOKEN`, which nothing is stored under: who
+/// hears of that has applied the write's invalidation.
+pub(super) const TABLE: &str = r#"
+unlisted = "pass"
+[store]
+max_lag = "1s"
+deadline = "100ms"
+
+[[route]]
+path = "/groups/{g}/items/{i}"
+key = "item:{g}:{i}"
+scope = "public"
+tags = ["group-{g}"]
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "write:{query.write}"]
+
+[[route]]
+path = "/groups/{g}"
+key = "group:{g}:list"
+scope = "public"
+tags = ["group-{g}"]
+
+[[route]]
+path = "/declared/{g}/{i}"
+key = "declared:{g}:{i}"
+scope = "public"
+before = true
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "write:{query.write}"]
+"#;
+
+/// Something that is stored, by `CacheLayer` or by the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum View {
+    /// A response whose body comes in pieces.
+    Item(usize),
+    /// A response that shows all items of a group.
+    List(usize),
+    /// A value, carrying the group's tag.
+    Value(usize),
+    /// A value that a wildcard in the middle names.
+    Board(usize),
+}
+
+impl View {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let items =
+            (0..ITEMS).flat_map(|item| [Self::Item(item), Self::Value(item), Self::Board(item)]);
+        items.chain((0..GROUPS).map(Self::List))
+    }
+
+    /// One of those that show `item`.
+    pub(super) fn of(item: usize, choice: usize) -> Self {
+        match choice % 4 {
+            0 => Self::Item(item),
+            1 => Self::Value(item),
+            2 => Self::Board(item),
+            _ => Self::List(item / OF_GROUP),
+        }
+    }
+
+    /// What it shows, in the order of its body.
+    pub(super) fn items(self) -> Vec<usize> {
+        match self {
+            Self::Item(item) | Self::Value(item) | Self::Board(item) => vec![item],
+            Self::List(group) => (group * OF_GROUP..(group + 1) * OF_GROUP).collect(),
+        }
+    }
+}
+
+/// The path at which it is read.
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, item) = match self {
+            Self::List(group) => return write!(f, "/groups/{group}"),
+            Self::Item(item) => {
+                return write!(f, "/groups/{}/items/{}", item / OF_GROUP, item % OF_GROUP);
+            }
+            Self::Value(item) => ("values", item),
+            Self::Board(item) => ("boards", item),
+        };
+        write!(f, "/{prefix}/{}/{}", item / OF_GROUP, item % OF_GROUP)
+    }
+}
+
+/// By what a write makes unusable what it replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// `InvalidateLayer`, by the table.
+    Route,
+    /// The same, declared beforehand.
+    Declared,
+    Keys,
+    Tag,
+    Patterns,
+    Entities,
+    Versions,
+    Everything,
+    /// `Keep::write` around the change.
+    Around,
+}
+
+impl How {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Route,
+        Self::Declared,
+        Self::Keys,
+        Self::Tag,
+        Self::Patterns,
+        Self::Entities,
+        Self::Versions,
+        Self::Everything,
+        Self::Around,
+    ];
+
+    pub(super) fn path(self, item: usize, token: u64) -> String {
+        let (group, own) = (item / OF_GROUP, item % OF_GROUP);
+        match self {
+            Self::Route => format!("/groups/{group}/items/{own}?write={token}"),
+            Self::Declared => format!("/declared/{group}/{own}?write={token}"),
+            _ => format!("/app/{group}/{own}?write={token}&how={self:?}"),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|how| format!("{how:?}") == text)
+    }
+}
