@@ -63,6 +63,7 @@ mod replay;
 mod semantics;
 mod store;
 pub mod table;
+pub mod testing;
 
 // The guards of real servers; the contract suites inside the crate need them, too.
 #[cfg(all(test, feature = "redis"))]

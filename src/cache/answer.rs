@@ -14,11 +14,9 @@ use crate::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
         conditional,
         range::{self, Selection},
+        reported::NAME,
     },
 };
-
-/// How this cache calls itself in `Cache-Status` (RFC 9211 section 2).
-pub(super) const NAME: &str = "tower-keep";
 
 /// What of a request, beyond its key, decides the form of the answer.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ mod shared;
 mod sweep;
 pub(crate) mod targets;
 pub(crate) mod values;
+mod warm;
 
 use std::{fmt, sync::Arc};
 
@@ -25,13 +26,14 @@ pub use invalidate::Invalidate;
 pub use invalidation::Invalidation;
 pub use limits::Allowance;
 pub use values::{EntryOf, Mark};
+pub use warm::Warmed;
 
 pub use crate::{
     body::{RequestBody, ResponseBody},
     future::ResponseFuture,
 };
 
-use crate::{error::Error, identity::UserId, table::Table};
+use crate::{clock::Clock, error::Error, identity::UserId, table::Table};
 
 /// The handle. Every clone of it is the same keep.
 #[derive(Clone)]
@@ -45,7 +47,11 @@ impl Keep {
     /// from a file is known to be right.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self(Shared::in_process(&table))
+        Self(Shared::in_process(&table, Clock::tokio()))
+    }
+
+    pub(crate) fn with_clock(table: &Table, clock: Clock) -> Self {
+        Self(Shared::in_process(table, clock))
     }
 
     /// A keep that shares what it stores, invalidates and counts with every other process that

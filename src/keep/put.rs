@@ -1,6 +1,6 @@
 //! Storing, in both tiers.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     Shared,
@@ -22,7 +22,10 @@ impl Shared {
             // A failure is an event and a metric of the store's.
             let _ = store.put(key, entry).await;
         }
-        self.metrics.stored.increment(1);
+        if !matches!(entry.content, Content::Variants(_)) {
+            self.metrics.stored.increment(1);
+            self.stored.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Stores a response, as the newest variant of its key if it varies.

@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) misfits: Brief,
     /// Keys for which the inner service has just failed, while something stale serves.
     pub(crate) resting: Brief,
+    /// How many responses and values have been stored.
+    pub(crate) stored: AtomicU64,
     /// Permits for refreshes behind callers' backs.
     pub(crate) refreshes: Arc<Semaphore>,
     /// Of two tables at once, the later is whole.
@@ -125,8 +127,8 @@ impl Snapshot {
 }
 
 impl Shared {
-    pub(super) fn in_process(table: &Table) -> Arc<Self> {
-        let clock = Arc::new(Clock::tokio());
+    pub(super) fn in_process(table: &Table, clock: Clock) -> Arc<Self> {
+        let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
         Self::assemble(table, clock, fence, limiter, None, None)
@@ -175,6 +177,7 @@ impl Shared {
             sweeps: Flights::new(),
             misfits: Brief::new(),
             resting: Brief::new(),
+            stored: AtomicU64::new(0),
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             reloading: Mutex::new(()),
             warned: AtomicBool::new(false),

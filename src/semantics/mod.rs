@@ -29,6 +29,7 @@ pub(crate) mod partial;
 pub(crate) mod policy;
 mod preferences;
 pub(crate) mod range;
+pub(crate) mod reported;
 pub(crate) mod sharing;
 pub(crate) mod storable;
 pub(crate) mod targeted;

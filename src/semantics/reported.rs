@@ -1,0 +1,91 @@
+//! `Cache-Status` as this cache has reported it (RFC 9211).
+
+use http::HeaderMap;
+
+use super::cache_status::CACHE_STATUS;
+
+/// How this cache calls itself in `Cache-Status` (RFC 9211 section 2).
+pub(crate) const NAME: &str = "tower-keep";
+
+/// What a response says of its way through this cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    pub(crate) hit: bool,
+    pub(crate) stored: bool,
+    pub(crate) collapsed: bool,
+    /// In seconds; negative when stale.
+    pub(crate) ttl: Option<i64>,
+    /// Why the request went forward.
+    pub(crate) forward: Option<Box<str>>,
+    pub(crate) detail: Option<Box<str>>,
+}
+
+impl Reported {
+    /// Of the layer nearest to the client; `None` if there was none, or the field is malformed.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let lines: Option<Vec<_>> = headers
+            .get_all(&CACHE_STATUS)
+            .iter()
+            .map(|line| line.to_str().ok())
+            .collect();
+        let lines = lines?.join(", ");
+        let list = sfv::Parser::new(lines.as_bytes()).parse::<sfv::List>().ok()?;
+        list.iter().rev().find_map(|member| match member {
+            sfv::ListEntry::Item(item) => Self::of_member(item),
+            sfv::ListEntry::InnerList(_) => None,
+        })
+    }
+
+    fn of_member(item: &sfv::Item) -> Option<Self> {
+        if item.bare_item.as_token()?.as_str() != NAME {
+            return None;
+        }
+        let value = |name: &str| item.params.get(name);
+        let flag = |name| value(name).and_then(|value| value.as_boolean()).unwrap_or(false);
+        let text = |name| {
+            let value = value(name)?;
+            let token = value.as_token().map(|token| token.as_str());
+            let text = token.or_else(|| value.as_string().map(|text| text.as_str()));
+            text.map(Into::into)
+        };
+        Some(Self {
+            hit: flag("hit"),
+            stored: flag("stored"),
+            collapsed: flag("collapsed"),
+            ttl: value("ttl").and_then(|ttl| ttl.as_integer()).map(i64::from),
+            forward: text("fwd"),
+            detail: text("detail"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(lines: &[&'static str]) -> Option<Reported> {
+        let lines = lines.iter().map(|line| (CACHE_STATUS, HeaderValue::from_static(line)));
+        let mut headers = HeaderMap::new();
+        lines.for_each(|(name, value)| drop(headers.append(name, value)));
+        Reported::of(&headers)
+    }
+
+    #[test]
+    fn the_last_of_ours_counts() {
+        let hit = read(&["tower-keep; fwd=uri-miss; stored, other; hit", "tower-keep; hit; ttl=-3"]);
+        let hit = hit.expect("reported");
+        assert_eq!((hit.hit, hit.ttl, hit.forward), (true, Some(-3), None));
+        let miss = read(&["tower-keep; fwd=stale; stored; detail=\"a b\""]).expect("reported");
+        assert_eq!((miss.hit, miss.stored), (false, true));
+        assert_eq!((miss.forward.as_deref(), miss.detail.as_deref()), (Some("stale"), Some("a b")));
+    }
+
+    #[test]
+    fn what_others_say_does_not_count() {
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["other; hit"]), None);
+        assert_eq!(read(&["tower-keep; hit; ,;"]), None);
+    }
+}
