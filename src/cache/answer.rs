@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, respons
 use super::ask::{Asked, Judged, Traits};
 use crate::{
     body::ResponseBody,
-    clock::Now,
+    clock::{Now, Timestamp},
     entry::{Content, Entry, StoredResponse},
     keep::{Shared, fill::Fill, lookup::Found},
     ready::Ready,
@@ -27,11 +27,16 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    pub(super) const WHOLE: Self = Self {
+        head: false,
+        conditional: false,
+        range: false,
+    };
+
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
         let mut shape = Self {
             head: method == Method::HEAD,
-            conditional: false,
-            range: false,
+            ..Self::WHOLE
         };
         for name in headers.keys() {
             shape.conditional |=
@@ -189,10 +194,9 @@ pub(super) fn conditionally<B>(
     asked: &Asked,
     request: &HeaderMap,
     mut response: Response<ResponseBody<B>>,
-    received: crate::clock::Timestamp,
+    received: Timestamp,
 ) -> Response<ResponseBody<B>> {
-    let shape = asked.traits.shape;
-    if !shape.conditional || asked.route.is_none() {
+    if !asked.traits.shape.conditional {
         return response;
     }
     let outcome =
@@ -208,16 +212,23 @@ pub(super) fn conditionally<B>(
 /// Says in `Cache-Status` that the request went forward.
 pub(super) fn label(head: &mut response::Parts, reason: Forward, stored: bool, detail: Option<&'static str>) {
     let status = CacheStatus {
-        outcome: Outcome::Forward {
-            reason,
-            status: None,
-            stored,
-            collapsed: None,
-        },
         detail,
-        ..CacheStatus::forward(reason)
+        ..forwarded(reason, stored)
     };
     status.append(NAME, &mut head.headers);
+}
+
+pub(super) fn forwarded(reason: Forward, stored: bool) -> CacheStatus<'static> {
+    let outcome = Outcome::Forward {
+        reason,
+        status: None,
+        stored,
+        collapsed: None,
+    };
+    CacheStatus {
+        outcome,
+        ..CacheStatus::forward(reason)
+    }
 }
 
 /// Something stale in the place of an error, whose status is `instead_of`.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, Method, Response, header, request};
 
 use super::{
     answer::{self, Shape},
+    fetch::Original,
     layer::Config,
 };
 use crate::{
@@ -22,8 +23,10 @@ use crate::{
         cache_status::Forward,
         freshness::{self, Lifetime, Reason, Use},
         invalidation,
+        no_vary_search::Rule,
         policy::{Policy, Scope},
         sharing::{self, Credentials},
+        storable::Refusal,
         vary::VaryFields,
     },
     table::{self, Matched, RoutePlan, Unlisted},
@@ -64,6 +67,19 @@ pub(super) struct Asked {
     pub(super) missed: Forward,
     /// What is stored but could not be used as it is.
     pub(super) candidate: Option<Found>,
+    pub(super) sent: Sent,
+    /// By which rule the key was found, if not the query as it stands makes it.
+    pub(super) search: Option<Arc<Rule>>,
+}
+
+/// How the request that goes to the inner service differs from the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    AsAsked,
+    /// Without the client's preconditions and range.
+    Whole,
+    /// With those that validate the candidate in their place.
+    Validating,
 }
 
 /// What the local tier says.
@@ -323,6 +339,8 @@ impl Glance<'_> {
             user: self.user,
             missed: Forward::UriMiss,
             candidate: self.candidate,
+            sent: Sent::AsAsked,
+            search: None,
         }
     }
 }
@@ -355,6 +373,23 @@ impl Asked {
             Some((_, response)) if response.part.is_some() => Forward::Partial,
             Some(_) if self.traits.directives.no_cache => Forward::Request,
             Some(_) => Forward::Stale,
+        }
+    }
+
+    /// The same, asked for everybody: the whole, and whatever the directives of one client.
+    pub(super) fn for_everybody(mut self) -> Self {
+        self.traits.shape = Shape::WHOLE;
+        self.traits.directives = RequestDirectives::default();
+        self
+    }
+
+    /// Ends what is stored, unless only this client is to have nothing of it.
+    pub(super) async fn end(&self, keep: &Shared, entry: &Arc<Entry>, request: &HeaderMap, why: Refusal) {
+        let own = why == Refusal::Credentials
+            || !sharing::may_collapse(self.traits.credentials, self.traits.scope)
+            || self.traits.directives.no_store;
+        if !own {
+            keep.forget(&self.key, request, entry).await;
         }
     }
 
@@ -411,7 +446,7 @@ impl Asked {
         keep: &Shared,
         capture: &Capture,
         entry: &Arc<Entry>,
-        request: &HeaderMap,
+        original: &Original,
     ) {
         let Content::Response(response) = &entry.content else {
             return;
@@ -420,8 +455,11 @@ impl Asked {
             return;
         };
         if self.may_store(keep, capture, entry) {
+            let request = &original.headers;
             let variant = (!vary.is_empty()).then(|| vary.variant(request, &response.headers));
-            keep.put_response(&self.key, variant.as_ref(), entry).await;
+            let mut asked = self.clone();
+            asked.settle_key(keep, original, &response.headers);
+            keep.put_response(&asked.key, variant.as_ref(), entry).await;
         }
     }
 
@@ -443,8 +481,10 @@ impl Asked {
             scope,
         } = &self.traits;
         let whole = self.route.is_some() || !(shape.conditional || shape.range);
+        // Whether a query means the same can be told only once the answer is there.
         sharing::may_collapse(*credentials, *scope)
             && whole
+            && self.search.is_none()
             && !shape.head
             && !directives.no_cache
             && !directives.no_store

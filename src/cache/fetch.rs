@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::{
     answer,
-    ask::Judged,
+    ask::{Judged, Sent},
     miss::{self, Answer, Leading, Miss},
     store,
     validate::{self, Resolved},
@@ -38,7 +38,7 @@ pub(super) struct Original {
 }
 
 impl Original {
-    fn of(parts: &request::Parts) -> Self {
+    pub(super) fn of(parts: &request::Parts) -> Self {
         Self {
             method: parts.method.clone(),
             uri: origin::uri(&parts.uri, &parts.extensions).clone(),
@@ -98,7 +98,7 @@ where
         lead: &mut Leading,
     ) -> Result<Answer<S, B>, S::ServiceError> {
         let original = Original::of(&parts);
-        let prepared = validate::prepare(&self.asked, &mut parts.headers);
+        let prepared = validate::prepare(&mut self.asked, &mut parts.headers);
         Passages::mark(&mut parts.extensions, |passages| {
             passages.cache = self.keep().id();
         });
@@ -119,6 +119,7 @@ where
                 // What was asked beyond the client's question led nowhere: its own is asked.
                 conditional::make_unconditional(&mut again.headers);
                 self.asked.candidate = None;
+                self.asked.sent = Sent::Whole;
                 let content = RequestBody::bytes(self.content.clone());
                 self.call(again, content).await?
             }
@@ -157,7 +158,7 @@ where
     }
 
     /// Something stale instead of the inner service's own error (RFC 9111 section 4.2.4).
-    fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
+    pub(super) fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
         if self.refreshing {
             return None;
         }

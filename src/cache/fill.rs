@@ -15,6 +15,7 @@ use super::{miss::{self, Leading}, recipe::Recipe};
 use crate::{
     body::ResponseBody,
     buffer::{self, End, Writer},
+    entry::Entry,
     error::BoxError,
     keep::fill::Fill,
 };
@@ -30,8 +31,20 @@ struct Prefix {
     ended: bool,
 }
 
-/// Stores `body` as it comes, and answers the body for who asked.
-pub(super) async fn start<B>(recipe: Recipe, body: B, mut lead: Leading) -> ResponseBody<B>
+/// A body that is being stored.
+pub(super) struct Started<B> {
+    /// For who asked.
+    pub(super) body: ResponseBody<B>,
+    /// What has been stored already: a body that was there at once.
+    pub(super) entry: Option<Arc<Entry>>,
+}
+
+/// Stores `body` as it comes. `Err`: it broke off at once, and this is what there is of it.
+pub(super) async fn start<B>(
+    recipe: Recipe,
+    body: B,
+    mut lead: Leading,
+) -> Result<Started<B>, ResponseBody<B>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -42,16 +55,18 @@ where
         Err((chunks, error)) => {
             recipe.failed("the body was cut short");
             miss::end(&mut lead);
-            return ResponseBody::failed(chunks, error.into());
+            return Err(ResponseBody::failed(chunks, error.into()));
         }
     };
     if prefix.ended && prefix.bytes <= recipe.cap {
         let trailers = prefix.trailers.clone();
-        recipe.complete(&prefix.chunks, trailers, &lead).await;
+        let entry = recipe.complete(&prefix.chunks, trailers, &lead).await;
         miss::end(&mut lead);
-        return ResponseBody::chunks(prefix.chunks, prefix.trailers);
+        let body = ResponseBody::chunks(prefix.chunks, prefix.trailers);
+        return Ok(Started { body, entry });
     }
-    stream(recipe, body, prefix, lead)
+    let body = stream(recipe, body, prefix, lead);
+    Ok(Started { body, entry: None })
 }
 
 /// Reads the rest in a task of its own.

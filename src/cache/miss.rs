@@ -117,6 +117,9 @@ where
         parts: request::Parts,
         body: RequestBody<B>,
     ) -> Result<Answer<S, B>, S::ServiceError> {
+        if let Some(response) = self.search(&parts) {
+            return Ok(response);
+        }
         if let Some(response) = self.answer_stored(&parts).await {
             return Ok(response);
         }
@@ -132,7 +135,7 @@ where
     /// What lies behind the local tier, if it may be used as it is; else it is the candidate.
     async fn answer_stored(&mut self, parts: &request::Parts) -> Option<Answer<S, B>> {
         let stored = self.keep().find_stored(&self.asked.key, &parts.headers).await;
-        if let Some(found) = stored {
+        if let Some(found) = stored.filter(|found| self.asked.is_found_by(&found.entry)) {
             if let Some(answer) = self.answer_found(&found, parts) {
                 self.keep().metrics.hit_store.increment(1);
                 return Some(answer);
@@ -160,14 +163,15 @@ where
     }
 
     /// An answer from `found`, refreshed behind the caller's back where that is due.
-    fn answer_found(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
+    pub(super) fn answer_found(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
         let judged = self.asked.judge(found, now);
         let answer = answer::judged(&self.asked.traits, found, judged, &parts.headers, now)?;
         if judged.wants_refresh() && found.entry.local.claim_refresh(now.mono) {
             let asked = self.asked.with_candidate(found);
-            refresh::start(Self::new(Arc::clone(&self.config), self.inner.clone(), asked), parts);
+            let miss = Self::new(Arc::clone(&self.config), self.inner.clone(), asked);
+            refresh::start(miss.with_content(self.content.clone()), parts);
         }
         Some(answer)
     }

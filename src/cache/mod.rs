@@ -10,6 +10,7 @@ mod layer;
 mod miss;
 mod recipe;
 mod refresh;
+mod search;
 mod service;
 mod store;
 mod tags;

@@ -8,13 +8,14 @@ use http::{HeaderMap, StatusCode};
 use super::{ask::Asked, fetch::Original, layer::Config, miss::{self, Leading}, store::MISFIT, tags};
 use crate::{
     entry::{Content, Entry, StoredResponse, Variant},
-    fence::Capture,
+    fence::{Capture, Names, subjects_of},
     keep::{
         Shared,
         fill::{Fill, concatenate},
         values::is_json,
     },
     semantics::partial::{self, Piece},
+    store::journal::Subject,
 };
 
 /// A head that may be stored.
@@ -27,6 +28,7 @@ pub(super) struct Storable {
 /// A storable head, and how it becomes an entry.
 pub(super) struct Recipe {
     pub(super) config: Arc<Config>,
+    /// With the key under which it is stored.
     pub(super) asked: Asked,
     pub(super) original: Original,
     pub(super) storable: Storable,
@@ -46,6 +48,29 @@ impl Recipe {
         match &self.storable.head.content {
             Content::Response(response) => Some(response),
             _ => None,
+        }
+    }
+
+    /// Stores the answer to a write, which has invalidated what it replaces, at the position of that
+    /// invalidation. False if another write may have come between: then nothing is stored.
+    pub(super) async fn invalidate(&mut self, subjects: Vec<Subject>) -> bool {
+        let keep = self.config.keep.shared();
+        let head = &self.storable.head;
+        let key = self.asked.key.base();
+        let hashes = &subjects_of(key, &head.entity, head.user.as_deref(), &head.tags);
+        let names = Names { key, hashes };
+        // What the journal does not take now is queued, and uncacheable here until it does.
+        let appended = keep.fence.write_through(&self.capture, subjects, names).await;
+        match (appended, Arc::get_mut(&mut self.storable.head)) {
+            (Ok(Some(position)), Some(head)) => {
+                head.position = position;
+                self.capture = Capture {
+                    position,
+                    at: keep.clock.mono(),
+                };
+                true
+            }
+            _ => false,
         }
     }
 
@@ -132,7 +157,9 @@ impl Recipe {
             );
             piece = combined.unwrap_or(piece);
         }
-        response.assume(piece);
+        response.status = partial::describe(&piece, &mut response.headers);
+        response.part = (!piece.is_whole()).then_some(piece.part);
+        response.body = piece.body;
         Some(())
     }
 
@@ -160,22 +187,5 @@ pub(super) fn hand_out(lead: &Leading, entry: &Arc<Entry>, variant: Option<&Vari
         && let Some(fill) = Fill::whole(entry, variant)
     {
         lead.share(Arc::new(fill));
-    }
-}
-
-impl StoredResponse {
-    /// Becomes a part, or the whole that the parts have made.
-    fn assume(&mut self, piece: Piece) {
-        use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-        self.headers.remove(CONTENT_RANGE);
-        self.headers
-            .insert(CONTENT_LENGTH, (piece.body.len() as u64).into());
-        if piece.is_whole() {
-            self.status = StatusCode::OK;
-            self.part = None;
-        } else {
-            self.part = Some(piece.part);
-        }
-        self.body = piece.body;
     }
 }

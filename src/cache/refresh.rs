@@ -53,6 +53,7 @@ where
         change(&mut parts);
     }
     miss.refreshing = true;
+    miss.asked = miss.asked.for_everybody();
     let work = async move {
         let _permit = permit;
         let _ = timeout(DEADLINE, refresh(miss, parts, flight, attempt)).await;

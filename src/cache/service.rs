@@ -23,6 +23,7 @@ use crate::{
     error::BoxError,
     future::ResponseFuture,
     keep::Snapshot,
+    semantics::cache_status::Forward,
 };
 
 /// The service that [`CacheLayer`](super::CacheLayer) makes.
@@ -85,6 +86,12 @@ where
                 }
                 // To wait for the layer above would be to wait for oneself.
                 Local::Nothing if self.config.is_below_itself(&parts) => self.pass(parts, body),
+                // Content that the key does not hold may have made the answer what it is: it must
+                // not become everybody's (RFC 9110 section 9.3.1).
+                Local::Nothing if !body.is_end_stream() && !is_empty(&body) => {
+                    let run = bypass::run(config(), self.inner.clone(), parts, body, Forward::Bypass);
+                    ResponseFuture::boxed(run)
+                }
                 Local::Nothing => {
                     let miss = self.miss(asked, &snapshot);
                     ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))
@@ -92,6 +99,10 @@ where
             },
         }
     }
+}
+
+fn is_empty<B: Body>(body: &B) -> bool {
+    body.size_hint().exact() == Some(0)
 }
 
 impl<S> CacheService<S> {

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Response, header::CONTENT_LENGTH};
+use http::{Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 
 use super::{
     answer,
+    ask::{Asked, Sent},
     fetch::{Fetched, Original, Seen},
     fill,
+    layer::Config,
     miss::{Answer, Leading, Miss},
     recipe::{Recipe, Storable},
     refresh,
@@ -28,7 +30,7 @@ use crate::{
 
 /// Stores the inner service's answer if that may be, and answers with it.
 pub(super) async fn answer<S, B>(
-    miss: Miss<S, B>,
+    mut miss: Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
     original: Original,
     lead: &mut Leading,
@@ -37,40 +39,57 @@ where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
-    let recipe = match recipe(&miss, &fetched.seen, &original) {
+    let worse = miss.refreshing && refresh::is_worse(fetched.seen.head.status);
+    let recipe = if worse {
+        Err(Refusal::Status)
+    } else {
+        recipe(&miss.config, &miss.asked, &fetched.seen, &original)
+    };
+    let recipe = match recipe {
         Ok(recipe) => recipe,
-        Err(refusal) => return refused(&miss, fetched, refusal, lead),
+        Err(refusal) => return refused(&mut miss, fetched, &original, refusal, lead).await,
     };
     let Fetched { seen, body } = fetched;
-    let mut head = seen.head;
-    let received = recipe.storable.head.stored;
-    let body = fill::start(recipe, body, lead.take()).await;
-    answer::label(&mut head, miss.asked.forward_reason(), true, None);
-    let response = Response::from_parts(head, body);
-    answer::conditionally(&miss.asked, &original.headers, response, received)
+    let started = match fill::start(recipe, body, lead.take()).await {
+        Ok(started) => started,
+        Err(broken) => {
+            let stale = miss.stale_on_disconnect(&original);
+            return stale.unwrap_or_else(|| labelled(&miss, seen, broken, &original, false, Some("broken-off")));
+        }
+    };
+    match started.entry {
+        Some(entry) if miss.asked.traits.shape.range && miss.asked.sent != Sent::AsAsked => {
+            let status = answer::forwarded(miss.asked.forward_reason(), true);
+            let now = miss.keep().clock.now();
+            let headers = &original.headers;
+            answer::stored(&miss.asked.traits, &entry, headers, now, Some(&status))
+                .unwrap_or_else(|| labelled(&miss, seen, started.body, &original, true, None))
+        }
+        _ => labelled(&miss, seen, started.body, &original, true, None),
+    }
 }
 
 /// How this answer is stored, if it may be.
-pub(super) fn recipe<S, B>(
-    miss: &Miss<S, B>,
+pub(super) fn recipe(
+    config: &Arc<Config>,
+    asked: &Asked,
     seen: &Seen,
     original: &Original,
 ) -> Result<Recipe, Refusal> {
-    if miss.refreshing && refresh::is_worse(seen.head.status) {
-        return Err(Refusal::Status);
-    }
     if seen.head.headers.len() > MOST_FIELDS {
         return Err(Refusal::Size);
     }
-    let storable = storable(miss, seen, original)?;
+    let storable = storable(config, asked, seen, original)?;
     let length = content_length(seen);
-    let cap = miss.asked.max_body();
+    let cap = asked.max_body();
     if length.is_some_and(|length| length > cap as u64) {
         return Err(Refusal::Size);
     }
+    let mut asked = asked.clone();
+    asked.settle_key(config.keep.shared(), original, &seen.head.headers);
     Ok(Recipe {
-        config: Arc::clone(&miss.config),
-        asked: miss.asked.clone(),
+        config: Arc::clone(config),
+        asked,
         original: original.clone(),
         storable,
         capture: seen.capture,
@@ -79,18 +98,18 @@ pub(super) fn recipe<S, B>(
     })
 }
 
-fn storable<S, B>(
-    miss: &Miss<S, B>,
+fn storable(
+    config: &Config,
+    asked: &Asked,
     seen: &Seen,
     original: &Original,
 ) -> Result<Storable, Refusal> {
-    let asked = &miss.asked;
     let policy = asked.policy();
     let head = &seen.head;
     let exchange = &seen.exchange;
     let request = original.head(asked.traits.credentials);
     let lifetime = storable::decide(&request, head.status, &head.headers, exchange, &policy)?;
-    let condition = miss.config.store_if.as_ref();
+    let condition = config.store_if.as_ref();
     if condition.is_some_and(|agrees| !agrees(head)) {
         return Err(Refusal::Condition);
     }
@@ -127,9 +146,10 @@ fn storable<S, B>(
 }
 
 /// Passes on what is not stored; whoever waited for it is released with the lead.
-fn refused<S, B>(
-    miss: &Miss<S, B>,
+async fn refused<S, B>(
+    miss: &mut Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
+    original: &Original,
     refusal: Refusal,
     lead: &mut Leading,
 ) -> Answer<S, B>
@@ -146,10 +166,43 @@ where
     }
     keep.metrics.refused.increment(1);
     let Fetched { seen, body } = fetched;
+    // RFC 9111 section 4.3.3: what was to be validated is not what the origin has now.
+    if let Some((stored, _)) = miss.asked.candidate_response()
+        && miss.asked.sent == Sent::Validating
+        && supersedes(seen.head.status)
+    {
+        miss.asked.end(keep, stored, &original.headers, refusal).await;
+    }
+    let body = ResponseBody::inner(body);
+    labelled(miss, seen, body, original, false, Some(refusal.reason()))
+}
+
+/// Whether an answer says that another representation, or none, is in the place of what is stored.
+fn supersedes(status: StatusCode) -> bool {
+    status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
+/// The inner service's own answer, as far as the client's preconditions let it have one.
+fn labelled<S, B>(
+    miss: &Miss<S, B>,
+    seen: Seen,
+    body: ResponseBody<S::ResponseBody>,
+    original: &Original,
+    stored: bool,
+    detail: Option<&'static str>,
+) -> Answer<S, B>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let received = seen.exchange.received;
     let mut head = seen.head;
-    let reason = miss.asked.forward_reason();
-    answer::label(&mut head, reason, false, Some(refusal.reason()));
-    Response::from_parts(head, ResponseBody::inner(body))
+    answer::label(&mut head, miss.asked.forward_reason(), stored, detail);
+    let response = Response::from_parts(head, body);
+    if miss.asked.sent == Sent::AsAsked {
+        return response;
+    }
+    answer::conditionally(&miss.asked, &original.headers, response, received)
 }
 
 /// How long a key whose answer was not shareable is taken to have others of the kind.

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 
 use super::{
     answer,
-    ask::Asked,
+    ask::{Asked, Sent},
     fetch::{Fetched, Original, Seen},
     miss::{Answer, Leading, Miss},
     recipe::{self, Recipe},
@@ -22,8 +22,10 @@ use crate::{
     http_service::HttpService,
     semantics::{
         cache_status::{CacheStatus, Forward, Outcome},
-        conditional, partial,
-        storable::RequestHead,
+        conditional,
+        partial::{self, Completion},
+        range::{self, Selection},
+        storable::{Refusal, RequestHead},
         update::{self, HeadEffect, Updated},
     },
 };
@@ -38,32 +40,56 @@ pub(super) enum Prepared {
     Completing,
 }
 
-/// Makes `headers` ask for what can be stored.
-pub(super) fn prepare(asked: &Asked, headers: &mut HeaderMap) -> Prepared {
+/// Makes `headers` ask for what can be stored, or whether what is stored is still good.
+pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
     let shape = asked.traits.shape;
+    if shape.head {
+        return Prepared::Plain;
+    }
     if let Some((entry, response)) = asked.candidate_response() {
+        let (status, stored) = (response.status, &response.headers);
+        let entry = Arc::clone(entry);
         match response.part {
-            None if !shape.head && conditional::validate(headers, response.status, &response.headers) => {
-                return Prepared::Validating(Arc::clone(entry));
+            None if conditional::validate(headers, status, stored) => {
+                asked.sent = Sent::Validating;
+                return Prepared::Validating(entry);
             }
-            Some(part) if !shape.range && !shape.head && !shape.conditional => {
-                let length = response.body.len() as u64;
-                if let Some(rest) = partial::completion(&response.headers, part, length) {
-                    headers.insert(header::RANGE, rest.range);
-                    if let Some(validator) = rest.if_range {
-                        headers.insert(header::IF_RANGE, validator);
-                    }
+            None => {}
+            Some(_) if shape.conditional => {}
+            // The range stays: where the part is no longer good, its answer is the client's.
+            Some(_) if shape.range => {
+                let asks = is_covered(headers, response)
+                    && conditional::ask_whether_good(headers, status, stored);
+                if asks {
+                    return Prepared::Validating(entry);
+                }
+            }
+            Some(part) => {
+                if let Some(rest) = partial::completion(stored, part, response.body.len() as u64) {
+                    ask_for(rest, headers);
                     return Prepared::Completing;
                 }
             }
-            _ => {}
         }
     }
-    if asked.route.is_some() && !shape.head {
+    if asked.route.is_some() {
         // The author vouches for the route: its whole answer serves everybody, this client too.
         conditional::make_unconditional(headers);
+        asked.sent = Sent::Whole;
     }
     Prepared::Plain
+}
+
+fn ask_for(rest: Completion, headers: &mut HeaderMap) {
+    headers.insert(header::RANGE, rest.range);
+    if let Some(validator) = rest.if_range {
+        headers.insert(header::IF_RANGE, validator);
+    }
+}
+
+/// Whether a stored part has the bytes that are asked for.
+fn is_covered(headers: &HeaderMap, stored: &StoredResponse) -> bool {
+    matches!(range::select(headers, stored), Selection::Spans(_))
 }
 
 /// What the inner service's answer makes of what was prepared.
@@ -107,7 +133,7 @@ where
 /// Answers with what is stored, which a 304 has confirmed and updated.
 async fn confirmed<S, B>(
     miss: &mut Miss<S, B>,
-    stored: &Entry,
+    stored: &Arc<Entry>,
     seen: &Seen,
     original: &Original,
     lead: &Leading,
@@ -137,25 +163,28 @@ where
     let entry = match updated {
         Ok(entry) => {
             let variant = miss.asked.variant(&entry, &original.headers);
-            miss.asked.put(keep, &seen.capture, &entry, &original.headers).await;
+            miss.asked.put(keep, &seen.capture, &entry, original).await;
             recipe::hand_out(lead, &entry, variant.as_ref());
             entry
         }
-        Err(entry) => entry,
+        Err((entry, why)) => {
+            miss.asked.end(keep, stored, &original.headers, why).await;
+            entry
+        }
     };
     let now = keep.clock.now();
     answer::stored(&miss.asked.traits, &entry, &original.headers, now, Some(&status))
 }
 
 /// What is stored with the fields of a newer answer: `Ok` to be stored in its place, `Err` for
-/// this request alone.
+/// this request alone, and why.
 fn updated(
     asked: &Asked,
     stored: &Entry,
     response: &StoredResponse,
     seen: &Seen,
     original: &Original,
-) -> Result<Arc<Entry>, Arc<Entry>> {
+) -> Result<Arc<Entry>, (Arc<Entry>, Refusal)> {
     // What is stored answered a GET.
     let request = RequestHead {
         method: &Method::GET,
@@ -169,7 +198,7 @@ fn updated(
         &seen.exchange,
         &asked.policy(),
     );
-    let kept = lifetime.is_ok();
+    let refusal = lifetime.err();
     let lifetime = asked.jittered(lifetime.unwrap_or_default());
     let received = seen.exchange.received;
     let mut entry = stored.with(Content::Response(StoredResponse {
@@ -181,10 +210,10 @@ fn updated(
     entry.local.captured = seen.capture.at;
     entry.stored = received;
     entry.expires = asked.expiry(&lifetime, received, true);
-    if kept {
-        Ok(Arc::new(entry))
-    } else {
-        Err(Arc::new(entry))
+    let entry = Arc::new(entry);
+    match refusal {
+        None => Ok(entry),
+        Some(why) => Err((entry, why)),
     }
 }
 
@@ -199,7 +228,7 @@ where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
-    let Ok(recipe) = store::recipe(miss, &fetched.seen, original) else {
+    let Ok(recipe) = store::recipe(&miss.config, &miss.asked, &fetched.seen, original) else {
         return Resolved::Useless;
     };
     match whole(miss, recipe, fetched.body, original, lead).await {
@@ -253,11 +282,10 @@ pub(super) async fn seen_by_head<S, B>(
     let keep = miss.keep();
     match update::head_effect(head.status, &head.headers, &response.headers, length) {
         HeadEffect::None => {}
-        HeadEffect::Outdate => keep.forget(&miss.asked.key, stored).await,
-        HeadEffect::Update => {
-            if let Ok(entry) = updated(&miss.asked, stored, response, seen, original) {
-                miss.asked.put(keep, &seen.capture, &entry, &original.headers).await;
-            }
-        }
+        HeadEffect::Outdate => keep.forget(&miss.asked.key, &original.headers, stored).await,
+        HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
+            Ok(entry) => miss.asked.put(keep, &seen.capture, &entry, original).await,
+            Err((_, why)) => miss.asked.end(keep, stored, &original.headers, why).await,
+        },
     }
 }

@@ -3,17 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, request};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tower::ServiceExt;
 
-use super::{layer::Config, miss::Answer};
+use super::{
+    answer,
+    ask::{Ask, Asked},
+    fetch::{Original, Seen},
+    fill,
+    layer::Config,
+    miss::Answer,
+    store,
+};
 use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
     keep::targets::Changed,
     key::Key,
     origin::Target,
+    semantics::{cache_status::Forward, freshness::Exchange},
     store::journal::Subject,
 };
 
@@ -36,18 +45,64 @@ where
     let keep = config.keep.shared();
     let changed = Changed::by(&parts, None);
     let own = own_key(&config, &parts);
+    let original = Original::of(&parts);
+    let asked = asked_by_get(&config, &parts);
+    // Taken before the call: what is invalidated from here on wins.
+    let capture = keep.fence.capture();
+    let requested = keep.clock.now().wall;
     let request = Request::from_parts(parts, RequestBody::original(body));
     let response = inner.oneshot(request).await?;
+    let received = keep.clock.now().wall;
     let mut subjects = changed.subjects(keep, &response);
     if !subjects.is_empty() {
         subjects.extend(own.map(|key| Subject::Key(key.as_str().into())));
     }
     subjects.append(&mut changed.groups(&response));
-    if !subjects.is_empty() {
-        // What the journal does not take now is queued, and unusable here until it does.
-        let _ = keep.invalidate(subjects, false).await;
+    let (head, body) = response.into_parts();
+    let mut seen = Seen {
+        head,
+        capture,
+        exchange: Exchange {
+            requested,
+            received,
+        },
+    };
+    let recipe = asked
+        .filter(|_| seen.head.status == StatusCode::OK)
+        .and_then(|asked| store::recipe(&config, &asked, &seen, &original).ok());
+    let Some(mut recipe) = recipe else {
+        if !subjects.is_empty() {
+            // What the journal does not take now is queued, and unusable here until it does.
+            let _ = keep.invalidate(subjects, false).await;
+        }
+        return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
+    };
+    if !recipe.invalidate(subjects).await {
+        return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
     }
-    Ok(response.map(ResponseBody::inner))
+    answer::label(&mut seen.head, Forward::Method, true, None);
+    let body = match fill::start(recipe, body, None).await {
+        Ok(started) => started.body,
+        Err(broken) => broken,
+    };
+    Ok(Response::from_parts(seen.head, body))
+}
+
+/// What a GET of a POST's target asks for, where only HTTP says what may be stored: the POST's
+/// answer may be its answer too (RFC 9110 section 9.3.3).
+fn asked_by_get(config: &Config, parts: &request::Parts) -> Option<Asked> {
+    if parts.method != Method::POST {
+        return None;
+    }
+    let snapshot = config.keep.shared().snapshot.load_full();
+    let target = Target::of(parts);
+    if snapshot.plan.route(target.path, target.host).is_some() {
+        return None;
+    }
+    match Ask::of_url(config, &snapshot, parts, target, None) {
+        Ask::Stored(glance) => Some(glance.own(&snapshot)),
+        _ => None,
+    }
 }
 
 /// The key that the layer's own function gives to the target.

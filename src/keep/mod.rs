@@ -10,6 +10,7 @@ mod invalidation;
 mod limits;
 pub(crate) mod lookup;
 mod put;
+mod searches;
 mod shared;
 mod sweep;
 pub(crate) mod targets;

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use http::HeaderMap;
+
 use super::{
     Shared,
     lookup::Found,
@@ -9,6 +11,7 @@ use super::{
 use crate::{
     entry::{Content, Entry, Variant, Variants},
     key::KeyBuf,
+    semantics::vary,
 };
 
 /// How many variants of one key are kept; the oldest goes first.
@@ -43,6 +46,24 @@ impl Shared {
         let known = self.variants(key).await;
         let list = Arc::new(listed(known.as_deref(), variant, entry));
         self.put(key.as_str(), &list).await;
+    }
+
+    /// Forgets one stored response, be it a variant; in this process what has replaced it stays.
+    pub(crate) async fn forget(&self, key: &KeyBuf, request: &HeaderMap, entry: &Arc<Entry>) {
+        let known = self.variants(key).await;
+        let variant = known.as_deref().and_then(|known| match &known.content {
+            Content::Variants(variants) => vary::choose(variants, request),
+            _ => None,
+        });
+        let full: Box<str> = match variant {
+            Some(variant) => key.varied(&variant.hash).into(),
+            None => key.as_str().into(),
+        };
+        self.local.discard(&full, entry);
+        if let Some(store) = &self.store {
+            // A failure is an event and a metric of the store's.
+            let _ = store.remove(&[full]).await;
+        }
     }
 
     /// The list of variants under `key`, if it is still usable.

@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::request;
 use tokio::sync::Semaphore;
 
-use super::{brief::Brief, fill::Fill};
+use super::{brief::Brief, fill::Fill, searches::Searches};
 use crate::{
     clock::{Clock, Timestamp},
     collapse::Flights,
@@ -67,6 +67,7 @@ pub(crate) struct Shared {
     reloading: Mutex<()>,
     /// Whether a misplaced layer has been reported.
     warned: AtomicBool,
+    pub(crate) searches: Searches,
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
@@ -181,6 +182,7 @@ impl Shared {
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             reloading: Mutex::new(()),
             warned: AtomicBool::new(false),
+            searches: Searches::new(),
             metrics: CacheMetrics::register(),
             limiter,
             identify: ArcSwapOption::empty(),
@@ -234,14 +236,6 @@ impl Shared {
         )
     }
 
-    /// Forgets one stored entry; what has replaced it stays.
-    pub(crate) async fn forget(&self, key: &KeyBuf, entry: &Arc<Entry>) {
-        self.local.discard(key.as_str(), entry);
-        if let Some(store) = &self.store {
-            // A failure is an event and a metric of the store's.
-            let _ = store.remove(&[key.as_str().into()]).await;
-        }
-    }
 
     /// Makes what the subjects name unusable, here before this returns; removes exact keys.
     ///

@@ -3,7 +3,7 @@ use http::HeaderMap;
 use super::{
     KeyBuf,
     encode::{self, Buf},
-    query::QueryFilter,
+    query,
 };
 
 /// What of a request may decide its key.
@@ -26,7 +26,7 @@ pub(crate) fn url_key(inputs: &Inputs<'_>, user: Option<&str>, out: &mut KeyBuf)
     if let Some(user) = user {
         out.push_user(user);
     }
-    QueryFilter::All.push(inputs.query, out.bytes());
+    query::push_whole(inputs.query, out.bytes());
 }
 
 /// `url:{host}:{path}`

@@ -41,12 +41,7 @@ impl QueryFilter {
             out.truncate(before);
             return;
         }
-        if out.len() - before > encode::VALUE_MAX {
-            let digits = super::hash::long(&out[before + 1..]);
-            out.truncate(before + 1);
-            out.push(b'+');
-            out.extend_from_slice(&digits);
-        }
+        hash_if_long(before, out);
     }
 
     /// Writes the keyed parameters; `false` if there are none.
@@ -86,6 +81,30 @@ impl QueryFilter {
                 None => is_named(name, n),
             }),
         }
+    }
+}
+
+/// Writes `?` and the query as it stands, but for the encoding of unreserved characters: without a
+/// table's word, even the order of parameters may count. Hashed when longer than 64 bytes.
+pub(crate) fn push_whole(query: Option<&str>, out: &mut Buf) {
+    let Some(query) = query else { return };
+    let before = out.len();
+    out.push(b'?');
+    for (i, pair) in query.split('&').enumerate() {
+        if i > 0 {
+            out.push(b'&');
+        }
+        push_pair(pair, out);
+    }
+    hash_if_long(before, out);
+}
+
+fn hash_if_long(start: usize, out: &mut Buf) {
+    if out.len() - start > encode::VALUE_MAX {
+        let digits = super::hash::long(&out[start + 1..]);
+        out.truncate(start + 1);
+        out.push(b'+');
+        out.extend_from_slice(&digits);
     }
 }
 

@@ -107,6 +107,16 @@ pub(crate) fn make_unconditional(request: &mut HeaderMap) {
 /// The fields that `Vary` names must be those of the request that is to be satisfied.
 pub(crate) fn validate(request: &mut HeaderMap, status: StatusCode, stored: &HeaderMap) -> bool {
     make_unconditional(request);
+    ask_whether_good(request, status, stored)
+}
+
+/// Adds the preconditions that ask whether `stored` is still good; a range stays in force if it is
+/// not (RFC 9110 section 13.2.2). False when there is nothing to ask by.
+pub(crate) fn ask_whether_good(
+    request: &mut HeaderMap,
+    status: StatusCode,
+    stored: &HeaderMap,
+) -> bool {
     if !storable::can_be_validated(status, stored) {
         return false;
     }

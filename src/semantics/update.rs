@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, StatusCode,
-    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED},
+    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED},
 };
 
 use super::{
@@ -33,6 +33,10 @@ pub(crate) fn update(
     policy: &Policy<'_>,
 ) -> Updated {
     let mut headers = merge(status, stored, newer, policy);
+    // What does not say when it was generated was so when it came, not when the stored one was.
+    if !newer.contains_key(DATE) {
+        headers.remove(DATE);
+    }
     fields::add_date(&mut headers, exchange.received);
     // Needed to decide, but never stored.
     if let Some(age) = newer.get(AGE) {

@@ -1,7 +1,6 @@
 //! A handler whose answers a test chooses and whose calls it counts.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::{
@@ -20,10 +19,14 @@ use tower_keep::{CacheLayer, Keep, cache::CacheService, keep::RequestBody};
 
 pub type Answer = Response<Full<Bytes>>;
 
+/// The origin cannot be reached.
+#[derive(Debug)]
+pub struct Gone;
+
 /// Answers with what `answer` makes of the request; clones share the count.
 #[derive(Clone)]
 pub struct Origin {
-    answer: Arc<dyn Fn(&http::request::Parts, usize) -> Answer + Send + Sync>,
+    answer: Arc<dyn Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync>,
     calls: Arc<AtomicUsize>,
 }
 
@@ -31,10 +34,25 @@ impl Origin {
     pub fn new(
         answer: impl Fn(&http::request::Parts, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::faulty(move |request, call| Ok(answer(&request.clone().into_parts().0, call)))
+    }
+
+    /// Answers, or is gone.
+    pub fn faulty(
+        answer: impl Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             answer: Arc::new(answer),
             calls: Arc::default(),
         }
+    }
+
+    /// What `script` says for each call; the last entry for all that follow.
+    pub fn script(script: Vec<Result<Answer, Gone>>) -> Self {
+        Self::faulty(move |_, call| match &script[call.min(script.len()) - 1] {
+            Ok(answer) => Ok(answer.clone()),
+            Err(Gone) => Err(Gone),
+        })
     }
 
     /// 200 with these fields; the body says which call it was.
@@ -57,18 +75,17 @@ impl Origin {
 
 impl Service<Request<RequestBody<Full<Bytes>>>> for Origin {
     type Response = Answer;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Error = Gone;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Gone>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<RequestBody<Full<Bytes>>>) -> Self::Future {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let (parts, _) = request.into_parts();
-        let response = (self.answer)(&parts, call);
-        Box::pin(async move { Ok(response) })
+        let answer = (self.answer)(&request.map(drop), call);
+        Box::pin(async move { answer })
     }
 }
 
@@ -118,4 +135,18 @@ where
         headers: head.headers,
         body: String::from_utf8(body.to_vec()).expect("text"),
     }
+}
+
+/// An answer with these fields.
+pub fn answer(status: u16, fields: &[(&str, &str)], body: &'static str) -> Answer {
+    let mut builder = Response::builder().status(status);
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(Full::from(body)).expect("a response")
+}
+
+/// Moves the clock.
+pub async fn after(seconds: u64) {
+    tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
 }

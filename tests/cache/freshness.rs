@@ -1,0 +1,118 @@
+//! How long a response answers, and what the request may say against it (RFC 9111 sections 4.2 and
+//! 5.2.1).
+
+use tower_keep::{Keep, Table};
+
+use super::kit::{Origin, after, answer, cached, get, request, send};
+
+/// Whether what was stored with these fields answers after `seconds`.
+async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -> bool {
+    let keep = Keep::new(Table::new());
+    let origin = Origin::script(vec![Ok(answer(200, fields, "one")), Ok(answer(200, &[], "two"))]);
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(seconds).await;
+    let second = send(&service, request("GET", "/a", asked)).await;
+    assert_eq!(second.body == "one", second.headers.contains_key("age"), "{second:?}");
+    second.body == "one"
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_is_fresh_for_as_long_as_it_says() {
+    // RFC 9111 section 4.2.1: s-maxage, max-age, Expires, in this order.
+    for (fields, seconds, hit) in [
+        (&[("cache-control", "max-age=10")][..], 9, true),
+        (&[("cache-control", "max-age=10")], 10, false),
+        (&[("cache-control", "max-age=10, s-maxage=1")], 5, false),
+        (&[("cache-control", "max-age=1, s-maxage=10")], 5, true),
+        (&[("expires", "0"), ("cache-control", "max-age=10")], 5, true),
+        (&[("expires", "0")], 0, false),
+        (&[("cache-control", "max-age=10"), ("age", "8")], 1, true),
+        (&[("cache-control", "max-age=10"), ("age", "8")], 2, false),
+        (&[("cache-control", "no-store, max-age=10")], 0, false),
+        (&[("cache-control", "private, max-age=10")], 0, false),
+        (&[("cache-control", "max-age=10, no-cache")], 0, false),
+        // RFC 9213 section 2.2: the targeted field counts alone.
+        (&[("cache-control", "no-store"), ("cdn-cache-control", "max-age=10")], 5, true),
+        (&[("cache-control", "max-age=10"), ("cdn-cache-control", "no-store")], 5, false),
+    ] {
+        assert_eq!(is_hit(fields, seconds, &[]).await, hit, "{fields:?} after {seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_want_more_than_fresh() {
+    // RFC 9111 sections 5.2.1.1 to 5.2.1.4.
+    let fields = [("cache-control", "max-age=10")];
+    for (wish, seconds, hit) in [
+        ("max-age=3", 3, true),
+        ("max-age=3", 4, false),
+        ("min-fresh=5", 5, true),
+        ("min-fresh=5", 6, false),
+        ("max-stale=5", 15, true),
+        ("max-stale=5", 16, false),
+        ("max-stale", 1000, true),
+        ("no-cache", 0, false),
+    ] {
+        let asked = [("cache-control", wish)];
+        assert_eq!(is_hit(&fields, seconds, &asked).await, hit, "{wish} after {seconds} s");
+    }
+    let strict = [("cache-control", "max-age=10, must-revalidate")];
+    assert!(!is_hit(&strict, 11, &[("cache-control", "max-stale")]).await);
+}
+
+#[tokio::test]
+async fn what_a_request_calls_no_store_is_not_stored() {
+    // RFC 9111 section 5.2.1.5.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+    let service = cached(&keep, &origin);
+    let secret = request("GET", "/a", &[("cache-control", "no-store")]);
+    send(&service, secret).await;
+    assert_eq!(send(&service, get("/a")).await.body, "call 2");
+}
+
+#[tokio::test]
+async fn only_if_cached_never_asks_the_origin() {
+    // RFC 9111 section 5.2.1.7.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+    let service = cached(&keep, &origin);
+    let ask = || request("GET", "/a", &[("cache-control", "only-if-cached")]);
+    assert_eq!(send(&service, ask()).await.status, 504);
+    assert_eq!(origin.calls(), 0);
+    send(&service, get("/a")).await;
+    assert_eq!(send(&service, ask()).await.body, "call 1");
+}
+
+#[tokio::test]
+async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
+    // RFC 9111 section 3.5.
+    for (directives, shared) in [
+        ("max-age=60", false),
+        ("max-age=60, public", true),
+        ("s-maxage=60", true),
+        ("max-age=60, must-revalidate", true),
+        ("max-age=60, proxy-revalidate", false),
+    ] {
+        let keep = Keep::new(Table::new());
+        let fields = [("cache-control", directives)];
+        let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(200, &[], "two"))];
+        let service = cached(&keep, &Origin::script(script));
+        send(&service, request("GET", "/a", &[("authorization", "Basic YTpi")])).await;
+        let second = send(&service, get("/a")).await;
+        assert_eq!(second.body == "one", shared, "{directives}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_no_key_holds_makes_no_shared_answer() {
+    // RFC 9110 section 9.3.1: the content of a GET has no meaning that anybody could know.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+    let service = cached(&keep, &origin);
+    let with_content = get("/a").map(|_| "poison".into());
+    let first = send(&service, with_content).await;
+    assert_eq!(first.cache_status(), "tower-keep; fwd=bypass");
+    assert_eq!(send(&service, get("/a")).await.body, "call 2");
+}

@@ -1,0 +1,151 @@
+//! Methods other than GET and HEAD (RFC 9111 section 4.4, RFC 9110 section 9.3.3, QUERY), and
+//! queries that mean the same (No-Vary-Search).
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tower_keep::{Keep, Table};
+
+use super::kit::{Origin, answer, cached, get, request, send};
+
+const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+
+#[tokio::test]
+async fn a_success_invalidates_and_an_error_does_not() {
+    for (method, status, hit) in [
+        ("POST", 200, false),
+        ("PUT", 204, false),
+        ("DELETE", 303, false),
+        ("M-SEARCH", 200, false),
+        ("POST", 404, true),
+        ("PUT", 500, true),
+        ("OPTIONS", 200, true),
+    ] {
+        let keep = Keep::new(Table::new());
+        let origin = Origin::new(move |parts, call| match parts.method.as_str() {
+            "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
+            _ => answer(status, &[], ""),
+        });
+        let service = cached(&keep, &origin);
+        send(&service, get("/a?b=1")).await;
+        send(&service, request(method, "/a?b=1", &[])).await;
+        let third = send(&service, get("/a?b=1")).await;
+        assert_eq!(third.body == "one", hit, "{method} {status}");
+    }
+}
+
+#[tokio::test]
+async fn locations_of_the_same_origin_are_invalidated_too() {
+    for (location, hit) in [
+        ("/a", false),
+        ("a", false),
+        ("http://example.com/a", false),
+        ("http://example.org/a", true),
+    ] {
+        let keep = Keep::new(Table::new());
+        let origin = Origin::new(move |parts, call| match parts.method.as_str() {
+            "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
+            _ => answer(201, &[("content-location", location)], ""),
+        });
+        let service = cached(&keep, &origin);
+        let host = [("host", "example.com")];
+        send(&service, request("GET", "/a", &host)).await;
+        send(&service, request("POST", "/b", &host)).await;
+        let third = send(&service, request("GET", "/a", &host)).await;
+        assert_eq!(third.body == "one", hit, "{location}");
+    }
+}
+
+#[tokio::test]
+async fn a_posts_answer_may_be_that_of_a_later_get() {
+    // RFC 9110 section 9.3.3.
+    let own = ("content-location", "/a");
+    for (status, fields, hit) in [
+        (200, vec![FRESH, own], true),
+        (200, vec![own], false),
+        (200, vec![FRESH], false),
+        (200, vec![FRESH, ("content-location", "/b")], false),
+        (201, vec![FRESH, own], false),
+    ] {
+        let keep = Keep::new(Table::new());
+        let of_post = fields.clone();
+        let origin = Origin::new(move |parts, _| match parts.method.as_str() {
+            "POST" => answer(status, &of_post, "of the post"),
+            _ => answer(200, &[FRESH], "of a get"),
+        });
+        let service = cached(&keep, &origin);
+        send(&service, get("/a")).await;
+        assert_eq!(send(&service, request("POST", "/a", &[])).await.body, "of the post");
+        let third = send(&service, get("/a")).await;
+        assert_eq!(third.body == "of the post", hit, "{status} {fields:?}");
+    }
+}
+
+fn query(content: &'static str) -> Request<Full<Bytes>> {
+    let builder = Request::builder().method("QUERY").uri("/a").header("content-type", "text/plain");
+    builder.body(content.into()).expect("a request")
+}
+
+#[tokio::test]
+async fn a_querys_content_is_part_of_its_key() {
+    let keep = Keep::new(Table::new());
+    let origin = Origin::with(&[FRESH]);
+    let service = cached(&keep, &origin);
+    assert_eq!(send(&service, query("one")).await.body, "call 1");
+    assert_eq!(send(&service, query("two")).await.body, "call 2");
+    assert_eq!(send(&service, query("one")).await.body, "call 1");
+    assert_eq!(send(&service, get("/a")).await.body, "call 3");
+    let other_type = query("one").map(|body| body);
+    let (mut parts, body) = other_type.into_parts();
+    parts.headers.insert("content-type", "text/html".parse().expect("a value"));
+    assert_eq!(send(&service, Request::from_parts(parts, body)).await.body, "call 4");
+}
+
+fn searching(rule: &'static str) -> Origin {
+    Origin::new(move |_, call| {
+        let body = ["one", "two", "three", "four", "five", "six"][(call - 1).min(5)];
+        answer(200, &[FRESH, ("no-vary-search", rule)], body)
+    })
+}
+
+#[tokio::test]
+async fn equivalent_queries_share_an_answer() {
+    for (rule, queries, bodies) in [
+        ("params=(\"utm\")", ["?a=1&utm=x", "?utm=y&a=1", "?a=2", "?a=1"], ["one", "one", "two", "one"]),
+        ("key-order", ["?a=1&b=2", "?b=2&a=1", "?a=2&b=1", "?b=2&a=1"], ["one", "one", "two", "one"]),
+        ("params, except=(\"a\")", ["?a=1&b=2", "", "?a=1&c=3", "?b=2&a=1"], ["one", "two", "three", "four"]),
+        ("except=(\"a\")", ["?a=1&b=2", "", "?a=1&c=3", "?c=3"], ["one", "two", "one", "two"]),
+        ("", ["?a=1&b=2", "?b=2&a=1", "?a=1&b=2", "?a=1"], ["one", "two", "one", "three"]),
+    ] {
+        let keep = Keep::new(Table::new());
+        let service = cached(&keep, &searching(rule));
+        for (query, body) in queries.into_iter().zip(bodies) {
+            let answer = send(&service, get(&format!("/a{query}"))).await;
+            assert_eq!(answer.body, body, "{rule}: {query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_ends_all_equivalent_answers() {
+    let keep = Keep::new(Table::new());
+    let service = cached(&keep, &searching("params=(\"utm\")"));
+    assert_eq!(send(&service, get("/a?x=1&utm=1")).await.body, "one");
+    send(&service, request("PUT", "/a?x=1", &[])).await;
+    assert_eq!(send(&service, get("/a?x=1&utm=2")).await.body, "three");
+}
+
+#[tokio::test]
+async fn a_rule_counts_only_for_responses_that_give_it() {
+    // The path's second response no longer says that `utm` means nothing.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::new(|_, call| match call {
+        1 => answer(200, &[("cache-control", "max-age=0"), ("etag", "\"a\""), ("no-vary-search", "params=(\"utm\")")], "one"),
+        2 => answer(200, &[FRESH], "two"),
+        _ => answer(200, &[FRESH], "three"),
+    });
+    let service = cached(&keep, &origin);
+    assert_eq!(send(&service, get("/a?utm=1")).await.body, "one");
+    assert_eq!(send(&service, get("/a")).await.body, "two");
+    assert_eq!(send(&service, get("/a?utm=2")).await.body, "three");
+}

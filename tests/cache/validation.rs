@@ -1,0 +1,175 @@
+//! Asking whether what is stored is still good (RFC 9111 section 4.3).
+
+use tower_keep::{Keep, Route, Scope, Table, table::mins};
+
+use super::kit::{Origin, after, answer, cached, get, request, send};
+
+const STALE_SOON: (&str, &str) = ("cache-control", "max-age=1");
+
+/// 304 to the validators of `"one"`, else 200.
+fn validating(
+    unmodified: &'static [(&'static str, &'static str)],
+) -> Origin {
+    Origin::new(move |parts, call| {
+        let asked = parts.headers.get("if-none-match");
+        if call > 1 && asked.is_some_and(|tag| tag == "\"one\"") {
+            answer(304, unmodified, "")
+        } else {
+            answer(200, &[("etag", "\"one\""), STALE_SOON, ("x-version", "1")], "body")
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_freshens_what_is_stored() {
+    // RFC 9111 sections 4.3.4 and 3.2.
+    let keep = Keep::new(Table::new());
+    let origin = validating(&[("cache-control", "max-age=60"), ("x-version", "2"), ("content-length", "0")]);
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(5).await;
+    let second = send(&service, get("/a")).await;
+    assert_eq!((second.status, second.body.as_str()), (200, "body"));
+    assert_eq!(second.headers["x-version"], "2");
+    assert_eq!(second.headers["content-length"], "4");
+    assert_eq!(second.cache_status(), "tower-keep; fwd=stale; fwd-status=304; stored");
+    after(30).await;
+    assert_eq!(send(&service, get("/a")).await.headers["age"], "30");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_that_forbids_storing_ends_what_is_stored() {
+    let keep = Keep::new(Table::new());
+    let origin = validating(&[("cache-control", "no-store")]);
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(5).await;
+    assert_eq!(send(&service, get("/a")).await.body, "body");
+    let third = send(&service, get("/a")).await;
+    assert_eq!(third.cache_status(), "tower-keep; fwd=uri-miss; stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_to_credentials_leaves_what_is_stored() {
+    let keep = Keep::new(Table::new());
+    let origin = validating(&[("etag", "\"one\"")]);
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(5).await;
+    let user = request("GET", "/a", &[("authorization", "Basic YTpi")]);
+    assert_eq!(send(&service, user).await.body, "body");
+    let third = send(&service, get("/a")).await;
+    assert_eq!(third.cache_status(), "tower-keep; fwd=stale; fwd-status=304; stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_for_another_representation_is_asked_again_without_conditions() {
+    let keep = Keep::new(Table::new());
+    let origin = Origin::new(|parts, call| match call {
+        1 => answer(200, &[("etag", "\"one\""), STALE_SOON], "one"),
+        2 => answer(304, &[("etag", "\"two\"")], ""),
+        _ => {
+            assert!(!parts.headers.contains_key("if-none-match"));
+            answer(200, &[("etag", "\"two\"")], "two")
+        }
+    });
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(5).await;
+    assert_eq!(send(&service, get("/a")).await.body, "two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_answer_refutes_is_forgotten() {
+    // RFC 9111 section 4.3.3: nothing nominated is suitable; the new answer may not be stored.
+    let keep = Keep::new(Table::new());
+    let script = vec![
+        Ok(answer(200, &[("etag", "\"one\""), ("cache-control", "max-age=1, stale-if-error=60")], "one")),
+        Ok(answer(200, &[("cache-control", "no-store")], "two")),
+        Ok(answer(503, &[], "three")),
+    ];
+    let service = cached(&keep, &Origin::script(script));
+    send(&service, get("/a")).await;
+    after(5).await;
+    assert_eq!(send(&service, get("/a")).await.body, "two");
+    assert_eq!(send(&service, get("/a")).await.body, "three");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clients_own_condition_is_met_by_what_validation_brings() {
+    let keep = Keep::new(Table::new());
+    let script = vec![
+        Ok(answer(200, &[("etag", "\"one\""), STALE_SOON], "one")),
+        Ok(answer(200, &[("etag", "\"two\""), STALE_SOON], "two")),
+    ];
+    let service = cached(&keep, &Origin::script(script));
+    send(&service, get("/a")).await;
+    after(5).await;
+    let knows_two = request("GET", "/a", &[("if-none-match", "\"two\"")]);
+    let second = send(&service, knows_two).await;
+    assert_eq!((second.status, second.body.as_str()), (304, ""));
+}
+
+#[tokio::test]
+async fn a_clients_condition_passes_where_nothing_is_stored() {
+    // RFC 9111 section 4.3.2.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::new(|parts, _| match parts.headers.get("if-none-match") {
+        Some(tag) if tag == "\"one\"" => answer(304, &[("etag", "\"one\"")], ""),
+        _ => answer(200, &[("etag", "\"one\""), STALE_SOON], "body"),
+    });
+    let service = cached(&keep, &origin);
+    let knowing = request("GET", "/a", &[("if-none-match", "\"one\"")]);
+    assert_eq!(send(&service, knowing).await.status, 304);
+    assert_eq!(send(&service, get("/a")).await.status, 200);
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_listed_route_is_filled_by_a_conditional_request() {
+    let table = Table::new()
+        .ttl("thing", mins(1))
+        .route(Route::new("/things/{id}").key("thing:{id}").scope(Scope::Public));
+    let keep = Keep::new(table);
+    let origin = Origin::new(|parts, _| {
+        assert!(!parts.headers.contains_key("if-none-match"));
+        assert!(!parts.headers.contains_key("range"));
+        answer(200, &[("etag", "\"one\"")], "body")
+    });
+    let service = cached(&keep, &origin);
+    let knowing = |path| request("GET", path, &[("if-none-match", "\"one\"")]);
+    assert_eq!(send(&service, knowing("/things/1")).await.status, 304);
+    assert_eq!(send(&service, get("/things/1")).await.body, "body");
+    let part = request("GET", "/things/2", &[("range", "bytes=1-2")]);
+    let part = send(&service, part).await;
+    assert_eq!((part.status, part.body.as_str()), (206, "od"));
+    assert_eq!(send(&service, get("/things/2")).await.body, "body");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_updates_or_ends_a_stored_get() {
+    // RFC 9111 section 4.3.5.
+    for (fields, hit) in [
+        (&[("etag", "\"one\""), ("cache-control", "max-age=60")][..], true),
+        (&[("etag", "\"two\""), ("cache-control", "max-age=60")], false),
+        (&[("content-length", "9"), ("cache-control", "max-age=60")], false),
+    ] {
+        let keep = Keep::new(Table::new());
+        let script = vec![
+            Ok(answer(200, &[("etag", "\"one\""), STALE_SOON, ("vary", "accept")], "one")),
+            Ok(answer(200, fields, "")),
+            Ok(answer(200, &[], "three")),
+        ];
+        let service = cached(&keep, &Origin::script(script));
+        send(&service, get("/a")).await;
+        after(5).await;
+        assert_eq!(send(&service, request("HEAD", "/a", &[])).await.status, 200);
+        let third = send(&service, get("/a")).await;
+        assert_eq!(third.body == "one", hit, "{fields:?}: {third:?}");
+        if !hit {
+            assert_eq!(third.cache_status(), "tower-keep; fwd=uri-miss; detail=no-lifetime");
+        }
+    }
+}
