@@ -1,0 +1,47 @@
+//! What it costs a hit that invalidations are looked out for.
+
+use tower_keep::Key;
+
+use super::{
+    kit::{self, Warm},
+    support::{Case, compare},
+};
+
+const SUBJECTS: usize = 10_000;
+
+pub fn run() {
+    let quiet = Warm::new(kit::table(), kit::keys(), 1024);
+    let busy = Warm::new(kit::table(), kit::keys(), 1024);
+    busy.block_on(async {
+        for i in 0..SUBJECTS {
+            invalidate(&busy, i).await;
+        }
+    });
+    let (mut hits, mut i) = (busy.hits(), 0);
+    let every = busy.uris.len() as u64;
+    let mut since = 0;
+    compare(
+        "the fence (goal: at most 0.25 of a hit more with 10,000 live subjects)",
+        vec![
+            Case::new("local hit, nothing invalidated", quiet.hits()),
+            Case::new("local hit, 10,000 subjects, checked before", busy.hits()),
+            Case::new("local hit, 10,000 subjects, checked anew", |n| {
+                // One invalidation makes the next use of every key look for itself.
+                for _ in 0..n {
+                    hits(1);
+                    since += 1;
+                    if since == every {
+                        since = 0;
+                        i = (i + 1) % SUBJECTS;
+                        busy.block_on(invalidate(&busy, i));
+                    }
+                }
+            }),
+        ],
+    );
+}
+
+async fn invalidate(warm: &Warm, i: usize) {
+    let key = Key::new("agent").id(i);
+    warm.keep.delete(key).await.expect("a keep without a store");
+}

@@ -1,0 +1,124 @@
+//! Keeps that hold what a case asks for.
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::Full;
+use tokio::runtime::{Builder, EnterGuard, Runtime};
+use tower::Layer;
+use tower_keep::{
+    CacheLayer, Keep, Route, Scope, Table,
+    cache::CacheService,
+    table::{Local, Unlisted, hours},
+};
+
+use super::support::{
+    inner::{Inner, answer, fetch},
+    probing,
+};
+
+pub type Cached = CacheService<Inner>;
+
+/// As many as a real cache's hot set; instructions do not depend on it.
+pub fn keys() -> usize {
+    if probing() { 500 } else { 10_000 }
+}
+
+pub fn route() -> Route {
+    Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public)
+}
+
+pub fn table() -> Table {
+    table_with(route())
+}
+
+pub fn table_with(route: Route) -> Table {
+    Table::new()
+        .ttl("engagement", hours(1))
+        .unlisted(Unlisted::Pass)
+        .local(Local::new().size(256 << 20))
+        .route(route)
+}
+
+/// `/engagements/ID` for so many identifiers.
+pub fn uris(count: usize) -> Vec<Uri> {
+    let uri = |i| format!("/engagements/550e8400-e29b-41d4-a716-{i:012}");
+    (0..count)
+        .map(|i| uri(i).parse().expect("a path"))
+        .collect()
+}
+
+pub fn request(uri: &Uri) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = uri.clone();
+    request
+}
+
+/// A cache that answers all of `uris` from its local tier.
+pub struct Warm {
+    pub keep: Keep,
+    pub service: Cached,
+    pub uris: Vec<Uri>,
+    runtime: Runtime,
+}
+
+impl Warm {
+    pub fn new(table: Table, count: usize, bytes: usize) -> Self {
+        let keep = Keep::new(table);
+        let service = CacheLayer::new(&keep).layer(Inner::new(bytes));
+        let warm = Self {
+            keep,
+            service,
+            uris: uris(count),
+            runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+        };
+        warm.fill();
+        warm
+    }
+
+    /// Asks for every key until the local tier answers.
+    fn fill(&self) {
+        self.runtime.block_on(async {
+            for uri in &self.uris {
+                while !fetch(&self.service, request(uri)).await.contains("; hit") {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
+
+    /// Runs something to its end; what it leaves behind goes on the next time.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
+    /// Lets hits spawn tasks, which then wait.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
+    /// What asks for the keys in turn.
+    pub fn hits(&self) -> impl FnMut(u64) + Send + use<> {
+        let (mut service, uris) = (self.service.clone(), self.uris.clone());
+        let mut at = 0;
+        move |n| {
+            for _ in 0..n {
+                at = (at + 1) % uris.len();
+                drop(answer(&mut service, request(&uris[at])));
+            }
+        }
+    }
+}
+
+/// The same requests to the inner service alone.
+pub fn bare(inner: &Inner, uris: &[Uri]) -> impl FnMut(u64) + Send + use<> {
+    let (mut service, uris) = (inner.clone(), uris.to_vec());
+    let mut at = 0;
+    move |n| {
+        for _ in 0..n {
+            at = (at + 1) % uris.len();
+            drop(answer(&mut service, request(&uris[at])));
+        }
+    }
+}

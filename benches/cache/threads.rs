@@ -1,0 +1,26 @@
+//! What a second thread adds, on one hot key and on many.
+
+use super::{
+    kit::{self, Warm},
+    support::{inner::Inner, probing, scaling},
+};
+
+const N: u64 = 100_000;
+
+pub fn run() {
+    if probing() {
+        return;
+    }
+    println!("\ntwo threads (goal: 1 x on one hot key, 1.8 x on 10,000)");
+    let hot = Warm::new(kit::table(), 1, 1024);
+    let many = Warm::new(kit::table(), kit::keys(), 1024);
+    scaling("inner service of each thread's own", N, || {
+        kit::bare(&Inner::new(1024), &many.uris)
+    });
+    let shared = Inner::new(1024);
+    scaling("inner service, one head and body for both", N, || {
+        kit::bare(&shared, &many.uris)
+    });
+    scaling("local hit, one hot key", N, || hot.hits());
+    scaling("local hit, 10,000 keys", N, || many.hits());
+}

@@ -1,0 +1,128 @@
+//! A request through the layer, with the fields that tell the client, beside `tower_governor`'s.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tower::{Layer, Service};
+use tower_governor::{
+    GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
+};
+use tower_keep::{
+    Keep, Limit, Table,
+    rate_limit::RateLimitLayer,
+    table::{By, days, secs},
+};
+
+use super::{
+    subjects,
+    support::{Case, compare, inner::{Inner, answer}},
+};
+
+const FIELD: &str = "x-key";
+const PLENTY: u32 = 1_000_000_000;
+
+pub fn run() {
+    let inner = Answering(Inner::new(1024).head().clone());
+    let names: Vec<HeaderValue> = (0..subjects())
+        .map(|i| format!("user-{i:08}").parse().expect("visible ASCII"))
+        .collect();
+    let elsewhere = limit(u64::from(PLENTY), secs(1)).path("/elsewhere");
+    compare(
+        "a request through the layer, with fields (goal: tower_governor; a refusal as an admission)",
+        vec![
+            Case::new("inner service, limited by nobody", in_turn(inner.clone(), &names)),
+            Case::new("RateLimitLayer, no limit applies", in_turn(ours(&inner, elsewhere), &names)),
+            Case::new("tower_governor, admitted", in_turn(theirs(&inner, PLENTY, secs(1)), &names)),
+            Case::new(
+                "RateLimitLayer, admitted",
+                in_turn(ours(&inner, limit(u64::from(PLENTY), secs(1))), &names),
+            ),
+            Case::new("tower_governor, refused", in_turn(theirs(&inner, 1, days(1)), &names)),
+            Case::new("RateLimitLayer, refused", in_turn(ours(&inner, limit(1, days(1))), &names)),
+        ],
+    );
+}
+
+fn limit(limit: u64, window: Duration) -> Limit {
+    Limit::new("api", limit, window).by([By::Header(FIELD.into())])
+}
+
+fn ours(
+    inner: &Answering,
+    limit: Limit,
+) -> impl Service<Request<()>, Response: Sized, Error = Infallible> + use<> {
+    let keep = Keep::new(Table::new().limit(limit));
+    RateLimitLayer::new(&keep).layer(inner.clone())
+}
+
+fn theirs(
+    inner: &Answering,
+    burst: u32,
+    window: Duration,
+) -> impl Service<Request<()>, Response: Sized, Error = Infallible> + use<> {
+    let config = GovernorConfigBuilder::default()
+        .key_extractor(ByField)
+        .period((window / burst).max(Duration::from_nanos(1)))
+        .burst_size(burst)
+        .use_headers()
+        .finish()
+        .expect("neither is zero");
+    GovernorLayer::new(config).layer(inner.clone())
+}
+
+/// One request of each subject after the other.
+fn in_turn<S>(mut service: S, names: &[HeaderValue]) -> impl FnMut(u64)
+where
+    S: Service<Request<()>, Error = Infallible>,
+{
+    let mut at = 0;
+    move |n| {
+        for _ in 0..n {
+            at = (at + 1) % names.len();
+            let mut request = Request::new(());
+            request.headers_mut().insert(FIELD, names[at].clone());
+            drop(answer(&mut service, request));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ByField;
+
+impl KeyExtractor for ByField {
+    type Key = String;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
+        let value = request.headers().get(FIELD);
+        value
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+/// Answers with a clone of the same head.
+#[derive(Clone)]
+struct Answering(HeaderMap);
+
+impl<B> Service<Request<B>> for Answering {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = self.0.clone();
+        ready(Ok(response))
+    }
+}

@@ -1,0 +1,125 @@
+//! Cases beside each other.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use super::callgrind;
+
+const ROUNDS: usize = 11;
+const ROUND: Duration = Duration::from_millis(20);
+
+/// One thing to measure: `run(n)` does it `n` times.
+pub struct Case<'a> {
+    name: &'static str,
+    run: Box<dyn FnMut(u64) + 'a>,
+}
+
+impl<'a> Case<'a> {
+    pub fn new(name: &'static str, run: impl FnMut(u64) + 'a) -> Self {
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
+}
+
+/// What one case costs, per operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    pub nanos: f64,
+    pub allocations: f64,
+    pub instructions: Option<f64>,
+}
+
+/// Measures every case in interleaved rounds and prints each beside the first.
+///
+/// Under callgrind it runs the one case that was asked for, and no other.
+pub fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
+    if let Some(name) = callgrind::wanted() {
+        if let Some(case) = cases.iter_mut().find(|case| case.name == name) {
+            (case.run)(callgrind::WARMUP);
+            callgrind::count(|| (case.run)(callgrind::OPERATIONS));
+            std::process::exit(0);
+        }
+        return Vec::new();
+    }
+    let nanos = interleaved(&mut cases);
+    let costs: Vec<Cost> = cases
+        .iter_mut()
+        .zip(nanos)
+        .map(|(case, nanos)| Cost {
+            nanos,
+            allocations: allocations(case),
+            instructions: callgrind::instructions(case.name),
+        })
+        .collect();
+    print(title, &cases, &costs);
+    costs
+}
+
+/// `a` beside `b`, in instructions where they are known, else in time.
+pub fn ratio(a: &Cost, b: &Cost) -> f64 {
+    match (a.instructions, b.instructions) {
+        (Some(a), Some(b)) => a / b,
+        _ => a.nanos / b.nanos,
+    }
+}
+
+/// Nanoseconds an operation, the median of all rounds.
+fn interleaved(cases: &mut [Case<'_>]) -> Vec<f64> {
+    let batch: Vec<u64> = cases.iter_mut().map(batch_size).collect();
+    let mut nanos = vec![Vec::new(); cases.len()];
+    for _ in 0..ROUNDS {
+        for (i, case) in cases.iter_mut().enumerate() {
+            let start = Instant::now();
+            (case.run)(batch[i]);
+            nanos[i].push(start.elapsed().as_nanos() as f64 / batch[i] as f64);
+        }
+    }
+    nanos.iter_mut().map(|nanos| median(nanos)).collect()
+}
+
+fn batch_size(case: &mut Case<'_>) -> u64 {
+    let mut n = 16;
+    loop {
+        let start = Instant::now();
+        (case.run)(n);
+        let took = start.elapsed();
+        if took >= ROUND / 4 {
+            let per = took.as_nanos() as f64 / n as f64;
+            return ((ROUND.as_nanos() as f64 / per) as u64).max(1);
+        }
+        n *= 4;
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn allocations(case: &mut Case<'_>) -> f64 {
+    const N: u64 = 1000;
+    let info = allocation_counter::measure(|| (case.run)(black_box(N)));
+    info.count_total as f64 / N as f64
+}
+
+fn print(title: &str, cases: &[Case<'_>], costs: &[Cost]) {
+    println!("\n{title}");
+    let Some(floor) = costs.first() else { return };
+    for (case, cost) in cases.iter().zip(costs) {
+        let instructions = match (cost.instructions, floor.instructions) {
+            (Some(i), Some(f)) => format!("{i:>8.0} instr {:>5.2} x", i / f),
+            _ => "       - instr        ".into(),
+        };
+        println!(
+            "  {:<46} {:>8.0} ns {:>5.2} x  {instructions}  {:>5.2} allocs",
+            case.name,
+            cost.nanos,
+            cost.nanos / floor.nanos,
+            cost.allocations
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Throughput of asynchronous operations, so many in flight at a time.
+
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::task::JoinSet;
+
+const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(250);
+
+/// One operation to measure; its argument is its number.
+pub struct Load<'a> {
+    name: &'static str,
+    start: Box<dyn Fn(usize, Duration) -> Flood + 'a>,
+}
+
+type Flood = Pin<Box<dyn Future<Output = Rate>>>;
+
+impl<'a> Load<'a> {
+    pub fn new<F, R>(name: &'static str, operation: F) -> Self
+    where
+        F: Fn(u64) -> R + Clone + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let start = move |in_flight, time| -> Flood {
+            Box::pin(flood(in_flight, time, operation.clone()))
+        };
+        Self {
+            name,
+            start: Box::new(start),
+        }
+    }
+}
+
+/// What was reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    pub per_second: f64,
+    /// Of this process, an operation.
+    pub cpu_nanos: f64,
+}
+
+/// Measures in interleaved rounds and prints each beside the first.
+pub async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) -> Vec<Rate> {
+    let mut rates = vec![Vec::new(); loads.len()];
+    for load in loads {
+        (load.start)(in_flight, ROUND / 4).await;
+    }
+    for _ in 0..ROUNDS {
+        for (load, rates) in loads.iter().zip(&mut rates) {
+            rates.push((load.start)(in_flight, ROUND).await);
+        }
+    }
+    let rates: Vec<Rate> = rates.iter().map(|rates| median(rates)).collect();
+    println!("\n{title}, {in_flight} in flight");
+    let floor = rates[0];
+    for (load, rate) in loads.iter().zip(&rates) {
+        println!(
+            "  {:<46} {:>8.0} /s {:>5.0} %  {:>6.2} us of CPU {:>+6.2} us",
+            load.name,
+            rate.per_second,
+            100.0 * rate.per_second / floor.per_second,
+            rate.cpu_nanos / 1000.0,
+            (rate.cpu_nanos - floor.cpu_nanos) / 1000.0,
+        );
+    }
+    rates
+}
+
+async fn flood<F, R>(in_flight: usize, time: Duration, operation: F) -> Rate
+where
+    F: Fn(u64) -> R + Clone + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let mut clients = JoinSet::new();
+    for client in 0..in_flight as u64 {
+        let operation = operation.clone();
+        clients.spawn(async move {
+            let mut done = 0;
+            // Each client goes through the keys from a place of its own.
+            let first = client.wrapping_mul(7919);
+            while start.elapsed() < time {
+                for _ in 0..8 {
+                    operation(first + done).await;
+                    done += 1;
+                }
+            }
+            done
+        });
+    }
+    let done: u64 = clients.join_all().await.into_iter().sum();
+    let took = start.elapsed();
+    Rate {
+        per_second: done as f64 / took.as_secs_f64(),
+        cpu_nanos: (cpu_time() - cpu).as_nanos() as f64 / done as f64,
+    }
+}
+
+fn median(rates: &[Rate]) -> Rate {
+    let middle = |value: fn(&Rate) -> f64| {
+        let mut values: Vec<f64> = rates.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Rate {
+        per_second: middle(|rate| rate.per_second),
+        cpu_nanos: middle(|rate| rate.cpu_nanos),
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

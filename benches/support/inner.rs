@@ -1,0 +1,108 @@
+//! The floor: an inner service that clones a ready answer.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::Service;
+
+/// Answers with a clone of the same head and body.
+#[derive(Clone)]
+pub struct Inner {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Inner {
+    /// 200 with eight fields and a JSON body of that length.
+    pub fn new(bytes: usize) -> Self {
+        let length = bytes.to_string();
+        let fields = [
+            ("content-type", "application/json"),
+            ("content-length", &length),
+            ("cache-control", "max-age=3600"),
+            ("etag", "\"5f1d7a84c2e09b36\""),
+            ("last-modified", "Tue, 03 Jun 2025 08:00:00 GMT"),
+            ("date", "Tue, 03 Jun 2025 09:00:00 GMT"),
+            ("x-request-id", "550e8400-e29b-41d4-a716-446655440000"),
+            ("x-content-type-options", "nosniff"),
+        ];
+        let mut headers = HeaderMap::with_capacity(fields.len());
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_str(value).expect("visible ASCII"));
+        }
+        let json = format!("\"{}\"", "x".repeat(bytes - 2));
+        Self {
+            headers,
+            body: Bytes::from(json),
+        }
+    }
+
+    pub fn head(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+impl<B> Service<Request<B>> for Inner {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::new(self.body.clone()));
+        *response.headers_mut() = self.headers.clone();
+        ready(Ok(response))
+    }
+}
+
+/// What a service answers at once.
+///
+/// # Panics
+///
+/// If it does not.
+pub fn answer<S, B>(service: &mut S, request: Request<B>) -> S::Response
+where
+    S: Service<Request<B>>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(())) = service.poll_ready(&mut cx) else {
+        panic!("not ready");
+    };
+    let call = pin!(service.call(request));
+    match call.poll(&mut cx) {
+        Poll::Ready(Ok(response)) => response,
+        _ => panic!("no answer at once"),
+    }
+}
+
+/// Sends the request, reads the whole answer and says how the cache came by it.
+pub async fn fetch<S, R>(service: &S, request: Request<Full<Bytes>>) -> String
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
+    S::Error: std::fmt::Debug,
+    R: http_body::Body<Data = Bytes>,
+    R::Error: std::fmt::Debug,
+{
+    let mut service = service.clone();
+    std::future::poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
+    let response = service.call(request).await.expect("an answer");
+    let (head, body) = response.into_parts();
+    body.collect().await.expect("a body");
+    let status = head.headers.get("cache-status");
+    let text = status.and_then(|status| status.to_str().ok());
+    text.unwrap_or_default().to_owned()
+}
