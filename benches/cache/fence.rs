@@ -1,10 +1,10 @@
 //! What it costs a hit that invalidations are looked out for.
 
-use tower_keep::Key;
+use http::Method;
 
 use super::{
     kit::{self, Warm},
-    support::{Case, compare},
+    support::{Case, compare, inner::fetch},
 };
 
 const SUBJECTS: usize = 10_000;
@@ -41,7 +41,10 @@ pub fn run() {
     );
 }
 
+/// A successful write invalidates what lies at its path.
 async fn invalidate(warm: &Warm, i: usize) {
-    let key = Key::new("agent").id(i);
-    warm.keep.delete(key).await.expect("a keep without a store");
+    let uri = format!("/agents/{i}").parse().expect("a path");
+    let mut request = kit::request(&uri);
+    *request.method_mut() = Method::PUT;
+    fetch(&warm.service, request).await;
 }

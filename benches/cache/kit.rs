@@ -39,6 +39,7 @@ pub fn table_with(route: Route) -> Table {
         .unlisted(Unlisted::Pass)
         .local(Local::new().size(256 << 20))
         .route(route)
+        .route(Route::new("/agents/{id}").key("agent:{id}"))
 }
 
 /// `/engagements/ID` for so many identifiers.

@@ -2,9 +2,11 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::{self, Future, ready},
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -14,7 +16,9 @@ use tower::Service;
 
 /// Answers with a clone of the same head and body.
 #[derive(Clone)]
-pub struct Inner {
+pub struct Inner(Arc<Ready>);
+
+struct Ready {
     headers: HeaderMap,
     body: Bytes,
 }
@@ -23,13 +27,15 @@ impl Inner {
     /// 200 with eight fields and a JSON body of that length.
     pub fn new(bytes: usize) -> Self {
         let length = bytes.to_string();
+        // Older, and what is stored would count as older, too.
+        let now = httpdate::fmt_http_date(SystemTime::now());
         let fields = [
             ("content-type", "application/json"),
             ("content-length", &length),
             ("cache-control", "max-age=3600"),
             ("etag", "\"5f1d7a84c2e09b36\""),
             ("last-modified", "Tue, 03 Jun 2025 08:00:00 GMT"),
-            ("date", "Tue, 03 Jun 2025 09:00:00 GMT"),
+            ("date", &now),
             ("x-request-id", "550e8400-e29b-41d4-a716-446655440000"),
             ("x-content-type-options", "nosniff"),
         ];
@@ -38,33 +44,31 @@ impl Inner {
             headers.insert(name, HeaderValue::from_str(value).expect("visible ASCII"));
         }
         let json = format!("\"{}\"", "x".repeat(bytes - 2));
-        Self {
-            headers,
-            body: Bytes::from(json),
-        }
+        let body = Bytes::from(json);
+        Self(Arc::new(Ready { headers, body }))
     }
 
     pub fn head(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     pub fn body(&self) -> &Bytes {
-        &self.body
+        &self.0.body
     }
 }
 
 impl<B> Service<Request<B>> for Inner {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = future::Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::new(self.body.clone()));
-        *response.headers_mut() = self.headers.clone();
+        let mut response = Response::new(Full::new(self.0.body.clone()));
+        *response.headers_mut() = self.0.headers.clone();
         ready(Ok(response))
     }
 }
@@ -98,7 +102,7 @@ where
     R::Error: std::fmt::Debug,
 {
     let mut service = service.clone();
-    std::future::poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
+    future::poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
     let response = service.call(request).await.expect("an answer");
     let (head, body) = response.into_parts();
     body.collect().await.expect("a body");
