@@ -92,7 +92,7 @@ pub(crate) struct LocalState {
     pub(crate) subjects: OnceLock<Box<[u64]>>,
     /// The fence's stamp up to which this entry was checked and found usable.
     pub(crate) checked: AtomicU64,
-    /// Heads as they go out in the current second.
+    /// Heads as they go out, but for the time.
     pub(crate) ready: ReadyHeads,
     /// Of our own fill: the monotonic clock before the inner service was called; else 0.
     pub(crate) captured: u64,

@@ -8,15 +8,18 @@ use std::{
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use crate::entry::{Content, Entry};
+use crate::{
+    entry::{Content, Entry},
+    key::encode,
+};
 
 /// What an entry costs beyond the bytes of its key, head, body and tags: the entry itself, its
 /// slot in the map, and the heads kept ready for each thread.
 pub(crate) const BOOKKEEPING: u64 = 768;
 
-/// Entries by full key. A clone of the keep shares it.
+/// Entries by the bytes of their full keys. A clone of the keep shares it.
 pub(crate) struct Local {
-    cache: Cache<Box<str>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
+    cache: Cache<Box<[u8]>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
     evicted: Arc<AtomicU64>,
 }
 
@@ -37,25 +40,25 @@ impl Local {
         }
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
         self.cache.get(key)
     }
 
     pub(crate) fn insert(&self, key: &str, entry: Arc<Entry>) {
-        self.cache.insert(key.into(), entry);
+        self.cache.insert(key.as_bytes().into(), entry);
     }
 
     pub(crate) fn remove(&self, key: &str) -> bool {
-        self.cache.remove(key).is_some()
+        self.cache.remove(key.as_bytes()).is_some()
     }
 
     /// Removes `entry` if it is still what lies there, and not what has replaced it since.
-    pub(crate) fn discard(&self, key: &str, entry: &Arc<Entry>) {
+    pub(crate) fn discard(&self, key: &[u8], entry: &Arc<Entry>) {
         self.cache.remove_if(key, |there| Arc::ptr_eq(there, entry));
     }
 
     pub(crate) fn retain(&self, keep: impl Fn(&str, &Entry) -> bool) {
-        self.cache.retain(|key, entry| keep(key, entry));
+        self.cache.retain(|key, entry| keep(encode::text(key), entry));
     }
 
     pub(crate) fn clear(&self) {
@@ -104,14 +107,14 @@ fn shards(bytes: u64) -> usize {
 #[derive(Clone, Debug)]
 struct Evictions(Arc<AtomicU64>);
 
-impl Lifecycle<Box<str>, Arc<Entry>> for Evictions {
+impl Lifecycle<Box<[u8]>, Arc<Entry>> for Evictions {
     type RequestState = Option<Arc<Entry>>;
 
     fn begin_request(&self) -> Self::RequestState {
         None
     }
 
-    fn on_evict(&self, state: &mut Self::RequestState, _key: Box<str>, entry: Arc<Entry>) {
+    fn on_evict(&self, state: &mut Self::RequestState, _key: Box<[u8]>, entry: Arc<Entry>) {
         self.0.fetch_add(1, Ordering::Relaxed);
         *state = Some(entry);
     }
@@ -120,8 +123,8 @@ impl Lifecycle<Box<str>, Arc<Entry>> for Evictions {
 #[derive(Clone, Debug)]
 struct Weight;
 
-impl Weighter<Box<str>, Arc<Entry>> for Weight {
-    fn weight(&self, key: &Box<str>, entry: &Arc<Entry>) -> u64 {
+impl Weighter<Box<[u8]>, Arc<Entry>> for Weight {
+    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
         entry.weight() + key.len() as u64 + BOOKKEEPING
     }
 }

@@ -1,20 +1,21 @@
 //! Heads kept ready to be cloned.
 //!
-//! A hit clones a head that already holds `Age` and `Cache-Status` for the current second, and a
-//! body whose reference count only its own stripe touches: threads that serve the same hot key do
-//! not write to the same cache line.
+//! A hit clones a head that has a place for `Age` and `Cache-Status`, and a body whose reference
+//! count only its own stripe touches: threads that serve the same hot key do not write to the same
+//! cache line.
 
 use std::{
     cell::Cell,
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use arc_swap::{ArcSwapOption, Guard};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue, header::AGE};
+
+use crate::semantics::cache_status::CACHE_STATUS;
 
 const STRIPES: usize = 4;
 
@@ -23,15 +24,17 @@ const STRIPES: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct ReadyHeads {
     used: AtomicBool,
-    stripes: OnceLock<Box<[ArcSwapOption<Ready>; STRIPES]>>,
+    stripes: OnceLock<Box<[OnceLock<Ready>; STRIPES]>>,
 }
 
-/// A head as it goes out while the entry's age is `age` seconds.
+/// A head, but for the values of `Age` and `Cache-Status`, and a body.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    pub(crate) age: u64,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    headers: HeaderMap,
+    /// How many values stand between that of `Age`, which is the first, and ours of
+    /// `Cache-Status`: none, unless another cache has written one.
+    between: usize,
+    body: Bytes,
 }
 
 impl ReadyHeads {
@@ -40,54 +43,72 @@ impl ReadyHeads {
         self.used.load(Ordering::Relaxed) || self.used.swap(true, Ordering::Relaxed)
     }
 
-    /// The head for `age`, made by `make` if this thread's stripe holds none of that age.
-    pub(crate) fn at(
-        &self,
-        age: u64,
-        make: impl FnOnce() -> Ready,
-    ) -> Guard<Option<Arc<Ready>>> {
-        let stripe = &self.stripes.get_or_init(Box::default)[stripe()];
-        let ready = stripe.load();
-        if ready.as_ref().is_some_and(|r| r.age == age) {
-            return ready;
-        }
-        stripe.store(Some(Arc::new(make())));
-        stripe.load()
+    /// This thread's stripe, made of what is stored if nobody has used it before.
+    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Ready {
+        let stripes = self.stripes.get_or_init(Box::default);
+        stripes[stripe()].get_or_init(|| Ready::new(stored, body))
     }
 }
 
 impl Ready {
-    /// Copies head and `extra` fields into one allocation of their own; the body is shared, with a
-    /// reference count of its own.
-    pub(crate) fn new<'a>(
-        age: u64,
-        stored: &'a HeaderMap,
-        body: &Bytes,
-        extra: &'a [(HeaderName, Vec<u8>)],
-    ) -> Self {
-        let fields = || {
-            let stored = stored.iter().map(|(n, v)| (n, v.as_bytes()));
-            stored.chain(extra.iter().map(|(n, v)| (n, v.as_slice())))
-        };
-        let mut values = BytesMut::with_capacity(fields().map(|(_, v)| v.len()).sum());
-        fields().for_each(|(_, v)| values.extend_from_slice(v));
-        let values = values.freeze();
-        let mut headers = HeaderMap::with_capacity(stored.len() + extra.len());
-        let mut at = 0;
-        for (name, value) in fields() {
-            let end = at + value.len();
-            if let Ok(value) = HeaderValue::from_maybe_shared(values.slice(at..end)) {
-                headers.append(name, value);
-            }
-            at = end;
+    /// Copies the values into one allocation of their own; the body is shared, with a reference
+    /// count of its own. What is stored has no `Age`.
+    fn new(stored: &HeaderMap, body: &Bytes) -> Self {
+        let mut headers = HeaderMap::with_capacity(stored.len() + 2);
+        // First, for there they are found without a look-up.
+        headers.append(AGE, EMPTY);
+        if !stored.contains_key(CACHE_STATUS) {
+            headers.append(CACHE_STATUS, EMPTY);
         }
+        copy(stored, &mut headers);
+        if stored.contains_key(CACHE_STATUS) {
+            // Behind those of caches nearer to the origin (RFC 9211 section 2).
+            headers.append(CACHE_STATUS, EMPTY);
+        }
+        let ours = headers.iter().skip(1).enumerate();
+        let ours = ours.filter(|(_, (name, _))| *name == CACHE_STATUS);
+        let between = ours.last().map_or(0, |(at, _)| at);
         Self {
-            age,
             headers,
+            between,
             body: Bytes::from_owner(body.clone()),
         }
     }
+
+    pub(crate) fn head(&self, age: HeaderValue, status: HeaderValue) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let mut values = headers.values_mut();
+        if let Some(place) = values.next() {
+            *place = age;
+        }
+        if let Some(place) = values.nth(self.between) {
+            *place = status;
+        }
+        headers
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
 }
+
+/// Adds every field, its value a part of one new allocation.
+fn copy(stored: &HeaderMap, headers: &mut HeaderMap) {
+    let length = stored.values().map(HeaderValue::len).sum();
+    let mut values = BytesMut::with_capacity(length);
+    for value in stored.values() {
+        values.extend_from_slice(value.as_bytes());
+    }
+    let mut values = values.freeze();
+    for (name, stored) in stored {
+        let bytes = values.split_to(stored.len());
+        if let Ok(value) = HeaderValue::from_maybe_shared(bytes) {
+            headers.append(name, value);
+        }
+    }
+}
+
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -106,24 +127,49 @@ fn stripe() -> usize {
 mod tests {
     use super::*;
 
-    fn ready(age: u64, headers: &HeaderMap) -> Ready {
-        let extra = [(http::header::AGE, age.to_string().into_bytes())];
-        Ready::new(age, headers, &Bytes::from_static(b"body"), &extra)
+    fn filled(stored: &HeaderMap) -> HeaderMap {
+        let heads = ReadyHeads::default();
+        let ready = heads.of(stored, &Bytes::from_static(b"body"));
+        assert_eq!(ready.body(), "body");
+        ready.head(HeaderValue::from(3), HeaderValue::from_static("ours"))
+    }
+
+    fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a HeaderValue> {
+        headers.get_all(name).iter().collect()
     }
 
     #[test]
-    fn a_head_is_made_once_per_second_of_age() {
-        let mut headers = HeaderMap::new();
-        headers.append("set", HeaderValue::from_static("a"));
-        headers.append("set", HeaderValue::from_static("b"));
+    fn a_head_is_what_is_stored_with_age_and_status() {
+        let mut stored = HeaderMap::new();
+        stored.append("set", HeaderValue::from_static("a"));
+        stored.append("etag", HeaderValue::from_static("\"1\""));
+        stored.append("set", HeaderValue::from_static("b"));
+        let head = filled(&stored);
+        assert_eq!(head.len(), 5);
+        assert_eq!(lines(&head, "set"), ["a", "b"]);
+        assert_eq!(lines(&head, "etag"), ["\"1\""]);
+        assert_eq!(lines(&head, "age"), ["3"]);
+        assert_eq!(lines(&head, "cache-status"), ["ours"]);
+    }
+
+    #[test]
+    fn our_status_follows_those_of_other_caches() {
+        let mut stored = HeaderMap::new();
+        stored.append("a", HeaderValue::from_static("1"));
+        stored.append("cache-status", HeaderValue::from_static("origin"));
+        stored.append("b", HeaderValue::from_static("2"));
+        stored.append("cache-status", HeaderValue::from_static("near"));
+        stored.append("c", HeaderValue::from_static("3"));
+        let head = filled(&stored);
+        assert_eq!(lines(&head, "cache-status"), ["origin", "near", "ours"]);
+        assert_eq!(lines(&head, "age"), ["3"]);
+        assert_eq!(lines(&head, "c"), ["3"]);
+    }
+
+    #[test]
+    fn a_head_is_made_once() {
         let heads = ReadyHeads::default();
-        let first = heads.at(3, || ready(3, &headers));
-        let first = first.as_ref().expect("made");
-        assert_eq!(first.headers["age"], "3");
-        assert_eq!(first.headers.get_all("set").iter().count(), 2);
-        assert_eq!(first.body, "body");
-        heads.at(3, || unreachable!("it is ready"));
-        let next = heads.at(4, || ready(4, &headers));
-        assert_eq!(next.as_ref().expect("made").headers["age"], "4");
+        let first: *const Ready = heads.of(&HeaderMap::new(), &Bytes::new());
+        assert!(std::ptr::eq(first, heads.of(&HeaderMap::new(), &Bytes::new())));
     }
 }

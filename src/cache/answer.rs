@@ -1,14 +1,16 @@
 //! From what is stored, or under way, to an answer.
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, Method, Response, StatusCode, header, response};
 
-use super::ask::{Asked, Judged, Traits};
+use super::{
+    ask::{Asked, Judged, Traits},
+    seconds,
+};
 use crate::{
     body::ResponseBody,
     clock::{Now, Timestamp},
     entry::{Content, Entry, StoredResponse},
     keep::{Shared, fill::Fill, lookup::Found},
-    ready::Ready,
     semantics::{
         byteranges,
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
@@ -79,39 +81,18 @@ pub(super) fn stored<B>(
         return None;
     };
     let resident = now.wall.since(entry.stored);
-    let age = stored.lifetime.age(resident).as_secs();
-    let hit = CacheStatus::hit(stored.lifetime.ttl(resident));
+    let age = seconds::age(stored.lifetime.age(resident).as_secs());
+    let hit = || seconds::hit(stored.lifetime.ttl(resident));
     let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
     if plain && status.is_none() && entry.local.ready.are_worthwhile() {
-        return from_ready(entry, stored, age, &hit);
+        let ready = entry.local.ready.of(&stored.headers, &stored.body);
+        let body = ResponseBody::full(ready.body());
+        return Some(with(stored.status, ready.head(age, hit()), body));
     }
     let mut fields = stored.headers.clone();
-    fields.insert(header::AGE, HeaderValue::from(age));
-    status.unwrap_or(&hit).append(NAME, &mut fields);
+    fields.insert(header::AGE, age);
+    fields.append(CACHE_STATUS, status.map_or_else(hit, |status| status.to_value(NAME)));
     shaped(traits, entry, stored, headers, fields)
-}
-
-/// The whole, from the head that is ready for the current second.
-fn from_ready<B>(
-    entry: &Entry,
-    stored: &StoredResponse,
-    age: u64,
-    hit: &CacheStatus<'_>,
-) -> Option<Response<ResponseBody<B>>> {
-    let ready = entry.local.ready.at(age, || {
-        let mut status = Vec::new();
-        hit.write(NAME, &mut status);
-        let extra = [
-            (header::AGE, age.to_string().into_bytes()),
-            (CACHE_STATUS, status),
-        ];
-        Ready::new(age, &stored.headers, &stored.body, &extra)
-    });
-    let ready = ready.as_ref()?;
-    let mut response = Response::new(ResponseBody::full(ready.body.clone()));
-    *response.status_mut() = stored.status;
-    *response.headers_mut() = ready.headers.clone();
-    Some(response)
 }
 
 /// As the request wants it: not modified, a range, the head alone, or the whole.
@@ -135,8 +116,11 @@ fn shaped<B>(
     }
     match range::select(request, stored) {
         Selection::Whole => {
-            let chunks = [stored.body.clone()].into();
-            let body = ResponseBody::chunks(chunks, stored.trailers.clone());
+            let body = stored.body.clone();
+            let body = match &stored.trailers {
+                None => ResponseBody::full(body),
+                trailers => ResponseBody::chunks([body].into(), trailers.clone()),
+            };
             Some(with(stored.status, fields, body))
         }
         Selection::Spans(spans) => {

@@ -11,6 +11,7 @@ mod miss;
 mod recipe;
 mod refresh;
 mod search;
+mod seconds;
 mod service;
 mod store;
 mod tags;

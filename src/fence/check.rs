@@ -172,12 +172,22 @@ impl Fence {
     /// To be asked at every use: both tiers, followers, stale answers. `now` must have been read for
     /// this request. While nothing has changed since the entry was last checked: two loads.
     pub(crate) fn check(&self, entry: &Entry, key: &str, now: Now) -> Verdict {
+        self.check_named(entry, || key, now)
+    }
+
+    /// The same for a key that is asked for only where something has changed.
+    pub(crate) fn check_named<'k>(
+        &self,
+        entry: &Entry,
+        key: impl FnOnce() -> &'k str,
+        now: Now,
+    ) -> Verdict {
         // Trust is read before the stamp: whoever sees a new proof sees what it proved.
         let trusted = self.trusted(now);
         if trusted && entry.local.checked.load(Ordering::Relaxed) == self.stamp() {
             return Verdict::Usable;
         }
-        self.look(entry, key, trusted || self.is_young_fill(entry, now))
+        self.look(entry, key(), trusted || self.is_young_fill(entry, now))
     }
 
     #[cold]

@@ -120,7 +120,7 @@ impl Shared {
 
     /// Whether a look into the store has just found the note that nothing of this key is shared.
     pub(crate) fn is_unshared(&self, key: &KeyBuf) -> bool {
-        let found = self.local_entry(key.as_str(), key.base(), self.clock.now());
+        let found = self.local_entry(key.as_bytes(), key, self.clock.now());
         found.is_some_and(|found| is_note(&found.entry))
     }
 }

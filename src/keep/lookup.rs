@@ -31,24 +31,25 @@ pub(crate) enum Tier {
 impl Shared {
     /// What the local tier holds for this key and these request fields.
     pub(crate) fn find_local(&self, key: &KeyBuf, headers: &HeaderMap, now: Now) -> Option<Found> {
-        let found = self.local_entry(key.as_str(), key.base(), now)?;
+        let found = self.local_entry(key.as_bytes(), key, now)?;
         let Content::Variants(variants) = &found.entry.content else {
             return Some(found);
         };
         let variant = vary::choose(variants, headers)?;
-        self.local_entry(&key.varied(&variant.hash), key.base(), now)
+        self.local_entry(key.varied(&variant.hash).as_bytes(), key, now)
     }
 
-    pub(super) fn local_entry(&self, key: &str, base: &str, now: Now) -> Option<Found> {
-        let entry = self.local.get(key)?;
+    /// What lies under `full`, which is `key` or one of its variants.
+    pub(super) fn local_entry(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
+        let entry = self.local.get(full)?;
         if entry.expires <= now.wall {
-            self.local.discard(key, &entry);
+            self.local.discard(full, &entry);
             return None;
         }
-        match self.fence.check(&entry, base, now) {
+        match self.fence.check_named(&entry, || key.base(), now) {
             Verdict::Unusable => {
                 self.metrics.fenced.increment(1);
-                self.local.discard(key, &entry);
+                self.local.discard(full, &entry);
                 None
             }
             verdict => Some(Found::new(entry, verdict, Tier::Local)),
@@ -98,7 +99,7 @@ impl Shared {
     /// nothing goes back in time, and what this process knows of the entry is kept.
     fn as_good_here(&self, key: &str, base: &str, stored: &Entry) -> Option<Found> {
         let now = self.clock.now();
-        let here = self.local.get(key)?;
+        let here = self.local.get(key.as_bytes())?;
         let (own, its) = (here.position, stored.position);
         let newer = here.stored >= stored.stored && own.epoch == its.epoch && own.n >= its.n;
         if !newer || matches!(here.content, Content::Variants(_)) || here.expires <= now.wall {

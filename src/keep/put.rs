@@ -59,7 +59,7 @@ impl Shared {
             Some(variant) => key.varied(&variant.hash).into(),
             None => key.as_str().into(),
         };
-        self.local.discard(&full, entry);
+        self.local.discard(full.as_bytes(), entry);
         if let Some(store) = &self.store {
             // A failure is an event and a metric of the store's.
             let _ = store.remove(&[full]).await;
@@ -69,7 +69,7 @@ impl Shared {
     /// The list of variants under `key`, if it is still usable.
     async fn variants(&self, key: &KeyBuf) -> Option<Arc<Entry>> {
         let now = self.clock.now();
-        let found = match self.local_entry(key.as_str(), key.base(), now) {
+        let found = match self.local_entry(key.as_bytes(), key, now) {
             Some(found) => Some(found),
             None => self.stored_entry(key.as_str(), key.base()).await,
         };

@@ -31,6 +31,10 @@ impl KeyBuf {
         encode::text(&self.bytes)
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The key without its variations: what invalidations name.
     pub(crate) fn base(&self) -> &str {
         encode::text(&self.bytes[..self.base])

@@ -27,7 +27,7 @@ pub(crate) fn push_value(value: &[u8], out: &mut Buf) {
 
 /// As [`push_value`], however long.
 pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
-    if value.iter().all(|&byte| is_plain(byte)) {
+    if all_plain(value) {
         out.extend_from_slice(value);
     } else {
         value.iter().for_each(|&byte| push_byte(byte, out));
@@ -56,7 +56,7 @@ fn push_decoded(
     out: &mut Buf,
 ) -> Result<(), Malformed> {
     let mut rest = value.as_bytes();
-    if rest.iter().all(|&byte| is_plain(byte)) {
+    if all_plain(rest) {
         out.extend_from_slice(rest);
         return Ok(());
     }
@@ -80,7 +80,7 @@ fn push_decoded(
 /// origin may tell apart stays apart; then encoded as any value.
 pub(crate) fn push_uri(part: &str, out: &mut Buf) {
     let mut rest = part.as_bytes();
-    if rest.iter().all(|&byte| is_plain(byte)) {
+    if all_plain(rest) {
         out.extend_from_slice(rest);
         return;
     }
@@ -103,10 +103,15 @@ pub(crate) fn push_uri(part: &str, out: &mut Buf) {
 
 /// Leaves what was written from `start` on if it has at most `max` bytes, else as many of them as
 /// there is room for, `+`, and 32 digits of the hash of all.
+#[inline]
 pub(crate) fn shorten(out: &mut Buf, start: usize, max: usize) {
-    if out.len() - start <= max {
-        return;
+    if out.len() - start > max {
+        cut(out, start, max);
     }
+}
+
+#[cold]
+fn cut(out: &mut Buf, start: usize, max: usize) {
     let digits = hash::long(&out[start..]);
     let mut end = start + max - digits.len() - 1;
     // Not in the middle of an escape.
@@ -166,6 +171,11 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+/// Most values are, so that looking at every byte is quicker than stopping at the first that is not.
+fn all_plain(value: &[u8]) -> bool {
+    value.iter().fold(true, |all, &byte| all & is_plain(byte))
 }
 
 fn is_plain(byte: u8) -> bool {
