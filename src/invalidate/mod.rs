@@ -41,7 +41,8 @@
 //! |---|---|
 //! | 2xx, 3xx | what the route's `invalidates` names; the target's own key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
 //! | 4xx | nothing: nothing was written |
-//! | 5xx, an error, a panic, a task that was cancelled | `invalidates` and the target: it may have been written |
+//! | 5xx | `invalidates` and the target: it may have been written; nothing where no route names the path (RFC 9111 section 4.4) |
+//! | an error, a panic, a task that was cancelled | `invalidates` and the target: it may have been written |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
 //!
 //! Every key is named with all its variations. In `invalidates`, path parameters, the user, keyed

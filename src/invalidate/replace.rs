@@ -1,21 +1,21 @@
 //! A write's own answer in the place of the stored response to a GET.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_LENGTH, response};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header::CONTENT_LENGTH, response};
 use serde_json::Value;
 
 use super::{
-    answer::{Whole, calls_itself_json},
+    answer::{LONGEST, Whole, calls_itself_json},
     write::Write,
 };
 use crate::{
     clock::Timestamp,
     entry::{Content, Entry, LocalState, StoredResponse},
-    key::{Inputs, KeyBuf},
+    key::{Inputs, KeyBuf, url_key},
     semantics::{
         fields::Storing,
         freshness::{Exchange, Lifetime},
-        policy::Scope,
+        policy::{Policy, Scope},
         storable,
         vary::VaryFields,
     },
@@ -36,26 +36,30 @@ pub(super) struct Replacement {
 
 impl Replacement {
     /// `None` if the route does not want it, or the answer is not what a GET would be answered with.
+    /// Where no route says, a POST's may be that (RFC 9110 section 9.3.3).
     pub(super) fn of(write: &Write, head: &response::Parts) -> Option<Self> {
-        let route = write.route.as_deref()?;
-        let wanted = write.through() == Some(Through::Answer) && head.status == StatusCode::OK;
-        if !wanted || has_tags(&head.headers) {
+        let route = write.route.as_deref();
+        let wanted = match route {
+            Some(_) => write.through() == Some(Through::Answer),
+            None => *write.changed.method() == Method::POST,
+        };
+        if !wanted || head.status != StatusCode::OK || has_tags(&head.headers) {
             return None;
         }
-        let vary = VaryFields::of(&head.headers, &route.vary).ok()?;
+        let vary = VaryFields::of(&head.headers, route.map_or(&[], |route| &route.vary)).ok()?;
         if !vary.is_empty() {
             return None;
         }
         let now = write.config.keep.shared().clock.now().wall;
-        let lifetime = lifetime(write, route, head, now)?;
-        let policy = route.policy(write.snapshot.plan.max_ttl);
+        let policy = write.policy();
+        let lifetime = lifetime(write, head, now)?;
         let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, now);
         let has_validator = storable::can_be_validated(head.status, &headers);
         Some(Self {
             key: write.key()?,
             stored: now,
             expires: write.snapshot.expiry(&lifetime, now, has_validator),
-            longest: route.max_body,
+            longest: route.map_or(LONGEST, |route| route.max_body),
             is_json: calls_itself_json(&head.headers),
             head: StoredResponse {
                 status: head.status,
@@ -87,11 +91,13 @@ impl Replacement {
         if lies || !complete || whole.has_trailers {
             return None;
         }
-        let route = write.route.as_deref()?;
-        let matched = write.changed.route(&write.snapshot)?;
-        let tags = match route.has_tags() {
-            true => matched.tags(&write.inputs(route), fields)?,
-            false => Vec::new(),
+        let route = write.route.as_deref();
+        let tags = match route.filter(|route| route.has_tags()) {
+            Some(route) => {
+                let matched = write.changed.route(&write.snapshot)?;
+                matched.tags(&write.inputs(route), fields)?
+            }
+            None => Vec::new(),
         };
         self.head.headers.insert(CONTENT_LENGTH, whole.body.len().into());
         self.head.body = whole.body;
@@ -100,7 +106,7 @@ impl Replacement {
             position: Position::UNKNOWN,
             stored: self.stored,
             expires: self.expires,
-            entity: route.entity.as_ref().into(),
+            entity: route.map_or("", |route| &route.entity).into(),
             user: self.key.user().map(Into::into),
             tags: tags.into(),
             local: LocalState::default(),
@@ -112,12 +118,27 @@ impl Replacement {
 impl Write {
     /// The full key under which a GET of the target finds its answer.
     fn key(&self) -> Option<KeyBuf> {
-        let route = self.route.as_deref()?;
-        let matched = self.changed.route(&self.snapshot)?;
         let mut key = KeyBuf::new();
+        let Some(route) = self.route.as_deref() else {
+            url_key(&self.changed.inputs(), None, &mut key);
+            return Some(key);
+        };
+        let matched = self.changed.route(&self.snapshot)?;
         let version = self.snapshot.version(route.id);
         matched.key(&self.inputs(route), version, &mut key).ok()?;
         Some(key)
+    }
+
+    /// What the table says about the answers.
+    fn policy(&self) -> Policy<'_> {
+        let max = self.snapshot.plan.max_ttl;
+        match &self.route {
+            Some(route) => route.policy(max),
+            None => Policy {
+                max,
+                ..Policy::STANDARD
+            },
+        }
     }
 
     /// What a GET's key is made of.
@@ -134,7 +155,6 @@ impl Write {
 /// How long a GET's answer with this head would be kept.
 fn lifetime(
     write: &Write,
-    route: &RoutePlan,
     head: &response::Parts,
     now: Timestamp,
 ) -> Option<Lifetime> {
@@ -142,8 +162,11 @@ fn lifetime(
         requested: now,
         received: now,
     };
-    let policy = route.policy(write.snapshot.plan.max_ttl);
-    let request = write.changed.as_get();
+    let policy = write.policy();
+    let request = match write.route {
+        Some(_) => write.changed.as_get(),
+        None => write.changed.as_sent(),
+    };
     let lifetime =
         storable::decide(&request, head.status, &head.headers, &exchange, &policy).ok()?;
     Some(write.snapshot.jittered(lifetime))

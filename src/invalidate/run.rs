@@ -96,6 +96,8 @@ where
     let named = under_way.write.named_by(&response);
     let settled = match outcome {
         Outcome::Written => return after_success(under_way, named, response).await,
+        // RFC 9111 section 4.4 alone: an error invalidates nothing.
+        Outcome::Unknown if under_way.write.route.is_none() => under_way.settle(named).await,
         Outcome::Unknown => under_way.settle_unknown(named).await,
         // Groups are invalidated whatever the status, and a declaration is closed.
         Outcome::Refused => under_way.settle(named).await,

@@ -93,11 +93,16 @@ impl Changed {
         }
     }
 
+    /// The request as it came.
+    pub(crate) fn as_sent(&self) -> RequestHead<'_> {
+        self.head(Credentials::of(&self.headers, self.user.is_some()))
+    }
+
     /// The request as the GET whose answer this write's own answer is to be.
     pub(crate) fn as_get(&self) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
-            ..self.head(Credentials::of(&self.headers, self.user.is_some()))
+            ..self.as_sent()
         }
     }
 

@@ -73,7 +73,7 @@ impl Origin {
     }
 }
 
-impl Service<Request<RequestBody<Full<Bytes>>>> for Origin {
+impl<B> Service<Request<B>> for Origin {
     type Response = Answer;
     type Error = Gone;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Gone>> + Send>>;
@@ -82,7 +82,7 @@ impl Service<Request<RequestBody<Full<Bytes>>>> for Origin {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody<Full<Bytes>>>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let answer = (self.answer)(&request.map(drop), call);
         Box::pin(async move { answer })

@@ -4,15 +4,25 @@
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use tower_keep::{Keep, Table};
+use tower::Layer;
+use tower_keep::{InvalidateLayer, Keep, Table, cache::CacheService};
 
-use super::kit::{Origin, answer, cached, get, request, send};
+use super::kit::{Origin, Seen, answer, cached, get, request, send};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
+/// Sends a write to the cache, or to an `InvalidateLayer` above it.
+async fn write(above: bool, keep: &Keep, service: &CacheService<Origin>, request: Request<Full<Bytes>>) -> Seen {
+    if above {
+        send(&InvalidateLayer::new(keep).layer(service.clone()), request).await
+    } else {
+        send(service, request).await
+    }
+}
+
 #[tokio::test]
 async fn a_success_invalidates_and_an_error_does_not() {
-    for (method, status, hit) in [
+    for ((method, status, hit), above) in [
         ("POST", 200, false),
         ("PUT", 204, false),
         ("DELETE", 303, false),
@@ -20,7 +30,7 @@ async fn a_success_invalidates_and_an_error_does_not() {
         ("POST", 404, true),
         ("PUT", 500, true),
         ("OPTIONS", 200, true),
-    ] {
+    ].into_iter().flat_map(|case| [(case, false), (case, true)]) {
         let keep = Keep::new(Table::new());
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
             "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
@@ -28,9 +38,9 @@ async fn a_success_invalidates_and_an_error_does_not() {
         });
         let service = cached(&keep, &origin);
         send(&service, get("/a?b=1")).await;
-        send(&service, request(method, "/a?b=1", &[])).await;
+        write(above, &keep, &service, request(method, "/a?b=1", &[])).await;
         let third = send(&service, get("/a?b=1")).await;
-        assert_eq!(third.body == "one", hit, "{method} {status}");
+        assert_eq!(third.body == "one", hit, "{method} {status} {above}");
     }
 }
 
@@ -60,13 +70,13 @@ async fn locations_of_the_same_origin_are_invalidated_too() {
 async fn a_posts_answer_may_be_that_of_a_later_get() {
     // RFC 9110 section 9.3.3.
     let own = ("content-location", "/a");
-    for (status, fields, hit) in [
+    for ((status, fields, hit), above) in [
         (200, vec![FRESH, own], true),
         (200, vec![own], false),
         (200, vec![FRESH], false),
         (200, vec![FRESH, ("content-location", "/b")], false),
         (201, vec![FRESH, own], false),
-    ] {
+    ].into_iter().flat_map(|case| [(case.clone(), false), (case, true)]) {
         let keep = Keep::new(Table::new());
         let of_post = fields.clone();
         let origin = Origin::new(move |parts, _| match parts.method.as_str() {
@@ -75,9 +85,10 @@ async fn a_posts_answer_may_be_that_of_a_later_get() {
         });
         let service = cached(&keep, &origin);
         send(&service, get("/a")).await;
-        assert_eq!(send(&service, request("POST", "/a", &[])).await.body, "of the post");
+        let post = request("POST", "/a", &[]);
+        assert_eq!(write(above, &keep, &service, post).await.body, "of the post");
         let third = send(&service, get("/a")).await;
-        assert_eq!(third.body == "of the post", hit, "{status} {fields:?}");
+        assert_eq!(third.body == "of the post", hit, "{status} {fields:?} {above}");
     }
 }
 
