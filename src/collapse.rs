@@ -83,12 +83,12 @@ impl<T> Flights<T> {
     }
 
     /// Leads in the place of a leader whose work no longer serves this follower and those after
-    /// it; `None` if somebody else does already.
+    /// it; `None` if somebody else does already, or the leader has come to its end: join again.
     pub(crate) fn succeed(self: &Arc<Self>, key: &str, follower: &Follower<T>) -> Option<Lead<T>> {
         let mut shard = self.shard(key);
         let superseded = shard
             .get(key)
-            .is_none_or(|state| Arc::ptr_eq(state, &follower.leader));
+            .is_some_and(|state| Arc::ptr_eq(state, &follower.leader));
         superseded.then(|| self.lead(&mut shard, key))
     }
 
@@ -273,5 +273,6 @@ mod tests {
         assert_eq!(late.wait().await, Ok(2));
         drop(new);
         assert_eq!(flights.len(), 0);
+        assert!(flights.succeed("k", &late).is_none(), "it may have been stored");
     }
 }

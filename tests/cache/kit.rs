@@ -17,28 +17,28 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{CacheLayer, Keep, cache::CacheService, keep::RequestBody};
 
-pub type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// The origin cannot be reached.
 #[derive(Debug)]
-pub struct Gone;
+pub(crate) struct Gone;
 
 /// Answers with what `answer` makes of the request; clones share the count.
 #[derive(Clone)]
-pub struct Origin {
+pub(crate) struct Origin {
     answer: Arc<dyn Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync>,
     calls: Arc<AtomicUsize>,
 }
 
 impl Origin {
-    pub fn new(
+    pub(crate) fn new(
         answer: impl Fn(&http::request::Parts, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         Self::faulty(move |request, call| Ok(answer(&request.clone().into_parts().0, call)))
     }
 
     /// Answers, or is gone.
-    pub fn faulty(
+    pub(crate) fn faulty(
         answer: impl Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Origin {
     }
 
     /// What `script` says for each call; the last entry for all that follow.
-    pub fn script(script: Vec<Result<Answer, Gone>>) -> Self {
+    pub(crate) fn script(script: Vec<Result<Answer, Gone>>) -> Self {
         Self::faulty(move |_, call| match &script[call.min(script.len()) - 1] {
             Ok(answer) => Ok(answer.clone()),
             Err(Gone) => Err(Gone),
@@ -56,7 +56,7 @@ impl Origin {
     }
 
     /// 200 with these fields; the body says which call it was.
-    pub fn with(fields: &'static [(&'static str, &'static str)]) -> Self {
+    pub(crate) fn with(fields: &'static [(&'static str, &'static str)]) -> Self {
         Self::new(move |_, call| {
             let mut response = Response::new(Full::from(format!("call {call}")));
             for (name, value) in fields {
@@ -68,7 +68,7 @@ impl Origin {
         })
     }
 
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }
@@ -91,27 +91,27 @@ impl<B> Service<Request<B>> for Origin {
 
 /// What a client sees.
 #[derive(Debug)]
-pub struct Seen {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Seen {
-    pub fn cache_status(&self) -> &str {
+    pub(crate) fn cache_status(&self) -> &str {
         self.headers["cache-status"].to_str().expect("text")
     }
 }
 
-pub fn cached(keep: &Keep, origin: &Origin) -> CacheService<Origin> {
+pub(crate) fn cached(keep: &Keep, origin: &Origin) -> CacheService<Origin> {
     CacheLayer::new(keep).layer(origin.clone())
 }
 
-pub fn get(path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
     request("GET", path, &[])
 }
 
-pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let mut builder = Request::builder().method(method).uri(path);
     for (name, value) in fields {
         builder = builder.header(*name, *value);
@@ -120,7 +120,7 @@ pub fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Ful
 }
 
 /// The answer, its body read to the end.
-pub async fn send<S, R>(service: &S, request: Request<Full<Bytes>>) -> Seen
+pub(crate) async fn send<S, R>(service: &S, request: Request<Full<Bytes>>) -> Seen
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,
@@ -138,7 +138,7 @@ where
 }
 
 /// An answer with these fields.
-pub fn answer(status: u16, fields: &[(&str, &str)], body: &'static str) -> Answer {
+pub(crate) fn answer(status: u16, fields: &[(&str, &str)], body: &'static str) -> Answer {
     let mut builder = Response::builder().status(status);
     for (name, value) in fields {
         builder = builder.header(*name, *value);
@@ -147,6 +147,6 @@ pub fn answer(status: u16, fields: &[(&str, &str)], body: &'static str) -> Answe
 }
 
 /// Moves the clock.
-pub async fn after(seconds: u64) {
+pub(crate) async fn after(seconds: u64) {
     tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
 }

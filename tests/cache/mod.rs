@@ -1,19 +1,27 @@
 //! `CacheLayer` in front of services of every kind.
 
+mod axum;
 mod basics;
 mod collapse;
 mod errors;
 #[cfg(feature = "redis")]
 mod fleet;
 mod freshness;
+mod hostile;
 mod kit;
 mod leaks;
 mod methods;
+mod options;
+mod passages;
 mod ranges;
 mod readiness;
 mod refresh;
+mod servers;
 #[cfg(feature = "redis")]
 mod shared;
 mod stage;
+#[cfg(feature = "redis")]
+mod tiers;
 mod validation;
+mod values;
 mod variants;

@@ -25,13 +25,13 @@ use tower_keep::{
     table::mins,
 };
 
-pub type StageBody = UnsyncBoxBody<Bytes, Broken>;
-pub type Played = Result<Response<StageBody>, &'static str>;
+pub(crate) type StageBody = UnsyncBoxBody<Bytes, Broken>;
+pub(crate) type Played = Result<Response<StageBody>, &'static str>;
 type Play = dyn Fn(Request<Bytes>, usize) -> BoxFuture<'static, Played> + Send + Sync;
 
 /// The origin broke off.
 #[derive(Debug)]
-pub struct Broken;
+pub(crate) struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,13 +43,13 @@ impl std::error::Error for Broken {}
 
 /// Clones share the count of calls.
 #[derive(Clone)]
-pub struct Stage {
+pub(crate) struct Stage {
     play: Arc<Play>,
     calls: Arc<AtomicUsize>,
 }
 
 impl Stage {
-    pub fn new<F, Fut>(play: F) -> Self
+    pub(crate) fn new<F, Fut>(play: F) -> Self
     where
         F: Fn(Request<Bytes>, usize) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Played> + Send + 'static,
@@ -60,16 +60,16 @@ impl Stage {
         }
     }
 
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
     /// Until so many calls have begun.
-    pub async fn called(&self, times: usize) {
+    pub(crate) async fn called(&self, times: usize) {
         eventually("the call", || self.calls() >= times).await;
     }
 
-    pub fn cached(&self, keep: &Keep) -> CacheService<Self> {
+    pub(crate) fn cached(&self, keep: &Keep) -> CacheService<Self> {
         CacheLayer::new(keep).layer(self.clone())
     }
 }
@@ -100,49 +100,49 @@ where
 
 /// Lets as many through as it is told.
 #[derive(Clone)]
-pub struct Gate(Arc<Semaphore>);
+pub(crate) struct Gate(Arc<Semaphore>);
 
 impl Gate {
-    pub fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.add_permits(100_000);
     }
 
-    pub fn admit(&self, number: usize) {
+    pub(crate) fn admit(&self, number: usize) {
         self.0.add_permits(number);
     }
 
-    pub async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.0.acquire().await.expect("never closed").forget();
     }
 }
 
 /// The sending end of a body; dropping it ends the body.
-pub struct Feed(mpsc::Sender<Result<Frame<Bytes>, Broken>>);
+pub(crate) struct Feed(mpsc::Sender<Result<Frame<Bytes>, Broken>>);
 
 struct Fed(mpsc::Receiver<Result<Frame<Bytes>, Broken>>);
 
 /// A body that holds one frame beside what its reader has taken.
-pub fn feed() -> (Feed, StageBody) {
+pub(crate) fn feed() -> (Feed, StageBody) {
     let (sender, receiver) = mpsc::channel(1);
     (Feed(sender), Fed(receiver).boxed_unsync())
 }
 
 impl Feed {
-    pub async fn data(&self, chunk: impl Into<Bytes>) {
+    pub(crate) async fn data(&self, chunk: impl Into<Bytes>) {
         let frame = Frame::data(chunk.into());
         self.0.send(Ok(frame)).await.expect("somebody reads");
     }
 
-    pub async fn trailers(self, trailers: HeaderMap) {
+    pub(crate) async fn trailers(self, trailers: HeaderMap) {
         let frame = Frame::trailers(trailers);
         self.0.send(Ok(frame)).await.expect("somebody reads");
     }
 
-    pub async fn fail(self) {
+    pub(crate) async fn fail(self) {
         self.0
             .send(Err(Broken))
             .await
@@ -150,12 +150,12 @@ impl Feed {
     }
 
     /// Whether it takes another frame now.
-    pub fn offer(&self, chunk: &'static [u8]) -> bool {
+    pub(crate) fn offer(&self, chunk: &'static [u8]) -> bool {
         let frame = Frame::data(Bytes::from_static(chunk));
         self.0.try_send(Ok(frame)).is_ok()
     }
 
-    pub async fn given_up(&self) {
+    pub(crate) async fn given_up(&self) {
         self.0.closed().await;
     }
 }
@@ -172,14 +172,14 @@ impl Body for Fed {
     }
 }
 
-pub fn full(text: impl Into<Bytes>) -> StageBody {
+pub(crate) fn full(text: impl Into<Bytes>) -> StageBody {
     Full::new(text.into())
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
 /// 200 with this body and these fields.
-pub fn answer(body: StageBody, fields: &[(&str, &str)]) -> Response<StageBody> {
+pub(crate) fn answer(body: StageBody, fields: &[(&str, &str)]) -> Response<StageBody> {
     let mut response = Response::new(body);
     for (name, value) in fields {
         let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
@@ -190,7 +190,7 @@ pub fn answer(body: StageBody, fields: &[(&str, &str)]) -> Response<StageBody> {
 }
 
 /// The head, while the body may still be to come.
-pub async fn head<S, R>(service: &S, request: Request<Full<Bytes>>) -> Response<R>
+pub(crate) async fn head<S, R>(service: &S, request: Request<Full<Bytes>>) -> Response<R>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,
@@ -199,7 +199,7 @@ where
 }
 
 /// The next chunk of a body, `None` at its end.
-pub async fn chunk(body: &mut ResponseBody<StageBody>) -> Option<Result<Bytes, BoxError>> {
+pub(crate) async fn chunk(body: &mut ResponseBody<StageBody>) -> Option<Result<Bytes, BoxError>> {
     loop {
         let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
         match frame.map(Frame::into_data) {
@@ -210,13 +210,13 @@ pub async fn chunk(body: &mut ResponseBody<StageBody>) -> Option<Result<Bytes, B
     }
 }
 
-pub async fn whole(body: ResponseBody<StageBody>) -> Result<String, BoxError> {
+pub(crate) async fn whole(body: ResponseBody<StageBody>) -> Result<String, BoxError> {
     let bytes = body.collect().await?.to_bytes();
     Ok(String::from_utf8(bytes.to_vec()).expect("text"))
 }
 
 /// Lets every other task run until `condition` holds.
-pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..200_000 {
         if condition() {
             return;
@@ -227,18 +227,18 @@ pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Lets every other task go as far as it can.
-pub async fn idle() {
+pub(crate) async fn idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
 /// Engagements, the same for everybody, fresh for half an hour to the second.
-pub fn engagements() -> Table {
+pub(crate) fn engagements() -> Table {
     engagement(|route| route)
 }
 
-pub fn engagement(change: impl FnOnce(Route) -> Route) -> Table {
+pub(crate) fn engagement(change: impl FnOnce(Route) -> Route) -> Table {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);

@@ -1,0 +1,203 @@
+//! The local tier in front of a Redis.
+
+use std::time::Duration;
+
+use http::Response;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tower_keep::{
+    Keep, Key, RedisStore, Table,
+    table::{Local, secs},
+};
+
+use super::{
+    kit::{Origin, cached, get, send},
+    stage::engagement,
+};
+use crate::support::{RedisServer, Reply, until};
+
+fn table() -> Table {
+    engagement(|route| route.max_body(4 << 20))
+}
+
+async fn keep(server: &RedisServer, table: Table) -> Keep {
+    let store = RedisStore::connect(server.url()).await.expect("a store");
+    Keep::with_store(table, store).await.expect("a keep")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_ends_when_the_original_does() {
+    let server = RedisServer::start();
+    let origin = Origin::with(&[("cache-control", "max-age=1")]);
+    let (one, other) = (keep(&server, table()).await, keep(&server, table()).await);
+    send(&cached(&one, &origin), get("/engagements/1")).await;
+    let there = cached(&other, &origin);
+    let copy = send(&there, get("/engagements/1")).await;
+    assert_eq!(copy.body, "call 1");
+    until("the end of the copy", || async {
+        let seen = send(&there, get("/engagements/1")).await;
+        assert!(seen.body != "call 1" || !seen.cache_status().contains("ttl=-"), "{seen:?}");
+        (seen.body != "call 1").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stale_in_redis_is_stale_here() {
+    let server = RedisServer::start();
+    let origin = Origin::with(&[("cache-control", "max-age=1"), ("etag", "\"1\"")]);
+    let one = cached(&keep(&server, table()).await, &origin);
+    send(&one, get("/engagements/1")).await;
+    let fields = [("cache-control", "only-if-cached")];
+    until("the end of its freshness", || async {
+        let seen = send(&one, super::kit::request("GET", "/engagements/1", &fields)).await;
+        (seen.status == 504).then_some(())
+    })
+    .await;
+    assert_ne!(server.command(&["GET", "engagement:1"]), Reply::Nil, "it is still there");
+    // A process that has only just started.
+    let other = cached(&keep(&server, table()).await, &origin);
+    let seen = send(&other, get("/engagements/1")).await;
+    assert_eq!(seen.body, "call 2");
+    assert!(seen.cache_status().contains("fwd=stale"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
+    let server = RedisServer::start();
+    let large = "x".repeat(600 << 10);
+    let origin = Origin::new(move |parts, _| {
+        let body = if parts.uri.path().ends_with("large") { &*large } else { "small" };
+        Response::new(Full::from(body.to_owned()))
+    });
+    let table = table().local(Local::new().size(1 << 20));
+    let service = cached(&keep(&server, table).await, &origin);
+    for (path, gets) in [("/engagements/small", 0), ("/engagements/large", 3)] {
+        let first = send(&service, get(path)).await.body;
+        let before = server.calls("get");
+        for _ in 0..3 {
+            assert_eq!(send(&service, get(path)).await.body, first);
+        }
+        assert_eq!(server.calls("get") - before, gets, "{path}");
+    }
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_local_tier_redis_serves() {
+    let server = RedisServer::start();
+    let origin = Origin::with(&[]);
+    let service = cached(&keep(&server, table().local(Local::new().size(0))).await, &origin);
+    for _ in 0..5 {
+        assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
+    }
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_requests_go_on() {
+    let mut server = RedisServer::start();
+    let origin = Origin::with(&[]);
+    let service = cached(&keep(&server, table()).await, &origin);
+    send(&service, get("/engagements/1")).await;
+    server.kill();
+    // Within `max_lag` it may still be used; afterwards nobody could tell of an invalidation.
+    until("an end of trust", || async {
+        let seen = send(&service, get("/engagements/1")).await;
+        assert_eq!(seen.status, 200);
+        (seen.body != "call 1").then_some(())
+    })
+    .await;
+    server.restart();
+    until("a hit again", || async {
+        let seen = send(&service, get("/engagements/1")).await;
+        assert_eq!(seen.status, 200);
+        seen.cache_status().contains("; hit").then_some(())
+    })
+    .await;
+}
+
+/// The copy that came from Redis anew knew nothing of the origin's failure: every request called.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_origin_is_left_in_peace_on_two_tiers() {
+    for local in [64 << 20, 0] {
+        let server = RedisServer::start();
+        let origin = Origin::new(|_, call| {
+            let status = if call == 1 { 200 } else { 503 };
+            let response = Response::builder().status(status);
+            let response = response.header("cache-control", "max-age=1, stale-if-error=600");
+            response.body(Full::from(format!("call {call}"))).expect("a response")
+        });
+        let table = table().local(Local::new().size(local));
+        let keep = keep(&server, table).await;
+        let service = cached(&keep, &origin);
+        send(&service, get("/engagements/1")).await;
+        until("the first failure", || async {
+            assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
+            (origin.calls() == 2).then_some(())
+        })
+        .await;
+        for _ in 0..20 {
+            assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
+        }
+        // One more where twenty requests take longer than the pause.
+        assert!(origin.calls() <= 3, "{}", origin.calls());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_values_are_bare_json_both_ways() {
+    let server = RedisServer::start();
+    let table = Table::new().ttl("config", secs(100)).plain("config");
+    let keep = keep(&server, table).await;
+    let key = Key::new("config").id("flags");
+    keep.set(&key, &json!({ "dark": true })).await.expect("JSON");
+    assert_eq!(server.command(&["GET", "config:flags"]).text(), "{\"dark\":true}");
+    let Reply::Int(left) = server.command(&["PTTL", "config:flags"]) else {
+        panic!("a time to live");
+    };
+    assert!((1..=100_000).contains(&left), "{left}");
+
+    server.command(&["SET", "config:flags", "{\"dark\":false}"]);
+    let read: Option<Value> = keep.get(&key).await.expect("JSON");
+    assert_eq!(read, Some(json!({ "dark": false })), "it passes the local tier by");
+    server.command(&["SET", "config:flags", "{not json"]);
+    assert!(keep.get::<Value>(&key).await.is_err());
+    server.command(&["DEL", "config:flags"]);
+    server.command(&["RPUSH", "config:flags", "a list"]);
+    assert_eq!(keep.get::<Value>(&key).await.expect("no error"), None);
+}
+
+/// Nothing was shared with those who waited for a plain value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_value_is_made_once_for_all_who_wait() {
+    let server = RedisServer::start();
+    let keep = keep(&server, Table::new().plain("config")).await;
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let all = (0..50).map(|_| {
+        let (keep, calls) = (keep.clone(), std::sync::Arc::clone(&calls));
+        tokio::spawn(async move {
+            let make = || async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Ok::<_, ()>(calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+            };
+            keep.get_or_set(&Key::new("config").id(1), make).await
+        })
+    });
+    for one in futures_util::future::join_all(all).await {
+        assert_eq!(one.expect("no panic"), Ok(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_json_response_is_a_value_in_another_process() {
+    let server = RedisServer::start();
+    let origin = Origin::new(|_, _| {
+        let response = Response::builder().header("content-type", "application/json");
+        response.body(Full::from("{\"name\":\"Open\"}")).expect("a response")
+    });
+    let (one, other) = (keep(&server, table()).await, keep(&server, table()).await);
+    send(&cached(&one, &origin), get("/engagements/1")).await;
+    let value: Option<Value> = other.get(&Key::new("engagement").id(1)).await.expect("JSON");
+    assert_eq!(value, Some(json!({ "name": "Open" })));
+}
