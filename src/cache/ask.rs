@@ -575,9 +575,9 @@ mod tests {
             (0..1000).filter(|n| early(*n)).count()
         };
         // The chance is e^(-left/cost).
-        assert_eq!(refreshed(100, 100), 368);
+        assert_eq!(refreshed(100, 100), 367);
         assert_eq!(refreshed(100, 200), 135);
-        assert_eq!(refreshed(200, 200), 368);
+        assert_eq!(refreshed(200, 200), 367);
         assert_eq!(refreshed(100, 10_000), 0);
         assert_eq!(refreshed(0, 1), 0);
     }
