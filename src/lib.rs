@@ -45,6 +45,7 @@ mod error;
 mod fence;
 mod future;
 mod gate;
+pub mod guide;
 mod http_service;
 mod identity;
 pub mod invalidate;

@@ -9,3 +9,4 @@ mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;
 mod support;
+mod through;

@@ -1,0 +1,222 @@
+//! Write-through.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Route, Scope, Table, UserId,
+    keep::RequestBody,
+    table::{Through, Write, mins},
+    testing::{CacheStatus, TestKeep},
+};
+
+type Answer = Response<Full<Bytes>>;
+type Change = dyn Fn(&request::Parts, &mut Answer) + Send + Sync;
+
+/// A handler over one row, and the layers above it.
+struct App {
+    keep: TestKeep,
+    row: AtomicU64,
+    gets: AtomicUsize,
+    seen: Mutex<HeaderMap>,
+    change: Box<Change>,
+}
+
+struct Seen {
+    status: StatusCode,
+    cache: CacheStatus,
+    body: String,
+}
+
+impl App {
+    fn new(
+        route: Route,
+        change: impl Fn(&request::Parts, &mut Answer) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let table = Table::new().ttl("row", mins(30)).route(route.write(Write::Through));
+        Arc::new(Self {
+            keep: TestKeep::new(table),
+            row: AtomicU64::new(1),
+            gets: AtomicUsize::new(0),
+            seen: Mutex::default(),
+            change: Box::new(change),
+        })
+    }
+
+    fn gets(&self) -> usize {
+        self.gets.load(Ordering::SeqCst)
+    }
+
+    async fn handle(self: Arc<Self>, parts: request::Parts) -> Answer {
+        let row = match parts.method {
+            Method::GET => {
+                self.gets.fetch_add(1, Ordering::SeqCst);
+                self.seen.lock().expect("whole").clone_from(&parts.headers);
+                self.row.load(Ordering::SeqCst)
+            }
+            _ => self.row.fetch_add(1, Ordering::SeqCst) + 1,
+        };
+        let mut answer = Response::new(Full::from(format!("{{\"row\":{row}}}")));
+        let json = "application/json".parse().expect("a value");
+        answer.headers_mut().insert("content-type", json);
+        (self.change)(&parts, &mut answer);
+        if answer.headers_mut().remove("hang").is_some() {
+            std::future::pending::<()>().await;
+        }
+        answer
+    }
+
+    async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Seen {
+        let app = Arc::clone(self);
+        let handler = service_fn(move |request: Request<RequestBody<RequestBody<Full<Bytes>>>>| {
+            let (parts, _) = request.into_parts();
+            let app = Arc::clone(&app);
+            async move { Ok::<_, Infallible>(app.handle(parts).await) }
+        });
+        let layers = (InvalidateLayer::new(&self.keep), CacheLayer::new(&self.keep));
+        let response = layers.layer(handler).oneshot(request).await.expect("an answer");
+        let (status, cache) = (response.status(), CacheStatus::of(&response));
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = String::from_utf8(body.to_vec()).expect("text");
+        Seen { status, cache, body }
+    }
+
+    async fn get(self: &Arc<Self>) -> Seen {
+        self.send(request(Method::GET)).await
+    }
+
+    async fn put(self: &Arc<Self>) -> Seen {
+        self.send(request(Method::PUT)).await
+    }
+}
+
+fn request(method: Method) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri("/rows/1");
+    let request = request.header("content-type", "application/json").header("if-match", "\"1\"");
+    request.body(Full::from("{}")).expect("a request")
+}
+
+fn route(through: Through) -> Route {
+    Route::new("/rows/{id}").key("row:{id}").scope(Scope::Public).through(through)
+}
+
+#[tokio::test]
+async fn after_a_write_the_next_get_is_a_hit() {
+    for (through, gets) in [(Through::Refetch, 2), (Through::Answer, 1)] {
+        let app = App::new(route(through), |_, _| {});
+        assert!(app.get().await.cache.is_stored());
+        for method in [Method::PUT, Method::PATCH] {
+            let before = app.gets();
+            let written = app.send(request(method)).await;
+            assert_eq!(app.gets(), before + gets - 1);
+            let seen = app.get().await;
+            assert!(seen.cache.is_hit(), "{through:?}");
+            assert_eq!(seen.body, written.body);
+        }
+        assert_eq!(app.keep.invalidations(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_again_is_a_plain_get() {
+    let app = App::new(route(Through::Refetch), |_, _| {});
+    app.put().await;
+    let seen = app.seen.lock().expect("whole");
+    assert!(!seen.contains_key("if-match") && !seen.contains_key("content-type"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn other_methods_and_failures_only_invalidate() {
+    let app = App::new(route(Through::Refetch), |parts, answer| match parts.method {
+        Method::PUT => *answer.status_mut() = StatusCode::CONFLICT,
+        Method::PATCH => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+        _ => {}
+    });
+    app.get().await;
+    app.put().await;
+    assert!(app.get().await.cache.is_hit());
+    for method in [Method::PATCH, Method::POST, Method::DELETE] {
+        let gets = app.gets();
+        app.send(request(method.clone())).await;
+        assert_eq!(app.gets(), gets, "{method}");
+        assert!(!app.get().await.cache.is_hit(), "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_succeeds_whatever_becomes_of_the_get() {
+    for outcome in ["hang", "panic", "error"] {
+        let app = App::new(route(Through::Refetch), move |parts, answer| {
+            match outcome {
+                _ if parts.method != Method::GET => {}
+                "hang" => drop(answer.headers_mut().insert("hang", "1".parse().expect("a value"))),
+                "panic" => panic!("on purpose"),
+                _ => *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+            }
+        });
+        let begun = tokio::time::Instant::now();
+        let written = app.put().await;
+        assert_eq!((written.status, written.body.as_str()), (StatusCode::OK, "{\"row\":2}"));
+        assert!(begun.elapsed() <= Duration::from_secs(5), "{outcome}");
+        let seen = app.keep.get::<serde_json::Value>(&tower_keep::Key::new("row").id(1)).await;
+        assert_eq!(seen.expect("readable"), None, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_answer_to_a_get_only_invalidates() {
+    let set = |answer: &mut Answer, name: &'static str, value: &'static str| {
+        answer.headers_mut().insert(name, value.parse().expect("a value"));
+    };
+    for what in ["status", "vary", "no-store", "cookie", "lie", "length", "tag", "too long"] {
+        let route = match what {
+            "too long" => route(Through::Answer).max_body(4),
+            _ => route(Through::Answer),
+        };
+        let app = App::new(route, move |parts, answer| match what {
+            _ if parts.method == Method::GET => {}
+            "status" => *answer.status_mut() = StatusCode::CREATED,
+            "vary" => set(answer, "vary", "accept"),
+            "no-store" => set(answer, "cache-control", "no-store"),
+            "cookie" => set(answer, "set-cookie", "a=b"),
+            "lie" => *answer.body_mut() = Full::from("no JSON"),
+            "length" => set(answer, "content-length", "1000"),
+            "tag" => set(answer, "cache-tag", "a"),
+            _ => {}
+        });
+        app.get().await;
+        let fills = app.keep.fills();
+        app.put().await;
+        assert_eq!(app.keep.fills(), fills, "{what}");
+        let seen = app.get().await;
+        assert!(!seen.cache.is_hit(), "{what}");
+        assert_eq!(seen.body, "{\"row\":2}");
+    }
+}
+
+#[tokio::test]
+async fn each_users_own_answer_is_replaced() {
+    for through in [Through::Refetch, Through::Answer] {
+        let app = App::new(route(through).scope(Scope::User), |_, _| {});
+        let as_user = |method, user: &str| {
+            let mut request = request(method);
+            request.extensions_mut().insert(UserId::new(user));
+            request
+        };
+        app.send(as_user(Method::GET, "one")).await;
+        app.send(as_user(Method::GET, "other")).await;
+        app.send(as_user(Method::PUT, "one")).await;
+        assert!(app.send(as_user(Method::GET, "one")).await.cache.is_hit(), "{through:?}");
+        assert!(!app.send(as_user(Method::GET, "other")).await.cache.is_hit(), "{through:?}");
+    }
+}
