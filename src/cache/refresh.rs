@@ -42,11 +42,11 @@ where
     let attempt = Attempt::new(&miss.config.keep, &found.entry);
     let keep = miss.keep();
     let Some(flight) = keep.fills.try_lead(miss.asked.key.as_str()) else {
-        return attempt.is_another();
+        return attempt.leave_to_another();
     };
     let Ok(permit) = Arc::clone(&keep.refreshes).try_acquire_owned() else {
         keep.metrics.refresh_skipped.increment(1);
-        return attempt.is_another();
+        return attempt.leave_to_another();
     };
     let mut parts = replay::parts_as_get(parts);
     if let Some(change) = &miss.config.refresh_parts {
@@ -79,7 +79,7 @@ async fn refresh<S, B>(
     let keep = attempt.keep.clone();
     let keep = keep.shared();
     let Ok(fleet) = keep.try_lead_fleet(miss.asked.key.as_str()).await else {
-        return attempt.is_another();
+        return attempt.leave_to_another();
     };
     let stored = attempt.entry.stored;
     // Another process may have refreshed it since we got our copy.
@@ -157,7 +157,7 @@ impl Attempt {
         self.outcome = Outcome::Succeeded;
     }
 
-    fn is_another(mut self) {
+    fn leave_to_another(mut self) {
         self.outcome = Outcome::Another;
     }
 }
