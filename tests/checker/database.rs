@@ -112,9 +112,10 @@ async fn answer(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
 }
 
 async fn read(state: &Mutex<State>, items: &[u64]) -> String {
-    pause().await;
+    pause(20).await;
     let versions = lock(state).versions;
-    pause().await;
+    // What was read may be old by the time it arrives.
+    pause(60).await;
     let shown: Vec<String> = items
         .iter()
         .map(|item| versions[index(*item)].to_string())
@@ -124,7 +125,7 @@ async fn read(state: &Mutex<State>, items: &[u64]) -> String {
 
 async fn write(state: &Mutex<State>, token: u64, item: usize) -> String {
     reach(state, token, Stage::Received);
-    pause().await;
+    pause(40).await;
     let version = {
         let mut state = lock(state);
         state.versions[item] += 1;
@@ -142,7 +143,7 @@ async fn write(state: &Mutex<State>, token: u64, item: usize) -> String {
         let _ = tokio::task::spawn_blocking(act).await;
     }
     reach(state, token, Stage::Committed);
-    pause().await;
+    pause(20).await;
     format!("{version}\n")
 }
 
@@ -160,12 +161,12 @@ fn reach(state: &Mutex<State>, token: u64, stage: Stage) {
 }
 
 /// A database is quick as a rule, and then it is not.
-async fn pause() {
+async fn pause(percent: u32) {
     let millis = match fastrand::u32(..100) {
-        0..40 => 0,
-        40..90 => fastrand::u64(..12),
-        90..98 => fastrand::u64(..80),
-        _ => fastrand::u64(..400),
+        chance if chance >= percent => 0,
+        chance if chance < percent / 20 => fastrand::u64(..400),
+        chance if chance < percent / 4 => fastrand::u64(..80),
+        _ => fastrand::u64(..12),
     };
     if millis > 0 {
         tokio::time::sleep(Duration::from_millis(millis)).await;

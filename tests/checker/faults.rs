@@ -15,7 +15,7 @@ use super::{
     load::{NODES, Run},
     process::Process,
     wire::{Held, Primary, Wire},
-    world::{How, ITEMS},
+    world::{How, ITEMS, View},
 };
 use crate::support::{RedisServer, Reply, resp};
 
@@ -52,7 +52,7 @@ impl Faults {
     /// One after the other, with a calm after each, until `end`. Every one of `names` has its turn.
     pub(super) fn strike(mut self, names: &[String], end: Instant) -> Self {
         let mut left: Vec<&String> = Vec::new();
-        while Instant::now() < end && !names.is_empty() {
+        while Instant::now() < end {
             if left.is_empty() {
                 left = names.iter().collect();
                 self.random.shuffle(&mut left);
@@ -179,17 +179,45 @@ impl Faults {
         format!("replies to {} lost", self.run.node(slot).id)
     }
 
+    /// In the middle of a proof of freshness, or wherever it is. Meanwhile others write, and when it
+    /// goes on it has been asked already.
     fn stop_node(&mut self) -> String {
-        let node = self.run.node(self.random.usize(..NODES));
+        let slot = self.random.usize(..NODES);
+        let node = self.run.node(slot);
+        let amid = self.random.bool();
+        if amid {
+            self.redis.stop_signal();
+            sleep(Duration::from_millis(self.random.u64(20..95)));
+        }
+        node.signal(Signal::STOP);
+        if amid {
+            self.redis.continue_signal();
+            self.kill_feed();
+        }
+        self.write_elsewhere(slot);
         let time = if self.random.bool() {
             5000
         } else {
-            self.random.u64(500..5000)
+            self.random.u64(1200..5000)
         };
-        node.signal(Signal::STOP);
         sleep(Duration::from_millis(time));
+        for view in View::all() {
+            let (run, node) = (Arc::clone(&self.run), Arc::clone(&node));
+            self.runtime
+                .spawn(async move { run.read(&node, view).await });
+        }
+        sleep(Duration::from_millis(20));
         node.signal(Signal::CONT);
-        format!("node {} stopped", node.id)
+        let amid = if amid { " amid a proof" } else { "" };
+        format!("node {} stopped{amid}", node.id)
+    }
+
+    fn write_elsewhere(&self, slot: usize) {
+        let node = self.run.node((slot + 1) % NODES);
+        for item in 0..ITEMS {
+            self.runtime
+                .block_on(self.run.write(&node, item, How::Route));
+        }
     }
 
     /// Between the commit and the append of a declared write. What else it has written must be in

@@ -195,7 +195,8 @@ impl History {
             ));
         }
         for (start, end, fault) in &self.faults {
-            if *start < read.end && *end + 3_000 * MILLI > bound.from {
+            let about = |time: u64| *start < time && *end + 500 * MILLI > time;
+            if about(bound.from) || about(read.start) {
                 events.push((*start, format!("fault: {fault}, until {}", at(*end))));
             }
         }

@@ -194,12 +194,12 @@ pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
                 run.write(&node, item, how).await;
             }
         }
-        for choice in 0..4 {
-            run.read(&node, View::of(item, choice)).await;
+        for _ in 0..2 {
+            run.read(&node, View::of(item, random.usize(..4))).await;
         }
         let other = run.node(random.usize(..NODES));
         run.read(&other, View::of(item, random.usize(..4))).await;
-        sleep(Duration::from_millis(random.u64(..60))).await;
+        sleep(Duration::from_millis(random.u64(..30))).await;
     }
 }
 

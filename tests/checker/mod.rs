@@ -135,7 +135,7 @@ fn load(run: &Arc<Run>, seed: u64) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for index in 0..12 {
         let random = Rng::with_seed(seed ^ (index + 1));
-        if index < 4 {
+        if index < 5 {
             tasks.spawn(load::writer(Arc::clone(run), random));
         } else {
             tasks.spawn(load::reader(Arc::clone(run), random));
