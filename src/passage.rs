@@ -5,8 +5,8 @@ use http::Extensions;
 /// Left in a request that a layer handles, for those below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passages {
-    /// An `InvalidateLayer` sees to the invalidations of this request.
-    pub(crate) invalidate: bool,
+    /// The keep whose `InvalidateLayer` sees to the invalidations of this request; 0 for none.
+    pub(crate) invalidate: usize,
     /// The keep of the `CacheLayer` that fetches the answer; 0 for none.
     pub(crate) cache: usize,
     pub(crate) rate_limit: bool,

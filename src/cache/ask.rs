@@ -139,7 +139,7 @@ impl<'p> Ask<'p> {
         };
         let route = matched.plan();
         if !route.is_safe(&parts.method) {
-            return invalidate_below(parts);
+            return invalidate_below(config, parts, config.key.is_some());
         }
         if !has_method(&parts.method, route.needs_body) {
             return Self::Bypass(Forward::Method);
@@ -217,7 +217,7 @@ impl<'p> Ask<'p> {
         if !has_method(&parts.method, false) {
             return match invalidation::is_safe(&parts.method) {
                 true => Self::Nothing,
-                false => invalidate_below(parts),
+                false => invalidate_below(config, parts, false),
             };
         }
         Self::of_url(config, snapshot, parts, target, None)
@@ -271,10 +271,11 @@ fn directives(parts: &request::Parts, obeyed: bool) -> RequestDirectives {
     }
 }
 
-/// An `InvalidateLayer` above does it better; without one this layer does what RFC 9111
-/// section 4.4 asks.
-fn invalidate_below<'p>(parts: &request::Parts) -> Ask<'p> {
-    if Passages::of(&parts.extensions).invalidate {
+/// An `InvalidateLayer` above does it better, unless this layer has a key of its own; without one it
+/// does what RFC 9111 section 4.4 asks.
+fn invalidate_below<'p>(config: &Config, parts: &request::Parts, has_own_key: bool) -> Ask<'p> {
+    let above = Passages::of(&parts.extensions).invalidate == config.keep.shared().id();
+    if above && !has_own_key {
         Ask::Nothing
     } else {
         Ask::Invalidate

@@ -43,6 +43,7 @@ where
         Content::TooLong(resumed) => {
             let request = Request::from_parts(parts, resumed);
             let (mut head, body) = inner.oneshot(request).await?.into_parts();
+            config.tag_fields.pass(&mut head.headers);
             answer::label(&mut head, Forward::Bypass, false, Some("content-too-large"));
             return Ok(Response::from_parts(head, ResponseBody::inner(body)));
         }
@@ -61,6 +62,7 @@ where
     let Ask::Stored(mut asked) = asked else {
         let request = Request::from_parts(parts, body);
         let (mut head, body) = inner.oneshot(request).await?.into_parts();
+        config.tag_fields.pass(&mut head.headers);
         answer::label(&mut head, Forward::Bypass, false, None);
         return Ok(Response::from_parts(head, ResponseBody::inner(body)));
     };

@@ -28,6 +28,7 @@ where
     config.keep.shared().metrics.bypass.increment(1);
     let request = Request::from_parts(parts, RequestBody::original(body));
     let (mut head, body) = inner.oneshot(request).await?.into_parts();
+    config.tag_fields.pass(&mut head.headers);
     answer::label(&mut head, reason, false, None);
     Ok(Response::from_parts(head, ResponseBody::inner(body)))
 }

@@ -67,6 +67,7 @@ pub(super) struct Fetched<B> {
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) head: response::Parts,
+    pub(super) tag_fields: HeaderMap,
     pub(super) capture: Capture,
     pub(super) exchange: Exchange,
 }
@@ -140,7 +141,8 @@ where
         let requested = self.keep().clock.now().wall;
         let request = Request::from_parts(parts, body);
         let response = self.inner.clone().oneshot(request).await?;
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        let tag_fields = self.config.tag_fields.take(&mut head.headers);
         let keep = self.keep();
         let received = keep.clock.now().wall;
         let took = received.since(requested);
@@ -151,6 +153,7 @@ where
         };
         let seen = Seen {
             head,
+            tag_fields,
             capture,
             exchange,
         };

@@ -1,9 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use http::{request, response};
+use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
-use super::service::CacheService;
+use super::{service::CacheService, tags::TagFields};
 use crate::{keep::Keep, key::Key, passage::Passages};
 
 /// Answers requests from stored responses and stores the answers to those it cannot.
@@ -20,6 +20,7 @@ pub(super) struct Config {
     pub(super) store_if: Option<Arc<StoreIf>>,
     pub(super) key: Option<Arc<KeyOf>>,
     pub(super) refresh_parts: Option<Arc<RefreshParts>>,
+    pub(super) tag_fields: TagFields,
 }
 
 impl Config {
@@ -48,6 +49,7 @@ impl CacheLayer {
                 store_if: None,
                 key: None,
                 refresh_parts: None,
+                tag_fields: TagFields::default(),
             }),
         }
     }
@@ -73,6 +75,29 @@ impl CacheLayer {
         F: Fn(&request::Parts) -> Option<Key> + Send + Sync + 'static,
     {
         Arc::make_mut(&mut self.config).key = Some(Arc::new(key));
+        self
+    }
+
+    /// The response fields whose members are tags, instead of `Cache-Tag`, `Surrogate-Key` and
+    /// `Cache-Groups` (RFC 9875).
+    ///
+    /// `Surrogate-Key` is a list separated by spaces, `Cache-Groups` one of strings, and any other
+    /// field one separated by commas. A response with more than 128 tags, or one longer than 256
+    /// bytes, is not stored.
+    #[must_use]
+    pub fn tag_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let config = Arc::make_mut(&mut self.config);
+        config.tag_fields.name(names);
+        let keep = config.keep.shared();
+        config.tag_fields.names().for_each(|name| keep.add_tag_field(name));
+        self
+    }
+
+    /// Whether the fields that hold tags are taken off the answers to the requests that this layer
+    /// handles, so that clients do not learn them; they are left if not given.
+    #[must_use]
+    pub fn strip_tags(mut self, yes: bool) -> Self {
+        Arc::make_mut(&mut self.config).tag_fields.strip(yes);
         self
     }
 

@@ -114,7 +114,7 @@ fn storable(
         return Err(Refusal::Condition);
     }
     let vary = VaryFields::of(&head.headers, asked.table_vary()).map_err(|_| Refusal::Vary)?;
-    let tags = tags::of(asked, original, head).ok_or(Refusal::Tags)?;
+    let tags = tags::of(asked, original, &seen.tag_fields).ok_or(Refusal::Tags)?;
     let lifetime = asked.jittered(lifetime);
     let received = exchange.received;
     let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);

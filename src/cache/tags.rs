@@ -1,39 +1,86 @@
 //! The tags of a stored response: from the route, and from the response's own fields.
 
-use http::{HeaderMap, HeaderName, response};
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use super::{ask::Asked, fetch::Original};
 use crate::{
     key::Inputs,
     origin::Target,
-    semantics::{cache_groups, list},
+    semantics::{
+        cache_groups::{self, CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
+        list,
+    },
 };
 
-/// Fields whose members are tags: `Cache-Tag`, `Surrogate-Key`, and `Cache-Groups` (RFC 9875).
-const TAG_FIELDS: [(HeaderName, Syntax); 3] = [
-    (HeaderName::from_static("cache-tag"), Syntax::Commas),
-    (HeaderName::from_static("surrogate-key"), Syntax::Spaces),
-    (HeaderName::from_static("cache-groups"), Syntax::Strings),
-];
+/// Fields whose members are tags: `Cache-Tag`, `Surrogate-Key`, and `Cache-Groups` (RFC 9875), if
+/// no others are named.
+#[derive(Clone, Debug)]
+pub(super) struct TagFields {
+    names: Box<[HeaderName]>,
+    /// They end here.
+    strip: bool,
+}
+
+impl TagFields {
+    pub(super) fn name(&mut self, names: impl IntoIterator<Item = HeaderName>) {
+        self.names = names.into_iter().collect();
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.names.iter()
+    }
+
+    pub(super) fn strip(&mut self, yes: bool) {
+        self.strip = yes;
+    }
+
+    /// The fields of an answer that hold tags; they are taken off it if they are not to go out.
+    pub(super) fn take(&self, headers: &mut HeaderMap) -> HeaderMap {
+        let mut taken = HeaderMap::new();
+        for name in &self.names {
+            for value in headers.get_all(name) {
+                taken.append(name.clone(), value.clone());
+            }
+        }
+        if self.strip {
+            self.strip_off(headers);
+        }
+        taken
+    }
+
+    /// For an answer whose tags nobody needs.
+    pub(super) fn pass(&self, headers: &mut HeaderMap) {
+        if self.strip {
+            self.strip_off(headers);
+        }
+    }
+
+    fn strip_off(&self, headers: &mut HeaderMap) {
+        for name in &self.names {
+            headers.remove(name);
+        }
+    }
+}
+
+impl Default for TagFields {
+    fn default() -> Self {
+        Self {
+            names: [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS].into(),
+            strip: false,
+        }
+    }
+}
 
 /// More tags than this, or longer ones, are a sign of a mistake; the response is not stored.
 const MOST: usize = 128;
 const LONGEST: usize = 256;
 
-#[derive(Clone, Copy)]
-enum Syntax {
-    Commas,
-    Spaces,
-    /// A structured-field list of strings (RFC 9651).
-    Strings,
-}
-
-/// The tags known from the head; `None` if one cannot be told, so that it must not be stored.
+/// The tags known from the head, of which `fields` hold some; `None` if one cannot be told, so that it must not be stored.
 pub(super) fn of(
     asked: &Asked,
     original: &Original,
-    head: &response::Parts,
+    fields: &HeaderMap,
 ) -> Option<Box<[Box<str>]>> {
     let mut tags = match &asked.route {
         Some(route) if route.has_tags() && !route.tags_need_answer() => {
@@ -44,10 +91,8 @@ pub(super) fn of(
     let target = Target::new(&original.uri, &original.headers);
     // What a route keeps, it keeps for every host that reaches it.
     let host = target.host.filter(|_| asked.route.is_none());
-    for (name, syntax) in &TAG_FIELDS {
-        if head.headers.contains_key(name) {
-            collect(&head.headers, name, *syntax, host, &mut tags)?;
-        }
+    for name in fields.keys() {
+        collect(fields, name, host, &mut tags)?;
     }
     tags.sort_unstable();
     tags.dedup();
@@ -76,29 +121,27 @@ pub(super) fn of_route(
 fn collect(
     headers: &HeaderMap,
     name: &HeaderName,
-    syntax: Syntax,
     host: Option<&str>,
     tags: &mut Vec<Box<str>>,
 ) -> Option<()> {
-    match syntax {
-        Syntax::Strings => {
+    match name {
+        name if *name == CACHE_GROUPS => {
             for group in cache_groups::members(headers, name)? {
                 tags.push(cache_groups::tag(&group, host));
                 tags.push(tag(group.as_bytes())?);
             }
         }
-        Syntax::Commas => {
-            for member in list::members(headers, name) {
-                tags.push(tag(member)?);
+        name if *name == SURROGATE_KEY => {
+            for line in headers.get_all(name) {
+                let members = line.as_bytes().split(u8::is_ascii_whitespace);
+                for member in members.filter(|member| !member.is_empty()) {
+                    tags.push(tag(member)?);
+                }
             }
         }
-        Syntax::Spaces => {
-            for line in headers.get_all(name) {
-                for member in line.as_bytes().split(u8::is_ascii_whitespace) {
-                    if !member.is_empty() {
-                        tags.push(tag(member)?);
-                    }
-                }
+        _ => {
+            for member in list::members(headers, name) {
+                tags.push(tag(member)?);
             }
         }
     }

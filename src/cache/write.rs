@@ -58,9 +58,11 @@ where
         subjects.extend(own.map(|key| Subject::Key(key.as_str().into())));
     }
     subjects.append(&mut changed.groups(&response));
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let tag_fields = config.tag_fields.take(&mut head.headers);
     let mut seen = Seen {
         head,
+        tag_fields,
         capture,
         exchange: Exchange {
             requested,

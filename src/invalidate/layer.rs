@@ -1,9 +1,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::request;
 use tower_layer::Layer;
 
 use super::service::InvalidateService;
-use crate::keep::Keep;
+use crate::{keep::Keep, key::Key};
 
 /// Makes stored responses unusable after a successful write, before its answer is sent.
 ///
@@ -18,7 +19,10 @@ pub(super) struct Config {
     pub(super) keep: Keep,
     /// How long a declared write may take.
     pub(super) longest_write: Duration,
+    pub(super) key: Option<Arc<KeyOf>>,
 }
+
+type KeyOf = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
 
 impl InvalidateLayer {
     /// A layer over `keep`; its table says what the writes of a route invalidate.
@@ -28,6 +32,7 @@ impl InvalidateLayer {
             config: Arc::new(Config {
                 keep: keep.clone(),
                 longest_write: LONGEST_WRITE,
+                key: None,
             }),
         }
     }
@@ -41,6 +46,20 @@ impl InvalidateLayer {
     #[must_use]
     pub fn longest_write(mut self, time: Duration) -> Self {
         Arc::make_mut(&mut self.config).longest_write = time;
+        self
+    }
+
+    /// What a write of a route's path changes beside what the table names: the key that
+    /// [`CacheLayer::key`](crate::CacheLayer::key) derives of the same path.
+    ///
+    /// The `CacheLayer` invalidates that key by itself, but only if the write succeeds and somebody
+    /// waits for its answer.
+    #[must_use]
+    pub fn key<F>(mut self, key: F) -> Self
+    where
+        F: Fn(&request::Parts) -> Option<Key> + Send + Sync + 'static,
+    {
+        Arc::make_mut(&mut self.config).key = Some(Arc::new(key));
         self
     }
 }
@@ -64,6 +83,7 @@ impl fmt::Debug for Config {
         f.debug_struct("InvalidateLayer")
             .field("keep", &self.keep)
             .field("longest_write", &self.longest_write)
+            .field("key", &self.key.is_some())
             .finish()
     }
 }

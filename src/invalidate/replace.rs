@@ -1,7 +1,7 @@
 //! A write's own answer in the place of the stored response to a GET.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, header::CONTENT_LENGTH, response};
+use http::{Method, StatusCode, header::CONTENT_LENGTH, response};
 use serde_json::Value;
 
 use super::{
@@ -43,7 +43,9 @@ impl Replacement {
             Some(_) => write.through() == Some(Through::Answer),
             None => *write.changed.method() == Method::POST,
         };
-        if !wanted || head.status != StatusCode::OK || has_tags(&head.headers) {
+        // An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
+        let has_tags = write.config.keep.shared().has_tags(&head.headers);
+        if !wanted || head.status != StatusCode::OK || has_tags {
             return None;
         }
         let vary = VaryFields::of(&head.headers, route.map_or(&[], |route| &route.vary)).ok()?;
@@ -170,10 +172,4 @@ fn lifetime(
     let lifetime =
         storable::decide(&request, head.status, &head.headers, &exchange, &policy).ok()?;
     Some(write.snapshot.jittered(lifetime))
-}
-
-/// An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
-fn has_tags(headers: &HeaderMap) -> bool {
-    let names = ["cache-tag", "surrogate-key", "cache-groups"];
-    names.iter().any(|name| headers.contains_key(HeaderName::from_static(name)))
 }

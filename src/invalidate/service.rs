@@ -53,7 +53,8 @@ where
         let (mut parts, body) = request.into_parts();
         let write = Write::of(&self.config, &parts);
         if write.is_some() {
-            Passages::mark(&mut parts.extensions, |passages| passages.invalidate = true);
+            let keep = self.config.keep.shared().id();
+            Passages::mark(&mut parts.extensions, |passages| passages.invalidate = keep);
         }
         let request = Request::from_parts(parts, RequestBody::original(body));
         match write {

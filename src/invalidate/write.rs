@@ -1,12 +1,6 @@
 //! A request that may change something, from its arrival until what it changed is unusable.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use http::{Method, Response, request};
@@ -20,7 +14,7 @@ use crate::{
     passage::Passages,
     semantics::invalidation,
     entry::Entry,
-    key::KeyBuf,
+    key::{Key, KeyBuf},
     store::journal::Subject,
     table::{RoutePlan, Unlisted},
 };
@@ -31,6 +25,8 @@ pub(super) struct Write {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Option<Arc<RoutePlan>>,
     pub(super) changed: Changed,
+    /// What the layer's own function makes of the target.
+    own: Option<Key>,
 }
 
 impl Write {
@@ -48,20 +44,20 @@ impl Write {
             None if snapshot.plan.unlisted == Unlisted::Pass => return None,
             None => None,
         };
-        if Passages::of(&parts.extensions).invalidate {
-            keep.metrics.misuse.increment(1);
-            if !WARNED.swap(true, Ordering::Relaxed) {
-                tracing::warn!("an InvalidateLayer within another does nothing");
-            }
+        if Passages::of(&parts.extensions).invalidate == keep.id() {
+            keep.misused("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
             return None;
         }
         let user = keep.user(&snapshot, parts);
         let changed = Changed::by(parts, user.as_ref().map(|user| user.id()));
+        let own = config.key.as_ref().filter(|_| route.is_some());
+        let own = own.and_then(|derive| derive(parts));
         Some(Self {
             config: Arc::clone(config),
             snapshot: Guard::into_inner(snapshot),
             route,
             changed,
+            own,
         })
     }
 
@@ -82,6 +78,7 @@ impl Write {
             None => Vec::new(),
         };
         subjects.push(self.changed.target(&self.snapshot));
+        subjects.extend(self.own.as_ref().map(|key| Subject::Key(key.as_str().into())));
         subjects.sort_unstable();
         subjects.dedup();
         subjects
@@ -192,5 +189,3 @@ impl Drop for UnderWay {
         }
     }
 }
-
-static WARNED: AtomicBool = AtomicBool::new(false);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::request;
+use http::{HeaderMap, HeaderName, request};
 use tokio::sync::Semaphore;
 
 use super::{brief::Brief, fill::Fill, searches::Searches};
@@ -23,6 +23,7 @@ use crate::{
     local::Local,
     metrics::CacheMetrics,
     semantics::freshness::Lifetime,
+    semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
     store::{entries::Entries, journal::Subject, plain::Plain},
     table::{Plan, Table},
 };
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
+    /// Every response field that some layer reads tags from.
+    tag_fields: ArcSwap<Vec<HeaderName>>,
 }
 
 /// A compiled table, and the run-time versions of its routes' keys.
@@ -186,6 +189,7 @@ impl Shared {
             metrics: CacheMetrics::register(),
             limiter,
             identify: ArcSwapOption::empty(),
+            tag_fields: ArcSwap::from_pointee(vec![CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS]),
         })
     }
 
@@ -217,6 +221,22 @@ impl Shared {
     /// Tells keeps apart, while both are there; never 0.
     pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    /// A layer reads tags from this response field.
+    pub(crate) fn add_tag_field(&self, name: &HeaderName) {
+        self.tag_fields.rcu(|names| {
+            let mut names = Vec::clone(names);
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+            names
+        });
+    }
+
+    /// Whether a response has tags of its own.
+    pub(crate) fn has_tags(&self, headers: &HeaderMap) -> bool {
+        self.tag_fields.load().iter().any(|name| headers.contains_key(name))
     }
 
     pub(super) fn set_identify(&self, identify: Box<Identify>) {

@@ -1,8 +1,16 @@
-//! Groups of responses (RFC 9875).
+//! Groups of responses (RFC 9875), and the other fields by which responses carry tags.
 
 use http::{HeaderMap, HeaderName};
 
 use crate::key::without_default_port;
+
+pub(crate) const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+
+/// Tags as content delivery networks have them; a comma-separated list.
+pub(crate) const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+
+/// The same, separated by spaces (Edge Architecture Specification).
+pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
 /// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
 pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<str>>> {
@@ -38,14 +46,12 @@ mod tests {
 
     use super::*;
 
-    const GROUPS: HeaderName = HeaderName::from_static("cache-groups");
-
     fn read(lines: &[&'static str]) -> Option<Vec<Box<str>>> {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(GROUPS, HeaderValue::from_static(line));
+            headers.append(CACHE_GROUPS, HeaderValue::from_static(line));
         }
-        members(&headers, &GROUPS)
+        members(&headers, &CACHE_GROUPS)
     }
 
     #[test]

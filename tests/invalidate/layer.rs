@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, table::Unlisted};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, table::Unlisted};
 
 use super::kit::{Gate, Origin, get, ok, put, request, send};
 
@@ -99,6 +99,38 @@ async fn a_cache_layer_alone_does_what_http_asks() {
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
     assert_eq!(heard.next().await.expect("one").to_string(), "k:engagement:1");
+}
+
+#[tokio::test]
+async fn keys_derived_in_code_are_invalidated() {
+    let keep = Keep::new(table());
+    let derive = |parts: &http::request::Parts| {
+        let id = parts.uri.path().rsplit('/').next()?;
+        Some(Key::new("own").id(id))
+    };
+    let cache = CacheLayer::new(&keep).key(derive);
+    let broken = Origin::of(|parts, call| async move {
+        if parts.uri.query() == Some("broken") { Err("broken".into()) } else { ok(format!("call {call}")) }
+    });
+    let service = (InvalidateLayer::new(&keep), cache.clone()).layer(broken.clone());
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
+    send(&service, put("/engagements/1")).await;
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
+
+    let layers = (InvalidateLayer::new(&keep).key(derive), cache);
+    let service = layers.layer(broken);
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
+    service.clone().oneshot(put("/engagements/1?broken")).await.expect_err("it is broken");
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 5");
+}
+
+#[tokio::test]
+async fn a_layer_of_another_keep_takes_nothing_over() {
+    let (keep, other) = (Keep::new(table()), Keep::new(table()));
+    let service = (InvalidateLayer::new(&other), CacheLayer::new(&keep)).layer(Origin::plain());
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
+    send(&service, put("/engagements/1")).await;
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Tags and groups.
 
-use http::Response;
-use tower_keep::{Keep, Key, Route, Scope, Table, keep::Invalidation};
+use http::{HeaderName, Response};
+use tower::Layer;
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, keep::Invalidation,
+};
 
 use super::kit::{Origin, by, get, hits, is_hit, request, send, stack, text};
 
@@ -123,4 +126,34 @@ async fn what_was_stored_for_one_user() {
     keep.invalidate([Invalidation::user("ann smith")]).await.expect("invalidated");
     assert!(!is_hit(&service, ann()).await);
     assert!(is_hit(&service, bob()).await);
+}
+
+#[tokio::test]
+async fn fields_of_other_names_hold_tags_and_go_no_further() {
+    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let keep = Keep::new(Table::new().route(route));
+    let origin = Origin::new(|parts| {
+        let answer = Response::builder().header("x-tags", "a, b").header("cache-tag", "c");
+        match parts.uri.query() {
+            Some("private") => answer.header("cache-control", "private"),
+            _ => answer,
+        }
+    });
+    let cache = CacheLayer::new(&keep).tag_fields([HeaderName::from_static("x-tags")]);
+    let service = (InvalidateLayer::new(&keep), cache.clone().strip_tags(true)).layer(origin.clone());
+    for path in ["/engagements/1", "/engagements/1", "/engagements/1?private"] {
+        let seen = send(&service, get(path)).await;
+        assert!(!seen.headers.contains_key("x-tags"), "{path}");
+        assert!(seen.headers.contains_key("cache-tag"), "{path}: no tag here");
+    }
+    assert_eq!(hits(&service, &["/engagements/1"]).await, [true]);
+    keep.invalidate([Invalidation::tag("c")]).await.expect("invalidated");
+    assert_eq!(hits(&service, &["/engagements/1"]).await, [true]);
+    keep.invalidate([Invalidation::tag("b")]).await.expect("invalidated");
+    assert_eq!(hits(&service, &["/engagements/1"]).await, [false]);
+
+    let open = cache.layer(origin);
+    for path in ["/engagements/2", "/engagements/2"] {
+        assert_eq!(send(&open, get(path)).await.headers["x-tags"], "a, b");
+    }
 }
