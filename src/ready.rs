@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header::AGE};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AGE};
 
 use crate::semantics::cache_status::CACHE_STATUS;
 
@@ -92,7 +92,8 @@ impl Ready {
     }
 }
 
-/// Adds every field, its value a part of one new allocation.
+/// Adds every field, its value a part of one new allocation; a name that is not a standard one gets
+/// a reference count of its own, too.
 fn copy(stored: &HeaderMap, headers: &mut HeaderMap) {
     let length = stored.values().map(HeaderValue::len).sum();
     let mut values = BytesMut::with_capacity(length);
@@ -102,7 +103,8 @@ fn copy(stored: &HeaderMap, headers: &mut HeaderMap) {
     let mut values = values.freeze();
     for (name, stored) in stored {
         let bytes = values.split_to(stored.len());
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes) {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(bytes)) {
             headers.append(name, value);
         }
     }

@@ -1,10 +1,10 @@
 //! What it costs a hit that invalidations are looked out for.
 
-use http::Method;
+use tower_keep::{Key, keep::Invalidation};
 
 use super::{
     kit::{self, Warm},
-    support::{Case, compare, inner::fetch},
+    support::{Case, compare},
 };
 
 const SUBJECTS: usize = 10_000;
@@ -41,10 +41,8 @@ pub fn run() {
     );
 }
 
-/// A successful write invalidates what lies at its path.
 async fn invalidate(warm: &Warm, i: usize) {
-    let uri = format!("/agents/{i}").parse().expect("a path");
-    let mut request = kit::request(&uri);
-    *request.method_mut() = Method::PUT;
-    fetch(&warm.service, request).await;
+    let key = Key::new("agent").id(i);
+    let invalidation = warm.keep.invalidate([Invalidation::key(&key)]);
+    invalidation.await.expect("a keep in one process");
 }

@@ -39,7 +39,6 @@ pub fn table_with(route: Route) -> Table {
         .unlisted(Unlisted::Pass)
         .local(Local::new().size(256 << 20))
         .route(route)
-        .route(Route::new("/agents/{id}").key("agent:{id}"))
 }
 
 /// `/engagements/ID` for so many identifiers.
@@ -99,9 +98,9 @@ impl Warm {
         self.runtime.enter()
     }
 
-    /// What asks for the keys in turn.
+    /// What asks for the keys in turn, with URIs whose reference counts no other thread touches.
     pub fn hits(&self) -> impl FnMut(u64) + Send + use<> {
-        let (mut service, uris) = (self.service.clone(), self.uris.clone());
+        let (mut service, uris) = (self.service.clone(), uris(self.uris.len()));
         let mut at = 0;
         move |n| {
             for _ in 0..n {
@@ -113,8 +112,8 @@ impl Warm {
 }
 
 /// The same requests to the inner service alone.
-pub fn bare(inner: &Inner, uris: &[Uri]) -> impl FnMut(u64) + Send + use<> {
-    let (mut service, uris) = (inner.clone(), uris.to_vec());
+pub fn bare(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
+    let mut service = inner.clone();
     let mut at = 0;
     move |n| {
         for _ in 0..n {

@@ -15,11 +15,11 @@ pub fn run() {
     let hot = Warm::new(kit::table(), 1, 1024);
     let many = Warm::new(kit::table(), kit::keys(), 1024);
     scaling("inner service of each thread's own", N, || {
-        kit::bare(&Inner::new(1024), &many.uris)
+        kit::bare(&Inner::new(1024), kit::uris(kit::keys()))
     });
     let shared = Inner::new(1024);
     scaling("inner service, one head and body for both", N, || {
-        kit::bare(&shared, &many.uris)
+        kit::bare(&shared, kit::uris(kit::keys()))
     });
     scaling("local hit, one hot key", N, || hot.hits());
     scaling("local hit, 10,000 keys", N, || many.hits());

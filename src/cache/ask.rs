@@ -130,13 +130,13 @@ impl Judged {
 
 impl<'p> Ask<'p> {
     pub(super) fn of(config: &Config, snapshot: &'p Snapshot, parts: &request::Parts) -> Self {
-        if parts.headers.contains_key(header::UPGRADE) || parts.method == Method::CONNECT {
-            return Self::Nothing;
-        }
         let target = Target::of(parts);
         let Some(matched) = snapshot.plan.route(target.path, target.host) else {
             return Self::unlisted(config, snapshot, parts, target);
         };
+        if is_another_protocol(parts) {
+            return Self::Nothing;
+        }
         let route = matched.plan();
         if !route.is_safe(&parts.method) {
             return invalidate_below(config, parts, config.key.is_some());
@@ -205,7 +205,7 @@ impl<'p> Ask<'p> {
         parts: &request::Parts,
         target: Target<'_>,
     ) -> Self {
-        if snapshot.plan.unlisted == Unlisted::Pass {
+        if snapshot.plan.unlisted == Unlisted::Pass || is_another_protocol(parts) {
             return Self::Nothing;
         }
         if invalidation::is_safe(&parts.method) && origin::is_ambiguous(parts) {
@@ -261,6 +261,11 @@ fn credentials(snapshot: &Snapshot, parts: &request::Parts, identified: bool) ->
     let header = snapshot.plan.identity.header.as_ref();
     let claimed = || header.is_some_and(|name| parts.headers.contains_key(name));
     Credentials::of(&parts.headers, identified || claimed())
+}
+
+/// What comes after such a request is not HTTP any more.
+fn is_another_protocol(parts: &request::Parts) -> bool {
+    parts.headers.contains_key(header::UPGRADE) || parts.method == Method::CONNECT
 }
 
 fn directives(parts: &request::Parts, obeyed: bool) -> RequestDirectives {
