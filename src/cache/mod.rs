@@ -1,4 +1,64 @@
 //! HTTP caching: answers requests from stored responses.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{Empty, Full};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, keep::RequestBody};
+//!
+//! async fn read(_: Request<RequestBody<Empty<Bytes>>>) -> Result<Response<Full<Bytes>>, Infallible> {
+//!     Ok(Response::new(Full::from("Open Forge")))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+//! let keep = Keep::new(Table::new().route(route));
+//! let service = CacheLayer::new(&keep).layer(service_fn(read));
+//! for expected in ["fwd=uri-miss; stored", "hit; ttl="] {
+//!     let request = Request::get("/engagements/42").body(Empty::new()).expect("a request");
+//!     let response = service.clone().oneshot(request).await.expect("it never fails");
+//!     let status = response.headers()["cache-status"].to_str().expect("ASCII");
+//!     assert!(status.contains(expected), "{status}");
+//! }
+//! # }
+//! ```
+//!
+//! # Whose answer reaches whom
+//!
+//! A request carries credentials if it has `Authorization`, `Cookie`, a [`UserId`](crate::UserId)
+//! however established, or the identity's header, whether or not that names somebody.
+//!
+//! - A route without a scope serves them from what is stored, and stores their answers, only where
+//!   the response itself allows it: `public`, `s-maxage` or `must-revalidate` (RFC 9111 section 3.5).
+//!   The table's TTL is not for them, nor do they wait for another's answer.
+//! - [`Scope::Public`](crate::Scope::Public): the author vouches that all get the same answer.
+//! - [`Scope::User`](crate::Scope::User): the user is in the key; without one the request passes by.
+//! - On a path that no route names HTTP alone decides. It knows `Cookie` as a field like any other:
+//!   what was stored for nobody in particular, and itself says how long it is fresh, serves requests
+//!   with cookies too; had it depended on them, its `Vary` would say so. No answer to a request with
+//!   credentials is stored there unless it allows that itself.
+//!
+//! Whatever the scope, `private` (but for a user's own), `no-store` and `Set-Cookie` (unless the
+//! route strips it) are not stored. Where the inner service could take a request for another host's
+//! than the key says (two `Host` lines, or one that differs from the URI's authority), it passes by.
+//!
+//! # Many requests at once
+//!
+//! Of all who miss the same key, or the same variant of it, one asks the inner service, and the rest
+//! read its answer as it comes. If it leaves, another takes over; if its answer may not be shared,
+//! all are released with its head and ask for themselves, and nobody waits for that key for ten
+//! seconds. From a storable head on, the fill goes on in a task of its own: a reader that is slow or
+//! gone holds up nobody. A body larger than `max_body` goes on to who asked for it at their own pace;
+//! who shares it and falls more than `max_body` behind gets an error.
+//!
+//! # Where it stands
+//!
+//! Within authentication and `InvalidateLayer`, outside of the handler. A second layer of the same
+//! keep further in does nothing; it is warned of and counted (`tower_keep_layer_misuse_total`).
 
 mod answer;
 mod ask;

@@ -11,7 +11,7 @@ use tower_keep::{
 };
 
 use super::{
-    kit::{Origin, cached, get, send},
+    kit::{Origin, cached, get, request, send},
     stage::engagement,
 };
 use crate::support::{RedisServer, Reply, until};
@@ -50,7 +50,7 @@ async fn what_is_stale_in_redis_is_stale_here() {
     send(&one, get("/engagements/1")).await;
     let fields = [("cache-control", "only-if-cached")];
     until("the end of its freshness", || async {
-        let seen = send(&one, super::kit::request("GET", "/engagements/1", &fields)).await;
+        let seen = send(&one, request("GET", "/engagements/1", &fields)).await;
         (seen.status == 504).then_some(())
     })
     .await;
@@ -74,6 +74,12 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
     let service = cached(&keep(&server, table).await, &origin);
     for (path, gets) in [("/engagements/small", 0), ("/engagements/large", 3)] {
         let first = send(&service, get(path)).await.body;
+        // Giving the lock back reads it.
+        let lock = format!("~lock:engagement:{}", path.rsplit('/').next().expect("a segment"));
+        until("the lock to be given back", || async {
+            (server.command(&["EXISTS", &lock]) == Reply::Int(0)).then_some(())
+        })
+        .await;
         let before = server.calls("get");
         for _ in 0..3 {
             assert_eq!(send(&service, get(path)).await.body, first);
@@ -200,4 +206,43 @@ async fn a_stored_json_response_is_a_value_in_another_process() {
     send(&cached(&one, &origin), get("/engagements/1")).await;
     let value: Option<Value> = other.get(&Key::new("engagement").id(1)).await.expect("JSON");
     assert_eq!(value, Some(json!({ "name": "Open" })));
+}
+
+/// A look into Redis put the older response back into the local tier.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_back_in_time() {
+    let server = RedisServer::start();
+    let origin = Origin::with(&[]);
+    let service = cached(&keep(&server, table()).await, &origin);
+    send(&service, get("/engagements/1")).await;
+    let Reply::Bulk(older) = server.command(&["GET", "engagement:1"]) else {
+        panic!("it is stored");
+    };
+    let with = |directives| request("GET", "/engagements/1", &[("cache-control", directives)]);
+    assert_eq!(send(&service, with("no-cache")).await.body, "call 2");
+    // As if Redis had not taken the second.
+    server.command(&[&b"SET"[..], b"engagement:1", &older, b"PX", b"600000"]);
+    let none = send(&service, with("only-if-cached, min-fresh=99999")).await;
+    assert_eq!(none.status, 504);
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
+}
+
+/// While nobody could tell of an invalidation, a stale response served in the place of errors for
+/// as long as it lay there.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_too_an_error_excuses_only_so_much() {
+    let mut server = RedisServer::start();
+    let origin = Origin::new(|_, call| {
+        let response = Response::builder().status(if call == 1 { 200 } else { 503 });
+        let response = response.header("cache-control", "max-age=1, stale-if-error=2");
+        response.body(Full::from(format!("call {call}"))).expect("a response")
+    });
+    let service = cached(&keep(&server, table()).await, &origin);
+    send(&service, get("/engagements/1")).await;
+    server.kill();
+    until("the end of the window", || async {
+        let seen = send(&service, get("/engagements/1")).await;
+        (seen.status == 503).then_some(())
+    })
+    .await;
 }
