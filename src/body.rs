@@ -256,8 +256,15 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
             ResponseKind::Full { bytes } => exact(bytes),
-            ResponseKind::Chunks { chunks, .. } => {
-                SizeHint::with_exact(chunks.iter().map(|b| b.len() as u64).sum())
+            ResponseKind::Chunks { chunks, trailers } => {
+                let length = chunks.iter().map(|b| b.len() as u64).sum();
+                let mut hint = SizeHint::with_exact(length);
+                if trailers.is_some() {
+                    // A server that took this for the length would have no room for trailers.
+                    hint = SizeHint::new();
+                    hint.set_lower(length);
+                }
+                hint
             }
             ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),

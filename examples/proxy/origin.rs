@@ -139,6 +139,8 @@ fn no_answer(error: &hyper_util::client::legacy::Error) -> Refusal {
     let source =
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
     match source {
+        // hyper's word for a body that we were to send and could not read.
+        Some(error) if error.is_user() => Refusal::Content,
         Some(error) if error.is_parse() => Refusal::Malformed,
         _ => Refusal::Unreachable,
     }

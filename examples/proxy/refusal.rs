@@ -8,6 +8,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 pub(crate) enum Refusal {
     /// The target or the `Host` field names no one host (RFC 9112, 3.2).
     Host,
+    /// The content of the request broke off, or is not framed as it says.
+    Content,
     /// `CONNECT` and `TRACE`: this is not a tunnel, and shows nobody what it adds to requests.
     Method,
     /// The origin cannot be reached, or broke off before its answer began.
@@ -21,7 +23,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
-            Self::Host => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Content => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::NOT_IMPLEMENTED,
             Self::Unreachable | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
@@ -31,6 +33,7 @@ impl Refusal {
     fn detail(self) -> &'static str {
         match self {
             Self::Host => "the request does not name one valid host",
+            Self::Content => "the request's content cannot be read",
             Self::Method => "this proxy does not forward the method",
             Self::Unreachable => "the origin cannot be reached",
             Self::Malformed => "the origin's answer cannot be passed on",

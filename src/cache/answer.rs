@@ -236,7 +236,7 @@ pub(super) fn stale<B>(
         },
         ttl: Some(response.lifetime.ttl(resident)),
         key: None,
-        detail: Some("stale-if-error"),
+        detail: Some(if instead_of.is_some() { "stale-if-error" } else { "disconnected" }),
     };
     stored(traits, &found.entry, headers, now, Some(&status))
 }

@@ -24,7 +24,7 @@ use crate::{
         lookup::Found,
     },
     passage::Passages,
-    semantics::vary,
+    semantics::{cache_status::Forward, vary},
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.
@@ -122,6 +122,9 @@ where
         }
         if let Some(response) = self.answer_stored(&parts).await {
             return Ok(response);
+        }
+        if self.asked.candidate.is_none() && self.keep().varies(&self.asked.key) {
+            self.asked.missed = Forward::VaryMiss;
         }
         if self.asked.traits.directives.only_if_cached {
             return Ok(answer::not_cached(self.asked.forward_reason()));

@@ -211,9 +211,9 @@ pub(super) const MISFIT: Duration = Duration::from_secs(10);
 /// More than any server sends, and little enough for a map to take some of ours beside them.
 const MOST_FIELDS: usize = 8 * 1024;
 
+/// What a 204 says about its length is not to be believed (RFC 9110 section 8.6).
 fn content_length(seen: &Seen) -> Option<u64> {
-    seen.head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok())
+    let length = seen.head.headers.get(CONTENT_LENGTH)?;
+    let said: Option<u64> = length.to_str().ok()?.parse().ok();
+    said.filter(|_| seen.head.status != StatusCode::NO_CONTENT)
 }

@@ -47,7 +47,9 @@ impl Entry {
             return None;
         };
         let mut response = head.clone();
-        if !response.headers.contains_key(CONTENT_LENGTH) && has_length(response.status) {
+        if !has_length(response.status) {
+            response.headers.remove(CONTENT_LENGTH);
+        } else if !response.headers.contains_key(CONTENT_LENGTH) && trailers.is_none() {
             let length = HeaderValue::from(body.len());
             response.headers.insert(CONTENT_LENGTH, length);
         }

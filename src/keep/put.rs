@@ -66,6 +66,12 @@ impl Shared {
         }
     }
 
+    /// Whether variants of the key are known here.
+    pub(crate) fn varies(&self, key: &KeyBuf) -> bool {
+        let known = self.local.get(key.as_bytes());
+        known.is_some_and(|known| matches!(known.content, Content::Variants(_)))
+    }
+
     /// The list of variants under `key`, if it is still usable.
     async fn variants(&self, key: &KeyBuf) -> Option<Arc<Entry>> {
         let now = self.clock.now();

@@ -125,6 +125,43 @@ async fn what_is_stale_answers_for_a_body_that_breaks_off() {
     }
 }
 
+#[tokio::test]
+async fn trailers_are_stored_and_leave_room_for_themselves() {
+    // RFC 9112 section 7.1.2: a length would leave none.
+    let keep = Keep::new(Table::new());
+    let service = CacheLayer::new(&keep).layer(service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
+        let trailers = [("x-sum".parse().expect("a name"), "5".parse().expect("a value"))];
+        let frames: Chunks = vec![
+            Ok(Frame::data("whole".into())),
+            Ok(Frame::trailers(trailers.into_iter().collect())),
+        ];
+        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        let response = Response::builder().header("cache-control", "max-age=60").body(body);
+        Ok::<_, Infallible>(response.expect("a response"))
+    }));
+    for hit in [false, true] {
+        let response = service.clone().oneshot(get("/a")).await.expect("an answer");
+        assert_eq!(response.headers().contains_key("age"), hit);
+        assert!(!response.headers().contains_key("content-length"));
+        assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
+        let body = response.into_body().collect().await.expect("a body");
+        assert_eq!(body.trailers().expect("trailers")["x-sum"], "5");
+    }
+}
+
+#[tokio::test]
+async fn a_204_has_no_content_whatever_it_says() {
+    // RFC 9110 section 8.6.
+    let keep = Keep::new(Table::new());
+    let fields = [("cache-control", "max-age=60"), ("content-length", "5")];
+    let origin = Origin::script(vec![Ok(answer(204, &fields, ""))]);
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    let second = send(&service, get("/a")).await;
+    assert!(second.headers.contains_key("age") && !second.headers.contains_key("content-length"));
+    assert_eq!(origin.calls(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_short_is_never_stored() {
     // RFC 9112 section 8: incomplete.

@@ -169,7 +169,7 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let third = send(&service, get("/a")).await;
         assert_eq!(third.body == "one", hit, "{fields:?}: {third:?}");
         if !hit {
-            assert_eq!(third.cache_status(), "tower-keep; fwd=uri-miss; detail=no-lifetime");
+            assert_eq!(third.cache_status(), "tower-keep; fwd=vary-miss; detail=no-lifetime");
         }
     }
 }

@@ -85,3 +85,14 @@ async fn a_304_may_change_vary() {
     assert_eq!(send(&service, ask("2")).await.body, "other");
     assert_eq!(origin.calls(), 3);
 }
+
+#[tokio::test]
+async fn a_request_that_selects_no_variant_says_so() {
+    // RFC 9211 section 2.2.
+    let keep = Keep::new(Table::new());
+    let service = cached(&keep, &varying("foo"));
+    let first = send(&service, request("GET", "/a", &[("foo", "1")])).await;
+    assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");
+    let second = send(&service, request("GET", "/a", &[("foo", "2")])).await;
+    assert_eq!(second.cache_status(), "tower-keep; fwd=vary-miss; stored");
+}
