@@ -96,9 +96,7 @@ impl Clock {
 
     pub(crate) fn mono(&self) -> u64 {
         match &self.source {
-            Source::Tokio(start) => {
-                u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
-            }
+            Source::Tokio(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             Source::Boot => boot_nanos(),
             Source::Manual(nanos) => nanos.load(Ordering::Relaxed),
         }

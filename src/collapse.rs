@@ -273,6 +273,9 @@ mod tests {
         assert_eq!(late.wait().await, Ok(2));
         drop(new);
         assert_eq!(flights.len(), 0);
-        assert!(flights.succeed("k", &late).is_none(), "it may have been stored");
+        assert!(
+            flights.succeed("k", &late).is_none(),
+            "it may have been stored"
+        );
     }
 }

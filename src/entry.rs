@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::{clock::Timestamp, ready::ReadyHeads, semantics::freshness::Lifetime, store::journal::Position};
+use crate::{
+    clock::Timestamp, ready::ReadyHeads, semantics::freshness::Lifetime, store::journal::Position,
+};
 
 /// One stored thing: a response, the list of a key's variants, or an application value.
 ///
@@ -112,7 +114,12 @@ impl LocalState {
         until <= now
             && self
                 .refreshing
-                .compare_exchange(until, later(now, REFRESH), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    until,
+                    later(now, REFRESH),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 

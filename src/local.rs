@@ -29,7 +29,11 @@ impl Local {
         let evicted = Arc::new(AtomicU64::new(0));
         let options = OptionsBuilder::new()
             .shards(shards(bytes))
-            .estimated_items_capacity(usize::try_from(bytes / 2048).unwrap_or(usize::MAX).min(1 << 20))
+            .estimated_items_capacity(
+                usize::try_from(bytes / 2048)
+                    .unwrap_or(usize::MAX)
+                    .min(1 << 20),
+            )
             .weight_capacity(bytes)
             .build()
             .expect("every option is given");
@@ -58,7 +62,8 @@ impl Local {
     }
 
     pub(crate) fn retain(&self, keep: impl Fn(&str, &Entry) -> bool) {
-        self.cache.retain(|key, entry| keep(encode::text(key), entry));
+        self.cache
+            .retain(|key, entry| keep(encode::text(key), entry));
     }
 
     pub(crate) fn clear(&self) {
@@ -147,7 +152,9 @@ impl Entry {
                     .map(|(_, value)| value.len() + 72);
                 fields.chain(trailers).sum::<usize>() + response.body.len()
             }
-            Content::Variants(variants) => variants.0.iter().map(|v| 64 + 40 * v.fields.len()).sum(),
+            Content::Variants(variants) => {
+                variants.0.iter().map(|v| 64 + 40 * v.fields.len()).sum()
+            }
             Content::Value(value) => value.json.len(),
         };
         (content + tags) as u64

@@ -36,7 +36,8 @@ pub(crate) struct CacheMetrics {
 
 impl CacheMetrics {
     pub(crate) fn register() -> Self {
-        let requests = |result: &'static str| counter!("tower_keep_cache_requests_total", "result" => result);
+        let requests =
+            |result: &'static str| counter!("tower_keep_cache_requests_total", "result" => result);
         Self {
             hit_local: requests("hit_local"),
             hit_store: requests("hit_store"),

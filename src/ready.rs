@@ -172,6 +172,9 @@ mod tests {
     fn a_head_is_made_once() {
         let heads = ReadyHeads::default();
         let first: *const Ready = heads.of(&HeaderMap::new(), &Bytes::new());
-        assert!(std::ptr::eq(first, heads.of(&HeaderMap::new(), &Bytes::new())));
+        assert!(std::ptr::eq(
+            first,
+            heads.of(&HeaderMap::new(), &Bytes::new())
+        ));
     }
 }

@@ -80,7 +80,9 @@ impl TestKeep {
     pub fn advance(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let add = |now: u64| Some(now.saturating_add(nanos));
-        let _ = self.nanos.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
+        let _ = self
+            .nanos
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
     }
 
     /// Forgets whatever is stored, as if it had expired long ago.

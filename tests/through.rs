@@ -43,7 +43,9 @@ impl App {
         route: Route,
         change: impl Fn(&request::Parts, &mut Answer) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let table = Table::new().ttl("row", mins(30)).route(route.write(Write::Through));
+        let table = Table::new()
+            .ttl("row", mins(30))
+            .route(route.write(Write::Through));
         Arc::new(Self {
             keep: TestKeep::new(table),
             row: AtomicU64::new(1),
@@ -78,17 +80,35 @@ impl App {
 
     async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Seen {
         let app = Arc::clone(self);
-        let handler = service_fn(move |request: Request<RequestBody<RequestBody<Full<Bytes>>>>| {
-            let (parts, _) = request.into_parts();
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(app.handle(parts).await) }
-        });
-        let layers = (InvalidateLayer::new(&self.keep), CacheLayer::new(&self.keep));
-        let response = layers.layer(handler).oneshot(request).await.expect("an answer");
+        let handler = service_fn(
+            move |request: Request<RequestBody<RequestBody<Full<Bytes>>>>| {
+                let (parts, _) = request.into_parts();
+                let app = Arc::clone(&app);
+                async move { Ok::<_, Infallible>(app.handle(parts).await) }
+            },
+        );
+        let layers = (
+            InvalidateLayer::new(&self.keep),
+            CacheLayer::new(&self.keep),
+        );
+        let response = layers
+            .layer(handler)
+            .oneshot(request)
+            .await
+            .expect("an answer");
         let (status, cache) = (response.status(), CacheStatus::of(&response));
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         let body = String::from_utf8(body.to_vec()).expect("text");
-        Seen { status, cache, body }
+        Seen {
+            status,
+            cache,
+            body,
+        }
     }
 
     async fn get(self: &Arc<Self>) -> Seen {
@@ -102,12 +122,17 @@ impl App {
 
 fn request(method: Method) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri("/rows/1");
-    let request = request.header("content-type", "application/json").header("if-match", "\"1\"");
+    let request = request
+        .header("content-type", "application/json")
+        .header("if-match", "\"1\"");
     request.body(Full::from("{}")).expect("a request")
 }
 
 fn route(through: Through) -> Route {
-    Route::new("/rows/{id}").key("row:{id}").scope(Scope::Public).through(through)
+    Route::new("/rows/{id}")
+        .key("row:{id}")
+        .scope(Scope::Public)
+        .through(through)
 }
 
 #[tokio::test]
@@ -132,15 +157,20 @@ async fn what_is_asked_again_is_a_plain_get() {
     let app = App::new(route(Through::Refetch), |_, _| {});
     app.put().await;
     let seen = app.seen.lock().expect("whole");
-    assert!(!seen.contains_key("if-match") && !seen.contains_key("content-type"), "{seen:?}");
+    assert!(
+        !seen.contains_key("if-match") && !seen.contains_key("content-type"),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]
 async fn other_methods_and_failures_only_invalidate() {
-    let app = App::new(route(Through::Refetch), |parts, answer| match parts.method {
-        Method::PUT => *answer.status_mut() = StatusCode::CONFLICT,
-        Method::PATCH => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-        _ => {}
+    let app = App::new(route(Through::Refetch), |parts, answer| {
+        match parts.method {
+            Method::PUT => *answer.status_mut() = StatusCode::CONFLICT,
+            Method::PATCH => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+            _ => {}
+        }
     });
     app.get().await;
     app.put().await;
@@ -156,19 +186,30 @@ async fn other_methods_and_failures_only_invalidate() {
 #[tokio::test(start_paused = true)]
 async fn a_write_succeeds_whatever_becomes_of_the_get() {
     for outcome in ["hang", "panic", "error"] {
-        let app = App::new(route(Through::Refetch), move |parts, answer| {
-            match outcome {
+        let app = App::new(
+            route(Through::Refetch),
+            move |parts, answer| match outcome {
                 _ if parts.method != Method::GET => {}
-                "hang" => drop(answer.headers_mut().insert("hang", "1".parse().expect("a value"))),
+                "hang" => drop(
+                    answer
+                        .headers_mut()
+                        .insert("hang", "1".parse().expect("a value")),
+                ),
                 "panic" => panic!("on purpose"),
                 _ => *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
-            }
-        });
+            },
+        );
         let begun = tokio::time::Instant::now();
         let written = app.put().await;
-        assert_eq!((written.status, written.body.as_str()), (StatusCode::OK, "{\"row\":2}"));
+        assert_eq!(
+            (written.status, written.body.as_str()),
+            (StatusCode::OK, "{\"row\":2}")
+        );
         assert!(begun.elapsed() <= Duration::from_secs(5), "{outcome}");
-        let seen = app.keep.get::<serde_json::Value>(&tower_keep::Key::new("row").id(1)).await;
+        let seen = app
+            .keep
+            .get::<serde_json::Value>(&tower_keep::Key::new("row").id(1))
+            .await;
         assert_eq!(seen.expect("readable"), None, "{outcome}");
     }
 }
@@ -176,9 +217,13 @@ async fn a_write_succeeds_whatever_becomes_of_the_get() {
 #[tokio::test]
 async fn an_answer_that_is_no_answer_to_a_get_only_invalidates() {
     let set = |answer: &mut Answer, name: &'static str, value: &'static str| {
-        answer.headers_mut().insert(name, value.parse().expect("a value"));
+        answer
+            .headers_mut()
+            .insert(name, value.parse().expect("a value"));
     };
-    for what in ["status", "vary", "no-store", "cookie", "lie", "length", "tag", "too long"] {
+    for what in [
+        "status", "vary", "no-store", "cookie", "lie", "length", "tag", "too long",
+    ] {
         let route = match what {
             "too long" => route(Through::Answer).max_body(4),
             _ => route(Through::Answer),
@@ -216,7 +261,13 @@ async fn each_users_own_answer_is_replaced() {
         app.send(as_user(Method::GET, "one")).await;
         app.send(as_user(Method::GET, "other")).await;
         app.send(as_user(Method::PUT, "one")).await;
-        assert!(app.send(as_user(Method::GET, "one")).await.cache.is_hit(), "{through:?}");
-        assert!(!app.send(as_user(Method::GET, "other")).await.cache.is_hit(), "{through:?}");
+        assert!(
+            app.send(as_user(Method::GET, "one")).await.cache.is_hit(),
+            "{through:?}"
+        );
+        assert!(
+            !app.send(as_user(Method::GET, "other")).await.cache.is_hit(),
+            "{through:?}"
+        );
     }
 }

@@ -15,9 +15,15 @@ pub fn run() {
     compare(
         "local hit, 8 fields, 10,000 keys (goal: 1.5 x and 2 allocations; at the least 2.0 x and 3)",
         vec![
-            Case::new("inner service, 1 KiB", kit::bare(&Inner::new(KIB), kit::uris(kit::keys()))),
+            Case::new(
+                "inner service, 1 KiB",
+                kit::bare(&Inner::new(KIB), kit::uris(kit::keys())),
+            ),
             Case::new("local hit, 1 KiB", small.hits()),
-            Case::new("inner service, 64 KiB", kit::bare(&Inner::new(64 * KIB), kit::uris(kit::keys() / 10))),
+            Case::new(
+                "inner service, 64 KiB",
+                kit::bare(&Inner::new(64 * KIB), kit::uris(kit::keys() / 10)),
+            ),
             Case::new("local hit, 64 KiB, 1,000 keys", large.hits()),
         ],
     );

@@ -71,7 +71,10 @@ impl Warm {
             keep,
             service,
             uris: uris(count),
-            runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+            runtime: Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime"),
         };
         warm.fill();
         warm

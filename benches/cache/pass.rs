@@ -20,7 +20,10 @@ pub fn run() {
     compare(
         "a request that no route names (goal: 1.15 x in instructions, no allocation more)",
         vec![
-            Case::new("inner service, nothing named", kit::bare(&inner, vec![uri.clone()])),
+            Case::new(
+                "inner service, nothing named",
+                kit::bare(&inner, vec![uri.clone()]),
+            ),
             Case::new("CacheLayer, passing", |n| {
                 for _ in 0..n {
                     drop(answer(&mut cache, kit::request(&uri)));

@@ -30,8 +30,14 @@ pub fn run() {
         "in-process caches of the same head and body, without a service, keys or rules",
         vec![
             Case::new("CacheLayer, local hit", warm.hits()),
-            Case::new("moka, get and clone", in_turn(&names, |name| moka.get(name))),
-            Case::new("quick_cache, get and clone", in_turn(&names, |name| quick.get(name))),
+            Case::new(
+                "moka, get and clone",
+                in_turn(&names, |name| moka.get(name)),
+            ),
+            Case::new(
+                "quick_cache, get and clone",
+                in_turn(&names, |name| quick.get(name)),
+            ),
             Case::new("quick_cache, get alone", |n| {
                 for name in names.iter().cycle().take(n as usize) {
                     black_box(quick.get(name));

@@ -23,7 +23,10 @@ pub fn run() {
     runtime.expect("a runtime").block_on(async {
         let (few, many) = (Stored::new(FEW).await, Stored::new(MANY).await);
         println!("\nan invalidation, with so many stored (goal: 1.5 x, from 10^3 to 10^6)");
-        compare("by tag", &few, &many, |i| Invalidation::tag(format!("org:{i}"))).await;
+        compare("by tag", &few, &many, |i| {
+            Invalidation::tag(format!("org:{i}"))
+        })
+        .await;
         compare("by prefix", &few, &many, |i| {
             Invalidation::pattern(&format!("engagement:{i}:*")).expect("a pattern")
         })
@@ -66,7 +69,12 @@ impl Stored {
         let mut cursor = b"0".to_vec();
         loop {
             let mut scan = Cmd::new();
-            scan.arg("SCAN").arg(&cursor).arg("MATCH").arg("engagement:42*").arg("COUNT").arg(1000);
+            scan.arg("SCAN")
+                .arg(&cursor)
+                .arg("MATCH")
+                .arg("engagement:42*")
+                .arg("COUNT")
+                .arg(1000);
             let (next, keys) = page(raw.send(scan).await);
             if !keys.is_empty() {
                 let mut delete = Cmd::new();
@@ -91,7 +99,11 @@ async fn compare(name: &str, few: &Stored, many: &Stored, what: impl Fn(usize) -
         of_few.extend(few.invalidate(round, &what).await);
         of_many.extend(many.invalidate(round, &what).await);
     }
-    print(name, quantile(&mut of_few, 0.5), quantile(&mut of_many, 0.5));
+    print(
+        name,
+        quantile(&mut of_few, 0.5),
+        quantile(&mut of_many, 0.5),
+    );
 }
 
 fn print(name: &str, few: f64, many: f64) {

@@ -5,11 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    AsyncConnectionConfig, Client,
-    aio::MultiplexedConnection,
-    streams::StreamReadReply,
-};
+use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection, streams::StreamReadReply};
 use tokio::{
     runtime::Builder,
     time::{MissedTickBehavior, interval},
@@ -27,7 +23,10 @@ const ROUND: usize = 1000;
 const ROUNDS: usize = 4;
 
 pub fn run() {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(async {
         let server = RedisServer::start();
         let (mut bare, mut ours) = (Vec::new(), Vec::new());
@@ -37,7 +36,11 @@ pub fn run() {
         }
         println!("\nto another process, 1,000 a second (goal: p99 3 x)");
         let floor = print("XADD until XREAD BLOCK returns", &mut bare, None);
-        print("invalidate until the other keep has applied it", &mut ours, Some(floor));
+        print(
+            "invalidate until the other keep has applied it",
+            &mut ours,
+            Some(floor),
+        );
     });
 }
 
@@ -63,9 +66,15 @@ async fn stream(server: &RedisServer, round: usize) -> Vec<u64> {
             let (mut nanos, mut last) = (Vec::new(), "0".to_owned());
             while nanos.len() < ROUND {
                 let mut read = redis::cmd("XREAD");
-                read.arg("BLOCK").arg(0).arg("STREAMS").arg(&name).arg(&last);
-                let reply: StreamReadReply =
-                    read.query_async(&mut reader).await.expect("the server runs");
+                read.arg("BLOCK")
+                    .arg(0)
+                    .arg("STREAMS")
+                    .arg(&name)
+                    .arg(&last);
+                let reply: StreamReadReply = read
+                    .query_async(&mut reader)
+                    .await
+                    .expect("the server runs");
                 for record in reply.keys.iter().flat_map(|stream| &stream.ids) {
                     let number = record.get("n").expect("as it was written");
                     nanos.push(latency(&sent, number));
@@ -89,7 +98,9 @@ async fn stream(server: &RedisServer, round: usize) -> Vec<u64> {
 async fn connect(server: &RedisServer) -> MultiplexedConnection {
     let client = Client::open(server.url()).expect("a Redis URL");
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    let connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await;
     connection.expect("the server runs")
 }
 

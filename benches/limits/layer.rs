@@ -21,7 +21,10 @@ use tower_keep::{
 
 use super::{
     subjects,
-    support::{Case, compare, inner::{Inner, answer}},
+    support::{
+        Case, compare,
+        inner::{Inner, answer},
+    },
 };
 
 const FIELD: &str = "x-key";
@@ -36,15 +39,30 @@ pub fn run() {
     compare(
         "a request through the layer, with fields (goal: tower_governor; a refusal as an admission)",
         vec![
-            Case::new("inner service, limited by nobody", in_turn(inner.clone(), &names)),
-            Case::new("RateLimitLayer, no limit applies", in_turn(ours(&inner, elsewhere), &names)),
-            Case::new("tower_governor, admitted", in_turn(theirs(&inner, PLENTY, secs(1)), &names)),
+            Case::new(
+                "inner service, limited by nobody",
+                in_turn(inner.clone(), &names),
+            ),
+            Case::new(
+                "RateLimitLayer, no limit applies",
+                in_turn(ours(&inner, elsewhere), &names),
+            ),
+            Case::new(
+                "tower_governor, admitted",
+                in_turn(theirs(&inner, PLENTY, secs(1)), &names),
+            ),
             Case::new(
                 "RateLimitLayer, admitted",
                 in_turn(ours(&inner, limit(u64::from(PLENTY), secs(1))), &names),
             ),
-            Case::new("tower_governor, refused", in_turn(theirs(&inner, 1, days(1)), &names)),
-            Case::new("RateLimitLayer, refused", in_turn(ours(&inner, limit(1, days(1))), &names)),
+            Case::new(
+                "tower_governor, refused",
+                in_turn(theirs(&inner, 1, days(1)), &names),
+            ),
+            Case::new(
+                "RateLimitLayer, refused",
+                in_turn(ours(&inner, limit(1, days(1))), &names),
+            ),
         ],
     );
 }

@@ -8,11 +8,7 @@ use std::{
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota as Other};
-use tower_keep::{
-    Keep, Key, Table,
-    rate_limit::Quota,
-    table::Algorithm,
-};
+use tower_keep::{Keep, Key, Table, rate_limit::Quota, table::Algorithm};
 
 use super::{
     subjects,

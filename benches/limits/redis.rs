@@ -11,7 +11,7 @@ use tower_keep::{
 };
 
 use super::{
-    servers::{Reply, RedisServer},
+    servers::{RedisServer, Reply},
     subjects,
     support::{
         Load, beside, probing,

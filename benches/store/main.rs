@@ -29,7 +29,12 @@ fn main() {
     // One thread for us, the other core for the server.
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        compare("1 KiB from Redis (goal: 75 % of raw GET, 0.8 us more)", 1024, 10_000).await;
+        compare(
+            "1 KiB from Redis (goal: 75 % of raw GET, 0.8 us more)",
+            1024,
+            10_000,
+        )
+        .await;
         compare("64 KiB from Redis (goal: 85 % of raw GET)", 64 << 10, 500).await;
     });
 }
@@ -37,11 +42,18 @@ fn main() {
 async fn compare(title: &str, bytes: usize, keys: usize) {
     let server = RedisServer::start();
     let service = Arc::new(service(&server, bytes).await);
-    let names: Arc<[String]> = (0..keys).map(|i| format!("550e8400-e29b-41d4-a716-{i:012}")).collect();
+    let names: Arc<[String]> = (0..keys)
+        .map(|i| format!("550e8400-e29b-41d4-a716-{i:012}"))
+        .collect();
     fill(&service, &names).await;
     let raw = Raw::connect(&server.url()).await;
     for in_flight in [64, 256] {
-        beside(title, in_flight, &[get(&raw, &names), hit(&service, &names)]).await;
+        beside(
+            title,
+            in_flight,
+            &[get(&raw, &names), hit(&service, &names)],
+        )
+        .await;
     }
 }
 

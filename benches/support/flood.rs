@@ -25,9 +25,8 @@ impl<'a> Load<'a> {
         F: Fn(u64) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let start = move |in_flight, time| -> Flood {
-            Box::pin(flood(in_flight, time, operation.clone()))
-        };
+        let start =
+            move |in_flight, time| -> Flood { Box::pin(flood(in_flight, time, operation.clone())) };
         Self {
             name,
             start: Box::new(start),

@@ -102,7 +102,9 @@ where
     R::Error: std::fmt::Debug,
 {
     let mut service = service.clone();
-    future::poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
+    future::poll_fn(|cx| service.poll_ready(cx))
+        .await
+        .expect("ready");
     let response = service.call(request).await.expect("an answer");
     let (head, body) = response.into_parts();
     body.collect().await.expect("a body");

@@ -12,10 +12,10 @@ pub mod inner;
 pub mod raw;
 mod threads;
 
+#[cfg(feature = "redis")]
+pub use self::flood::{Load, Rate, beside};
 pub use self::{
     callgrind::probing,
     compare::{Case, Cost, compare, ratio},
     threads::scaling,
 };
-#[cfg(feature = "redis")]
-pub use self::flood::{Load, Rate, beside};

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use redis::{AsyncConnectionConfig, Client, Cmd, Value, aio::{ConnectionLike, MultiplexedConnection}};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
 
 /// How many connections each side has.
 pub const CONNECTIONS: usize = 2;
@@ -24,7 +27,9 @@ impl Raw {
         for _ in 0..CONNECTIONS {
             // No timer for a command: what is compared is the way there and back.
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+            let connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await;
             connections.push(connection.expect("the server runs"));
         }
         Self {

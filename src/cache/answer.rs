@@ -41,8 +41,7 @@ impl Shape {
             ..Self::WHOLE
         };
         for name in headers.keys() {
-            shape.conditional |=
-                name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
+            shape.conditional |= name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
             shape.range |= name == header::RANGE;
         }
         shape
@@ -91,7 +90,10 @@ pub(super) fn stored<B>(
     }
     let mut fields = stored.headers.clone();
     fields.insert(header::AGE, age);
-    fields.append(CACHE_STATUS, status.map_or_else(hit, |status| status.to_value(NAME)));
+    fields.append(
+        CACHE_STATUS,
+        status.map_or_else(hit, |status| status.to_value(NAME)),
+    );
     shaped(traits, entry, stored, headers, fields)
 }
 
@@ -104,11 +106,18 @@ fn shaped<B>(
     mut fields: HeaderMap,
 ) -> Option<Response<ResponseBody<B>>> {
     let shape = traits.shape;
-    let unmodified = || conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
-    if shape.conditional && stored.part.is_none() && unmodified() == conditional::Outcome::NotModified
+    let unmodified =
+        || conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
+    if shape.conditional
+        && stored.part.is_none()
+        && unmodified() == conditional::Outcome::NotModified
     {
         conditional::not_modified(&mut fields);
-        return Some(with(StatusCode::NOT_MODIFIED, fields, ResponseBody::empty()));
+        return Some(with(
+            StatusCode::NOT_MODIFIED,
+            fields,
+            ResponseBody::empty(),
+        ));
     }
     if shape.head {
         let whole = stored.part.is_none();
@@ -183,8 +192,7 @@ pub(super) fn conditionally<B>(
     if !asked.traits.shape.conditional {
         return response;
     }
-    let outcome =
-        conditional::evaluate(request, response.status(), response.headers(), received);
+    let outcome = conditional::evaluate(request, response.status(), response.headers(), received);
     if outcome == conditional::Outcome::NotModified {
         conditional::not_modified(response.headers_mut());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -194,7 +202,12 @@ pub(super) fn conditionally<B>(
 }
 
 /// Says in `Cache-Status` that the request went forward.
-pub(super) fn label(head: &mut response::Parts, reason: Forward, stored: bool, detail: Option<&'static str>) {
+pub(super) fn label(
+    head: &mut response::Parts,
+    reason: Forward,
+    stored: bool,
+    detail: Option<&'static str>,
+) {
     let status = CacheStatus {
         detail,
         ..forwarded(reason, stored)
@@ -236,7 +249,11 @@ pub(super) fn stale<B>(
         },
         ttl: Some(response.lifetime.ttl(resident)),
         key: None,
-        detail: Some(if instead_of.is_some() { "stale-if-error" } else { "disconnected" }),
+        detail: Some(if instead_of.is_some() {
+            "stale-if-error"
+        } else {
+            "disconnected"
+        }),
     };
     stored(traits, &found.entry, headers, now, Some(&status))
 }
@@ -258,7 +275,11 @@ pub(super) fn not_cached<B>(reason: Forward) -> Response<ResponseBody<B>> {
 
 /// A request whose content broke off.
 pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
-    with(StatusCode::BAD_REQUEST, HeaderMap::new(), ResponseBody::empty())
+    with(
+        StatusCode::BAD_REQUEST,
+        HeaderMap::new(),
+        ResponseBody::empty(),
+    )
 }
 
 fn with<B>(

@@ -106,7 +106,9 @@ pub(super) enum Judged {
     /// Fresh, and due for a refresh behind the caller's back.
     Ahead,
     /// Stale, and allowed to be for now: refreshed behind the caller's back if `refresh`.
-    Stale { refresh: bool },
+    Stale {
+        refresh: bool,
+    },
     /// Not without asking the inner service.
     Validate {
         reason: Reason,
@@ -178,7 +180,10 @@ impl<'p> Ask<'p> {
             body,
         };
         let mut key = KeyBuf::new();
-        if matched.key(&inputs, snapshot.version(route.id), &mut key).is_err() {
+        if matched
+            .key(&inputs, snapshot.version(route.id), &mut key)
+            .is_err()
+        {
             return Self::Bypass(Forward::Bypass);
         }
         if let Some(derive) = &config.key {
@@ -390,7 +395,13 @@ impl Asked {
     }
 
     /// Ends what is stored, unless only this client is to have nothing of it.
-    pub(super) async fn end(&self, keep: &Shared, entry: &Arc<Entry>, request: &HeaderMap, why: Refusal) {
+    pub(super) async fn end(
+        &self,
+        keep: &Shared,
+        entry: &Arc<Entry>,
+        request: &HeaderMap,
+        why: Refusal,
+    ) {
         let own = why == Refusal::Credentials
             || !sharing::may_collapse(self.traits.credentials, self.traits.scope)
             || self.traits.directives.no_store;
@@ -425,7 +436,9 @@ impl Asked {
     }
 
     pub(super) fn tags_need_answer(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.tags_need_answer())
+        self.route
+            .as_ref()
+            .is_some_and(|route| route.tags_need_answer())
     }
 
     pub(super) fn jittered(&self, lifetime: Lifetime) -> Lifetime {
@@ -501,12 +514,7 @@ impl Asked {
 const DEFAULT_MAX_BODY: u64 = 1 << 20;
 
 /// RFC 9111 section 4, and what the fence and the table add.
-fn judge(
-    traits: &Traits,
-    route: Option<&RoutePlan>,
-    found: &Found,
-    now: Now,
-) -> Judged {
+fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) -> Judged {
     let Content::Response(response) = &found.entry.content else {
         return Judged::Refused;
     };
@@ -551,7 +559,13 @@ fn judge(
 
 /// Whether an error excuses the answer: within its window, and where nothing forbids it.
 fn excuses(judged: Use) -> bool {
-    !matches!(judged, Use::Validate { on_error: false, .. })
+    !matches!(
+        judged,
+        Use::Validate {
+            on_error: false,
+            ..
+        }
+    )
 }
 
 /// Whether a fresh response is to be refreshed ahead of its end.

@@ -52,7 +52,10 @@ impl Original {
             headers: &self.headers,
             credentials,
             authority: origin::authority(&self.uri, &self.headers),
-            target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
+            target: self
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
         }
     }
 }
@@ -177,11 +180,7 @@ where
     }
 
     /// Something stale instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
-    fn stale_on_error(
-        &self,
-        original: &Original,
-        status: StatusCode,
-    ) -> Option<Answer<S, B>> {
+    fn stale_on_error(&self, original: &Original, status: StatusCode) -> Option<Answer<S, B>> {
         let found = self.asked.candidate.as_ref()?;
         if !freshness::is_error(status) {
             return None;
@@ -203,7 +202,8 @@ where
     ) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
-        keep.resting.remember(self.asked.key.as_str(), now.mono, REST);
+        keep.resting
+            .remember(self.asked.key.as_str(), now.mono, REST);
         keep.metrics.hit_stale.increment(1);
         answer::stale(&self.asked.traits, found, headers, now, instead_of)
     }

@@ -4,14 +4,19 @@
 //! reader stalls nobody. What is there at once (a body that a handler holds whole) is stored within
 //! the request; what is still to come is read by a task of its own.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use tracing::Instrument;
 
-use super::{miss::{self, Leading}, recipe::Recipe};
+use super::{
+    miss::{self, Leading},
+    recipe::Recipe,
+};
 use crate::{
     body::ResponseBody,
     buffer::{self, End, Writer},
@@ -82,7 +87,10 @@ where
 {
     let (writer, source) = buffer::channel(recipe.cap, recipe.length);
     let reader = source.reader();
-    let held = prefix.chunks.into_iter().fold(true, |_, chunk| writer.push(chunk));
+    let held = prefix
+        .chunks
+        .into_iter()
+        .fold(true, |_, chunk| writer.push(chunk));
     if !held {
         recipe.too_large(&mut lead);
     } else if let Some(lead) = &lead

@@ -29,7 +29,9 @@ impl Config {
         let keep = self.keep.shared();
         let below = Passages::of(&parts.extensions).cache == keep.id();
         if below {
-            keep.misused("a CacheLayer is applied twice to the same request; the inner one does nothing");
+            keep.misused(
+                "a CacheLayer is applied twice to the same request; the inner one does nothing",
+            );
         }
         below
     }
@@ -89,7 +91,10 @@ impl CacheLayer {
         let config = Arc::make_mut(&mut self.config);
         config.tag_fields.name(names);
         let keep = config.keep.shared();
-        config.tag_fields.names().for_each(|name| keep.add_tag_field(name));
+        config
+            .tag_fields
+            .names()
+            .for_each(|name| keep.add_tag_field(name));
         self
     }
 

@@ -40,7 +40,8 @@ pub(super) struct Miss<S, B> {
 }
 
 /// What a request is answered with.
-pub(super) type Answer<S, B> = Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
+pub(super) type Answer<S, B> =
+    Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
 
 /// The right to fill a key for everybody, where somebody has it.
 pub(super) type Leading = Option<Leader>;
@@ -137,7 +138,10 @@ where
 
     /// What lies behind the local tier, if it may be used as it is; else it is the candidate.
     async fn answer_stored(&mut self, parts: &request::Parts) -> Option<Answer<S, B>> {
-        let stored = self.keep().find_stored(&self.asked.key, &parts.headers).await;
+        let stored = self
+            .keep()
+            .find_stored(&self.asked.key, &parts.headers)
+            .await;
         if let Some(found) = stored.filter(|found| self.asked.is_found_by(&found.entry)) {
             if let Some(answer) = self.answer_found(&found, parts) {
                 self.keep().metrics.hit_store.increment(1);
@@ -166,7 +170,11 @@ where
     }
 
     /// An answer from `found`, refreshed behind the caller's back where that is due.
-    pub(super) fn answer_found(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
+    pub(super) fn answer_found(
+        &self,
+        found: &Found,
+        parts: &request::Parts,
+    ) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
         let judged = self.asked.judge(found, now);
@@ -288,7 +296,9 @@ where
     fn follow(&self, fill: &Fill, parts: &request::Parts) -> Followed<Answer<S, B>> {
         let keep = self.keep();
         // At the moment it is handed out: an invalidation since the leader's call wins.
-        let verdict = keep.fence.check(&fill.head, self.asked.key.base(), keep.clock.now());
+        let verdict = keep
+            .fence
+            .check(&fill.head, self.asked.key.base(), keep.clock.now());
         if verdict != Verdict::Usable {
             return Followed::Invalid;
         }

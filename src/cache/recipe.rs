@@ -5,7 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{ask::Asked, fetch::Original, layer::Config, miss::{self, Leading}, store::MISFIT, tags};
+use super::{
+    ask::Asked,
+    fetch::Original,
+    layer::Config,
+    miss::{self, Leading},
+    store::MISFIT,
+    tags,
+};
 use crate::{
     entry::{Content, Entry, StoredResponse, Variant},
     fence::{Capture, Names, subjects_of},
@@ -60,7 +67,10 @@ impl Recipe {
         let hashes = &subjects_of(key, &head.entity, head.user.as_deref(), &head.tags);
         let names = Names { key, hashes };
         // What the journal does not take now is queued, and uncacheable here until it does.
-        let appended = keep.fence.write_through(&self.capture, subjects, names).await;
+        let appended = keep
+            .fence
+            .write_through(&self.capture, subjects, names)
+            .await;
         match (appended, Arc::get_mut(&mut self.storable.head)) {
             (Ok(Some(position)), Some(head)) => {
                 head.position = position;
@@ -92,7 +102,10 @@ impl Recipe {
         lead: &Leading,
     ) -> Option<Arc<Entry>> {
         let body = concatenate(chunks.into_iter());
-        if self.length.is_some_and(|length| length != body.len() as u64) {
+        if self
+            .length
+            .is_some_and(|length| length != body.len() as u64)
+        {
             self.failed("the body is not as long as its Content-Length says");
             return None;
         }
@@ -151,10 +164,7 @@ impl Recipe {
                 part,
                 body: stored.body.clone(),
             };
-            let combined = partial::combine(
-                (&stored.headers, &known),
-                (&response.headers, &piece),
-            );
+            let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
             piece = combined.unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);
@@ -166,7 +176,8 @@ impl Recipe {
     /// Nobody else is to wait for it.
     pub(super) fn too_large(&self, lead: &mut Leading) {
         let keep = self.keep();
-        keep.misfits.remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        keep.misfits
+            .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
         keep.metrics.refused.increment(1);
         if let Some(lead) = lead {
             lead.is_unshared(keep, &self.capture);
@@ -176,7 +187,11 @@ impl Recipe {
 
     pub(super) fn failed(&self, why: &'static str) {
         self.keep().metrics.fill_failed.increment(1);
-        tracing::debug!(key = self.asked.key.as_str(), why, "a response was not stored");
+        tracing::debug!(
+            key = self.asked.key.as_str(),
+            why,
+            "a response was not stored"
+        );
     }
 }
 

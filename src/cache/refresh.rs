@@ -1,11 +1,6 @@
 //! Refreshing what is stored behind the caller's back.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, request};
@@ -36,7 +31,12 @@ where
     S: HttpService<RequestBody<B>>,
     B: Body<Data = Bytes> + Send + 'static,
 {
-    let Some(found) = miss.asked.candidate.as_ref().filter(|_| is_replayable(&miss, parts)) else {
+    let Some(found) = miss
+        .asked
+        .candidate
+        .as_ref()
+        .filter(|_| is_replayable(&miss, parts))
+    else {
         return;
     };
     let attempt = Attempt::new(&miss.config.keep, &found.entry);
@@ -63,7 +63,11 @@ where
 
 /// Not where the content, which nobody has any more, is part of the key.
 fn is_replayable<S, B>(miss: &Miss<S, B>, parts: &request::Parts) -> bool {
-    let needs_body = miss.asked.route.as_ref().is_some_and(|route| route.needs_body);
+    let needs_body = miss
+        .asked
+        .route
+        .as_ref()
+        .is_some_and(|route| route.needs_body);
     matches!(parts.method, Method::GET | Method::HEAD) && !needs_body
 }
 
@@ -84,7 +88,10 @@ async fn refresh<S, B>(
     let stored = attempt.entry.stored;
     // Another process may have refreshed it since we got our copy.
     if fleet.is_some()
-        && keep.find_fresher(&miss.asked.key, &parts.headers, stored).await.is_some()
+        && keep
+            .find_fresher(&miss.asked.key, &parts.headers, stored)
+            .await
+            .is_some()
     {
         return attempt.succeeded();
     }

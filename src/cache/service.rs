@@ -67,9 +67,13 @@ where
         let config = || Arc::clone(&self.config);
         match Ask::of(&self.config, &snapshot, &parts) {
             Ask::Nothing => self.pass(parts, body),
-            Ask::Bypass(reason) => {
-                ResponseFuture::boxed(bypass::run(config(), self.inner.clone(), parts, body, reason))
-            }
+            Ask::Bypass(reason) => ResponseFuture::boxed(bypass::run(
+                config(),
+                self.inner.clone(),
+                parts,
+                body,
+                reason,
+            )),
             Ask::Invalidate => {
                 ResponseFuture::boxed(write::run(config(), self.inner.clone(), parts, body))
             }
@@ -89,7 +93,8 @@ where
                 // Content that the key does not hold may have made the answer what it is: it must
                 // not become everybody's (RFC 9110 section 9.3.1).
                 Local::Nothing if !body.is_end_stream() && !is_empty(&body) => {
-                    let run = bypass::run(config(), self.inner.clone(), parts, body, Forward::Bypass);
+                    let run =
+                        bypass::run(config(), self.inner.clone(), parts, body, Forward::Bypass);
                     ResponseFuture::boxed(run)
                 }
                 Local::Nothing => {

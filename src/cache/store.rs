@@ -14,8 +14,7 @@ use super::{
     layer::Config,
     miss::{Answer, Leading, Miss},
     recipe::{Recipe, Storable},
-    refresh,
-    tags,
+    refresh, tags,
 };
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -54,7 +53,9 @@ where
         Ok(started) => started,
         Err(broken) => {
             let stale = miss.stale_on_disconnect(&original);
-            return stale.unwrap_or_else(|| labelled(&miss, seen, broken, &original, false, Some("broken-off")));
+            return stale.unwrap_or_else(|| {
+                labelled(&miss, seen, broken, &original, false, Some("broken-off"))
+            });
         }
     };
     match started.entry {
@@ -159,7 +160,8 @@ where
 {
     let keep = miss.keep();
     if refusal.is_lasting() && !miss.asked.traits.shape.head && !miss.refreshing {
-        keep.misfits.remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        keep.misfits
+            .remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
         if let Some(lead) = lead {
             lead.is_unshared(keep, &fetched.seen.capture);
         }
@@ -171,7 +173,9 @@ where
         && miss.asked.sent == Sent::Validating
         && supersedes(seen.head.status)
     {
-        miss.asked.end(keep, stored, &original.headers, refusal).await;
+        miss.asked
+            .end(keep, stored, &original.headers, refusal)
+            .await;
     }
     let body = ResponseBody::inner(body);
     labelled(miss, seen, body, original, false, Some(refusal.reason()))

@@ -123,9 +123,7 @@ where
         Prepared::Completing if status == StatusCode::PARTIAL_CONTENT => {
             completed(miss, fetched, original, lead).await
         }
-        Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => {
-            Resolved::Useless
-        }
+        Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => Resolved::Useless,
         _ => Resolved::Fetched(fetched),
     }
 }
@@ -173,7 +171,13 @@ where
         }
     };
     let now = keep.clock.now();
-    answer::stored(&miss.asked.traits, &entry, &original.headers, now, Some(&status))
+    answer::stored(
+        &miss.asked.traits,
+        &entry,
+        &original.headers,
+        now,
+        Some(&status),
+    )
 }
 
 /// What is stored with the fields of a newer answer: `Ok` to be stored in its place, `Err` for
@@ -269,20 +273,22 @@ where
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-pub(super) async fn seen_by_head<S, B>(
-    miss: &mut Miss<S, B>,
-    seen: &Seen,
-    original: &Original,
-) {
+pub(super) async fn seen_by_head<S, B>(miss: &mut Miss<S, B>, seen: &Seen, original: &Original) {
     let Some((stored, response)) = miss.asked.candidate_response() else {
         return;
     };
-    let length = response.part.is_none().then_some(response.body.len() as u64);
+    let length = response
+        .part
+        .is_none()
+        .then_some(response.body.len() as u64);
     let head = &seen.head;
     let keep = miss.keep();
     match update::head_effect(head.status, &head.headers, &response.headers, length) {
         HeadEffect::None => {}
-        HeadEffect::Outdate => keep.forget(&miss.asked.key, &original.headers, stored).await,
+        HeadEffect::Outdate => {
+            keep.forget(&miss.asked.key, &original.headers, stored)
+                .await
+        }
         HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
             Ok(entry) => miss.asked.put(keep, &seen.capture, &entry, original).await,
             Err((_, why)) => miss.asked.end(keep, stored, &original.headers, why).await,

@@ -126,7 +126,9 @@ impl Fence {
     ) -> Result<Option<Appended>, Error> {
         let known = self.position();
         let draft = Draft {
-            known: since.filter(|since| since.epoch == known.epoch).unwrap_or(known),
+            known: since
+                .filter(|since| since.epoch == known.epoch)
+                .unwrap_or(known),
             kind: batch.kind,
             purges: Arc::clone(&batch.purges),
             with_open: since.is_some(),
@@ -221,7 +223,9 @@ impl Ticket<'_> {
             }
             self.fence.sync().await?;
         }
-        Err(Error::unavailable("the journal changes its epoch again and again"))
+        Err(Error::unavailable(
+            "the journal changes its epoch again and again",
+        ))
     }
 
     /// As a declaration: nobody needs it any more once it has failed.
@@ -255,7 +259,10 @@ impl Drop for Ticket<'_> {
 
 /// Whether another record since, or an open declaration, names the entry.
 fn names_any(appended: &Appended, target: Names<'_>) -> bool {
-    let records = appended.between.iter().map(|record: &Record| &record.purges);
+    let records = appended
+        .between
+        .iter()
+        .map(|record: &Record| &record.purges);
     let declared = appended.open.iter().map(|open| &open.purges);
     let mut index = Index::<()>::default();
     for purge in records.chain(declared).flat_map(|purges| purges.iter()) {

@@ -192,9 +192,10 @@ impl Fence {
 
     #[cold]
     fn look(&self, entry: &Entry, key: &str, proved: bool) -> Verdict {
-        let hashes = entry.local.subjects.get_or_init(|| {
-            subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags)
-        });
+        let hashes = entry
+            .local
+            .subjects
+            .get_or_init(|| subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags));
         // Before the look: what changes in between is looked for again.
         let stamp = self.stamp();
         let verdict = self.read(|mirror| mirror.verdict(entry.position, Names { key, hashes }));

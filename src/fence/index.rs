@@ -76,7 +76,9 @@ impl<V: Default> Index<V> {
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.hashed.values().chain(self.globs.iter().map(|(_, value)| value))
+        self.hashed
+            .values()
+            .chain(self.globs.iter().map(|(_, value)| value))
     }
 
     pub(super) fn len(&self) -> usize {

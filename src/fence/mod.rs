@@ -16,13 +16,13 @@ mod news;
 mod pattern;
 mod pending;
 mod programs;
-mod settle;
-mod sync;
-mod tasks;
 #[cfg(all(test, feature = "redis"))]
 mod redis_tests;
+mod settle;
 #[cfg(test)]
 mod shared_tests;
+mod sync;
+mod tasks;
 #[cfg(test)]
 mod tests;
 

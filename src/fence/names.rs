@@ -23,7 +23,9 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     user: Option<&str>,
     tags: &[T],
 ) -> Box<[u64]> {
-    let prefixes = key.match_indices(':').map(|(at, _)| hash(b'p', &key[..=at]));
+    let prefixes = key
+        .match_indices(':')
+        .map(|(at, _)| hash(b'p', &key[..=at]));
     let parents = entity.match_indices(':').map(|(at, _)| &entity[..at]);
     let entities = parents.chain((!entity.is_empty()).then_some(entity));
     [EVERYTHING, (b'k', key)]

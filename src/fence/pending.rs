@@ -36,7 +36,10 @@ impl Blocked {
                 let count = count.of(purge.soft);
                 *count = count.saturating_add(1);
             });
-            Purge { subject, soft: purge.soft }
+            Purge {
+                subject,
+                soft: purge.soft,
+            }
         });
         Block(counted.collect())
     }
@@ -159,7 +162,12 @@ impl Pending {
             .into_iter()
             .partition::<BTreeMap<_, _>, _>(|(_, item)| item.queued);
         self.items = rest;
-        Some(queued.into_values().map(|item| (item.kind, item.block)).collect())
+        Some(
+            queued
+                .into_values()
+                .map(|item| (item.kind, item.block))
+                .collect(),
+        )
     }
 
     /// The oldest of what is queued; invalidations that follow each other go in one record.
@@ -204,9 +212,14 @@ pub(super) struct Recent {
 impl Recent {
     pub(super) fn add(&mut self, purges: &[Purge], now: u64) {
         let until = now.saturating_add(nanos(RECENT));
-        self.purges.extend(purges.iter().map(|purge| (until, purge.clone())));
+        self.purges
+            .extend(purges.iter().map(|purge| (until, purge.clone())));
         while self.purges.len() > RECENT_PURGES {
-            self.overflown = self.purges.pop_front().map(|(until, _)| until).max(self.overflown);
+            self.overflown = self
+                .purges
+                .pop_front()
+                .map(|(until, _)| until)
+                .max(self.overflown);
         }
         while self.purges.front().is_some_and(|(until, _)| *until <= now) {
             self.purges.pop_front();

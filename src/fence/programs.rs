@@ -52,7 +52,8 @@ impl Default for Programs {
 impl Programs {
     /// Publishes later; nobody waits for it.
     pub(super) fn tell(&self, purges: &[Purge]) {
-        self.queue.add(purges.iter().filter_map(|purge| pattern_of(&purge.subject)));
+        self.queue
+            .add(purges.iter().filter_map(|purge| pattern_of(&purge.subject)));
     }
 
     fn read(&self, message: &[u8]) -> Option<Subject> {

@@ -31,7 +31,9 @@ async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
         deadline: Duration::from_millis(500),
         ..Config::default()
     };
-    let connections = Connections::connect(&server.url(), config).await.expect("connects");
+    let connections = Connections::connect(&server.url(), config)
+        .await
+        .expect("connects");
     let nanos = Arc::new(AtomicU64::new(1));
     let clock = Arc::new(Clock::manual(Arc::clone(&nanos)));
     let options = Options {
@@ -88,7 +90,9 @@ async fn a_process_that_starts_later_knows_what_was_invalidated() {
     let (here, _) = process(&server).await;
     let stored = fill(&here);
     for i in 0..50 {
-        here.invalidate(key(&i.to_string()), false).await.expect("appended");
+        here.invalidate(key(&i.to_string()), false)
+            .await
+            .expect("appended");
     }
     let last = here.invalidate(key(KEY), false).await.expect("appended");
     let cell = here.version("engagement");
@@ -96,7 +100,10 @@ async fn a_process_that_starts_later_knows_what_was_invalidated() {
     here.invalidate(bump, false).await.expect("appended");
     let (there, _) = process(&server).await;
     let mut copied = fill(&there);
-    copied.position = Position { n: last.n - 1, ..last };
+    copied.position = Position {
+        n: last.n - 1,
+        ..last
+    };
     assert_eq!(verdict(&there, &copied), Verdict::Unusable);
     copied.position = last;
     assert_eq!(verdict(&there, &copied), Verdict::Usable);
@@ -136,7 +143,9 @@ async fn trust_ends_when_redis_is_stopped_and_comes_back_with_it() {
     stored.local.captured = 0;
     assert_eq!(verdict(&here, &stored), Verdict::Usable);
     server.stop_signal();
-    here.invalidate(key("another"), false).await.expect_err("no answer");
+    here.invalidate(key("another"), false)
+        .await
+        .expect_err("no answer");
     assert_eq!(verdict(&here, &stored), Verdict::Usable, "within max_lag");
     nanos.fetch_add(900_000_000, Ordering::Relaxed);
     assert_eq!(verdict(&here, &stored), Verdict::Untrusted);
@@ -244,7 +253,10 @@ async fn what_other_programs_publish_is_appended_and_ours_is_published() {
     let told = || async { (server.calls("publish") == published + 4).then_some(()) };
     until("two announcements and two patterns", told).await;
     // Heard by both, appended by neither: the next position is the next.
-    let next = there.invalidate(vec![Subject::Tag("x".into())], false).await.expect("appended");
+    let next = there
+        .invalidate(vec![Subject::Tag("x".into())], false)
+        .await
+        .expect("appended");
     assert_eq!(next.n, own.n + 1);
 }
 

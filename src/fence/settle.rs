@@ -26,11 +26,14 @@ impl Settling {
             return;
         }
         if let Some((wider, at)) = self.applied.surplus_glob(subject, |at| *at) {
-            self.applied.update(&wider, |latest| *latest = at.max(*latest));
+            self.applied
+                .update(&wider, |latest| *latest = at.max(*latest));
         }
-        self.applied.update(subject, |latest| *latest = now.max(*latest));
+        self.applied
+            .update(subject, |latest| *latest = now.max(*latest));
         if self.applied.len() > self.sweep_at {
-            self.applied.retain(|at| at.saturating_add(self.window) > now);
+            self.applied
+                .retain(|at| at.saturating_add(self.window) > now);
             self.sweep_at = SWEEP_AT.max(2 * self.applied.len());
         }
     }

@@ -60,7 +60,11 @@ impl Meddled {
             purges: [Purge::hard(Subject::Key(name.into()))].into(),
             with_open: false,
         };
-        self.inner().append(&draft).await.expect("in process").position
+        self.inner()
+            .append(&draft)
+            .await
+            .expect("in process")
+            .position
     }
 }
 
@@ -122,7 +126,10 @@ fn journal() -> Arc<Meddled> {
 
 fn unreached(journal: &Arc<Meddled>) -> Arc<Fence> {
     let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
-    let options = Options { pending: 4, ..Options::default() };
+    let options = Options {
+        pending: 4,
+        ..Options::default()
+    };
     let fence = Fence::new(Arc::clone(journal) as _, clock, options);
     fence.own_tasks(Box::from([])); // queued is queued, until the test drains it
     fence
@@ -140,18 +147,29 @@ async fn an_own_append_does_not_skip_what_came_before_it() {
     let before = entry(&fence.capture());
     journal.hide_between.store(true, Ordering::Relaxed);
     journal.other(KEY).await;
-    let own = fence.invalidate(key("another"), false).await.expect("appended");
+    let own = fence
+        .invalidate(key("another"), false)
+        .await
+        .expect("appended");
     assert_eq!(own.n, 2);
     assert_eq!(fence.position().n, 0);
     // Rule 3: it is checked now, and remembered as checked up to what is known, no further.
     assert_eq!(verdict(&fence, &before), Verdict::Usable);
     let filled = entry(&fence.capture());
     assert_eq!(verdict(&fence, &filled), Verdict::Usable);
-    let records = journal.feed().next(fence.position()).await.expect("in process");
+    let records = journal
+        .feed()
+        .next(fence.position())
+        .await
+        .expect("in process");
     fence.feed(&records);
     assert_eq!(fence.position().n, 2);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
-    assert_eq!(verdict(&fence, &filled), Verdict::Unusable, "its read may be older than the write");
+    assert_eq!(
+        verdict(&fence, &filled),
+        Verdict::Unusable,
+        "its read may be older than the write"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +177,10 @@ async fn an_own_append_is_followed_at_once_when_its_answer_tells_all() {
     let (fence, journal) = meddled().await;
     let before = entry(&fence.capture());
     journal.other(KEY).await;
-    fence.invalidate(key("another"), false).await.expect("appended");
+    fence
+        .invalidate(key("another"), false)
+        .await
+        .expect("appended");
     assert_eq!(fence.position().n, 2);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
@@ -171,7 +192,11 @@ async fn a_gap_in_the_feed_is_noticed() {
     let before = entry(&fence.capture());
     journal.other(KEY).await;
     journal.other("another").await;
-    let records = journal.feed().next(fence.position()).await.expect("in process");
+    let records = journal
+        .feed()
+        .next(fence.position())
+        .await
+        .expect("in process");
     assert_eq!(fence.feed(&records[1..]), super::mirror::Step::Lost);
     assert_eq!(fence.position().n, 0);
     fence.sync().await.expect("in process");
@@ -186,7 +211,11 @@ async fn a_record_of_another_epoch_is_not_followed() {
     let known = fence.position();
     journal.new_epoch();
     journal.other(KEY).await;
-    let records = journal.feed().next(Position { n: 0, ..known }).await.expect("in process");
+    let records = journal
+        .feed()
+        .next(Position { n: 0, ..known })
+        .await
+        .expect("in process");
     assert_eq!(fence.feed(&records), super::mirror::Step::Lost);
     assert_eq!(fence.position(), known);
 }
@@ -197,31 +226,57 @@ async fn an_older_state_is_ignored() {
     let (fence, journal) = meddled().await;
     let lease = Duration::from_secs(60);
     let declaration = fence.open(key(KEY), lease).await.expect("declared");
-    fence.invalidate(key("twice"), false).await.expect("appended");
-    let old = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
+    fence
+        .invalidate(key("twice"), false)
+        .await
+        .expect("appended");
+    let old = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
     let before = entry(&fence.capture());
-    fence.invalidate(key("twice"), false).await.expect("appended");
+    fence
+        .invalidate(key("twice"), false)
+        .await
+        .expect("appended");
     declaration.close(Vec::new()).await.expect("closed");
     let after = entry(&fence.capture());
     let position = fence.position();
     fence.change(|mirror| mirror.merge(&old, 0));
     assert_eq!(fence.position(), position);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
-    assert_eq!(verdict(&fence, &after), Verdict::Usable, "the declaration stays closed");
-    let twice = Entry { local: LocalState::default(), ..before };
-    assert_eq!(fence.check(&twice, "twice", fence.clock.now()), Verdict::Unusable);
+    assert_eq!(
+        verdict(&fence, &after),
+        Verdict::Usable,
+        "the declaration stays closed"
+    );
+    let twice = Entry {
+        local: LocalState::default(),
+        ..before
+    };
+    assert_eq!(
+        fence.check(&twice, "twice", fence.clock.now()),
+        Verdict::Unusable
+    );
 }
 
 /// Rule 7: nor does it end a declaration that is later than it.
 #[tokio::test]
 async fn an_older_state_ends_no_later_declaration() {
     let (fence, journal) = meddled().await;
-    let old = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
+    let old = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
     journal.other("a").await;
     let (elsewhere, _) = process(&journal).await;
     let lease = Duration::from_secs(60);
     let declaration = elsewhere.open(key(KEY), lease).await.expect("declared");
-    let records = journal.feed().next(fence.position()).await.expect("in process");
+    let records = journal
+        .feed()
+        .next(fence.position())
+        .await
+        .expect("in process");
     assert_eq!(fence.feed(&records[1..]), super::mirror::Step::Lost);
     fence.change(|mirror| mirror.merge(&old, 0));
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
@@ -244,14 +299,25 @@ async fn entries_of_another_epoch_are_unusable() {
     fence.sync().await.expect("in process");
     assert_eq!(heard.next().await, Some(News::Everything));
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable, "the bump is pending");
+    assert_eq!(
+        verdict(&fence, &entry(&fence.capture())),
+        Verdict::Unusable,
+        "the bump is pending"
+    );
     fence.drain().await.expect("in process");
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
     for stored in [before, after] {
-        assert_eq!(verdict(&fence, &stored), Verdict::Unusable, "whatever its number");
+        assert_eq!(
+            verdict(&fence, &stored),
+            Verdict::Unusable,
+            "whatever its number"
+        );
     }
     let repeated = cell.load(Ordering::Relaxed);
-    assert!(repeated != 0 && repeated != version, "no version comes back");
+    assert!(
+        repeated != 0 && repeated != version,
+        "no version comes back"
+    );
 }
 
 /// Rule 8: so is what is stored from before the floor.
@@ -262,7 +328,10 @@ async fn entries_from_before_the_floor_are_unusable() {
     journal.other("a").await;
     fence.sync().await.expect("in process");
     let after = entry(&fence.capture());
-    let mut page = journal.sync(fence.position(), 10).await.expect("in process");
+    let mut page = journal
+        .sync(fence.position(), 10)
+        .await
+        .expect("in process");
     page.floor = 1;
     fence.change(|mirror| mirror.merge(&page, 0));
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
@@ -274,19 +343,32 @@ async fn entries_from_before_the_floor_are_unusable() {
 async fn a_new_epoch_is_told_what_we_did_lately() {
     let (fence, journal) = meddled().await;
     fence.invalidate(key(KEY), false).await.expect("appended");
-    let declaration = fence.open(key("declared"), Duration::from_secs(60)).await.expect("declared");
+    let declaration = fence
+        .open(key("declared"), Duration::from_secs(60))
+        .await
+        .expect("declared");
     journal.new_epoch();
     fence.sync().await.expect("in process");
     // Until it has been told, nothing that another process may have filled meanwhile is used here.
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
     fence.drain().await.expect("in process");
-    let page = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
-    let named: Vec<_> = page.latest.iter().map(|(purge, _)| purge.to_string()).collect();
+    let page = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
+    let named: Vec<_> = page
+        .latest
+        .iter()
+        .map(|(purge, _)| purge.to_string())
+        .collect();
     assert_eq!(named, [format!("k:{KEY}")]);
     assert_eq!(page.open.len(), 1);
     assert_eq!(fence.read(|mirror| mirror.pending()), 0);
     declaration.close(Vec::new()).await.expect("closed");
-    let page = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
+    let page = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
     assert_eq!(page.open, []);
 }
 
@@ -350,7 +432,10 @@ async fn a_lost_reply_keeps_its_subjects_uncacheable() {
         fence.sync().await.expect("in process");
         assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
         let elsewhere = entry(&fence.capture());
-        assert_eq!(fence.check(&elsewhere, "another", fence.clock.now()), Verdict::Usable);
+        assert_eq!(
+            fence.check(&elsewhere, "another", fence.clock.now()),
+            Verdict::Usable
+        );
     }
     journal.lose_replies.store(false, Ordering::Relaxed);
     fence.drain().await.expect("delivered");
@@ -365,13 +450,22 @@ async fn a_caller_who_leaves_does_not_take_the_invalidation_along() {
     // The journal of one process answers at once; the sync that a new epoch needs can be held up.
     let gate = fence.syncing.lock().await;
     journal.new_epoch();
-    assert!((&mut leaving).now_or_never().is_none(), "it waits for the sync");
+    assert!(
+        (&mut leaving).now_or_never().is_none(),
+        "it waits for the sync"
+    );
     drop(leaving);
     assert_eq!(fence.read(|mirror| mirror.pending()), 1);
     drop(gate);
     fence.drain().await.expect("delivered");
-    let page = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
-    assert_eq!(page.latest.last().expect("appended").0.to_string(), format!("k:{KEY}"));
+    let page = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
+    assert_eq!(
+        page.latest.last().expect("appended").0.to_string(),
+        format!("k:{KEY}")
+    );
 }
 
 #[tokio::test]
@@ -379,7 +473,10 @@ async fn too_many_undelivered_appends_become_everything() {
     let (fence, journal) = meddled().await;
     journal.lose_replies.store(true, Ordering::Relaxed);
     for i in 0..4 {
-        fence.invalidate(key(&i.to_string()), false).await.expect_err("lost");
+        fence
+            .invalidate(key(&i.to_string()), false)
+            .await
+            .expect_err("lost");
     }
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
     fence.invalidate(key("4"), false).await.expect_err("lost");
@@ -388,19 +485,32 @@ async fn too_many_undelivered_appends_become_everything() {
     journal.lose_replies.store(false, Ordering::Relaxed);
     fence.drain().await.expect("delivered");
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
-    let page = journal.sync(Position::UNKNOWN, 100).await.expect("in process");
-    assert_eq!(page.latest.last().expect("appended").0, Purge::hard(Subject::Everything));
+    let page = journal
+        .sync(Position::UNKNOWN, 100)
+        .await
+        .expect("in process");
+    assert_eq!(
+        page.latest.last().expect("appended").0,
+        Purge::hard(Subject::Everything)
+    );
 }
 
 /// Rule 12: a proof is as old as the question, however long the answer took.
 #[tokio::test]
 async fn trust_counts_from_when_the_question_was_sent() {
     let (fence, journal) = meddled().await;
-    let stored = entry(&Capture { at: 0, ..fence.capture() });
+    let stored = entry(&Capture {
+        at: 0,
+        ..fence.capture()
+    });
     pass(&journal, Duration::from_millis(1999));
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
     pass(&journal, Duration::from_millis(1));
-    assert_eq!(verdict(&fence, &stored), Verdict::Untrusted, "even though it was checked");
+    assert_eq!(
+        verdict(&fence, &stored),
+        Verdict::Untrusted,
+        "even though it was checked"
+    );
 
     journal.sync_takes.store(1_500_000_000, Ordering::Relaxed);
     fence.sync().await.expect("in process");
@@ -416,8 +526,15 @@ async fn an_outage_is_no_stampede() {
     let (fence, journal) = meddled().await;
     pass(&journal, Duration::from_secs(60));
     let own = entry(&fence.capture());
-    let copied = entry(&Capture { at: 0, ..fence.capture() });
-    assert_eq!(verdict(&fence, &own), Verdict::Usable, "its own read is the proof");
+    let copied = entry(&Capture {
+        at: 0,
+        ..fence.capture()
+    });
+    assert_eq!(
+        verdict(&fence, &own),
+        Verdict::Usable,
+        "its own read is the proof"
+    );
     assert_eq!(verdict(&fence, &copied), Verdict::Untrusted);
     pass(&journal, Duration::from_secs(2));
     assert_eq!(verdict(&fence, &own), Verdict::Untrusted);
@@ -440,7 +557,11 @@ async fn before_the_journal_was_ever_reached_only_own_fills_are_used() {
     journal.lose_replies.store(false, Ordering::Relaxed);
     fence.sync().await.expect("in process");
     fence.drain().await.expect("delivered");
-    assert_eq!(verdict(&fence, &own), Verdict::Unusable, "nobody can say what it missed");
+    assert_eq!(
+        verdict(&fence, &own),
+        Verdict::Unusable,
+        "nobody can say what it missed"
+    );
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
 }
 
@@ -457,9 +578,17 @@ async fn a_declaration_elsewhere_makes_its_subjects_uncacheable_here() {
     let during = entry(&fence.capture());
     assert_eq!(verdict(&fence, &during), Verdict::Unusable);
     declaration.close(Vec::new()).await.expect("closed");
-    let records = journal.feed().next(fence.position()).await.expect("in process");
+    let records = journal
+        .feed()
+        .next(fence.position())
+        .await
+        .expect("in process");
     fence.feed(&records);
-    assert_eq!(verdict(&fence, &during), Verdict::Unusable, "its read may be older than the write");
+    assert_eq!(
+        verdict(&fence, &during),
+        Verdict::Unusable,
+        "its read may be older than the write"
+    );
     assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
 }
 
@@ -468,27 +597,44 @@ async fn a_declaration_elsewhere_makes_its_subjects_uncacheable_here() {
 async fn a_write_through_that_was_sent_twice_is_not_stored() {
     let (fence, journal) = meddled().await;
     let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let target = Names { key: KEY, hashes: &hashes };
+    let target = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
     for again in [false, true] {
         let before = fence.capture();
         journal.wrong_epoch.store(again, Ordering::Relaxed);
-        let at = fence.write_through(&before, key("another"), target).await.expect("appended");
+        let at = fence
+            .write_through(&before, key("another"), target)
+            .await
+            .expect("appended");
         assert_eq!(at.is_none(), again);
     }
     let before = fence.capture();
     journal.lose_replies.store(true, Ordering::Relaxed);
-    fence.write_through(&before, key(KEY), target).await.expect_err("lost");
+    fence
+        .write_through(&before, key(KEY), target)
+        .await
+        .expect_err("lost");
 }
 
 #[tokio::test]
 async fn a_write_through_from_before_the_floor_is_not_stored() {
     let (fence, journal) = meddled().await;
     let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let target = Names { key: KEY, hashes: &hashes };
+    let target = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
     for (above, stored) in [(0, true), (1, false)] {
         let before = fence.capture();
-        journal.floor.store(before.position.n + above, Ordering::Relaxed);
-        let at = fence.write_through(&before, key(KEY), target).await.expect("appended");
+        journal
+            .floor
+            .store(before.position.n + above, Ordering::Relaxed);
+        let at = fence
+            .write_through(&before, key(KEY), target)
+            .await
+            .expect("appended");
         assert_eq!(at.is_some(), stored);
     }
 }

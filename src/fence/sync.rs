@@ -63,7 +63,11 @@ impl Fence {
             return;
         }
         self.metrics.epochs.increment(1);
-        tracing::info!(epoch, head = page.head.n, "following a new epoch of the journal");
+        tracing::info!(
+            epoch,
+            head = page.head.n,
+            "following a new epoch of the journal"
+        );
         self.change(|mirror| mirror.adopt(state, page, now));
         self.kick();
     }
@@ -72,7 +76,8 @@ impl Fence {
     fn follow_wall_clock(&self, sent: u64, page: &Page) {
         if let Some(time) = page.time {
             let received = self.clock.mono();
-            self.clock.set_wall(sent + received.saturating_sub(sent) / 2, time);
+            self.clock
+                .set_wall(sent + received.saturating_sub(sent) / 2, time);
         }
     }
 

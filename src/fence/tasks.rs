@@ -109,7 +109,9 @@ async fn prove(fence: Weak<Fence>, every: Duration) {
 async fn redeliver(fence: Weak<Fence>) {
     let mut backoff = Backoff::default();
     loop {
-        let Some(strong) = fence.upgrade() else { return };
+        let Some(strong) = fence.upgrade() else {
+            return;
+        };
         match strong.drain().await {
             Ok(()) => {
                 backoff = Backoff::default();

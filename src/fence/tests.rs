@@ -95,7 +95,10 @@ async fn every_kind_of_subject_names_what_it_says_and_no_more() {
             let (fence, _) = fence(Options::default());
             let before = entry(&fence.capture());
             assert_eq!(verdict(&fence, &before), Verdict::Usable);
-            fence.invalidate(vec![subject.clone()], soft).await.expect("in process");
+            fence
+                .invalidate(vec![subject.clone()], soft)
+                .await
+                .expect("in process");
             let expected = match (names, soft) {
                 (false, _) => Verdict::Usable,
                 (true, true) => Verdict::Stale,
@@ -115,7 +118,10 @@ async fn a_fill_that_began_before_the_invalidation_is_unusable_and_not_stored() 
     fence.invalidate(key(KEY), false).await.expect("in process");
     assert_eq!(verdict(&fence, &entry(&before)), Verdict::Unusable);
     let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let names = Names { key: KEY, hashes: &hashes };
+    let names = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
     assert!(!fence.may_store(&before, names));
     assert!(fence.may_store(&fence.capture(), names));
 }
@@ -126,7 +132,10 @@ async fn a_checked_entry_costs_one_comparison_until_something_changes() {
     let entry = entry(&fence.capture());
     assert_eq!(verdict(&fence, &entry), Verdict::Usable);
     assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
-    fence.invalidate(key("another"), false).await.expect("in process");
+    fence
+        .invalidate(key("another"), false)
+        .await
+        .expect("in process");
     assert_ne!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
     assert_eq!(verdict(&fence, &entry), Verdict::Usable);
     assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
@@ -156,12 +165,24 @@ async fn a_declared_write_is_uncacheable_until_it_is_closed_and_then_invalidated
 async fn a_write_through_is_stored_unless_another_write_may_have_come_between() {
     let (fence, _) = fence(Options::default());
     let hashes = subjects_of::<&str>(KEY, "engagement", None, &[]);
-    let target = Names { key: KEY, hashes: &hashes };
+    let target = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
 
     let alone = fence.capture();
-    fence.invalidate(key("another"), false).await.expect("in process");
-    let at = fence.write_through(&alone, key(KEY), target).await.expect("in process");
-    let stored = Capture { position: at.expect("alone"), ..alone };
+    fence
+        .invalidate(key("another"), false)
+        .await
+        .expect("in process");
+    let at = fence
+        .write_through(&alone, key(KEY), target)
+        .await
+        .expect("in process");
+    let stored = Capture {
+        position: at.expect("alone"),
+        ..alone
+    };
     assert_eq!(verdict(&fence, &entry(&stored)), Verdict::Usable);
 
     let overtaken = fence.capture();
@@ -170,7 +191,10 @@ async fn a_write_through_is_stored_unless_another_write_may_have_come_between() 
     let at = fence.write_through(&overtaken, key(KEY), target).await;
     assert_eq!(at.expect("in process"), None);
 
-    let other = fence.open(key(KEY), Duration::from_secs(60)).await.expect("in process");
+    let other = fence
+        .open(key(KEY), Duration::from_secs(60))
+        .await
+        .expect("in process");
     let beside = fence.capture();
     let at = fence.write_through(&beside, key(KEY), target).await;
     assert_eq!(at.expect("in process"), None, "another write is open");
@@ -178,34 +202,62 @@ async fn a_write_through_is_stored_unless_another_write_may_have_come_between() 
 
     let long_ago = fence.capture();
     for _ in 0..100 {
-        fence.invalidate(key("another"), false).await.expect("in process");
+        fence
+            .invalidate(key("another"), false)
+            .await
+            .expect("in process");
     }
     let at = fence.write_through(&long_ago, key(KEY), target).await;
-    assert_eq!(at.expect("in process"), None, "nobody can tell what came between");
+    assert_eq!(
+        at.expect("in process"),
+        None,
+        "nobody can tell what came between"
+    );
 }
 
 #[tokio::test]
 async fn a_declared_write_through_does_not_stand_in_its_own_way() {
     let (fence, _) = fence(Options::default());
     let hashes = subjects_of::<&str>(KEY, "engagement", None, &[]);
-    let target = Names { key: KEY, hashes: &hashes };
-    let declaration = fence.open(key(KEY), Duration::from_secs(60)).await.expect("in process");
+    let target = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
+    let declaration = fence
+        .open(key(KEY), Duration::from_secs(60))
+        .await
+        .expect("in process");
     let before = fence.capture();
-    let at = declaration.close_through(&before, target).await.expect("in process");
-    let stored = Capture { position: at.expect("alone"), ..before };
+    let at = declaration
+        .close_through(&before, target)
+        .await
+        .expect("in process");
+    let stored = Capture {
+        position: at.expect("alone"),
+        ..before
+    };
     assert_eq!(verdict(&fence, &entry(&stored)), Verdict::Usable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn lagging_reads_after_an_invalidation_are_not_stored_and_invalidated_again() {
     let settle = Duration::from_secs(1);
-    let (fence, nanos) = fence(Options { settle, ..Options::default() });
+    let (fence, nanos) = fence(Options {
+        settle,
+        ..Options::default()
+    });
     let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let names = Names { key: KEY, hashes: &hashes };
+    let names = Names {
+        key: KEY,
+        hashes: &hashes,
+    };
     fence.invalidate(key(KEY), false).await.expect("in process");
     let lagging = fence.capture();
     assert!(!fence.may_store(&lagging, names));
-    let elsewhere = Names { key: "x", hashes: &subjects_of::<&str>("x", "", None, &[]) };
+    let elsewhere = Names {
+        key: "x",
+        hashes: &subjects_of::<&str>("x", "", None, &[]),
+    };
     assert!(fence.may_store(&lagging, elsewhere));
 
     let first = fence.position();
@@ -237,7 +289,10 @@ async fn listeners_hear_of_every_invalidation_and_slow_ones_of_everything() {
     let (fence, _) = fence(Options::default());
     let mut heard = fence.subscribe();
     fence.invalidate(key("a"), true).await.expect("in process");
-    let purge = Purge { subject: Subject::Key("a".into()), soft: true };
+    let purge = Purge {
+        subject: Subject::Key("a".into()),
+        soft: true,
+    };
     assert_eq!(heard.next().await, Some(News::Purges([purge].into())));
     for _ in 0..5000 {
         fence.invalidate(key("a"), false).await.expect("in process");
@@ -249,13 +304,19 @@ async fn listeners_hear_of_every_invalidation_and_slow_ones_of_everything() {
 
 #[tokio::test]
 async fn a_million_subjects_neither_grow_it_nor_flush_what_is_new() {
-    let (fence, _) = fence(Options { subjects: 1000, ..Options::default() });
+    let (fence, _) = fence(Options {
+        subjects: 1000,
+        ..Options::default()
+    });
     let mut recent = None;
     for i in 0..20_000 {
         if i == 19_900 {
             recent = Some(entry(&fence.capture()));
         }
-        fence.invalidate(key(&format!("k:{i}")), false).await.expect("in process");
+        fence
+            .invalidate(key(&format!("k:{i}")), false)
+            .await
+            .expect("in process");
         assert!(fence.read(|mirror| mirror.live_subjects()) <= 1126);
     }
     assert_eq!(verdict(&fence, &recent.expect("captured")), Verdict::Usable);
@@ -274,7 +335,11 @@ async fn globs_beyond_the_room_for_them_widen_to_their_beginning() {
     for i in 0..64 {
         fence.invalidate(glob(i), false).await.expect("in process");
     }
-    assert_eq!(verdict(&fence, &before), Verdict::Unusable, "the oldest has become a prefix");
+    assert_eq!(
+        verdict(&fence, &before),
+        Verdict::Unusable,
+        "the oldest has become a prefix"
+    );
 }
 
 #[tokio::test]
@@ -282,7 +347,10 @@ async fn more_lengths_of_prefixes_than_live_widen_to_whole_segments() {
     let (fence, _) = fence(Options::default());
     for length in 1..=64 {
         let prefix = Subject::Prefix("x".repeat(length).into());
-        fence.invalidate(vec![prefix], false).await.expect("in process");
+        fence
+            .invalidate(vec![prefix], false)
+            .await
+            .expect("in process");
     }
     let before = entry(&fence.capture());
     let long = format!("engagement:{}", "x".repeat(200));
@@ -328,8 +396,15 @@ fn names(subject: &Subject, key: &str, entry: &Entry) -> bool {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Fill { key: String, tag: String, entity: String },
-    Purge { subject: Subject, soft: bool },
+    Fill {
+        key: String,
+        tag: String,
+        entity: String,
+    },
+    Purge {
+        subject: Subject,
+        soft: bool,
+    },
     Open(Subject),
     Close,
 }

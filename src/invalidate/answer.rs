@@ -27,7 +27,8 @@ impl Whole {
     pub(super) fn fields(&self, headers: &HeaderMap) -> Option<Value> {
         let short = self.body.len() as u64 <= LONGEST;
         let json = short && calls_itself_json(headers);
-        json.then(|| serde_json::from_slice(&self.body).ok()).flatten()
+        json.then(|| serde_json::from_slice(&self.body).ok())
+            .flatten()
     }
 }
 

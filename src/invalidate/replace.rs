@@ -87,9 +87,11 @@ impl Replacement {
         whole: Whole,
         fields: Option<&Value>,
     ) -> Option<(KeyBuf, Entry)> {
-        let lies = self.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&whole.body).is_err();
+        let lies =
+            self.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&whole.body).is_err();
         let length = self.head.headers.get(CONTENT_LENGTH);
-        let complete = length.is_none_or(|length| length.as_bytes() == whole.body.len().to_string().as_bytes());
+        let complete = length
+            .is_none_or(|length| length.as_bytes() == whole.body.len().to_string().as_bytes());
         if lies || !complete || whole.has_trailers {
             return None;
         }
@@ -101,7 +103,9 @@ impl Replacement {
             }
             None => Vec::new(),
         };
-        self.head.headers.insert(CONTENT_LENGTH, whole.body.len().into());
+        self.head
+            .headers
+            .insert(CONTENT_LENGTH, whole.body.len().into());
         self.head.body = whole.body;
         let entry = Entry {
             content: Content::Response(self.head),
@@ -155,11 +159,7 @@ impl Write {
 }
 
 /// How long a GET's answer with this head would be kept.
-fn lifetime(
-    write: &Write,
-    head: &response::Parts,
-    now: Timestamp,
-) -> Option<Lifetime> {
+fn lifetime(write: &Write, head: &response::Parts, now: Timestamp) -> Option<Lifetime> {
     let exchange = Exchange {
         requested: now,
         received: now,

@@ -41,7 +41,12 @@ impl Database {
     }
 
     fn read(&self, path: &str) -> u64 {
-        self.rows.lock().expect("whole").get(path).copied().unwrap_or(0)
+        self.rows
+            .lock()
+            .expect("whole")
+            .get(path)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Takes its time before and after, so that commits and appends come in any order.
@@ -85,14 +90,24 @@ async fn send(keep: Keep, database: Arc<Database>, method: Method, path: String)
     });
     let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
     dawdle(64).await;
-    let request = Request::builder().method(method).uri(path).body(String::new());
-    service.oneshot(request.expect("a request")).await.expect("an answer");
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .body(String::new());
+    service
+        .oneshot(request.expect("a request"))
+        .await
+        .expect("an answer");
 }
 
 /// Every process knows of every write.
 async fn at_rest(keeps: &[Keep; 2]) {
     for keep in keeps {
-        keep.shared().fence.sync().await.expect("the journal answers");
+        keep.shared()
+            .fence
+            .sync()
+            .await
+            .expect("the journal answers");
     }
 }
 
@@ -114,8 +129,9 @@ fn version(found: Found) -> Option<u64> {
 
 /// As many rounds as asked for, or as 20 seconds allow.
 async fn rounds(through: Through) {
-    let asked: Option<usize> =
-        std::env::var("TOWER_KEEP_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let asked: Option<usize> = std::env::var("TOWER_KEEP_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok());
     let server = RedisServer::start();
     let keeps = [keep(&server, through).await, keep(&server, through).await];
     let database = Arc::new(Database::default());
@@ -138,14 +154,23 @@ async fn rounds(through: Through) {
             let latest = database.read(&format!("/rows/{id}"));
             for keep in &keeps {
                 let versions = stored(keep, id).await;
-                assert!(versions.iter().all(|v| *v == latest), "{versions:?}, not {latest}");
+                assert!(
+                    versions.iter().all(|v| *v == latest),
+                    "{versions:?}, not {latest}"
+                );
                 replaced += versions.len();
             }
         }
         done += KEYS;
     }
-    println!("{through:?}: {done} rounds in {:?}, {replaced} found stored", start.elapsed());
-    assert!(replaced > done / 20, "{replaced} of {done}: hardly anything was stored");
+    println!(
+        "{through:?}: {done} rounds in {:?}, {replaced} found stored",
+        start.elapsed()
+    );
+    assert!(
+        replaced > done / 20,
+        "{replaced} of {done}: hardly anything was stored"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

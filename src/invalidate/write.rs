@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
+    entry::Entry,
     fence::{Capture, Declaration},
     keep::{Snapshot, targets::Changed},
+    key::{Key, KeyBuf},
     origin::Target,
     passage::Passages,
     semantics::invalidation,
-    entry::Entry,
-    key::{Key, KeyBuf},
     store::journal::Subject,
     table::{RoutePlan, Unlisted},
 };
@@ -62,7 +62,9 @@ impl Write {
     }
 
     pub(super) fn is_grpc(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.grpc.is_some())
+        self.route
+            .as_ref()
+            .is_some_and(|route| route.grpc.is_some())
     }
 
     pub(super) fn needs_answer(&self) -> bool {
@@ -78,7 +80,11 @@ impl Write {
             None => Vec::new(),
         };
         subjects.push(self.changed.target(&self.snapshot));
-        subjects.extend(self.own.as_ref().map(|key| Subject::Key(key.as_str().into())));
+        subjects.extend(
+            self.own
+                .as_ref()
+                .map(|key| Subject::Key(key.as_str().into())),
+        );
         subjects.sort_unstable();
         subjects.dedup();
         subjects
@@ -100,7 +106,9 @@ impl Write {
         let keep = Arc::clone(self.config.keep.shared());
         let declaration = if declared {
             let fence = &keep.fence;
-            let opened = fence.open(self.subjects(None), self.config.longest_write).await;
+            let opened = fence
+                .open(self.subjects(None), self.config.longest_write)
+                .await;
             opened
                 .inspect_err(|error| tracing::warn!(%error, "a write could not be declared"))
                 .ok()

@@ -93,7 +93,8 @@ impl Stream for Invalidations {
                     return Poll::Ready(Some(Invalidation::everything()));
                 }
                 Some(News::Purges(purges)) => {
-                    self.queued.extend(purges.iter().map(Invalidation::of_purge));
+                    self.queued
+                        .extend(purges.iter().map(Invalidation::of_purge));
                 }
             }
         }

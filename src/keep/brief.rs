@@ -44,6 +44,8 @@ impl Brief {
 
 impl fmt::Debug for Brief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Brief").field("len", &self.until.len()).finish()
+        f.debug_struct("Brief")
+            .field("len", &self.until.len())
+            .finish()
     }
 }

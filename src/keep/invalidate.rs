@@ -41,10 +41,7 @@ impl Keep {
     /// # Cancel safety
     ///
     /// Dropped after its first poll, it is sent all the same.
-    pub fn invalidate(
-        &self,
-        invalidations: impl IntoIterator<Item = Invalidation>,
-    ) -> Invalidate {
+    pub fn invalidate(&self, invalidations: impl IntoIterator<Item = Invalidation>) -> Invalidate {
         Invalidate {
             keep: self.clone(),
             invalidations: invalidations.into_iter().collect(),
@@ -112,7 +109,9 @@ impl Keep {
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         let outcome = self.invalidate([Invalidation::key(key)]).await;
         // Under a version the key has another name.
-        self.shared().remove(&[self.full_key(key).as_str().into()]).await;
+        self.shared()
+            .remove(&[self.full_key(key).as_str().into()])
+            .await;
         outcome
     }
 
@@ -147,7 +146,11 @@ pub struct Invalidate {
 impl Invalidate {
     /// All of them [`soft`](Invalidation::soft).
     pub fn soft(mut self) -> Self {
-        self.invalidations = self.invalidations.into_iter().map(Invalidation::soft).collect();
+        self.invalidations = self
+            .invalidations
+            .into_iter()
+            .map(Invalidation::soft)
+            .collect();
         self
     }
 }

@@ -232,7 +232,10 @@ mod tests {
         assert!(Invalidation::prefix("").is_everything());
         let long = "é".repeat(1000);
         let prefix = Invalidation::prefix(&long);
-        assert!(prefix.to_string().len() <= 2 + encode::KEY_MAX / 2, "{prefix}");
+        assert!(
+            prefix.to_string().len() <= 2 + encode::KEY_MAX / 2,
+            "{prefix}"
+        );
         assert_eq!(Invalidation::prefix("a*").to_string(), "p:a*");
         assert_eq!(Invalidation::prefix("a").soft().to_string(), "~p:a");
     }

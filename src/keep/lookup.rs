@@ -63,7 +63,8 @@ impl Shared {
             return Some(found);
         };
         let variant = vary::choose(variants, headers)?;
-        self.stored_entry(&key.varied(&variant.hash), key.base()).await
+        self.stored_entry(&key.varied(&variant.hash), key.base())
+            .await
     }
 
     /// What the store holds if it was received after `than`; then it is copied into the local tier.

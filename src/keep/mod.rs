@@ -21,11 +21,11 @@ use std::{fmt, sync::Arc};
 
 use http::request;
 
-pub(crate) use shared::{Shared, Snapshot};
 pub use applied::Invalidations;
 pub use invalidate::Invalidate;
 pub use invalidation::Invalidation;
 pub use limits::Allowance;
+pub(crate) use shared::{Shared, Snapshot};
 pub use values::{EntryOf, Mark};
 pub use warm::Warmed;
 

@@ -4,10 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use http::HeaderMap;
 
-use super::{
-    Shared,
-    lookup::Found,
-};
+use super::{Shared, lookup::Found};
 use crate::{
     entry::{Content, Entry, Variant, Variants},
     key::KeyBuf,

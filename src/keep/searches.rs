@@ -40,13 +40,16 @@ impl Searches {
         }
         let others = known.iter().filter(|known| *known != rule);
         let rules = std::iter::once(rule).chain(others).take(RULES);
-        self.rules.insert(self.hasher.hash_one(key), rules.cloned().collect());
+        self.rules
+            .insert(self.hasher.hash_one(key), rules.cloned().collect());
     }
 }
 
 impl fmt::Debug for Searches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Searches").field("len", &self.rules.len()).finish()
+        f.debug_struct("Searches")
+            .field("len", &self.rules.len())
+            .finish()
     }
 }
 
@@ -58,7 +61,9 @@ mod tests {
     fn the_most_recent_rules_are_remembered_once_each() {
         let searches = Searches::new();
         assert!(searches.of("url:h:/").is_none());
-        let rule = |name: &str| Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"));
+        let rule = |name: &str| {
+            Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"))
+        };
         for name in ["a", "b", "c", "d", "e", "c"] {
             searches.learn("url:h:/", &rule(name));
         }

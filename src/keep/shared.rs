@@ -11,6 +11,12 @@ use http::{HeaderMap, HeaderName, request};
 use tokio::sync::Semaphore;
 
 use super::{brief::Brief, fill::Fill, searches::Searches};
+#[cfg(feature = "redis")]
+use crate::store::redis::{
+    RedisEntries, RedisStore,
+    journal::{RedisChannel, RedisJournal},
+    limits::RedisLimits,
+};
 use crate::{
     clock::{Clock, Timestamp},
     collapse::Flights,
@@ -22,16 +28,10 @@ use crate::{
     limiter::Limiter,
     local::Local,
     metrics::CacheMetrics,
-    semantics::freshness::Lifetime,
     semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
+    semantics::freshness::Lifetime,
     store::{entries::Entries, journal::Subject, plain::Plain},
     table::{Plan, Table},
-};
-#[cfg(feature = "redis")]
-use crate::store::redis::{
-    RedisEntries, RedisStore,
-    journal::{RedisChannel, RedisJournal},
-    limits::RedisLimits,
 };
 
 /// How many refreshes a process has under way at most.
@@ -154,7 +154,11 @@ impl Shared {
         fence.start(Some(Arc::new(channel))).await;
         let limits = RedisLimits::new(connections.clone(), namespace);
         let limiter = Limiter::new(Arc::clone(&clock), Some(Arc::new(limits)));
-        let entries = Arc::new(RedisEntries::new(connections, namespace, Arc::clone(&clock)));
+        let entries = Arc::new(RedisEntries::new(
+            connections,
+            namespace,
+            Arc::clone(&clock),
+        ));
         let plain: Arc<dyn Plain> = entries.clone();
         Self::assemble(table, clock, fence, limiter, Some(entries), Some(plain))
     }
@@ -195,7 +199,10 @@ impl Shared {
 
     pub(super) fn reload(&self, table: &Table) -> Result<(), Error> {
         table.validate()?;
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let present = self.snapshot.load();
         let next = Snapshot::new(table, &self.fence);
         if next.plan.namespace != present.plan.namespace {
@@ -236,7 +243,10 @@ impl Shared {
 
     /// Whether a response has tags of its own.
     pub(crate) fn has_tags(&self, headers: &HeaderMap) -> bool {
-        self.tag_fields.load().iter().any(|name| headers.contains_key(name))
+        self.tag_fields
+            .load()
+            .iter()
+            .any(|name| headers.contains_key(name))
     }
 
     pub(super) fn set_identify(&self, identify: Box<Identify>) {
@@ -256,17 +266,12 @@ impl Shared {
         )
     }
 
-
     /// Makes what the subjects name unusable, here before this returns; removes exact keys.
     ///
     /// # Errors
     ///
     /// The journal has not taken it: it is queued, and what it names uncacheable here until then.
-    pub(crate) async fn invalidate(
-        &self,
-        subjects: Vec<Subject>,
-        soft: bool,
-    ) -> Result<(), Error> {
+    pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) -> Result<(), Error> {
         let keys = exact_keys(&subjects, soft);
         let everything = !soft && subjects.contains(&Subject::Everything);
         let appended = self.fence.invalidate(subjects, soft).await;
@@ -348,7 +353,12 @@ impl Shared {
             &parts.extensions,
             &parts.headers,
             &snapshot.plan.identity,
-            || self.identify.load().as_ref().and_then(|identify| identify(parts)),
+            || {
+                self.identify
+                    .load()
+                    .as_ref()
+                    .and_then(|identify| identify(parts))
+            },
         )
     }
 }

@@ -107,7 +107,11 @@ impl Shared {
     /// counters: of a pattern as wide as `*` only the keys of plain entities are removed.
     fn plain_globs(&self, globs: &[String]) -> Vec<String> {
         let snapshot = self.snapshot.load();
-        let roots = snapshot.plan.plain().iter().filter_map(|entity| entity.split(':').next());
+        let roots = snapshot
+            .plan
+            .plain()
+            .iter()
+            .filter_map(|entity| entity.split(':').next());
         let mut plain: Vec<_> = roots.flat_map(|root| reached(root, globs)).collect();
         plain.sort_unstable();
         plain.dedup();
@@ -132,7 +136,11 @@ fn reached(root: &str, globs: &[String]) -> Vec<String> {
     let rest = &pattern[literal.len()..];
     let is_prefix = !rest.is_empty() && rest.bytes().all(|byte| byte == b'*');
     if is_prefix && root.starts_with(literal) {
-        return vec![root.to_owned(), format!("{root}{VARIATIONS}"), format!("{root}:*")];
+        return vec![
+            root.to_owned(),
+            format!("{root}{VARIATIONS}"),
+            format!("{root}:*"),
+        ];
     }
     if literal.starts_with(root) || root.starts_with(literal) {
         return globs.to_vec();
@@ -149,10 +157,16 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_keys_with_all_their_variations() {
-        let matches = |pattern: &str, key: &str| {
-            globs(pattern).iter().any(|glob| matches_glob(glob, key))
-        };
-        for full in ["a:1", "a:1~2.7", "a:1@u", "a:1?page=2", "a:1#0f", "a:1@u?q=1#0f"] {
+        let matches =
+            |pattern: &str, key: &str| globs(pattern).iter().any(|glob| matches_glob(glob, key));
+        for full in [
+            "a:1",
+            "a:1~2.7",
+            "a:1@u",
+            "a:1?page=2",
+            "a:1#0f",
+            "a:1@u?q=1#0f",
+        ] {
             assert!(matches("a:1", full), "{full}");
             assert!(matches("a:1*", full), "{full}");
             assert!(matches("*:1", full), "{full}");

@@ -42,14 +42,12 @@ impl Changed {
     }
 
     /// The same without the target's.
-    pub(crate) fn locations<B>(
-        &self,
-        snapshot: &Snapshot,
-        response: &Response<B>,
-    ) -> Vec<Subject> {
+    pub(crate) fn locations<B>(&self, snapshot: &Snapshot, response: &Response<B>) -> Vec<Subject> {
         let targets = self.targets(response);
         let others = targets.iter().skip(1);
-        others.filter_map(|target| self.subject(snapshot, target)).collect()
+        others
+            .filter_map(|target| self.subject(snapshot, target))
+            .collect()
     }
 
     /// The groups that the answer invalidates (RFC 9875 section 3), whatever its status.
@@ -63,7 +61,9 @@ impl Changed {
         };
         let host = origin::authority(&self.uri, &self.headers);
         // Those of this host, and those that are kept for every host alike.
-        let tags = groups.iter().flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
+        let tags = groups
+            .iter()
+            .flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
         tags.map(Subject::Tag).collect()
     }
 
@@ -121,7 +121,10 @@ impl Changed {
             headers: &self.headers,
             credentials,
             authority: origin::authority(&self.uri, &self.headers),
-            target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
+            target: self
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
         }
     }
 

@@ -442,10 +442,12 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
 }
 
 fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|source| {
-        let message = format!("the value for `{key}` does not serialise to JSON");
-        Error::new(Kind::Value, message).with_source(source)
-    })
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|source| {
+            let message = format!("the value for `{key}` does not serialise to JSON");
+            Error::new(Kind::Value, message).with_source(source)
+        })
 }
 
 fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {

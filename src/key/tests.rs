@@ -157,7 +157,10 @@ fn unlisted_paths_keep_what_an_origin_may_tell_apart() {
     assert_eq!(url(host, "/%7euser", None), url(host, "/~user", None));
     assert_eq!(url(host, "/a%2fb", None), url(host, "/a%2Fb", None));
     assert_ne!(url(host, "/a", Some("")), url(host, "/a", None));
-    assert_ne!(url(host, "/a", Some("x=1&y=2")), url(host, "/a", Some("y=2&x=1")));
+    assert_ne!(
+        url(host, "/a", Some("x=1&y=2")),
+        url(host, "/a", Some("y=2&x=1"))
+    );
     assert_ne!(url(host, "/%", None), url(host, "/%25", None));
     assert_eq!(url(Some("h:8080"), "/", None), "url:h%3A8080:%2F");
     let deep = url(host, &"/x".repeat(30_000), Some(&"y=1&".repeat(1000)));

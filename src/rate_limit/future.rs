@@ -134,7 +134,9 @@ impl<S, B> Waiting<S, B> {
     where
         S: Service<Request<B>, Response = Response<R>, Future = F>,
     {
-        let Asked { snapshot, claims, .. } = asked;
+        let Asked {
+            snapshot, claims, ..
+        } = asked;
         let (request, after) = self.gate.admit(&snapshot, claims, self.parts, self.body);
         Kind::Admitted {
             future: self.inner.call(request),

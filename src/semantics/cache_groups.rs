@@ -57,7 +57,10 @@ mod tests {
     #[test]
     fn a_list_of_strings() {
         let groups = read(&["\"a, b\";x=1, token", "\"c\", (\"d\")"]).expect("a list");
-        assert_eq!(groups.iter().map(|g| &**g).collect::<Vec<_>>(), ["a, b", "c"]);
+        assert_eq!(
+            groups.iter().map(|g| &**g).collect::<Vec<_>>(),
+            ["a, b", "c"]
+        );
         assert_eq!(read(&["\"a"]), None);
     }
 

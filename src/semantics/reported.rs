@@ -29,7 +29,9 @@ impl Reported {
             .map(|line| line.to_str().ok())
             .collect();
         let lines = lines?.join(", ");
-        let list = sfv::Parser::new(lines.as_bytes()).parse::<sfv::List>().ok()?;
+        let list = sfv::Parser::new(lines.as_bytes())
+            .parse::<sfv::List>()
+            .ok()?;
         list.iter().rev().find_map(|member| match member {
             sfv::ListEntry::Item(item) => Self::of_member(item),
             sfv::ListEntry::InnerList(_) => None,
@@ -41,7 +43,11 @@ impl Reported {
             return None;
         }
         let value = |name: &str| item.params.get(name);
-        let flag = |name| value(name).and_then(|value| value.as_boolean()).unwrap_or(false);
+        let flag = |name| {
+            value(name)
+                .and_then(|value| value.as_boolean())
+                .unwrap_or(false)
+        };
         let text = |name| {
             let value = value(name)?;
             let token = value.as_token().map(|token| token.as_str());
@@ -66,7 +72,9 @@ mod tests {
     use super::*;
 
     fn read(lines: &[&'static str]) -> Option<Reported> {
-        let lines = lines.iter().map(|line| (CACHE_STATUS, HeaderValue::from_static(line)));
+        let lines = lines
+            .iter()
+            .map(|line| (CACHE_STATUS, HeaderValue::from_static(line)));
         let mut headers = HeaderMap::new();
         lines.for_each(|(name, value)| drop(headers.append(name, value)));
         Reported::of(&headers)
@@ -74,12 +82,18 @@ mod tests {
 
     #[test]
     fn the_last_of_ours_counts() {
-        let hit = read(&["tower-keep; fwd=uri-miss; stored, other; hit", "tower-keep; hit; ttl=-3"]);
+        let hit = read(&[
+            "tower-keep; fwd=uri-miss; stored, other; hit",
+            "tower-keep; hit; ttl=-3",
+        ]);
         let hit = hit.expect("reported");
         assert_eq!((hit.hit, hit.ttl, hit.forward), (true, Some(-3), None));
         let miss = read(&["tower-keep; fwd=stale; stored; detail=\"a b\""]).expect("reported");
         assert_eq!((miss.hit, miss.stored), (false, true));
-        assert_eq!((miss.forward.as_deref(), miss.detail.as_deref()), (Some("stale"), Some("a b")));
+        assert_eq!(
+            (miss.forward.as_deref(), miss.detail.as_deref()),
+            (Some("stale"), Some("a b"))
+        );
     }
 
     #[test]

@@ -98,10 +98,30 @@ mod tests {
             explicit: true,
             ..guessed
         };
-        assert!(!may_serve(Credentials::Cookie, Scope::Standard, false, &guessed));
-        assert!(may_serve(Credentials::Cookie, Scope::Standard, false, &explicit));
-        assert!(!may_serve(Credentials::Cookie, Scope::Standard, true, &explicit));
-        assert!(!may_serve(Credentials::User, Scope::Standard, false, &explicit));
+        assert!(!may_serve(
+            Credentials::Cookie,
+            Scope::Standard,
+            false,
+            &guessed
+        ));
+        assert!(may_serve(
+            Credentials::Cookie,
+            Scope::Standard,
+            false,
+            &explicit
+        ));
+        assert!(!may_serve(
+            Credentials::Cookie,
+            Scope::Standard,
+            true,
+            &explicit
+        ));
+        assert!(!may_serve(
+            Credentials::User,
+            Scope::Standard,
+            false,
+            &explicit
+        ));
         assert!(may_serve(Credentials::User, Scope::Public, true, &guessed));
     }
 

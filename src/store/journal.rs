@@ -155,7 +155,10 @@ pub(crate) struct Purge {
 
 impl Purge {
     pub(crate) fn hard(subject: Subject) -> Self {
-        Self { subject, soft: false }
+        Self {
+            subject,
+            soft: false,
+        }
     }
 
     /// Reads the text form. What cannot be read names everything: it was meant to name something.
@@ -165,7 +168,10 @@ impl Purge {
             None => (false, text),
         };
         let subject = std::str::from_utf8(name).ok().and_then(Subject::read);
-        subject.map_or(Self::hard(Subject::Everything), |subject| Self { subject, soft })
+        subject.map_or(Self::hard(Subject::Everything), |subject| Self {
+            subject,
+            soft,
+        })
     }
 }
 
@@ -260,7 +266,10 @@ mod tests {
         ];
         for subject in subjects {
             for soft in [false, true] {
-                let purge = Purge { subject: subject.clone(), soft };
+                let purge = Purge {
+                    subject: subject.clone(),
+                    soft,
+                };
                 assert_eq!(Purge::read(purge.to_string().as_bytes()), purge);
             }
         }
@@ -269,7 +278,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_names_everything() {
         for text in [&b""[..], b"~", b"x:1", b"k", b"k:\xff", b"~~k:1", b"**"] {
-            assert_eq!(Purge::read(text), Purge::hard(Subject::Everything), "{text:?}");
+            assert_eq!(
+                Purge::read(text),
+                Purge::hard(Subject::Everything),
+                "{text:?}"
+            );
         }
     }
 }

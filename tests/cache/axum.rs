@@ -12,7 +12,12 @@ use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 use tower_keep::{CacheLayer, InvalidateLayer, Keep, RateLimitLayer, Route, Scope, Table};
 
-async fn ask(app: &Router, method: &str, path: &str, fields: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+async fn ask(
+    app: &Router,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in fields {
         request = request.header(*name, *value);
@@ -61,7 +66,9 @@ async fn nested_routers_with_equal_paths_share_nothing() {
             );
             items(name).layer(fresh).layer(CacheLayer::new(&keep))
         };
-        let app = Router::new().nest("/one", nested("one")).nest("/two", nested("two"));
+        let app = Router::new()
+            .nest("/one", nested("one"))
+            .nest("/two", nested("two"));
         for _ in 0..2 {
             assert_eq!(text(&app, "/one/items/7").await, "one 7 1");
             assert_eq!(text(&app, "/two/items/7").await, "two 7 1");
@@ -95,7 +102,10 @@ async fn a_method_router_takes_the_layer() {
     let calls = Arc::new(AtomicUsize::new(0));
     let read = move || async move { format!("{}", calls.fetch_add(1, Ordering::SeqCst) + 1) };
     let app = Router::new()
-        .route("/items/{id}", get(read.clone()).layer(CacheLayer::new(&keep)))
+        .route(
+            "/items/{id}",
+            get(read.clone()).layer(CacheLayer::new(&keep)),
+        )
         .route("/bare/{id}", get(read));
     for _ in 0..2 {
         assert_eq!(text(&app, "/items/7").await, "1");
@@ -116,9 +126,21 @@ async fn compression_stands_on_either_side() {
     };
     let gzip = [("accept-encoding", "gzip")];
     let cases = [
-        (long().layer((CompressionLayer::new(), CacheLayer::new(&Keep::new(table())))), "1 "),
+        (
+            long().layer((
+                CompressionLayer::new(),
+                CacheLayer::new(&Keep::new(table())),
+            )),
+            "1 ",
+        ),
         // Within, both forms are stored: each form is one call.
-        (long().layer((CacheLayer::new(&Keep::new(table())), CompressionLayer::new())), "2 "),
+        (
+            long().layer((
+                CacheLayer::new(&Keep::new(table())),
+                CompressionLayer::new(),
+            )),
+            "2 ",
+        ),
     ];
     for (app, plain) in cases {
         for _ in 0..2 {

@@ -195,7 +195,10 @@ async fn leaders_that_leave_are_replaced_one_by_one() {
     let mut crowd: HashMap<usize, _> = (0..100)
         .map(|number| {
             let fields = [("x-number", &*number.to_string())];
-            (number, ask(&service, request("GET", "/engagements/1", &fields)))
+            (
+                number,
+                ask(&service, request("GET", "/engagements/1", &fields)),
+            )
         })
         .collect();
     for gone in 1..=6 {
@@ -228,7 +231,10 @@ async fn a_client_that_leaves_after_the_head_leaves_the_fill_to_go_on() {
     drop(response);
     feed.data("two").await;
     drop(feed);
-    assert_eq!(follower.await.expect("no panic").expect("an answer").0, "one two");
+    assert_eq!(
+        follower.await.expect("no panic").expect("an answer").0,
+        "one two"
+    );
     let hit = send(&service, get("/engagements/1")).await;
     assert_eq!((hit.body.as_str(), stage.calls()), ("one two", 1));
     assert!(hit.cache_status().contains("hit"), "{hit:?}");
@@ -284,15 +290,20 @@ async fn for_what_was_not_shareable_nobody_queues_for_a_while() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_stalls_nobody() {
-    let stage = Stage::new(|_, _| async {
-        Ok(answer(trickled("all of it".into()), &[]))
-    });
+    let stage = Stage::new(|_, _| async { Ok(answer(trickled("all of it".into()), &[])) });
     let service = stage.cached(&Keep::new(engagements()));
     let idler = head(&service, get("/engagements/1")).await;
     let follower = head(&service, get("/engagements/1")).await;
-    assert!(follower.headers()["cache-status"].to_str().is_ok_and(|s| s.contains("collapsed")));
+    assert!(
+        follower.headers()["cache-status"]
+            .to_str()
+            .is_ok_and(|s| s.contains("collapsed"))
+    );
     let idle_follower = head(&service, get("/engagements/1")).await;
-    assert_eq!(whole(follower.into_body()).await.expect("whole"), "all of it");
+    assert_eq!(
+        whole(follower.into_body()).await.expect("whole"),
+        "all of it"
+    );
     let hit = send(&service, get("/engagements/1")).await;
     assert!(hit.cache_status().contains("hit"), "{hit:?}");
     for late in [idler, idle_follower] {
@@ -307,7 +318,12 @@ async fn beyond_the_cap_the_leader_sets_the_pace() {
     let body = Mutex::new(Some(body));
     let stage = Stage::new(move |_, call| {
         let body = body.lock().expect("no panic").take();
-        async move { Ok(answer(body.unwrap_or_else(|| full(format!("call {call}"))), &[])) }
+        async move {
+            Ok(answer(
+                body.unwrap_or_else(|| full(format!("call {call}"))),
+                &[],
+            ))
+        }
     });
     let table = engagement(|route| route.max_body(4));
     let service = stage.cached(&Keep::new(table));
@@ -358,7 +374,12 @@ async fn a_fill_that_nobody_reads_is_not_awaited_for_ever() {
     let body = Mutex::new(Some(body));
     let stage = Stage::new(move |_, call| {
         let body = body.lock().expect("no panic").take();
-        async move { Ok(answer(body.unwrap_or_else(|| full(format!("call {call}"))), &[])) }
+        async move {
+            Ok(answer(
+                body.unwrap_or_else(|| full(format!("call {call}"))),
+                &[],
+            ))
+        }
     });
     let service = stage.cached(&Keep::new(engagements()));
     drop(head(&service, get("/engagements/1")).await);
@@ -380,7 +401,10 @@ async fn a_body_that_breaks_off_is_an_error_to_all_and_is_not_stored() {
             };
             if at_once {
                 let mut work = Box::pin(work);
-                assert!((&mut work).now_or_never().is_none(), "the feed holds one frame");
+                assert!(
+                    (&mut work).now_or_never().is_none(),
+                    "the feed holds one frame"
+                );
                 tokio::spawn(work);
             } else {
                 tokio::spawn(async move {
@@ -394,7 +418,10 @@ async fn a_body_that_breaks_off_is_an_error_to_all_and_is_not_stored() {
         let leader = head(&service, get("/engagements/1")).await.into_body();
         let follower = head(&service, get("/engagements/1")).await.into_body();
         for mut body in [leader, follower] {
-            assert_eq!(chunk(&mut body).await.expect("data").expect("no error"), "par");
+            assert_eq!(
+                chunk(&mut body).await.expect("data").expect("no error"),
+                "par"
+            );
             assert!(chunk(&mut body).await.expect("an end").is_err());
         }
         assert_eq!(send(&service, get("/engagements/1")).await.body, "whole");
@@ -457,7 +484,13 @@ async fn what_cannot_be_stored_passes() {
         Ok(response)
     });
     let service = stage.cached(&Keep::new(Table::new()));
-    let upgrade = || request("GET", "/a", &[("upgrade", "websocket"), ("connection", "upgrade")]);
+    let upgrade = || {
+        request(
+            "GET",
+            "/a",
+            &[("upgrade", "websocket"), ("connection", "upgrade")],
+        )
+    };
     for call in 1..=2 {
         let seen = send(&service, upgrade()).await;
         assert_eq!((seen.status, seen.body), (101, format!("call {call}")));
@@ -487,7 +520,10 @@ async fn requests_for_the_same_variant_wait_together() {
         .map(|n| {
             let language = ["de", "fr", "it"][n % 3];
             let fields = [("accept-language", language)];
-            (language, ask(&service, request("GET", "/engagements/1", &fields)))
+            (
+                language,
+                ask(&service, request("GET", "/engagements/1", &fields)),
+            )
         })
         .collect();
     stage.called(1).await;
@@ -522,7 +558,10 @@ async fn after_an_invalidation_one_fetches_anew_for_all() {
     idle().await;
     assert_eq!(stage.calls(), 2);
     gate.open();
-    assert_eq!(before.await.expect("no panic").expect("an answer").0, "call 1");
+    assert_eq!(
+        before.await.expect("no panic").expect("an answer").0,
+        "call 1"
+    );
     for body in bodies(after).await {
         assert_eq!(body, "call 3");
     }
@@ -539,8 +578,14 @@ async fn nothing_is_left_of_a_crowd_that_left() {
     let crowd = crowd(&service, 100);
     stage.called(1).await;
     crowd.iter().for_each(JoinHandle::abort);
-    eventually("the crowd to leave", || crowd.iter().all(JoinHandle::is_finished)).await;
+    eventually("the crowd to leave", || {
+        crowd.iter().all(JoinHandle::is_finished)
+    })
+    .await;
     gate.open();
     let calls = stage.calls();
-    assert_eq!(send(&service, get("/engagements/1")).await.body, format!("call {}", calls + 1));
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        format!("call {}", calls + 1)
+    );
 }

@@ -47,23 +47,36 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
     ] {
         let keep = Keep::new(Table::new());
         let fields = [("cache-control", directives)];
-        let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(503, &[], "error"))];
+        let script = vec![
+            Ok(answer(200, &fields, "one")),
+            Ok(answer(503, &[], "error")),
+        ];
         let service = cached(&keep, &Origin::script(script));
         send(&service, get("/a")).await;
         after(seconds).await;
-        assert_eq!(send(&service, get("/a")).await.body, body, "{directives} after {seconds} s");
+        assert_eq!(
+            send(&service, get("/a")).await.body,
+            body,
+            "{directives} after {seconds} s"
+        );
     }
     // The request may allow it as well.
     let keep = Keep::new(Table::new());
     let fields = [("cache-control", "max-age=1")];
-    let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(503, &[], "error"))];
+    let script = vec![
+        Ok(answer(200, &fields, "one")),
+        Ok(answer(503, &[], "error")),
+    ];
     let service = cached(&keep, &Origin::script(script));
     send(&service, get("/a")).await;
     after(5).await;
     let patient = request("GET", "/a", &[("cache-control", "stale-if-error=60")]);
     let second = send(&service, patient).await;
     assert_eq!(second.body, "one");
-    assert!(second.cache_status().contains("fwd=stale; fwd-status=503"), "{second:?}");
+    assert!(
+        second.cache_status().contains("fwd=stale; fwd-status=503"),
+        "{second:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +84,10 @@ async fn what_is_stale_answers_while_it_is_refreshed() {
     // RFC 5861 section 3.
     let keep = Keep::new(Table::new());
     let fields = [("cache-control", "max-age=1, stale-while-revalidate=10")];
-    let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(200, &fields, "two"))];
+    let script = vec![
+        Ok(answer(200, &fields, "one")),
+        Ok(answer(200, &fields, "two")),
+    ];
     let origin = Origin::script(script);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -85,7 +101,10 @@ async fn what_is_stale_answers_while_it_is_refreshed() {
     let next = send(&service, get("/a")).await;
     assert_eq!((next.body.as_str(), origin.calls()), ("two", 2));
     after(12).await;
-    assert_eq!(send(&service, get("/a")).await.headers["cache-status"], "tower-keep; fwd=stale; stored");
+    assert_eq!(
+        send(&service, get("/a")).await.headers["cache-status"],
+        "tower-keep; fwd=stale; stored"
+    );
 }
 
 type Chunks = Vec<Result<Frame<Bytes>, std::io::Error>>;
@@ -98,11 +117,17 @@ fn breaking(
     Response = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
     Error = Infallible,
     Future: Send,
-> + Clone + Send + 'static {
+> + Clone
++ Send
++ 'static {
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     service_fn(move |_| {
         let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let chunks = if call == 0 { vec![Ok(Frame::data("whole!".into()))] } else { then() };
+        let chunks = if call == 0 {
+            vec![Ok(Frame::data("whole!".into()))]
+        } else {
+            then()
+        };
         let body = StreamBody::new(stream::iter(chunks)).boxed_unsync();
         let response = Response::builder()
             .header("cache-control", "max-age=1")
@@ -115,7 +140,12 @@ fn breaking(
 #[tokio::test(start_paused = true)]
 async fn what_is_stale_answers_for_a_body_that_breaks_off() {
     let keep = Keep::new(Table::new());
-    let cut = || vec![Ok(Frame::data("who".into())), Err(std::io::Error::other("cut"))];
+    let cut = || {
+        vec![
+            Ok(Frame::data("who".into())),
+            Err(std::io::Error::other("cut")),
+        ]
+    };
     let service = CacheLayer::new(&keep).layer(breaking(cut));
     for _ in 0..3 {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
@@ -129,16 +159,22 @@ async fn what_is_stale_answers_for_a_body_that_breaks_off() {
 async fn trailers_are_stored_and_leave_room_for_themselves() {
     // RFC 9112 section 7.1.2: a length would leave none.
     let keep = Keep::new(Table::new());
-    let service = CacheLayer::new(&keep).layer(service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
-        let trailers = [("x-sum".parse().expect("a name"), "5".parse().expect("a value"))];
-        let frames: Chunks = vec![
-            Ok(Frame::data("whole".into())),
-            Ok(Frame::trailers(trailers.into_iter().collect())),
-        ];
-        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-        let response = Response::builder().header("cache-control", "max-age=60").body(body);
-        Ok::<_, Infallible>(response.expect("a response"))
-    }));
+    let service =
+        CacheLayer::new(&keep).layer(service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
+            let trailers = [(
+                "x-sum".parse().expect("a name"),
+                "5".parse().expect("a value"),
+            )];
+            let frames: Chunks = vec![
+                Ok(Frame::data("whole".into())),
+                Ok(Frame::trailers(trailers.into_iter().collect())),
+            ];
+            let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+            let response = Response::builder()
+                .header("cache-control", "max-age=60")
+                .body(body);
+            Ok::<_, Infallible>(response.expect("a response"))
+        }));
     for hit in [false, true] {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
         assert_eq!(response.headers().contains_key("age"), hit);
@@ -171,13 +207,27 @@ async fn a_body_that_is_too_short_is_never_stored() {
     let mut bodies = Vec::new();
     for _ in 0..2 {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         bodies.push(body);
         after(5).await;
     }
     assert_eq!(bodies, ["whole!", "who"]);
-    let asked = request("GET", "/a", &[("cache-control", "only-if-cached, max-stale")]);
+    let asked = request(
+        "GET",
+        "/a",
+        &[("cache-control", "only-if-cached, max-stale")],
+    );
     let response = service.clone().oneshot(asked).await.expect("an answer");
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     assert_eq!(body, "whole!", "what was stored is still there");
 }

@@ -54,7 +54,9 @@ impl Slow {
         assert!(open, "the gate is gone");
         let mut response = Response::new(Full::from(format!("call {call}")));
         if let Some((name, value)) = self.field {
-            response.headers_mut().insert(name, value.parse().expect("a value"));
+            response
+                .headers_mut()
+                .insert(name, value.parse().expect("a value"));
         }
         response
     }
@@ -85,13 +87,19 @@ async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] 
     let mut keeps = Vec::new();
     for _ in 0..N {
         let store = RedisStore::connect(server.url()).await.expect("a store");
-        keeps.push(Keep::with_store(table.clone(), store).await.expect("a keep"));
+        keeps.push(
+            Keep::with_store(table.clone(), store)
+                .await
+                .expect("a keep"),
+        );
     }
     keeps.try_into().expect("as many")
 }
 
 fn route() -> Route {
-    Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)
+    Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public)
 }
 
 /// How often anybody has tried to take a lock.
@@ -167,7 +175,11 @@ async fn nobody_waits_for_what_cannot_be_shared() {
     origin.gate.send_replace(true);
     requests.join_all().await;
     assert_eq!(origin.calls(), 6);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
     // Until the note is forgotten, nobody even looks for a lock.
     let tried = locked(&server);
     send(&cached(&keeps[0], &origin), get("/engagements/42")).await;
@@ -227,7 +239,10 @@ async fn one_process_refreshes_for_all() {
     let route = route().refresh_ahead(mins(30) - Duration::from_millis(1));
     let keeps: [Keep; 4] = keeps(&server, route).await;
     let services: Vec<_> = keeps.iter().map(|keep| cached(keep, &origin)).collect();
-    assert_eq!(send(&services[0], get("/engagements/42")).await.body, "call 1");
+    assert_eq!(
+        send(&services[0], get("/engagements/42")).await.body,
+        "call 1"
+    );
     origin.gate.send_replace(false);
     let tried = locked(&server);
     for service in &services {

@@ -8,12 +8,19 @@ use super::kit::{Origin, after, answer, cached, get, request, send};
 /// Whether what was stored with these fields answers after `seconds`.
 async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -> bool {
     let keep = Keep::new(Table::new());
-    let origin = Origin::script(vec![Ok(answer(200, fields, "one")), Ok(answer(200, &[], "two"))]);
+    let origin = Origin::script(vec![
+        Ok(answer(200, fields, "one")),
+        Ok(answer(200, &[], "two")),
+    ]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
     after(seconds).await;
     let second = send(&service, request("GET", "/a", asked)).await;
-    assert_eq!(second.body == "one", second.headers.contains_key("age"), "{second:?}");
+    assert_eq!(
+        second.body == "one",
+        second.headers.contains_key("age"),
+        "{second:?}"
+    );
     second.body == "one"
 }
 
@@ -25,7 +32,11 @@ async fn a_response_is_fresh_for_as_long_as_it_says() {
         (&[("cache-control", "max-age=10")], 10, false),
         (&[("cache-control", "max-age=10, s-maxage=1")], 5, false),
         (&[("cache-control", "max-age=1, s-maxage=10")], 5, true),
-        (&[("expires", "0"), ("cache-control", "max-age=10")], 5, true),
+        (
+            &[("expires", "0"), ("cache-control", "max-age=10")],
+            5,
+            true,
+        ),
         (&[("expires", "0")], 0, false),
         (&[("cache-control", "max-age=10"), ("age", "8")], 1, true),
         (&[("cache-control", "max-age=10"), ("age", "8")], 2, false),
@@ -33,10 +44,28 @@ async fn a_response_is_fresh_for_as_long_as_it_says() {
         (&[("cache-control", "private, max-age=10")], 0, false),
         (&[("cache-control", "max-age=10, no-cache")], 0, false),
         // RFC 9213 section 2.2: the targeted field counts alone.
-        (&[("cache-control", "no-store"), ("cdn-cache-control", "max-age=10")], 5, true),
-        (&[("cache-control", "max-age=10"), ("cdn-cache-control", "no-store")], 5, false),
+        (
+            &[
+                ("cache-control", "no-store"),
+                ("cdn-cache-control", "max-age=10"),
+            ],
+            5,
+            true,
+        ),
+        (
+            &[
+                ("cache-control", "max-age=10"),
+                ("cdn-cache-control", "no-store"),
+            ],
+            5,
+            false,
+        ),
     ] {
-        assert_eq!(is_hit(fields, seconds, &[]).await, hit, "{fields:?} after {seconds} s");
+        assert_eq!(
+            is_hit(fields, seconds, &[]).await,
+            hit,
+            "{fields:?} after {seconds} s"
+        );
     }
 }
 
@@ -55,7 +84,11 @@ async fn a_request_may_want_more_than_fresh() {
         ("no-cache", 0, false),
     ] {
         let asked = [("cache-control", wish)];
-        assert_eq!(is_hit(&fields, seconds, &asked).await, hit, "{wish} after {seconds} s");
+        assert_eq!(
+            is_hit(&fields, seconds, &asked).await,
+            hit,
+            "{wish} after {seconds} s"
+        );
     }
     let strict = [("cache-control", "max-age=10, must-revalidate")];
     assert!(!is_hit(&strict, 11, &[("cache-control", "max-stale")]).await);
@@ -99,7 +132,11 @@ async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
         let fields = [("cache-control", directives)];
         let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(200, &[], "two"))];
         let service = cached(&keep, &Origin::script(script));
-        send(&service, request("GET", "/a", &[("authorization", "Basic YTpi")])).await;
+        send(
+            &service,
+            request("GET", "/a", &[("authorization", "Basic YTpi")]),
+        )
+        .await;
         let second = send(&service, get("/a")).await;
         assert_eq!(second.body == "one", shared, "{directives}");
     }

@@ -15,9 +15,21 @@ use super::{
 /// A listed path for everybody, one for each user, one by host, and all that are not listed.
 fn table() -> Table {
     Table::new()
-        .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public))
-        .route(Route::new("/users/{id}/me").key("user:{id}").scope(Scope::User))
-        .route(Route::new("/hosts/{id}").key("host:{host}:{id}").scope(Scope::Public))
+        .route(
+            Route::new("/engagements/{id}")
+                .key("engagement:{id}")
+                .scope(Scope::Public),
+        )
+        .route(
+            Route::new("/users/{id}/me")
+                .key("user:{id}")
+                .scope(Scope::User),
+        )
+        .route(
+            Route::new("/hosts/{id}")
+                .key("host:{host}:{id}")
+                .scope(Scope::Public),
+        )
 }
 
 /// Who answers, as the origin sees it: the last of two hosts, unlike the crate.
@@ -33,7 +45,12 @@ fn seen_by_origin(request: &Request<Bytes>) -> String {
     let query = pairs(request.uri().query());
     let host = request.headers().get_all("host").iter().last();
     let host = host.map_or_else(
-        || request.uri().authority().map(|a| a.as_str().as_bytes().to_vec()),
+        || {
+            request
+                .uri()
+                .authority()
+                .map(|a| a.as_str().as_bytes().to_vec())
+        },
         |host| Some(host.as_bytes().to_vec()),
     );
     let host = plain_host(&host.unwrap_or_default());
@@ -59,7 +76,9 @@ fn plain_host(host: &[u8]) -> String {
     let host = host.iter().map(|b| char::from(*b).to_ascii_lowercase());
     let host: String = host.collect();
     let host = host.rsplit_once('@').map_or(&*host, |(_, host)| host);
-    let bare = host.strip_suffix(":80").or_else(|| host.strip_suffix(":443"));
+    let bare = host
+        .strip_suffix(":80")
+        .or_else(|| host.strip_suffix(":443"));
     bare.unwrap_or(host).to_owned()
 }
 
@@ -70,7 +89,11 @@ fn decoded(text: &str) -> Vec<u8> {
         let hex = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
         let byte = hex
             .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok().filter(|_| !hex.contains('+')));
+            .and_then(|hex| {
+                u8::from_str_radix(hex, 16)
+                    .ok()
+                    .filter(|_| !hex.contains('+'))
+            });
         out.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
     }
@@ -114,16 +137,54 @@ fn pairs(query: Option<&str>) -> Option<Vec<String>> {
 
 fn piece() -> impl Strategy<Value = String> {
     let telling = vec![
-        "a", "b", "42", "%34%32", "%61", "%2561", "%3A", "%3a", ":", "*", "%2A", "{", "%7Bid%7D",
-        "%00", "%FF", "%C3%A4", "@", "%40", "~2", "#", "%23", "?", "%3F", "&", "=", "+", "%20", ";",
-        "..", ".", "%2F", "%2e%2e", "%", "%4", "%zz", "me", "a@user-1", "a%40user-1", "-", "_",
+        "a",
+        "b",
+        "42",
+        "%34%32",
+        "%61",
+        "%2561",
+        "%3A",
+        "%3a",
+        ":",
+        "*",
+        "%2A",
+        "{",
+        "%7Bid%7D",
+        "%00",
+        "%FF",
+        "%C3%A4",
+        "@",
+        "%40",
+        "~2",
+        "#",
+        "%23",
+        "?",
+        "%3F",
+        "&",
+        "=",
+        "+",
+        "%20",
+        ";",
+        "..",
+        ".",
+        "%2F",
+        "%2e%2e",
+        "%",
+        "%4",
+        "%zz",
+        "me",
+        "a@user-1",
+        "a%40user-1",
+        "-",
+        "_",
     ];
     let telling: Vec<String> = telling.into_iter().map(str::to_owned).collect();
     vec(select(telling), 0..4).prop_map(|pieces| pieces.concat())
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let id = || prop_oneof![4 => piece(), 1 => piece().prop_map(|piece| (piece + "x").repeat(1500))];
+    let id =
+        || prop_oneof![4 => piece(), 1 => piece().prop_map(|piece| (piece + "x").repeat(1500))];
     prop_oneof![
         id().prop_map(|id| format!("/engagements/{id}")),
         id().prop_map(|id| format!("/users/{id}/me")),
@@ -136,14 +197,25 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn user() -> impl Strategy<Value = Option<String>> {
-    let users = ["a", "b", "a@b", "a?x=1", "a#1", "%40", "@", "a:b", "", "ä", "a\u{0}", "~1"];
+    let users = [
+        "a", "b", "a@b", "a?x=1", "a#1", "%40", "@", "a:b", "", "ä", "a\u{0}", "~1",
+    ];
     prop::option::of(select(users.map(str::to_owned).to_vec()))
 }
 
 fn hosts() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let hosts: Vec<&[u8]> = vec![
-        b"a.example", b"A.EXAMPLE", b"a.example:80", b"a.example:443", b"a.example:8080",
-        b"u@a.example", b"b.example", b"", b"a.example:b.example", b"a%2eexample", b"\xff",
+        b"a.example",
+        b"A.EXAMPLE",
+        b"a.example:80",
+        b"a.example:443",
+        b"a.example:8080",
+        b"u@a.example",
+        b"b.example",
+        b"",
+        b"a.example:b.example",
+        b"a%2eexample",
+        b"\xff",
     ];
     let host = select(hosts).prop_map(<[u8]>::to_vec);
     prop_oneof![3 => vec(host.clone(), 1), 1 => vec(host, 0..3)]
@@ -194,9 +266,23 @@ prop_compose! {
 
 fn field_name() -> impl Strategy<Value = HeaderName> {
     let names = [
-        "x-any", "accept", "accept-language", "accept-encoding", "range", "if-range", "pragma",
-        "if-none-match", "if-modified-since", "cache-control", "te", "connection", "content-length",
-        "forwarded", "x-forwarded-host", "traceparent", "content-type",
+        "x-any",
+        "accept",
+        "accept-language",
+        "accept-encoding",
+        "range",
+        "if-range",
+        "pragma",
+        "if-none-match",
+        "if-modified-since",
+        "cache-control",
+        "te",
+        "connection",
+        "content-length",
+        "forwarded",
+        "x-forwarded-host",
+        "traceparent",
+        "content-type",
     ];
     select(names.to_vec()).prop_map(HeaderName::from_static)
 }
@@ -247,11 +333,15 @@ async fn a_request_for_two_hosts_is_not_stored() {
     let service = origin().cached(&Keep::new(table()));
     for path in ["/a", "/hosts/1"] {
         let mut two = get(path);
-        two.headers_mut().append("host", HeaderValue::from_static("a.example"));
-        two.headers_mut().append("host", HeaderValue::from_static("evil.example"));
+        two.headers_mut()
+            .append("host", HeaderValue::from_static("a.example"));
+        two.headers_mut()
+            .append("host", HeaderValue::from_static("evil.example"));
         let absolute = format!("http://a.example{path}");
         let mut other = get(&absolute);
-        other.headers_mut().append("host", HeaderValue::from_static("evil.example"));
+        other
+            .headers_mut()
+            .append("host", HeaderValue::from_static("evil.example"));
         for request in [two, other] {
             let seen = send(&service, request).await;
             assert!(seen.cache_status().contains("fwd=bypass"), "{seen:?}");

@@ -112,9 +112,8 @@ fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, lis
         None => {
             let fresh = explicit || (listed && first == Kind::Nobody);
             let stored = first == Kind::Nobody || shares;
-            let served = second == Kind::Nobody
-                || shares
-                || (second == Kind::Cookie && explicit && !listed);
+            let served =
+                second == Kind::Nobody || shares || (second == Kind::Cookie && explicit && !listed);
             fresh && stored && served
         }
     }
@@ -139,7 +138,11 @@ async fn no_user_sees_what_was_made_for_another() {
                         let service = stage(directive).cached(&keep);
                         let one = send(&service, by(first, "alice", path)).await;
                         let other = send(&service, by(second, "bob", path)).await;
-                        let own = if second == Kind::Nobody { "nobody" } else { "bob" };
+                        let own = if second == Kind::Nobody {
+                            "nobody"
+                        } else {
+                            "bob"
+                        };
                         let case = (path, scope, directive, first, second);
                         let may = allowed(first, second, scope, directive.1, listed);
                         let expected = if may { &one.body } else { own };
@@ -170,9 +173,10 @@ async fn nor_while_it_is_being_made() {
                     });
                     let service = stage.cached(&keep(scope));
                     let one = service.clone();
-                    let one = tokio::spawn(async move {
-                        send(&one, by(first, "alice", "/listed/1")).await
-                    });
+                    let one =
+                        tokio::spawn(
+                            async move { send(&one, by(first, "alice", "/listed/1")).await },
+                        );
                     stage.called(1).await;
                     let other = tokio::spawn(async move {
                         send(&service, by(second, "bob", "/listed/1")).await
@@ -181,7 +185,11 @@ async fn nor_while_it_is_being_made() {
                     gate.open();
                     let one = one.await.expect("no panic").body;
                     let other = other.await.expect("no panic").body;
-                    let own = if second == Kind::Nobody { "nobody" } else { "bob" };
+                    let own = if second == Kind::Nobody {
+                        "nobody"
+                    } else {
+                        "bob"
+                    };
                     let may = allowed(first, second, scope, directive.1, true);
                     assert!(
                         other == own || (may && other == one),
@@ -202,7 +210,10 @@ async fn each_user_has_an_answer_of_their_own() {
         for user in ["alice", "bob"] {
             let user = format!("{user} {kind:?}");
             for _ in 0..2 {
-                assert_eq!(send(&service, by(kind, &user, "/listed/1")).await.body, user);
+                assert_eq!(
+                    send(&service, by(kind, &user, "/listed/1")).await.body,
+                    user
+                );
             }
         }
     }

@@ -12,7 +12,12 @@ use super::kit::{Origin, Seen, answer, cached, get, request, send};
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
 /// Sends a write to the cache, or to an `InvalidateLayer` above it.
-async fn write(above: bool, keep: &Keep, service: &CacheService<Origin>, request: Request<Full<Bytes>>) -> Seen {
+async fn write(
+    above: bool,
+    keep: &Keep,
+    service: &CacheService<Origin>,
+    request: Request<Full<Bytes>>,
+) -> Seen {
     if above {
         send(&InvalidateLayer::new(keep).layer(service.clone()), request).await
     } else {
@@ -30,7 +35,10 @@ async fn a_success_invalidates_and_an_error_does_not() {
         ("POST", 404, true),
         ("PUT", 500, true),
         ("OPTIONS", 200, true),
-    ].into_iter().flat_map(|case| [(case, false), (case, true)]) {
+    ]
+    .into_iter()
+    .flat_map(|case| [(case, false), (case, true)])
+    {
         let keep = Keep::new(Table::new());
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
             "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
@@ -76,7 +84,10 @@ async fn a_posts_answer_may_be_that_of_a_later_get() {
         (200, vec![FRESH], false),
         (200, vec![FRESH, ("content-location", "/b")], false),
         (201, vec![FRESH, own], false),
-    ].into_iter().flat_map(|case| [(case.clone(), false), (case, true)]) {
+    ]
+    .into_iter()
+    .flat_map(|case| [(case.clone(), false), (case, true)])
+    {
         let keep = Keep::new(Table::new());
         let of_post = fields.clone();
         let origin = Origin::new(move |parts, _| match parts.method.as_str() {
@@ -86,14 +97,24 @@ async fn a_posts_answer_may_be_that_of_a_later_get() {
         let service = cached(&keep, &origin);
         send(&service, get("/a")).await;
         let post = request("POST", "/a", &[]);
-        assert_eq!(write(above, &keep, &service, post).await.body, "of the post");
+        assert_eq!(
+            write(above, &keep, &service, post).await.body,
+            "of the post"
+        );
         let third = send(&service, get("/a")).await;
-        assert_eq!(third.body == "of the post", hit, "{status} {fields:?} {above}");
+        assert_eq!(
+            third.body == "of the post",
+            hit,
+            "{status} {fields:?} {above}"
+        );
     }
 }
 
 fn query(content: &'static str) -> Request<Full<Bytes>> {
-    let builder = Request::builder().method("QUERY").uri("/a").header("content-type", "text/plain");
+    let builder = Request::builder()
+        .method("QUERY")
+        .uri("/a")
+        .header("content-type", "text/plain");
     builder.body(content.into()).expect("a request")
 }
 
@@ -108,8 +129,13 @@ async fn a_querys_content_is_part_of_its_key() {
     assert_eq!(send(&service, get("/a")).await.body, "call 3");
     let other_type = query("one").map(|body| body);
     let (mut parts, body) = other_type.into_parts();
-    parts.headers.insert("content-type", "text/html".parse().expect("a value"));
-    assert_eq!(send(&service, Request::from_parts(parts, body)).await.body, "call 4");
+    parts
+        .headers
+        .insert("content-type", "text/html".parse().expect("a value"));
+    assert_eq!(
+        send(&service, Request::from_parts(parts, body)).await.body,
+        "call 4"
+    );
 }
 
 fn searching(rule: &'static str) -> Origin {
@@ -122,11 +148,31 @@ fn searching(rule: &'static str) -> Origin {
 #[tokio::test]
 async fn equivalent_queries_share_an_answer() {
     for (rule, queries, bodies) in [
-        ("params=(\"utm\")", ["?a=1&utm=x", "?utm=y&a=1", "?a=2", "?a=1"], ["one", "one", "two", "one"]),
-        ("key-order", ["?a=1&b=2", "?b=2&a=1", "?a=2&b=1", "?b=2&a=1"], ["one", "one", "two", "one"]),
-        ("params, except=(\"a\")", ["?a=1&b=2", "", "?a=1&c=3", "?b=2&a=1"], ["one", "two", "three", "four"]),
-        ("except=(\"a\")", ["?a=1&b=2", "", "?a=1&c=3", "?c=3"], ["one", "two", "one", "two"]),
-        ("", ["?a=1&b=2", "?b=2&a=1", "?a=1&b=2", "?a=1"], ["one", "two", "one", "three"]),
+        (
+            "params=(\"utm\")",
+            ["?a=1&utm=x", "?utm=y&a=1", "?a=2", "?a=1"],
+            ["one", "one", "two", "one"],
+        ),
+        (
+            "key-order",
+            ["?a=1&b=2", "?b=2&a=1", "?a=2&b=1", "?b=2&a=1"],
+            ["one", "one", "two", "one"],
+        ),
+        (
+            "params, except=(\"a\")",
+            ["?a=1&b=2", "", "?a=1&c=3", "?b=2&a=1"],
+            ["one", "two", "three", "four"],
+        ),
+        (
+            "except=(\"a\")",
+            ["?a=1&b=2", "", "?a=1&c=3", "?c=3"],
+            ["one", "two", "one", "two"],
+        ),
+        (
+            "",
+            ["?a=1&b=2", "?b=2&a=1", "?a=1&b=2", "?a=1"],
+            ["one", "two", "one", "three"],
+        ),
     ] {
         let keep = Keep::new(Table::new());
         let service = cached(&keep, &searching(rule));
@@ -151,7 +197,15 @@ async fn a_rule_counts_only_for_responses_that_give_it() {
     // The path's second response no longer says that `utm` means nothing.
     let keep = Keep::new(Table::new());
     let origin = Origin::new(|_, call| match call {
-        1 => answer(200, &[("cache-control", "max-age=0"), ("etag", "\"a\""), ("no-vary-search", "params=(\"utm\")")], "one"),
+        1 => answer(
+            200,
+            &[
+                ("cache-control", "max-age=0"),
+                ("etag", "\"a\""),
+                ("no-vary-search", "params=(\"utm\")"),
+            ],
+            "one",
+        ),
         2 => answer(200, &[FRESH], "two"),
         _ => answer(200, &[FRESH], "three"),
     });

@@ -63,7 +63,10 @@ async fn nothing_outlives_the_maximum() {
 
 #[tokio::test]
 async fn only_the_tables_ttl_is_spread() {
-    for (fields, spread) in [(&[][..], true), (&[("cache-control", "max-age=1800")][..], false)] {
+    for (fields, spread) in [
+        (&[][..], true),
+        (&[("cache-control", "max-age=1800")][..], false),
+    ] {
         let stage = counting(fields);
         let service = stage.cached(&Keep::new(engagements().jitter(0.5)));
         let mut ttls = Vec::new();
@@ -72,7 +75,10 @@ async fn only_the_tables_ttl_is_spread() {
             send(&service, get(&path)).await;
             ttls.push(ttl(&send(&service, get(&path)).await));
         }
-        assert!(ttls.iter().all(|ttl| (890..=1800).contains(ttl)), "{ttls:?}");
+        assert!(
+            ttls.iter().all(|ttl| (890..=1800).contains(ttl)),
+            "{ttls:?}"
+        );
         assert_eq!(ttls.iter().any(|ttl| *ttl < 1700), spread, "{ttls:?}");
     }
 }
@@ -99,15 +105,30 @@ async fn a_key_in_code_replaces_the_routes() {
     });
     let service = layer.layer(stage.clone());
     let of = |method, path, tenant| request(method, path, &[("x-tenant", tenant)]);
-    assert_eq!(send(&service, of("GET", "/engagements/1", "a")).await.body, "call 1");
-    assert_eq!(send(&service, of("GET", "/engagements/2", "a")).await.body, "call 1");
-    assert_eq!(send(&service, of("GET", "/engagements/1", "b")).await.body, "call 2");
+    assert_eq!(
+        send(&service, of("GET", "/engagements/1", "a")).await.body,
+        "call 1"
+    );
+    assert_eq!(
+        send(&service, of("GET", "/engagements/2", "a")).await.body,
+        "call 1"
+    );
+    assert_eq!(
+        send(&service, of("GET", "/engagements/1", "b")).await.body,
+        "call 2"
+    );
     let none = send(&service, get("/engagements/1")).await;
     assert!(none.cache_status().contains("fwd=bypass"), "{none:?}");
 
     send(&service, of("PUT", "/engagements/1", "a")).await;
-    assert_eq!(send(&service, of("GET", "/engagements/1", "a")).await.body, "call 5");
-    assert_eq!(send(&service, of("GET", "/engagements/1", "b")).await.body, "call 2");
+    assert_eq!(
+        send(&service, of("GET", "/engagements/1", "a")).await.body,
+        "call 5"
+    );
+    assert_eq!(
+        send(&service, of("GET", "/engagements/1", "b")).await.body,
+        "call 2"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,10 +148,17 @@ async fn another_table_counts_from_the_next_request_on() {
 
     let moved = engagements().namespace("elsewhere:");
     let error = keep.reload(&moved).expect_err("another namespace");
-    assert!(error.is_config() && error.to_string().contains("namespace"), "{error}");
+    assert!(
+        error.is_config() && error.to_string().contains("namespace"),
+        "{error}"
+    );
     let wrong = engagements().route(Route::new("/engagements/{id}").key("twice:{id}"));
     assert!(keep.reload(&wrong).is_err());
-    assert_eq!(ttl(&send(&service, get("/engagements/1")).await), 5, "the present one stays");
+    assert_eq!(
+        ttl(&send(&service, get("/engagements/1")).await),
+        5,
+        "the present one stays"
+    );
 
     keep.reload(&engagements()).expect("a good table");
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
@@ -161,9 +189,12 @@ async fn tables_change_under_load() {
             std::thread::spawn(move || {
                 for size in 0..100 {
                     let key = format!("engagement{}:{{id}}", (n + size) % 3);
-                    let route = Route::new("/engagements/{id}").key(key).scope(Scope::Public);
+                    let route = Route::new("/engagements/{id}")
+                        .key(key)
+                        .scope(Scope::Public);
                     let local = Local::new().size(size << 16);
-                    keep.reload(&Table::new().local(local).route(route)).expect("a good table");
+                    keep.reload(&Table::new().local(local).route(route))
+                        .expect("a good table");
                 }
             })
         })
@@ -208,9 +239,10 @@ async fn an_override_outranks_the_response_but_not_its_prohibitions() {
         ("no-store", false),
     ] {
         let fields = [("cache-control", directives)];
-        let stage = Stage::new(move |_, call| async move {
-            Ok(answer(full(format!("call {call}")), &fields))
-        });
+        let stage =
+            Stage::new(
+                move |_, call| async move { Ok(answer(full(format!("call {call}")), &fields)) },
+            );
         let table = engagement(|route| route.override_freshness(true));
         let service = stage.cached(&Keep::new(table));
         send(&service, get("/engagements/1")).await;
@@ -224,7 +256,11 @@ async fn an_override_outranks_the_response_but_not_its_prohibitions() {
 
 #[tokio::test]
 async fn what_is_stripped_is_neither_stored_nor_replayed() {
-    let stage = counting(&[("set-cookie", "session=1"), ("x-trace", "7"), ("ratelimit", "\"a\";r=1")]);
+    let stage = counting(&[
+        ("set-cookie", "session=1"),
+        ("x-trace", "7"),
+        ("ratelimit", "\"a\";r=1"),
+    ]);
     let table = engagement(|route| route.strip(["set-cookie", "x-trace"]));
     let service = stage.cached(&Keep::new(table));
     let first = send(&service, get("/engagements/1")).await;
@@ -243,7 +279,11 @@ async fn only_keyed_parameters_distinguish() {
     for (table, other) in [(only, "call 1"), (ignoring, "call 3")] {
         let stage = counting(&[]);
         let service = stage.cached(&Keep::new(table));
-        let body = async |query: &str| send(&service, get(&format!("/engagements/1?{query}"))).await.body;
+        let body = async |query: &str| {
+            send(&service, get(&format!("/engagements/1?{query}")))
+                .await
+                .body
+        };
         assert_eq!(body("page=1").await, "call 1");
         assert_eq!(body("page=2").await, "call 2");
         assert_eq!(body("utm_source=x&page=1").await, "call 1");
@@ -259,7 +299,10 @@ async fn a_route_serves_its_hosts_alone() {
     let service = stage.cached(&Keep::new(table));
     let of = |host| request("GET", "/engagements/1", &[("host", host)]);
     assert_eq!(send(&service, of("api.example.com")).await.body, "call 1");
-    assert_eq!(send(&service, of("API.example.com:80")).await.body, "call 1");
+    assert_eq!(
+        send(&service, of("API.example.com:80")).await.body,
+        "call 1"
+    );
     for call in 2..=3 {
         // For others it is a path that no route names: no TTL of the table's.
         let other = send(&service, of("evil.example.com")).await;
@@ -273,7 +316,8 @@ async fn another_version_leaves_the_old_entries_behind() {
     let stage = counting(&[]);
     let service = stage.cached(&keep);
     send(&service, get("/engagements/1")).await;
-    keep.reload(&engagements().version("engagement", 2)).expect("a good table");
+    keep.reload(&engagements().version("engagement", 2))
+        .expect("a good table");
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
     keep.reload(&engagements()).expect("a good table");
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
@@ -330,7 +374,11 @@ async fn stale_while_revalidate_answers_at_once_and_refreshes() {
     let fresh = send(&service, get("/engagements/1")).await;
     assert_eq!((fresh.body.as_str(), ttl(&fresh)), ("call 2", 10));
     advance(secs(41)).await;
-    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3", "beyond the window");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        "call 3",
+        "beyond the window"
+    );
 }
 
 /// Every request that had waited for the failing call made one of its own; and on two tiers the
@@ -359,7 +407,11 @@ async fn a_failing_origin_is_left_in_peace_while_something_stale_serves() {
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 4");
     down.store(true, Ordering::SeqCst);
     advance(mins(11)).await;
-    assert_eq!(send(&service, get("/engagements/1")).await.status, 503, "beyond the window");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.status,
+        503,
+        "beyond the window"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -367,7 +419,9 @@ async fn must_revalidate_forbids_anything_stale() {
     let down = Arc::new(AtomicBool::new(false));
     let stage = shaky(&down, &[("cache-control", "max-age=10, must-revalidate")]);
     let table = engagement(|route| {
-        route.stale_if_error(mins(10)).stale_while_revalidate(mins(10))
+        route
+            .stale_if_error(mins(10))
+            .stale_while_revalidate(mins(10))
     });
     let service = stage.cached(&Keep::new(table));
     send(&service, get("/engagements/1")).await;
@@ -383,14 +437,19 @@ async fn a_request_that_is_sent_again_brings_its_content() {
         let content = request.body().clone();
         let validating = request.headers().contains_key("if-none-match");
         let etag = format!("\"{call}\"");
-        let mut response = answer(full(content), &[("cache-control", "max-age=10"), ("etag", &etag)]);
+        let mut response = answer(
+            full(content),
+            &[("cache-control", "max-age=10"), ("etag", &etag)],
+        );
         if validating {
             // Of another representation than the one that is stored.
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         Ok(response)
     });
-    let route = Route::new("/search").key("search:{#body}").scope(Scope::Public);
+    let route = Route::new("/search")
+        .key("search:{#body}")
+        .scope(Scope::Public);
     let route = route.safe_methods(["POST"]);
     let service = stage.cached(&Keep::new(Table::new().route(route)));
     let search = || {
@@ -402,6 +461,10 @@ async fn a_request_that_is_sent_again_brings_its_content() {
     assert_eq!(stage.calls(), 1);
     advance(secs(11)).await;
     let again = send(&service, search()).await;
-    assert_eq!((again.status, again.body.as_str()), (200, "what?"), "{again:?}");
+    assert_eq!(
+        (again.status, again.body.as_str()),
+        (200, "what?"),
+        "{again:?}"
+    );
     assert_eq!(stage.calls(), 3);
 }

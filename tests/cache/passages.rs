@@ -51,16 +51,28 @@ async fn the_inner_one_does_nothing_and_is_reported_once() {
         .service(stage.clone());
     for path in ["/engagements/1", "/engagements/2", "/engagements/1"] {
         let seen = send(&service, get(path)).await;
-        assert_eq!(seen.headers.get_all("cache-status").iter().count(), 1, "{seen:?}");
+        assert_eq!(
+            seen.headers.get_all("cache-status").iter().count(),
+            1,
+            "{seen:?}"
+        );
     }
     assert_eq!(stage.calls(), 2);
-    let misuse = snapshotter.snapshot().into_vec().into_iter().find_map(|(key, _, _, value)| {
-        (key.key().name() == "tower_keep_layer_misuse_total").then_some(value)
-    });
+    let misuse = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .find_map(|(key, _, _, value)| {
+            (key.key().name() == "tower_keep_layer_misuse_total").then_some(value)
+        });
     assert_eq!(misuse, Some(DebugValue::Counter(2)));
     let log = log.0.lock().expect("no panic").clone();
     let log = String::from_utf8(log).expect("text");
-    assert_eq!(log.matches("CacheLayer is applied twice").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("CacheLayer is applied twice").count(),
+        1,
+        "{log}"
+    );
 }
 
 #[tokio::test]

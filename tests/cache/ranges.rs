@@ -14,13 +14,19 @@ fn ten_bytes(tag: &'static str) -> Origin {
 }
 
 fn bytes(parts: &Parts, tag: &'static str) -> Answer {
-    let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let text = |name| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+    };
     let fields = [("etag", tag), ("cache-control", "max-age=60")];
     if text("if-none-match") == Some(tag) {
         return answer(304, &fields, "");
     }
     let range = text("range").filter(|_| text("if-range").is_none_or(|own| own == tag));
-    let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
+    let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+    else {
         return answer(200, &fields, WHOLE);
     };
     let first: usize = first.parse().expect("a first position");
@@ -56,11 +62,22 @@ async fn ranges_are_cut_from_a_stored_whole() {
     assert_eq!(send(&service, range("lines=1-2")).await.status, 200);
     let several = send(&service, range("bytes=0-1,8-")).await;
     let kind = several.headers["content-type"].to_str().expect("text");
-    assert!(kind.starts_with("multipart/byteranges; boundary="), "{kind}");
-    assert!(several.body.contains("Content-Range: bytes 8-9/10\r\n\r\n89\r\n--"), "{several:?}");
+    assert!(
+        kind.starts_with("multipart/byteranges; boundary="),
+        "{kind}"
+    );
+    assert!(
+        several
+            .body
+            .contains("Content-Range: bytes 8-9/10\r\n\r\n89\r\n--"),
+        "{several:?}"
+    );
     // RFC 9110 section 13.1.5.
     let other = [("range", "bytes=0-1"), ("if-range", "\"two\"")];
-    assert_eq!(send(&service, request("GET", "/a", &other)).await.body, WHOLE);
+    assert_eq!(
+        send(&service, request("GET", "/a", &other)).await.body,
+        WHOLE
+    );
     assert_eq!(origin.calls(), 1);
 }
 
@@ -81,15 +98,22 @@ async fn parts_serve_what_they_hold_and_grow_together() {
     let whole = send(&service, get("/a")).await;
     assert_eq!((whole.status, whole.body.as_str()), (200, WHOLE));
     assert!(!whole.headers.contains_key("content-range"));
-    assert_eq!(whole.cache_status(), "tower-keep; fwd=partial; fwd-status=206; stored");
-    assert_eq!(send(&service, get("/a")).await.headers["content-length"], "10");
+    assert_eq!(
+        whole.cache_status(),
+        "tower-keep; fwd=partial; fwd-status=206; stored"
+    );
+    assert_eq!(
+        send(&service, get("/a")).await.headers["content-length"],
+        "10"
+    );
     assert_eq!(origin.calls(), 3);
 }
 
 #[tokio::test]
 async fn parts_of_two_representations_are_never_combined() {
     let keep = Keep::new(Table::new());
-    let origin = Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
+    let origin =
+        Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
     send(&service, range("bytes=0-4")).await;
     let whole = send(&service, get("/a")).await;
@@ -107,7 +131,10 @@ async fn a_stale_part_is_validated() {
     after(100).await;
     let part = send(&service, range("bytes=3-4")).await;
     assert_eq!((part.status, part.body.as_str()), (206, "34"));
-    assert_eq!(part.cache_status(), "tower-keep; fwd=partial; fwd-status=304; stored");
+    assert_eq!(
+        part.cache_status(),
+        "tower-keep; fwd=partial; fwd-status=304; stored"
+    );
     send(&service, range("bytes=3-4")).await;
     assert_eq!(origin.calls(), 2);
 }
@@ -115,14 +142,18 @@ async fn a_stale_part_is_validated() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_that_has_changed_is_replaced() {
     let keep = Keep::new(Table::new());
-    let origin = Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
+    let origin =
+        Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;
     after(100).await;
     let part = send(&service, range("bytes=3-4")).await;
     assert_eq!((part.status, part.body.as_str()), (206, "34"));
     assert_eq!(part.headers["etag"], "\"two\"");
-    assert_eq!(send(&service, range("bytes=3-4")).await.headers["etag"], "\"two\"");
+    assert_eq!(
+        send(&service, range("bytes=3-4")).await.headers["etag"],
+        "\"two\""
+    );
     assert_eq!(origin.calls(), 2);
 }
 

@@ -51,8 +51,14 @@ async fn a_hit_beside_a_slow_miss_is_not_delayed() {
     assert_eq!(stage.calls(), 2);
     assert!(!other.is_finished());
     gate.open();
-    assert_eq!(slow.await.expect("no panic").expect("no error").status(), 200);
-    assert_eq!(other.await.expect("no panic").expect("no error").status(), 200);
+    assert_eq!(
+        slow.await.expect("no panic").expect("no error").status(),
+        200
+    );
+    assert_eq!(
+        other.await.expect("no panic").expect("no error").status(),
+        200
+    );
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ fn good_then(later: impl Fn() -> Answer + Send + Sync + 'static) -> Origin {
 }
 
 async fn called(origin: &Origin, times: usize) {
-    until("the refresh", || async { (origin.calls() >= times).then_some(()) }).await;
+    until("the refresh", || async {
+        (origin.calls() >= times).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -125,8 +128,15 @@ async fn the_application_trims_what_is_sent_again() {
     let service = CacheLayer::new(&keep)
         .refresh_parts(|parts| drop(parts.headers.remove("x-trace")))
         .layer(origin.clone());
-    let fields = [("x-trace", "1"), ("authorization", "me"), ("range", "bytes=0-1")];
+    let fields = [
+        ("x-trace", "1"),
+        ("authorization", "me"),
+        ("range", "bytes=0-1"),
+    ];
     send(&service, request("GET", "/engagements/1", &fields)).await;
     send(&service, request("GET", "/engagements/1", &fields)).await;
-    until("the refresh", || async { (marked.load(Ordering::SeqCst) > 0).then_some(()) }).await;
+    until("the refresh", || async {
+        (marked.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
 }

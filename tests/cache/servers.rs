@@ -40,7 +40,9 @@ async fn serve(stage: &Stage) -> (SocketAddr, JoinSet<()>) {
             let service = service.clone();
             connections.spawn(async move {
                 let builder = auto::Builder::new(TokioExecutor::new());
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                let _ = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
@@ -74,7 +76,11 @@ async fn raw(address: SocketAddr, method: &str, path: &str) -> String {
 }
 
 fn count(reply: &str, field: &str) -> usize {
-    let head = reply.split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase();
+    let head = reply
+        .split("\r\n\r\n")
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     head.lines().filter(|line| line.starts_with(field)).count()
 }
 
@@ -86,12 +92,23 @@ async fn a_hit_has_the_framing_that_hyper_gives_the_first_answer() {
         assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
         assert!(reply.contains(expected), "{reply}");
         assert!(reply.ends_with("\r\n\r\n{\"call\":1}"), "{reply}");
-        assert_eq!((count(&reply, "content-length: 10"), count(&reply, "date:")), (1, 1), "{reply}");
+        assert_eq!(
+            (count(&reply, "content-length: 10"), count(&reply, "date:")),
+            (1, 1),
+            "{reply}"
+        );
         assert_eq!(count(&reply, "transfer-encoding"), 0, "{reply}");
     }
     let head = raw(address, "HEAD", "/engagements/1").await;
-    assert!(head.contains("; hit") && head.ends_with("\r\n\r\n"), "{head}");
-    assert_eq!((count(&head, "content-length: 10"), count(&head, "date:")), (1, 1), "{head}");
+    assert!(
+        head.contains("; hit") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    assert_eq!(
+        (count(&head, "content-length: 10"), count(&head, "date:")),
+        (1, 1),
+        "{head}"
+    );
 }
 
 #[tokio::test]
@@ -101,9 +118,19 @@ async fn a_stream_is_chunked_at_first_and_has_a_length_when_stored() {
     raw(address, "GET", "/engagements/other").await;
     let first = raw(address, "GET", "/engagements/1").await;
     assert_eq!(count(&first, "transfer-encoding: chunked"), 1, "{first}");
-    assert!(first.contains("one ") && first.ends_with("0\r\n\r\n"), "{first}");
+    assert!(
+        first.contains("one ") && first.ends_with("0\r\n\r\n"),
+        "{first}"
+    );
     let hit = raw(address, "GET", "/engagements/1").await;
-    assert_eq!((count(&hit, "content-length: 7"), count(&hit, "transfer-encoding")), (1, 0), "{hit}");
+    assert_eq!(
+        (
+            count(&hit, "content-length: 7"),
+            count(&hit, "transfer-encoding")
+        ),
+        (1, 0),
+        "{hit}"
+    );
     assert!(hit.ends_with("\r\n\r\none two"), "{hit}");
     assert_eq!(stage.calls(), 2);
 }
@@ -116,7 +143,9 @@ async fn http_2_gets_the_same() {
         .http2_only(true)
         .build_http();
     for _ in 0..2 {
-        let uri = format!("http://{address}/engagements/1").parse().expect("a URI");
+        let uri = format!("http://{address}/engagements/1")
+            .parse()
+            .expect("a URI");
         let response = client.get(uri).await.expect("an answer");
         assert_eq!(response.version(), http::Version::HTTP_2);
         assert_eq!(response.headers()["content-length"], "10");
@@ -125,9 +154,19 @@ async fn http_2_gets_the_same() {
         assert_eq!(body.to_bytes(), "{\"call\":1}");
     }
     let head = Request::head(format!("http://{address}/engagements/1"));
-    let head = client.request(head.body(Empty::new()).expect("a request")).await.expect("an answer");
+    let head = client
+        .request(head.body(Empty::new()).expect("a request"))
+        .await
+        .expect("an answer");
     assert_eq!(head.headers()["content-length"], "10");
-    assert!(head.into_body().collect().await.expect("no body").to_bytes().is_empty());
+    assert!(
+        head.into_body()
+            .collect()
+            .await
+            .expect("no body")
+            .to_bytes()
+            .is_empty()
+    );
     assert_eq!(stage.calls(), 1);
 }
 
@@ -135,7 +174,13 @@ async fn http_2_gets_the_same() {
 async fn a_function_that_takes_hypers_body_is_served() {
     let service = CacheLayer::new(&Keep::new(engagements())).layer(tower::service_fn(
         async |request: Request<tower_keep::keep::RequestBody<Incoming>>| {
-            let length = request.into_body().collect().await.expect("a body").to_bytes().len();
+            let length = request
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes()
+                .len();
             Ok::<_, Infallible>(Response::new(Full::from(format!("{length} bytes"))))
         },
     ));
@@ -145,13 +190,23 @@ async fn a_function_that_takes_hypers_body_is_served() {
     server.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let builder = auto::Builder::new(TokioExecutor::new());
-            let _ = builder.serve_connection(TokioIo::new(stream), service.clone()).await;
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service.clone())
+                .await;
         }
     });
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let put = Request::put(format!("http://{address}/engagements/1")).body(Full::from("12345"));
-    let answer = client.request(put.expect("a request")).await.expect("an answer");
-    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let answer = client
+        .request(put.expect("a request"))
+        .await
+        .expect("an answer");
+    let body = answer
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     assert_eq!(body, "5 bytes");
 }
 
@@ -174,15 +229,27 @@ async fn grpc_passes_with_its_trailers() {
     let endpoint = tonic::transport::Endpoint::new(format!("http://{address}"));
     let channel = endpoint.expect("a URI").connect().await.expect("connected");
     let mut client = HealthClient::new(channel);
-    let check = |service: &str| HealthCheckRequest { service: service.into() };
+    let check = |service: &str| HealthCheckRequest {
+        service: service.into(),
+    };
     for _ in 0..2 {
-        let answer = client.check(check("openforge")).await.expect("its trailers say 0");
+        let answer = client
+            .check(check("openforge"))
+            .await
+            .expect("its trailers say 0");
         assert_eq!(answer.into_inner().status, status as i32);
     }
-    let error = client.check(check("nothing")).await.expect_err("its trailers say 5");
+    let error = client
+        .check(check("nothing"))
+        .await
+        .expect_err("its trailers say 5");
     assert_eq!(error.code(), tonic::Code::NotFound);
     // A stream: trailers after several messages, the first of them at once.
-    let mut watch = client.watch(check("openforge")).await.expect("a stream").into_inner();
+    let mut watch = client
+        .watch(check("openforge"))
+        .await
+        .expect("a stream")
+        .into_inner();
     let first = watch.message().await.expect("no error").expect("a message");
     assert_eq!(first.status, status as i32);
 }

@@ -26,7 +26,10 @@ async fn one_fills_the_other_hits() {
     let first = send(&cached(&one, &origin), get("/engagements/42")).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");
     let second = send(&cached(&other, &origin), get("/engagements/42")).await;
-    assert!(second.cache_status().starts_with("tower-keep; hit"), "{second:?}");
+    assert!(
+        second.cache_status().starts_with("tower-keep; hit"),
+        "{second:?}"
+    );
     assert_eq!(second.body, "call 1");
     assert_eq!(origin.calls(), 1);
 }

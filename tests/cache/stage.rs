@@ -143,10 +143,7 @@ impl Feed {
     }
 
     pub(crate) async fn fail(self) {
-        self.0
-            .send(Err(Broken))
-            .await
-            .expect("somebody reads");
+        self.0.send(Err(Broken)).await.expect("somebody reads");
     }
 
     /// Whether it takes another frame now.

@@ -36,7 +36,10 @@ async fn a_copy_ends_when_the_original_does() {
     assert_eq!(copy.body, "call 1");
     until("the end of the copy", || async {
         let seen = send(&there, get("/engagements/1")).await;
-        assert!(seen.body != "call 1" || !seen.cache_status().contains("ttl=-"), "{seen:?}");
+        assert!(
+            seen.body != "call 1" || !seen.cache_status().contains("ttl=-"),
+            "{seen:?}"
+        );
         (seen.body != "call 1").then_some(())
     })
     .await;
@@ -54,7 +57,11 @@ async fn what_is_stale_in_redis_is_stale_here() {
         (seen.status == 504).then_some(())
     })
     .await;
-    assert_ne!(server.command(&["GET", "engagement:1"]), Reply::Nil, "it is still there");
+    assert_ne!(
+        server.command(&["GET", "engagement:1"]),
+        Reply::Nil,
+        "it is still there"
+    );
     // A process that has only just started.
     let other = cached(&keep(&server, table()).await, &origin);
     let seen = send(&other, get("/engagements/1")).await;
@@ -67,7 +74,11 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
     let server = RedisServer::start();
     let large = "x".repeat(600 << 10);
     let origin = Origin::new(move |parts, _| {
-        let body = if parts.uri.path().ends_with("large") { &*large } else { "small" };
+        let body = if parts.uri.path().ends_with("large") {
+            &*large
+        } else {
+            "small"
+        };
         Response::new(Full::from(body.to_owned()))
     });
     let table = table().local(Local::new().size(1 << 20));
@@ -75,7 +86,10 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
     for (path, gets) in [("/engagements/small", 0), ("/engagements/large", 3)] {
         let first = send(&service, get(path)).await.body;
         // Giving the lock back reads it.
-        let lock = format!("~lock:engagement:{}", path.rsplit('/').next().expect("a segment"));
+        let lock = format!(
+            "~lock:engagement:{}",
+            path.rsplit('/').next().expect("a segment")
+        );
         until("the lock to be given back", || async {
             (server.command(&["EXISTS", &lock]) == Reply::Int(0)).then_some(())
         })
@@ -93,7 +107,10 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
 async fn without_a_local_tier_redis_serves() {
     let server = RedisServer::start();
     let origin = Origin::with(&[]);
-    let service = cached(&keep(&server, table().local(Local::new().size(0))).await, &origin);
+    let service = cached(
+        &keep(&server, table().local(Local::new().size(0))).await,
+        &origin,
+    );
     for _ in 0..5 {
         assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
     }
@@ -132,7 +149,9 @@ async fn a_failing_origin_is_left_in_peace_on_two_tiers() {
             let status = if call == 1 { 200 } else { 503 };
             let response = Response::builder().status(status);
             let response = response.header("cache-control", "max-age=1, stale-if-error=600");
-            response.body(Full::from(format!("call {call}"))).expect("a response")
+            response
+                .body(Full::from(format!("call {call}")))
+                .expect("a response")
         });
         let table = table().local(Local::new().size(local));
         let keep = keep(&server, table).await;
@@ -157,8 +176,13 @@ async fn plain_values_are_bare_json_both_ways() {
     let table = Table::new().ttl("config", secs(100)).plain("config");
     let keep = keep(&server, table).await;
     let key = Key::new("config").id("flags");
-    keep.set(&key, &json!({ "dark": true })).await.expect("JSON");
-    assert_eq!(server.command(&["GET", "config:flags"]).text(), "{\"dark\":true}");
+    keep.set(&key, &json!({ "dark": true }))
+        .await
+        .expect("JSON");
+    assert_eq!(
+        server.command(&["GET", "config:flags"]).text(),
+        "{\"dark\":true}"
+    );
     let Reply::Int(left) = server.command(&["PTTL", "config:flags"]) else {
         panic!("a time to live");
     };
@@ -166,7 +190,11 @@ async fn plain_values_are_bare_json_both_ways() {
 
     server.command(&["SET", "config:flags", "{\"dark\":false}"]);
     let read: Option<Value> = keep.get(&key).await.expect("JSON");
-    assert_eq!(read, Some(json!({ "dark": false })), "it passes the local tier by");
+    assert_eq!(
+        read,
+        Some(json!({ "dark": false })),
+        "it passes the local tier by"
+    );
     server.command(&["SET", "config:flags", "{not json"]);
     assert!(keep.get::<Value>(&key).await.is_err());
     server.command(&["DEL", "config:flags"]);
@@ -200,11 +228,16 @@ async fn a_stored_json_response_is_a_value_in_another_process() {
     let server = RedisServer::start();
     let origin = Origin::new(|_, _| {
         let response = Response::builder().header("content-type", "application/json");
-        response.body(Full::from("{\"name\":\"Open\"}")).expect("a response")
+        response
+            .body(Full::from("{\"name\":\"Open\"}"))
+            .expect("a response")
     });
     let (one, other) = (keep(&server, table()).await, keep(&server, table()).await);
     send(&cached(&one, &origin), get("/engagements/1")).await;
-    let value: Option<Value> = other.get(&Key::new("engagement").id(1)).await.expect("JSON");
+    let value: Option<Value> = other
+        .get(&Key::new("engagement").id(1))
+        .await
+        .expect("JSON");
     assert_eq!(value, Some(json!({ "name": "Open" })));
 }
 
@@ -235,7 +268,9 @@ async fn without_redis_too_an_error_excuses_only_so_much() {
     let origin = Origin::new(|_, call| {
         let response = Response::builder().status(if call == 1 { 200 } else { 503 });
         let response = response.header("cache-control", "max-age=1, stale-if-error=2");
-        response.body(Full::from(format!("call {call}"))).expect("a response")
+        response
+            .body(Full::from(format!("call {call}")))
+            .expect("a response")
     });
     let service = cached(&keep(&server, table()).await, &origin);
     send(&service, get("/engagements/1")).await;

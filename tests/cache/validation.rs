@@ -7,15 +7,17 @@ use super::kit::{Origin, after, answer, cached, get, request, send};
 const STALE_SOON: (&str, &str) = ("cache-control", "max-age=1");
 
 /// 304 to the validators of `"one"`, else 200.
-fn validating(
-    unmodified: &'static [(&'static str, &'static str)],
-) -> Origin {
+fn validating(unmodified: &'static [(&'static str, &'static str)]) -> Origin {
     Origin::new(move |parts, call| {
         let asked = parts.headers.get("if-none-match");
         if call > 1 && asked.is_some_and(|tag| tag == "\"one\"") {
             answer(304, unmodified, "")
         } else {
-            answer(200, &[("etag", "\"one\""), STALE_SOON, ("x-version", "1")], "body")
+            answer(
+                200,
+                &[("etag", "\"one\""), STALE_SOON, ("x-version", "1")],
+                "body",
+            )
         }
     })
 }
@@ -24,7 +26,11 @@ fn validating(
 async fn a_304_freshens_what_is_stored() {
     // RFC 9111 sections 4.3.4 and 3.2.
     let keep = Keep::new(Table::new());
-    let origin = validating(&[("cache-control", "max-age=60"), ("x-version", "2"), ("content-length", "0")]);
+    let origin = validating(&[
+        ("cache-control", "max-age=60"),
+        ("x-version", "2"),
+        ("content-length", "0"),
+    ]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
     after(5).await;
@@ -32,7 +38,10 @@ async fn a_304_freshens_what_is_stored() {
     assert_eq!((second.status, second.body.as_str()), (200, "body"));
     assert_eq!(second.headers["x-version"], "2");
     assert_eq!(second.headers["content-length"], "4");
-    assert_eq!(second.cache_status(), "tower-keep; fwd=stale; fwd-status=304; stored");
+    assert_eq!(
+        second.cache_status(),
+        "tower-keep; fwd=stale; fwd-status=304; stored"
+    );
     after(30).await;
     assert_eq!(send(&service, get("/a")).await.headers["age"], "30");
     assert_eq!(origin.calls(), 2);
@@ -60,7 +69,10 @@ async fn a_304_to_credentials_leaves_what_is_stored() {
     let user = request("GET", "/a", &[("authorization", "Basic YTpi")]);
     assert_eq!(send(&service, user).await.body, "body");
     let third = send(&service, get("/a")).await;
-    assert_eq!(third.cache_status(), "tower-keep; fwd=stale; fwd-status=304; stored");
+    assert_eq!(
+        third.cache_status(),
+        "tower-keep; fwd=stale; fwd-status=304; stored"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +97,14 @@ async fn what_a_full_answer_refutes_is_forgotten() {
     // RFC 9111 section 4.3.3: nothing nominated is suitable; the new answer may not be stored.
     let keep = Keep::new(Table::new());
     let script = vec![
-        Ok(answer(200, &[("etag", "\"one\""), ("cache-control", "max-age=1, stale-if-error=60")], "one")),
+        Ok(answer(
+            200,
+            &[
+                ("etag", "\"one\""),
+                ("cache-control", "max-age=1, stale-if-error=60"),
+            ],
+            "one",
+        )),
         Ok(answer(200, &[("cache-control", "no-store")], "two")),
         Ok(answer(503, &[], "three")),
     ];
@@ -128,9 +147,11 @@ async fn a_clients_condition_passes_where_nothing_is_stored() {
 
 #[tokio::test]
 async fn a_listed_route_is_filled_by_a_conditional_request() {
-    let table = Table::new()
-        .ttl("thing", mins(1))
-        .route(Route::new("/things/{id}").key("thing:{id}").scope(Scope::Public));
+    let table = Table::new().ttl("thing", mins(1)).route(
+        Route::new("/things/{id}")
+            .key("thing:{id}")
+            .scope(Scope::Public),
+    );
     let keep = Keep::new(table);
     let origin = Origin::new(|parts, _| {
         assert!(!parts.headers.contains_key("if-none-match"));
@@ -152,13 +173,26 @@ async fn a_listed_route_is_filled_by_a_conditional_request() {
 async fn a_head_updates_or_ends_a_stored_get() {
     // RFC 9111 section 4.3.5.
     for (fields, hit) in [
-        (&[("etag", "\"one\""), ("cache-control", "max-age=60")][..], true),
-        (&[("etag", "\"two\""), ("cache-control", "max-age=60")], false),
-        (&[("content-length", "9"), ("cache-control", "max-age=60")], false),
+        (
+            &[("etag", "\"one\""), ("cache-control", "max-age=60")][..],
+            true,
+        ),
+        (
+            &[("etag", "\"two\""), ("cache-control", "max-age=60")],
+            false,
+        ),
+        (
+            &[("content-length", "9"), ("cache-control", "max-age=60")],
+            false,
+        ),
     ] {
         let keep = Keep::new(Table::new());
         let script = vec![
-            Ok(answer(200, &[("etag", "\"one\""), STALE_SOON, ("vary", "accept")], "one")),
+            Ok(answer(
+                200,
+                &[("etag", "\"one\""), STALE_SOON, ("vary", "accept")],
+                "one",
+            )),
             Ok(answer(200, fields, "")),
             Ok(answer(200, &[], "three")),
         ];
@@ -169,7 +203,10 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let third = send(&service, get("/a")).await;
         assert_eq!(third.body == "one", hit, "{fields:?}: {third:?}");
         if !hit {
-            assert_eq!(third.cache_status(), "tower-keep; fwd=vary-miss; detail=no-lifetime");
+            assert_eq!(
+                third.cache_status(),
+                "tower-keep; fwd=vary-miss; detail=no-lifetime"
+            );
         }
     }
 }

@@ -41,7 +41,11 @@ impl Calls {
 }
 
 /// Wants the value, in a task of its own; `make` answers with the number of its call.
-fn want(keep: &Keep, calls: &Calls, gate: &Gate) -> tokio::task::JoinHandle<Result<usize, &'static str>> {
+fn want(
+    keep: &Keep,
+    calls: &Calls,
+    gate: &Gate,
+) -> tokio::task::JoinHandle<Result<usize, &'static str>> {
     let (keep, calls, gate) = (keep.clone(), calls.clone(), gate.clone());
     tokio::spawn(async move {
         let make = || async {
@@ -65,9 +69,15 @@ async fn a_value_lives_for_its_ttl() {
 
     keep.entry(key()).ttl(secs(5)).set(&8).await.expect("JSON");
     advance(secs(4)).await;
-    assert_eq!(keep.entry(key()).get::<u32>().await.expect("no error"), Some(8));
+    assert_eq!(
+        keep.entry(key()).get::<u32>().await.expect("no error"),
+        Some(8)
+    );
     advance(secs(1)).await;
-    assert_eq!(keep.entry(key()).get::<u32>().await.expect("no error"), None);
+    assert_eq!(
+        keep.entry(key()).get::<u32>().await.expect("no error"),
+        None
+    );
 }
 
 #[tokio::test]
@@ -192,9 +202,14 @@ async fn a_condition_decides_what_is_stored() {
 async fn a_value_of_another_type_is_an_error_to_get_and_is_replaced() {
     let keep = keep();
     keep.set(&key(), "text").await.expect("JSON");
-    let error = keep.get::<u32>(&key()).await.expect_err("text is no number");
+    let error = keep
+        .get::<u32>(&key())
+        .await
+        .expect_err("text is no number");
     assert!(error.to_string().contains("quote:1"), "{error}");
-    let made = keep.get_or_set(&key(), || async { Ok::<_, Infallible>(7_u32) }).await;
+    let made = keep
+        .get_or_set(&key(), || async { Ok::<_, Infallible>(7_u32) })
+        .await;
     assert_eq!(made, Ok(7));
     assert_eq!(keep.get::<u32>(&key()).await.expect("a number"), Some(7));
 }
@@ -206,7 +221,10 @@ async fn what_was_read_before_an_invalidation_is_not_stored_after_it() {
     keep.delete(&key()).await.expect("invalidated");
     keep.entry(key()).set_at(mark, &1).await.expect("JSON");
     assert_eq!(keep.get::<u32>(&key()).await.expect("no error"), None);
-    keep.entry(key()).set_at(keep.mark(), &2).await.expect("JSON");
+    keep.entry(key())
+        .set_at(keep.mark(), &2)
+        .await
+        .expect("JSON");
     assert_eq!(keep.get::<u32>(&key()).await.expect("no error"), Some(2));
 }
 
@@ -231,9 +249,13 @@ async fn after_an_invalidation_one_makes_it_anew_for_all() {
 async fn a_tag_takes_its_values_along() {
     let keep = keep();
     keep.entry(key()).tag("desk:7").set(&1).await.expect("JSON");
-    keep.invalidate([Invalidation::tag("desk:8")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("desk:8")])
+        .await
+        .expect("invalidated");
     assert_eq!(keep.get::<u32>(&key()).await.expect("no error"), Some(1));
-    keep.invalidate([Invalidation::tag("desk:7")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("desk:7")])
+        .await
+        .expect("invalidated");
     assert_eq!(keep.get::<u32>(&key()).await.expect("no error"), None);
 }
 
@@ -241,8 +263,15 @@ async fn a_tag_takes_its_values_along() {
 async fn a_stored_json_response_is_a_value() {
     let stage = Stage::new(|request, _| async move {
         let json = request.uri().path().ends_with("json");
-        let kind = if json { "application/problem+json; charset=utf-8" } else { "text/plain" };
-        Ok(answer(full("{\"name\":\"Open\"}"), &[("content-type", kind)]))
+        let kind = if json {
+            "application/problem+json; charset=utf-8"
+        } else {
+            "text/plain"
+        };
+        Ok(answer(
+            full("{\"name\":\"Open\"}"),
+            &[("content-type", kind)],
+        ))
     });
     let keep = Keep::new(engagements());
     let service = stage.cached(&keep);
@@ -251,7 +280,10 @@ async fn a_stored_json_response_is_a_value() {
     let of = |id| Key::new("engagement").id(id);
     let value: Option<Value> = keep.get(&of("json")).await.expect("JSON");
     assert_eq!(value, Some(json!({ "name": "Open" })));
-    assert_eq!(keep.get::<Value>(&of("text")).await.expect("no error"), None);
+    assert_eq!(
+        keep.get::<Value>(&of("text")).await.expect("no error"),
+        None
+    );
     // And a value under a route's key is no response.
     keep.set(&of("value"), &1).await.expect("JSON");
     let seen = send(&service, get("/engagements/value")).await;

@@ -7,7 +7,11 @@ use super::kit::{Answer, Origin, after, answer, cached, request, send};
 fn varying(vary: &'static str) -> Origin {
     Origin::new(move |_, call| {
         let body = ["one", "two", "three", "four", "five"][(call - 1).min(4)];
-        answer(200, &[("cache-control", "max-age=60"), ("vary", vary)], body)
+        answer(
+            200,
+            &[("cache-control", "max-age=60"), ("vary", vary)],
+            body,
+        )
     })
 }
 
@@ -26,28 +30,49 @@ async fn equivalent_values_select_the_same_response() {
     let accept = |value| [("accept-encoding", value)];
     let same = ["gzip, br;q=0.5", "br;q=0.5,gzip", "GZIP , br;q=0.50"].map(accept);
     let requests: Vec<_> = same.iter().map(|fields| &fields[..]).collect();
-    assert_eq!(bodies(&varying("accept-encoding"), &requests).await, ["one"; 3]);
-    let other: [&[_]; 3] = [&[("foo", "1,2")], &[("foo", "1"), ("foo", "2")], &[("foo", "2, 1")]];
+    assert_eq!(
+        bodies(&varying("accept-encoding"), &requests).await,
+        ["one"; 3]
+    );
+    let other: [&[_]; 3] = [
+        &[("foo", "1,2")],
+        &[("foo", "1"), ("foo", "2")],
+        &[("foo", "2, 1")],
+    ];
     assert_eq!(bodies(&varying("Foo"), &other).await, ["one", "one", "two"]);
 }
 
 #[tokio::test]
 async fn absent_is_not_empty() {
     let requests: [&[_]; 4] = [&[], &[("foo", "")], &[], &[("foo", "")]];
-    assert_eq!(bodies(&varying("foo"), &requests).await, ["one", "two", "one", "two"]);
+    assert_eq!(
+        bodies(&varying("foo"), &requests).await,
+        ["one", "two", "one", "two"]
+    );
 }
 
 #[tokio::test]
 async fn a_star_matches_nothing() {
-    assert_eq!(bodies(&varying("foo, *"), &[&[], &[]]).await, ["one", "two"]);
+    assert_eq!(
+        bodies(&varying("foo, *"), &[&[], &[]]).await,
+        ["one", "two"]
+    );
 }
 
 #[tokio::test]
 async fn the_most_recent_of_several_that_match_is_selected() {
     // Stored with different `Vary`, both match the third request.
     let origin = Origin::new(|_, call| {
-        let (vary, body) = if call == 1 { ("foo", "one") } else { ("bar", "two") };
-        answer(200, &[("cache-control", "max-age=60"), ("vary", vary)], body)
+        let (vary, body) = if call == 1 {
+            ("foo", "one")
+        } else {
+            ("bar", "two")
+        };
+        answer(
+            200,
+            &[("cache-control", "max-age=60"), ("vary", vary)],
+            body,
+        )
     });
     let requests: [&[_]; 3] = [&[("foo", "1")], &[("foo", "2")], &[("foo", "1")]];
     assert_eq!(bodies(&origin, &requests).await, ["one", "two", "two"]);
@@ -59,19 +84,41 @@ async fn only_so_many_variants_are_kept() {
     let origin = Origin::with(&[("cache-control", "max-age=60"), ("vary", "foo")]);
     let service = cached(&keep, &origin);
     for number in 0..17 {
-        send(&service, request("GET", "/a", &[("foo", &number.to_string())])).await;
+        send(
+            &service,
+            request("GET", "/a", &[("foo", &number.to_string())]),
+        )
+        .await;
     }
-    assert_eq!(send(&service, request("GET", "/a", &[("foo", "16")])).await.body, "call 17");
-    assert_eq!(send(&service, request("GET", "/a", &[("foo", "0")])).await.body, "call 18");
+    assert_eq!(
+        send(&service, request("GET", "/a", &[("foo", "16")]))
+            .await
+            .body,
+        "call 17"
+    );
+    assert_eq!(
+        send(&service, request("GET", "/a", &[("foo", "0")]))
+            .await
+            .body,
+        "call 18"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_304_may_change_vary() {
     let keep = Keep::new(Table::new());
     let origin = Origin::new(|parts, call| -> Answer {
-        let fields = [("etag", "\"one\""), ("cache-control", "max-age=60"), ("vary", "foo")];
+        let fields = [
+            ("etag", "\"one\""),
+            ("cache-control", "max-age=60"),
+            ("vary", "foo"),
+        ];
         match call {
-            1 => answer(200, &[("etag", "\"one\""), ("cache-control", "max-age=1")], "one"),
+            1 => answer(
+                200,
+                &[("etag", "\"one\""), ("cache-control", "max-age=1")],
+                "one",
+            ),
             _ if parts.headers.contains_key("if-none-match") => answer(304, &fields, ""),
             _ => answer(200, &fields, "other"),
         }

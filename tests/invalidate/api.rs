@@ -39,7 +39,12 @@ async fn fill(keep: &Keep, keys: &[&str]) {
 async fn left<'a>(keep: &Keep, keys: &[&'a str]) -> Vec<&'a str> {
     let mut left = Vec::new();
     for name in keys {
-        if keep.get::<String>(&key(name)).await.expect("a string").is_some() {
+        if keep
+            .get::<String>(&key(name))
+            .await
+            .expect("a string")
+            .is_some()
+        {
             left.push(*name);
         }
     }
@@ -75,12 +80,18 @@ async fn keys_prefixes_patterns_entities_and_everything() {
         (pattern("*"), (0..7).collect()),
     ] {
         let keep = filled(&KEYS).await;
-        keep.invalidate([invalidation.clone()]).await.expect("invalidated");
+        keep.invalidate([invalidation.clone()])
+            .await
+            .expect("invalidated");
         let mut expected = KEYS.to_vec();
         expected.retain(|name| !gone.iter().any(|at| KEYS[*at] == *name));
         assert_eq!(left(&keep, &KEYS).await, expected, "{invalidation}");
         fill(&keep, &KEYS).await;
-        assert_eq!(left(&keep, &KEYS).await, KEYS, "{invalidation}: it names what was there");
+        assert_eq!(
+            left(&keep, &KEYS).await,
+            KEYS,
+            "{invalidation}: it names what was there"
+        );
     }
 }
 
@@ -88,9 +99,16 @@ async fn keys_prefixes_patterns_entities_and_everything() {
 async fn an_entity_below_is_named_by_the_entity_that_the_table_gives_it() {
     let keep = Keep::new(Table::new().ttl("agent:status", secs(60)));
     fill(&keep, &KEYS).await;
-    keep.invalidate([Invalidation::entity("agent:status")]).await.expect("invalidated");
-    assert_eq!(left(&keep, &["agent:1", "agent:1:status"]).await, ["agent:1"]);
-    keep.invalidate([Invalidation::entity("agent")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::entity("agent:status")])
+        .await
+        .expect("invalidated");
+    assert_eq!(
+        left(&keep, &["agent:1", "agent:1:status"]).await,
+        ["agent:1"]
+    );
+    keep.invalidate([Invalidation::entity("agent")])
+        .await
+        .expect("invalidated");
     assert_eq!(left(&keep, &["agent:1"]).await, [""; 0]);
 }
 
@@ -107,7 +125,9 @@ async fn many_at_once_are_one_call() {
 
 #[tokio::test]
 async fn a_soft_one_makes_stale() {
-    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     let keep = Keep::new(Table::new().route(route.stale_if_error(mins(1))));
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
@@ -124,7 +144,10 @@ async fn a_soft_one_makes_stale() {
     let cache_status = async || {
         let seen = send(&service, get("/engagements/1")).await;
         assert_eq!(seen.body, "call 1", "it is as good as before");
-        seen.headers["cache-status"].to_str().expect("text").to_owned()
+        seen.headers["cache-status"]
+            .to_str()
+            .expect("text")
+            .to_owned()
     };
     assert!(cache_status().await.contains("stored"));
     for soft in [
@@ -138,11 +161,20 @@ async fn a_soft_one_makes_stale() {
         assert!(status.contains("; hit"), "{status}");
     }
     broken.store(true, Ordering::SeqCst);
-    keep.invalidate([Invalidation::entity("engagement")]).soft().await.expect("invalidated");
+    keep.invalidate([Invalidation::entity("engagement")])
+        .soft()
+        .await
+        .expect("invalidated");
     let status = cache_status().await;
     assert!(status.contains("stale-if-error"), "{status}");
-    keep.invalidate([Invalidation::entity("engagement")]).await.expect("invalidated");
-    assert_eq!(send(&service, get("/engagements/1")).await.status, 503, "a hard one allows nothing");
+    keep.invalidate([Invalidation::entity("engagement")])
+        .await
+        .expect("invalidated");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.status,
+        503,
+        "a hard one allows nothing"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +195,11 @@ async fn a_new_version() {
     assert_eq!(hits(&service, &paths).await, [false, true]);
     assert_eq!(left(&keep, &keys).await, ["agent:2", "agent:2:status"]);
     keep.bump_version("agent").await.expect("bumped");
-    assert_eq!(hits(&service, &paths).await, [true, false], "agent:status is below agent");
+    assert_eq!(
+        hits(&service, &paths).await,
+        [true, false],
+        "agent:status is below agent"
+    );
     assert_eq!(left(&keep, &keys).await, [""; 0]);
     fill(&keep, &keys).await;
     assert_eq!(left(&keep, &keys).await, keys);
@@ -182,18 +218,24 @@ async fn a_write_counts_however_it_ends() {
     assert!(gone(&keep).await);
 
     let keep = filled(&KEYS).await;
-    let failed = keep.write(changes(), async { Err::<(), _>("the reply was lost") }).await;
+    let failed = keep
+        .write(changes(), async { Err::<(), _>("the reply was lost") })
+        .await;
     assert_eq!(failed, Err("the reply was lost"));
     assert!(gone(&keep).await);
 
     let keep = filled(&KEYS).await;
     let panics = async { panic!("after the commit") };
-    let write = AssertUnwindSafe(keep.write(changes(), panics).map(|_: Result<(), io::Error>| ()));
+    let write = AssertUnwindSafe(
+        keep.write(changes(), panics)
+            .map(|_: Result<(), io::Error>| ()),
+    );
     assert!(write.catch_unwind().await.is_err());
     assert!(gone(&keep).await);
 
     let keep = filled(&KEYS).await;
-    let mut write = Box::pin(keep.write(changes(), std::future::pending::<Result<(), io::Error>>()));
+    let mut write =
+        Box::pin(keep.write(changes(), std::future::pending::<Result<(), io::Error>>()));
     assert!(write.as_mut().now_or_never().is_none());
     assert!(!gone(&keep).await);
     drop(write);
@@ -203,10 +245,16 @@ async fn a_write_counts_however_it_ends() {
 
 #[tokio::test]
 async fn a_value_is_deleted_with_all_that_lies_under_its_key() {
-    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     let keep = Keep::new(Table::new().route(route));
     let service = stack(&keep, &Origin::plain());
-    let paths = ["/engagements/42", "/engagements/42?page=2", "/engagements/43"];
+    let paths = [
+        "/engagements/42",
+        "/engagements/42?page=2",
+        "/engagements/43",
+    ];
     hits(&service, &paths).await;
     keep.delete(&key("engagement:42")).await.expect("deleted");
     assert_eq!(hits(&service, &paths).await, [false, false, true]);
@@ -214,16 +262,38 @@ async fn a_value_is_deleted_with_all_that_lies_under_its_key() {
 
 #[tokio::test]
 async fn deleting_by_pattern_counts_what_was_there() {
-    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     let keep = Keep::new(Table::new().route(route));
     let service = stack(&keep, &Origin::plain());
-    hits(&service, &["/engagements/42?page=1", "/engagements/42?page=2"]).await;
+    hits(
+        &service,
+        &["/engagements/42?page=1", "/engagements/42?page=2"],
+    )
+    .await;
     fill(&keep, &KEYS).await;
-    assert_eq!(keep.delete_pattern("engagement:42").await.expect("deleted"), 3);
-    assert_eq!(keep.delete_pattern("engagement:42").await.expect("deleted"), 0);
-    assert_eq!(keep.delete_pattern("dashboard:*:engagement_list").await.expect("deleted"), 1);
+    assert_eq!(
+        keep.delete_pattern("engagement:42").await.expect("deleted"),
+        3
+    );
+    assert_eq!(
+        keep.delete_pattern("engagement:42").await.expect("deleted"),
+        0
+    );
+    assert_eq!(
+        keep.delete_pattern("dashboard:*:engagement_list")
+            .await
+            .expect("deleted"),
+        1
+    );
     assert_eq!(keep.delete_pattern("*").await.expect("deleted"), 5);
-    assert!(keep.delete_pattern("").await.expect_err("no pattern").is_config());
+    assert!(
+        keep.delete_pattern("")
+            .await
+            .expect_err("no pattern")
+            .is_config()
+    );
 }
 
 #[tokio::test]
@@ -242,7 +312,11 @@ async fn applications_hear_of_what_is_invalidated() {
     assert!(heard[0].names(&key("engagement:42")) && !heard[0].is_soft());
     assert!(heard[1].is_soft());
     assert_eq!(heard[1].as_tag(), Some("org:7"));
-    assert!(heard[2..].iter().all(|told| told.names(&key("agent:1:status"))));
+    assert!(
+        heard[2..]
+            .iter()
+            .all(|told| told.names(&key("agent:1:status")))
+    );
     assert!(heard.len() > 2);
 }
 

@@ -11,11 +11,13 @@ use super::kit::{Gate, Origin, get, hits, ok, put, send, stack, text};
 
 pub(super) fn table() -> Table {
     let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
-    Table::new().route(public("/engagements", "engagements")).route(
-        public("/engagements/{id}", "engagement:{id}")
-            .invalidates(["engagements"])
-            .before(true),
-    )
+    Table::new()
+        .route(public("/engagements", "engagements"))
+        .route(
+            public("/engagements/{id}", "engagement:{id}")
+                .invalidates(["engagements"])
+                .before(true),
+        )
 }
 
 /// PUT waits, then answers with this status; a GET says which call it was.
@@ -29,7 +31,10 @@ pub(super) fn slow(gate: &Gate, status: u16) -> Origin {
             }
             gate.pass().await;
             assert_ne!(status, 0, "it panics");
-            Ok(Response::builder().status(status).body(text("")).expect("a response"))
+            Ok(Response::builder()
+                .status(status)
+                .body(text(""))
+                .expect("a response"))
         }
     })
 }
@@ -56,7 +61,15 @@ async fn nothing_it_may_change_is_cached_while_it_is_under_way() {
         assert_eq!(hits(&service, &["/engagements/2"]).await, [true]);
         gate.open();
         assert_eq!(write.await.expect("caught").is_err(), status == 0);
-        assert_eq!(hits(&service, &PATHS).await, [false, false, true], "{status}");
-        assert_eq!(hits(&service, &PATHS).await, [true; 3], "{status}: it is over");
+        assert_eq!(
+            hits(&service, &PATHS).await,
+            [false, false, true],
+            "{status}"
+        );
+        assert_eq!(
+            hits(&service, &PATHS).await,
+            [true; 3],
+            "{status}: it is over"
+        );
     }
 }

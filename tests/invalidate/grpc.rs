@@ -19,9 +19,21 @@ fn keep() -> Keep {
     Keep::new(
         Table::new()
             .unlisted(Unlisted::Pass)
-            .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public))
-            .route(Route::new("/engagements.Engagements/Rename").grpc(Grpc::Write).invalidates(["engagement:*"]))
-            .route(Route::new("/engagements.Engagements/Read").grpc(Grpc::Read).invalidates(["engagement:*"])),
+            .route(
+                Route::new("/engagements/{id}")
+                    .key("engagement:{id}")
+                    .scope(Scope::Public),
+            )
+            .route(
+                Route::new("/engagements.Engagements/Rename")
+                    .grpc(Grpc::Write)
+                    .invalidates(["engagement:*"]),
+            )
+            .route(
+                Route::new("/engagements.Engagements/Read")
+                    .grpc(Grpc::Read)
+                    .invalidates(["engagement:*"]),
+            ),
     )
 }
 
@@ -36,27 +48,48 @@ fn trailers(status: &'static str) -> HeaderMap {
 fn streamed(end: Option<Result<Frame<Bytes>, io::Error>>) -> Result<Answer, BoxError> {
     let message = Ok(Frame::data(Bytes::from_static(b"a message")));
     let frames = [message].into_iter().chain(end).collect::<Vec<_>>();
-    Ok(Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync()))
+    Ok(Response::new(
+        StreamBody::new(stream::iter(frames)).boxed_unsync(),
+    ))
 }
 
 fn origin(answer: impl Fn() -> Result<Answer, BoxError> + Clone + Send + Sync + 'static) -> Origin {
     Origin::of(move |parts, _| {
         let answer = answer.clone();
-        async move { if parts.method == "POST" { answer() } else { ok("") } }
+        async move {
+            if parts.method == "POST" {
+                answer()
+            } else {
+                ok("")
+            }
+        }
     })
 }
 
 fn rename() -> http::Request<http_body_util::Full<Bytes>> {
-    request("POST", "/engagements.Engagements/Rename", &[("content-type", "application/grpc")])
+    request(
+        "POST",
+        "/engagements.Engagements/Rename",
+        &[("content-type", "application/grpc")],
+    )
 }
 
 const PATH: [&str; 1] = ["/engagements/1"];
 
 #[tokio::test]
 async fn the_status_in_the_trailers_decides() {
-    for (status, written) in [("0", true), ("5", false), ("9", false), ("13", true), ("4", true)] {
+    for (status, written) in [
+        ("0", true),
+        ("5", false),
+        ("9", false),
+        ("13", true),
+        ("4", true),
+    ] {
         let keep = keep();
-        let service = stack(&keep, &origin(move || streamed(Some(Ok(Frame::trailers(trailers(status)))))));
+        let service = stack(
+            &keep,
+            &origin(move || streamed(Some(Ok(Frame::trailers(trailers(status)))))),
+        );
         hits(&service, &PATH).await;
         let answer = service.clone().oneshot(rename()).await.expect("an answer");
         let body = answer.into_body().collect().await.expect("a body");
@@ -70,9 +103,15 @@ async fn the_status_in_the_trailers_decides() {
 async fn the_status_in_the_head_decides() {
     for (status, written) in [("0", true), ("3", false), ("14", true)] {
         let keep = keep();
-        let service = stack(&keep, &origin(move || {
-            Ok(Response::builder().header("grpc-status", status).body(text("")).expect("a response"))
-        }));
+        let service = stack(
+            &keep,
+            &origin(move || {
+                Ok(Response::builder()
+                    .header("grpc-status", status)
+                    .body(text(""))
+                    .expect("a response"))
+            }),
+        );
         hits(&service, &PATH).await;
         send(&service, rename()).await;
         assert_eq!(hits(&service, &PATH).await, [!written], "{status}");
@@ -83,13 +122,19 @@ async fn the_status_in_the_head_decides() {
 async fn the_trailers_wait_for_the_invalidation() {
     let keep = keep();
     let mut heard = keep.invalidations();
-    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))));
+    let service = stack(
+        &keep,
+        &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))),
+    );
     let answer = service.clone().oneshot(rename()).await.expect("an answer");
     let mut body = answer.into_body();
     let message = body.frame().await.expect("a frame").expect("no error");
     assert!(message.is_data());
     assert!(!body.is_end_stream());
-    assert!(heard.next().now_or_never().is_none(), "nothing is known yet");
+    assert!(
+        heard.next().now_or_never().is_none(),
+        "nothing is known yet"
+    );
     let last = body.frame().await.expect("a frame").expect("no error");
     assert!(last.is_trailers());
     let told = heard.next().now_or_never().flatten();
@@ -114,7 +159,10 @@ async fn a_body_that_ends_without_a_status_counts_as_written() {
 #[tokio::test]
 async fn a_body_that_nobody_reads_to_its_end_counts_as_written() {
     let keep = keep();
-    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("5")))))));
+    let service = stack(
+        &keep,
+        &origin(|| streamed(Some(Ok(Frame::trailers(trailers("5")))))),
+    );
     hits(&service, &PATH).await;
     let answer = service.clone().oneshot(rename()).await.expect("an answer");
     assert_eq!(hits(&service, &PATH).await, [true], "not known yet");
@@ -125,8 +173,15 @@ async fn a_body_that_nobody_reads_to_its_end_counts_as_written() {
 #[tokio::test]
 async fn a_method_that_reads_changes_nothing() {
     let keep = keep();
-    let service = stack(&keep, &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))));
+    let service = stack(
+        &keep,
+        &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))),
+    );
     hits(&service, &PATH).await;
-    send(&service, request("POST", "/engagements.Engagements/Read", &[])).await;
+    send(
+        &service,
+        request("POST", "/engagements.Engagements/Read", &[]),
+    )
+    .await;
     assert_eq!(hits(&service, &PATH).await, [true]);
 }

@@ -45,7 +45,9 @@ impl Origin {
     }
 
     /// Answers at once. The body says which call it was.
-    pub(super) fn new(answer: impl Fn(&Parts) -> http::response::Builder + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        answer: impl Fn(&Parts) -> http::response::Builder + Send + Sync + 'static,
+    ) -> Self {
         Self::of(move |parts, call| {
             let answered = answer(&parts).body(text(format!("call {call}")));
             std::future::ready(Ok(answered.expect("a response")))
@@ -183,6 +185,9 @@ pub(super) async fn hits(service: &Stack, requests: &[&str]) -> Vec<bool> {
 pub(super) async fn is_hit(service: &Stack, request: Request<Full<Bytes>>) -> bool {
     let seen = send(service, request).await;
     let status = seen.headers["cache-status"].to_str().expect("text");
-    assert!(status.contains("; hit") || status.contains("; stored"), "{status}");
+    assert!(
+        status.contains("; hit") || status.contains("; stored"),
+        "{status}"
+    );
     status.contains("; hit")
 }

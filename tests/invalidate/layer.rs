@@ -38,7 +38,11 @@ async fn what_changes_nothing_passes_unboxed() {
         let what = format!("{} {}", passing.method(), passing.uri());
         ready(&mut service).await;
         let future = service.call(passing);
-        assert_eq!(format!("{future:?}"), format!("ResponseFuture({kind:?})"), "{what}");
+        assert_eq!(
+            format!("{future:?}"),
+            format!("ResponseFuture({kind:?})"),
+            "{what}"
+        );
     }
 }
 
@@ -66,11 +70,18 @@ async fn readiness_is_the_inner_services() {
     let write = tokio::spawn(writer.call(put("/engagements/slow")));
     gate.reached().await;
     let mut other = service.clone();
-    assert!(ready(&mut other).now_or_never().is_none(), "the permit is taken");
+    assert!(
+        ready(&mut other).now_or_never().is_none(),
+        "the permit is taken"
+    );
     gate.open();
     write.await.expect("no panic").expect("an answer");
     for _ in 0..5 {
-        for request in [put("/engagements/1"), get("/engagements/1"), put("/elsewhere")] {
+        for request in [
+            put("/engagements/1"),
+            get("/engagements/1"),
+            put("/elsewhere"),
+        ] {
             let ready = tokio::time::timeout(Duration::from_secs(5), ready(&mut other)).await;
             ready.expect("no deadlock");
             other.call(request).await.expect("an answer");
@@ -83,12 +94,19 @@ async fn one_write_is_one_invalidation() {
     // CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and of two layers within each
     // other one works.
     let keep = Keep::new(table());
-    let layers = (InvalidateLayer::new(&keep), InvalidateLayer::new(&keep), CacheLayer::new(&keep));
+    let layers = (
+        InvalidateLayer::new(&keep),
+        InvalidateLayer::new(&keep),
+        CacheLayer::new(&keep),
+    );
     let service = layers.layer(Origin::plain());
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
     drop((service, layers, keep));
-    assert_eq!(heard.next().await.expect("one").to_string(), "k:engagement:1");
+    assert_eq!(
+        heard.next().await.expect("one").to_string(),
+        "k:engagement:1"
+    );
     assert_eq!(heard.next().await, None);
 }
 
@@ -98,7 +116,10 @@ async fn a_cache_layer_alone_does_what_http_asks() {
     let service = CacheLayer::new(&keep).layer(Origin::plain());
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
-    assert_eq!(heard.next().await.expect("one").to_string(), "k:engagement:1");
+    assert_eq!(
+        heard.next().await.expect("one").to_string(),
+        "k:engagement:1"
+    );
 }
 
 #[tokio::test]
@@ -110,7 +131,11 @@ async fn keys_derived_in_code_are_invalidated() {
     };
     let cache = CacheLayer::new(&keep).key(derive);
     let broken = Origin::of(|parts, call| async move {
-        if parts.uri.query() == Some("broken") { Err("broken".into()) } else { ok(format!("call {call}")) }
+        if parts.uri.query() == Some("broken") {
+            Err("broken".into())
+        } else {
+            ok(format!("call {call}"))
+        }
     });
     let service = (InvalidateLayer::new(&keep), cache.clone()).layer(broken.clone());
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
@@ -120,7 +145,11 @@ async fn keys_derived_in_code_are_invalidated() {
     let layers = (InvalidateLayer::new(&keep).key(derive), cache);
     let service = layers.layer(broken);
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
-    service.clone().oneshot(put("/engagements/1?broken")).await.expect_err("it is broken");
+    service
+        .clone()
+        .oneshot(put("/engagements/1?broken"))
+        .await
+        .expect_err("it is broken");
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 5");
 }
 
@@ -148,7 +177,10 @@ async fn axum_takes_both_layers_as_a_tuple() {
     use axum::{Router, body::Body, routing::get};
     let keep = Keep::new(table());
     let app = Router::new()
-        .route("/engagements/{id}", get(|| async { "read" }).put(|| async { "written" }))
+        .route(
+            "/engagements/{id}",
+            get(|| async { "read" }).put(|| async { "written" }),
+        )
         .layer((InvalidateLayer::new(&keep), CacheLayer::new(&keep)));
     let status = async |method: &str| {
         let request = Request::builder().method(method).uri("/engagements/1");

@@ -2,7 +2,10 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,7 +30,12 @@ fn keep() -> Keep {
     )
 }
 
-const PATHS: [&str; 4] = ["/engagements/1", "/engagements", "/orgs/7", "/engagements/2"];
+const PATHS: [&str; 4] = [
+    "/engagements/1",
+    "/engagements",
+    "/orgs/7",
+    "/engagements/2",
+];
 const NAMED: [bool; 4] = [false, false, false, true];
 
 /// GET at once, PUT as `write` says.
@@ -38,7 +46,13 @@ where
     let write = Arc::new(write);
     Origin::of(move |parts, _| {
         let write = Arc::clone(&write);
-        async move { if parts.method == "PUT" { write().await } else { ok("") } }
+        async move {
+            if parts.method == "PUT" {
+                write().await
+            } else {
+                ok("")
+            }
+        }
     })
 }
 
@@ -83,9 +97,16 @@ async fn a_redirection_counts_as_success() {
 #[tokio::test]
 async fn an_error_of_the_inner_service_is_passed_on_unchanged() {
     let keep = keep();
-    let service = stack(&keep, &origin(|| async { Err("commit, then failure".into()) }));
+    let service = stack(
+        &keep,
+        &origin(|| async { Err("commit, then failure".into()) }),
+    );
     hits(&service, &PATHS).await;
-    let error = service.clone().oneshot(put("/engagements/1")).await.expect_err("its error");
+    let error = service
+        .clone()
+        .oneshot(put("/engagements/1"))
+        .await
+        .expect_err("its error");
     assert_eq!(error.to_string(), "commit, then failure");
     assert_eq!(hits(&service, &PATHS).await, NAMED);
 }
@@ -106,14 +127,17 @@ async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_al
     let keep = keep();
     let (committed, gate) = (Arc::new(AtomicU64::new(0)), Gate::new());
     let database = (Arc::clone(&committed), gate.clone());
-    let service = stack(&keep, &origin(move || {
-        let (committed, gate) = database.clone();
-        async move {
-            committed.fetch_add(1, Ordering::SeqCst);
-            gate.pass().await;
-            ok("")
-        }
-    }));
+    let service = stack(
+        &keep,
+        &origin(move || {
+            let (committed, gate) = database.clone();
+            async move {
+                committed.fetch_add(1, Ordering::SeqCst);
+                gate.pass().await;
+                ok("")
+            }
+        }),
+    );
     hits(&service, &PATHS).await;
     let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
     assert!(answer.as_mut().now_or_never().is_none());
@@ -124,7 +148,10 @@ async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_al
     let mut heard = keep.invalidations();
     gate.open();
     let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-    assert!(matches!(told, Ok(Some(_))), "the write was not seen to its end");
+    assert!(
+        matches!(told, Ok(Some(_))),
+        "the write was not seen to its end"
+    );
     assert_eq!(hits(&service, &PATHS).await, NAMED);
 }
 
@@ -133,19 +160,26 @@ fn a_write_cut_short_by_the_end_of_its_runtime_counts() {
     let keep = keep();
     let gate = Gate::new();
     let slow = gate.clone();
-    let service = stack(&keep, &origin(move || {
-        let gate = slow.clone();
-        async move {
-            gate.pass().await;
-            ok("")
-        }
-    }));
+    let service = stack(
+        &keep,
+        &origin(move || {
+            let gate = slow.clone();
+            async move {
+                gate.pass().await;
+                ok("")
+            }
+        }),
+    );
     let reader = tokio::runtime::Runtime::new().expect("a runtime");
     reader.block_on(hits(&service, &PATHS));
     let writer = tokio::runtime::Runtime::new().expect("a runtime");
     writer.spawn(service.clone().oneshot(put("/engagements/1")));
     reader.block_on(gate.reached());
-    assert_eq!(reader.block_on(hits(&service, &PATHS)), [true; 4], "nobody knows yet");
+    assert_eq!(
+        reader.block_on(hits(&service, &PATHS)),
+        [true; 4],
+        "nobody knows yet"
+    );
     drop(writer);
     assert_eq!(reader.block_on(hits(&service, &PATHS)), NAMED);
 }
@@ -155,8 +189,16 @@ async fn the_answer_waits_for_the_invalidation() {
     let keep = keep();
     let service = stack(&keep, &answering(200));
     let mut heard = keep.invalidations();
-    service.clone().oneshot(put("/engagements/1")).await.expect("an answer");
-    let told = heard.next().now_or_never().flatten().expect("told before the answer");
+    service
+        .clone()
+        .oneshot(put("/engagements/1"))
+        .await
+        .expect("an answer");
+    let told = heard
+        .next()
+        .now_or_never()
+        .flatten()
+        .expect("told before the answer");
     assert!(!told.is_soft());
 }
 
@@ -164,11 +206,16 @@ async fn the_answer_waits_for_the_invalidation() {
 async fn the_inner_service_runs_within_the_callers_span() {
     let seen = Arc::new(std::sync::Mutex::new(None));
     let inside = Arc::clone(&seen);
-    let service = stack(&keep(), &origin(move || {
-        *inside.lock().expect("whole") = tracing::Span::current().metadata().map(|m| m.name());
-        async { ok("") }
-    }));
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let service = stack(
+        &keep(),
+        &origin(move || {
+            *inside.lock().expect("whole") = tracing::Span::current().metadata().map(|m| m.name());
+            async { ok("") }
+        }),
+    );
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::sink)
+        .finish();
     let _default = tracing::subscriber::set_default(subscriber);
     let span = tracing::info_span!("request");
     tracing::Instrument::instrument(send(&service, put("/engagements/1")), span).await;
@@ -182,7 +229,11 @@ async fn what_lagging_reads_have_stored_is_invalidated_again() {
     let keep = Keep::new(Table::new().route(route));
     let service = stack(&keep, &Origin::plain());
     send(&service, put("/engagements/1")).await;
-    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2", "of the lagging replica");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        "call 2",
+        "of the lagging replica"
+    );
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
     until("the second invalidation", || async {
         let seen = send(&service, get("/engagements/1")).await;

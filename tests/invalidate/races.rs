@@ -39,11 +39,19 @@ fn slow_get() -> http::Request<http_body_util::Full<bytes::Bytes>> {
 }
 
 async fn read(service: &Stack) -> u64 {
-    send(service, get("/engagements/1")).await.body.parse().expect("a number")
+    send(service, get("/engagements/1"))
+        .await
+        .body
+        .parse()
+        .expect("a number")
 }
 
 async fn read_slowly(service: Stack) -> u64 {
-    send(&service, slow_get()).await.body.parse().expect("a number")
+    send(&service, slow_get())
+        .await
+        .body
+        .parse()
+        .expect("a number")
 }
 
 #[tokio::test]
@@ -57,10 +65,16 @@ async fn a_fill_that_began_before_the_write_is_not_used_after_it() {
         gate.reached().await;
         send(&service, put("/engagements/1")).await;
         gate.open();
-        assert_eq!(fill.await.expect("a read"), version, "it began before the write");
+        assert_eq!(
+            fill.await.expect("a read"),
+            version,
+            "it began before the write"
+        );
         assert_eq!(read(&service).await, version + 1);
         // Empty again, for the next fill.
-        keep.invalidate([Invalidation::everything()]).await.expect("invalidated");
+        keep.invalidate([Invalidation::everything()])
+            .await
+            .expect("invalidated");
     }
 }
 
@@ -75,14 +89,19 @@ async fn a_reader_who_joins_an_older_fill_after_the_write_does_not_get_its_answe
         tokio::task::yield_now().await;
         send(&service, put("/engagements/1")).await;
         let mut after = Box::pin(read(&service));
-        assert!(after.as_mut().now_or_never().is_none(), "it waits for the leader");
+        assert!(
+            after.as_mut().now_or_never().is_none(),
+            "it waits for the leader"
+        );
         // Two: whoever waited may have to ask for itself.
         gate.open();
         gate.open();
         assert_eq!(leader.await.expect("a read"), version);
         assert!(before.await.expect("a read") >= version);
         assert_eq!(after.await, version + 1, "it began after the write");
-        keep.invalidate([Invalidation::everything()]).await.expect("invalidated");
+        keep.invalidate([Invalidation::everything()])
+            .await
+            .expect("invalidated");
         gate.drain();
     }
 }
@@ -108,7 +127,9 @@ async fn a_value_made_before_the_write_is_not_used_after_it() {
         let make = tokio::spawn(make);
         gate.reached().await;
         let commit = async { Ok::<_, std::io::Error>(version.fetch_add(1, Ordering::SeqCst)) };
-        keep.write([Invalidation::key(&key)], commit).await.expect("written");
+        keep.write([Invalidation::key(&key)], commit)
+            .await
+            .expect("written");
         gate.open();
         assert_eq!(make.await.expect("made"), written - 1);
         assert_eq!(keep.get::<u64>(&key).await.expect("a number"), None);
@@ -138,11 +159,20 @@ async fn an_answer_that_is_on_its_way_when_the_write_happens_is_not_stored() {
     });
     let keep = keep();
     let service = stack(&keep, &origin);
-    let answer = service.clone().oneshot(get("/engagements/1")).await.expect("an answer");
+    let answer = service
+        .clone()
+        .oneshot(get("/engagements/1"))
+        .await
+        .expect("an answer");
     gate.reached().await;
     send(&service, put("/engagements/1")).await;
     gate.open();
-    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let body = answer
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     assert_eq!(body, "old");
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use tower::{Layer, ServiceExt};
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Route, Scope, Table, keep::{Invalidation, Invalidations}};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Route, Scope, Table,
+    keep::{Invalidation, Invalidations},
+};
 
 use super::{
     declared,
@@ -43,7 +46,10 @@ async fn two(server: &RedisServer) -> ([Keep; 2], [Stack; 2], Origin) {
 /// Both answer it from what is stored.
 async fn warm(stacks: &[Stack; 2], path: &str) {
     for stack in stacks {
-        until("a hit", || async { is_hit(stack, get(path)).await.then_some(()) }).await;
+        until("a hit", || async {
+            is_hit(stack, get(path)).await.then_some(())
+        })
+        .await;
     }
 }
 
@@ -89,7 +95,10 @@ async fn keys_are_removed_before_the_answer_and_the_rest_is_unusable() {
     assert!(there("engagement:1") && there("engagement:1?page=2"));
     send(&stacks[0], put("/engagements/1")).await;
     assert!(!there("engagement:1"));
-    assert!(there("engagement:1?page=2"), "a variation is found unusable when it is looked up");
+    assert!(
+        there("engagement:1?page=2"),
+        "a variation is found unusable when it is looked up"
+    );
     assert!(!is_hit(&stacks[0], get("/engagements/1?page=2")).await);
 }
 
@@ -104,7 +113,12 @@ async fn tags_versions_and_soft_ones_reach_every_process() {
         match round {
             "tag" => keeps[0].invalidate([Invalidation::tag("org:7")]).await,
             "version" => keeps[0].bump_version("engagement").await,
-            _ => keeps[0].invalidate([Invalidation::entity("engagement")]).soft().await,
+            _ => {
+                keeps[0]
+                    .invalidate([Invalidation::entity("engagement")])
+                    .soft()
+                    .await
+            }
         }
         .expect("invalidated");
         assert_ne!(send(&stacks[0], get(path)).await.body, old, "{round}");
@@ -129,15 +143,34 @@ async fn other_programs_take_part_on_the_channel() {
     }
 
     let mut listener = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
-    listener.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-    listener.write_all(b"SUBSCRIBE cache:invalidate\r\n").expect("sent");
-    let mut lines = BufReader::new(listener).lines().map(|line| line.expect("a line"));
+    listener
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a timeout");
+    listener
+        .write_all(b"SUBSCRIBE cache:invalidate\r\n")
+        .expect("sent");
+    let mut lines = BufReader::new(listener)
+        .lines()
+        .map(|line| line.expect("a line"));
     assert!(lines.any(|line| line == ":1"), "subscribed");
     let pattern = Invalidation::pattern("engagement:42:*").expect("a pattern");
-    keeps[0].invalidate([pattern, Invalidation::tag("org:7")]).await.expect("invalidated");
-    keeps[0].invalidate([Invalidation::key(&Key::new("agent").id(1))]).await.expect("invalidated");
-    let heard: Vec<String> = lines.filter(|line| line.contains(':') && !line.starts_with(':') && line != "cache:invalidate").take(2).collect();
-    assert_eq!(heard, ["engagement:42:*", "agent:1"], "tags are nobody else's business");
+    keeps[0]
+        .invalidate([pattern, Invalidation::tag("org:7")])
+        .await
+        .expect("invalidated");
+    keeps[0]
+        .invalidate([Invalidation::key(&Key::new("agent").id(1))])
+        .await
+        .expect("invalidated");
+    let heard: Vec<String> = lines
+        .filter(|line| line.contains(':') && !line.starts_with(':') && line != "cache:invalidate")
+        .take(2)
+        .collect();
+    assert_eq!(
+        heard,
+        ["engagement:42:*", "agent:1"],
+        "tags are nobody else's business"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +179,10 @@ async fn an_application_hears_of_every_process() {
     let (keeps, _stacks, _origin) = two(&server).await;
     let mut heard = keeps[1].invalidations();
     let key = Key::new("engagement").id(42);
-    keeps[0].invalidate([Invalidation::key(&key)]).await.expect("invalidated");
+    keeps[0]
+        .invalidate([Invalidation::key(&key)])
+        .await
+        .expect("invalidated");
     hear_of(&mut heard, &key).await;
     server.command(&["PUBLISH", "cache:invalidate", "agent:*"]);
     let agent = Key::new("agent").id(1);
@@ -161,23 +197,45 @@ async fn hear_of(heard: &mut Invalidations, key: &Key) {
 async fn deleting_by_pattern_removes_what_is_in_redis() {
     let server = RedisServer::start();
     let (keeps, stacks, _origin) = two(&server).await;
-    for path in ["/engagements/42", "/engagements/42?page=2", "/engagements/43"] {
+    for path in [
+        "/engagements/42",
+        "/engagements/42?page=2",
+        "/engagements/43",
+    ] {
         warm(&stacks, path).await;
     }
     let value = Key::new("engagement").id(42).sub("tasks");
     keeps[0].set(&value, &7).await.expect("a value");
-    keeps[0].set(&Key::new("config").sub("a"), &1).await.expect("a plain value");
+    keeps[0]
+        .set(&Key::new("config").sub("a"), &1)
+        .await
+        .expect("a plain value");
     for (key, value) in [("foreign:1", "x"), ("engagement:42:foreign", "x")] {
         server.command(&["SET", key, value]);
     }
     let there = |key: &str| server.command(&["EXISTS", key]).text() == "1";
     assert!(there("engagement:42:tasks") && there("config:a"));
 
-    assert_eq!(keeps[0].delete_pattern("engagement:42").await.expect("deleted"), 2);
+    assert_eq!(
+        keeps[0]
+            .delete_pattern("engagement:42")
+            .await
+            .expect("deleted"),
+        2
+    );
     assert!(!there("engagement:42?page=2") && there("engagement:42:tasks"));
-    assert_eq!(keeps[0].delete_pattern("engagement:42:*").await.expect("deleted"), 1);
+    assert_eq!(
+        keeps[0]
+            .delete_pattern("engagement:42:*")
+            .await
+            .expect("deleted"),
+        1
+    );
     assert!(!there("engagement:42:tasks") && there("engagement:43"));
-    assert!(there("engagement:42:foreign"), "another program's, and no plain value");
+    assert!(
+        there("engagement:42:foreign"),
+        "another program's, and no plain value"
+    );
     assert_eq!(keeps[1].get::<u32>(&value).await.expect("a number"), None);
 
     assert_eq!(keeps[0].delete_pattern("*").await.expect("deleted"), 2);
@@ -192,7 +250,10 @@ async fn two_sweeps_of_one_pattern_are_one() {
     for n in 0..5000 {
         server.command(&["SET", &format!("filler:{n}"), "x"]);
     }
-    keeps[0].set(&Key::new("engagement").id(1), &1).await.expect("a value");
+    keeps[0]
+        .set(&Key::new("engagement").id(1), &1)
+        .await
+        .expect("a value");
     let sweep = || keeps[0].delete_pattern("engagement:*");
     let before = server.calls("scan");
     let alone = sweep().await.expect("deleted");
@@ -202,7 +263,10 @@ async fn two_sweeps_of_one_pattern_are_one() {
     let all = futures_util::future::join_all((0..8).map(|_| sweep())).await;
     assert!(all.iter().all(|count| matches!(count, Ok(0))), "{all:?}");
     let joined = server.calls("scan") - before;
-    assert!(joined <= 3 * scans, "{joined} scans for eight, {scans} for one");
+    assert!(
+        joined <= 3 * scans,
+        "{joined} scans for eight, {scans} for one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,23 +279,34 @@ async fn a_write_whose_process_dies_is_invalidated_when_it_was_declared() {
     warm(&[other.clone(), other.clone()], "/engagements/1").await;
     let old = send(&other, get("/engagements/1")).await.body;
 
-    let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let process = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let process = process.expect("a runtime");
     let (url, inner) = (server.url(), origin.clone());
     process.spawn(async move {
         let store = RedisStore::connect(url).await.expect("a store");
-        let keep = Keep::with_store(declared::table(), store).await.expect("a keep");
+        let keep = Keep::with_store(declared::table(), store)
+            .await
+            .expect("a keep");
         let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(2));
         let service = (layer, CacheLayer::new(&keep)).layer(inner);
         service.oneshot(put("/engagements/1")).await.map(drop)
     });
     gate.reached().await;
     until_new(&other, "/engagements/1", &old).await;
-    assert!(!is_stored(&other).await, "declared, it is not cached anywhere");
+    assert!(
+        !is_stored(&other).await,
+        "declared, it is not cached anywhere"
+    );
     // It dies with its connections, after the commit and before it could say so.
     process.shutdown_background();
     assert!(!is_stored(&other).await);
-    until("the declaration to run out", || async { is_stored(&other).await.then_some(()) }).await;
+    until("the declaration to run out", || async {
+        is_stored(&other).await.then_some(())
+    })
+    .await;
 }
 
 async fn is_stored(service: &Stack) -> bool {
@@ -249,7 +324,11 @@ async fn a_write_while_redis_is_away_is_not_lost() {
     let key = Invalidation::key(&Key::new("engagement").id(1));
     let undelivered = keeps[0].invalidate([key]).await;
     assert!(undelivered.expect_err("Redis is away").is_unavailable());
-    assert_ne!(send(&stacks[0], get("/engagements/1")).await.body, old, "not used here at once");
+    assert_ne!(
+        send(&stacks[0], get("/engagements/1")).await.body,
+        old,
+        "not used here at once"
+    );
     server.continue_signal();
     until_new(&stacks[1], "/engagements/1", &old).await;
     assert_ne!(send(&stacks[0], get("/engagements/1")).await.body, old);

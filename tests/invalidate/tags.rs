@@ -2,16 +2,18 @@
 
 use http::{HeaderName, Response};
 use tower::Layer;
-use tower_keep::{
-    CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, keep::Invalidation,
-};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, keep::Invalidation};
 
 use super::kit::{Origin, by, get, hits, is_hit, request, send, stack, text};
 
 #[tokio::test]
 async fn tags_of_routes_and_of_responses() {
-    let orgs = Route::new("/orgs/{org}/{page}").key("org:{org}:{page}").scope(Scope::Public);
-    let answer = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let orgs = Route::new("/orgs/{org}/{page}")
+        .key("org:{org}:{page}")
+        .scope(Scope::Public);
+    let answer = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     let keep = Keep::new(
         Table::new()
             .route(orgs.tags(["org:{org}"]))
@@ -30,25 +32,40 @@ async fn tags_of_routes_and_of_responses() {
         Ok(answer.body(text(r#"{"org": 7}"#)).expect("a response"))
     });
     let service = stack(&keep, &origin);
-    let tagged = ["/orgs/7/a", "/orgs/7/b", "/engagements/1", "/tag", "/key", "/group"];
+    let tagged = [
+        "/orgs/7/a",
+        "/orgs/7/b",
+        "/engagements/1",
+        "/tag",
+        "/key",
+        "/group",
+    ];
     let others = ["/orgs/70/a", "/none"];
     hits(&service, &tagged).await;
     hits(&service, &others).await;
-    keep.invalidate([Invalidation::tag("org:7")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("org:7")])
+        .await
+        .expect("invalidated");
     assert_eq!(hits(&service, &tagged).await, [false; 6]);
     assert_eq!(hits(&service, &others).await, [true; 2]);
 }
 
 #[tokio::test]
 async fn a_tag_that_a_template_makes_is_encoded_as_a_key() {
-    let orgs = Route::new("/orgs/{org}").key("org:{org}").scope(Scope::Public);
+    let orgs = Route::new("/orgs/{org}")
+        .key("org:{org}")
+        .scope(Scope::Public);
     let keep = Keep::new(Table::new().route(orgs.tags(["org:{org}"])));
     let service = stack(&keep, &Origin::plain());
     hits(&service, &["/orgs/a%20b"]).await;
-    keep.invalidate([Invalidation::tag("org:a b")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("org:a b")])
+        .await
+        .expect("invalidated");
     assert_eq!(hits(&service, &["/orgs/a%20b"]).await, [true]);
     let tag = Key::new("org").id("a b");
-    keep.invalidate([Invalidation::tag(tag.as_str())]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag(tag.as_str())])
+        .await
+        .expect("invalidated");
     assert_eq!(hits(&service, &["/orgs/a%20b"]).await, [false]);
 }
 
@@ -77,7 +94,11 @@ async fn a_group_belongs_to_one_origin() {
     let keep = Keep::new(Table::new().route(listed));
     let service = stack(&keep, &mirror());
     let of = |host, path| {
-        request("GET", path, &[("host", host), ("x-cache-groups", "\"scripts\";q, \"b\"")])
+        request(
+            "GET",
+            path,
+            &[("host", host), ("x-cache-groups", "\"scripts\";q, \"b\"")],
+        )
     };
     let own = || of("example.com", "/a");
     let with_port = || of("Example.com:80", "/b");
@@ -98,15 +119,42 @@ async fn a_group_belongs_to_one_origin() {
     send(&service, write("GET", "/safe", "200")).await;
     assert!(is_hit(&service, own()).await);
     // Nor does another group's name.
-    send(&service, request("POST", "/w", &[("host", "example.com"), ("x-cache-group-invalidation", "\"Scripts\"")])).await;
+    send(
+        &service,
+        request(
+            "POST",
+            "/w",
+            &[
+                ("host", "example.com"),
+                ("x-cache-group-invalidation", "\"Scripts\""),
+            ],
+        ),
+    )
+    .await;
     assert!(is_hit(&service, own()).await);
     // A field that is no list of strings is ignored (RFC 9651 section 4.2).
-    send(&service, request("POST", "/w", &[("host", "example.com"), ("x-cache-group-invalidation", "\"scripts")])).await;
+    send(
+        &service,
+        request(
+            "POST",
+            "/w",
+            &[
+                ("host", "example.com"),
+                ("x-cache-group-invalidation", "\"scripts"),
+            ],
+        ),
+    )
+    .await;
     assert!(is_hit(&service, own()).await);
 
     for status in ["200", "404", "500"] {
         send(&service, write("POST", "/w", status)).await;
-        for (request, hit) in [(own(), false), (with_port(), false), (foreign(), true), (of_all_hosts(), false)] {
+        for (request, hit) in [
+            (own(), false),
+            (with_port(), false),
+            (foreign(), true),
+            (of_all_hosts(), false),
+        ] {
             let uri = format!("{:?} {}", request.headers()["host"], request.uri());
             assert_eq!(is_hit(&service, request).await, hit, "{uri} {status}");
         }
@@ -115,41 +163,54 @@ async fn a_group_belongs_to_one_origin() {
 
 #[tokio::test]
 async fn what_was_stored_for_one_user() {
-    let keep = Keep::new(
-        Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)),
-    );
+    let keep =
+        Keep::new(Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)));
     let service = stack(&keep, &Origin::plain());
     let (ann, bob) = (|| by("ann smith", get("/me")), || by("bob", get("/me")));
     for mine in [ann(), bob()] {
         send(&service, mine).await;
     }
-    keep.invalidate([Invalidation::user("ann smith")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::user("ann smith")])
+        .await
+        .expect("invalidated");
     assert!(!is_hit(&service, ann()).await);
     assert!(is_hit(&service, bob()).await);
 }
 
 #[tokio::test]
 async fn fields_of_other_names_hold_tags_and_go_no_further() {
-    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     let keep = Keep::new(Table::new().route(route));
     let origin = Origin::new(|parts| {
-        let answer = Response::builder().header("x-tags", "a, b").header("cache-tag", "c");
+        let answer = Response::builder()
+            .header("x-tags", "a, b")
+            .header("cache-tag", "c");
         match parts.uri.query() {
             Some("private") => answer.header("cache-control", "private"),
             _ => answer,
         }
     });
     let cache = CacheLayer::new(&keep).tag_fields([HeaderName::from_static("x-tags")]);
-    let service = (InvalidateLayer::new(&keep), cache.clone().strip_tags(true)).layer(origin.clone());
+    let service =
+        (InvalidateLayer::new(&keep), cache.clone().strip_tags(true)).layer(origin.clone());
     for path in ["/engagements/1", "/engagements/1", "/engagements/1?private"] {
         let seen = send(&service, get(path)).await;
         assert!(!seen.headers.contains_key("x-tags"), "{path}");
-        assert!(seen.headers.contains_key("cache-tag"), "{path}: no tag here");
+        assert!(
+            seen.headers.contains_key("cache-tag"),
+            "{path}: no tag here"
+        );
     }
     assert_eq!(hits(&service, &["/engagements/1"]).await, [true]);
-    keep.invalidate([Invalidation::tag("c")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("c")])
+        .await
+        .expect("invalidated");
     assert_eq!(hits(&service, &["/engagements/1"]).await, [true]);
-    keep.invalidate([Invalidation::tag("b")]).await.expect("invalidated");
+    keep.invalidate([Invalidation::tag("b")])
+        .await
+        .expect("invalidated");
     assert_eq!(hits(&service, &["/engagements/1"]).await, [false]);
 
     let open = cache.layer(origin);

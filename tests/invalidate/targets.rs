@@ -29,8 +29,18 @@ fn table() -> Table {
 async fn what_the_route_names_and_the_target_with_all_variations() {
     let keep = Keep::new(table());
     let service = stack(&keep, &Origin::plain());
-    let named = ["/engagements", "/engagements/1", "/engagements/1?page=2", "/engagements/1/tasks"];
-    let others = ["/engagements/2", "/engagements/12", "/engagements/2/tasks", "/orgs/1/stats"];
+    let named = [
+        "/engagements",
+        "/engagements/1",
+        "/engagements/1?page=2",
+        "/engagements/1/tasks",
+    ];
+    let others = [
+        "/engagements/2",
+        "/engagements/12",
+        "/engagements/2/tasks",
+        "/orgs/1/stats",
+    ];
     let german = || request("GET", "/engagements/1", &[("accept-language", "de")]);
     for path in named.into_iter().chain(others) {
         send(&service, get(path)).await;
@@ -47,14 +57,20 @@ async fn what_the_route_names_and_the_target_with_all_variations() {
 
 #[tokio::test]
 async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
-    let users = Route::new("/me/{part}").key("user:{user}:{part}").scope(Scope::User);
+    let users = Route::new("/me/{part}")
+        .key("user:{user}:{part}")
+        .scope(Scope::User);
     let tenant = public("/list", "list:{header.x-tenant}").vary(["x-tenant"]);
     let table = table().route(users).route(tenant).route(
-        Route::new("/tasks").key("tasks").scope(Scope::User).vary(["x-tenant"]).invalidates([
-            "user:{user}:*",
-            "list:{header.x-tenant}",
-            "dashboard:{answer.org}:stats",
-        ]),
+        Route::new("/tasks")
+            .key("tasks")
+            .scope(Scope::User)
+            .vary(["x-tenant"])
+            .invalidates([
+                "user:{user}:*",
+                "list:{header.x-tenant}",
+                "dashboard:{answer.org}:stats",
+            ]),
     );
     table.validate().expect("a table");
     let keep = Keep::new(table);
@@ -79,7 +95,10 @@ async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
     }
     let write = by("ann", request("POST", "/tasks", &[("x-tenant", "a")]));
     let answer = send(&service, write).await;
-    assert_eq!(answer.body, r#"{"org": 7}"#, "the answer was looked into, and went on whole");
+    assert_eq!(
+        answer.body, r#"{"org": 7}"#,
+        "the answer was looked into, and went on whole"
+    );
     for (request, named) in requests() {
         let path = request.uri().clone();
         assert_eq!(is_hit(&service, request).await, !named, "{path} {named}");
@@ -102,9 +121,20 @@ async fn what_is_missing_matches_everything() {
             Ok(answer.body(text(body)).expect("a response"))
         });
         let service = stack(&keep, &origin);
-        hits(&service, &["/orgs/7/stats", "/orgs/8/stats", "/engagements/1"]).await;
-        assert_eq!(send(&service, request("POST", "/tasks", &[])).await.body, body);
-        let hits = hits(&service, &["/orgs/7/stats", "/orgs/8/stats", "/engagements/1"]).await;
+        hits(
+            &service,
+            &["/orgs/7/stats", "/orgs/8/stats", "/engagements/1"],
+        )
+        .await;
+        assert_eq!(
+            send(&service, request("POST", "/tasks", &[])).await.body,
+            body
+        );
+        let hits = hits(
+            &service,
+            &["/orgs/7/stats", "/orgs/8/stats", "/engagements/1"],
+        )
+        .await;
         assert_eq!(hits, [false, false, true], "{kind} {body}");
     }
 }
@@ -125,7 +155,10 @@ async fn an_answer_too_large_to_look_into_matches_everything_and_goes_on_whole()
     let service = stack(&keep, &origin);
     hits(&service, &["/orgs/8/stats"]).await;
     let answer = send(&service, request("POST", "/tasks", &[])).await;
-    assert_eq!(answer.body.len(), (2 << 20) + r#"{"org": 7, "filler": ""}"#.len());
+    assert_eq!(
+        answer.body.len(),
+        (2 << 20) + r#"{"org": 7, "filler": ""}"#.len()
+    );
     assert_eq!(hits(&service, &["/orgs/8/stats"]).await, [false]);
 }
 
@@ -153,7 +186,10 @@ async fn locations_of_the_same_origin() {
     send(&service, request("POST", "/engagements", &fields)).await;
     assert_eq!(hits(&service, &paths).await, [false, false, true]);
 
-    let fields = [("host", "example.com"), ("location", "http://example.org/engagements/8")];
+    let fields = [
+        ("host", "example.com"),
+        ("location", "http://example.org/engagements/8"),
+    ];
     send(&service, request("POST", "/engagements", &fields)).await;
     assert_eq!(hits(&service, &paths).await, [true; 3]);
 }
@@ -168,7 +204,11 @@ async fn a_path_that_no_route_names() {
     send(&service, put("/a")).await;
     assert_eq!(hits(&service, &paths).await, [false, false, true]);
     send(&service, request("M-SEARCH", "/c", &[])).await;
-    assert_eq!(hits(&service, &paths).await, [true, true, false], "an unknown method is not safe");
+    assert_eq!(
+        hits(&service, &paths).await,
+        [true, true, false],
+        "an unknown method is not safe"
+    );
 
     let keep = Keep::new(Table::new().unlisted(Unlisted::Pass));
     let mut heard = keep.invalidations();
@@ -180,9 +220,13 @@ async fn a_path_that_no_route_names() {
 
 #[tokio::test]
 async fn safe_methods_change_nothing() {
-    let keep = Keep::new(table().route(
-        public("/search", "search:{#body}").safe_methods(["POST"]).invalidates(["engagements"]),
-    ));
+    let keep = Keep::new(
+        table().route(
+            public("/search", "search:{#body}")
+                .safe_methods(["POST"])
+                .invalidates(["engagements"]),
+        ),
+    );
     let service = stack(&keep, &Origin::plain());
     hits(&service, &["/engagements", "/engagements/1"]).await;
     for (method, path) in [

@@ -35,12 +35,18 @@ impl Marks {
 
     pub(super) fn set(&mut self, purge: &Purge, n: u64) {
         self.latest = self.latest.max(n);
-        let oldest = self.index.surplus_glob(&purge.subject, |mark| mark.latest());
+        let oldest = self
+            .index
+            .surplus_glob(&purge.subject, |mark| mark.latest());
         if let Some((wider, before)) = oldest {
             self.index.update(&wider, |mark| mark.merge(before));
         }
         self.index.update(&purge.subject, |mark| {
-            let latest = if purge.soft { &mut mark.soft } else { &mut mark.hard };
+            let latest = if purge.soft {
+                &mut mark.soft
+            } else {
+                &mut mark.hard
+            };
             *latest = n.max(*latest);
         });
     }

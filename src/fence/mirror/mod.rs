@@ -198,7 +198,8 @@ impl Mirror {
             self.version(entity).fetch_max(version, Ordering::AcqRel);
         } else {
             // More entities than any table has: what they name is unusable rather than unreachable.
-            self.marks.set(&Purge::hard(Subject::Entity(entity.into())), n);
+            self.marks
+                .set(&Purge::hard(Subject::Entity(entity.into())), n);
         }
     }
 

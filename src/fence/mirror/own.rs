@@ -81,7 +81,14 @@ impl Mirror {
     pub(in crate::fence) fn declare(&mut self, token: u64, purges: Arc<[Purge]>, until: u64) {
         self.revision += 1;
         let block = self.blocked.add(&purges);
-        self.declared.insert(token, Own { purges, until, block });
+        self.declared.insert(
+            token,
+            Own {
+                purges,
+                until,
+                block,
+            },
+        );
     }
 
     pub(in crate::fence) fn undeclare(&mut self, token: u64) {

@@ -14,11 +14,17 @@ type Behaviour = fn(Arc<dyn Journal>) -> BoxFuture<'static, ()>;
 pub(in crate::store) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("positions count up", |on| Box::pin(positions(on))),
     ("answers tell what came between", |on| Box::pin(between(on))),
-    ("the state has the latest of each", |on| Box::pin(latest(on))),
+    ("the state has the latest of each", |on| {
+        Box::pin(latest(on))
+    }),
     ("the state comes in pages", |on| Box::pin(pages(on))),
     ("the feed wakes its readers", |on| Box::pin(feed(on))),
-    ("declarations open and close", |on| Box::pin(declarations(on))),
-    ("closing names all that was declared", |on| Box::pin(closing(on))),
+    ("declarations open and close", |on| {
+        Box::pin(declarations(on))
+    }),
+    ("closing names all that was declared", |on| {
+        Box::pin(closing(on))
+    }),
     ("leases run out as invalidations", |on| Box::pin(leases(on))),
     ("what lost records is a new epoch", |on| Box::pin(lost(on))),
 ];
@@ -36,7 +42,11 @@ pub(in crate::store) fn keys<T: AsRef<str>>(names: &[T]) -> Arc<[Purge]> {
     keys.map(Purge::hard).collect()
 }
 
-pub(in crate::store) async fn append(on: &dyn Journal, known: Position, names: &[&str]) -> Appended {
+pub(in crate::store) async fn append(
+    on: &dyn Journal,
+    known: Position,
+    names: &[&str],
+) -> Appended {
     run(on, known, Kind::Invalidate, keys(names)).await
 }
 
@@ -46,11 +56,19 @@ pub(in crate::store) async fn run(
     kind: Kind,
     purges: Arc<[Purge]>,
 ) -> Appended {
-    let draft = Draft { known, kind, purges, with_open: true };
+    let draft = Draft {
+        known,
+        kind,
+        purges,
+        with_open: true,
+    };
     on.append(&draft).await.expect("appends")
 }
 
-pub(in crate::store) async fn state(on: &dyn Journal, mut from: Position) -> (Page, Vec<(Purge, u64)>) {
+pub(in crate::store) async fn state(
+    on: &dyn Journal,
+    mut from: Position,
+) -> (Page, Vec<(Purge, u64)>) {
     let mut all = Vec::new();
     loop {
         let page = on.sync(from, 10).await.expect("syncs");
@@ -78,7 +96,11 @@ async fn between(on: Arc<dyn Journal>) {
     append(&*on, known, &["c"]).await;
     let told = append(&*on, known, &["d"]).await;
     assert!(told.tells_all_since(known));
-    let purges: Vec<_> = told.between.iter().map(|record| Arc::clone(&record.purges)).collect();
+    let purges: Vec<_> = told
+        .between
+        .iter()
+        .map(|record| Arc::clone(&record.purges))
+        .collect();
     assert_eq!(purges, [keys(&["b"]), keys(&["c"])]);
     assert_eq!(told.between[1].position.n, known.n + 2);
     assert!(!told.tells_all_since(Position { epoch: 7, ..known }));
@@ -94,12 +116,23 @@ async fn between(on: Arc<dyn Journal>) {
 async fn latest(on: Arc<dyn Journal>) {
     let first = append(&*on, Position::UNKNOWN, &["a", "b"]).await.position;
     let second = append(&*on, first, &["a"]).await.position;
-    let soft: Arc<[Purge]> = [Purge { subject: Subject::Everything, soft: true }].into();
-    let third = run(&*on, second, Kind::Invalidate, Arc::clone(&soft)).await.position;
+    let soft: Arc<[Purge]> = [Purge {
+        subject: Subject::Everything,
+        soft: true,
+    }]
+    .into();
+    let third = run(&*on, second, Kind::Invalidate, Arc::clone(&soft))
+        .await
+        .position;
 
     let (page, all) = state(&*on, Position::UNKNOWN).await;
     assert_eq!(page.head, third);
-    let of = |purge: &Purge| all.iter().filter(|(p, _)| p == purge).map(|(_, n)| *n).max();
+    let of = |purge: &Purge| {
+        all.iter()
+            .filter(|(p, _)| p == purge)
+            .map(|(_, n)| *n)
+            .max()
+    };
     assert_eq!(of(&keys(&["a"])[0]), Some(second.n));
     assert_eq!(of(&keys(&["b"])[0]), Some(first.n));
     assert_eq!(of(&soft[0]), Some(third.n));
@@ -117,7 +150,9 @@ async fn pages(on: Arc<dyn Journal>) {
         // One record is larger than a page, some pages end exactly with a record.
         let size = if i == 20 { 35 } else { 1 + i % 4 };
         let names: Vec<_> = (0..size).map(|j| format!("{i}:{j}")).collect();
-        known = run(&*on, known, Kind::Invalidate, keys(&names)).await.position;
+        known = run(&*on, known, Kind::Invalidate, keys(&names))
+            .await
+            .position;
         expected.extend(keys(&names).iter().map(|purge| (purge.clone(), known.n)));
     }
     let (page, mut all) = state(&*on, Position::UNKNOWN).await;
@@ -133,7 +168,10 @@ async fn feed(on: Arc<dyn Journal>) {
     let other = Arc::clone(&on);
     let writer = tokio::spawn(async move {
         append(&*other, first, &["b"]).await;
-        let open = Kind::Open { token: 7, lease: Duration::from_secs(60) };
+        let open = Kind::Open {
+            token: 7,
+            lease: Duration::from_secs(60),
+        };
         run(&*other, first, open, keys(&["c"])).await;
         run(&*other, first, Kind::Close { token: 7 }, keys::<&str>(&[])).await
     });
@@ -142,14 +180,19 @@ async fn feed(on: Arc<dyn Journal>) {
     while records.len() < 3 {
         let next = timeout(Duration::from_secs(20), feed.next(after)).await;
         records.extend(next.expect("in time").expect("reads"));
-        after = records.last().map_or(first, |record: &Record| record.position);
+        after = records
+            .last()
+            .map_or(first, |record: &Record| record.position);
     }
     let last = writer.await.expect("appends").position;
     let positions: Vec<_> = records.iter().map(|record| record.position.n).collect();
     assert_eq!(positions, [first.n + 1, first.n + 2, first.n + 3]);
     assert_eq!(records[2].position, last);
     let actions: Vec<_> = records.iter().map(|record| record.action).collect();
-    assert_eq!(actions, [Action::Invalidate, Action::Open(7), Action::Close(7)]);
+    assert_eq!(
+        actions,
+        [Action::Invalidate, Action::Open(7), Action::Close(7)]
+    );
     assert_eq!(records[2].purges, keys(&["c"]));
 }
 
@@ -159,13 +202,31 @@ async fn declarations(on: Arc<dyn Journal>) {
     let first = run(&*on, Position::UNKNOWN, open(1), keys(&["a"])).await;
     assert_eq!(first.open, [], "not its own");
     let second = run(&*on, first.position, open(2), keys(&["b"])).await;
-    assert_eq!(second.open, [Declared { token: 1, purges: keys(&["a"]) }]);
+    assert_eq!(
+        second.open,
+        [Declared {
+            token: 1,
+            purges: keys(&["a"])
+        }]
+    );
     let (page, all) = state(&*on, Position::UNKNOWN).await;
     assert_eq!(page.open.len(), 2);
     assert_eq!(all, [], "a declaration invalidates nothing yet");
 
-    let close = run(&*on, second.position, Kind::Close { token: 1 }, keys::<&str>(&[])).await;
-    assert_eq!(close.open, [Declared { token: 2, purges: keys(&["b"]) }]);
+    let close = run(
+        &*on,
+        second.position,
+        Kind::Close { token: 1 },
+        keys::<&str>(&[]),
+    )
+    .await;
+    assert_eq!(
+        close.open,
+        [Declared {
+            token: 2,
+            purges: keys(&["b"])
+        }]
+    );
     let (page, all) = state(&*on, Position::UNKNOWN).await;
     assert_eq!(page.open, close.open);
     assert_eq!(all, [(keys(&["a"])[0].clone(), close.position.n)]);
@@ -192,9 +253,14 @@ async fn closing(on: Arc<dyn Journal>) {
 }
 
 async fn leases(on: Arc<dyn Journal>) {
-    let open = |token, millis| Kind::Open { token, lease: Duration::from_millis(millis) };
+    let open = |token, millis| Kind::Open {
+        token,
+        lease: Duration::from_millis(millis),
+    };
     let long = run(&*on, Position::UNKNOWN, open(1, 60_000), keys(&["long"])).await;
-    let short = run(&*on, long.position, open(2, 50), keys(&["short"])).await.position;
+    let short = run(&*on, long.position, open(2, 50), keys(&["short"]))
+        .await
+        .position;
     let over = async {
         loop {
             let (page, all) = state(&*on, short).await;
@@ -204,22 +270,36 @@ async fn leases(on: Arc<dyn Journal>) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let (page, all) = timeout(Duration::from_secs(20), over).await.expect("in time");
+    let (page, all) = timeout(Duration::from_secs(20), over)
+        .await
+        .expect("in time");
     assert_eq!(all, [(keys(&["short"])[0].clone(), short.n + 1)]);
-    assert_eq!(page.open, [Declared { token: 1, purges: keys(&["long"]) }]);
+    assert_eq!(
+        page.open,
+        [Declared {
+            token: 1,
+            purges: keys(&["long"])
+        }]
+    );
     let next = append(&*on, short, &["x"]).await;
     assert_eq!(next.between[0].action, Action::Close(2));
 }
 
 async fn lost(on: Arc<dyn Journal>) {
     let before = append(&*on, Position::UNKNOWN, &["a"]).await.position;
-    let ahead = Position { n: before.n + 1, ..before };
+    let ahead = Position {
+        n: before.n + 1,
+        ..before
+    };
     let page = on.sync(ahead, 10).await.expect("syncs");
     assert_ne!(page.head.epoch, before.epoch);
     assert_eq!(page.head.n, 0);
 
     let before = append(&*on, page.head, &["a"]).await.position;
-    let ahead = Position { n: before.n + 1, ..before };
+    let ahead = Position {
+        n: before.n + 1,
+        ..before
+    };
     let after = append(&*on, ahead, &["a"]).await.position;
     assert_ne!(after.epoch, before.epoch);
     assert_eq!(after.n, 1);

@@ -48,7 +48,10 @@ struct Open {
 impl MemoryJournal {
     pub(crate) fn new() -> Self {
         let state = State {
-            head: Position { epoch: epoch(), n: 0 },
+            head: Position {
+                epoch: epoch(),
+                n: 0,
+            },
             records: VecDeque::new(),
             open: Vec::new(),
         };
@@ -146,14 +149,24 @@ impl State {
             return Vec::new();
         }
         let others = self.open.iter().map(|open| &open.declared);
-        others.filter(|declared| !draft.kind.is_of(declared.token)).cloned().collect()
+        others
+            .filter(|declared| !draft.kind.is_of(declared.token))
+            .cloned()
+            .collect()
     }
 
     fn page(&mut self, from: Position, size: usize) -> Page {
         self.refuse_lost(from);
         self.close_expired();
-        let from = if from.epoch == self.head.epoch { from.n } else { 0 };
-        let oldest = self.records.front().map_or(0, |record| record.position.n - 1);
+        let from = if from.epoch == self.head.epoch {
+            from.n
+        } else {
+            0
+        };
+        let oldest = self
+            .records
+            .front()
+            .map_or(0, |record| record.position.n - 1);
         let mut latest = Vec::new();
         let mut next = None;
         for record in self.after(from) {
@@ -177,7 +190,10 @@ impl State {
     }
 
     fn after(&self, n: u64) -> impl Iterator<Item = &Record> {
-        let oldest = self.records.front().map_or(0, |record| record.position.n - 1);
+        let oldest = self
+            .records
+            .front()
+            .map_or(0, |record| record.position.n - 1);
         let known = usize::try_from(n.saturating_sub(oldest)).unwrap_or(usize::MAX);
         self.records.iter().skip(known)
     }
@@ -195,7 +211,11 @@ impl State {
 
     /// What was declared, and what is named now.
     fn close(&mut self, token: u64, named: &Arc<[Purge]>) -> Arc<[Purge]> {
-        let Some(index) = self.open.iter().position(|open| open.declared.token == token) else {
+        let Some(index) = self
+            .open
+            .iter()
+            .position(|open| open.declared.token == token)
+        else {
             return Arc::clone(named);
         };
         let declared = self.open.swap_remove(index).declared.purges;
@@ -213,7 +233,10 @@ impl State {
 
     fn refuse_lost(&mut self, known: Position) {
         if known.epoch == self.head.epoch && known.n > self.head.n {
-            self.head = Position { epoch: epoch(), n: 0 };
+            self.head = Position {
+                epoch: epoch(),
+                n: 0,
+            };
             self.records.clear();
         }
     }

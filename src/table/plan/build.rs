@@ -82,7 +82,10 @@ pub(super) fn route(
         grpc: route.grpc,
         needs_body: key.as_ref().is_some_and(|key| key.names(&Source::Body)),
         key_names_user: route.scope == Some(Scope::User)
-            || [key.as_slice(), &tags].concat().iter().any(|t| t.names(&Source::User)),
+            || [key.as_slice(), &tags]
+                .concat()
+                .iter()
+                .any(|t| t.names(&Source::User)),
         key_names_host: !route.host.is_empty()
             || key.as_ref().is_none_or(|key| key.names(&Source::Host))
             || tags.iter().any(|tag| tag.names(&Source::Host)),

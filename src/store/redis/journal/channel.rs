@@ -55,7 +55,10 @@ impl RedisChannel {
 impl Channel for RedisChannel {
     fn publish<'a>(&'a self, patterns: &'a [String]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let channels = [Arg::from(&*self.names.everybody), Arg::from(&*self.names.own)];
+            let channels = [
+                Arg::from(&*self.names.everybody),
+                Arg::from(&*self.names.own),
+            ];
             let patterns = patterns.iter().map(|pattern| Arg::from(pattern.as_str()));
             let arguments: Vec<_> = channels.into_iter().chain(patterns).collect();
             self.connections

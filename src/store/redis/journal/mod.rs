@@ -78,7 +78,9 @@ impl RedisJournal {
         Self {
             connections,
             keys: Arc::new(Keys::new(namespace)),
-            subjects: u64::try_from(subjects).unwrap_or(u64::MAX).clamp(1, MOST_SUBJECTS),
+            subjects: u64::try_from(subjects)
+                .unwrap_or(u64::MAX)
+                .clamp(1, MOST_SUBJECTS),
             records: RECORDS,
         }
     }
@@ -99,7 +101,9 @@ impl RedisJournal {
         ];
         let arguments: Vec<Arg<'_>> = head.into_iter().chain(arguments.iter().copied()).collect();
         let keys = [&*self.keys.meta, &*self.keys.latest, &*self.keys.feed];
-        self.connections.script(verb, script, &keys, &arguments).await
+        self.connections
+            .script(verb, script, &keys, &arguments)
+            .await
     }
 }
 
@@ -120,7 +124,9 @@ impl Journal for RedisJournal {
                 u64::from(draft.with_open).into(),
             ];
             arguments.extend(purges.iter().map(|purge| Arg::from(purge.as_str())));
-            let reply = self.run(Verb::Append, &APPEND, draft.known, &arguments).await?;
+            let reply = self
+                .run(Verb::Append, &APPEND, draft.known, &arguments)
+                .await?;
             reply::appended(reply)
         })
     }
@@ -134,7 +140,10 @@ impl Journal for RedisJournal {
     }
 
     fn feed(&self) -> Box<dyn Feed> {
-        Box::new(RedisFeed::new(self.connections.clone(), Arc::clone(&self.keys)))
+        Box::new(RedisFeed::new(
+            self.connections.clone(),
+            Arc::clone(&self.keys),
+        ))
     }
 }
 

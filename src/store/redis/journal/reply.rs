@@ -25,8 +25,8 @@ pub(super) fn page(reply: Value) -> Result<Page, Error> {
         Value::Nil => None,
         next => Some(score(&next)?),
     };
-    let time = Duration::from_secs(number(&seconds)?)
-        .checked_add(Duration::from_micros(number(&micros)?));
+    let time =
+        Duration::from_secs(number(&seconds)?).checked_add(Duration::from_micros(number(&micros)?));
     Ok(Page {
         head: position(&epoch, &head)?,
         floor: number(&floor)?,
@@ -45,7 +45,10 @@ pub(super) fn records(reply: Value) -> Result<Vec<Record>, Error> {
 /// A record that somebody else wrote has no epoch: whoever meets it reads the state.
 fn record(entry: Value) -> Result<Record, Error> {
     let [id, fields] = list(entry)?;
-    let n = bytes(&id)?.split(|byte| *byte == b'-').next().and_then(digits);
+    let n = bytes(&id)?
+        .split(|byte| *byte == b'-')
+        .next()
+        .and_then(digits);
     let (mut epoch, mut action, mut token) = (0, b'i', 0);
     let mut purges = Vec::new();
     let fields = items(fields)?;
@@ -155,7 +158,9 @@ fn number(reply: &Value) -> Result<u64, Error> {
 )]
 fn score(reply: &Value) -> Result<u64, Error> {
     let text = std::str::from_utf8(bytes(reply)?).map_err(|_| unreadable())?;
-    text.parse::<f64>().map(|score| score as u64).map_err(|_| unreadable())
+    text.parse::<f64>()
+        .map(|score| score as u64)
+        .map_err(|_| unreadable())
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

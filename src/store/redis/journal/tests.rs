@@ -38,7 +38,12 @@ async fn behaves_on_one_server() {
     for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
         eprintln!("{name}");
         let namespace = format!("ns{index}:");
-        behaviour(Arc::new(RedisJournal::new(connections.clone(), &namespace, 1000))).await;
+        behaviour(Arc::new(RedisJournal::new(
+            connections.clone(),
+            &namespace,
+            1000,
+        )))
+        .await;
     }
     assert!(server.command(&["EXISTS", &format!("ns0:{META}")]).text() == "1");
 }
@@ -50,7 +55,12 @@ async fn behaves_on_a_cluster() {
     for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
         eprintln!("{name}");
         let namespace = format!("ns{index}:");
-        behaviour(Arc::new(RedisJournal::new(connections.clone(), &namespace, 1000))).await;
+        behaviour(Arc::new(RedisJournal::new(
+            connections.clone(),
+            &namespace,
+            1000,
+        )))
+        .await;
     }
 }
 
@@ -58,7 +68,9 @@ async fn behaves_on_a_cluster() {
 async fn begins_anew(what: &str, server: &RedisServer, meddle: impl Fn()) {
     let journal = journal(server).await;
     for by_sync in [false, true] {
-        let known = append(&journal, Position::UNKNOWN, &["a", "b"]).await.position;
+        let known = append(&journal, Position::UNKNOWN, &["a", "b"])
+            .await
+            .position;
         let known = append(&journal, known, &["a"]).await.position;
         meddle();
         let after = if by_sync {
@@ -71,7 +83,14 @@ async fn begins_anew(what: &str, server: &RedisServer, meddle: impl Fn()) {
         assert_ne!(after.epoch, known.epoch, "{what}, by sync: {by_sync}");
         assert_eq!(after.n, u64::from(!by_sync), "{what}");
         let next = append(&journal, after, &["d"]).await;
-        assert_eq!(next.position, Position { n: after.n + 1, ..after }, "{what}");
+        assert_eq!(
+            next.position,
+            Position {
+                n: after.n + 1,
+                ..after
+            },
+            "{what}"
+        );
     }
 }
 
@@ -116,7 +135,10 @@ async fn what_another_wrote_into_the_stream_does_no_harm() {
     let page = journal.sync(known, 10).await.expect("syncs");
     assert_eq!(page.head, known);
     let record = journal.feed().next(known).await.expect("reads");
-    assert_eq!(record[0].position.epoch, 0, "whoever meets it reads the state");
+    assert_eq!(
+        record[0].position.epoch, 0,
+        "whoever meets it reads the state"
+    );
     let after = append(&journal, known, &["a"]).await.position;
     assert_ne!(after.epoch, known.epoch);
     assert_eq!(after.n, 1);
@@ -143,10 +165,18 @@ async fn a_failover_begins_a_new_epoch() {
     let primary = RedisServer::start();
     let replica = RedisServer::builder().replica_of(&primary).start();
     wait_for("the replica", || {
-        replica.command(&["INFO", "replication"]).text().contains("master_link_status:up")
+        replica
+            .command(&["INFO", "replication"])
+            .text()
+            .contains("master_link_status:up")
     });
-    let known = append(&journal(&primary).await, Position::UNKNOWN, &["a"]).await.position;
-    let open = Kind::Open { token: 5, lease: Duration::from_secs(60) };
+    let known = append(&journal(&primary).await, Position::UNKNOWN, &["a"])
+        .await
+        .position;
+    let open = Kind::Open {
+        token: 5,
+        lease: Duration::from_secs(60),
+    };
     run(&journal(&primary).await, known, open, keys(&["b"])).await;
     wait_for("the replica", || {
         replica.command(&["HGET", META, "head"]).text() == "2"
@@ -158,7 +188,10 @@ async fn a_failover_begins_a_new_epoch() {
     assert_eq!(all, []);
     assert_eq!(page.open.len(), 1, "declarations outlive the epoch");
     let (page, _) = state(&journal(&primary).await, known).await;
-    assert_eq!(page.head.epoch, known.epoch, "the old one knows nothing of it");
+    assert_eq!(
+        page.head.epoch, known.epoch,
+        "the old one knows nothing of it"
+    );
 }
 
 #[tokio::test]
@@ -183,7 +216,9 @@ async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
     let mut known = Position::UNKNOWN;
     for i in 0..150 {
         let names: Vec<_> = (0..3).map(|j| format!("{i}:{j}")).collect();
-        known = run(&journal, known, Kind::Invalidate, keys(&names)).await.position;
+        known = run(&journal, known, Kind::Invalidate, keys(&names))
+            .await
+            .position;
     }
     let appended = append(&journal, known, &["last"]).await;
     assert_eq!(appended.floor, 151 - 34, "34 records have 100 subjects");
@@ -216,7 +251,10 @@ async fn declarations_that_cannot_be_read_close_as_everything() {
         server.command(&damaged);
         let (page, all) = state(&journal, known).await;
         assert!(page.open.is_empty());
-        assert!(all.iter().any(|(purge, _)| purge.subject == Subject::Everything));
+        assert!(
+            all.iter()
+                .any(|(purge, _)| purge.subject == Subject::Everything)
+        );
     }
     server.command(&["HSET", META, "o:not a number", "x"]);
     let (page, _) = state(&journal, known).await;
@@ -227,7 +265,16 @@ async fn declarations_that_cannot_be_read_close_as_everything() {
 async fn what_is_named_is_taken_as_bytes() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
-    let names = ["", "!", "~", "k:\0\r\n", "ü", "*", "[", &"x".repeat(100_000)];
+    let names = [
+        "",
+        "!",
+        "~",
+        "k:\0\r\n",
+        "ü",
+        "*",
+        "[",
+        &"x".repeat(100_000),
+    ];
     let appended = append(&journal, Position::UNKNOWN, &names).await;
     let (_, all) = state(&journal, Position::UNKNOWN).await;
     assert_eq!(all.len(), names.len());
@@ -236,7 +283,10 @@ async fn what_is_named_is_taken_as_bytes() {
     }
     server.command(&[b"ZADD", LATEST.as_bytes(), b"1", b"\xff\xfe"]);
     let (_, all) = state(&journal, Position::UNKNOWN).await;
-    assert!(all.iter().any(|(purge, _)| *purge == Purge::hard(Subject::Everything)));
+    assert!(
+        all.iter()
+            .any(|(purge, _)| *purge == Purge::hard(Subject::Everything))
+    );
 }
 
 #[tokio::test]
@@ -244,10 +294,7 @@ async fn a_primary_that_may_not_write_proves_nothing() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     append(&journal, Position::UNKNOWN, &["a"]).await;
-    for (name, bad, good) in [
-        ("min-replicas-to-write", "1", "0"),
-        ("maxmemory", "1", "0"),
-    ] {
+    for (name, bad, good) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")] {
         server.command(&["CONFIG", "SET", name, bad]);
         journal.sync(Position::UNKNOWN, 10).await.expect_err(name);
         let draft = Draft {
@@ -266,7 +313,11 @@ async fn a_primary_that_may_not_write_proves_nothing() {
 #[tokio::test]
 async fn the_wall_clock_comes_along() {
     let server = RedisServer::start();
-    let page = journal(&server).await.sync(Position::UNKNOWN, 10).await.expect("syncs");
+    let page = journal(&server)
+        .await
+        .sync(Position::UNKNOWN, 10)
+        .await
+        .expect("syncs");
     let here = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970");
@@ -313,7 +364,10 @@ async fn we_hear_others_and_never_ourselves() {
         (subscribed("cache:invalidate") && subscribed("cache:keep:published")).then_some(())
     };
     crate::support::until("both to subscribe", both).await;
-    channel.publish(&["a:*".to_owned(), "b".to_owned()]).await.expect("publishes");
+    channel
+        .publish(&["a:*".to_owned(), "b".to_owned()])
+        .await
+        .expect("publishes");
     publish(b"a:*");
     other.publish(&["a:*".to_owned()]).await.expect("publishes");
     publish(&[0xff; 3]);
@@ -353,7 +407,10 @@ async fn a_cluster_carries_announcements_in_order() {
         node.command(&["PUBLISH", "cache:invalidate", "end"]);
     }
     let heard = hear(&mut heard, 3).await;
-    assert!(heard.iter().all(|message| **message == *b"end"), "{heard:?}");
+    assert!(
+        heard.iter().all(|message| **message == *b"end"),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]
@@ -371,9 +428,19 @@ async fn a_lost_subscription_is_renewed() {
             }
         }
     });
-    let said = |text: &str| server.command(&["PUBLISH", "ns:cache:invalidate", text]).text();
-    crate::support::until("a listener", || async { (said("first") == "1").then_some(()) }).await;
+    let said = |text: &str| {
+        server
+            .command(&["PUBLISH", "ns:cache:invalidate", text])
+            .text()
+    };
+    crate::support::until("a listener", || async {
+        (said("first") == "1").then_some(())
+    })
+    .await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-    crate::support::until("a listener", || async { (said("second") == "1").then_some(()) }).await;
+    crate::support::until("a listener", || async {
+        (said("second") == "1").then_some(())
+    })
+    .await;
     assert!(listening.await.expect("hears") >= 1);
 }
