@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) local: LocalState,
 }
 
+// Nearly every entry is a response.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(crate) enum Content {
     Response(StoredResponse),

@@ -33,7 +33,6 @@
 //! }
 //! # }
 //! ```
-#![allow(dead_code)] // while the rooms are being built; goes before the first release
 
 mod body;
 mod buffer;

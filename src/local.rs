@@ -1,11 +1,8 @@
 //! The local tier: entries in this process, bounded by weight in bytes.
 
-use std::{
-    fmt,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fmt, sync::Arc};
 
+use metrics::{Counter, counter};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use crate::{
@@ -20,13 +17,11 @@ pub(crate) const BOOKKEEPING: u64 = 768;
 /// Entries by the bytes of their full keys. A clone of the keep shares it.
 pub(crate) struct Local {
     cache: Cache<Box<[u8]>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
-    evicted: Arc<AtomicU64>,
 }
 
 impl Local {
     /// At most about `bytes` of entries; 0 holds none.
     pub(crate) fn new(bytes: u64) -> Self {
-        let evicted = Arc::new(AtomicU64::new(0));
         let options = OptionsBuilder::new()
             .shards(shards(bytes))
             .estimated_items_capacity(
@@ -37,10 +32,9 @@ impl Local {
             .weight_capacity(bytes)
             .build()
             .expect("every option is given");
-        let lifecycle = Evictions(Arc::clone(&evicted));
+        let lifecycle = Evictions(counter!("tower_keep_local_evictions_total"));
         Self {
             cache: Cache::with_options(options, Weight, Default::default(), lifecycle),
-            evicted,
         }
     }
 
@@ -87,10 +81,6 @@ impl Local {
     pub(crate) fn weight(&self) -> u64 {
         self.cache.weight()
     }
-
-    pub(crate) fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
-    }
 }
 
 impl fmt::Debug for Local {
@@ -109,8 +99,8 @@ fn shards(bytes: u64) -> usize {
 }
 
 /// Counts what was pushed out, and drops it outside the shard's lock.
-#[derive(Clone, Debug)]
-struct Evictions(Arc<AtomicU64>);
+#[derive(Clone)]
+struct Evictions(Counter);
 
 impl Lifecycle<Box<[u8]>, Arc<Entry>> for Evictions {
     type RequestState = Option<Arc<Entry>>;
@@ -120,7 +110,7 @@ impl Lifecycle<Box<[u8]>, Arc<Entry>> for Evictions {
     }
 
     fn on_evict(&self, state: &mut Self::RequestState, _key: Box<[u8]>, entry: Arc<Entry>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.increment(1);
         *state = Some(entry);
     }
 }

@@ -9,7 +9,7 @@ use super::{
 
 const SUBJECTS: usize = 10_000;
 
-pub fn run() {
+pub(crate) fn run() {
     let quiet = Warm::new(kit::table(), kit::keys(), 1024);
     let busy = Warm::new(kit::table(), kit::keys(), 1024);
     busy.block_on(async {

@@ -9,7 +9,7 @@ use super::{
 
 const KIB: usize = 1024;
 
-pub fn run() {
+pub(crate) fn run() {
     let small = Warm::new(kit::table(), kit::keys(), KIB);
     let large = Warm::new(kit::table(), kit::keys() / 10, 64 * KIB);
     compare(

@@ -16,24 +16,24 @@ use super::support::{
     probing,
 };
 
-pub type Cached = CacheService<Inner>;
+pub(crate) type Cached = CacheService<Inner>;
 
 /// As many as a real cache's hot set; instructions do not depend on it.
-pub fn keys() -> usize {
+pub(crate) fn keys() -> usize {
     if probing() { 500 } else { 10_000 }
 }
 
-pub fn route() -> Route {
+pub(crate) fn route() -> Route {
     Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public)
 }
 
-pub fn table() -> Table {
+pub(crate) fn table() -> Table {
     table_with(route())
 }
 
-pub fn table_with(route: Route) -> Table {
+pub(crate) fn table_with(route: Route) -> Table {
     Table::new()
         .ttl("engagement", hours(1))
         .unlisted(Unlisted::Pass)
@@ -42,29 +42,29 @@ pub fn table_with(route: Route) -> Table {
 }
 
 /// `/engagements/ID` for so many identifiers.
-pub fn uris(count: usize) -> Vec<Uri> {
+pub(crate) fn uris(count: usize) -> Vec<Uri> {
     let uri = |i| format!("/engagements/550e8400-e29b-41d4-a716-{i:012}");
     (0..count)
         .map(|i| uri(i).parse().expect("a path"))
         .collect()
 }
 
-pub fn request(uri: &Uri) -> Request<Full<Bytes>> {
+pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     *request.uri_mut() = uri.clone();
     request
 }
 
 /// A cache that answers all of `uris` from its local tier.
-pub struct Warm {
-    pub keep: Keep,
-    pub service: Cached,
-    pub uris: Vec<Uri>,
+pub(crate) struct Warm {
+    pub(crate) keep: Keep,
+    pub(crate) service: Cached,
+    pub(crate) uris: Vec<Uri>,
     runtime: Runtime,
 }
 
 impl Warm {
-    pub fn new(table: Table, count: usize, bytes: usize) -> Self {
+    pub(crate) fn new(table: Table, count: usize, bytes: usize) -> Self {
         let keep = Keep::new(table);
         let service = CacheLayer::new(&keep).layer(Inner::new(bytes));
         let warm = Self {
@@ -92,17 +92,17 @@ impl Warm {
     }
 
     /// Runs something to its end; what it leaves behind goes on the next time.
-    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, work: F) -> F::Output {
         self.runtime.block_on(work)
     }
 
     /// Lets hits spawn tasks, which then wait.
-    pub fn enter(&self) -> EnterGuard<'_> {
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.runtime.enter()
     }
 
     /// What asks for the keys in turn, with URIs whose reference counts no other thread touches.
-    pub fn hits(&self) -> impl FnMut(u64) + Send + use<> {
+    pub(crate) fn hits(&self) -> impl FnMut(u64) + Send + use<> {
         let (mut service, uris) = (self.service.clone(), uris(self.uris.len()));
         let mut at = 0;
         move |n| {
@@ -115,7 +115,7 @@ impl Warm {
 }
 
 /// The same requests to the inner service alone.
-pub fn bare(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
+pub(crate) fn bare(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
     let mut service = inner.clone();
     let mut at = 0;
     move |n| {

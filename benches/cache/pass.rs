@@ -12,7 +12,7 @@ use super::{
     },
 };
 
-pub fn run() {
+pub(crate) fn run() {
     let inner = Inner::new(1024);
     let uri = Uri::from_static("/health");
     let keep = Keep::new(kit::table());

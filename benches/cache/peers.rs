@@ -13,7 +13,7 @@ use super::{
 
 type Stored = Arc<(HeaderMap, Bytes)>;
 
-pub fn run() {
+pub(crate) fn run() {
     let inner = Inner::new(1024);
     let warm = Warm::new(kit::table(), kit::keys(), 1024);
     let names: Vec<String> = (0..kit::keys())

@@ -7,7 +7,7 @@ use super::{
 
 const N: u64 = 100_000;
 
-pub fn run() {
+pub(crate) fn run() {
     if probing() {
         return;
     }

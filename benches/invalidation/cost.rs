@@ -18,7 +18,7 @@ const MANY: usize = 1_000_000;
 const ROUNDS: usize = 40;
 const A_ROUND: usize = 25;
 
-pub fn run() {
+pub(crate) fn run() {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (few, many) = (Stored::new(FEW).await, Stored::new(MANY).await);

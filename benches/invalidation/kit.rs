@@ -5,7 +5,7 @@ use tower_keep::{
 
 use super::{servers::RedisServer, support::raw::CONNECTIONS};
 
-pub async fn keep(server: &RedisServer) -> Keep {
+pub(crate) async fn keep(server: &RedisServer) -> Keep {
     let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
     let store = store.connect().await.expect("the server runs");
     let table = Table::new().store(Store::new().deadline(secs(5)));
@@ -13,7 +13,7 @@ pub async fn keep(server: &RedisServer) -> Keep {
 }
 
 /// In microseconds.
-pub fn quantile(nanos: &mut [u64], q: f64) -> f64 {
+pub(crate) fn quantile(nanos: &mut [u64], q: f64) -> f64 {
     nanos.sort_unstable();
     nanos[((nanos.len() - 1) as f64 * q) as usize] as f64 / 1000.0
 }

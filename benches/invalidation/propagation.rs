@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(1);
 const ROUND: usize = 1000;
 const ROUNDS: usize = 4;
 
-pub fn run() {
+pub(crate) fn run() {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -30,7 +30,7 @@ use super::{
 const FIELD: &str = "x-key";
 const PLENTY: u32 = 1_000_000_000;
 
-pub fn run() {
+pub(crate) fn run() {
     let inner = Answering(Inner::new(1024).head().clone());
     let names: Vec<HeaderValue> = (0..subjects())
         .map(|i| format!("user-{i:08}").parse().expect("visible ASCII"))

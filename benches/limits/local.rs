@@ -17,7 +17,7 @@ use super::{
 
 const PLENTY: u32 = 1_000_000_000;
 
-pub fn run() {
+pub(crate) fn run() {
     let keep = Keep::new(Table::new());
     let plenty = Quota::per_second(PLENTY);
     let fixed = plenty.counted_by(Algorithm::FixedWindow);

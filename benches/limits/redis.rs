@@ -21,7 +21,7 @@ use super::{
 
 const QUOTA: Quota = Quota::per_second(1_000_000_000);
 
-pub fn run() {
+pub(crate) fn run() {
     if probing() {
         return;
     }

@@ -9,7 +9,7 @@ pub(super) const OPERATIONS: u64 = 2000;
 const CASE: &str = "KEEP_BENCH_CASE";
 
 /// Whether this process is one that counts instructions: fewer keys will do then.
-pub fn probing() -> bool {
+pub(crate) fn probing() -> bool {
     wanted().is_some()
 }
 

@@ -11,13 +11,13 @@ const ROUNDS: usize = 11;
 const ROUND: Duration = Duration::from_millis(20);
 
 /// One thing to measure: `run(n)` does it `n` times.
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     name: &'static str,
     run: Box<dyn FnMut(u64) + 'a>,
 }
 
 impl<'a> Case<'a> {
-    pub fn new(name: &'static str, run: impl FnMut(u64) + 'a) -> Self {
+    pub(crate) fn new(name: &'static str, run: impl FnMut(u64) + 'a) -> Self {
         Self {
             name,
             run: Box::new(run),
@@ -27,16 +27,16 @@ impl<'a> Case<'a> {
 
 /// What one case costs, per operation.
 #[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    pub nanos: f64,
-    pub allocations: f64,
-    pub instructions: Option<f64>,
+pub(crate) struct Cost {
+    pub(crate) nanos: f64,
+    pub(crate) allocations: f64,
+    pub(crate) instructions: Option<f64>,
 }
 
 /// Measures every case in interleaved rounds and prints each beside the first.
 ///
 /// Under callgrind it runs the one case that was asked for, and no other.
-pub fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
+pub(crate) fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
     if let Some(name) = callgrind::wanted() {
         if let Some(case) = cases.iter_mut().find(|case| case.name == name) {
             (case.run)(callgrind::WARMUP);
@@ -60,7 +60,7 @@ pub fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
 }
 
 /// `a` beside `b`, in instructions where they are known, else in time.
-pub fn ratio(a: &Cost, b: &Cost) -> f64 {
+pub(crate) fn ratio(a: &Cost, b: &Cost) -> f64 {
     match (a.instructions, b.instructions) {
         (Some(a), Some(b)) => a / b,
         _ => a.nanos / b.nanos,

@@ -12,7 +12,7 @@ const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(250);
 
 /// One operation to measure; its argument is its number.
-pub struct Load<'a> {
+pub(crate) struct Load<'a> {
     name: &'static str,
     start: Box<dyn Fn(usize, Duration) -> Flood + 'a>,
 }
@@ -20,7 +20,7 @@ pub struct Load<'a> {
 type Flood = Pin<Box<dyn Future<Output = Rate>>>;
 
 impl<'a> Load<'a> {
-    pub fn new<F, R>(name: &'static str, operation: F) -> Self
+    pub(crate) fn new<F, R>(name: &'static str, operation: F) -> Self
     where
         F: Fn(u64) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
@@ -36,14 +36,14 @@ impl<'a> Load<'a> {
 
 /// What was reached.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
-    pub per_second: f64,
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
     /// Of this process, an operation.
-    pub cpu_nanos: f64,
+    pub(crate) cpu_nanos: f64,
 }
 
 /// Measures in interleaved rounds and prints each beside the first.
-pub async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) -> Vec<Rate> {
+pub(crate) async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) -> Vec<Rate> {
     let mut rates = vec![Vec::new(); loads.len()];
     for load in loads {
         (load.start)(in_flight, ROUND / 4).await;

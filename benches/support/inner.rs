@@ -16,7 +16,7 @@ use tower::Service;
 
 /// Answers with a clone of the same head and body.
 #[derive(Clone)]
-pub struct Inner(Arc<Ready>);
+pub(crate) struct Inner(Arc<Ready>);
 
 struct Ready {
     headers: HeaderMap,
@@ -25,7 +25,7 @@ struct Ready {
 
 impl Inner {
     /// 200 with eight fields and a JSON body of that length.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let length = bytes.to_string();
         // Older, and what is stored would count as older, too.
         let now = httpdate::fmt_http_date(SystemTime::now());
@@ -48,11 +48,11 @@ impl Inner {
         Self(Arc::new(Ready { headers, body }))
     }
 
-    pub fn head(&self) -> &HeaderMap {
+    pub(crate) fn head(&self) -> &HeaderMap {
         &self.0.headers
     }
 
-    pub fn body(&self) -> &Bytes {
+    pub(crate) fn body(&self) -> &Bytes {
         &self.0.body
     }
 }
@@ -78,7 +78,7 @@ impl<B> Service<Request<B>> for Inner {
 /// # Panics
 ///
 /// If it does not.
-pub fn answer<S, B>(service: &mut S, request: Request<B>) -> S::Response
+pub(crate) fn answer<S, B>(service: &mut S, request: Request<B>) -> S::Response
 where
     S: Service<Request<B>>,
 {
@@ -94,7 +94,7 @@ where
 }
 
 /// Sends the request, reads the whole answer and says how the cache came by it.
-pub async fn fetch<S, R>(service: &S, request: Request<Full<Bytes>>) -> String
+pub(crate) async fn fetch<S, R>(service: &S, request: Request<Full<Bytes>>) -> String
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,
     S::Error: std::fmt::Debug,

@@ -7,14 +7,14 @@ mod callgrind;
 mod compare;
 #[cfg(feature = "redis")]
 mod flood;
-pub mod inner;
+pub(crate) mod inner;
 #[cfg(feature = "redis")]
-pub mod raw;
+pub(crate) mod raw;
 mod threads;
 
 #[cfg(feature = "redis")]
-pub use self::flood::{Load, Rate, beside};
-pub use self::{
+pub(crate) use self::flood::{Load, Rate, beside};
+pub(crate) use self::{
     callgrind::probing,
     compare::{Case, Cost, compare, ratio},
     threads::scaling,

@@ -11,17 +11,17 @@ use redis::{
 };
 
 /// How many connections each side has.
-pub const CONNECTIONS: usize = 2;
+pub(crate) const CONNECTIONS: usize = 2;
 
 /// Multiplexed connections, taken in turn.
 #[derive(Clone)]
-pub struct Raw {
+pub(crate) struct Raw {
     connections: Arc<[MultiplexedConnection]>,
     next: Arc<AtomicUsize>,
 }
 
 impl Raw {
-    pub async fn connect(url: &str) -> Self {
+    pub(crate) async fn connect(url: &str) -> Self {
         let client = Client::open(url).expect("a Redis URL");
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -43,7 +43,7 @@ impl Raw {
     /// # Panics
     ///
     /// At an error reply.
-    pub async fn send(&self, command: Cmd) -> Value {
+    pub(crate) async fn send(&self, command: Cmd) -> Value {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
         let mut connection = self.connections[turn].clone();
         let reply = connection.req_packed_command(&command).await;

@@ -12,7 +12,7 @@ const ROUNDS: usize = 9;
 
 /// Prints the throughput of two threads as a multiple of one thread's. `make` makes what one
 /// thread does `n` times.
-pub fn scaling<R>(name: &str, n: u64, make: impl Fn() -> R)
+pub(crate) fn scaling<R>(name: &str, n: u64, make: impl Fn() -> R)
 where
     R: FnMut(u64) + Send,
 {

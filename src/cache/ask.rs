@@ -33,6 +33,8 @@ use crate::{
 };
 
 /// What the cache has to do with a request.
+// It lives on the stack of one call; a box would cost a hit more than the move.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Ask<'p> {
     /// It passes, untouched.
     Nothing,

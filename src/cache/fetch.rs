@@ -101,6 +101,9 @@ where
         body: RequestBody<B>,
         lead: &mut Leading,
     ) -> Result<Answer<S, B>, S::ServiceError> {
+        if self.asked.candidate.is_none() {
+            self.keep().metrics.miss.increment(1);
+        }
         let original = Original::of(&parts);
         let prepared = validate::prepare(&mut self.asked, &mut parts.headers);
         Passages::mark(&mut parts.extensions, |passages| {

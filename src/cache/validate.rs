@@ -93,6 +93,8 @@ fn is_covered(headers: &HeaderMap, stored: &StoredResponse) -> bool {
 }
 
 /// What the inner service's answer makes of what was prepared.
+// It is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Resolved<A, B> {
     Answered(A),
     /// An answer as any other.

@@ -7,11 +7,9 @@ use std::{
 
 use futures_util::future::join;
 
-use super::{
-    check::{Capture, Fence},
-    names::Names,
-    pending::nanos,
-};
+#[cfg(test)]
+use super::{check::Capture, names::Names};
+use super::{check::Fence, pending::nanos};
 use crate::{
     error::Error,
     store::journal::{Kind, MAX_PURGES, Position, Purge, Subject},
@@ -95,6 +93,7 @@ impl Declaration {
         Ok(if also.n > declared.n { also } else { declared })
     }
 
+    #[cfg(test)]
     /// The write is over, and its answer is to be stored: [`Fence::write_through`] of a declared
     /// write. Everything that it writes must have been declared.
     ///

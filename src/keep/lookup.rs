@@ -19,13 +19,6 @@ pub(crate) struct Found {
     pub(crate) entry: Arc<Entry>,
     /// Never [`Verdict::Unusable`].
     pub(crate) verdict: Verdict,
-    pub(crate) tier: Tier,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tier {
-    Local,
-    Store,
 }
 
 impl Shared {
@@ -52,7 +45,7 @@ impl Shared {
                 self.local.discard(full, &entry);
                 None
             }
-            verdict => Some(Found::new(entry, verdict, Tier::Local)),
+            verdict => Some(Found::new(entry, verdict)),
         }
     }
 
@@ -107,7 +100,7 @@ impl Shared {
             return None;
         }
         let verdict = self.fence.check(&here, base, now);
-        (verdict != Verdict::Unusable).then(|| Found::new(here, verdict, Tier::Store))
+        (verdict != Verdict::Unusable).then(|| Found::new(here, verdict))
     }
 
     async fn usable_in_store(&self, key: &str, base: &str) -> Option<Found> {
@@ -122,16 +115,12 @@ impl Shared {
             self.metrics.fenced.increment(1);
             return None;
         }
-        Some(Found::new(entry, verdict, Tier::Store))
+        Some(Found::new(entry, verdict))
     }
 }
 
 impl Found {
-    fn new(entry: Arc<Entry>, verdict: Verdict, tier: Tier) -> Self {
-        Self {
-            entry,
-            verdict,
-            tier,
-        }
+    fn new(entry: Arc<Entry>, verdict: Verdict) -> Self {
+        Self { entry, verdict }
     }
 }

@@ -30,12 +30,15 @@ use crate::{
     metrics::CacheMetrics,
     semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
     semantics::freshness::Lifetime,
-    store::{entries::Entries, journal::Subject, plain::Plain},
+    store::{entries::Entries, journal::Subject, memory::entries::MemoryEntries, plain::Plain},
     table::{Plan, Table},
 };
 
 /// How many refreshes a process has under way at most.
 const MOST_REFRESHES: usize = 64;
+
+/// Bytes that the store of one process holds where the local tier is off.
+const MEMORY: u64 = 64 << 20;
 
 type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
 
@@ -135,7 +138,13 @@ impl Shared {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
-        Self::assemble(table, clock, fence, limiter, None, None)
+        let (plan, _) = Plan::compile(table);
+        // With the local tier the store of one process would hold everything twice.
+        let entries = (plan.local_size == 0)
+            .then(|| Arc::new(MemoryEntries::new(MEMORY, Arc::clone(&clock))));
+        let plain = entries.clone().map(|entries| entries as Arc<dyn Plain>);
+        let entries = entries.map(|entries| entries as Arc<dyn Entries>);
+        Self::assemble(table, clock, fence, limiter, entries, plain)
     }
 
     #[cfg(feature = "redis")]
@@ -159,7 +168,7 @@ impl Shared {
             namespace,
             Arc::clone(&clock),
         ));
-        let plain: Arc<dyn Plain> = entries.clone();
+        let plain = Arc::clone(&entries) as Arc<dyn Plain>;
         Self::assemble(table, clock, fence, limiter, Some(entries), Some(plain))
     }
 

@@ -45,6 +45,7 @@ impl KeyBuf {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -55,11 +56,13 @@ impl KeyBuf {
         self.user = None;
     }
 
+    #[cfg(test)]
     /// Takes off what was pushed since the full key had `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len.max(self.base));
     }
 
+    #[cfg(test)]
     /// Adds `#hash`, which names a variant (RFC 9111 section 4.1).
     pub(crate) fn push_vary(&mut self, hash: &str) {
         self.bytes.push(b'#');

@@ -188,6 +188,7 @@ impl TryFrom<String> for Key {
     }
 }
 
+#[cfg(test)]
 /// A value in the form it has in keys; what `@user` holds and what names a user's responses.
 pub(crate) fn encoded(value: &str) -> Box<str> {
     let mut out = encode::Buf::new();

@@ -7,7 +7,6 @@ pub(super) struct LimitMetrics {
     refused: Counter,
     shadow_refused: Counter,
     fallbacks: Counter,
-    refunds: Counter,
 }
 
 /// What became of a request under one limit.
@@ -19,7 +18,6 @@ pub(crate) enum Event {
     ShadowRefused,
     /// The store did not answer: `on_error` was applied.
     Fallback,
-    Refunded,
 }
 
 impl LimitMetrics {
@@ -30,8 +28,7 @@ impl LimitMetrics {
             admitted: requests("admitted"),
             refused: requests("refused"),
             shadow_refused: requests("shadow_refused"),
-            fallbacks: counter!("tower_keep_rate_limit_fallbacks_total", "limit" => limit.clone()),
-            refunds: counter!("tower_keep_rate_limit_refunds_total", "limit" => limit.clone()),
+            fallbacks: counter!("tower_keep_rate_limit_fallbacks_total", "limit" => limit),
         }
     }
 
@@ -41,7 +38,6 @@ impl LimitMetrics {
             Event::Refused => &self.refused,
             Event::ShadowRefused => &self.shadow_refused,
             Event::Fallback => &self.fallbacks,
-            Event::Refunded => &self.refunds,
         };
         counter.increment(1);
     }

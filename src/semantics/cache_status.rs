@@ -15,7 +15,6 @@ pub(crate) enum Forward {
     Method,
     UriMiss,
     VaryMiss,
-    Miss,
     Request,
     Stale,
     Partial,
@@ -28,7 +27,6 @@ impl Forward {
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
-            Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
             Self::Partial => "partial",
@@ -261,7 +259,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_always_a_structured_field(name: String, key: String, ttl: i64) {
-            let status = CacheStatus { key: Some(&key), ttl: Some(ttl), ..CacheStatus::forward(Forward::Miss) };
+            let status = CacheStatus { key: Some(&key), ttl: Some(ttl), ..CacheStatus::forward(Forward::UriMiss) };
             let value = status.to_value(&name);
             let mut ignored = sfv::visitor::Ignored;
             prop_assert!(sfv::Parser::new(value.as_bytes()).parse_list_with_visitor(&mut ignored).is_ok());

@@ -1,7 +1,7 @@
 //! Which header fields are stored, replayed and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName,
     header::{
         AGE, CONNECTION, DATE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
         TRANSFER_ENCODING, UPGRADE,
@@ -39,32 +39,6 @@ pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
     list::members(headers, &CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
-}
-
-/// Removes what must not be forwarded, from a request or a response.
-///
-/// To be called before anything else looks at a request's fields: a client that names a field
-/// in `Connection` must not have it count here and be gone at the next hop. `TE: trailers` is the
-/// one value that a proxy may pass on, as trailers pass through here.
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let trailers =
-        list::members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        KEEP_ALIVE,
-        TE,
-        UPGRADE,
-        PROXY_CONNECTION,
-    ] {
-        headers.remove(name);
-    }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
 }
 
 /// Tells which fields of one response are stored.
@@ -140,7 +114,7 @@ fn is_for_one_answer(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::header::CACHE_CONTROL;
+    use http::{HeaderValue, header::CACHE_CONTROL};
 
     use super::*;
 
@@ -218,21 +192,5 @@ mod tests {
         assert_eq!(date(&[("date", "foo")]), dates::format(NOW));
         let kept = "Sun, 06 Nov 1994 08:49:37 GMT";
         assert_eq!(date(&[("date", kept)]), kept);
-    }
-
-    #[test]
-    fn te_trailers_alone_survives() {
-        let mut headers = map(&[
-            ("te", "gzip, Trailers"),
-            ("connection", "te, x"),
-            ("x", "1"),
-            ("y", "1"),
-        ]);
-        remove_hop_by_hop(&mut headers);
-        assert_eq!(headers.len(), 2);
-        assert_eq!(headers[TE], "trailers");
-        let mut plain = map(&[("te", "gzip")]);
-        remove_hop_by_hop(&mut plain);
-        assert!(plain.is_empty());
     }
 }

@@ -90,6 +90,7 @@ impl Rule {
         normal
     }
 
+    #[cfg(test)]
     pub(crate) fn equivalent(&self, a: Option<&str>, b: Option<&str>) -> bool {
         self.normalize(a) == self.normalize(b)
     }

@@ -76,7 +76,9 @@ mod tests {
             .iter()
             .map(|line| (CACHE_STATUS, HeaderValue::from_static(line)));
         let mut headers = HeaderMap::new();
-        lines.for_each(|(name, value)| drop(headers.append(name, value)));
+        for (name, value) in lines {
+            headers.append(name, value);
+        }
         Reported::of(&headers)
     }
 

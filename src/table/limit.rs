@@ -186,7 +186,10 @@ impl Limit {
         self
     }
 
-    /// How much a process takes from the store at once, to admit without asking again.
+    /// How much a process may take from the store at once, to admit without asking again.
+    ///
+    /// Accepted and checked, but without effect so far: every decision asks the store, so that the
+    /// limit is exact.
     pub fn lease(mut self, amount: u64) -> Self {
         self.lease = Some(amount);
         self

@@ -43,7 +43,7 @@ fn origin() -> Stage {
 fn seen_by_origin(request: &Request<Bytes>) -> String {
     let path = request.uri().path();
     let query = pairs(request.uri().query());
-    let host = request.headers().get_all("host").iter().last();
+    let host = request.headers().get_all("host").iter().next_back();
     let host = host.map_or_else(
         || {
             request

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
-use tower_keep::{CacheLayer, Keep, cache::CacheService, keep::RequestBody};
+use tower_keep::{CacheLayer, Keep, cache::CacheService};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -23,10 +23,12 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Gone;
 
+type Answering = dyn Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync;
+
 /// Answers with what `answer` makes of the request; clones share the count.
 #[derive(Clone)]
 pub(crate) struct Origin {
-    answer: Arc<dyn Fn(&Request<()>, usize) -> Result<Answer, Gone> + Send + Sync>,
+    answer: Arc<Answering>,
     calls: Arc<AtomicUsize>,
 }
 

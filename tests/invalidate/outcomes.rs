@@ -86,6 +86,20 @@ async fn a_write_that_may_have_happened_counts() {
 }
 
 #[tokio::test]
+async fn without_a_route_an_error_changes_nothing() {
+    // RFC 9111 section 4.4 knows of non-error responses only.
+    let keep = Keep::new(Table::new());
+    let fails = Origin::new(|parts| match parts.method.as_str() {
+        "GET" => Response::builder().header("cache-control", "max-age=60"),
+        _ => Response::builder().status(500),
+    });
+    let service = stack(&keep, &fails);
+    hits(&service, &["/a"]).await;
+    assert_eq!(send(&service, put("/a")).await.status, 500);
+    assert_eq!(hits(&service, &["/a"]).await, [true]);
+}
+
+#[tokio::test]
 async fn a_redirection_counts_as_success() {
     let keep = keep();
     let service = stack(&keep, &answering(303));

@@ -18,6 +18,8 @@ use crate::error::Error;
 const PIPELINE_BUFFER: usize = 4096;
 
 /// An address from a URL, with credentials; `Display` shows the hosts only.
+// There is one in a process.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 pub(super) enum Address {
     Single(Client),

@@ -207,10 +207,6 @@ impl Connections {
         !self.0.breakers.iter().any(Breaker::is_open)
     }
 
-    pub(crate) fn deadline(&self) -> Duration {
-        self.0.deadline()
-    }
-
     /// How long a request waits for one command, from now on.
     pub(crate) fn set_deadline(&self, deadline: Duration) {
         self.0.set_deadline(deadline);

@@ -12,8 +12,6 @@ use crate::quota::{Policy, Quota};
 /// A limit, compiled.
 #[derive(Debug)]
 pub(crate) struct LimitPlan {
-    /// Its number among the table's limits.
-    pub(crate) id: usize,
     pub(crate) name: Arc<str>,
     pub(crate) by: Box<[Subject]>,
     /// Of users on no plan, or one that the limit does not name.
@@ -21,7 +19,6 @@ pub(crate) struct LimitPlan {
     pub(crate) cost: CostPlan,
     pub(crate) on_error: OnError,
     pub(crate) shadow: bool,
-    pub(crate) lease: Option<u64>,
     pub(crate) exempt: Exempt,
     plans: HashMap<Box<str>, Arc<Policy>>,
     paths: Option<matchit::Router<()>>,
@@ -91,17 +88,15 @@ impl LimitPlan {
     }
 
     /// Compiles; an error names the field.
-    pub(super) fn compile(id: usize, limit: &Limit) -> Result<Self, (&'static str, String)> {
+    pub(super) fn compile(limit: &Limit) -> Result<Self, (&'static str, String)> {
         check_numbers(limit)?;
         Ok(Self {
-            id,
             name: limit.name.as_str().into(),
             by: subjects(&limit.by).map_err(|m| ("by", m))?,
             policy: policy(limit, limit.limit)?,
             cost: cost(&limit.cost).map_err(|m| ("cost", m))?,
             on_error: limit.on_error,
             shadow: limit.shadow,
-            lease: limit.lease,
             exempt: exempt(&limit.exempt).map_err(|m| ("exempt", m))?,
             plans: limit
                 .plans

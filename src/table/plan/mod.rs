@@ -90,10 +90,7 @@ impl Plan {
         &self.limits
     }
 
-    pub(crate) fn unlisted(&self) -> Unlisted {
-        self.unlisted
-    }
-
+    #[cfg(test)]
     pub(crate) fn ttl_of_entity(&self, entity: &str) -> Duration {
         self.entities.ttl(entity).min(self.max_ttl)
     }
@@ -216,7 +213,7 @@ impl Plan {
 
     fn add_limits(&mut self, fields: &Fields, problems: &mut Vec<Problem>) {
         for (index, limit) in fields.limits.iter().enumerate() {
-            match LimitPlan::compile(index, limit) {
+            match LimitPlan::compile(limit) {
                 Ok(plan) => self.limits.push(plan),
                 Err((field, message)) => {
                     let at = At::Item {

@@ -72,6 +72,7 @@ pub(crate) struct RoutePlan {
 }
 
 impl RoutePlan {
+    #[cfg(test)]
     /// How long an answer of this status is stored, if the table names it.
     pub(crate) fn negative(&self, status: StatusCode) -> Option<Duration> {
         self.negative
@@ -87,11 +88,6 @@ impl RoutePlan {
             Some(Grpc::Write) => false,
             None => invalidation::is_safe(method) || self.safe_methods.contains(method),
         }
-    }
-
-    /// Whether a tag or an invalidation names a field of the answer.
-    pub(crate) fn needs_answer(&self) -> bool {
-        self.tags_need_answer() || self.invalidates_need_answer()
     }
 
     pub(crate) fn has_tags(&self) -> bool {
@@ -131,10 +127,6 @@ impl RoutePlan {
 
     pub(crate) fn invalidates_need_answer(&self) -> bool {
         self.invalidates.iter().any(Template::needs_answer)
-    }
-
-    pub(crate) fn has_invalidates(&self) -> bool {
-        !self.invalidates.is_empty()
     }
 }
 
