@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -96,7 +97,8 @@ impl Gate {
 
     /// Of the test: waits until a handler has come.
     pub(super) async fn reached(&self) {
-        self.0.0.acquire().await.expect("open").forget();
+        let reached = tokio::time::timeout(Duration::from_secs(20), self.0.0.acquire()).await;
+        reached.expect("no handler has come").expect("open").forget();
     }
 
     /// Forgets who has come, and who might have passed.
