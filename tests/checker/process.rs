@@ -5,7 +5,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{Mutex, PoisonError},
 };
 
@@ -20,6 +20,9 @@ const WATCH: &str = r#""$@" </dev/null & echo "pid $!"; read -r _; kill -9 $! 2>
 #[derive(Debug)]
 pub(super) struct Process {
     watch: Child,
+    /// Kept open: the test runner in the node says after a minute that it still runs, and ends if it
+    /// cannot.
+    _output: BufReader<ChildStdout>,
     pid: Pid,
     pub(super) address: SocketAddr,
     /// Which one it is, of all that were ever started.
@@ -50,21 +53,23 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("sh starts");
-        let stdout = BufReader::new(watch.stdout.take().expect("stdout is piped"));
+        let mut output = BufReader::new(watch.stdout.take().expect("stdout is piped"));
         let (mut pid, mut address) = (None, None);
-        for line in stdout.lines().map_while(Result::ok) {
+        while pid.is_none() || address.is_none() {
+            let mut line = String::new();
+            let read = output.read_line(&mut line).expect("its output is text");
+            assert!(read > 0, "the node ended before it listened");
+            let line = line.trim_end();
             if let Some(text) = line.strip_prefix("pid ") {
                 pid = text.parse().ok().and_then(Pid::from_raw);
             }
             if let Some((_, text)) = line.rsplit_once(LISTENING) {
                 address = text.parse().ok();
             }
-            if pid.is_some() && address.is_some() {
-                break;
-            }
         }
         Self {
             watch,
+            _output: output,
             pid: pid.expect("sh prints the pid"),
             address: address.expect("the node says where it listens"),
             id,
