@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// The whole configuration of a keep. See the [module](self) for an example.
+/// The whole configuration of a keep. See the [module](crate::table) for an example.
 ///
 /// From a file, from text, as a section of another configuration (it is [`Deserialize`]), or in
 /// code: all four know the same names. What is read is validated at once; what is written in code
