@@ -98,7 +98,10 @@ impl Gate {
     /// Of the test: waits until a handler has come.
     pub(super) async fn reached(&self) {
         let reached = tokio::time::timeout(Duration::from_secs(20), self.0.0.acquire()).await;
-        reached.expect("no handler has come").expect("open").forget();
+        reached
+            .expect("no handler has come")
+            .expect("open")
+            .forget();
     }
 
     /// Forgets who has come, and who might have passed.
