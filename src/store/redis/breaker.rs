@@ -1,6 +1,6 @@
 //! The circuit breaker: while Redis does not answer, nobody waits for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 /// Opens after so many failures in a row.
 const THRESHOLD: u32 = 5;
@@ -11,6 +11,8 @@ const THRESHOLD: u32 = 5;
 pub(super) struct Breaker {
     failures: AtomicU32,
     open: AtomicBool,
+    /// Whose commands failed last: of the slots behind one breaker some may have another primary.
+    slot: AtomicU16,
 }
 
 impl Breaker {
@@ -26,9 +28,15 @@ impl Breaker {
     }
 
     /// No answer came, or not in time; true if that opened the breaker.
-    pub(super) fn failure(&self) -> bool {
+    pub(super) fn failure(&self, slot: u16) -> bool {
+        self.slot.store(slot, Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         failures.saturating_add(1) >= THRESHOLD && self.open()
+    }
+
+    /// Which slot a probe has to ask about.
+    pub(super) fn failed_slot(&self) -> u16 {
+        self.slot.load(Ordering::Relaxed)
     }
 
     /// True unless it was open.
@@ -51,19 +59,19 @@ mod tests {
     fn opens_after_failures_in_a_row_and_once() {
         let breaker = Breaker::default();
         for _ in 1..THRESHOLD {
-            assert!(!breaker.failure());
+            assert!(!breaker.failure(0));
         }
         assert!(!breaker.is_open());
-        assert!(breaker.failure());
+        assert!(breaker.failure(0));
         assert!(breaker.is_open());
-        assert!(!breaker.failure(), "reported once");
+        assert!(!breaker.failure(0), "reported once");
     }
 
     #[test]
     fn an_answer_in_between_starts_the_count_again() {
         let breaker = Breaker::default();
         for _ in 0..10 * THRESHOLD {
-            breaker.failure();
+            breaker.failure(0);
             breaker.success();
         }
         assert!(!breaker.is_open());
@@ -76,7 +84,7 @@ mod tests {
         breaker.success();
         assert!(breaker.is_open());
         assert!(breaker.close());
-        assert!(!breaker.failure(), "the count starts again");
+        assert!(!breaker.failure(0), "the count starts again");
         assert!(!breaker.is_open());
     }
 }

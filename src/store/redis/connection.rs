@@ -77,6 +77,13 @@ pub(super) struct Shared {
 
 const CLUSTER_BREAKERS: u16 = 64;
 
+/// The breaker that a command stands before, and the slot of its key.
+#[derive(Clone, Copy)]
+struct Gate<'a> {
+    breaker: &'a Breaker,
+    slot: u16,
+}
+
 impl Connections {
     /// Connects. A Redis that cannot be reached is an outage, not an error: the connections are made
     /// later, in the background, by a task on the current runtime.
@@ -119,8 +126,8 @@ impl Connections {
     ///
     /// Redis may or may not have run the command.
     pub(crate) async fn query<T: FromRedisValue>(&self, verb: Verb, cmd: &Cmd) -> Result<T, Error> {
-        let breaker = self.0.breaker_of(cmd);
-        let reply = self.0.ask(verb, breaker, async |wire| wire.send(cmd).await);
+        let gate = self.0.gate_of(cmd);
+        let reply = self.0.ask(verb, gate, async |wire| wire.send(cmd).await);
         read(verb, reply.await?)
     }
 
@@ -136,11 +143,11 @@ impl Connections {
         keys: &[&[u8]],
         arguments: &[Arg<'_>],
     ) -> Result<T, Error> {
-        let breaker = self.0.breaker_of_key(keys.first().copied());
+        let gate = self.0.gate_of_key(keys.first().copied());
         let known = script.by_digest(keys, arguments);
         let reply = self
             .0
-            .ask(verb, breaker, async |wire| match wire.send(&known).await {
+            .ask(verb, gate, async |wire| match wire.send(&known).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     wire.send(&script.by_source(keys, arguments)).await
                 }
@@ -169,10 +176,26 @@ impl Connections {
         verb: Verb,
         cmd: &Cmd,
     ) -> Result<T, Error> {
-        let to = primary.destination();
-        let reply = self.0.ask(verb, &self.0.breakers[0], async |wire| {
-            wire.send_to(to, cmd.clone()).await
-        });
+        let (to, gate) = (primary.destination(), self.0.gate_of_slot(primary.slot()));
+        let reply = self
+            .0
+            .ask(verb, gate, async |wire| wire.send_to(to, cmd.clone()).await);
+        read(verb, reply.await?)
+    }
+
+    /// Sends a command that any server answers, so that it stands before no breaker.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(super) async fn query_any<T: FromRedisValue>(
+        &self,
+        verb: Verb,
+        cmd: &Cmd,
+    ) -> Result<T, Error> {
+        let (breaker, slot) = (&Breaker::default(), 0);
+        let gate = Gate { breaker, slot };
+        let reply = self.0.ask(verb, gate, async |wire| wire.send(cmd).await);
         read(verb, reply.await?)
     }
 
@@ -266,15 +289,15 @@ impl Shared {
     async fn ask(
         &self,
         verb: Verb,
-        breaker: &Breaker,
+        gate: Gate<'_>,
         send: impl AsyncFnOnce(&mut Wire) -> RedisResult<Value>,
     ) -> Result<Value, Error> {
-        if breaker.is_open() {
+        if gate.breaker.is_open() {
             self.metrics.skipped.increment(1);
             return Err(away());
         }
         let Some((index, mut wire)) = self.links.pick() else {
-            self.failed(breaker);
+            self.failed(gate);
             self.metrics.failed(verb, Kind::Unavailable);
             return Err(away());
         };
@@ -283,26 +306,20 @@ impl Shared {
         let allowed = verb.allowance(self.deadline());
         match timeout_at(sent + allowed, send(&mut wire)).await {
             Ok(Ok(value)) => {
-                breaker.success();
+                gate.breaker.success();
                 self.metrics.answered(verb, sent.elapsed());
                 Ok(value)
             }
-            Ok(Err(error)) => Err(self.account(verb, breaker, index, error)),
+            Ok(Err(error)) => Err(self.account(verb, gate, index, error)),
             Err(_) => {
-                self.failed(breaker);
+                self.failed(gate);
                 self.metrics.timed_out(verb);
                 Err(late(verb, allowed))
             }
         }
     }
 
-    fn account(
-        &self,
-        verb: Verb,
-        breaker: &Breaker,
-        index: usize,
-        error: redis::RedisError,
-    ) -> Error {
+    fn account(&self, verb: Verb, gate: Gate<'_>, index: usize, error: redis::RedisError) -> Error {
         let kind = fault::kind(&error);
         self.metrics.failed(verb, kind);
         // A primary that has become a replica: the address may lead to its successor by now.
@@ -313,16 +330,16 @@ impl Shared {
             self.wake.notify_one();
         }
         match kind {
-            Kind::Unavailable => self.failed(breaker),
-            _ => breaker.success(),
+            Kind::Unavailable => self.failed(gate),
+            _ => gate.breaker.success(),
         }
         let error = fault::error(verb, error);
         tracing::debug!(%error, redis = %self.address, "redis");
         error
     }
 
-    fn failed(&self, breaker: &Breaker) {
-        if breaker.failure() {
+    fn failed(&self, gate: Gate<'_>) {
+        if gate.breaker.failure(gate.slot) {
             self.opened();
         }
     }
@@ -410,31 +427,28 @@ impl Shared {
         fault::connecting(&self.address.to_string(), error)
     }
 
-    fn breaker_of(&self, cmd: &Cmd) -> &Breaker {
+    fn gate_of(&self, cmd: &Cmd) -> Gate<'_> {
         if self.breakers.len() == 1 {
-            return &self.breakers[0];
+            return self.gate_of_slot(0);
         }
         let key = cmd.args_iter().nth(1).and_then(|argument| match argument {
             redis::Arg::Simple(key) => Some(key),
             _ => None,
         });
-        self.breaker_of_key(key)
+        self.gate_of_key(key)
     }
 
-    fn breaker_of_key(&self, key: Option<&[u8]>) -> &Breaker {
+    fn gate_of_key(&self, key: Option<&[u8]>) -> Gate<'_> {
         match key {
-            Some(key) if self.breakers.len() > 1 => {
-                let slot = usize::from(topology::slot_of(key));
-                &self.breakers[slot * self.breakers.len() / usize::from(SLOTS)]
-            }
-            _ => &self.breakers[0],
+            Some(key) if self.breakers.len() > 1 => self.gate_of_slot(topology::slot_of(key)),
+            _ => self.gate_of_slot(0),
         }
     }
 
-    /// The first slot whose commands a breaker stands before.
-    pub(super) fn slot_of_breaker(&self, index: usize) -> u16 {
-        let slot = index * usize::from(SLOTS) / self.breakers.len();
-        u16::try_from(slot).unwrap_or(0)
+    fn gate_of_slot(&self, slot: u16) -> Gate<'_> {
+        let index = usize::from(slot) * self.breakers.len() / usize::from(SLOTS);
+        let breaker = &self.breakers[index];
+        Gate { breaker, slot }
     }
 }
 

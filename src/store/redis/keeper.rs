@@ -8,12 +8,7 @@ use std::{
 use redis::Cmd;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{
-    address::timed_out,
-    connection::Shared,
-    fault,
-    link::{Destination, Wire},
-};
+use super::{address::timed_out, connection::Shared, fault, link::Wire, topology};
 
 /// How often connections are tried while all is well.
 const HEALTHY: Duration = Duration::from_secs(1);
@@ -71,7 +66,7 @@ impl Shared {
 
     async fn tried(&self, index: usize) -> bool {
         match self.links.wire(index) {
-            Some(mut wire) => answers(&mut wire, None, PATIENCE).await,
+            Some(mut wire) => answers(&mut wire, &ping(), PATIENCE).await,
             None => false,
         }
     }
@@ -88,7 +83,7 @@ impl Shared {
                 return false;
             }
         };
-        let answers = answers(&mut wire, None, PATIENCE).await;
+        let answers = answers(&mut wire, &ping(), PATIENCE).await;
         if answers {
             self.links.set(index, wire);
             self.metrics.reconnects.increment(1);
@@ -101,12 +96,23 @@ impl Shared {
         let Some((_, mut wire)) = self.links.pick() else {
             return false;
         };
-        let slot = self.slot_of_breaker(index);
-        let answered = answers(&mut wire, Some(Destination::Slot(slot)), self.deadline()).await;
+        let slot = self.breakers[index].failed_slot();
+        let answered = answers(&mut wire, &self.question(slot), self.deadline()).await;
         if answered {
             self.close(index);
         }
         answered
+    }
+
+    /// In a Cluster a command with a key: one without is sent to any node when that of its slot is
+    /// gone, and answered there.
+    fn question(&self, slot: u16) -> Cmd {
+        if !self.address.is_cluster() {
+            return ping();
+        }
+        let mut get = Cmd::new();
+        get.arg("GET").arg(topology::probe_key(slot));
+        get
     }
 
     fn forget_connections(&self) {
@@ -116,17 +122,15 @@ impl Shared {
     }
 }
 
-/// Anything but an outage is an answer: `MISCONF` and `NOPERM` are given by a server that is up.
-async fn answers(wire: &mut Wire, to: Option<Destination>, within: Duration) -> bool {
+fn ping() -> Cmd {
     let mut ping = Cmd::new();
     ping.arg("PING");
-    let asked = async {
-        match to {
-            Some(to) => wire.send_to(to, ping).await,
-            None => wire.send(&ping).await,
-        }
-    };
-    let reply = timeout(within, asked)
+    ping
+}
+
+/// Anything but an outage is an answer: `MISCONF` and `NOPERM` are given by a server that is up.
+async fn answers(wire: &mut Wire, question: &Cmd, within: Duration) -> bool {
+    let reply = timeout(within, wire.send(question))
         .await
         .unwrap_or_else(|_| Err(timed_out()));
     reply.err().is_none_or(|error| !fault::is_outage(&error))

@@ -12,8 +12,6 @@ const NEEDED: &[&[&str]] = &[
     &["MGET", KEY],
     &["SETRANGE", KEY, "0", ""],
     &["SET", KEY, "", "PX", "1"],
-    &["MGET", KEY],
-    &["SETRANGE", KEY, "0", ""],
     &["INCRBY", KEY, "1"],
     &["PEXPIRE", KEY, "1"],
     &["UNLINK", KEY],

@@ -24,6 +24,11 @@ impl Primary {
         }
     }
 
+    /// One of its slots.
+    pub(super) fn slot(&self) -> u16 {
+        self.slots.first().map_or(0, |(first, _)| *first)
+    }
+
     fn owns(&self, slot: u16) -> bool {
         self.node.is_none()
             || self
@@ -50,7 +55,7 @@ pub(super) async fn primaries(connections: &Connections) -> Result<Vec<Primary>,
     }
     let mut cmd = Cmd::new();
     cmd.arg("CLUSTER").arg("SLOTS");
-    let reply = connections.query(Verb::Sync, &cmd).await?;
+    let reply = connections.query_any(Verb::Sync, &cmd).await?;
     Ok(from_slots(reply))
 }
 
@@ -117,6 +122,25 @@ fn hash_tag(key: &[u8]) -> &[u8] {
     tag().unwrap_or(key)
 }
 
+/// A key that nobody writes, in a slot.
+///
+/// Sixteen steps of the checksum can be undone, so two bytes lead from any state to any other.
+pub(super) fn probe_key(slot: u16) -> Vec<u8> {
+    let before = (0..16).fold(slot, |crc, _| {
+        if crc & 1 == 0 {
+            crc >> 1
+        } else {
+            ((crc ^ POLYNOMIAL) >> 1) | 0x8000
+        }
+    });
+    let mut key = b"tower-keep:".to_vec();
+    let last = crc16(&key) ^ before;
+    key.extend(last.to_be_bytes());
+    key
+}
+
+const POLYNOMIAL: u16 = 0x1021;
+
 /// CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
@@ -124,7 +148,7 @@ fn crc16(bytes: &[u8]) -> u16 {
             if crc & 0x8000 == 0 {
                 crc << 1
             } else {
-                (crc << 1) ^ 0x1021
+                (crc << 1) ^ POLYNOMIAL
             }
         })
     })
@@ -146,6 +170,13 @@ mod tests {
         assert_eq!(hash_tag(b"foo{{bar}}zap"), b"{bar");
         assert_eq!(hash_tag(b"foo{bar}{zap}"), b"bar");
         assert_eq!(hash_tag(b"foo{bar"), b"foo{bar");
+    }
+
+    #[test]
+    fn every_slot_has_a_key_to_probe_it_by() {
+        for slot in 0..SLOTS {
+            assert_eq!(slot_of(&probe_key(slot)), slot);
+        }
     }
 
     #[test]

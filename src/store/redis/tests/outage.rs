@@ -113,7 +113,7 @@ async fn a_restart_in_quiet_times_goes_unnoticed() {
     until("all connections to be made again", || async {
         let list = server.command(&["CLIENT", "LIST"]).text();
         let made = list.matches("cmd=ping").count();
-        (made >= Config::default().connections).then_some(())
+        (made >= Config::default().connections && connections.healthy()).then_some(())
     })
     .await;
     get(&connections, "k").await.expect("answers");
