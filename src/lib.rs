@@ -3,6 +3,7 @@
 //! | layer | does |
 //! |---|---|
 //! | [`CacheLayer`] | answers from stored responses, fills on a miss |
+//! | [`RateLimitLayer`] | admits or refuses by user, address, route or header |
 //! | [`InvalidateLayer`] | makes stored responses unusable after a successful write |
 //!
 //! All are driven by one [`Table`] and share one handle, [`Keep`], which is also the cache API for
