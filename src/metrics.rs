@@ -3,7 +3,7 @@
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-/// Counters of the cache, `tower_keep_cache_*`.
+/// Counters of the cache, `tower_keep_cache_*`, and of application values, `tower_keep_value_*`.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheMetrics {
     /// Answered from the local tier.
@@ -19,6 +19,11 @@ pub(crate) struct CacheMetrics {
     pub(crate) bypass: Counter,
     /// Answered from the store after the inner service validated it.
     pub(crate) validated: Counter,
+    /// Application values that were there.
+    pub(crate) value_hit: Counter,
+    /// Application values that another caller was making.
+    pub(crate) value_collapsed: Counter,
+    pub(crate) value_miss: Counter,
     pub(crate) stored: Counter,
     /// Not stored: the answer forbids it, or is too large, or was cut short.
     pub(crate) refused: Counter,
@@ -38,6 +43,8 @@ impl CacheMetrics {
     pub(crate) fn register() -> Self {
         let requests =
             |result: &'static str| counter!("tower_keep_cache_requests_total", "result" => result);
+        let values =
+            |result: &'static str| counter!("tower_keep_value_requests_total", "result" => result);
         Self {
             hit_local: requests("hit_local"),
             hit_store: requests("hit_store"),
@@ -46,6 +53,9 @@ impl CacheMetrics {
             miss: requests("miss"),
             bypass: requests("bypass"),
             validated: requests("validated"),
+            value_hit: values("hit"),
+            value_collapsed: values("collapsed"),
+            value_miss: values("miss"),
             stored: counter!("tower_keep_cache_stored_total"),
             refused: counter!("tower_keep_cache_refused_total"),
             fill_failed: counter!("tower_keep_cache_fill_failures_total"),

@@ -51,10 +51,13 @@ impl Keep {
     ///
     /// If what is stored is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
-        let Some(json) = self.json(key).await else {
-            return Ok(None);
-        };
-        decode(key, &json).map(Some)
+        let value = self.read(key).await;
+        let metrics = &self.shared().metrics;
+        match &value {
+            Ok(Some(_)) => metrics.value_hit.increment(1),
+            Ok(None) | Err(_) => metrics.value_miss.increment(1),
+        }
+        value
     }
 
     /// Stores `value` under `key` for its entity's TTL. What serialises to `null` is not stored.
@@ -106,6 +109,13 @@ impl Keep {
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark(self.shared().fence.capture())
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
+        let Some(json) = self.json(key).await else {
+            return Ok(None);
+        };
+        decode(key, &json).map(Some)
     }
 
     async fn json(&self, key: &Key) -> Option<Bytes> {
@@ -221,14 +231,19 @@ impl EntryOf {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        let shared = self.keep.shared();
         if let Some(value) = self.usable().await {
+            shared.metrics.value_hit.increment(1);
             return Ok(value);
         }
         let mut lead = match self.take_turn().await {
-            Turn::Found(value) => return Ok(value),
+            Turn::Found(value) => {
+                shared.metrics.value_collapsed.increment(1);
+                return Ok(value);
+            }
             Turn::Make(lead) => lead,
         };
-        let shared = self.keep.shared();
+        shared.metrics.value_miss.increment(1);
         let mark = self.keep.mark();
         let started = shared.clock.mono();
         let made = make().await;
@@ -251,7 +266,7 @@ impl EntryOf {
 
     /// What is stored, if it is a `T`; a value of another shape is replaced.
     async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
-        match self.keep.get(&self.key).await {
+        match self.keep.read(&self.key).await {
             Ok(value) => value,
             Err(error) => {
                 tracing::warn!(key = %self.key, %error, "a stored value was not usable");

@@ -11,6 +11,7 @@ mod hostile;
 mod kit;
 mod leaks;
 mod methods;
+mod metrics;
 mod options;
 mod passages;
 mod ranges;
