@@ -49,7 +49,8 @@ where
         Err(refusal) => return refused(&mut miss, fetched, &original, refusal, lead).await,
     };
     let Fetched { seen, body } = fetched;
-    let started = match fill::start(recipe, body, lead.take()).await {
+    let waits = miss.good_without_inner().is_some();
+    let started = match fill::start(recipe, body, lead.take(), waits).await {
         Ok(started) => started,
         Err(broken) => {
             let stale = miss.stale_on_disconnect(&original);
@@ -58,6 +59,7 @@ where
             });
         }
     };
+    let stored = started.is_stored();
     match started.entry {
         Some(entry) if miss.asked.traits.shape.range && miss.asked.sent != Sent::AsAsked => {
             let status = answer::forwarded(miss.asked.forward_reason(), true);
@@ -66,7 +68,7 @@ where
             answer::stored(&miss.asked.traits, &entry, headers, now, Some(&status))
                 .unwrap_or_else(|| labelled(&miss, seen, started.body, &original, true, None))
         }
-        _ => labelled(&miss, seen, started.body, &original, true, None),
+        _ => labelled(&miss, seen, started.body, &original, stored, None),
     }
 }
 
@@ -109,6 +111,11 @@ fn storable(
     let head = &seen.head;
     let exchange = &seen.exchange;
     let request = original.head(asked.traits.credentials);
+    // An error may be about the range or the precondition, which are in no key.
+    let has_failed = head.status.is_client_error() || head.status.is_server_error();
+    if has_failed && asked.sent == Sent::AsAsked && !asked.traits.shape.is_unconditional() {
+        return Err(Refusal::Status);
+    }
     let lifetime = storable::decide(&request, head.status, &head.headers, exchange, &policy)?;
     let condition = config.store_if.as_ref();
     if condition.is_some_and(|agrees| !agrees(head)) {

@@ -125,7 +125,9 @@ where
         Prepared::Completing if status == StatusCode::PARTIAL_CONTENT => {
             completed(miss, fetched, original, lead).await
         }
-        Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => Resolved::Useless,
+        // The range and the precondition were ours: what is wrong with them is not the client's.
+        Prepared::Completing if status.is_client_error() => Resolved::Useless,
+        Prepared::Validating(_) if status == StatusCode::PRECONDITION_FAILED => Resolved::Useless,
         _ => Resolved::Fetched(fetched),
     }
 }

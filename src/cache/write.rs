@@ -82,11 +82,11 @@ where
     if !recipe.invalidate(subjects).await {
         return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
     }
-    answer::label(&mut seen.head, Forward::Method, true, None);
-    let body = match fill::start(recipe, body, None).await {
-        Ok(started) => started.body,
-        Err(broken) => broken,
+    let (stored, body) = match fill::start(recipe, body, None, false).await {
+        Ok(started) => (started.is_stored(), started.body),
+        Err(broken) => (false, broken),
     };
+    answer::label(&mut seen.head, Forward::Method, stored, None);
     Ok(Response::from_parts(seen.head, body))
 }
 
