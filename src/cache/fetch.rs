@@ -131,8 +131,10 @@ where
                 self.call(again, content).await?
             }
         };
-        if self.asked.traits.shape.head {
-            validate::seen_by_head(&mut self, &fetched.seen, &original).await;
+        if self.asked.traits.shape.head
+            && let Some(answer) = validate::seen_by_head(&mut self, &fetched.seen, &original).await
+        {
+            return Ok(answer);
         }
         Ok(store::answer(self, fetched, original, lead).await)
     }

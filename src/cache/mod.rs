@@ -63,8 +63,8 @@
 //! off before there is anything of it, unless `must-revalidate`, `proxy-revalidate`, `no-cache` or
 //! `s-maxage` forbids it (RFC 9111 section 4.2.4); in the place of a 500, 502, 503 or 504 within
 //! `stale-if-error` (RFC 5861). To that end, while something stale is at hand the head of a new answer
-//! waits for the first piece of its body. A body that breaks off later does so for who reads it, and
-//! is not stored.
+//! waits for the first piece of its body, and who leaves meanwhile takes the fill along. A body that
+//! breaks off later does so for who reads it, and is not stored.
 //!
 //! # Where it stands
 //!

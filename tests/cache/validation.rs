@@ -278,7 +278,12 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let script = vec![
             Ok(answer(
                 200,
-                &[("etag", "\"one\""), STALE_SOON, ("vary", "accept")],
+                &[
+                    ("etag", "\"one\""),
+                    STALE_SOON,
+                    ("vary", "accept"),
+                    ("x-known", "1"),
+                ],
                 "one",
             )),
             Ok(answer(200, fields, "")),
@@ -287,7 +292,13 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let service = cached(&keep, &Origin::script(script));
         send(&service, get("/a")).await;
         after(5).await;
-        assert_eq!(send(&service, request("HEAD", "/a", &[])).await.status, 200);
+        let head = send(&service, request("HEAD", "/a", &[])).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+        // What it updates completes it: it says what the next one will say.
+        assert_eq!(head.headers.contains_key("x-known"), hit, "{head:?}");
+        let said = if hit { "stored" } else { "detail=method" };
+        let status = format!("tower-keep; fwd=stale; {said}");
+        assert_eq!(head.cache_status(), status);
         let third = send(&service, get("/a")).await;
         assert_eq!(third.body == "one", hit, "{fields:?}: {third:?}");
         if !hit {
