@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, EXPIRES, IF_NONE_MATCH, RANGE, VARY},
+    header::{
+        ACCEPT_LANGUAGE, AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, IF_NONE_MATCH, LAST_MODIFIED,
+        LOCATION, RANGE, VARY,
+    },
 };
 
 use crate::{
@@ -14,15 +17,20 @@ use crate::{
     semantics::{
         byteranges,
         cache_control::{RequestDirectives, ResponseDirectives},
+        cache_groups::{self, CACHE_GROUPS},
+        cache_status::CACHE_STATUS,
         conditional, dates,
-        freshness::{self, Exchange, Lifetime},
+        fields::Storing,
+        freshness::{self, Exchange, Lifetime, Use},
+        invalidation,
         no_vary_search::{NO_VARY_SEARCH, Rule},
-        partial::ContentRange,
+        partial::{self, ContentRange, Piece},
         policy::Policy,
         range::{self, Selection},
+        reported::Reported,
         sharing::Credentials,
         storable::{self, RequestHead},
-        targeted::CDN_CACHE_CONTROL,
+        targeted::{Binding, CDN_CACHE_CONTROL},
         vary::{self, VaryFields},
     },
 };
@@ -40,51 +48,102 @@ fn lines(name: &HeaderName, data: &[u8]) -> HeaderMap {
         })
 }
 
-fn decide(headers: &HeaderMap) -> Option<Lifetime> {
-    let request = RequestHead {
-        method: &Method::GET,
-        headers: &HeaderMap::new(),
+fn request<'a>(method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {
+    RequestHead {
+        method,
+        headers,
         credentials: Credentials::None,
-        authority: None,
-        target: "/",
-    };
-    let exchange = Exchange {
-        requested: NOW,
-        received: NOW,
-    };
-    let policy = Policy::STANDARD;
-    storable::decide(&request, StatusCode::OK, headers, &exchange, &policy).ok()
+        authority: Some("example.com"),
+        target: "/a/b?c",
+    }
 }
 
-/// `Cache-Control`: nothing that says `no-store` or `private` is stored, nothing outlives `max`.
+/// Received a minute after it was asked for: so long it has been under way at least.
+fn exchange() -> Exchange {
+    Exchange {
+        requested: NOW,
+        received: NOW.after(Duration::from_secs(60)),
+    }
+}
+
+fn decide_for(asked: &HeaderMap, headers: &HeaderMap) -> Option<Lifetime> {
+    let request = request(&Method::GET, asked);
+    let policy = Policy::STANDARD;
+    let lifetime =
+        storable::decide(&request, StatusCode::OK, headers, &exchange(), &policy).ok()?;
+    // RFC 9111 section 4.2.3; and nothing outlives the table's `max`.
+    assert!(lifetime.initial_age >= Duration::from_secs(60));
+    let left = lifetime.remaining(Duration::ZERO).unwrap_or_default();
+    assert!(left <= Policy::STANDARD.max);
+    Some(lifetime)
+}
+
+fn decide(headers: &HeaderMap) -> Option<Lifetime> {
+    decide_for(&HeaderMap::new(), headers)
+}
+
+/// `Cache-Control` of requests and responses, and `Age`: nothing that says `no-store` or `private`
+/// is stored, no age is less than the one received, and nothing is fresh for who forbids it.
 pub fn cache_control(data: &[u8]) {
     let headers = lines(&CACHE_CONTROL, data);
-    let request = RequestDirectives::parse(&headers);
+    let asked = RequestDirectives::parse(&headers);
     let response = ResponseDirectives::parse(&headers);
     if let Some(lifetime) = decide(&headers) {
         assert!(!response.no_store || response.must_understand);
         assert!(!response.private.is_whole());
-        assert!(lifetime.remaining(Duration::ZERO).unwrap_or_default() <= Policy::STANDARD.max);
-        freshness::usable(&lifetime, Duration::from_secs(1), &request);
+        let resident = Duration::from_secs(1);
+        if let Use::Fresh { ttl } = freshness::usable(&lifetime, resident, &asked) {
+            assert!(!lifetime.no_cache && !asked.no_cache && !ttl.is_zero());
+            assert!(asked.min_fresh.is_none_or(|wanted| ttl >= wanted));
+            assert!(
+                asked
+                    .max_age
+                    .is_none_or(|max| lifetime.age(resident) <= max)
+            );
+        }
     }
+    if decide_for(&headers, &lines(&CACHE_CONTROL, b"max-age=600")).is_some() {
+        assert!(!asked.no_store);
+    }
+    let aged = lines(&AGE, data);
+    let received = aged
+        .get(AGE)
+        .and_then(|age| age.to_str().ok()?.parse().ok());
+    let age = exchange().initial_age(&aged);
+    assert!(age >= Duration::from_secs(received.unwrap_or(0u64).min(1 << 31)));
 }
 
-/// Dates: what is read is written and read again as the same.
+/// Dates: what is read is written and read again as the same, and all that `httpdate` reads as the
+/// preferred form is read alike.
 pub fn dates(data: &[u8]) {
-    if let Some(time) = dates::parse(data, NOW) {
+    let read = dates::parse(data, NOW);
+    if let Some(time) = read {
         assert_eq!(
             dates::parse(dates::format(time).as_bytes(), NOW),
             Some(time)
         );
     }
-    decide(&lines(&EXPIRES, data));
+    let text = std::str::from_utf8(data)
+        .ok()
+        .filter(|text| text.len() == 29 && text.trim() == *text);
+    if let Some(known) = text.and_then(|text| httpdate::parse_http_date(text).ok()) {
+        assert_eq!(read.map(Timestamp::system), Some(known));
+    }
+    for name in [EXPIRES, DATE, LAST_MODIFIED] {
+        decide(&lines(&name, data));
+    }
+    let mut conditions = lines(&http::header::IF_MODIFIED_SINCE, data);
+    conditions.extend(lines(&http::header::IF_RANGE, data));
+    conditional::evaluate(&conditions, StatusCode::OK, &lines(&DATE, data), NOW);
 }
 
-/// `Range` and `Content-Range`: slices are within the body; and lists of entity tags.
+/// `Range`, `Content-Range` and lists of entity tags: slices are what they say they are, and parts
+/// make no other whole than the one they were cut from.
 pub fn ranges(data: &[u8]) {
-    let Some((&[length, first], data)) = data.split_first_chunk::<2>() else {
+    let Some((&[length, first, end, other], data)) = data.split_first_chunk::<4>() else {
         return;
     };
+    let whole: Bytes = (0..=u8::MAX).collect();
     let part = (first > 0).then_some(Part {
         first: u64::from(first),
         complete: (first % 2 == 0).then_some(u64::from(first) + u64::from(length)),
@@ -92,7 +151,7 @@ pub fn ranges(data: &[u8]) {
     let stored = StoredResponse {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        body: Bytes::from(vec![b'x'; usize::from(length)]),
+        body: whole.slice(..usize::from(length)),
         trailers: None,
         lifetime: Lifetime::default(),
         part,
@@ -103,17 +162,52 @@ pub fn ranges(data: &[u8]) {
         let pieces = byteranges::partial_content(&spans, &stored, "B", &mut HeaderMap::new());
         let cut: usize = pieces.iter().map(Bytes::len).sum();
         assert!(asked <= u64::from(length) && asked <= cut as u64);
+        if let [span] = spans.as_slice() {
+            let from = usize::try_from(span.first).unwrap_or(usize::MAX) - usize::from(first);
+            assert_eq!(pieces[0], stored.body[from..][..cut]);
+        }
     }
     if let Some(range) = ContentRange::parse(data) {
         range.part(u64::from(length));
     }
+    combine(&whole, [first, end, other, length]);
     let request = lines(&IF_NONE_MATCH, data);
-    conditional::evaluate(&request, StatusCode::OK, &stored.headers, NOW);
+    conditional::evaluate(&request, StatusCode::OK, &lines(&ETAG, data), NOW);
 }
 
-/// `CDN-Cache-Control`, `No-Vary-Search`, `Vary` and weighted lists.
+fn combine(whole: &Bytes, [a, b, c, d]: [u8; 4]) {
+    let headers = lines(&ETAG, b"\"a\"");
+    let cut = |from: u8, to: u8| Piece {
+        part: Part {
+            first: u64::from(from.min(to)),
+            complete: (from > to).then_some(256),
+        },
+        body: whole.slice(usize::from(from.min(to))..usize::from(from.max(to))),
+    };
+    if let Some(both) = partial::combine((&headers, &cut(a, b)), (&headers, &cut(c, d))) {
+        let first = usize::try_from(both.part.first).unwrap_or(usize::MAX);
+        assert_eq!(both.body, whole[first..][..both.body.len()]);
+        assert_eq!(first, usize::from(a.min(b).min(c).min(d)));
+    }
+}
+
+/// `CDN-Cache-Control`, `No-Vary-Search`, `Vary`, `Cache-Groups`, `Cache-Status`, weighted lists, and
+/// references in `Location`.
 pub fn structured_fields(data: &[u8]) {
-    decide(&lines(&CDN_CACHE_CONTROL, data));
+    let targeted = lines(&CDN_CACHE_CONTROL, data);
+    if decide(&targeted).is_some() {
+        let directives = Binding::of(&targeted).directives;
+        assert!(!directives.no_store || directives.must_understand);
+        assert!(!directives.private.is_whole());
+        let stored = Storing::of(&targeted, &[]).select(&targeted, NOW);
+        assert!(
+            directives
+                .private
+                .fields()
+                .iter()
+                .all(|name| !stored.contains_key(name))
+        );
+    }
     if let Some(rule) = Rule::of(&lines(&NO_VARY_SEARCH, data)) {
         let query = String::from_utf8_lossy(data);
         let normal = rule.normalize(Some(&query));
@@ -125,5 +219,20 @@ pub fn structured_fields(data: &[u8]) {
     if let Ok(fields) = VaryFields::of(&response, &[]) {
         let variants = Variants(vec![fields.variant(&request, &response)]);
         assert!(vary::choose(&variants, &request).is_some());
+    }
+    cache_groups::members(&lines(&CACHE_GROUPS, data), &CACHE_GROUPS);
+    Reported::of(&lines(&CACHE_STATUS, data));
+    references(data);
+}
+
+/// Every target that a write makes invalid is a path of this origin without dot segments.
+fn references(data: &[u8]) {
+    let post = Method::POST;
+    let none = HeaderMap::new();
+    let write = request(&post, &none);
+    for target in invalidation::targets(&write, StatusCode::OK, &lines(&LOCATION, data)) {
+        let path = target.split('?').next().unwrap_or_default();
+        assert!(path.starts_with('/'), "{target}");
+        assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
     }
 }

@@ -18,15 +18,27 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
+/// Never a connection option, whatever `Connection` says (RFC 9110, 7.6.1).
+const NEVER_HOP_BY_HOP: [HeaderName; 7] = [
+    header::HOST,
+    header::CACHE_CONTROL,
+    HeaderName::from_static("cdn-cache-control"),
+    header::EXPIRES,
+    header::AGE,
+    header::DATE,
+    header::VARY,
+];
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Removes what concerns the connection that a message came on.
 ///
-/// `Host` stays even if `Connection` names it: it is part of the target.
+/// `Host` stays even if `Connection` names it: it is part of the target. So do the fields for every recipient, which
+/// must not be named there: without its `Cache-Control` a response would be taken for one that may be stored.
 pub(crate) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = members(fields, header::CONNECTION)
         .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
-        .filter(|name| name != header::HOST)
+        .filter(|name| !NEVER_HOP_BY_HOP.contains(name))
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         fields.remove(name);

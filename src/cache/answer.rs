@@ -48,7 +48,12 @@ impl Shape {
     }
 
     fn is_plain(self) -> bool {
-        !(self.head || self.conditional || self.range)
+        !self.head && self.is_unconditional()
+    }
+
+    /// Neither a range nor a precondition.
+    pub(super) fn is_unconditional(self) -> bool {
+        !(self.conditional || self.range)
     }
 }
 

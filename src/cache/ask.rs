@@ -414,14 +414,7 @@ impl Asked {
 
     /// What the table says about the responses.
     pub(super) fn policy(&self) -> Policy<'_> {
-        let max = self.snapshot.plan.max_ttl;
-        match &self.route {
-            Some(route) => route.policy(max),
-            None => Policy {
-                max,
-                ..Policy::STANDARD
-            },
-        }
+        self.snapshot.policy(self.route.as_deref())
     }
 
     pub(super) fn entity(&self) -> &str {

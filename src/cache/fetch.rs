@@ -131,8 +131,10 @@ where
                 self.call(again, content).await?
             }
         };
-        if self.asked.traits.shape.head {
-            validate::seen_by_head(&mut self, &fetched.seen, &original).await;
+        if self.asked.traits.shape.head
+            && let Some(answer) = validate::seen_by_head(&mut self, &fetched.seen, &original).await
+        {
+            return Ok(answer);
         }
         Ok(store::answer(self, fetched, original, lead).await)
     }
@@ -168,16 +170,18 @@ where
 
     /// Something stale instead of the inner service's own error (RFC 9111 section 4.2.4).
     pub(super) fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
-        if self.refreshing {
-            return None;
-        }
-        let found = self.asked.candidate.as_ref()?;
+        self.stale(self.good_without_inner()?, &original.headers, None)
+    }
+
+    /// What is stored that may answer if the inner service breaks off.
+    pub(super) fn good_without_inner(&self) -> Option<&Found> {
+        let found = self.asked.candidate.as_ref().filter(|_| !self.refreshing)?;
         match self.judge_again(found) {
             Judged::Validate {
                 on_error,
                 on_disconnect,
                 ..
-            } if on_error || on_disconnect => self.stale(found, &original.headers, None),
+            } if on_error || on_disconnect => Some(found),
             _ => None,
         }
     }

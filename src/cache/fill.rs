@@ -42,20 +42,33 @@ pub(super) struct Started<B> {
     pub(super) body: ResponseBody<B>,
     /// What has been stored already: a body that was there at once.
     pub(super) entry: Option<Arc<Entry>>,
+    ended: bool,
+}
+
+impl<B> Started<B> {
+    /// Whether it is stored, or will be if the rest of it comes.
+    pub(super) fn is_stored(&self) -> bool {
+        self.entry.is_some() || !self.ended
+    }
 }
 
 /// Stores `body` as it comes. `Err`: it broke off at once, and this is what there is of it.
+///
+/// Once the head has gone to the client nothing can take the place of a body that breaks off. With
+/// `waits`, there is something that could: then the head stays here until there is something of the
+/// body, or its end.
 pub(super) async fn start<B>(
     recipe: Recipe,
     body: B,
     mut lead: Leading,
+    waits: bool,
 ) -> Result<Started<B>, ResponseBody<B>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let mut body = Box::pin(body);
-    let prefix = match at_once(body.as_mut(), recipe.cap).await {
+    let prefix = match at_once(body.as_mut(), &recipe, waits).await {
         Ok(prefix) => prefix,
         Err((chunks, error)) => {
             recipe.failed("the body was cut short");
@@ -67,11 +80,17 @@ where
         let trailers = prefix.trailers.clone();
         let entry = recipe.complete(&prefix.chunks, trailers, &lead).await;
         miss::end(&mut lead);
-        let body = ResponseBody::chunks(prefix.chunks, prefix.trailers);
-        return Ok(Started { body, entry });
+        return Ok(Started {
+            body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
+            entry,
+            ended: true,
+        });
     }
-    let body = stream(recipe, body, prefix, lead);
-    Ok(Started { body, entry: None })
+    Ok(Started {
+        body: stream(recipe, body, prefix, lead),
+        entry: None,
+        ended: false,
+    })
 }
 
 /// Reads the rest in a task of its own.
@@ -110,10 +129,12 @@ where
     reader.map_or_else(ResponseBody::empty, ResponseBody::shared)
 }
 
-/// Reads until the body ends, must be waited for, or exceeds `cap`.
+/// Reads until the body ends, must be waited for, or is too large to be stored. With `waits`, the
+/// first piece is waited for.
 async fn at_once<B>(
     mut body: Pin<&mut B>,
-    cap: usize,
+    recipe: &Recipe,
+    waits: bool,
 ) -> Result<Prefix, (VecDeque<Bytes>, B::Error)>
 where
     B: Body<Data = Bytes>,
@@ -124,9 +145,11 @@ where
         bytes: 0,
         ended: body.is_end_stream(),
     };
-    while !prefix.ended && prefix.bytes <= cap {
+    while !prefix.ended && prefix.bytes <= recipe.cap {
+        let waits = waits && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending if waits => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         });
         match next.await {
@@ -134,7 +157,7 @@ where
             Some(None) => prefix.ended = true,
             Some(Some(Err(error))) => return Err((prefix.chunks, error)),
             Some(Some(Ok(frame))) => {
-                prefix.add(frame);
+                prefix.add(frame, recipe);
                 prefix.ended = body.is_end_stream();
             }
         }
@@ -143,7 +166,7 @@ where
 }
 
 impl Prefix {
-    fn add(&mut self, frame: Frame<Bytes>) {
+    fn add(&mut self, frame: Frame<Bytes>, recipe: &Recipe) {
         match frame.into_data() {
             // Of no use, and an endless row of them would never reach the cap.
             Ok(chunk) if chunk.is_empty() => {}
@@ -151,9 +174,13 @@ impl Prefix {
                 self.bytes += chunk.len();
                 self.chunks.push_back(chunk);
             }
-            Err(frame) => self.trailers = frame.into_trailers().ok(),
+            Err(frame) => self.trailers = trailers_of(frame, recipe),
         }
     }
+}
+
+fn trailers_of(frame: Frame<Bytes>, recipe: &Recipe) -> Option<HeaderMap> {
+    recipe.trailers(frame.into_trailers().ok()?)
 }
 
 /// Reads the rest of `body` into `writer`, and stores it if it came whole.
@@ -209,7 +236,7 @@ where
                     recipe.too_large(lead);
                 }
             }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+            Err(frame) => trailers = trailers_of(frame, recipe),
         }
     }
     None

@@ -52,8 +52,19 @@
 //! read its answer as it comes. If it leaves, another takes over; if its answer may not be shared,
 //! all are released with its head and ask for themselves, and nobody waits for that key for ten
 //! seconds. From a storable head on, the fill goes on in a task of its own: a reader that is slow or
-//! gone holds up nobody. A body larger than `max_body` goes on to who asked for it at their own pace;
+//! gone holds up nobody. `Cache-Status` says `stored` with the head, of what will be stored if its
+//! body comes whole. Queries that are equivalent only by the answer's `No-Vary-Search` do not wait for
+//! each other: whether they are, the answer alone can tell. A body larger than `max_body` goes on to who asked for it at their own pace;
 //! who shares it and falls more than `max_body` behind gets an error.
+//!
+//! # When the inner service fails
+//!
+//! What is stale answers in the place of an error of the inner service's, and of a body that breaks
+//! off before there is anything of it, unless `must-revalidate`, `proxy-revalidate`, `no-cache` or
+//! `s-maxage` forbids it (RFC 9111 section 4.2.4); in the place of a 500, 502, 503 or 504 within
+//! `stale-if-error` (RFC 5861). To that end, while something stale is at hand the head of a new answer
+//! waits for the first piece of its body, and who leaves meanwhile takes the fill along. A body that
+//! breaks off later does so for who reads it, and is not stored.
 //!
 //! # Where it stands
 //!

@@ -21,7 +21,10 @@ use crate::{
         fill::{Fill, concatenate},
         values::is_json,
     },
-    semantics::partial::{self, Piece},
+    semantics::{
+        fields::Storing,
+        partial::{self, Piece},
+    },
     store::journal::Subject,
 };
 
@@ -132,6 +135,14 @@ impl Recipe {
             self.make_part(response)?;
         }
         Some(entry)
+    }
+
+    /// What may be stored, and shared with whoever waits, of a trailer section: what the head would
+    /// not keep, it does not bring in. A recipient may discard trailer fields (RFC 9110
+    /// section 6.5.1), so who asked gets no others.
+    pub(super) fn trailers(&self, trailers: HeaderMap) -> Option<HeaderMap> {
+        let storing = Storing::of(&self.response()?.headers, self.asked.policy().strip);
+        Some(storing.select_trailers(&trailers)).filter(|kept| !kept.is_empty())
     }
 
     /// The tags, those from the answer's own fields included; without them it is not stored.

@@ -18,13 +18,8 @@ use super::{
 };
 use crate::{
     body::{RequestBody, ResponseBody},
-    entry::{Content, Entry, LocalState, StoredResponse},
     http_service::HttpService,
-    semantics::{
-        fields::Storing,
-        storable::{self, Refusal},
-        vary::VaryFields,
-    },
+    semantics::storable::Refusal,
 };
 
 /// Stores the inner service's answer if that may be, and answers with it.
@@ -49,7 +44,8 @@ where
         Err(refusal) => return refused(&mut miss, fetched, &original, refusal, lead).await,
     };
     let Fetched { seen, body } = fetched;
-    let started = match fill::start(recipe, body, lead.take()).await {
+    let waits = miss.good_without_inner().is_some();
+    let started = match fill::start(recipe, body, lead.take(), waits).await {
         Ok(started) => started,
         Err(broken) => {
             let stale = miss.stale_on_disconnect(&original);
@@ -58,6 +54,7 @@ where
             });
         }
     };
+    let stored = started.is_stored();
     match started.entry {
         Some(entry) if miss.asked.traits.shape.range && miss.asked.sent != Sent::AsAsked => {
             let status = answer::forwarded(miss.asked.forward_reason(), true);
@@ -66,7 +63,7 @@ where
             answer::stored(&miss.asked.traits, &entry, headers, now, Some(&status))
                 .unwrap_or_else(|| labelled(&miss, seen, started.body, &original, true, None))
         }
-        _ => labelled(&miss, seen, started.body, &original, true, None),
+        _ => labelled(&miss, seen, started.body, &original, stored, None),
     }
 }
 
@@ -105,43 +102,25 @@ fn storable(
     seen: &Seen,
     original: &Original,
 ) -> Result<Storable, Refusal> {
-    let policy = asked.policy();
     let head = &seen.head;
-    let exchange = &seen.exchange;
     let request = original.head(asked.traits.credentials);
-    let lifetime = storable::decide(&request, head.status, &head.headers, exchange, &policy)?;
+    // An error may be about the range or the precondition, which are in no key.
+    let has_failed = head.status.is_client_error() || head.status.is_server_error();
+    if has_failed && asked.sent == Sent::AsAsked && !asked.traits.shape.is_unconditional() {
+        return Err(Refusal::Status);
+    }
+    let route = asked.route.as_deref();
+    let stored = (asked.snapshot).storable(&request, head, &seen.exchange, route)?;
     let condition = config.store_if.as_ref();
     if condition.is_some_and(|agrees| !agrees(head)) {
         return Err(Refusal::Condition);
     }
-    let vary = VaryFields::of(&head.headers, asked.table_vary()).map_err(|_| Refusal::Vary)?;
     let tags = tags::of(asked, original, &seen.tag_fields).ok_or(Refusal::Tags)?;
-    let lifetime = asked.jittered(lifetime);
-    let received = exchange.received;
-    let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);
-    let has_validator = storable::can_be_validated(head.status, &headers);
-    let response = StoredResponse {
-        status: head.status,
-        headers,
-        body: Bytes::new(),
-        trailers: None,
-        lifetime,
-        part: None,
-        cost: received.since(exchange.requested),
-    };
-    let head = Entry {
-        content: Content::Response(response),
-        position: seen.capture.position,
-        stored: received,
-        expires: asked.expiry(&lifetime, received, has_validator),
-        entity: asked.entity().into(),
-        user: asked.key.user().map(Into::into),
-        tags,
-        local: LocalState::default(),
-    };
-    let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &seen.head.headers));
+    let vary = stored.vary.clone();
+    let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &head.headers));
+    let (position, user) = (seen.capture.position, asked.key.user());
     Ok(Storable {
-        head: Arc::new(head),
+        head: Arc::new(stored.into_entry(position, asked.entity(), user, tags)),
         variant,
     })
 }

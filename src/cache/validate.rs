@@ -125,7 +125,9 @@ where
         Prepared::Completing if status == StatusCode::PARTIAL_CONTENT => {
             completed(miss, fetched, original, lead).await
         }
-        Prepared::Completing if status == StatusCode::RANGE_NOT_SATISFIABLE => Resolved::Useless,
+        // The range and the precondition were ours: what is wrong with them is not the client's.
+        Prepared::Completing if status.is_client_error() => Resolved::Useless,
+        Prepared::Validating(_) if status == StatusCode::PRECONDITION_FAILED => Resolved::Useless,
         _ => Resolved::Fetched(fetched),
     }
 }
@@ -275,10 +277,19 @@ where
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-pub(super) async fn seen_by_head<S, B>(miss: &mut Miss<S, B>, seen: &Seen, original: &Original) {
-    let Some((stored, response)) = miss.asked.candidate_response() else {
-        return;
-    };
+///
+/// Where it updates what is stored, that answers: with the fields that the next HEAD will be
+/// answered with too, those included that the inner service does not tell without content.
+pub(super) async fn seen_by_head<S, B>(
+    miss: &mut Miss<S, B>,
+    seen: &Seen,
+    original: &Original,
+) -> Option<Answer<S, B>>
+where
+    S: HttpService<RequestBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let (stored, response) = miss.asked.candidate_response()?;
     let length = response
         .part
         .is_none()
@@ -289,11 +300,17 @@ pub(super) async fn seen_by_head<S, B>(miss: &mut Miss<S, B>, seen: &Seen, origi
         HeadEffect::None => {}
         HeadEffect::Outdate => {
             keep.forget(&miss.asked.key, &original.headers, stored)
-                .await
+                .await;
         }
         HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
-            Ok(entry) => miss.asked.put(keep, &seen.capture, &entry, original).await,
+            Ok(entry) => {
+                miss.asked.put(keep, &seen.capture, &entry, original).await;
+                let status = answer::forwarded(miss.asked.forward_reason(), true);
+                let (traits, now) = (&miss.asked.traits, keep.clock.now());
+                return answer::stored(traits, &entry, &original.headers, now, Some(&status));
+            }
             Err((_, why)) => miss.asked.end(keep, stored, &original.headers, why).await,
         },
     }
+    None
 }

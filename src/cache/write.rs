@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body;
 use tower::ServiceExt;
 
@@ -46,7 +46,7 @@ where
     let changed = Changed::by(&parts, None);
     let own = own_key(&config, &parts);
     let original = Original::of(&parts);
-    let asked = asked_by_get(&config, &parts);
+    let asked = asked_by_get(&config, &parts, &changed);
     // Taken before the call: what is invalidated from here on wins.
     let capture = keep.fence.capture();
     let requested = keep.clock.now().wall;
@@ -82,26 +82,21 @@ where
     if !recipe.invalidate(subjects).await {
         return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
     }
-    answer::label(&mut seen.head, Forward::Method, true, None);
-    let body = match fill::start(recipe, body, None).await {
-        Ok(started) => started.body,
-        Err(broken) => broken,
+    let (stored, body) = match fill::start(recipe, body, None, false).await {
+        Ok(started) => (started.is_stored(), started.body),
+        Err(broken) => (false, broken),
     };
+    answer::label(&mut seen.head, Forward::Method, stored, None);
     Ok(Response::from_parts(seen.head, body))
 }
 
-/// What a GET of a POST's target asks for, where only HTTP says what may be stored: the POST's
-/// answer may be its answer too (RFC 9110 section 9.3.3).
-fn asked_by_get(config: &Config, parts: &request::Parts) -> Option<Asked> {
-    if parts.method != Method::POST {
-        return None;
-    }
+/// What a GET of the target asks for, where the write's own answer may be its answer too.
+fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> Option<Asked> {
     let snapshot = config.keep.shared().snapshot.load_full();
-    let target = Target::of(parts);
-    if snapshot.plan.route(target.path, target.host).is_some() {
+    if !changed.may_answer_get(&snapshot) {
         return None;
     }
-    match Ask::of_url(config, &snapshot, parts, target, None) {
+    match Ask::of_url(config, &snapshot, parts, Target::of(parts), None) {
         Ask::Stored(glance) => Some(glance.own(&snapshot)),
         _ => None,
     }

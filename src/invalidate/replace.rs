@@ -1,7 +1,6 @@
 //! A write's own answer in the place of the stored response to a GET.
 
-use bytes::Bytes;
-use http::{Method, StatusCode, header::CONTENT_LENGTH, response};
+use http::{StatusCode, header::CONTENT_LENGTH, response};
 use serde_json::Value;
 
 use super::{
@@ -9,16 +8,10 @@ use super::{
     write::Write,
 };
 use crate::{
-    clock::Timestamp,
-    entry::{Content, Entry, LocalState, StoredResponse},
+    entry::Entry,
+    keep::head::Head,
     key::{Inputs, KeyBuf, url_key},
-    semantics::{
-        fields::Storing,
-        freshness::{Exchange, Lifetime},
-        policy::{Policy, Scope},
-        storable,
-        vary::VaryFields,
-    },
+    semantics::{freshness::Exchange, policy::Scope},
     store::journal::Position,
     table::{RoutePlan, Through},
 };
@@ -26,9 +19,7 @@ use crate::{
 /// A head that a GET could have been answered with.
 pub(super) struct Replacement {
     key: KeyBuf,
-    head: StoredResponse,
-    stored: Timestamp,
-    expires: Timestamp,
+    head: Head,
     /// In bytes.
     longest: u64,
     is_json: bool,
@@ -36,42 +27,23 @@ pub(super) struct Replacement {
 
 impl Replacement {
     /// `None` if the route does not want it, or the answer is not what a GET would be answered with.
-    /// Where no route says, a POST's may be that (RFC 9110 section 9.3.3).
     pub(super) fn of(write: &Write, head: &response::Parts) -> Option<Self> {
         let route = write.route.as_deref();
         let wanted = match route {
             Some(_) => write.through() == Some(Through::Answer),
-            None => *write.changed.method() == Method::POST,
+            None => write.changed.may_answer_get(&write.snapshot),
         };
         // An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
         let has_tags = write.config.keep.shared().has_tags(&head.headers);
         if !wanted || head.status != StatusCode::OK || has_tags {
             return None;
         }
-        let vary = VaryFields::of(&head.headers, route.map_or(&[], |route| &route.vary)).ok()?;
-        if !vary.is_empty() {
-            return None;
-        }
-        let now = write.config.keep.shared().clock.now().wall;
-        let policy = write.policy();
-        let lifetime = lifetime(write, head, now)?;
-        let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, now);
-        let has_validator = storable::can_be_validated(head.status, &headers);
+        let stored = stored(write, head).filter(|stored| stored.vary.is_empty())?;
         Some(Self {
             key: write.key()?,
-            stored: now,
-            expires: write.snapshot.expiry(&lifetime, now, has_validator),
             longest: route.map_or(LONGEST, |route| route.max_body),
             is_json: calls_itself_json(&head.headers),
-            head: StoredResponse {
-                status: head.status,
-                headers,
-                body: Bytes::new(),
-                trailers: None,
-                lifetime,
-                part: None,
-                cost: std::time::Duration::ZERO,
-            },
+            head: stored,
         })
     }
 
@@ -89,7 +61,8 @@ impl Replacement {
     ) -> Option<(KeyBuf, Entry)> {
         let lies =
             self.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&whole.body).is_err();
-        let length = self.head.headers.get(CONTENT_LENGTH);
+        let response = &mut self.head.response;
+        let length = response.headers.get(CONTENT_LENGTH);
         let complete = length
             .is_none_or(|length| length.as_bytes() == whole.body.len().to_string().as_bytes());
         if lies || !complete || whole.has_trailers {
@@ -103,20 +76,15 @@ impl Replacement {
             }
             None => Vec::new(),
         };
-        self.head
+        response
             .headers
             .insert(CONTENT_LENGTH, whole.body.len().into());
-        self.head.body = whole.body;
-        let entry = Entry {
-            content: Content::Response(self.head),
-            position: Position::UNKNOWN,
-            stored: self.stored,
-            expires: self.expires,
-            entity: route.map_or("", |route| &route.entity).into(),
-            user: self.key.user().map(Into::into),
-            tags: tags.into(),
-            local: LocalState::default(),
-        };
+        response.body = whole.body;
+        let entity = route.map_or("", |route| &route.entity);
+        let user = self.key.user();
+        let entry = self
+            .head
+            .into_entry(Position::UNKNOWN, entity, user, tags.into());
         Some((self.key, entry))
     }
 }
@@ -135,18 +103,6 @@ impl Write {
         Some(key)
     }
 
-    /// What the table says about the answers.
-    fn policy(&self) -> Policy<'_> {
-        let max = self.snapshot.plan.max_ttl;
-        match &self.route {
-            Some(route) => route.policy(max),
-            None => Policy {
-                max,
-                ..Policy::STANDARD
-            },
-        }
-    }
-
     /// What a GET's key is made of.
     fn inputs(&self, route: &RoutePlan) -> Inputs<'_> {
         let inputs = self.changed.inputs();
@@ -158,18 +114,20 @@ impl Write {
     }
 }
 
-/// How long a GET's answer with this head would be kept.
-fn lifetime(write: &Write, head: &response::Parts, now: Timestamp) -> Option<Lifetime> {
+/// The head as a GET's answer with it would be stored.
+fn stored(write: &Write, head: &response::Parts) -> Option<Head> {
+    let now = write.config.keep.shared().clock.now().wall;
     let exchange = Exchange {
         requested: now,
         received: now,
     };
-    let policy = write.policy();
     let request = match write.route {
         Some(_) => write.changed.as_get(),
         None => write.changed.as_sent(),
     };
-    let lifetime =
-        storable::decide(&request, head.status, &head.headers, &exchange, &policy).ok()?;
-    Some(write.snapshot.jittered(lifetime))
+    let route = write.route.as_deref();
+    write
+        .snapshot
+        .storable(&request, head, &exchange, route)
+        .ok()
 }

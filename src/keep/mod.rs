@@ -5,6 +5,7 @@ mod applied;
 mod brief;
 pub(crate) mod fill;
 pub(crate) mod fleet;
+pub(crate) mod head;
 mod invalidate;
 mod invalidation;
 mod limits;

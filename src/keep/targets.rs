@@ -110,6 +110,12 @@ impl Changed {
         &self.method
     }
 
+    /// Whether the answer may be that of a later GET if it says so: a POST's, where no route says
+    /// otherwise (RFC 9110 section 9.3.3).
+    pub(crate) fn may_answer_get(&self, snapshot: &Snapshot) -> bool {
+        self.method == Method::POST && self.route(snapshot).is_none()
+    }
+
     fn targets<B>(&self, response: &Response<B>) -> Vec<String> {
         let request = self.head(Credentials::None);
         invalidation::targets(&request, response.status(), response.headers())

@@ -3,13 +3,18 @@
 use http::{
     HeaderMap, HeaderName,
     header::{
-        AGE, CONNECTION, DATE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        AGE, CACHE_CONTROL, CONNECTION, DATE, EXPIRES, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY,
     },
 };
 use smallvec::SmallVec;
 
-use super::{dates, dates::DateField, list, targeted::Binding};
+use super::{
+    dates,
+    dates::DateField,
+    list,
+    targeted::{Binding, CDN_CACHE_CONTROL},
+};
 use crate::clock::Timestamp;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -31,6 +36,10 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     .contains(name)
 }
 
+/// Fields for every recipient, which a sender must not name in `Connection` (RFC 9110
+/// section 7.6.1): left out, they would let more be done with what is stored.
+const FOR_ALL: [HeaderName; 4] = [CACHE_CONTROL, CDN_CACHE_CONTROL, EXPIRES, VARY];
+
 /// The fields that `Connection` names; what is no field name is a connection option only.
 pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
     if !headers.contains_key(CONNECTION) {
@@ -38,6 +47,7 @@ pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
     }
     list::members(headers, &CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !FOR_ALL.contains(name))
         .collect()
 }
 
@@ -80,13 +90,24 @@ impl<'a> Storing<'a> {
     /// nearer to the origin is kept, to be put before ours (RFC 9211 section 2).
     pub(crate) fn select(&self, headers: &HeaderMap, received: Timestamp) -> HeaderMap {
         let mut stored = HeaderMap::with_capacity(headers.keys_len() + 2);
-        for (name, value) in headers {
-            if self.stores(name) {
-                stored.append(name, value.clone());
-            }
-        }
+        self.copy(headers, &mut stored);
         add_date(&mut stored, received);
         stored
+    }
+
+    /// What is stored of the trailer section, which stays apart from the head.
+    pub(crate) fn select_trailers(&self, trailers: &HeaderMap) -> HeaderMap {
+        let mut stored = HeaderMap::new();
+        self.copy(trailers, &mut stored);
+        stored
+    }
+
+    fn copy(&self, from: &HeaderMap, to: &mut HeaderMap) {
+        for (name, value) in from {
+            if self.stores(name) {
+                to.append(name, value.clone());
+            }
+        }
     }
 }
 
@@ -141,7 +162,8 @@ mod tests {
     fn hop_by_hop_and_named_fields_are_not_stored() {
         // RFC 9111 section 3.1, RFC 9110 section 7.6.1
         let fields = [
-            ("connection", "a, b, close"),
+            ("connection", "a, b, close, vary"),
+            ("vary", "c"),
             ("a", "1"),
             ("b", "2"),
             ("c", "3"),
@@ -160,7 +182,8 @@ mod tests {
             ("x-ratelimit-limit", "1"),
             ("set-cookie2", "a=b"),
         ];
-        assert_eq!(stored(&fields, &[]), ["c", "date", "set-cookie2"]);
+        // No connection may take away what every recipient must know.
+        assert_eq!(stored(&fields, &[]), ["c", "date", "set-cookie2", "vary"]);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use super::{dates::DateField, freshness::Exchange};
 /// No guess is longer.
 const LONGEST_GUESS: Duration = Duration::from_secs(24 * 3600);
 
-/// Heuristically cacheable by definition (RFC 9110 section 15.1).
+/// Heuristically cacheable by definition (RFC 9110 section 15.1, RFC 7725 section 3).
 pub(crate) fn is_cacheable(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 451 | 501
     )
 }
 
@@ -62,9 +62,11 @@ mod tests {
 
     #[test]
     fn statuses_that_allow_a_guess() {
-        // RFC 9110 section 15.1
+        // RFC 9110 section 15.1, RFC 7725 section 3
         let listed = |code| is_cacheable(StatusCode::from_u16(code).expect("a status"));
-        for code in [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501] {
+        for code in [
+            200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 451, 501,
+        ] {
             assert!(listed(code), "{code}");
         }
         for code in [201, 202, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599] {

@@ -1,7 +1,7 @@
 //! What a request may change, and which stored responses a change invalidates (RFC 9111 section 4.4).
 
 use http::{
-    HeaderMap, HeaderName, Method, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{CONTENT_LOCATION, LOCATION},
 };
 
@@ -33,8 +33,10 @@ pub(crate) fn targets(
         return Vec::new();
     }
     let mut targets = vec![request.target.to_owned()];
-    for name in [LOCATION, CONTENT_LOCATION] {
-        if let Some(target) = same_origin(request, headers, &name)
+    // Neither may be repeated; of those that are, every one may be meant.
+    let lines = [LOCATION, CONTENT_LOCATION].map(|name| headers.get_all(name));
+    for reference in lines.iter().flatten() {
+        if let Some(target) = same_origin(request, reference)
             && !targets.contains(&target)
         {
             targets.push(target);
@@ -45,7 +47,12 @@ pub(crate) fn targets(
 
 /// Whether `Content-Location` says that this is what a GET of the target would answer.
 pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) -> bool {
-    same_origin(request, headers, &CONTENT_LOCATION).is_some_and(|target| target == request.target)
+    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
+    let own = lines
+        .next()
+        .and_then(|reference| same_origin(request, reference));
+    own.is_some_and(|own| own == request.target)
+        && lines.next().is_none()
         && has_explicit_freshness(headers)
 }
 
@@ -58,13 +65,9 @@ fn has_explicit_freshness(headers: &HeaderMap) -> bool {
         || (!binding.targeted && headers.contains_key(http::header::EXPIRES))
 }
 
-/// The path and query that a field's reference means, if it stays at the target's origin.
-fn same_origin(
-    request: &RequestHead<'_>,
-    headers: &HeaderMap,
-    name: &HeaderName,
-) -> Option<String> {
-    let reference = headers.get(name)?.to_str().ok()?;
+/// The path and query that a reference means, if it stays at the target's origin.
+fn same_origin(request: &RequestHead<'_>, reference: &HeaderValue) -> Option<String> {
+    let reference = reference.to_str().ok()?;
     let reference = reference.split('#').next().unwrap_or_default();
     if let Some((authority, rest)) = split_authority(reference) {
         let same = request
@@ -162,7 +165,7 @@ fn without_dots(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;
@@ -244,6 +247,32 @@ mod tests {
     fn both_fields_count_once() {
         let fields = [(LOCATION, "/x"), (CONTENT_LOCATION, "/x")];
         assert_eq!(invalidated("PUT", 204, &fields), ["/a/b?c", "/x"]);
+    }
+
+    #[test]
+    fn repeated_fields_invalidate_more_and_store_less() {
+        // RFC 9110 sections 5.3, 8.7 and 10.2.2: neither is a list.
+        let fields = [(LOCATION, "/x"), (LOCATION, "/y")];
+        assert_eq!(invalidated("PUT", 204, &fields), ["/a/b?c", "/x", "/y"]);
+        let own = |lines: usize| {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                http::header::CACHE_CONTROL,
+                HeaderValue::from_static("max-age=1"),
+            );
+            for _ in 0..lines {
+                headers.append(CONTENT_LOCATION, HeaderValue::from_static("/a/b?c"));
+            }
+            let request = RequestHead {
+                method: &Method::POST,
+                headers: &HeaderMap::new(),
+                credentials: Credentials::None,
+                authority: None,
+                target: "/a/b?c",
+            };
+            is_own_location(&request, &headers)
+        };
+        assert_eq!([own(0), own(1), own(2)], [false, true, false]);
     }
 
     proptest! {

@@ -71,11 +71,16 @@ fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a part has all of it, and no overlaps ask for more than the part holds.
 fn is_within(selection: &Selection, first: u64, length: u64) -> bool {
     match selection {
-        Selection::Spans(spans) => spans
-            .iter()
-            .all(|span| span.first >= first && span.last - first < length),
+        Selection::Spans(spans) => {
+            let asked = spans
+                .iter()
+                .fold(0u64, |sum, span| sum.saturating_add(span.length()));
+            let held = |span: &Span| span.first >= first && span.last - first < length;
+            asked <= length && spans.iter().all(held)
+        }
         Selection::Unsatisfiable(_) => true,
         Selection::Whole | Selection::Missing => false,
     }

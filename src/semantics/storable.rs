@@ -164,6 +164,8 @@ fn permitted_status(
         206 => Err(Refusal::Partial),
         // These answer preconditions, ranges and proxies' own business, not the target URI.
         ..200 | 304 | 407 | 412 | 416 => Err(Refusal::Status),
+        // RFC 6585: how one client asks, how often, or over which network. A table may know better.
+        428 | 429 | 431 | 511 if policy.ttl_of(status).is_none() => Err(Refusal::Status),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! Something stale in the place of an error (RFC 9111 section 4.2.4, RFC 5861), and bodies that
 //! break off.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,7 +11,10 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{CacheLayer, Keep, Table, keep::RequestBody};
 
-use super::kit::{Gone, Origin, after, answer, cached, get, request, send};
+use super::{
+    kit::{Gone, Origin, after, answer, cached, get, request, send},
+    stage::{self, Stage, feed, full, head, idle, whole},
+};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_stale_answers_for_an_origin_that_is_gone() {
@@ -155,23 +158,92 @@ async fn what_is_stale_answers_for_a_body_that_breaks_off() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_stale_answers_for_a_body_that_never_comes() {
+    // RFC 9111 section 4.2.4: nothing can take the place of a body whose head has gone.
+    for begun in [false, true] {
+        let (feed, body) = feed();
+        let body = Mutex::new(Some(body));
+        let stage = Stage::new(move |_, call| {
+            let fields = [("cache-control", "max-age=1")];
+            let body = match call {
+                1 => full("whole"),
+                _ => body.lock().expect("no panic").take().expect("two calls"),
+            };
+            async move { Ok(stage::answer(body, &fields)) }
+        });
+        let service = stage.cached(&Keep::new(Table::new()));
+        send(&service, get("/a")).await;
+        after(5).await;
+        let second = tokio::spawn({
+            let service = service.clone();
+            async move { head(&service, get("/a")).await }
+        });
+        stage.called(2).await;
+        idle().await;
+        assert!(!second.is_finished(), "the head waits");
+        if begun {
+            feed.data("be").await;
+        }
+        let waiting = second.is_finished();
+        feed.fail().await;
+        let second = second.await.expect("no panic");
+        assert!(!waiting);
+        let stale = second.headers().contains_key("age");
+        let body = whole(second.into_body()).await.ok();
+        assert_eq!(
+            (stale, body.as_deref()),
+            (!begun, (!begun).then_some("whole"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_about_a_range_or_a_condition_is_nobody_elses() {
+    // RFC 9110 section 14.2: the field is the client's own, and in no key.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::new(|parts, _| {
+        let fields = [("cache-control", "max-age=60")];
+        let asked = |name| parts.headers.contains_key(name);
+        match asked("range") || asked("if-none-match") {
+            true => answer(400, &fields, "bad"),
+            false => answer(404, &fields, "gone"),
+        }
+    });
+    let service = cached(&keep, &origin);
+    for (field, value) in [("range", "bytes=0-1"), ("if-none-match", "\"a\"")] {
+        let refused = send(&service, request("GET", "/a", &[(field, value)])).await;
+        assert_eq!(refused.status, 400);
+        assert_eq!(
+            refused.cache_status(),
+            "tower-keep; fwd=uri-miss; detail=status"
+        );
+    }
+    assert_eq!(send(&service, get("/a")).await.body, "gone");
+    assert_eq!(send(&service, get("/a")).await.headers["age"], "0");
+    assert_eq!(origin.calls(), 3);
+}
+
 #[tokio::test]
 async fn trailers_are_stored_and_leave_room_for_themselves() {
     // RFC 9112 section 7.1.2: a length would leave none.
     let keep = Keep::new(Table::new());
     let service =
         CacheLayer::new(&keep).layer(service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
-            let trailers = [(
-                "x-sum".parse().expect("a name"),
-                "5".parse().expect("a value"),
-            )];
+            let trailers = [("x-sum", "5"), ("set-cookie", "a=b"), ("x-mine", "me")];
+            let trailers = trailers.map(|(name, value)| {
+                (
+                    name.parse::<http::HeaderName>().expect("a name"),
+                    value.parse::<http::HeaderValue>().expect("a value"),
+                )
+            });
             let frames: Chunks = vec![
                 Ok(Frame::data("whole".into())),
                 Ok(Frame::trailers(trailers.into_iter().collect())),
             ];
             let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
             let response = Response::builder()
-                .header("cache-control", "max-age=60")
+                .header("cache-control", "max-age=60, private=\"x-mine\"")
                 .body(body);
             Ok::<_, Infallible>(response.expect("a response"))
         }));
@@ -181,7 +253,12 @@ async fn trailers_are_stored_and_leave_room_for_themselves() {
         assert!(!response.headers().contains_key("content-length"));
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
         let body = response.into_body().collect().await.expect("a body");
-        assert_eq!(body.trailers().expect("trailers")["x-sum"], "5");
+        // RFC 9111 section 5.2.2.7: what is somebody's own in the head is so behind the content.
+        let trailers = body.trailers().expect("trailers");
+        assert_eq!(
+            (trailers.len(), &trailers["x-sum"]),
+            (1, &"5".parse().expect("a value"))
+        );
     }
 }
 
@@ -205,8 +282,10 @@ async fn a_body_that_is_too_short_is_never_stored() {
     let short = || vec![Ok(Frame::data("who".into()))];
     let service = CacheLayer::new(&keep).layer(breaking(short));
     let mut bodies = Vec::new();
+    let mut said = Vec::new();
     for _ in 0..2 {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
+        said.push(response.headers()["cache-status"].clone());
         let body = response
             .into_body()
             .collect()
@@ -217,6 +296,7 @@ async fn a_body_that_is_too_short_is_never_stored() {
         after(5).await;
     }
     assert_eq!(bodies, ["whole!", "who"]);
+    assert_eq!(said[1], "tower-keep; fwd=stale");
     let asked = request(
         "GET",
         "/a",

@@ -69,6 +69,58 @@ async fn a_response_is_fresh_for_as_long_as_it_says() {
     }
 }
 
+#[tokio::test]
+async fn a_guess_is_made_where_nothing_is_said() {
+    // RFC 9111 section 4.2.2; RFC 9110 section 15.1 and RFC 7725 section 3 for the statuses.
+    let old = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    for (status, fields, hit) in [
+        (200, &[old][..], true),
+        (404, &[old], true),
+        (451, &[old], true),
+        (201, &[old], false),
+        (302, &[old], false),
+        (500, &[old], false),
+        (200, &[], false),
+        (200, &[old, ("cache-control", "max-age=0")], false),
+        (200, &[old, ("expires", "0")], false),
+        // Whatever it says, it is about one client (RFC 6585).
+        (429, &[("cache-control", "max-age=60")], false),
+        (400, &[("cache-control", "max-age=60")], true),
+        (599, &[("cache-control", "max-age=60")], true),
+    ] {
+        let origin = Origin::script(vec![Ok(answer(status, fields, ""))]);
+        let service = cached(&Keep::new(Table::new()), &origin);
+        send(&service, get("/a")).await;
+        send(&service, get("/a")).await;
+        assert_eq!(origin.calls() == 1, hit, "{status} {fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn fields_that_a_directive_names_are_not_replayed() {
+    // RFC 9111 sections 5.2.2.4 and 5.2.2.7: the qualified forms.
+    let fields = [
+        (
+            "cache-control",
+            "max-age=60, no-cache=\"x-a, X-B\", private=x-c",
+        ),
+        ("x-a", "1"),
+        ("x-b", "1"),
+        ("x-c", "1"),
+        ("x-d", "1"),
+    ];
+    let origin = Origin::script(vec![Ok(answer(200, &fields, "one"))]);
+    let service = cached(&Keep::new(Table::new()), &origin);
+    for hit in [false, true] {
+        let seen = send(&service, get("/a")).await;
+        assert_eq!(seen.headers.contains_key("age"), hit);
+        for name in ["x-a", "x-b", "x-c"] {
+            assert_eq!(seen.headers.contains_key(name), !hit, "{name}");
+        }
+        assert_eq!(seen.headers["x-d"], "1");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_may_want_more_than_fresh() {
     // RFC 9111 sections 5.2.1.1 to 5.2.1.4.

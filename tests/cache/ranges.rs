@@ -122,6 +122,23 @@ async fn parts_of_two_representations_are_never_combined() {
     assert_eq!(origin.calls(), 2, "If-Range brought the whole at once");
 }
 
+#[tokio::test]
+async fn a_completion_that_is_refused_is_asked_for_whole() {
+    // RFC 9111 section 3.3: the range is ours, and so is what is wrong with it.
+    for refusal in [400, 403, 416] {
+        let keep = Keep::new(Table::new());
+        let origin = Origin::new(move |parts, call| match parts.headers.get("range") {
+            Some(_) if call > 1 => answer(refusal, &[], "no"),
+            _ => bytes(parts, "\"one\""),
+        });
+        let service = cached(&keep, &origin);
+        send(&service, range("bytes=0-4")).await;
+        let whole = send(&service, get("/a")).await;
+        assert_eq!((whole.status, whole.body.as_str()), (200, WHOLE));
+        assert_eq!(origin.calls(), 3);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_is_validated() {
     let keep = Keep::new(Table::new());

@@ -1,5 +1,7 @@
 //! Asking whether what is stored is still good (RFC 9111 section 4.3).
 
+use std::time::{Duration, SystemTime};
+
 use tower_keep::{Keep, Route, Scope, Table, table::mins};
 
 use super::kit::{Origin, after, answer, cached, get, request, send};
@@ -45,6 +47,92 @@ async fn a_304_freshens_what_is_stored() {
     after(30).await;
     assert_eq!(send(&service, get("/a")).await.headers["age"], "30");
     assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test]
+async fn conditions_are_met_from_what_is_stored() {
+    // RFC 9111 section 4.3.2, RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2.
+    let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let tagged = [
+        ("etag", "\"one\""),
+        ("last-modified", modified),
+        ("content-type", "text/plain"),
+    ];
+    let (none_match, since) = ("if-none-match", "if-modified-since");
+    let before = "Sun, 06 Nov 1994 08:49:36 GMT";
+    for (stored, asked, status) in [
+        (&tagged[..], &[(none_match, "\"one\"")][..], 304),
+        (&tagged, &[(none_match, "\"two\", W/\"one\"")], 304),
+        (
+            &tagged,
+            &[(none_match, "\"two\""), (none_match, "\"one\"")],
+            304,
+        ),
+        (&tagged, &[(none_match, "*")], 304),
+        (&tagged, &[(none_match, "\"two\"")], 200),
+        (&tagged, &[(since, modified)], 304),
+        (&tagged, &[(since, "Sunday, 06-Nov-94 08:49:37 GMT")], 304),
+        (&tagged, &[(since, "Sun Nov  6 08:49:37 1994")], 304),
+        (&tagged, &[(since, before)], 200),
+        (&tagged, &[(since, "1994-11-06")], 200),
+        // The tag takes precedence, whichever way the dates fall.
+        (&tagged, &[(none_match, "\"two\""), (since, modified)], 200),
+        (&tagged, &[(none_match, "\"one\""), (since, before)], 304),
+        // These are for the origin server alone.
+        (&tagged, &[("if-match", "\"two\"")], 200),
+        (&tagged, &[("if-unmodified-since", before)], 200),
+    ] {
+        let mut fields = stored.to_vec();
+        fields.extend([
+            ("expires", "Fri, 01 Jan 2100 00:00:00 GMT"),
+            ("x-kept", "1"),
+        ]);
+        let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
+        let service = cached(&Keep::new(Table::new()), &origin);
+        send(&service, get("/a")).await;
+        let seen = send(&service, request("GET", "/a", asked)).await;
+        assert_eq!((seen.status, origin.calls()), (status, 1), "{asked:?}");
+        // RFC 9110 section 15.4.5.
+        for (name, value) in fields {
+            let content = status == 304 && name == "content-type";
+            let expected = (!content).then_some(value);
+            let found = seen.headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!(found, expected, "{name} for {asked:?}");
+        }
+        assert!(seen.headers.contains_key("date") && seen.headers.contains_key("age"));
+    }
+    // Without `Last-Modified`, `Date` counts.
+    let now = SystemTime::now();
+    let [today, yesterday] =
+        [0, 24 * 3600].map(|ago| httpdate::fmt_http_date(now - Duration::from_secs(ago)));
+    let fields = [("date", today.as_str()), ("cache-control", "max-age=60")];
+    let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
+    let service = cached(&Keep::new(Table::new()), &origin);
+    send(&service, get("/a")).await;
+    for (asked, status) in [(&today, 304), (&yesterday, 200)] {
+        let seen = send(&service, request("GET", "/a", &[(since, asked)])).await;
+        assert_eq!((seen.status, origin.calls()), (status, 1), "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_precondition_of_ours_that_fails_is_asked_without() {
+    // RFC 9110 section 15.5.13: the client has set none.
+    let keep = Keep::new(Table::new());
+    let origin = Origin::new(|parts, call| match parts.headers.get("if-none-match") {
+        Some(_) => answer(412, &[], "no"),
+        None => answer(
+            200,
+            &[("etag", "\"one\""), STALE_SOON],
+            if call == 1 { "one" } else { "two" },
+        ),
+    });
+    let service = cached(&keep, &origin);
+    send(&service, get("/a")).await;
+    after(5).await;
+    let second = send(&service, get("/a")).await;
+    assert_eq!((second.status, second.body.as_str()), (200, "two"));
+    assert_eq!(origin.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +278,12 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let script = vec![
             Ok(answer(
                 200,
-                &[("etag", "\"one\""), STALE_SOON, ("vary", "accept")],
+                &[
+                    ("etag", "\"one\""),
+                    STALE_SOON,
+                    ("vary", "accept"),
+                    ("x-known", "1"),
+                ],
                 "one",
             )),
             Ok(answer(200, fields, "")),
@@ -199,7 +292,13 @@ async fn a_head_updates_or_ends_a_stored_get() {
         let service = cached(&keep, &Origin::script(script));
         send(&service, get("/a")).await;
         after(5).await;
-        assert_eq!(send(&service, request("HEAD", "/a", &[])).await.status, 200);
+        let head = send(&service, request("HEAD", "/a", &[])).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+        // What it updates completes it: it says what the next one will say.
+        assert_eq!(head.headers.contains_key("x-known"), hit, "{head:?}");
+        let said = if hit { "stored" } else { "detail=method" };
+        let status = format!("tower-keep; fwd=stale; {said}");
+        assert_eq!(head.cache_status(), status);
         let third = send(&service, get("/a")).await;
         assert_eq!(third.body == "one", hit, "{fields:?}: {third:?}");
         if !hit {

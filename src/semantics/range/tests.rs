@@ -151,6 +151,9 @@ fn parts_answer_what_they_cover() {
     assert_eq!(asked("bytes=-1", Some(9)), spans(&[(8, 8)]));
     assert_eq!(asked("bytes=3-5", Some(9)), Selection::Missing);
     assert_eq!(asked("bytes=6-9", Some(10)), Selection::Missing);
+    // RFC 9110 section 14.2: overlaps give nobody more than there is.
+    assert_eq!(asked("bytes=4-6,6-8", Some(9)), Selection::Missing);
+    assert_eq!(asked("bytes=4-6,7-8", Some(9)), spans(&[(4, 6), (7, 8)]));
     assert_eq!(asked("bytes=6-8", None), spans(&[(6, 8)]));
     assert_eq!(asked("bytes=6-9", None), Selection::Missing);
     assert_eq!(asked("bytes=6-", None), Selection::Missing);

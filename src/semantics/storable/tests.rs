@@ -108,6 +108,26 @@ fn any_final_status_with_explicit_freshness() {
 }
 
 #[test]
+fn statuses_about_one_client_are_not_stored() {
+    // RFC 6585 sections 3 to 6
+    const PACED: &[(StatusCode, Duration)] = &[(StatusCode::TOO_MANY_REQUESTS, secs(10))];
+    let fresh = [(CACHE_CONTROL, "max-age=60, public")];
+    for status in [428, 429, 431, 511] {
+        let refused = with_status(status).decide(&fresh);
+        assert_eq!(refused, Err(Refusal::Status), "{status}");
+    }
+    // Unless the table names the status.
+    let named = Case {
+        policy: Policy {
+            negative: PACED,
+            ..LISTED
+        },
+        ..with_status(429)
+    };
+    assert_eq!(named.fresh(&[]), Some(10));
+}
+
+#[test]
 fn guesses_only_where_allowed() {
     // RFC 9111 section 4.2.2
     let modified = ago(24 * 3600);

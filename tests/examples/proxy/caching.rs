@@ -79,6 +79,22 @@ fn a_field_that_the_origin_does_not_see_chooses_no_variant() {
 }
 
 #[test]
+fn no_connection_option_lifts_a_prohibition() {
+    // RFC 9110, 7.6.1: what is for every recipient is never for one connection.
+    let origin = RawOrigin::answering(
+        "HTTP/1.1 200 OK\r\nConnection: close, cache-control, vary\r\nCache-Control: no-store\r\nVary: x\r\n\
+         Last-Modified: Tue, 01 Jan 2019 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok",
+    );
+    let proxy = proxy(&origin);
+    for _ in 0..2 {
+        let answer = get(proxy.address, "/");
+        assert_eq!(answer.field("cache-control"), Some("no-store"));
+        assert_eq!(answer.field("vary"), Some("x"));
+    }
+    assert_eq!(origin.received().len(), 2);
+}
+
+#[test]
 fn what_broke_off_is_not_stored() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",

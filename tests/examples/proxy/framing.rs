@@ -120,6 +120,28 @@ fn a_client_that_waits_is_told_to_continue() {
 }
 
 #[tokio::test]
+async fn an_http2_request_names_one_host() {
+    // RFC 9113, 8.3.1: `Host` must not differ from `:authority`.
+    let origin = RawOrigin::answering(OK);
+    let proxy = proxy(&origin);
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<Full<Bytes>>();
+    for (host, status) in [
+        ("other.example".to_owned(), 400),
+        (proxy.address.to_string(), 200),
+    ] {
+        let request = http::Request::get(format!("http://{}/", proxy.address))
+            .header("host", host)
+            .body(Full::default())
+            .expect("it is well formed");
+        let answer = client.request(request).await.expect("an answer");
+        assert_eq!(answer.status(), status);
+    }
+    assert_eq!(fields(&only(&origin), "host"), [proxy.address.to_string()]);
+}
+
+#[tokio::test]
 async fn http2_clients_are_served() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
