@@ -26,6 +26,9 @@ pub(super) fn decide(limiter: &Limiter, claims: &mut [Claim]) -> Option<bool> {
     if limiter.is_shared() {
         return is_known_refusal(limiter, claims).then_some(false);
     }
+    if let [claim] = claims {
+        return Some(decide_one(limiter, claim));
+    }
     let mut start = 0;
     while let Some(range) = group(claims, start) {
         start = range.end;
@@ -37,6 +40,13 @@ pub(super) fn decide(limiter: &Limiter, claims: &mut [Claim]) -> Option<bool> {
         }
     }
     Some(true)
+}
+
+/// Most requests are under one limit.
+fn decide_one(limiter: &Limiter, claim: &mut Claim) -> bool {
+    let ruling = limiter.acquire_one_here(&claim.subject.tag, &claim.rule());
+    claim.said = Said::Counted { ruling, here: true };
+    ruling.outcome.admitted || claim.shadow
 }
 
 /// Whether the store refused one of these subjects not long ago.

@@ -1,6 +1,6 @@
 //! The limits that a request is under: for whom, at what cost, and what they said.
 
-use std::{ops::Range, sync::Arc};
+use std::{cell::OnceCell, ops::Range, sync::Arc};
 
 use http::{HeaderMap, HeaderName, request};
 use smallvec::SmallVec;
@@ -59,16 +59,17 @@ pub(super) fn claims(
     let user = shared
         .user(snapshot, parts)
         .filter(|user| user.is_verified());
-    let ip = client_ip(
-        peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions)),
-        &parts.headers,
-        &plan.identity,
-    );
+    let find_ip = || {
+        let peer = peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions));
+        client_ip(peer, &parts.headers, &plan.identity)
+    };
     let client = Client {
         user: user.as_ref().map(|user| user.id()),
-        ip,
+        ip: OnceCell::new(),
+        find_ip: &find_ip,
         route: route(snapshot, &target, parts),
         headers: &parts.headers,
+        shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
     for (at, limit) in plan.limits().iter().enumerate() {
@@ -85,10 +86,7 @@ pub(super) fn claims(
             continue;
         }
         let subject = Subject::of(&limit.by, &client, &plan.identity);
-        if client.ip.is_none()
-            && subject.is_unknown()
-            && shared.limiter.warns_of(Warning::NoAddress)
-        {
+        if subject.is_unknown() && shared.limiter.warns_of(Warning::NoAddress) {
             tracing::warn!(
                 "requests without a known address share one limit; \
                  serve with connect info, or say whence they come with `Keep::peer`"
@@ -143,9 +141,10 @@ fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
     client
         .user
         .is_some_and(|user| exempt.users.iter().any(|u| **u == *user))
-        || client
-            .ip
-            .is_some_and(|ip| exempt.nets.iter().any(|net| net.contains(&ip)))
+        || !exempt.nets.is_empty()
+            && client
+                .ip()
+                .is_some_and(|ip| exempt.nets.iter().any(|net| net.contains(&ip)))
 }
 
 /// Whether a layer further out has counted the request under this limit.
@@ -217,11 +216,7 @@ pub(super) fn group(claims: &[Claim], start: usize) -> Option<Range<usize>> {
 }
 
 pub(super) fn rules(claims: &[Claim]) -> SmallVec<[Rule<'_>; 2]> {
-    let rule = |claim| Rule {
-        limit: Claim::counter(claim),
-        charge: Claim::charge(claim),
-    };
-    claims.iter().map(rule).collect()
+    claims.iter().map(Claim::rule).collect()
 }
 
 impl Claim {
@@ -232,11 +227,14 @@ impl Claim {
         }
     }
 
-    fn charge(&self) -> Charge {
-        Charge {
-            quota: self.policy.quota,
-            cost: self.cost,
-            shadow: self.shadow,
+    pub(super) fn rule(&self) -> Rule<'_> {
+        Rule {
+            limit: self.counter(),
+            charge: Charge {
+                quota: self.policy.quota,
+                cost: self.cost,
+                shadow: self.shadow,
+            },
         }
     }
 

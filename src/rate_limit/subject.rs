@@ -1,6 +1,6 @@
 //! Whom a limit counts a request for.
 
-use std::net::IpAddr;
+use std::{cell::OnceCell, iter, net::IpAddr};
 
 use http::{HeaderMap, HeaderName};
 
@@ -15,14 +15,23 @@ use crate::{
 use smallvec::SmallVec;
 
 /// What is known of who makes a request.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Client<'a> {
     /// The user somebody vouches for, as it was given.
     pub(super) user: Option<&'a str>,
-    pub(super) ip: Option<IpAddr>,
+    /// The address, once a limit has asked for it.
+    pub(super) ip: OnceCell<Option<IpAddr>>,
+    pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
     /// The route's pattern; never the path, of which a client has as many as it likes.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    /// Subjects are seen by others: what may be a secret is hashed.
+    pub(super) shared: bool,
+}
+
+impl Client<'_> {
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        *self.ip.get_or_init(self.find_ip)
+    }
 }
 
 /// A subject in its parts: `tag` is what the counters of one subject have in common (a Cluster's
@@ -45,12 +54,12 @@ impl Subject {
             let mut text = Buf::new();
             let known = match part {
                 By::User => push_known(client.user, &mut text),
-                By::Header(name) => push_field(name, client.headers, &mut text),
+                By::Header(name) => push_field(name, client, &mut text),
                 By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
                 By::Ip => None,
             };
             if known.is_none() && !std::mem::replace(&mut address, true) {
-                push_address(client.ip, identity.ipv6_prefix, &mut text);
+                push_address(client.ip(), identity.ipv6_prefix, &mut text);
             }
             subject.push(&text);
         }
@@ -91,17 +100,32 @@ fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
     Some(())
 }
 
-/// Hashed: it may be a secret, or long. All lines count, so that none can hide another.
-fn push_field(name: &HeaderName, headers: &HeaderMap, text: &mut Buf) -> Option<()> {
-    let mut lines = headers.get_all(name).iter();
-    let mut value = Buf::from_slice(lines.next()?.as_bytes());
-    for line in lines {
-        value.push(b'\n');
-        value.extend_from_slice(line.as_bytes());
-    }
+/// All lines count, so that none can hide another.
+fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
+    let mut lines = client.headers.get_all(name).iter();
+    let first = lines.next()?.as_bytes();
     text.extend_from_slice(b"field:");
-    text.extend_from_slice(&hash::long(&value));
+    match lines.next() {
+        None => push_secret(first, client.shared, text),
+        Some(second) => {
+            let mut all = Buf::from_slice(first);
+            for line in iter::once(second).chain(lines) {
+                all.push(b'\n');
+                all.extend_from_slice(line.as_bytes());
+            }
+            push_secret(&all, client.shared, text);
+        }
+    }
     Some(())
+}
+
+/// It may be a secret, which stays in this process.
+fn push_secret(value: &[u8], shared: bool, text: &mut Buf) {
+    if shared {
+        text.extend_from_slice(&hash::long(value));
+    } else {
+        push_value(value, text);
+    }
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
@@ -159,9 +183,11 @@ mod tests {
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
         Client {
             user,
-            ip: ip.parse().ok(),
+            ip: OnceCell::from(ip.parse().ok()),
+            find_ip: &|| None,
             route: Some("/users/{id}"),
             headers,
+            shared: true,
         }
     }
 

@@ -61,6 +61,38 @@ impl Shard {
         }
     }
 
+    /// As [`acquire`](Self::acquire) for one rule: the way that nearly all requests take.
+    #[inline]
+    pub(super) fn acquire_one(
+        &mut self,
+        subject: &[u8],
+        rule: &Rule<'_>,
+        now: u64,
+        hash: u64,
+    ) -> Ruling {
+        let Some(at) = self.find(subject, &rule.limit, hash) else {
+            return self.admit_newcomer(subject, rule, now, hash);
+        };
+        let slot = &mut self.slots[at];
+        let ruling = rule.charge.decide(Some(slot.state), now);
+        if ruling.charged {
+            slot.quota = rule.charge.quota;
+            slot.state = ruling.state;
+        }
+        ruling
+    }
+
+    #[cold]
+    fn admit_newcomer(&mut self, subject: &[u8], rule: &Rule<'_>, now: u64, hash: u64) -> Ruling {
+        let place = self.room(rule, now, &[]);
+        let state = self.state_at(place, &rule.charge.quota, now);
+        let ruling = rule.charge.decide(state, now);
+        if ruling.charged {
+            self.write(subject, rule, hash, place, &ruling);
+        }
+        ruling
+    }
+
     pub(super) fn acquire(
         &mut self,
         subject: &[u8],
