@@ -146,23 +146,65 @@ fn check_more(
 #[test]
 fn whoever_hammers_a_sliding_window_never_gets_more_than_the_limit_in_any_window() {
     let quota = Quota::per_minute(30);
+    let admitted = hammered(&quota, 1_000_000_000);
+    assert_eq!(most_in_a_window(&quota, &admitted), 30);
+}
+
+/// When a subject was admitted that asks every 50 milliseconds for five minutes.
+fn hammered(quota: &Quota, from: u64) -> Vec<u64> {
     let (mut state, mut admitted) = (None, Vec::new());
     for tick in 0..6_000 {
-        let now = 1_000_000_000 + tick * 50_000;
+        let now = from + tick * 50_000;
         let (next, outcome) = quota.acquire(state, now, 1);
         if outcome.admitted {
             state = Some(next);
             admitted.push(now);
         }
     }
-    let most = admitted
-        .iter()
-        .map(|from| {
-            let within = |at: &&u64| *at >= from && **at < from + quota.window_micros();
-            admitted.iter().filter(within).count()
-        })
-        .max();
-    assert_eq!(most, Some(30));
+    admitted
+}
+
+/// How many were admitted at most in any window that begins with one of them.
+fn most_in_a_window(quota: &Quota, admitted: &[u64]) -> usize {
+    let within = |from: &u64| {
+        let until = from + quota.window_micros();
+        admitted
+            .iter()
+            .filter(|at| (*from..until).contains(at))
+            .count()
+    };
+    admitted.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn gcra_admits_nearly_twice_the_limit_at_first_and_the_limit_from_then_on() {
+    let quota = Quota::per_minute(30).counted_by(Algorithm::Gcra);
+    let admitted = hammered(&quota, 1_000_000_000);
+    assert_eq!(most_in_a_window(&quota, &admitted), 30 + 29);
+    let after_the_burst = &admitted[30..];
+    assert_eq!(most_in_a_window(&quota, after_the_burst), 30);
+    // a burst of one makes it a hard limit
+    let steady = Quota::per_minute(30).burst(1);
+    let admitted = hammered(&steady, 1_000_000_000);
+    assert_eq!(most_in_a_window(&steady, &admitted), 30);
+}
+
+#[test]
+fn a_fixed_window_admits_up_to_twice_the_limit_around_its_end() {
+    let quota = Quota::per_minute(30).counted_by(Algorithm::FixedWindow);
+    let (first, _) = quota.acquire(None, 1_000_000_000, 1);
+    let (mut state, mut admitted) = (Some(first), 1);
+    // 29 just before the end, 30 just after it
+    for now in [1_059_999_999, 1_060_000_000] {
+        for _ in 0..40 {
+            let (next, outcome) = quota.acquire(state, now, 1);
+            if outcome.admitted {
+                state = Some(next);
+                admitted += 1;
+            }
+        }
+    }
+    assert_eq!(admitted, 60);
 }
 
 #[test]

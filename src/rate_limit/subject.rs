@@ -257,4 +257,24 @@ mod tests {
         assert_eq!(with(&["secret"]), with(&["secret"]));
         assert_ne!(with(&["secret", "other"]), with(&["secret"]));
     }
+
+    #[test]
+    fn within_one_process_a_field_is_as_it_was_sent() {
+        let by = [By::Header(HeaderName::from_static("x-key"))];
+        let with = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-key", line.parse().expect("a value"));
+            }
+            let mut client = client(None, "::1", &headers);
+            client.shared = false;
+            of(&by, &client).0
+        };
+        assert_eq!(with(&["secret"]), "field:secret");
+        assert_eq!(with(&["a:{b}"]), "field:a%3A%7Bb%7D");
+        assert_eq!(with(&["a", "b"]), "field:a%0Ab");
+        let (long, longer) = ("x".repeat(70_000), "x".repeat(70_001));
+        assert!(with(&[&long]).len() <= 70);
+        assert_ne!(with(&[&long]), with(&[&longer]));
+    }
 }
