@@ -46,13 +46,14 @@ pub(super) enum Said {
     Uncounted { admitted: bool },
 }
 
-/// The claims of the table's limits on a request, those of one subject side by side, the subject
-/// with the strictest limit first.
+/// The claims of the table's limits on a request, from the [`first`] on; those of one subject side
+/// by side, the subject with the strictest limit first.
 pub(super) fn claims(
     shared: &Shared,
     snapshot: &Snapshot,
     options: &Options,
     parts: &request::Parts,
+    first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
     let target = Target::of(parts);
@@ -72,9 +73,9 @@ pub(super) fn claims(
         shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
-    for (at, limit) in plan.limits().iter().enumerate() {
-        let applies = options.selects(&limit.name)
-            && limit.applies(&parts.method, target.path)
+    for (at, limit) in plan.limits().iter().enumerate().skip(first) {
+        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, target.path);
+        let applies = (at == first || selected())
             && !is_exempt(limit, &client)
             && !is_repeated(shared, parts, &limit.name);
         let cost = if applies {
@@ -105,19 +106,19 @@ pub(super) fn claims(
     claims
 }
 
-/// Whether any limit may have a claim; asked before the request is taken apart.
-pub(super) fn concerns<B>(
+/// The first limit that may have a claim; asked before the request is taken apart.
+pub(super) fn first<B>(
     snapshot: &Snapshot,
     options: &Options,
     request: &http::Request<B>,
-) -> bool {
+) -> Option<usize> {
     let plan = &snapshot.plan;
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
-        return false;
+        return None;
     }
     let path = crate::origin::uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
-    limits.any(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
+    limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }
 
 /// The route that the table names, else the one that axum matched.

@@ -60,11 +60,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.shared.snapshot.load();
-        if !claim::concerns(&snapshot, &self.gate.options, &request) {
+        let Some(first) = claim::first(&snapshot, &self.gate.options, &request) else {
             return ResponseFuture::passing(self.inner.call(request));
-        }
+        };
         let (parts, body) = request.into_parts();
-        let mut claims = claim::claims(&self.gate.shared, &snapshot, &self.gate.options, &parts);
+        let (shared, options) = (&self.gate.shared, &self.gate.options);
+        let mut claims = claim::claims(shared, &snapshot, options, &parts, first);
         if claims.is_empty() {
             return ResponseFuture::passing(self.inner.call(Request::from_parts(parts, body)));
         }
