@@ -141,7 +141,12 @@ impl Keep {
 fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
     let text = key.as_str();
     let text = text.strip_prefix("ratelimit:").unwrap_or(text);
-    let (name, subject) = text.rsplit_once(':').unwrap_or(("", text));
+    // segments are short: looking at each byte is quicker than a search made for long texts
+    let colon = text.bytes().rposition(|byte| byte == b':');
+    let (name, subject) = match colon {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => ("", text),
+    };
     let rule = Rule {
         limit: Counter { name, rest: b"" },
         charge: Charge {

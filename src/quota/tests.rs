@@ -264,6 +264,37 @@ fn refunds_give_back_what_still_counts_and_no_more() {
 }
 
 #[test]
+fn a_refund_finds_its_charge_in_the_window_before() {
+    let quota = Quota::per_second(10);
+    let now = 77_000_000;
+    let (charged, _) = quota.acquire(None, now, 4);
+    // a quarter into the next window: three of the four still count
+    let later = now + 1_250_000;
+    let (others, outcome) = quota.acquire(Some(charged), later, 2);
+    assert_eq!(outcome.remaining, 10 - 3 - 2);
+    let back = others.refund(&quota, later, charged.anchor(), 4);
+    assert_eq!(quota.peek(Some(back), later).remaining, 10 - 2);
+}
+
+#[test]
+fn a_lowered_limit_reads_the_fractions_of_a_larger_one() {
+    // 2/3 of a microsecond under three per microsecond; under one there are no fractions
+    let state = State::Gcra(super::Gcra {
+        micros: 1_000,
+        part: 2,
+    });
+    let quota = Quota::new(1, Duration::from_micros(1)).expect("in range");
+    let quota = quota.burst(5);
+    let (next, outcome) = quota.acquire(Some(state), 1_000, 1);
+    assert_eq!((outcome.admitted, outcome.remaining), (true, 4));
+    let expected = super::Gcra {
+        micros: 1_001,
+        part: 0,
+    };
+    assert_eq!(next, State::Gcra(expected));
+}
+
+#[test]
 fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
     for algorithm in ALGORITHMS {
         for seed in 0..2_000 {

@@ -190,7 +190,7 @@ fn in_order(claims: &mut Claims) {
     let strictest = |claim: &Claim| {
         let same = claims
             .iter()
-            .filter(|other| other.subject.tag == claim.subject.tag);
+            .filter(|other| other.subject.tag() == claim.subject.tag());
         same.map(|other| other.policy.rate).min().unwrap_or(0)
     };
     let ranks: SmallVec<[(usize, u128); 4]> = claims
@@ -203,15 +203,15 @@ fn in_order(claims: &mut Claims) {
             .find(|(limit, _)| *limit == claim.limit)
             .map(|r| r.1)
     };
-    claims.sort_by(|a, b| (rank(a), &a.subject.tag).cmp(&(rank(b), &b.subject.tag)));
+    claims.sort_by(|a, b| (rank(a), a.subject.tag()).cmp(&(rank(b), b.subject.tag())));
 }
 
 /// The next run of claims with one subject, from `start` on.
 pub(super) fn group(claims: &[Claim], start: usize) -> Option<Range<usize>> {
-    let tag = &claims.get(start)?.subject.tag;
+    let tag = claims.get(start)?.subject.tag();
     let len = claims[start..]
         .iter()
-        .take_while(|claim| claim.subject.tag == *tag)
+        .take_while(|claim| claim.subject.tag() == tag)
         .count();
     Some(start..start + len)
 }
@@ -224,7 +224,7 @@ impl Claim {
     fn counter(&self) -> Counter<'_> {
         Counter {
             name: &self.policy.name,
-            rest: &self.subject.rest,
+            rest: self.subject.rest(),
         }
     }
 

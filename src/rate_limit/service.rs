@@ -71,7 +71,7 @@ where
         }
         match admission::decide(&self.gate.shared.limiter, &mut claims) {
             Some(true) => {
-                let (request, after) = self.gate.admit(&snapshot, claims, parts, body);
+                let (request, after) = self.gate.admit(&snapshot, &mut claims, parts, body);
                 ResponseFuture::admitted(self.inner.call(request), after)
             }
             Some(false) => {
@@ -114,12 +114,12 @@ impl Gate {
     pub(super) fn admit<B>(
         &self,
         snapshot: &Arc<Snapshot>,
-        claims: Claims,
+        claims: &mut Claims,
         mut parts: request::Parts,
         body: B,
     ) -> (Request<B>, After) {
-        let decision = claim::decision(&claims);
-        self.count(&claims);
+        let decision = claim::decision(claims);
+        self.count(claims);
         let fields = self.fields(&decision);
         match parts.extensions.get_mut::<Decision>() {
             Some(before) => before.limits.extend(decision.limits),
@@ -133,7 +133,7 @@ impl Gate {
             Box::new(Asked {
                 shared: Arc::clone(&self.shared),
                 snapshot: Arc::clone(snapshot),
-                claims,
+                claims: mem::take(claims),
             })
         });
         (Request::from_parts(parts, body), After { fields, asked })

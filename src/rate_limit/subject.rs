@@ -1,6 +1,6 @@
 //! Whom a limit counts a request for.
 
-use std::{cell::OnceCell, iter, net::IpAddr};
+use std::{cell::OnceCell, iter, mem, net::IpAddr};
 
 use http::{HeaderMap, HeaderName};
 
@@ -34,12 +34,13 @@ impl Client<'_> {
     }
 }
 
-/// A subject in its parts: `tag` is what the counters of one subject have in common (a Cluster's
-/// hash tag), `rest` divides it further.
+/// A subject in its parts: the tag is what the counters of one subject have in common (a Cluster's
+/// hash tag), the rest divides it further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subject {
-    pub(super) tag: SmallVec<[u8; 64]>,
-    pub(super) rest: SmallVec<[u8; 16]>,
+    text: SmallVec<[u8; 64]>,
+    /// How long the tag is.
+    tag: usize,
 }
 
 impl Subject {
@@ -48,51 +49,60 @@ impl Subject {
     ///
     /// Where no user is known, or the request lacks the field, it is the address.
     pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
-        let mut subject = Self::default();
-        let mut address = false;
-        for part in ordered(by) {
-            let mut text = Buf::new();
+        let (mut text, mut tag, mut address) = (Buf::new(), 0, false);
+        for part in in_order(by) {
+            let start = text.len();
+            if start > 0 {
+                text.push(b':');
+            }
+            let written = text.len();
             let known = match part {
                 By::User => push_known(client.user, &mut text),
                 By::Header(name) => push_field(name, client, &mut text),
                 By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
                 By::Ip => None,
             };
-            if known.is_none() && !std::mem::replace(&mut address, true) {
+            if known.is_none() && !mem::replace(&mut address, true) {
                 push_address(client.ip(), identity.ipv6_prefix, &mut text);
             }
-            subject.push(&text);
+            if text.len() == written {
+                text.truncate(start);
+            }
+            if tag == 0 {
+                tag = text.len();
+            }
         }
-        subject
+        Self {
+            text: SmallVec::from_slice(&text),
+            tag,
+        }
+    }
+
+    pub(super) fn tag(&self) -> &[u8] {
+        &self.text[..self.tag]
+    }
+
+    /// Empty, or a colon and what divides the subject.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.text[self.tag..]
     }
 
     /// Whether it is what those share of whom nothing is known.
     pub(super) fn is_unknown(&self) -> bool {
-        self.tag.as_slice() == b"ip:unknown"
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        if text.is_empty() {
-            return;
-        }
-        if self.tag.is_empty() {
-            self.tag.extend_from_slice(text);
-        } else {
-            self.rest.push(b':');
-            self.rest.extend_from_slice(text);
-        }
+        self.tag() == b"ip:unknown"
     }
 }
 
 /// User, address, fields, route.
-fn ordered(by: &[By]) -> impl Iterator<Item = &By> {
-    let rank = |by: &By| match by {
+fn in_order(by: &[By]) -> SmallVec<[&By; 4]> {
+    let mut parts: SmallVec<[&By; 4]> = by.iter().collect();
+    parts.sort_by_key(|by| match by {
         By::User => 0,
         By::Ip => 1,
         By::Header(_) => 2,
         By::Route => 3,
-    };
-    (0..4).flat_map(move |at| by.iter().filter(move |by| rank(by) == at))
+    });
+    parts
 }
 
 fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
@@ -177,7 +187,7 @@ mod tests {
     fn of(by: &[By], client: &Client<'_>) -> (String, String) {
         let subject = Subject::of(by, client, &identity());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
-        (text(&subject.tag), text(&subject.rest))
+        (text(subject.tag()), text(subject.rest()))
     }
 
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {

@@ -17,7 +17,8 @@ pub(super) struct Shard {
 
 struct Slot {
     hash: u64,
-    key: Box<[u8]>,
+    /// Most lie within the slot: one access to memory less.
+    key: SmallVec<[u8; 40]>,
     /// How many bytes of the key are the subject, and how many the limit's name.
     parts: (u32, u32),
     quota: Quota,
@@ -280,9 +281,14 @@ const HALF: u64 = 512;
 impl Slot {
     fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
         let name = rule.limit.name.as_bytes();
+        let parts = [subject, name, rule.limit.rest];
+        let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            key.extend_from_slice(part);
+        }
         Self {
             hash,
-            key: [subject, name, rule.limit.rest].concat().into(),
+            key,
             parts: (length(subject), length(name)),
             quota: rule.charge.quota,
             state: ruling.state,
