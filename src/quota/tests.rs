@@ -277,6 +277,30 @@ fn a_refund_finds_its_charge_in_the_window_before() {
 }
 
 #[test]
+fn a_refund_gives_back_fractions_of_a_microsecond() {
+    let quota = Quota::per_second(3).burst(9);
+    let now = 77_000_000;
+    let two = quota.acquire(None, now, 2).0;
+    let three = quota.acquire(Some(two), now, 1).0;
+    assert_eq!(three.refund(&quota, now, three.anchor(), 1), two);
+}
+
+#[test]
+fn under_a_lowered_limit_more_comes_when_anything_is_left() {
+    for algorithm in ALGORITHMS {
+        let (old, new) = (Quota::per_minute(10), Quota::per_minute(4));
+        let (old, new) = (old.counted_by(algorithm), new.counted_by(algorithm));
+        let now = 77_000_000;
+        let (state, _) = old.acquire(None, now, 10);
+        let told = new.peek(Some(state), now);
+        let more = told.more_after.expect("it is used up");
+        assert_eq!(told.remaining, 0, "{algorithm:?}");
+        assert_eq!(new.peek(Some(state), now + more - 1).remaining, 0);
+        assert!(new.peek(Some(state), now + more).remaining > 0);
+    }
+}
+
+#[test]
 fn a_lowered_limit_reads_the_fractions_of_a_larger_one() {
     // 2/3 of a microsecond under three per microsecond; under one there are no fractions
     let state = State::Gcra(super::Gcra {

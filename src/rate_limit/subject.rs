@@ -50,7 +50,7 @@ impl Subject {
     /// Where no user is known, or the request lacks the field, it is the address.
     pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
         let (mut text, mut tag, mut address) = (Buf::new(), 0, false);
-        for part in in_order(by) {
+        let mut push = |part: &By| {
             let start = text.len();
             if start > 0 {
                 text.push(b':');
@@ -71,6 +71,10 @@ impl Subject {
             if tag == 0 {
                 tag = text.len();
             }
+        };
+        match by {
+            [only] => push(only),
+            several => in_order(several).into_iter().for_each(push),
         }
         Self {
             text: SmallVec::from_slice(&text),

@@ -105,7 +105,9 @@ impl MemoryLimits {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(subject);
         hasher.write(limit.name.as_bytes());
-        hasher.write(limit.rest);
+        if !limit.rest.is_empty() {
+            hasher.write(limit.rest);
+        }
         hasher.finish()
     }
 

@@ -297,12 +297,14 @@ impl Slot {
 
     fn is(&self, subject: &[u8], limit: &Counter<'_>) -> bool {
         let name = limit.name.as_bytes();
-        let Some((first, rest)) = self.key.split_at_checked(subject.len()) else {
+        let whole = subject.len() + name.len() + limit.rest.len();
+        if self.parts != (length(subject), length(name)) || self.key.len() != whole {
             return false;
-        };
-        self.parts == (length(subject), length(name))
-            && first == subject
-            && rest.split_at_checked(name.len()) == Some((name, limit.rest))
+        }
+        let (first, others) = self.key.split_at(subject.len());
+        let (second, third) = others.split_at(name.len());
+        // most counters have no third part
+        first == subject && second == name && (third.is_empty() || third == limit.rest)
     }
 
     /// How much of the quota is used, in 1024ths.
