@@ -150,6 +150,30 @@ async fn products_beyond_the_exactness_of_a_double_are_exact() {
 }
 
 #[tokio::test]
+async fn a_refund_finds_its_charge_in_the_window_before() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let (quota, later) = (Quota::per_second(10), START + 1_250_000);
+    let charged = limits.at(START).acquire(b"u", &[rule("api", quota, 4)]);
+    let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 2)]);
+    let left = others.await.expect("a verdict").rulings[0]
+        .outcome
+        .remaining;
+    assert_eq!(left, 10 - 3 - 2);
+    let refund = Refund {
+        limit: rule("api", quota, 4).limit,
+        quota,
+        cost: 4,
+        anchor,
+    };
+    let given = limits.at(later).refund(b"u", &[refund]).await;
+    given.expect("given back");
+    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 8)]);
+    assert!(others.await.expect("a verdict").admitted);
+}
+
+#[tokio::test]
 async fn mixed_rules_decide_as_in_one_process() {
     let server = RedisServer::start();
     let limits = RedisLimits::simulated(&server.url()).await;
