@@ -174,6 +174,40 @@ async fn a_refund_finds_its_charge_in_the_window_before() {
 }
 
 #[tokio::test]
+async fn a_refund_by_another_algorithm_changes_nothing() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    for (old, new) in [
+        (Algorithm::Gcra, Algorithm::SlidingWindow),
+        (Algorithm::SlidingWindow, Algorithm::Gcra),
+    ] {
+        let (old, new) = (
+            Quota::per_second(10).counted_by(old),
+            Quota::per_second(10).counted_by(new),
+        );
+        let charged = limits.at(START).acquire(b"u", &[rule("api", old, 1)]);
+        let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+        let charged = limits.at(START).acquire(b"u", &[rule("api", new, 4)]);
+        let before = charged.await.expect("a verdict").rulings[0].state;
+        for anchor in [anchor, before.anchor(), START + 500_000] {
+            let refund = Refund {
+                limit: rule("api", old, 1).limit,
+                quota: old,
+                cost: 1,
+                anchor,
+            };
+            let given = limits.at(START).refund(b"u", &[refund]).await;
+            given.expect("no error");
+        }
+        let refused = limits.at(START).acquire(b"u", &[rule("api", new, 11)]);
+        let after = refused.await.expect("a verdict").rulings[0].state;
+        assert_eq!(after, before, "{new:?}");
+        let reset = limits.at(START).reset(b"u", &[rule("api", new, 1)]);
+        reset.await.expect("reset");
+    }
+}
+
+#[tokio::test]
 async fn mixed_rules_decide_as_in_one_process() {
     let server = RedisServer::start();
     let limits = RedisLimits::simulated(&server.url()).await;
