@@ -9,6 +9,8 @@ mod local;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
+mod server;
+#[cfg(feature = "redis")]
 #[path = "../../tests/support/mod.rs"]
 mod servers;
 

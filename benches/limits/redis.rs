@@ -11,6 +11,7 @@ use tower_keep::{
 };
 
 use super::{
+    server,
     servers::{RedisServer, Reply},
     subjects,
     support::{
@@ -19,7 +20,7 @@ use super::{
     },
 };
 
-const QUOTA: Quota = Quota::per_second(1_000_000_000);
+pub(super) const QUOTA: Quota = Quota::per_second(1_000_000_000);
 
 pub(crate) fn run() {
     if probing() {
@@ -33,7 +34,7 @@ pub(crate) fn run() {
 async fn compare() {
     let server = RedisServer::start();
     let keep = keep(&server).await;
-    let call = recorded(&server, &keep).await;
+    let call = recorded(&server, &keep, QUOTA).await;
     let raw = Raw::connect(&server.url()).await;
     let names: Arc<[String]> = (0..subjects()).map(|i| format!("user-{i:08}")).collect();
     for in_flight in [64, 256] {
@@ -41,6 +42,7 @@ async fn compare() {
         let loads = [evalsha(&raw, &call, &names), decision(&keep, &names)];
         beside(title, in_flight, &loads).await;
     }
+    server::compare(&server, &keep, &raw, &names).await;
 }
 
 async fn keep(server: &RedisServer) -> Keep {
@@ -51,10 +53,11 @@ async fn keep(server: &RedisServer) -> Keep {
 }
 
 /// What one decision sends, as the server saw it: script, key and arguments.
-async fn recorded(server: &RedisServer, keep: &Keep) -> Vec<Vec<u8>> {
-    keep.rate_limit(&Key::new("api").id("first"), QUOTA).await;
+pub(super) async fn recorded(server: &RedisServer, keep: &Keep, quota: Quota) -> Vec<Vec<u8>> {
+    keep.rate_limit(&Key::new("api").id("first"), quota).await;
+    server.command(&["SLOWLOG", "RESET"]);
     server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
-    keep.rate_limit(&Key::new("api").id("second"), QUOTA).await;
+    keep.rate_limit(&Key::new("api").id("second"), quota).await;
     let log = server.command(&["SLOWLOG", "GET", "-1"]);
     server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "-1"]);
     let Reply::Array(entries) = log else {

@@ -1,6 +1,6 @@
 //! Rate limits for code that is not a request handler, and whence requests come.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, slice, time::Duration};
 
 use http::Extensions;
 
@@ -72,36 +72,34 @@ impl Keep {
     /// As [`rate_limit`](Self::rate_limit), for a use that costs more or less than one quota unit.
     pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> Allowance {
         let limiter = &self.shared().limiter;
-        let (subject, rules) = counted(key, quota, cost);
-        if let Some(known) = limiter.refused(subject, &rules) {
-            return allowance(
-                known
-                    .first()
-                    .copied()
-                    .flatten()
-                    .map(|ruling| ruling.outcome),
-            );
+        let (subject, rule) = counted(key, quota, cost);
+        if !limiter.is_shared() {
+            return Allowance(limiter.acquire_one_here(subject, &rule).outcome);
         }
-        let verdict = match limiter.acquire(subject, &rules) {
-            Acquired::Decided(verdict) => verdict,
+        let rules = slice::from_ref(&rule);
+        if let Some(known) = limiter.refused(subject, rules) {
+            let ruling = known.first().copied().flatten();
+            return allowance(ruling.map(|ruling| ruling.outcome));
+        }
+        match limiter.acquire(subject, rules) {
+            Acquired::Decided(verdict) => only(&verdict),
             Acquired::Asked(reply) => match reply.await {
                 Ok(verdict) => {
-                    limiter.remember(subject, &rules, &verdict);
-                    verdict
+                    limiter.remember(subject, rules, &verdict);
+                    only(&verdict)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the store did not count");
-                    limiter.acquire_here(subject, &rules)
+                    Allowance(limiter.acquire_one_here(subject, &rule).outcome)
                 }
             },
-        };
-        only(&verdict)
+        }
     }
 
     /// What is left under `key`, without counting.
     pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
-        let (subject, rules) = counted(key, quota, 1);
-        only(&self.shared().limiter.peek(subject, &rules).await)
+        let (subject, rule) = counted(key, quota, 1);
+        only(&self.shared().limiter.peek(subject, &[rule]).await)
     }
 
     /// Forgets what was used under `key`. Other processes that have seen its refusal may go on
@@ -111,8 +109,8 @@ impl Keep {
     ///
     /// If the store does not answer.
     pub async fn reset_rate_limit(&self, key: &Key) -> Result<(), Error> {
-        let (subject, rules) = counted(key, Quota::per_second(0), 1);
-        self.shared().limiter.reset(subject, &rules).await
+        let (subject, rule) = counted(key, Quota::per_second(0), 1);
+        self.shared().limiter.reset(subject, &[rule]).await
     }
 
     /// Adds `amount` to a counter in one step and answers with the sum. The counter expires `ttl`
@@ -140,10 +138,10 @@ impl Keep {
 }
 
 /// The subject of a key, and the rule for it.
-fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], [Rule<'_>; 1]) {
+fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
     let text = key.as_str();
     let text = text.strip_prefix("ratelimit:").unwrap_or(text);
-    let (name, subject) = text.rsplit_once(':').unwrap_or(("", text));
+    let (name, subject) = split(text);
     let rule = Rule {
         limit: Counter { name, rest: b"" },
         charge: Charge {
@@ -152,7 +150,21 @@ fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], [Rule<'_>; 1]) {
             shadow: false,
         },
     };
-    (subject.as_bytes(), [rule])
+    (subject.as_bytes(), rule)
+}
+
+/// At the last colon. Segments are short: going back byte by byte is quicker than a search that is
+/// made for long texts.
+fn split(text: &str) -> (&str, &str) {
+    let bytes = text.as_bytes();
+    let mut at = bytes.len();
+    while let Some(byte) = at.checked_sub(1).and_then(|at| bytes.get(at)) {
+        if *byte == b':' {
+            return (&text[..at - 1], &text[at..]);
+        }
+        at -= 1;
+    }
+    ("", text)
 }
 
 fn only(verdict: &Verdict) -> Allowance {

@@ -20,7 +20,7 @@ use http::Extensions;
 use crate::{
     clock::Clock,
     error::{Error, Kind},
-    quota::Verdict,
+    quota::{Ruling, Verdict},
     store::{
         StoreFuture,
         limits::{Limits, Refund, Rule},
@@ -97,6 +97,11 @@ impl Limiter {
     /// Decides by this process's counters alone.
     pub(crate) fn acquire_here(&self, subject: &[u8], rules: &[Rule<'_>]) -> Verdict {
         self.local.acquire(subject, rules, self.now())
+    }
+
+    /// The same for a subject under one rule.
+    pub(crate) fn acquire_one_here(&self, subject: &[u8], rule: &Rule<'_>) -> Ruling {
+        self.local.acquire_one(subject, rule, self.now())
     }
 
     /// What the store refused not long ago it would refuse again: one entry per rule that is known

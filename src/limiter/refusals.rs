@@ -172,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn however_long_the_wait_the_store_is_asked_again_after_ten_seconds() {
+        let refusals = Refusals::new();
+        let rules = [rule("api", Quota::per_day(1), 1)];
+        refusals.remember(b"u", &rules, &refused(&rules, 9_000_000_000), 1);
+        assert!(refusals.look_up(b"u", &rules, 10_000_000).is_some());
+        assert!(refusals.look_up(b"u", &rules, 10_000_001).is_none());
+    }
+
+    #[test]
     fn a_million_refused_subjects_fill_no_memory() {
         let refusals = Refusals::new();
         let rules = [rule("api", Quota::per_day(1), 1)];

@@ -1,6 +1,6 @@
 //! The fixed window: a counter that is forgotten when its window ends.
 
-use super::Quota;
+use super::{Quota, counting::Counting};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fixed {
@@ -9,9 +9,10 @@ pub(crate) struct Fixed {
     pub(crate) used: u64,
 }
 
-impl Fixed {
+impl Counting for Fixed {
     /// The state of the window that `now` lies in; a new window begins now.
-    pub(super) fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
+    #[inline]
+    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
         let end = now.saturating_add(quota.window);
         match state {
             // never longer than a window from now: the clock may have stepped back
@@ -23,19 +24,26 @@ impl Fixed {
         }
     }
 
-    pub(super) fn charge(&self, quota: &Quota, cost: u64) -> Option<Self> {
+    #[inline]
+    fn charge(&self, quota: &Quota, _: u64, cost: u64) -> Option<Self> {
         let used = self.used.checked_add(cost)?;
         (used <= quota.limit).then_some(Self { used, ..*self })
     }
 
-    pub(super) fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
+    fn remaining(&self, quota: &Quota, _: u64) -> u64 {
+        quota.limit.saturating_sub(self.used)
+    }
+
+    fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
         (cost <= quota.limit).then_some(self.end - now)
     }
 
-    pub(super) fn more_after(&self, now: u64) -> Option<u64> {
+    fn more_after(&self, _: &Quota, now: u64) -> Option<u64> {
         (self.used > 0).then_some(self.end - now)
     }
+}
 
+impl Fixed {
     pub(super) fn refund(&self, end: u64, cost: u64) -> Self {
         let cost = if end == self.end { cost } else { 0 };
         Self {

@@ -3,6 +3,7 @@
 //! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store and
 //! the tests of the Redis script run these very functions.
 
+mod counting;
 mod fixed;
 mod gcra;
 mod outcome;
@@ -182,16 +183,12 @@ impl Quota {
     ///
     /// A state of another algorithm is as good as none.
     pub(crate) fn acquire(&self, state: Option<State>, now: u64, cost: u64) -> (State, Outcome) {
-        let state = State::settle(self, state, now);
-        match state.charge(self, now, self.clamp(cost)) {
-            Some(charged) => (charged, charged.outcome(self, now, None)),
-            None => (state, state.outcome(self, now, Some(cost))),
-        }
+        State::acquire(state, self, now, cost)
     }
 
     /// What a subject has left at `now`, without charging it.
     pub(crate) fn peek(&self, state: Option<State>, now: u64) -> Outcome {
-        State::settle(self, state, now).outcome(self, now, None)
+        State::peek(state, self, now).1
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Policy {
     pub(crate) quota: Quota,
     /// The item of `RateLimit-Policy`.
     pub(crate) item: HeaderValue,
+    /// How the item of `RateLimit` begins; what is left follows.
+    pub(crate) head: Box<str>,
     /// The problem details of a refusal by this policy alone.
     pub(crate) problem: Bytes,
     /// How much comes by in a time: the least is the strictest.
@@ -27,6 +29,7 @@ impl Policy {
     pub(crate) fn new(name: &str, quota: Quota) -> Arc<Self> {
         Arc::new(Self {
             item: item(name, &quota),
+            head: format!("\"{name}\";r=").into(),
             problem: problem(Problem::QuotaExceeded, [name].into_iter()),
             name: name.into(),
             rate: rate(&quota),

@@ -12,6 +12,15 @@ pub(super) fn mul_div(a: u64, b: u64, m: u64) -> (u64, u64) {
     (quotient, rest)
 }
 
+/// `n / m` rounded down; saturates. Most numbers are small, and dividing 128 bits is slow.
+#[inline]
+pub(super) fn quotient(n: u128, m: u64) -> u64 {
+    match u64::try_from(n) {
+        Ok(n) => n / m,
+        Err(_) => u64::try_from(n / u128::from(m)).unwrap_or(u64::MAX),
+    }
+}
+
 /// `a * b / m` rounded up.
 pub(super) fn mul_div_ceil(a: u64, b: u64, m: u64) -> u64 {
     let (quotient, rest) = mul_div(a, b, m);

@@ -6,6 +6,7 @@
 
 use super::{
     Quota,
+    counting::Counting,
     share::{mul_div, mul_div_ceil},
 };
 
@@ -17,17 +18,10 @@ pub(crate) struct Sliding {
     pub(crate) previous: u64,
 }
 
-impl Sliding {
-    fn fresh(now: u64) -> Self {
-        Self {
-            start: now,
-            current: 0,
-            previous: 0,
-        }
-    }
-
+impl Counting for Sliding {
     /// The state rolled to the window that `now` lies in.
-    pub(super) fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
+    #[inline]
+    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
         let Some(state) = state else {
             return Self::fresh(now);
         };
@@ -47,6 +41,48 @@ impl Sliding {
         }
     }
 
+    #[inline]
+    fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self> {
+        let used = self.used(quota, now).checked_add(cost)?;
+        (used <= quota.limit).then(|| Self {
+            current: self.current + cost,
+            ..*self
+        })
+    }
+
+    fn remaining(&self, quota: &Quota, now: u64) -> u64 {
+        quota.limit.saturating_sub(self.used(quota, now))
+    }
+
+    fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
+        let free = quota.limit.checked_sub(cost)?;
+        let left = self.left(quota, now);
+        Some(match free.checked_sub(self.current) {
+            Some(free) => left - faded(self.previous, free, quota),
+            None => left + quota.window - faded(self.current, free, quota),
+        })
+    }
+
+    fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
+        let left = self.left(quota, now);
+        let carried = self.carried(quota, now);
+        if carried > 0 {
+            return Some(left - faded(self.previous, carried - 1, quota));
+        }
+        let below = self.current.checked_sub(1)?;
+        Some(left + quota.window - faded(self.current, below, quota))
+    }
+}
+
+impl Sliding {
+    fn fresh(now: u64) -> Self {
+        Self {
+            start: now,
+            current: 0,
+            previous: 0,
+        }
+    }
+
     /// What is left of the current window.
     fn left(&self, quota: &Quota, now: u64) -> u64 {
         quota.window - (now - self.start)
@@ -60,36 +96,8 @@ impl Sliding {
         mul_div_ceil(self.previous, self.left(quota, now), quota.window)
     }
 
-    pub(super) fn used(&self, quota: &Quota, now: u64) -> u64 {
+    fn used(&self, quota: &Quota, now: u64) -> u64 {
         self.current.saturating_add(self.carried(quota, now))
-    }
-
-    pub(super) fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self> {
-        let used = self.used(quota, now).checked_add(cost)?;
-        (used <= quota.limit).then(|| Self {
-            current: self.current + cost,
-            ..*self
-        })
-    }
-
-    /// After how long a refused `cost` fits.
-    pub(super) fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
-        let free = quota.limit.checked_sub(cost)?;
-        let left = self.left(quota, now);
-        Some(match free.checked_sub(self.current) {
-            Some(free) => left - faded(self.previous, free, quota),
-            None => left + quota.window - faded(self.current, free, quota),
-        })
-    }
-
-    pub(super) fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
-        let left = self.left(quota, now);
-        let carried = self.carried(quota, now);
-        if carried > 0 {
-            return Some(left - faded(self.previous, carried - 1, quota));
-        }
-        let below = self.current.checked_sub(1)?;
-        Some(left + quota.window - faded(self.current, below, quota))
     }
 
     /// When the state is as good as none.

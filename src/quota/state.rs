@@ -1,4 +1,4 @@
-use super::{Algorithm, Outcome, Quota, fixed::Fixed, gcra::Gcra, sliding::Sliding};
+use super::{Algorithm, Outcome, Quota, counting, fixed::Fixed, gcra::Gcra, sliding::Sliding};
 
 /// What is remembered of one subject under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,71 +11,52 @@ pub(crate) enum State {
 impl State {
     /// Everything used up at `now`.
     pub(crate) fn spent(quota: &Quota, now: u64) -> Self {
-        let fresh = Self::settle(quota, None, now);
-        fresh.charge(quota, now, quota.capacity).unwrap_or(fresh)
+        Self::acquire(None, quota, now, quota.capacity).0
     }
 
-    /// The state as it is at `now`; one of another algorithm is as good as none.
-    pub(crate) fn settle(quota: &Quota, state: Option<Self>, now: u64) -> Self {
+    /// Decides at `now` whether `cost` is admitted; the state is charged only if it is. A state of
+    /// another algorithm is as good as none.
+    #[inline]
+    pub(crate) fn acquire(
+        state: Option<Self>,
+        quota: &Quota,
+        now: u64,
+        cost: u64,
+    ) -> (Self, Outcome) {
         match quota.algorithm {
             Algorithm::SlidingWindow => {
                 let state = state.and_then(Self::sliding);
-                Self::Sliding(Sliding::settle(state, quota, now))
+                let (state, outcome) = counting::acquire(state, quota, now, cost);
+                (Self::Sliding(state), outcome)
             }
             Algorithm::FixedWindow => {
                 let state = state.and_then(Self::fixed);
-                Self::Fixed(Fixed::settle(state, quota, now))
+                let (state, outcome) = counting::acquire(state, quota, now, cost);
+                (Self::Fixed(state), outcome)
             }
-            Algorithm::Gcra => Self::Gcra(Gcra::settle(state.and_then(Self::gcra), quota, now)),
+            Algorithm::Gcra => {
+                let state = state.and_then(Self::gcra);
+                let (state, outcome) = counting::acquire(state, quota, now, cost);
+                (Self::Gcra(state), outcome)
+            }
         }
     }
 
-    /// The settled state with `cost` charged, if the quota admits it.
-    pub(super) fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self> {
-        match self {
-            Self::Sliding(s) => s.charge(quota, now, cost).map(Self::Sliding),
-            Self::Fixed(s) => s.charge(quota, cost).map(Self::Fixed),
-            Self::Gcra(s) => s.charge(quota, now, cost).map(Self::Gcra),
-        }
-    }
-
-    /// What the settled state means; `refused` is the cost that did not fit.
-    pub(super) fn outcome(&self, quota: &Quota, now: u64, refused: Option<u64>) -> Outcome {
-        let remaining = self.remaining(quota, now);
-        let more_after = if remaining == 0 {
-            self.retry_after(quota, now, 1)
-        } else {
-            self.more_after(quota, now)
-        };
-        Outcome {
-            admitted: refused.is_none(),
-            remaining,
-            retry_after: refused.map_or(Some(0), |cost| self.retry_after(quota, now, cost)),
-            more_after,
-        }
-    }
-
-    fn remaining(&self, quota: &Quota, now: u64) -> u64 {
-        match self {
-            Self::Sliding(s) => quota.limit.saturating_sub(s.used(quota, now)),
-            Self::Fixed(s) => quota.limit.saturating_sub(s.used),
-            Self::Gcra(s) => s.remaining(quota, now),
-        }
-    }
-
-    fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
-        match self {
-            Self::Sliding(s) => s.retry_after(quota, now, cost),
-            Self::Fixed(s) => s.retry_after(quota, now, cost),
-            Self::Gcra(s) => s.retry_after(quota, now, cost),
-        }
-    }
-
-    fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
-        match self {
-            Self::Sliding(s) => s.more_after(quota, now),
-            Self::Fixed(s) => s.more_after(now),
-            Self::Gcra(s) => s.more_after(quota, now),
+    /// The state as it is at `now`, and what is left, nothing charged.
+    pub(crate) fn peek(state: Option<Self>, quota: &Quota, now: u64) -> (Self, Outcome) {
+        match quota.algorithm {
+            Algorithm::SlidingWindow => {
+                let (state, outcome) = counting::peek(state.and_then(Self::sliding), quota, now);
+                (Self::Sliding(state), outcome)
+            }
+            Algorithm::FixedWindow => {
+                let (state, outcome) = counting::peek(state.and_then(Self::fixed), quota, now);
+                (Self::Fixed(state), outcome)
+            }
+            Algorithm::Gcra => {
+                let (state, outcome) = counting::peek(state.and_then(Self::gcra), quota, now);
+                (Self::Gcra(state), outcome)
+            }
         }
     }
 

@@ -146,23 +146,65 @@ fn check_more(
 #[test]
 fn whoever_hammers_a_sliding_window_never_gets_more_than_the_limit_in_any_window() {
     let quota = Quota::per_minute(30);
+    let admitted = hammered(&quota, 1_000_000_000);
+    assert_eq!(most_in_a_window(&quota, &admitted), 30);
+}
+
+/// When a subject was admitted that asks every 50 milliseconds for five minutes.
+fn hammered(quota: &Quota, from: u64) -> Vec<u64> {
     let (mut state, mut admitted) = (None, Vec::new());
     for tick in 0..6_000 {
-        let now = 1_000_000_000 + tick * 50_000;
+        let now = from + tick * 50_000;
         let (next, outcome) = quota.acquire(state, now, 1);
         if outcome.admitted {
             state = Some(next);
             admitted.push(now);
         }
     }
-    let most = admitted
-        .iter()
-        .map(|from| {
-            let within = |at: &&u64| *at >= from && **at < from + quota.window_micros();
-            admitted.iter().filter(within).count()
-        })
-        .max();
-    assert_eq!(most, Some(30));
+    admitted
+}
+
+/// How many were admitted at most in any window that begins with one of them.
+fn most_in_a_window(quota: &Quota, admitted: &[u64]) -> usize {
+    let within = |from: &u64| {
+        let until = from + quota.window_micros();
+        admitted
+            .iter()
+            .filter(|at| (*from..until).contains(at))
+            .count()
+    };
+    admitted.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn gcra_admits_nearly_twice_the_limit_at_first_and_the_limit_from_then_on() {
+    let quota = Quota::per_minute(30).counted_by(Algorithm::Gcra);
+    let admitted = hammered(&quota, 1_000_000_000);
+    assert_eq!(most_in_a_window(&quota, &admitted), 30 + 29);
+    let after_the_burst = &admitted[30..];
+    assert_eq!(most_in_a_window(&quota, after_the_burst), 30);
+    // a burst of one makes it a hard limit
+    let steady = Quota::per_minute(30).burst(1);
+    let admitted = hammered(&steady, 1_000_000_000);
+    assert_eq!(most_in_a_window(&steady, &admitted), 30);
+}
+
+#[test]
+fn a_fixed_window_admits_up_to_twice_the_limit_around_its_end() {
+    let quota = Quota::per_minute(30).counted_by(Algorithm::FixedWindow);
+    let (first, _) = quota.acquire(None, 1_000_000_000, 1);
+    let (mut state, mut admitted) = (Some(first), 1);
+    // 29 just before the end, 30 just after it
+    for now in [1_059_999_999, 1_060_000_000] {
+        for _ in 0..40 {
+            let (next, outcome) = quota.acquire(state, now, 1);
+            if outcome.admitted {
+                state = Some(next);
+                admitted += 1;
+            }
+        }
+    }
+    assert_eq!(admitted, 60);
 }
 
 #[test]
@@ -222,6 +264,61 @@ fn refunds_give_back_what_still_counts_and_no_more() {
 }
 
 #[test]
+fn a_refund_finds_its_charge_in_the_window_before() {
+    let quota = Quota::per_second(10);
+    let now = 77_000_000;
+    let (charged, _) = quota.acquire(None, now, 4);
+    // a quarter into the next window: three of the four still count
+    let later = now + 1_250_000;
+    let (others, outcome) = quota.acquire(Some(charged), later, 2);
+    assert_eq!(outcome.remaining, 10 - 3 - 2);
+    let back = others.refund(&quota, later, charged.anchor(), 4);
+    assert_eq!(quota.peek(Some(back), later).remaining, 10 - 2);
+}
+
+#[test]
+fn a_refund_gives_back_fractions_of_a_microsecond() {
+    let quota = Quota::per_second(3).burst(9);
+    let now = 77_000_000;
+    let two = quota.acquire(None, now, 2).0;
+    let three = quota.acquire(Some(two), now, 1).0;
+    assert_eq!(three.refund(&quota, now, three.anchor(), 1), two);
+}
+
+#[test]
+fn under_a_lowered_limit_more_comes_when_anything_is_left() {
+    for algorithm in ALGORITHMS {
+        let (old, new) = (Quota::per_minute(10), Quota::per_minute(4));
+        let (old, new) = (old.counted_by(algorithm), new.counted_by(algorithm));
+        let now = 77_000_000;
+        let (state, _) = old.acquire(None, now, 10);
+        let told = new.peek(Some(state), now);
+        let more = told.more_after.expect("it is used up");
+        assert_eq!(told.remaining, 0, "{algorithm:?}");
+        assert_eq!(new.peek(Some(state), now + more - 1).remaining, 0);
+        assert!(new.peek(Some(state), now + more).remaining > 0);
+    }
+}
+
+#[test]
+fn a_lowered_limit_reads_the_fractions_of_a_larger_one() {
+    // 2/3 of a microsecond under three per microsecond; under one there are no fractions
+    let state = State::Gcra(super::Gcra {
+        micros: 1_000,
+        part: 2,
+    });
+    let quota = Quota::new(1, Duration::from_micros(1)).expect("in range");
+    let quota = quota.burst(5);
+    let (next, outcome) = quota.acquire(Some(state), 1_000, 1);
+    assert_eq!((outcome.admitted, outcome.remaining), (true, 4));
+    let expected = super::Gcra {
+        micros: 1_001,
+        part: 0,
+    };
+    assert_eq!(next, State::Gcra(expected));
+}
+
+#[test]
 fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
     for algorithm in ALGORITHMS {
         for seed in 0..2_000 {
@@ -246,7 +343,7 @@ fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
                 }
             }
             now += rng.u64(0..quota.window_micros());
-            let settled = State::settle(&quota, with, now);
+            let settled = State::peek(with, &quota, now).0;
             let back = settled.refund(&quota, now, first.anchor(), 3);
             let (back, without) = (quota.peek(Some(back), now), quota.peek(without, now));
             assert!(back.remaining <= without.remaining, "{quota:?} seed {seed}");

@@ -34,6 +34,30 @@ pub(crate) struct Ruling {
     pub(crate) charged: bool,
 }
 
+impl Charge {
+    /// What the rule decides if there is no other.
+    #[inline]
+    pub(crate) fn decide(&self, state: Option<State>, now: u64) -> Ruling {
+        let (state, outcome) = self.quota.acquire(state, now, self.cost);
+        Ruling {
+            outcome,
+            state,
+            charged: outcome.admitted,
+        }
+    }
+}
+
+impl Ruling {
+    fn peek(quota: &Quota, state: Option<State>, now: u64) -> Self {
+        let (state, outcome) = State::peek(state, quota, now);
+        Self {
+            outcome,
+            state,
+            charged: false,
+        }
+    }
+}
+
 impl Verdict {
     /// Decides for rules with the states they have; missing states are fresh.
     pub(crate) fn decide(
@@ -44,13 +68,9 @@ impl Verdict {
         let rulings = rules
             .clone()
             .map(|(charge, state)| {
-                let (state, outcome) = charge.quota.acquire(state, now, charge.cost);
-                admitted &= outcome.admitted || charge.shadow;
-                Ruling {
-                    outcome,
-                    state,
-                    charged: outcome.admitted,
-                }
+                let ruling = charge.decide(state, now);
+                admitted &= ruling.charged || charge.shadow;
+                ruling
             })
             .collect();
         let verdict = Self {
@@ -69,11 +89,7 @@ impl Verdict {
     fn uncharged(mut self, rules: impl Iterator<Item = (Charge, Option<State>)>) -> Self {
         for (ruling, (charge, state)) in self.rulings.iter_mut().zip(rules) {
             if ruling.charged {
-                *ruling = Ruling {
-                    outcome: charge.quota.peek(state, self.now),
-                    state: State::settle(&charge.quota, state, self.now),
-                    charged: false,
-                };
+                *ruling = Ruling::peek(&charge.quota, state, self.now);
             }
         }
         self
@@ -82,11 +98,7 @@ impl Verdict {
     /// What every rule has left, nothing charged and nothing refused.
     pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<State>)>) -> Self {
         let rulings = rules
-            .map(|(quota, state)| Ruling {
-                outcome: quota.peek(state, now),
-                state: State::settle(&quota, state, now),
-                charged: false,
-            })
+            .map(|(quota, state)| Ruling::peek(&quota, state, now))
             .collect();
         Self {
             admitted: true,

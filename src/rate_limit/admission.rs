@@ -26,10 +26,13 @@ pub(super) fn decide(limiter: &Limiter, claims: &mut [Claim]) -> Option<bool> {
     if limiter.is_shared() {
         return is_known_refusal(limiter, claims).then_some(false);
     }
+    if let [claim] = claims {
+        return Some(decide_one(limiter, claim));
+    }
     let mut start = 0;
     while let Some(range) = group(claims, start) {
         start = range.end;
-        let subject = &claims[range.start].subject.tag;
+        let subject = claims[range.start].subject.tag();
         let verdict = limiter.acquire_here(subject, &rules(&claims[range.clone()]));
         if !note(&mut claims[range.clone()], &verdict, true) {
             give_back(limiter, &claims[..range.start], |_| true);
@@ -39,13 +42,20 @@ pub(super) fn decide(limiter: &Limiter, claims: &mut [Claim]) -> Option<bool> {
     Some(true)
 }
 
+/// Most requests are under one limit.
+fn decide_one(limiter: &Limiter, claim: &mut Claim) -> bool {
+    let ruling = limiter.acquire_one_here(claim.subject.tag(), &claim.rule());
+    claim.said = Said::Counted { ruling, here: true };
+    ruling.outcome.admitted || claim.shadow
+}
+
 /// Whether the store refused one of these subjects not long ago.
 fn is_known_refusal(limiter: &Limiter, claims: &mut [Claim]) -> bool {
     let mut start = 0;
     while let Some(range) = group(claims, start) {
         start = range.end;
         let claims = &mut claims[range];
-        let known = limiter.refused(&claims[0].subject.tag, &rules(claims));
+        let known = limiter.refused(claims[0].subject.tag(), &rules(claims));
         for (claim, ruling) in claims.iter_mut().zip(known.iter().flatten()) {
             if let Some(ruling) = *ruling {
                 claim.said = Said::Counted {
@@ -77,7 +87,7 @@ pub(super) fn give_back(limiter: &Limiter, claims: &[Claim], which: impl Fn(&Cla
     let mut start = 0;
     while let Some(range) = group(claims, start) {
         start = range.end;
-        let subject = &claims[range.start].subject.tag;
+        let subject = claims[range.start].subject.tag();
         let selected = claims[range].iter().filter(|claim| which(claim));
         let (mut here, mut there) = (
             SmallVec::<[Refund<'_>; 2]>::new(),
@@ -132,14 +142,14 @@ impl Asked {
     async fn ask(&mut self, range: Range<usize>) -> bool {
         let limiter = &self.shared.limiter;
         let claims = &mut self.claims[range];
-        let asked = limiter.acquire(&claims[0].subject.tag, &rules(claims));
+        let asked = limiter.acquire(claims[0].subject.tag(), &rules(claims));
         let verdict = match asked {
             Acquired::Decided(verdict) => Ok(verdict),
             Acquired::Asked(reply) => reply.await,
         };
         match verdict {
             Ok(verdict) => {
-                limiter.remember(&claims[0].subject.tag, &rules(claims), &verdict);
+                limiter.remember(claims[0].subject.tag(), &rules(claims), &verdict);
                 note(claims, &verdict, false)
             }
             Err(error) => {
@@ -181,7 +191,7 @@ fn without_store(limiter: &Limiter, plan: &Plan, claims: &mut [Claim]) -> bool {
     }
     let all = rules(claims);
     let rules: SmallVec<[_; 2]> = local.iter().map(|at| all[*at]).collect();
-    let verdict = limiter.acquire_here(&claims[0].subject.tag, &rules);
+    let verdict = limiter.acquire_here(claims[0].subject.tag(), &rules);
     drop((all, rules));
     for (at, ruling) in local.into_iter().zip(&verdict.rulings) {
         claims[at].said = Said::Counted {

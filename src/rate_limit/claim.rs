@@ -1,6 +1,6 @@
 //! The limits that a request is under: for whom, at what cost, and what they said.
 
-use std::{ops::Range, sync::Arc};
+use std::{cell::OnceCell, ops::Range, sync::Arc};
 
 use http::{HeaderMap, HeaderName, request};
 use smallvec::SmallVec;
@@ -46,34 +46,36 @@ pub(super) enum Said {
     Uncounted { admitted: bool },
 }
 
-/// The claims of the table's limits on a request, those of one subject side by side, the subject
-/// with the strictest limit first.
+/// The claims of the table's limits on a request, from the [`first`] on; those of one subject side
+/// by side, the subject with the strictest limit first.
 pub(super) fn claims(
     shared: &Shared,
     snapshot: &Snapshot,
     options: &Options,
     parts: &request::Parts,
+    first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
     let target = Target::of(parts);
     let user = shared
         .user(snapshot, parts)
         .filter(|user| user.is_verified());
-    let ip = client_ip(
-        peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions)),
-        &parts.headers,
-        &plan.identity,
-    );
+    let find_ip = || {
+        let peer = peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions));
+        client_ip(peer, &parts.headers, &plan.identity)
+    };
     let client = Client {
         user: user.as_ref().map(|user| user.id()),
-        ip,
+        ip: OnceCell::new(),
+        find_ip: &find_ip,
         route: route(snapshot, &target, parts),
         headers: &parts.headers,
+        shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
-    for (at, limit) in plan.limits().iter().enumerate() {
-        let applies = options.selects(&limit.name)
-            && limit.applies(&parts.method, target.path)
+    for (at, limit) in plan.limits().iter().enumerate().skip(first) {
+        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, target.path);
+        let applies = (at == first || selected())
             && !is_exempt(limit, &client)
             && !is_repeated(shared, parts, &limit.name);
         let cost = if applies {
@@ -85,10 +87,7 @@ pub(super) fn claims(
             continue;
         }
         let subject = Subject::of(&limit.by, &client, &plan.identity);
-        if client.ip.is_none()
-            && subject.is_unknown()
-            && shared.limiter.warns_of(Warning::NoAddress)
-        {
+        if subject.is_unknown() && shared.limiter.warns_of(Warning::NoAddress) {
             tracing::warn!(
                 "requests without a known address share one limit; \
                  serve with connect info, or say whence they come with `Keep::peer`"
@@ -107,19 +106,19 @@ pub(super) fn claims(
     claims
 }
 
-/// Whether any limit may have a claim; asked before the request is taken apart.
-pub(super) fn concerns<B>(
+/// The first limit that may have a claim; asked before the request is taken apart.
+pub(super) fn first<B>(
     snapshot: &Snapshot,
     options: &Options,
     request: &http::Request<B>,
-) -> bool {
+) -> Option<usize> {
     let plan = &snapshot.plan;
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
-        return false;
+        return None;
     }
     let path = crate::origin::uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
-    limits.any(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
+    limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }
 
 /// The route that the table names, else the one that axum matched.
@@ -143,9 +142,10 @@ fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
     client
         .user
         .is_some_and(|user| exempt.users.iter().any(|u| **u == *user))
-        || client
-            .ip
-            .is_some_and(|ip| exempt.nets.iter().any(|net| net.contains(&ip)))
+        || !exempt.nets.is_empty()
+            && client
+                .ip()
+                .is_some_and(|ip| exempt.nets.iter().any(|net| net.contains(&ip)))
 }
 
 /// Whether a layer further out has counted the request under this limit.
@@ -190,7 +190,7 @@ fn in_order(claims: &mut Claims) {
     let strictest = |claim: &Claim| {
         let same = claims
             .iter()
-            .filter(|other| other.subject.tag == claim.subject.tag);
+            .filter(|other| other.subject.tag() == claim.subject.tag());
         same.map(|other| other.policy.rate).min().unwrap_or(0)
     };
     let ranks: SmallVec<[(usize, u128); 4]> = claims
@@ -203,40 +203,39 @@ fn in_order(claims: &mut Claims) {
             .find(|(limit, _)| *limit == claim.limit)
             .map(|r| r.1)
     };
-    claims.sort_by(|a, b| (rank(a), &a.subject.tag).cmp(&(rank(b), &b.subject.tag)));
+    claims.sort_by(|a, b| (rank(a), a.subject.tag()).cmp(&(rank(b), b.subject.tag())));
 }
 
 /// The next run of claims with one subject, from `start` on.
 pub(super) fn group(claims: &[Claim], start: usize) -> Option<Range<usize>> {
-    let tag = &claims.get(start)?.subject.tag;
+    let tag = claims.get(start)?.subject.tag();
     let len = claims[start..]
         .iter()
-        .take_while(|claim| claim.subject.tag == *tag)
+        .take_while(|claim| claim.subject.tag() == tag)
         .count();
     Some(start..start + len)
 }
 
 pub(super) fn rules(claims: &[Claim]) -> SmallVec<[Rule<'_>; 2]> {
-    let rule = |claim| Rule {
-        limit: Claim::counter(claim),
-        charge: Claim::charge(claim),
-    };
-    claims.iter().map(rule).collect()
+    claims.iter().map(Claim::rule).collect()
 }
 
 impl Claim {
     fn counter(&self) -> Counter<'_> {
         Counter {
             name: &self.policy.name,
-            rest: &self.subject.rest,
+            rest: self.subject.rest(),
         }
     }
 
-    fn charge(&self) -> Charge {
-        Charge {
-            quota: self.policy.quota,
-            cost: self.cost,
-            shadow: self.shadow,
+    pub(super) fn rule(&self) -> Rule<'_> {
+        Rule {
+            limit: self.counter(),
+            charge: Charge {
+                quota: self.policy.quota,
+                cost: self.cost,
+                shadow: self.shadow,
+            },
         }
     }
 

@@ -22,10 +22,8 @@ pub enum Reset {
 pub(super) struct Fields {
     rate_limit: HeaderValue,
     policy: HeaderValue,
-    legacy: Option<[HeaderValue; 3]>,
+    legacy: Option<Box<[HeaderValue; 3]>>,
 }
-
-type Text = SmallVec<[u8; 128]>;
 
 impl Fields {
     /// `None` if there is no limit to tell of.
@@ -46,7 +44,7 @@ impl Fields {
         headers.append(RATE_LIMIT, self.rate_limit);
         headers.append(RATE_LIMIT_POLICY, self.policy);
         if let Some(values) = self.legacy {
-            for (name, value) in LEGACY.into_iter().zip(values) {
+            for (name, value) in LEGACY.into_iter().zip(*values) {
                 headers.insert(name, value);
             }
         }
@@ -60,9 +58,7 @@ fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
         if !text.is_empty() {
             text.push(b',');
         }
-        text.push(b'"');
-        text.extend_from_slice(limit.policy.name.as_bytes());
-        text.extend_from_slice(b"\";r=");
+        text.extend_from_slice(limit.policy.head.as_bytes());
         push_number(limit.outcome.remaining, &mut text);
         if let Some(more) = limit.outcome.more_after {
             text.extend_from_slice(b";t=");
@@ -83,8 +79,10 @@ fn policies(decision: &Decision) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&text).ok()
 }
 
+type Text = SmallVec<[u8; 128]>;
+
 /// Of the limit that is nearest to refusing: these fields know but one.
-fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<[HeaderValue; 3]> {
+fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[HeaderValue; 3]>> {
     let nearest = decision.told().min_by_key(|limit| share_left(limit))?;
     let wait = nearest.outcome.more_after.map_or(0, seconds);
     let reset = match reset {
@@ -92,7 +90,7 @@ fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<[HeaderVa
         Reset::Epoch => now.seconds().saturating_add(wait),
     };
     let numbers = [nearest.limit(), nearest.outcome.remaining, reset];
-    Some(numbers.map(HeaderValue::from))
+    Some(Box::new(numbers.map(HeaderValue::from)))
 }
 
 fn share_left(limit: &LimitDecision) -> u128 {
@@ -100,19 +98,34 @@ fn share_left(limit: &LimitDecision) -> u128 {
     (u128::from(limit.outcome.remaining) << 32) / of
 }
 
+/// Two digits at a time: a division takes longer than all the rest.
 fn push_number(mut number: u64, text: &mut Text) {
     let mut digits = [0; 20];
     let mut at = digits.len();
-    loop {
+    while number >= 10 {
+        let pair = (number % 100) as usize;
+        number /= 100;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[pair]);
+    }
+    if number > 0 || at == digits.len() {
         at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+        digits[at] = b'0' + number as u8;
     }
     text.extend_from_slice(&digits[at..]);
 }
+
+/// The two digits of each number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        let n = number as u8;
+        pairs[number] = [b'0' + n / 10, b'0' + n % 10];
+        number += 1;
+    }
+    pairs
+};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

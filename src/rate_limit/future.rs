@@ -135,9 +135,13 @@ impl<S, B> Waiting<S, B> {
         S: Service<Request<B>, Response = Response<R>, Future = F>,
     {
         let Asked {
-            snapshot, claims, ..
+            snapshot,
+            mut claims,
+            ..
         } = asked;
-        let (request, after) = self.gate.admit(&snapshot, claims, self.parts, self.body);
+        let (request, after) = self
+            .gate
+            .admit(&snapshot, &mut claims, self.parts, self.body);
         Kind::Admitted {
             future: self.inner.call(request),
             after: Some(after),

@@ -64,9 +64,32 @@
 //! # When Redis does not answer
 //!
 //! Each limit does as its `on_error` says: `local` counts in this process with the same limit, from
-//! nothing; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). A subject that was refused
-//! by Redis is refused by this process without asking, for as long as it has to wait, but not longer
-//! than ten seconds: then a reset or a refund elsewhere is noticed.
+//! nothing; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). That is so when Redis is away,
+//! when it takes longer than the deadline, and when it answers with an error, as a primary does that
+//! has become a replica (`READONLY`). If it fails between two subjects of one request, what the first
+//! was charged is given back if a later one refuses, and kept if the request is admitted. An answer
+//! that comes after the deadline has been counted all the same: such a subject gets less, never more.
+//!
+//! A subject that was refused by Redis is refused by this process without asking, for as long as it
+//! has to wait, but not longer than ten seconds: then a reset or a refund elsewhere is noticed.
+//!
+//! A Redis that restarts empty, or whose replica takes over before it had the latest counters, counts
+//! from what it has: at most one more limit is admitted, and no request fails. Scripts that were
+//! flushed are sent again. Where a long quota must outlast that, keep it in a database.
+//!
+//! # Bad input
+//!
+//! | what | then |
+//! |---|---|
+//! | a limit of 0 | refuses everything |
+//! | a window of 0, or longer than 366 days; a limit beyond 10¹² | the table, or [`Quota::new`], is refused |
+//! | a cost above the limit | is refused and charged nowhere, and no client is told to retry soon |
+//! | a cost field that is no number, or 0 | costs one unit; of several lines the dearest counts |
+//! | a name or a field of any length or bytes | is encoded, and hashed when long |
+//! | a million subjects of one attacker | memory stays bounded, and nobody limited is freed; see below |
+//! | the Redis host's clock steps forward | as if that time had passed |
+//! | it steps back | nobody waits for longer than two windows |
+//! | another algorithm, or foreign bytes, under the key | counted anew |
 //!
 //! # Memory
 //!

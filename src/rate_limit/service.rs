@@ -60,17 +60,18 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.gate.shared.snapshot.load();
-        if !claim::concerns(&snapshot, &self.gate.options, &request) {
+        let Some(first) = claim::first(&snapshot, &self.gate.options, &request) else {
             return ResponseFuture::passing(self.inner.call(request));
-        }
+        };
         let (parts, body) = request.into_parts();
-        let mut claims = claim::claims(&self.gate.shared, &snapshot, &self.gate.options, &parts);
+        let (shared, options) = (&self.gate.shared, &self.gate.options);
+        let mut claims = claim::claims(shared, &snapshot, options, &parts, first);
         if claims.is_empty() {
             return ResponseFuture::passing(self.inner.call(Request::from_parts(parts, body)));
         }
         match admission::decide(&self.gate.shared.limiter, &mut claims) {
             Some(true) => {
-                let (request, after) = self.gate.admit(&snapshot, claims, parts, body);
+                let (request, after) = self.gate.admit(&snapshot, &mut claims, parts, body);
                 ResponseFuture::admitted(self.inner.call(request), after)
             }
             Some(false) => {
@@ -113,12 +114,12 @@ impl Gate {
     pub(super) fn admit<B>(
         &self,
         snapshot: &Arc<Snapshot>,
-        claims: Claims,
+        claims: &mut Claims,
         mut parts: request::Parts,
         body: B,
     ) -> (Request<B>, After) {
-        let decision = claim::decision(&claims);
-        self.count(&claims);
+        let decision = claim::decision(claims);
+        self.count(claims);
         let fields = self.fields(&decision);
         match parts.extensions.get_mut::<Decision>() {
             Some(before) => before.limits.extend(decision.limits),
@@ -132,7 +133,7 @@ impl Gate {
             Box::new(Asked {
                 shared: Arc::clone(&self.shared),
                 snapshot: Arc::clone(snapshot),
-                claims,
+                claims: mem::take(claims),
             })
         });
         (Request::from_parts(parts, body), After { fields, asked })

@@ -1,6 +1,6 @@
 //! Whom a limit counts a request for.
 
-use std::net::IpAddr;
+use std::{cell::OnceCell, iter, mem, net::IpAddr};
 
 use http::{HeaderMap, HeaderName};
 
@@ -15,22 +15,32 @@ use crate::{
 use smallvec::SmallVec;
 
 /// What is known of who makes a request.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Client<'a> {
     /// The user somebody vouches for, as it was given.
     pub(super) user: Option<&'a str>,
-    pub(super) ip: Option<IpAddr>,
+    /// The address, once a limit has asked for it.
+    pub(super) ip: OnceCell<Option<IpAddr>>,
+    pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
     /// The route's pattern; never the path, of which a client has as many as it likes.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    /// Subjects are seen by others: what may be a secret is hashed.
+    pub(super) shared: bool,
 }
 
-/// A subject in its parts: `tag` is what the counters of one subject have in common (a Cluster's
-/// hash tag), `rest` divides it further.
+impl Client<'_> {
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        *self.ip.get_or_init(self.find_ip)
+    }
+}
+
+/// A subject in its parts: the tag is what the counters of one subject have in common (a Cluster's
+/// hash tag), the rest divides it further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subject {
-    pub(super) tag: SmallVec<[u8; 64]>,
-    pub(super) rest: SmallVec<[u8; 16]>,
+    text: SmallVec<[u8; 64]>,
+    /// How long the tag is.
+    tag: usize,
 }
 
 impl Subject {
@@ -39,51 +49,64 @@ impl Subject {
     ///
     /// Where no user is known, or the request lacks the field, it is the address.
     pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
-        let mut subject = Self::default();
-        let mut address = false;
-        for part in ordered(by) {
-            let mut text = Buf::new();
+        let (mut text, mut tag, mut address) = (Buf::new(), 0, false);
+        let mut push = |part: &By| {
+            let start = text.len();
+            if start > 0 {
+                text.push(b':');
+            }
+            let written = text.len();
             let known = match part {
                 By::User => push_known(client.user, &mut text),
-                By::Header(name) => push_field(name, client.headers, &mut text),
+                By::Header(name) => push_field(name, client, &mut text),
                 By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
                 By::Ip => None,
             };
-            if known.is_none() && !std::mem::replace(&mut address, true) {
-                push_address(client.ip, identity.ipv6_prefix, &mut text);
+            if known.is_none() && !mem::replace(&mut address, true) {
+                push_address(client.ip(), identity.ipv6_prefix, &mut text);
             }
-            subject.push(&text);
+            if text.len() == written {
+                text.truncate(start);
+            }
+            if tag == 0 {
+                tag = text.len();
+            }
+        };
+        match by {
+            [only] => push(only),
+            several => in_order(several).into_iter().for_each(push),
         }
-        subject
+        Self {
+            text: SmallVec::from_slice(&text),
+            tag,
+        }
+    }
+
+    pub(super) fn tag(&self) -> &[u8] {
+        &self.text[..self.tag]
+    }
+
+    /// Empty, or a colon and what divides the subject.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.text[self.tag..]
     }
 
     /// Whether it is what those share of whom nothing is known.
     pub(super) fn is_unknown(&self) -> bool {
-        self.tag.as_slice() == b"ip:unknown"
-    }
-
-    fn push(&mut self, text: &[u8]) {
-        if text.is_empty() {
-            return;
-        }
-        if self.tag.is_empty() {
-            self.tag.extend_from_slice(text);
-        } else {
-            self.rest.push(b':');
-            self.rest.extend_from_slice(text);
-        }
+        self.tag() == b"ip:unknown"
     }
 }
 
 /// User, address, fields, route.
-fn ordered(by: &[By]) -> impl Iterator<Item = &By> {
-    let rank = |by: &By| match by {
+fn in_order(by: &[By]) -> SmallVec<[&By; 4]> {
+    let mut parts: SmallVec<[&By; 4]> = by.iter().collect();
+    parts.sort_by_key(|by| match by {
         By::User => 0,
         By::Ip => 1,
         By::Header(_) => 2,
         By::Route => 3,
-    };
-    (0..4).flat_map(move |at| by.iter().filter(move |by| rank(by) == at))
+    });
+    parts
 }
 
 fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
@@ -91,17 +114,32 @@ fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
     Some(())
 }
 
-/// Hashed: it may be a secret, or long. All lines count, so that none can hide another.
-fn push_field(name: &HeaderName, headers: &HeaderMap, text: &mut Buf) -> Option<()> {
-    let mut lines = headers.get_all(name).iter();
-    let mut value = Buf::from_slice(lines.next()?.as_bytes());
-    for line in lines {
-        value.push(b'\n');
-        value.extend_from_slice(line.as_bytes());
-    }
+/// All lines count, so that none can hide another.
+fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
+    let mut lines = client.headers.get_all(name).iter();
+    let first = lines.next()?.as_bytes();
     text.extend_from_slice(b"field:");
-    text.extend_from_slice(&hash::long(&value));
+    match lines.next() {
+        None => push_secret(first, client.shared, text),
+        Some(second) => {
+            let mut all = Buf::from_slice(first);
+            for line in iter::once(second).chain(lines) {
+                all.push(b'\n');
+                all.extend_from_slice(line.as_bytes());
+            }
+            push_secret(&all, client.shared, text);
+        }
+    }
     Some(())
+}
+
+/// It may be a secret, which stays in this process.
+fn push_secret(value: &[u8], shared: bool, text: &mut Buf) {
+    if shared {
+        text.extend_from_slice(&hash::long(value));
+    } else {
+        push_value(value, text);
+    }
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
@@ -153,15 +191,17 @@ mod tests {
     fn of(by: &[By], client: &Client<'_>) -> (String, String) {
         let subject = Subject::of(by, client, &identity());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
-        (text(&subject.tag), text(&subject.rest))
+        (text(subject.tag()), text(subject.rest()))
     }
 
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
         Client {
             user,
-            ip: ip.parse().ok(),
+            ip: OnceCell::from(ip.parse().ok()),
+            find_ip: &|| None,
             route: Some("/users/{id}"),
             headers,
+            shared: true,
         }
     }
 
@@ -230,5 +270,25 @@ mod tests {
         assert!(with(&["secret"]).starts_with("field:") && !with(&["secret"]).contains("secret"));
         assert_eq!(with(&["secret"]), with(&["secret"]));
         assert_ne!(with(&["secret", "other"]), with(&["secret"]));
+    }
+
+    #[test]
+    fn within_one_process_a_field_is_as_it_was_sent() {
+        let by = [By::Header(HeaderName::from_static("x-key"))];
+        let with = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-key", line.parse().expect("a value"));
+            }
+            let mut client = client(None, "::1", &headers);
+            client.shared = false;
+            of(&by, &client).0
+        };
+        assert_eq!(with(&["secret"]), "field:secret");
+        assert_eq!(with(&["a:{b}"]), "field:a%3A%7Bb%7D");
+        assert_eq!(with(&["a", "b"]), "field:a%0Ab");
+        let (long, longer) = ("x".repeat(70_000), "x".repeat(70_001));
+        assert!(with(&[&long]).len() <= 70);
+        assert_ne!(with(&[&long]), with(&[&longer]));
     }
 }

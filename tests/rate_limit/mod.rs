@@ -1,7 +1,10 @@
 //! `RateLimitLayer`, from the outside.
 
+mod account;
 mod answers;
 mod layer;
+#[cfg(feature = "redis")]
+mod outage;
 #[cfg(feature = "redis")]
 mod redis;
 mod servers;

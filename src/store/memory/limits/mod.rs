@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    quota::Verdict,
+    quota::{Ruling, Verdict},
     store::limits::{Counter, Refund, Rule},
 };
 use shard::Shard;
@@ -49,6 +49,13 @@ impl MemoryLimits {
                 .collect(),
             hasher: foldhash::quality::RandomState::default(),
         }
+    }
+
+    /// Charges the only rule of a subject, if it admits.
+    pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> Ruling {
+        let hash = self.hash(subject);
+        let counter = self.mix(hash, &rule.limit);
+        self.shard(hash).acquire_one(subject, rule, now, counter)
     }
 
     /// Charges every rule, or none of them if one that is no shadow refuses.
@@ -98,7 +105,9 @@ impl MemoryLimits {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(subject);
         hasher.write(limit.name.as_bytes());
-        hasher.write(limit.rest);
+        if !limit.rest.is_empty() {
+            hasher.write(limit.rest);
+        }
         hasher.finish()
     }
 

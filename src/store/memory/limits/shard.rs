@@ -17,7 +17,8 @@ pub(super) struct Shard {
 
 struct Slot {
     hash: u64,
-    key: Box<[u8]>,
+    /// Most lie within the slot: one access to memory less.
+    key: SmallVec<[u8; 40]>,
     /// How many bytes of the key are the subject, and how many the limit's name.
     parts: (u32, u32),
     quota: Quota,
@@ -59,6 +60,38 @@ impl Shard {
             overflow: Vec::new(),
             rng: fastrand::Rng::new(),
         }
+    }
+
+    /// As [`acquire`](Self::acquire) for one rule: the way that nearly all requests take.
+    #[inline]
+    pub(super) fn acquire_one(
+        &mut self,
+        subject: &[u8],
+        rule: &Rule<'_>,
+        now: u64,
+        hash: u64,
+    ) -> Ruling {
+        let Some(at) = self.find(subject, &rule.limit, hash) else {
+            return self.admit_newcomer(subject, rule, now, hash);
+        };
+        let slot = &mut self.slots[at];
+        let ruling = rule.charge.decide(Some(slot.state), now);
+        if ruling.charged {
+            slot.quota = rule.charge.quota;
+            slot.state = ruling.state;
+        }
+        ruling
+    }
+
+    #[cold]
+    fn admit_newcomer(&mut self, subject: &[u8], rule: &Rule<'_>, now: u64, hash: u64) -> Ruling {
+        let place = self.room(rule, now, &[]);
+        let state = self.state_at(place, &rule.charge.quota, now);
+        let ruling = rule.charge.decide(state, now);
+        if ruling.charged {
+            self.write(subject, rule, hash, place, &ruling);
+        }
+        ruling
     }
 
     pub(super) fn acquire(
@@ -248,9 +281,14 @@ const HALF: u64 = 512;
 impl Slot {
     fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
         let name = rule.limit.name.as_bytes();
+        let parts = [subject, name, rule.limit.rest];
+        let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            key.extend_from_slice(part);
+        }
         Self {
             hash,
-            key: [subject, name, rule.limit.rest].concat().into(),
+            key,
             parts: (length(subject), length(name)),
             quota: rule.charge.quota,
             state: ruling.state,
@@ -259,12 +297,14 @@ impl Slot {
 
     fn is(&self, subject: &[u8], limit: &Counter<'_>) -> bool {
         let name = limit.name.as_bytes();
-        let Some((first, rest)) = self.key.split_at_checked(subject.len()) else {
+        let whole = subject.len() + name.len() + limit.rest.len();
+        if self.parts != (length(subject), length(name)) || self.key.len() != whole {
             return false;
-        };
-        self.parts == (length(subject), length(name))
-            && first == subject
-            && rest.split_at_checked(name.len()) == Some((name, limit.rest))
+        }
+        let (first, others) = self.key.split_at(subject.len());
+        let (second, third) = others.split_at(name.len());
+        // most counters have no third part
+        first == subject && second == name && (third.is_empty() || third == limit.rest)
     }
 
     /// How much of the quota is used, in 1024ths.

@@ -102,6 +102,65 @@ fn a_million_subjects_of_an_attacker_fill_no_memory_and_free_nobody() {
 }
 
 #[test]
+fn who_is_limited_is_not_freed_before_two_windows_have_passed() {
+    let limits = MemoryLimits::new(64);
+    let rule = rule("api", Quota::per_hour(5), 1);
+    while admits(&limits, "victim", rule, 10) {}
+    // all of the window before still counts, nearly
+    let later = 11 + rule.charge.quota.window_micros();
+    for n in 0..10_000_u32 {
+        limits.acquire_one(&n.to_be_bytes(), &rule, later);
+    }
+    assert!(!admits(&limits, "victim", rule, later));
+}
+
+#[test]
+fn who_is_limited_by_a_new_quota_is_kept_for_as_long_as_that_says() {
+    let limits = MemoryLimits::new(64);
+    let (short, long) = (Quota::per_second(5), Quota::per_hour(5));
+    assert!(
+        limits
+            .acquire_one(b"victim", &rule("api", short, 1), 10)
+            .charged
+    );
+    // a reload
+    let rule = rule("api", long, 1);
+    while limits.acquire_one(b"victim", &rule, 11).charged {}
+    let later = 10_000_000;
+    for n in 0..10_000_u32 {
+        limits.acquire_one(&n.to_be_bytes(), &rule, later);
+    }
+    assert!(!limits.acquire_one(b"victim", &rule, later).charged);
+}
+
+#[test]
+fn whoever_is_refused_at_once_takes_no_place() {
+    let limits = MemoryLimits::new(64);
+    let rule = rule("none", Quota::per_hour(0), 1);
+    for n in 0..100_u32 {
+        assert!(!limits.acquire_one(&n.to_be_bytes(), &rule, 10).charged);
+    }
+    assert_eq!(limits.shard(0).len(), 0);
+}
+
+#[test]
+fn one_rule_alone_decides_as_among_others() {
+    let (alone, among) = (MemoryLimits::new(64), MemoryLimits::new(64));
+    let rng = &mut fastrand::Rng::with_seed(3);
+    let mut now = 1_000;
+    for _ in 0..5_000 {
+        now += rng.u64(0..300_000);
+        let quota = Quota::per_second(4).counted_by(ALGORITHMS[rng.usize(..3)]);
+        let mut rule = rule("api", quota, rng.u64(1..4));
+        rule.charge.shadow = rng.bool();
+        let subject = [rng.u8(..5)];
+        let ruling = alone.acquire_one(&subject, &rule, now);
+        let verdict = among.acquire(&subject, &[rule], now);
+        assert_eq!(ruling, verdict.rulings[0]);
+    }
+}
+
+#[test]
 fn where_everybody_is_limited_newcomers_share_what_is_left() {
     let limits = MemoryLimits::new(128);
     let rule = rule("login", Quota::per_hour(1), 1);

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use super::*;
 use crate::{
     quota::{
-        Algorithm, Quota,
+        Algorithm, MAX_LIMIT, MAX_WINDOW, Quota,
         model::Model,
         tests::{ALGORITHMS, random_cost, random_quota, random_step},
     },
@@ -122,6 +122,88 @@ async fn follow(limits: &RedisLimits, algorithm: Algorithm, seed: u64) {
             state = state.map(|state| state.refund(&quota, now, anchor, cost));
             model = None;
         }
+    }
+}
+
+#[tokio::test]
+async fn products_beyond_the_exactness_of_a_double_are_exact() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let quota = Quota::new(MAX_LIMIT, Duration::from_micros(MAX_WINDOW)).expect("in range");
+    let rng = &mut fastrand::Rng::with_seed(11);
+    for n in 0..100_u32 {
+        let (used, left) = (rng.u64(MAX_LIMIT / 2..MAX_LIMIT), rng.u64(1..MAX_WINDOW));
+        let subject = n.to_string();
+        let acquire = async |now, cost| {
+            let rules = [rule("api", quota, cost)];
+            let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
+            verdict.expect("a verdict").admitted
+        };
+        assert!(acquire(START, used).await);
+        // the part of the first window that still counts, rounded up
+        let counts = (u128::from(used) * u128::from(left)).div_ceil(u128::from(MAX_WINDOW));
+        let free = MAX_LIMIT - u64::try_from(counts).expect("less than was used");
+        let now = START + 2 * MAX_WINDOW - left;
+        assert!(!acquire(now, free + 1).await, "{used} {left}");
+        assert!(acquire(now, free).await, "{used} {left}");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_finds_its_charge_in_the_window_before() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let (quota, later) = (Quota::per_second(10), START + 1_250_000);
+    let charged = limits.at(START).acquire(b"u", &[rule("api", quota, 4)]);
+    let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 2)]);
+    let left = others.await.expect("a verdict").rulings[0]
+        .outcome
+        .remaining;
+    assert_eq!(left, 10 - 3 - 2);
+    let refund = Refund {
+        limit: rule("api", quota, 4).limit,
+        quota,
+        cost: 4,
+        anchor,
+    };
+    let given = limits.at(later).refund(b"u", &[refund]).await;
+    given.expect("given back");
+    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 8)]);
+    assert!(others.await.expect("a verdict").admitted);
+}
+
+#[tokio::test]
+async fn a_refund_by_another_algorithm_changes_nothing() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    for (old, new) in [
+        (Algorithm::Gcra, Algorithm::SlidingWindow),
+        (Algorithm::SlidingWindow, Algorithm::Gcra),
+    ] {
+        let (old, new) = (
+            Quota::per_second(10).counted_by(old),
+            Quota::per_second(10).counted_by(new),
+        );
+        let charged = limits.at(START).acquire(b"u", &[rule("api", old, 1)]);
+        let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+        let charged = limits.at(START).acquire(b"u", &[rule("api", new, 4)]);
+        let before = charged.await.expect("a verdict").rulings[0].state;
+        for anchor in [anchor, before.anchor(), START + 500_000] {
+            let refund = Refund {
+                limit: rule("api", old, 1).limit,
+                quota: old,
+                cost: 1,
+                anchor,
+            };
+            let given = limits.at(START).refund(b"u", &[refund]).await;
+            given.expect("no error");
+        }
+        let refused = limits.at(START).acquire(b"u", &[rule("api", new, 11)]);
+        let after = refused.await.expect("a verdict").rulings[0].state;
+        assert_eq!(after, before, "{new:?}");
+        let reset = limits.at(START).reset(b"u", &[rule("api", new, 1)]);
+        reset.await.expect("reset");
     }
 }
 
@@ -256,6 +338,11 @@ async fn keys_read_as_documented_and_none_is_without_expiry() {
             let left = server.command(&["PTTL", &key]).text();
             let means = verdict.rulings[0].state.expires(&quota) - verdict.now;
             let left: i64 = left.parse().expect("milliseconds");
+            // and not for much longer than it can
+            let refilled = u128::from(quota.capacity()) * u128::from(quota.window_micros());
+            let longest = 2 * refilled.div_ceil(u128::from(quota.limit()));
+            let longest = longest.max(2 * u128::from(quota.window_micros()));
+            assert!(i128::from(left) * 1000 < longest as i128 + 1_100_000);
             if means > 2_000_000 {
                 assert!(
                     left * 1000 + 2_000_000 > i64::try_from(means).expect("fits"),
@@ -324,6 +411,49 @@ async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
             assert!(!verdict.admitted, "{algorithm:?} {command:?}");
             assert_ne!(server.command(&["PTTL", key]).text(), "-1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let time = server.command(&["TIME"]).text();
+    let seconds: f64 = time
+        .lines()
+        .next()
+        .and_then(|s| s.parse().ok())
+        .expect("seconds");
+    // what is whole would count: two of three are used
+    let soon = seconds * 1e6 + 5e6;
+    let damaged = [
+        (soon + 0.5, 2.0, 0.0),
+        (1e300, 2.0, 0.0),
+        (-1.0, 2.0, 0.0),
+        (soon, 2.5, 0.0),
+        (soon, -2.0, 0.0),
+        (soon, 2e13, 0.0),
+        (soon, 2.0, f64::NAN),
+        (soon, 2.0, 0.5),
+    ];
+    for algorithm in ALGORITHMS {
+        let kind = match algorithm {
+            Algorithm::SlidingWindow => b"s",
+            Algorithm::FixedWindow => b"f",
+            Algorithm::Gcra => b"g",
+        };
+        let more = (algorithm == Algorithm::SlidingWindow).then_some((soon, 0.0, 3e12));
+        for (x, y, z) in damaged.into_iter().chain(more) {
+            let mut counter = kind.to_vec();
+            for number in [x, y, z] {
+                counter.extend_from_slice(&number.to_le_bytes());
+            }
+            server.command(&[&b"SET"[..], b"ratelimit:api:{u}", &counter]);
+            let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
+            let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
+            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
     }
 }

@@ -1,0 +1,93 @@
+//! What the Redis server itself needs for a decision, beside a plain GCRA script.
+
+use futures_util::future::join_all;
+use redis::Cmd;
+use tower_keep::{Keep, table::Algorithm};
+
+use super::{
+    redis::{QUOTA, recorded},
+    servers::RedisServer,
+    support::raw::Raw,
+};
+
+const ROUNDS: usize = 7;
+const BATCHES: usize = 50;
+const IN_FLIGHT: usize = 64;
+
+/// A script and its arguments; the key is the fourth word.
+struct Call {
+    name: &'static str,
+    words: Vec<Vec<u8>>,
+    micros: Vec<f64>,
+}
+
+pub(super) async fn compare(server: &RedisServer, keep: &Keep, raw: &Raw, names: &[String]) {
+    let mut calls = vec![plain(server)];
+    for (name, algorithm) in [
+        ("sliding window", Algorithm::SlidingWindow),
+        ("fixed window", Algorithm::FixedWindow),
+        ("GCRA, exact", Algorithm::Gcra),
+    ] {
+        let words = recorded(server, keep, QUOTA.counted_by(algorithm)).await;
+        calls.push(Call::new(name, words));
+    }
+    for _ in 0..ROUNDS {
+        for call in &mut calls {
+            let micros = measure(server, raw, call, names).await;
+            call.micros.push(micros);
+        }
+    }
+    println!("\nCPU of the Redis server for a decision (goal: less than a plain GCRA script)");
+    let floor = calls[0].median();
+    for call in &mut calls {
+        let micros = call.median();
+        let (name, ratio) = (call.name, micros / floor);
+        println!("  {name:<46} {micros:>8.2} us {ratio:>5.2} x");
+    }
+}
+
+fn plain(server: &RedisServer) -> Call {
+    let digest = server.command(&["SCRIPT", "LOAD", include_str!("gcra.lua")]);
+    let words = ["EVALSHA", &digest.text(), "1", "", "1", "1000000", "1"];
+    let words = words.map(|word| word.as_bytes().to_vec());
+    Call::new("plain GCRA", words.into())
+}
+
+/// Microseconds a call, by the server's own account.
+async fn measure(server: &RedisServer, raw: &Raw, call: &Call, names: &[String]) -> f64 {
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let mut names = names.iter().cycle();
+    for _ in 0..BATCHES {
+        let batch = names.by_ref().take(IN_FLIGHT);
+        join_all(batch.map(|name| raw.send(call.of(name)))).await;
+    }
+    let stats = server.command(&["INFO", "commandstats"]).text();
+    let line = stats.lines().find(|l| l.starts_with("cmdstat_evalsha:"));
+    let (_, micros) = line
+        .and_then(|line| line.split_once("usec_per_call="))
+        .expect("calls were made");
+    let micros = micros.split(',').next().unwrap_or_default();
+    micros.parse().expect("a number")
+}
+
+impl Call {
+    fn new(name: &'static str, words: Vec<Vec<u8>>) -> Self {
+        Self {
+            name,
+            words,
+            micros: Vec::new(),
+        }
+    }
+
+    fn of(&self, subject: &str) -> Cmd {
+        let mut cmd = Cmd::new();
+        let key = [self.name, ":{", subject, "}"].concat();
+        cmd.arg(&self.words[..3]).arg(key).arg(&self.words[4..]);
+        cmd
+    }
+
+    fn median(&mut self) -> f64 {
+        self.micros.sort_by(f64::total_cmp);
+        self.micros[self.micros.len() / 2]
+    }
+}

@@ -1,0 +1,167 @@
+//! Redis that is slow, read-only, forgetful, or fails in the middle of a decision.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+use http::StatusCode;
+use tower::{Layer, Service};
+use tower_keep::{
+    Keep, Key, Limit, RateLimitLayer, RedisStore, Table,
+    rate_limit::{Quota, RateLimit},
+    table::{By, OnError, mins},
+};
+
+use super::{Inner, admitted, of_user, send};
+use crate::support::{RedisServer, until};
+
+async fn service(
+    server: &RedisServer,
+    deadline: Duration,
+    limits: impl IntoIterator<Item = Limit>,
+) -> (Keep, RateLimit<Inner>) {
+    let store = RedisStore::builder(server.url()).deadline(deadline);
+    let store = store.connect().await.expect("connects");
+    let table = limits.into_iter().fold(Table::new(), Table::limit);
+    let keep = Keep::with_store(table, store).await.expect("a good table");
+    let service = RateLimitLayer::new(&keep).layer(Inner::default());
+    (keep, service)
+}
+
+fn one_of_each() -> [Limit; 3] {
+    let limit = |name: &str| Limit::new(name, 2, mins(10)).path(format!("/{name}"));
+    [
+        limit("local"),
+        limit("open").on_error(OnError::Open),
+        limit("closed").on_error(OnError::Closed),
+    ]
+}
+
+/// What each limit does without Redis.
+async fn check_each_does_as_it_says(service: &mut RateLimit<Inner>, user: &str) {
+    let closed = send(service, of_user("/closed", user)).await.status();
+    assert_eq!(closed, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(admitted(service, 9, || of_user("/open", user)).await, 9);
+    assert_eq!(admitted(service, 9, || of_user("/local", user)).await, 2);
+}
+
+async fn until_it_counts_again(service: &RateLimit<Inner>, user: &str) {
+    // another user each time: what is answered too late has been counted all the same
+    let mut users = (0..).map(|n| format!("{user}-{n}"));
+    until("redis to count again", || {
+        let user = users.next().unwrap_or_default();
+        async move {
+            let response = send(&mut service.clone(), of_user("/closed", &user)).await;
+            (response.status() == StatusCode::OK).then_some(())
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
+    let server = RedisServer::start();
+    let deadline = Duration::from_millis(50);
+    let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
+    until_it_counts_again(&service, "before").await;
+    // connections stay open, and whoever waits for an answer waits for ever
+    server.stop_signal();
+    let check = check_each_does_as_it_says(&mut service, "u");
+    let checked = tokio::time::timeout(Duration::from_secs(20), check).await;
+    server.continue_signal();
+    checked.expect("every request was answered");
+    until_it_counts_again(&service, "after").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_became_a_replica_counts_for_nobody() {
+    let server = RedisServer::start();
+    let deadline = Duration::from_secs(2);
+    let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
+    until_it_counts_again(&service, "before").await;
+    // it answers, and refuses to write: READONLY
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    check_each_does_as_it_says(&mut service, "u").await;
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+    until_it_counts_again(&service, "after").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_its_counters_counts_anew_without_an_error() {
+    let mut server = RedisServer::start();
+    let deadline = Duration::from_secs(2);
+    let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
+    let used = admitted(&mut service, 1, || of_user("/local", "u")).await;
+    assert_eq!(used, 1);
+    server.kill();
+    server.restart();
+    until_it_counts_again(&service, "after").await;
+    let anew = admitted(&mut service, 9, || of_user("/local", "u")).await;
+    assert_eq!(anew, 2);
+    let closed = send(&mut service, of_user("/closed", "u")).await.status();
+    assert_eq!(closed, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_was_charged_before_redis_failed_is_given_back() {
+    let server = RedisServer::start();
+    let limits = [
+        Limit::new("user", 10, mins(1)),
+        Limit::new("everybody", 500, mins(1))
+            .by([By::Route])
+            .on_error(OnError::Closed),
+    ];
+    let deadline = Duration::from_secs(2);
+    let (keep, mut service) = service(&server, deadline, limits).await;
+    let left = async || {
+        let key = Key::new("user").id("u");
+        let left = keep.peek_rate_limit(&key, Quota::per_minute(10)).await;
+        left.remaining()
+    };
+    let first = send(&mut service, of_user("/", "u")).await.status();
+    assert_eq!((first, left().await), (StatusCode::OK, 9));
+    // the first of the two subjects is counted, the second is not
+    let keys = [
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "~ratelimit:user:*",
+    ];
+    server.command(&keys);
+    let charged = server.calls("setrange");
+    let refused = send(&mut service, of_user("/", "u")).await.status();
+    assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    until("the refund", || async {
+        // one for the charge, one to give it back
+        (server.calls("setrange") >= charged + 2).then_some(())
+    })
+    .await;
+    assert_eq!(left().await, 9);
+}
+
+#[tokio::test]
+async fn scripts_flushed_between_two_requests_go_unnoticed() {
+    let server = RedisServer::start();
+    let deadline = Duration::from_secs(2);
+    let limits = [Limit::new("api", 5, mins(10)).on_error(OnError::Closed)];
+    let (_keep, mut service) = service(&server, deadline, limits).await;
+    let mut total = 0;
+    for _ in 0..8 {
+        server.command(&["SCRIPT", "FLUSH"]);
+        total += admitted(&mut service, 1, || of_user("/", "u")).await;
+    }
+    assert_eq!(total, 5);
+}
+
+#[tokio::test]
+async fn readiness_asks_nobody() {
+    let server = RedisServer::start();
+    let deadline = Duration::from_secs(2);
+    let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
+    until_it_counts_again(&service, "before").await;
+    let asked = server.calls("evalsha");
+    server.stop_signal();
+    let ready = poll_fn(|cx| Poll::Ready((0..10).all(|_| service.poll_ready(cx).is_ready()))).await;
+    server.continue_signal();
+    assert!(ready, "whether Redis answers or not");
+    assert_eq!(server.calls("evalsha"), asked);
+}
