@@ -1,4 +1,4 @@
-//! The way between one process and whichever Redis is the primary: it can be held up and cut.
+//! The way between one process and the Redis that it takes for the primary: it can be held up and cut.
 
 use std::{
     io,
@@ -16,9 +16,6 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Where every process's Redis is.
-pub(super) type Primary = Arc<AtomicU16>;
-
 /// What is held up of the replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
@@ -28,7 +25,8 @@ pub(super) struct Held {
 }
 
 struct State {
-    primary: Primary,
+    /// The port of the Redis that this process is led to.
+    primary: AtomicU16,
     held: watch::Sender<Held>,
     /// Connections of an earlier generation are cut.
     generation: watch::Sender<u64>,
@@ -51,11 +49,11 @@ impl Drop for Task {
 }
 
 impl Wire {
-    pub(super) async fn start(primary: &Primary) -> io::Result<Self> {
+    pub(super) async fn start(primary: u16) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            primary: Arc::clone(primary),
+            primary: AtomicU16::new(primary),
             held: watch::Sender::default(),
             generation: watch::Sender::default(),
             losing: AtomicBool::new(false),
@@ -79,6 +77,12 @@ impl Wire {
 
     pub(super) fn hold(&self, held: Held) {
         self.state.held.send_replace(held);
+    }
+
+    /// Cuts every connection; new ones go to the Redis on this port.
+    pub(super) fn lead_to(&self, primary: u16) {
+        self.state.primary.store(primary, Ordering::SeqCst);
+        self.cut();
     }
 
     pub(super) fn cut(&self) {
