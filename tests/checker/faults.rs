@@ -16,7 +16,7 @@ use super::{
     process::Process,
     stored::Watch,
     wire::{Held, Wire},
-    world::{How, ITEMS, View},
+    world::{How, ITEMS, STRICT, View},
 };
 use crate::support::{RedisServer, Reply, resp};
 
@@ -293,7 +293,7 @@ impl Faults {
         }
         self.started += 1;
         let url = self.wires[slot].url();
-        let next = Process::start(self.started, &url, self.run.database.address);
+        let next = Process::start(self.started, &url, self.run.database.address, STRICT);
         self.run.replace(slot, next);
         format!(
             "node {} killed after the commit of write {token}; node {} begins",

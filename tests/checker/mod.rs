@@ -15,6 +15,8 @@
 //! All times are of `CLOCK_MONOTONIC`, which the processes of a machine share. Between a commit and
 //! its append either version may be seen: nothing is checked there.
 //!
+//! The same processes show that a fill is one for the fleet ([`fleet`]).
+//!
 //! - `KEEP_CHECKER_SECONDS`: how long faults strike, 20 if not given;
 //! - `KEEP_CHECKER_SEED`: the choices of readers, writers and faults (not the order in which
 //!   processes run);
@@ -24,6 +26,7 @@ mod client;
 mod clock;
 mod database;
 mod faults;
+mod fleet;
 mod history;
 mod load;
 mod node;
@@ -49,7 +52,7 @@ use self::{
     process::Process,
     stored::Watch,
     wire::Wire,
-    world::{MAX_LAG_MILLIS, View},
+    world::{MAX_LAG_MILLIS, STRICT, View},
 };
 use crate::support::{RedisServer, until};
 
@@ -121,7 +124,7 @@ async fn start(random: Rng) -> Faults {
     let (mut wires, mut nodes) = (Vec::new(), Vec::new());
     for id in 0..NODES {
         let wire = Wire::start(redis.port()).await.expect("a port");
-        nodes.push(Arc::new(started(id, wire.url(), &database).await));
+        nodes.push(Arc::new(started(id, wire.url(), &database, STRICT).await));
         wires.push(wire);
     }
     let started = nodes.len();
@@ -136,9 +139,9 @@ async fn start(random: Rng) -> Faults {
     }
 }
 
-async fn started(id: usize, redis: String, database: &Database) -> Process {
+async fn started(id: usize, redis: String, database: &Database, store: &'static str) -> Process {
     let address = database.address;
-    let start = move || Process::start(id, &redis, address);
+    let start = move || Process::start(id, &redis, address, store);
     tokio::task::spawn_blocking(start).await.expect("it starts")
 }
 
@@ -167,7 +170,7 @@ async fn at_rest(faults: &mut Faults) -> Vec<Read> {
     }
     sleep(Duration::from_millis(MAX_LAG_MILLIS + 100)).await;
     faults.started += 1;
-    let fresh = started(faults.started, faults.wires[0].url(), &run.database).await;
+    let fresh = started(faults.started, faults.wires[0].url(), &run.database, STRICT).await;
     let mut nodes: Vec<_> = (0..NODES).map(|slot| run.node(slot)).collect();
     nodes.insert(0, Arc::new(fresh));
     let versions = run.database.versions();

@@ -33,10 +33,11 @@ use tower_keep::{
 
 use super::{
     clock, database,
-    world::{How, KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, TABLE, View},
+    world::{How, KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, table},
 };
 
-/// The addresses of Redis and of the database, for a process that is to be a node.
+/// The addresses of Redis and of the database, and the lines of `[store]`, for a process that is to
+/// be a node.
 pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
 
 /// What it says before its own address.
@@ -48,7 +49,8 @@ fn process() {
     let Ok(settings) = env::var(SETTINGS) else {
         return;
     };
-    let (redis, database) = settings.split_once(' ').expect("two addresses");
+    let (addresses, store) = settings.split_once('\n').expect("lines");
+    let (redis, database) = addresses.split_once(' ').expect("two addresses");
     let database = database.parse().expect("an address");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -56,7 +58,7 @@ fn process() {
         .build()
         .expect("a runtime");
     runtime
-        .block_on(serve(redis, database))
+        .block_on(serve(redis, database, store))
         .expect("it serves until it is killed");
 }
 
@@ -79,11 +81,11 @@ struct Node {
     reads: Arc<AtomicUsize>,
 }
 
-async fn serve(redis: &str, database: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box<dyn Error>> {
     let recorder = DebuggingRecorder::new();
     let gauges = recorder.snapshotter();
     recorder.install().map_err(|_| "another recorder")?;
-    let table = Table::from_toml(TABLE)?;
+    let table = Table::from_toml(&table(store))?;
     let keep = Keep::with_store(table, RedisStore::connect(redis).await?).await?;
     let node = Node {
         keep: keep.clone(),
@@ -269,11 +271,15 @@ impl Node {
         Ok(text(self.read(View::Item(item)).await?))
     }
 
-    /// Of no use to anybody once it has expired.
+    /// The first version expires soon, and is of no use to anybody then.
     async fn brief(&self, item: usize) -> io::Result<Response<Body>> {
-        let mut answer = self.whole(item).await?;
-        let directives = HeaderValue::from_static("max-age=1, must-revalidate");
-        answer.headers_mut().insert("cache-control", directives);
+        let version = self.read(View::Item(item)).await?;
+        let age = if version == "0" { 1 } else { 600 };
+        let directives = format!("max-age={age}, must-revalidate").parse();
+        let mut answer = text(version);
+        answer
+            .headers_mut()
+            .insert("cache-control", directives.map_err(io::Error::other)?);
         Ok(answer)
     }
 
