@@ -21,7 +21,7 @@ use super::{
 use crate::support::{RedisServer, Reply, resp};
 
 /// What may happen, by the names that `KEEP_CHECKER_FAULTS` takes.
-pub(super) const ALL: [&str; 12] = [
+pub(super) const ALL: [&str; 13] = [
     "kill-feed",
     "kill-connections",
     "stop-redis",
@@ -30,6 +30,7 @@ pub(super) const ALL: [&str; 12] = [
     "split",
     "trim",
     "hold-feed",
+    "hold-requests",
     "cut",
     "lose-replies",
     "stop-node",
@@ -79,6 +80,7 @@ impl Faults {
             "split" => self.split(),
             "trim" => self.trim(),
             "hold-feed" => self.hold_feed(),
+            "hold-requests" => self.hold_requests(),
             "cut" => self.cut(),
             "lose-replies" => self.lose_replies(),
             "stop-node" => self.stop_node(),
@@ -197,11 +199,23 @@ impl Faults {
         let slot = self.random.usize(..NODES);
         self.wires[slot].hold(Held {
             feed: true,
-            others: false,
+            requests: false,
         });
         self.calm(2500);
         self.wires[slot].hold(Held::default());
         format!("feed of {} held up", self.run.node(slot).id)
+    }
+
+    /// What is stored arrives when others have stored something later.
+    fn hold_requests(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].hold(Held {
+            feed: false,
+            requests: true,
+        });
+        self.calm(1500);
+        self.wires[slot].hold(Held::default());
+        format!("requests of {} held up", self.run.node(slot).id)
     }
 
     fn cut(&mut self) -> String {

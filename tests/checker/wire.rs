@@ -16,12 +16,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is held up of the replies.
+/// What is held up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Connections that have sent `XREAD`.
+    /// Replies on connections that have sent `XREAD`.
     pub(super) feed: bool,
-    pub(super) others: bool,
+    /// Requests on all others: they arrive later, whoever has given up waiting.
+    pub(super) requests: bool,
 }
 
 struct State {
@@ -104,6 +105,7 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (mut from_server, mut to_server) = server.into_split();
     let feed = AtomicBool::new(false);
     let requests = async {
+        let mut held = state.held.subscribe();
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let read = from_client.read(&mut buffer).await?;
@@ -113,6 +115,8 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
             if buffer[..read].windows(5).any(|word| word == b"XREAD") {
                 feed.store(true, Ordering::SeqCst);
             }
+            let is_feed = feed.load(Ordering::SeqCst);
+            let _ = held.wait_for(|held| is_feed || !held.requests).await;
             to_server.write_all(&buffer[..read]).await?;
         }
     };
@@ -122,8 +126,7 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
         loop {
             let read = from_server.read(&mut buffer).await?;
             let feed = feed.load(Ordering::SeqCst);
-            let free = |held: &Held| if feed { !held.feed } else { !held.others };
-            let _ = held.wait_for(free).await;
+            let _ = held.wait_for(|held| !feed || !held.feed).await;
             if read == 0 || state.losing.load(Ordering::SeqCst) {
                 return Ok::<_, io::Error>(());
             }
