@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock, Weak,
+        self, Arc, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,7 +34,7 @@ use crate::{
 /// How the fence is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// How long after the last proof of freshness stored responses are used.
+    /// How long after the last proof of freshness stored responses are used, to begin with.
     pub(crate) max_lag: Duration,
     /// How long reads may lag behind writes; zero if they do not.
     pub(crate) settle: Duration,
@@ -80,9 +80,14 @@ pub(crate) struct Capture {
 /// One per keep. Checks take no lock while nothing has changed.
 pub(crate) struct Fence {
     stamp: AtomicU64,
-    /// On the monotonic clock.
+    /// On the monotonic clock; written under the lock on `proved_at`.
     trusted_until: AtomicU64,
-    max_lag: u64,
+    /// In nanoseconds; written under the lock on `proved_at`.
+    max_lag: AtomicU64,
+    /// When the last proof was asked for; 0 if there is none.
+    proved_at: sync::Mutex<u64>,
+    /// Wakes the task that proves: what it waits for may be too long by now.
+    pub(super) hurry: Arc<Notify>,
     mirror: RwLock<Mirror>,
     pub(super) options: Options,
     pub(super) clock: Arc<Clock>,
@@ -102,7 +107,7 @@ impl Fence {
     pub(crate) fn in_process(clock: Arc<Clock>, options: Options) -> Arc<Self> {
         let journal = MemoryJournal::new();
         let head = journal.head();
-        Self::build(Arc::new(journal), head, u64::MAX, clock, options)
+        Self::build(Arc::new(journal), head, u64::MAX, clock, options) // needs no proof
     }
 
     /// A fence that knows nothing yet; [`start`](Self::start) makes it follow the journal.
@@ -113,17 +118,20 @@ impl Fence {
     fn build(
         journal: Arc<dyn Journal>,
         at: Position,
-        trusted_until: u64,
+        proved_at: u64,
         clock: Arc<Clock>,
         options: Options,
     ) -> Arc<Self> {
         let mirror = Mirror::new(at, &options);
         let metrics = FenceMetrics::register();
-        metrics.observe_trust(Duration::ZERO, trusted_until > 0);
+        metrics.observe_trust(Duration::ZERO, proved_at > 0);
         Arc::new_cyclic(|me| Self {
             stamp: AtomicU64::new(mirror.revision()),
-            trusted_until: AtomicU64::new(trusted_until),
-            max_lag: nanos(options.max_lag),
+            // Without a proof 0, and with that of one process alone no end.
+            trusted_until: AtomicU64::new(proved_at),
+            max_lag: AtomicU64::new(nanos(options.max_lag)),
+            proved_at: sync::Mutex::new(proved_at),
+            hurry: Arc::default(),
             mirror: RwLock::new(mirror),
             options,
             clock,
@@ -164,7 +172,7 @@ impl Fence {
     /// journal, fills are still shared for that long.
     pub(crate) fn is_young_fill(&self, entry: &Entry, now: Now) -> bool {
         let captured = entry.local.captured;
-        captured != 0 && now.mono < captured.saturating_add(self.max_lag)
+        captured != 0 && now.mono < captured.saturating_add(self.max_lag.load(Ordering::Acquire))
     }
 
     /// May the entry be used now? `key` is its key without variations.
@@ -235,14 +243,41 @@ impl Fence {
 
     /// Everything up to what was asked for at `sent` has been applied.
     pub(super) fn prove(&self, sent: u64) {
-        let until = sent.saturating_add(self.max_lag);
-        self.trusted_until.fetch_max(until, Ordering::AcqRel);
+        self.weigh_proof(|proved_at| *proved_at = sent.max(*proved_at));
+    }
+
+    /// From now on stored responses are used for so long after the last proof, which stays what it
+    /// is.
+    pub(crate) fn set_max_lag(&self, max_lag: Duration) {
+        self.weigh_proof(|_| self.max_lag.store(nanos(max_lag), Ordering::Release));
+        self.hurry.notify_one();
+    }
+
+    /// Changes the proof, or what it is worth.
+    fn weigh_proof(&self, change: impl FnOnce(&mut u64)) {
+        let mut proved_at = self
+            .proved_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(&mut proved_at);
+        if *proved_at > 0 {
+            let until = proved_at.saturating_add(self.max_lag.load(Ordering::Acquire));
+            self.trusted_until.store(until, Ordering::Release);
+        }
     }
 
     /// When the last proof was asked for; 0 if there is none.
     pub(super) fn proved_at(&self) -> u64 {
-        let until = self.trusted_until.load(Ordering::Acquire);
-        until.saturating_sub(self.max_lag)
+        *self
+            .proved_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long after one proof of freshness the next is asked for: one may fail, or two.
+    pub(super) fn pace(&self) -> Duration {
+        let max_lag = Duration::from_nanos(self.max_lag.load(Ordering::Acquire));
+        (max_lag / 4).max(Duration::from_millis(1))
     }
 
     pub(super) fn read<R>(&self, look: impl FnOnce(&Mirror) -> R) -> R {

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{key::glob::matches_glob, store::journal::Subject};
 
-/// 32 bytes a subject for a value of two words, and the table's own overhead of about a third.
+/// At most 32 bytes a subject for a value of two words, whatever its name, and what a hash table leaves
+/// empty: at most as much again.
 ///
 /// Keys, tags, users, entities and prefixes at segment ends are one hash each. Other prefixes are
 /// found by the few lengths that live, globs one by one: both are bounded, and widened beyond that.
@@ -180,3 +181,29 @@ impl Hasher for Hashed {
 
 const LIVE_GLOBS: usize = 64;
 const LIVE_LENGTHS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Value = [u64; 2];
+
+    #[test]
+    fn a_million_subjects_take_32_bytes_each_beside_what_the_table_leaves_empty() {
+        // An entry, and the table's own byte for it.
+        assert!(size_of::<(u64, Value)>() < 32);
+        let (count, mut index) = (1 << 20, Index::<Value>::default());
+        let used = allocation_counter::measure(|| {
+            for i in 0..count {
+                let name = format!("dashboard:an-identifier-of-some-length-{i}:engagement_list");
+                index.update(&Subject::Key(name.into()), |value| value[0] = i);
+            }
+        });
+        assert_eq!(index.len() as u64, count);
+        let most = 2 * 32 * i64::try_from(count).expect("a million");
+        assert!(used.bytes_current < most, "{}", used.bytes_current);
+        // What was pruned gives its room back.
+        let given_back = allocation_counter::measure(|| index.retain(|value| value[0] < 1000));
+        assert!(given_back.bytes_current < -most / 2, "{given_back:?}");
+    }
+}

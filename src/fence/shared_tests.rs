@@ -522,6 +522,58 @@ async fn trust_counts_from_when_the_question_was_sent() {
 }
 
 #[tokio::test]
+async fn another_max_lag_weighs_the_last_proof_anew() {
+    let (fence, journal) = meddled().await;
+    let stored = entry(&Capture {
+        at: 0,
+        ..fence.capture()
+    });
+    pass(&journal, Duration::from_millis(500));
+    fence.set_max_lag(Duration::from_millis(500));
+    assert_eq!(verdict(&fence, &stored), Verdict::Untrusted);
+    fence.set_max_lag(Duration::from_millis(501));
+    assert_eq!(verdict(&fence, &stored), Verdict::Usable);
+
+    // Proofs to come are worth that much, too, as are own fills.
+    pass(&journal, Duration::from_secs(1));
+    fence.sync().await.expect("in process");
+    let own = entry(&fence.capture());
+    pass(&journal, Duration::from_millis(500));
+    assert_eq!(verdict(&fence, &stored), Verdict::Usable);
+    pass(&journal, Duration::from_millis(1));
+    assert_eq!(verdict(&fence, &stored), Verdict::Untrusted);
+    assert_eq!(verdict(&fence, &own), Verdict::Untrusted);
+    fence.set_max_lag(Duration::from_secs(2));
+    assert_eq!(verdict(&fence, &own), Verdict::Usable);
+
+    // Where nothing was ever proved, there is nothing to weigh.
+    let unproved = unreached(&journal);
+    unproved.set_max_lag(Duration::from_secs(60));
+    assert!(!unproved.trusted(unproved.clock.now()));
+}
+
+/// It does not wait for the next proof as long as the one before allowed.
+#[tokio::test(start_paused = true)]
+async fn a_shorter_max_lag_is_proved_more_often_at_once() {
+    let journal = journal();
+    let options = Options {
+        max_lag: Duration::from_secs(4000),
+        ..Options::default()
+    };
+    let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
+    let fence = Fence::new(Arc::clone(&journal) as _, clock, options);
+    fence.start(None).await;
+    let mut last = fence.proved_at();
+    fence.set_max_lag(Duration::from_secs(4));
+    for _ in 0..5 {
+        pass(&journal, Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(1) + Duration::from_millis(1)).await;
+        assert!(fence.proved_at() > last, "a second later there is a proof");
+        last = fence.proved_at();
+    }
+}
+
+#[tokio::test]
 async fn an_outage_is_no_stampede() {
     let (fence, journal) = meddled().await;
     pass(&journal, Duration::from_secs(60));

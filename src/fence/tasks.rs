@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::{
+    select,
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{check::Fence, mirror::Step};
 use crate::store::{
@@ -24,7 +28,7 @@ impl Fence {
         let weak = || Arc::downgrade(self);
         let mut tasks = vec![
             tokio::spawn(follow(weak(), self.journal.feed())).abort_handle(),
-            tokio::spawn(prove(weak(), self.options.max_lag / 4)).abort_handle(),
+            tokio::spawn(prove(weak(), Arc::clone(&self.hurry))).abort_handle(),
             tokio::spawn(redeliver(weak())).abort_handle(),
         ];
         if let Some(channel) = channel {
@@ -94,14 +98,19 @@ async fn listen(fence: Weak<Fence>, mut listener: Box<dyn Listener>) {
     }
 }
 
-async fn prove(fence: Weak<Fence>, every: Duration) {
-    let mut ticks = interval(every.max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn prove(fence: Weak<Fence>, hurry: Arc<Notify>) {
     loop {
-        ticks.tick().await;
-        let Some(fence) = fence.upgrade() else { return };
-        if let Err(error) = fence.sync().await {
+        let Some(strong) = fence.upgrade() else {
+            return;
+        };
+        let next = Instant::now() + strong.pace();
+        if let Err(error) = strong.sync().await {
             tracing::debug!(%error, "no proof of freshness");
+        }
+        drop(strong);
+        select! {
+            () = sleep_until(next) => {}
+            () = hurry.notified() => {}
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Write-through by many at once, on two keeps that share a Redis.
+//!
+//! A round is one key that eight write at the same time, and what is stored of it once they are
+//! done. `KEEP_THROUGH_ROUNDS` says how many; without it, as many as 20 seconds allow.
 
 use std::{
     collections::HashMap,
@@ -10,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
-use tokio::task::{JoinSet, yield_now};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, yield_now},
+};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
@@ -23,8 +29,9 @@ use crate::{
 };
 
 const WRITERS: usize = 8;
-/// How many keys are written at the same time.
-const KEYS: usize = 32;
+/// How many keys are written at the same time. More than the records that come along with an answer
+/// would leave nothing to be stored by `Through::Answer`.
+const KEYS: usize = 8;
 
 /// What counts: the latest version of each row.
 #[derive(Default)]
@@ -49,15 +56,87 @@ impl Database {
             .unwrap_or(0)
     }
 
-    /// Takes its time before and after, so that commits and appends come in any order.
-    async fn answer(self: Arc<Self>, method: Method, path: String) -> Response<Full<Bytes>> {
+    /// Takes its time before and after, so that reads, commits and appends come in any order.
+    async fn answer(&self, method: Method, path: &str, round: &Round) -> Response<Full<Bytes>> {
         dawdle(4).await;
         let version = match method {
-            Method::PUT => self.write(&path),
-            _ => self.read(&path),
+            Method::PUT => {
+                let version = self.write(path);
+                round.reorder().await;
+                version
+            }
+            _ => self.read(path),
         };
         dawdle(8).await;
         Response::new(Full::from(version.to_string()))
+    }
+}
+
+/// Lets the writers of one key go on, to their appends, in another order than they have committed in.
+struct Round {
+    /// How many write at the same time. In half of the rounds the last one begins when the others have
+    /// been answered: else their own answers would hardly ever be stored.
+    first: usize,
+    /// How many must have committed before the first of them goes on.
+    together: usize,
+    order: [usize; WRITERS],
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    committed: usize,
+    gone_on: usize,
+    answered: usize,
+}
+
+impl Round {
+    fn new() -> Self {
+        let first = WRITERS - fastrand::usize(..2);
+        let together = [1, 2, 4, WRITERS][fastrand::usize(..4)];
+        let mut order = std::array::from_fn(|turn| turn);
+        for group in order[..first].chunks_mut(together) {
+            fastrand::shuffle(group);
+        }
+        Self {
+            first,
+            together,
+            order,
+            progress: watch::Sender::default(),
+        }
+    }
+
+    async fn begin(&self, writer: usize) {
+        if writer >= self.first {
+            self.reaches(|now| now.answered == self.first).await;
+        }
+    }
+
+    /// To be called right after the commit.
+    async fn reorder(&self) {
+        let mut own = 0;
+        self.progress.send_modify(|now| {
+            own = now.committed;
+            now.committed += 1;
+        });
+        let group = (own / self.together + 1) * self.together;
+        let all = if own < self.first {
+            group.min(self.first)
+        } else {
+            WRITERS
+        };
+        let turn = self.order[own];
+        self.reaches(|now| now.committed >= all && now.gone_on == turn)
+            .await;
+        self.progress.send_modify(|now| now.gone_on += 1);
+    }
+
+    fn end(&self) {
+        self.progress.send_modify(|now| now.answered += 1);
+    }
+
+    async fn reaches(&self, condition: impl Fn(&Progress) -> bool) {
+        let _ = self.progress.subscribe().wait_for(condition).await;
     }
 }
 
@@ -82,14 +161,20 @@ async fn keep(server: &RedisServer, through: Through) -> Keep {
 }
 
 /// A writer, or now and then a reader.
-async fn send(keep: Keep, database: Arc<Database>, method: Method, path: String) {
+async fn send(
+    keep: Keep,
+    database: Arc<Database>,
+    round: Arc<Round>,
+    method: Method,
+    path: String,
+) {
     let handler = service_fn(move |request: Request<RequestBody<RequestBody<String>>>| {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let database = Arc::clone(&database);
-        async move { Ok::<_, Infallible>(database.answer(method, path).await) }
+        let (database, round) = (Arc::clone(&database), Arc::clone(&round));
+        async move { Ok::<_, Infallible>(database.answer(method, &path, &round).await) }
     });
     let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
-    dawdle(64).await;
+    dawdle(16).await;
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -129,24 +214,31 @@ fn version(found: Found) -> Option<u64> {
 
 /// As many rounds as asked for, or as 20 seconds allow.
 async fn rounds(through: Through) {
-    let asked: Option<usize> = std::env::var("TOWER_KEEP_ROUNDS")
+    let asked: Option<usize> = std::env::var("KEEP_THROUGH_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
     let server = RedisServer::start();
     let keeps = [keep(&server, through).await, keep(&server, through).await];
     let database = Arc::new(Database::default());
     let (start, mut done, mut replaced) = (Instant::now(), 0, 0);
-    while done < asked.unwrap_or(10_000)
+    while done < asked.unwrap_or(100_000)
         && (asked.is_some() || start.elapsed() < Duration::from_secs(20))
     {
         let mut requests = JoinSet::new();
         for id in 0..KEYS {
-            for writer in 0..WRITERS {
-                let (keep, database) = (keeps[writer % 2].clone(), Arc::clone(&database));
-                requests.spawn(send(keep, database, Method::PUT, format!("/rows/{id}")));
+            let round = Arc::new(Round::new());
+            for number in 0..=WRITERS {
+                let (keep, database) = (keeps[(id + number) % 2].clone(), Arc::clone(&database));
+                let (round, path) = (Arc::clone(&round), format!("/rows/{id}"));
+                requests.spawn(async move {
+                    if number == WRITERS {
+                        return send(keep, database, round, Method::GET, path).await;
+                    }
+                    round.begin(number).await;
+                    send(keep, database, Arc::clone(&round), Method::PUT, path).await;
+                    round.end();
+                });
             }
-            let (keep, database) = (keeps[id % 2].clone(), Arc::clone(&database));
-            requests.spawn(send(keep, database, Method::GET, format!("/rows/{id}")));
         }
         requests.join_all().await;
         at_rest(&keeps).await;

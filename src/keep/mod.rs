@@ -78,7 +78,11 @@ impl Keep {
         Ok(Self(Shared::on_redis(&table, &store).await))
     }
 
-    /// Takes `table` in place of the present one: for the next request, as a whole.
+    /// Takes `table` in place of the present one: for the next request, as a whole. Only the
+    /// `deadline` of commands to the store stays what it was.
+    ///
+    /// With another `max_lag`, what was stored is used for that long after the last proof of its
+    /// freshness; a proof that is too old for it ends its use at once.
     ///
     /// # Errors
     ///

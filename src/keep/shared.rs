@@ -222,6 +222,7 @@ impl Shared {
         }
         self.local.resize(next.plan.local_size);
         self.limiter.register(next.plan.limits());
+        self.fence.set_max_lag(next.plan.max_lag);
         self.snapshot.store(Arc::new(next));
         Ok(())
     }

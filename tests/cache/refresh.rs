@@ -1,19 +1,28 @@
 //! Refreshing behind the caller's back.
 
 use std::{
+    collections::HashSet,
+    convert::Infallible,
+    future::pending,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use http::{Response, StatusCode};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::Layer;
-use tower_keep::{CacheLayer, Keep, Route, Scope, Table, table::mins};
+use tokio::{sync::watch, time::Instant};
+use tower::{Layer, service_fn};
+use tower_keep::{
+    CacheLayer, Keep, Route, Scope, Table,
+    keep::RequestBody,
+    table::{mins, secs},
+};
 
-use super::kit::{Answer, Origin, cached, get, request, send};
+use super::kit::{Answer, Origin, after, cached, get, request, send};
 use crate::support::until;
 
 /// What is stored is due for a refresh from the first moment on.
@@ -137,6 +146,133 @@ async fn the_application_trims_what_is_sent_again() {
     send(&service, request("GET", "/engagements/1", &fields)).await;
     until("the refresh", || async {
         (marked.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
+}
+
+/// Says when it is dropped.
+struct Under(Arc<AtomicUsize>);
+
+impl Under {
+    fn way(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_without_end_is_given_up_after_30_seconds() {
+    let keep = keep(due());
+    let (calls, under_way) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (calling, hanging) = (Arc::clone(&calls), Arc::clone(&under_way));
+    let handler = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
+        let (call, hanging) = (
+            calling.fetch_add(1, Ordering::SeqCst) + 1,
+            Arc::clone(&hanging),
+        );
+        async move {
+            if call == 2 {
+                let _under_way = Under::way(&hanging);
+                pending::<()>().await;
+            }
+            Ok::<_, Infallible>(Response::new(Full::from(format!("call {call}"))))
+        }
+    });
+    let service = CacheLayer::new(&keep).layer(handler);
+    let seen = async || send(&service, get("/engagements/1")).await.body;
+    let under_way = || under_way.load(Ordering::SeqCst);
+    let calls = || calls.load(Ordering::SeqCst);
+
+    seen().await;
+    let start = Instant::now();
+    assert_eq!(seen().await, "call 1");
+    until("the refresh", async || (under_way() == 1).then_some(())).await;
+    // Meanwhile there is no other, and nobody waits.
+    for _ in 0..29 {
+        after(1).await;
+        assert_eq!((seen().await.as_str(), calls()), ("call 1", 2));
+    }
+    assert_eq!(under_way(), 1);
+    until("the refresh to be given up", async || {
+        (under_way() == 0).then_some(())
+    })
+    .await;
+    let took = start.elapsed();
+    assert!(took >= secs(30) && took < secs(31), "{took:?}");
+    // Not the very next moment: then it is tried anew.
+    assert_eq!((seen().await.as_str(), calls()), ("call 1", 2));
+    after(2).await;
+    until("the next refresh", async || {
+        (seen().await != "call 1").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
+    const STORED: usize = 70;
+    const MOST: usize = 64;
+    let keep = keep(due());
+    let gate = watch::Sender::new(true);
+    let under_way = Arc::<AtomicUsize>::default();
+    let refreshed = Arc::<Mutex<HashSet<String>>>::default();
+    let (open, counted, asked) = (gate.subscribe(), Arc::clone(&under_way), refreshed.clone());
+    let handler = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        let (mut open, counted) = (open.clone(), Arc::clone(&counted));
+        if !*open.borrow() {
+            let path = request.uri().path().to_owned();
+            asked.lock().expect("whole").insert(path);
+        }
+        async move {
+            let _under_way = Under::way(&counted);
+            let _ = open.wait_for(|open| *open).await;
+            Ok::<_, Infallible>(Response::new(Full::from("good")))
+        }
+    });
+    let service = CacheLayer::new(&keep).layer(handler);
+    let paths: Vec<_> = (0..STORED).map(|id| format!("/engagements/{id}")).collect();
+    let ask_all = async || {
+        for path in &paths {
+            assert_eq!(send(&service, get(path)).await.body, "good");
+        }
+    };
+    let refreshed = || refreshed.lock().expect("whole").len();
+
+    ask_all().await;
+    gate.send_replace(false);
+    ask_all().await;
+    until("the refreshes", async || {
+        (refreshed() >= MOST).then_some(())
+    })
+    .await;
+    // Who was left out is tried again, in vain.
+    for _ in 0..5 {
+        after(2).await;
+        ask_all().await;
+    }
+    assert_eq!(
+        (refreshed(), under_way.load(Ordering::SeqCst)),
+        (MOST, MOST)
+    );
+    gate.send_replace(true);
+    until("room", async || {
+        (under_way.load(Ordering::SeqCst) == 0).then_some(())
+    })
+    .await;
+    gate.send_replace(false);
+    after(2).await;
+    // They come first, now that the others have just been refreshed.
+    for path in paths.iter().rev() {
+        send(&service, get(path)).await;
+    }
+    until("those that were left out", async || {
+        (refreshed() == STORED).then_some(())
     })
     .await;
 }

@@ -35,7 +35,16 @@ impl Answer {
 
 /// `None` if there is no whole answer within a while: a process may be stopped, or gone.
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
-    timeout(PATIENCE, exchange(address, method, path))
+    ask_within(PATIENCE, address, method, path).await
+}
+
+pub(super) async fn ask_within(
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+) -> Option<Answer> {
+    timeout(patience, exchange(address, method, path))
         .await
         .ok()?
         .ok()

@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 
@@ -44,6 +44,9 @@ struct State {
     commits: Vec<Commit>,
     awaited: HashMap<u64, (Stage, oneshot::Sender<()>)>,
     at_commit: HashMap<u64, AtCommit>,
+    /// Whether reads are held up, and how many there were.
+    held: watch::Sender<bool>,
+    reads: usize,
 }
 
 pub(super) struct Database {
@@ -72,6 +75,14 @@ impl Database {
 
     pub(super) fn versions(&self) -> [u64; ITEMS] {
         lock(&self.state).versions
+    }
+
+    pub(super) fn hold_reads(&self, yes: bool) {
+        lock(&self.state).held.send_replace(yes);
+    }
+
+    pub(super) fn reads(&self) -> usize {
+        lock(&self.state).reads
     }
 
     pub(super) fn commits(&self) -> Vec<Commit> {
@@ -112,6 +123,12 @@ async fn answer(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
 }
 
 async fn read(state: &Mutex<State>, items: &[u64]) -> String {
+    let mut held = {
+        let mut state = lock(state);
+        state.reads += 1;
+        state.held.subscribe()
+    };
+    let _ = held.wait_for(|held| !held).await;
     pause(20).await;
     let versions = lock(state).versions;
     // What was read may be old by the time it arrives.

@@ -1,7 +1,7 @@
 //! What strikes while they read and write.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,20 +14,23 @@ use super::{
     client, clock,
     load::{NODES, Run},
     process::Process,
-    wire::{Held, Primary, Wire},
-    world::{How, ITEMS, View},
+    stored::Watch,
+    wire::{Held, Wire},
+    world::{How, ITEMS, STRICT, View},
 };
 use crate::support::{RedisServer, Reply, resp};
 
 /// What may happen, by the names that `KEEP_CHECKER_FAULTS` takes.
-pub(super) const ALL: [&str; 11] = [
+pub(super) const ALL: [&str; 13] = [
     "kill-feed",
     "kill-connections",
     "stop-redis",
     "restart-empty",
     "fail-over",
+    "split",
     "trim",
     "hold-feed",
+    "hold-requests",
     "cut",
     "lose-replies",
     "stop-node",
@@ -41,7 +44,7 @@ const STATE: &str = "cache:keep:{journal}:m";
 pub(super) struct Faults {
     pub(super) run: Arc<Run>,
     pub(super) redis: RedisServer,
-    pub(super) primary: Primary,
+    pub(super) watch: Watch,
     pub(super) wires: Vec<Wire>,
     pub(super) random: Rng,
     pub(super) runtime: Handle,
@@ -74,8 +77,10 @@ impl Faults {
             "stop-redis" => self.stop_redis(),
             "restart-empty" => self.restart_empty(),
             "fail-over" => self.fail_over(),
+            "split" => self.split(),
             "trim" => self.trim(),
             "hold-feed" => self.hold_feed(),
+            "hold-requests" => self.hold_requests(),
             "cut" => self.cut(),
             "lose-replies" => self.lose_replies(),
             "stop-node" => self.stop_node(),
@@ -127,26 +132,62 @@ impl Faults {
         self.redis.kill();
         self.calm(800);
         self.redis.restart();
+        // One that began as a replica begins as one again, of a primary that is gone.
+        self.redis.command(&["REPLICAOF", "NO", "ONE"]);
         "Redis restarted empty".into()
     }
 
     /// To a replica that misses the last appends: it becomes a primary while the old one goes on.
     fn fail_over(&mut self) -> String {
-        let replica = RedisServer::builder().replica_of(&self.redis).start();
-        let is_up = || {
-            let state = replica.command(&["INFO", "replication"]).text();
-            state.contains("master_link_status:up")
-        };
-        if !soon(is_up) {
+        let Some(replica) = self.replica() else {
             return "no replica".into();
-        }
+        };
         self.calm(200);
         replica.command(&["REPLICAOF", "NO", "ONE"]);
         self.calm(500);
-        self.primary.store(replica.port(), Ordering::SeqCst);
-        self.wires.iter().for_each(Wire::cut);
+        let port = replica.port();
+        self.wires.iter().for_each(|wire| wire.lead_to(port));
+        self.watch.lead_to(port);
         self.redis = replica;
         "failed over to a replica that misses the last appends".into()
+    }
+
+    /// One process follows the new primary, the others stay with the old one, which may not write
+    /// without a replica.
+    fn split(&mut self) -> String {
+        let Some(replica) = self.replica() else {
+            return "no replica".into();
+        };
+        self.redis
+            .command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+        if !soon(|| says(&self.redis, "min_slaves_good_slaves:1")) {
+            self.redis
+                .command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+            return "no good replica".into();
+        }
+        self.calm(500);
+        replica.command(&["REPLICAOF", "NO", "ONE"]);
+        let alone = soon(|| says(&self.redis, "min_slaves_good_slaves:0"));
+        let (first, port) = (self.random.usize(..NODES), replica.port());
+        if alone {
+            self.wires[first].lead_to(port);
+            self.calm(2500);
+        }
+        for (slot, wire) in self.wires.iter().enumerate() {
+            if slot != first || !alone {
+                wire.lead_to(port);
+            }
+        }
+        self.watch.lead_to(port);
+        self.redis = replica;
+        let first = self.run.node(first).id;
+        format!("split: node {first} follows the new primary, the others the old one")
+    }
+
+    /// A replica in step.
+    fn replica(&self) -> Option<RedisServer> {
+        let replica = RedisServer::builder().replica_of(&self.redis).start();
+        soon(|| says(&replica, "master_link_status:up")).then_some(replica)
     }
 
     fn trim(&mut self) -> String {
@@ -158,11 +199,23 @@ impl Faults {
         let slot = self.random.usize(..NODES);
         self.wires[slot].hold(Held {
             feed: true,
-            others: false,
+            requests: false,
         });
         self.calm(2500);
         self.wires[slot].hold(Held::default());
         format!("feed of {} held up", self.run.node(slot).id)
+    }
+
+    /// What is stored arrives when others have stored something later.
+    fn hold_requests(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].hold(Held {
+            feed: false,
+            requests: true,
+        });
+        self.calm(1500);
+        self.wires[slot].hold(Held::default());
+        format!("requests of {} held up", self.run.node(slot).id)
     }
 
     fn cut(&mut self) -> String {
@@ -254,7 +307,7 @@ impl Faults {
         }
         self.started += 1;
         let url = self.wires[slot].url();
-        let next = Process::start(self.started, &url, self.run.database.address);
+        let next = Process::start(self.started, &url, self.run.database.address, STRICT);
         self.run.replace(slot, next);
         format!(
             "node {} killed after the commit of write {token}; node {} begins",
@@ -273,6 +326,11 @@ fn soon(condition: impl Fn() -> bool) -> bool {
         sleep(Duration::from_millis(5));
     }
     true
+}
+
+fn says(server: &RedisServer, state: &str) -> bool {
+    let states = server.command(&["INFO", "replication"]).text();
+    states.contains(state)
 }
 
 fn is_declared(port: u16, token: u64) -> bool {

@@ -16,7 +16,7 @@ use super::{
     database::{Database, Stage},
     history::{Applied, History, Read, Write},
     process::Process,
-    world::{How, ITEMS, View},
+    world::{How, ITEMS, KINDS, View},
 };
 
 pub(super) const NODES: usize = 3;
@@ -172,7 +172,7 @@ impl Run {
 /// Reads, mostly of what is written most.
 pub(super) async fn reader(run: Arc<Run>, mut random: Rng) {
     while !run.has_ended() {
-        let view = View::of(item(&mut random), random.usize(..4));
+        let view = View::of(item(&mut random), random.usize(..KINDS));
         let node = run.node(random.usize(..NODES));
         run.read(&node, view).await;
         sleep(Duration::from_millis(random.u64(..12))).await;
@@ -195,10 +195,16 @@ pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
             }
         }
         for _ in 0..2 {
-            run.read(&node, View::of(item, random.usize(..4))).await;
+            let view = match (how, random.bool()) {
+                (How::Through, true) => View::Through(item),
+                (How::Answered, true) => View::Answered(item),
+                _ => View::of(item, random.usize(..KINDS)),
+            };
+            run.read(&node, view).await;
         }
         let other = run.node(random.usize(..NODES));
-        run.read(&other, View::of(item, random.usize(..4))).await;
+        run.read(&other, View::of(item, random.usize(..KINDS)))
+            .await;
         sleep(Duration::from_millis(random.u64(..30))).await;
     }
 }
@@ -224,7 +230,7 @@ fn item(random: &mut Rng) -> usize {
 
 /// Those that make the most unusable are the rarest: there must be something stored.
 fn how(random: &mut Rng) -> How {
-    match random.u32(..40) {
+    match random.u32(..50) {
         0 => How::Everything,
         1 => How::Versions,
         2..4 => How::Entities,
@@ -233,6 +239,8 @@ fn how(random: &mut Rng) -> How {
         12..17 => How::Around,
         17..22 => How::Keys,
         22..27 => How::Declared,
+        27..32 => How::Through,
+        32..37 => How::Answered,
         _ => How::Route,
     }
 }

@@ -1,37 +1,43 @@
 //! One of the processes: a server with both layers over the database, which tells what it applies.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     env,
     error::Error,
+    fmt::Debug,
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use tokio::net::TcpListener;
-use tower::{ServiceBuilder, service_fn};
+use tokio::{net::TcpListener, task::JoinSet};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Table,
-    keep::{Invalidation, RequestBody},
+    keep::{EntryOf, Invalidation, RequestBody},
 };
 
 use super::{
     clock, database,
-    world::{How, LONGEST_WRITE_MILLIS, OF_GROUP, TABLE, View},
+    world::{How, KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, table},
 };
 
-/// The addresses of Redis and of the database, for a process that is to be a node.
+/// The addresses of Redis and of the database, and the lines of `[store]`, for a process that is to
+/// be a node.
 pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
 
 /// What it says before its own address.
@@ -43,7 +49,8 @@ fn process() {
     let Ok(settings) = env::var(SETTINGS) else {
         return;
     };
-    let (redis, database) = settings.split_once(' ').expect("two addresses");
+    let (addresses, store) = settings.split_once('\n').expect("lines");
+    let (redis, database) = addresses.split_once(' ').expect("two addresses");
     let database = database.parse().expect("an address");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -51,39 +58,59 @@ fn process() {
         .build()
         .expect("a runtime");
     runtime
-        .block_on(serve(redis, database))
+        .block_on(serve(redis, database, store))
         .expect("it serves until it is killed");
 }
 
 type Body = BoxBody<Bytes, Infallible>;
+
+/// Of a request, from a client or made up here.
+type Content = BoxBody<Bytes, hyper::Error>;
+
+/// Sends one GET through the layers, without a connection.
+type Inside = Box<dyn Fn(String) -> BoxFuture<'static, String> + Send + Sync>;
 
 #[derive(Clone)]
 struct Node {
     keep: Keep,
     database: SocketAddr,
     applied: Arc<Mutex<Vec<String>>>,
+    inside: Arc<OnceLock<Inside>>,
+    /// Requests from inside that are under way, and how often the handler has read for anybody.
+    waiting: Arc<AtomicUsize>,
+    reads: Arc<AtomicUsize>,
 }
 
-async fn serve(redis: &str, database: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box<dyn Error>> {
     let recorder = DebuggingRecorder::new();
     let gauges = recorder.snapshotter();
     recorder.install().map_err(|_| "another recorder")?;
-    let table = Table::from_toml(TABLE)?;
+    let table = Table::from_toml(&table(store))?;
     let keep = Keep::with_store(table, RedisStore::connect(redis).await?).await?;
     let node = Node {
         keep: keep.clone(),
         database,
         applied: Arc::default(),
+        inside: Arc::default(),
+        waiting: Arc::default(),
+        reads: Arc::default(),
     };
     tokio::spawn(listen(node.clone()));
 
-    let handler = service_fn(
-        move |request: Request<RequestBody<RequestBody<Incoming>>>| {
-            let node = node.clone();
-            async move { Ok::<_, Infallible>(node.answer(request).await) }
-        },
-    );
+    let inside = Arc::clone(&node.inside);
+    let handler = service_fn(move |request: Request<RequestBody<RequestBody<Content>>>| {
+        let node = node.clone();
+        async move { Ok::<_, Infallible>(node.answer(request).await) }
+    });
+    let layers = ServiceBuilder::new()
+        .layer(
+            InvalidateLayer::new(&keep).longest_write(Duration::from_millis(LONGEST_WRITE_MILLIS)),
+        )
+        .layer(CacheLayer::new(&keep))
+        .service(handler);
+    let _ = inside.set(through(layers.clone()));
     let service = ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| request.map(BodyExt::boxed))
         .map_response(move |mut response: Response<_>| {
             let count = undelivered(&gauges);
             response
@@ -91,11 +118,7 @@ async fn serve(redis: &str, database: SocketAddr) -> Result<(), Box<dyn Error>> 
                 .insert("x-undelivered", HeaderValue::from(count));
             response
         })
-        .layer(
-            InvalidateLayer::new(&keep).longest_write(Duration::from_millis(LONGEST_WRITE_MILLIS)),
-        )
-        .layer(CacheLayer::new(&keep))
-        .service(handler);
+        .service(layers);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{LISTENING}{}", listener.local_addr()?);
@@ -109,12 +132,35 @@ async fn serve(redis: &str, database: SocketAddr) -> Result<(), Box<dyn Error>> 
     }
 }
 
+fn through<S, R>(service: S) -> Inside
+where
+    S: Service<Request<Content>, Response = Response<R>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    R: http_body::Body<Data = Bytes, Error: Debug> + Send,
+{
+    Box::new(move |path| {
+        let service = service.clone();
+        Box::pin(async move {
+            let content = Empty::new().map_err(|never: Infallible| match never {});
+            let request = Request::get(path).body(content.boxed()).expect("a path");
+            let Ok(response) = service.oneshot(request).await;
+            let whole = response.into_body().collect().await.expect("to the end");
+            String::from_utf8_lossy(&whole.to_bytes()).trim().to_owned()
+        })
+    })
+}
+
 /// Writes down which writes' invalidations this process has applied, and when.
 async fn listen(node: Node) {
     let mut invalidations = node.keep.invalidations();
     while let Some(invalidation) = invalidations.next().await {
         let name = invalidation.to_string();
-        if let Some(token) = name.strip_prefix("k:write:") {
+        if let Some((_, token)) = name.rsplit_once("write:") {
+            // A group belongs to a host.
+            let token = token.split('@').next().unwrap_or_default();
             // The news is told while the invalidation is being applied; taking a mark waits for it.
             let _ = node.keep.mark();
             let line = format!("{token} {}", clock::now());
@@ -147,15 +193,26 @@ impl Node {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let outcome = match (request.method(), &*segments) {
             (&Method::GET, ["applied"]) => Ok(self.told()),
+            (&Method::GET, ["storm", count, path @ ..]) => {
+                Ok(self.storm(number(count), &path.join("/")).await)
+            }
+            (&Method::GET, ["storming"]) => Ok(self.storming()),
+            (&Method::GET, ["brief", group, own]) => self.brief(item(group, own)).await,
             (&Method::GET, ["groups", group]) => self.list(number(group)).await,
             (&Method::GET, ["groups", group, "items", own]) => self.item(item(group, own)).await,
+            (&Method::GET, ["through" | "answered", group, own]) => {
+                self.whole(item(group, own)).await
+            }
             (&Method::GET, ["values", group, own]) => {
                 self.value(View::Value(item(group, own))).await
             }
             (&Method::GET, ["boards", group, own]) => {
                 self.value(View::Board(item(group, own))).await
             }
-            (&Method::PUT, ["groups", group, "items", own] | ["declared", group, own]) => {
+            (
+                &Method::PUT,
+                ["groups", group, "items", own] | ["declared" | "through" | "answered", group, own],
+            ) => {
                 self.write(item(group, own), parameter(&query, "write"))
                     .await
             }
@@ -173,13 +230,57 @@ impl Node {
         text(std::mem::take(&mut *applied).join("\n"))
     }
 
+    /// Asks so often at the same time; each answer, and how often it came.
+    async fn storm(self, count: usize, path: &str) -> Response<Body> {
+        let mut requests = JoinSet::new();
+        for _ in 0..count {
+            let (node, path) = (self.clone(), format!("/{path}"));
+            requests.spawn(async move {
+                node.waiting.fetch_add(1, Ordering::SeqCst);
+                let answer = node.inside.get().expect("set before it serves")(path).await;
+                node.waiting.fetch_sub(1, Ordering::SeqCst);
+                answer
+            });
+        }
+        let mut answers: BTreeMap<String, usize> = BTreeMap::new();
+        for answer in requests.join_all().await {
+            *answers.entry(answer).or_default() += 1;
+        }
+        let answers = answers
+            .iter()
+            .map(|(answer, count)| format!("{count} x {answer}"));
+        text(answers.collect::<Vec<_>>().join(", "))
+    }
+
+    fn storming(&self) -> Response<Body> {
+        let counts = [&self.waiting, &self.reads].map(|count| count.load(Ordering::SeqCst));
+        text(format!("{} {}", counts[0], counts[1]))
+    }
+
     async fn read(&self, view: View) -> io::Result<String> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let items: Vec<String> = view.items().iter().map(ToString::to_string).collect();
         database::ask(self.database, &format!("R {}", items.join(" "))).await
     }
 
     async fn list(&self, group: usize) -> io::Result<Response<Body>> {
         Ok(text(self.read(View::List(group)).await?))
+    }
+
+    async fn whole(&self, item: usize) -> io::Result<Response<Body>> {
+        Ok(text(self.read(View::Item(item)).await?))
+    }
+
+    /// The first version expires soon, and is of no use to anybody then.
+    async fn brief(&self, item: usize) -> io::Result<Response<Body>> {
+        let version = self.read(View::Item(item)).await?;
+        let age = if version == "0" { 1 } else { 600 };
+        let directives = format!("max-age={age}, must-revalidate").parse();
+        let mut answer = text(version);
+        answer
+            .headers_mut()
+            .insert("cache-control", directives.map_err(io::Error::other)?);
+        Ok(answer)
     }
 
     /// In two pieces, so that others can follow while it comes.
@@ -198,16 +299,20 @@ impl Node {
     }
 
     async fn value(&self, view: View) -> io::Result<Response<Body>> {
-        let made = Mutex::new(false);
         let group = view.items()[0] / OF_GROUP;
         let entry = self.keep.entry(key(view)).tag(format!("group-{group}"));
-        let value: String = entry
-            .get_or_set(async || {
-                *made.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                self.read(view).await
-            })
-            .await?;
-        let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (value, made) = if matches!(view, View::Value(_)) && fastrand::bool() {
+            self.set_by_hand(&entry, view).await?
+        } else {
+            let made = AtomicBool::new(false);
+            let value: String = entry
+                .get_or_set(async || {
+                    made.store(true, Ordering::Relaxed);
+                    self.read(view).await
+                })
+                .await?;
+            (value, made.into_inner())
+        };
         let mut response = text(value);
         let source = if made { "made" } else { "hit or collapsed" };
         response
@@ -216,10 +321,25 @@ impl Node {
         Ok(response)
     }
 
+    /// Without a lock: several processes may be at it at the same time.
+    async fn set_by_hand(&self, entry: &EntryOf, view: View) -> io::Result<(String, bool)> {
+        if let Some(value) = entry.get().await.map_err(io::Error::other)? {
+            return Ok((value, false));
+        }
+        let mark = self.keep.mark();
+        let value = self.read(view).await?;
+        entry.set_at(mark, &value).await.map_err(io::Error::other)?;
+        Ok((value, true))
+    }
+
     async fn write(&self, item: usize, token: &str) -> io::Result<Response<Body>> {
-        Ok(text(
-            database::ask(self.database, &format!("W {token} {item}")).await?,
-        ))
+        let version = database::ask(self.database, &format!("W {token} {item}")).await?;
+        let mut answer = text(version);
+        let group = format!("\"write:{token}\"").parse();
+        answer
+            .headers_mut()
+            .insert("cache-group-invalidation", group.map_err(io::Error::other)?);
+        Ok(answer)
     }
 
     /// In a task of its own, as the documentation asks of an application.
@@ -246,7 +366,7 @@ impl Node {
     }
 }
 
-const ENTITIES: [&str; 4] = ["item", "group", "value", "board"];
+const ENTITIES: [&str; 6] = ["item", "group", "value", "board", "through", "answered"];
 
 fn changes(how: How, item: usize) -> Vec<Invalidation> {
     let (group, own) = (item / OF_GROUP, item % OF_GROUP);
@@ -263,12 +383,14 @@ fn changes(how: How, item: usize) -> Vec<Invalidation> {
             format!("group:{group}*"),
             format!("value:{group}:*"),
             format!("board:*:{own}:view"),
+            format!("through:{group}:*"),
+            format!("answered:{group}*"),
         ]),
         How::Entities => ENTITIES.map(Invalidation::entity).into(),
         How::Everything => vec![Invalidation::everything()],
         How::Versions => Vec::new(),
-        How::Route | How::Declared | How::Keys | How::Around => {
-            let views = (0..4).map(|choice| View::of(item, choice));
+        How::Route | How::Declared | How::Through | How::Answered | How::Keys | How::Around => {
+            let views = (0..KINDS).map(|choice| View::of(item, choice));
             views.map(|view| Invalidation::key(&key(view))).collect()
         }
     }
@@ -282,6 +404,8 @@ fn key(view: View) -> Key {
         View::List(group) => format!("group:{group}:list"),
         View::Value(item) => named("value", item),
         View::Board(item) => named("board", item) + ":view",
+        View::Through(item) => named("through", item),
+        View::Answered(item) => named("answered", item),
     })
 }
 

@@ -37,7 +37,8 @@ struct Unfinished {
 }
 
 impl Process {
-    pub(super) fn start(id: usize, redis: &str, database: SocketAddr) -> Self {
+    /// `store` is what its table says of `[store]`.
+    pub(super) fn start(id: usize, redis: &str, database: SocketAddr, store: &str) -> Self {
         let executable = env::current_exe().expect("a test has an executable");
         let mut watch = Command::new("sh")
             .args(["-c", WATCH, "sh"])
@@ -48,7 +49,7 @@ impl Process {
                 "--ignored",
                 "--nocapture",
             ])
-            .env(SETTINGS, format!("{redis} {database}"))
+            .env(SETTINGS, format!("{redis} {database}\n{store}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

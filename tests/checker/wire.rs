@@ -1,4 +1,4 @@
-//! The way between one process and whichever Redis is the primary: it can be held up and cut.
+//! The way between one process and the Redis that it takes for the primary: it can be held up and cut.
 
 use std::{
     io,
@@ -16,19 +16,18 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Where every process's Redis is.
-pub(super) type Primary = Arc<AtomicU16>;
-
-/// What is held up of the replies.
+/// What is held up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Connections that have sent `XREAD`.
+    /// Replies on connections that have sent `XREAD`.
     pub(super) feed: bool,
-    pub(super) others: bool,
+    /// Requests on all others: they arrive later, whoever has given up waiting.
+    pub(super) requests: bool,
 }
 
 struct State {
-    primary: Primary,
+    /// The port of the Redis that this process is led to.
+    primary: AtomicU16,
     held: watch::Sender<Held>,
     /// Connections of an earlier generation are cut.
     generation: watch::Sender<u64>,
@@ -51,11 +50,11 @@ impl Drop for Task {
 }
 
 impl Wire {
-    pub(super) async fn start(primary: &Primary) -> io::Result<Self> {
+    pub(super) async fn start(primary: u16) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            primary: Arc::clone(primary),
+            primary: AtomicU16::new(primary),
             held: watch::Sender::default(),
             generation: watch::Sender::default(),
             losing: AtomicBool::new(false),
@@ -81,6 +80,12 @@ impl Wire {
         self.state.held.send_replace(held);
     }
 
+    /// Cuts every connection; new ones go to the Redis on this port.
+    pub(super) fn lead_to(&self, primary: u16) {
+        self.state.primary.store(primary, Ordering::SeqCst);
+        self.cut();
+    }
+
     pub(super) fn cut(&self) {
         self.state
             .generation
@@ -100,6 +105,7 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (mut from_server, mut to_server) = server.into_split();
     let feed = AtomicBool::new(false);
     let requests = async {
+        let mut held = state.held.subscribe();
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let read = from_client.read(&mut buffer).await?;
@@ -109,6 +115,8 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
             if buffer[..read].windows(5).any(|word| word == b"XREAD") {
                 feed.store(true, Ordering::SeqCst);
             }
+            let is_feed = feed.load(Ordering::SeqCst);
+            let _ = held.wait_for(|held| is_feed || !held.requests).await;
             to_server.write_all(&buffer[..read]).await?;
         }
     };
@@ -118,8 +126,7 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
         loop {
             let read = from_server.read(&mut buffer).await?;
             let feed = feed.load(Ordering::SeqCst);
-            let free = |held: &Held| if feed { !held.feed } else { !held.others };
-            let _ = held.wait_for(free).await;
+            let _ = held.wait_for(|held| !feed || !held.feed).await;
             if read == 0 || state.losing.load(Ordering::SeqCst) {
                 return Ok::<_, io::Error>(());
             }

@@ -13,20 +13,31 @@ pub(super) const MAX_LAG_MILLIS: u64 = 1000;
 /// How long a declared write may take: longer than a process is ever stopped.
 pub(super) const LONGEST_WRITE_MILLIS: u64 = 8000;
 
-/// The table of every process. A write also names `write:TOKEN`, which nothing is stored under: who
-/// hears of that has applied the write's invalidation.
-pub(super) const TABLE: &str = r#"
-unlisted = "pass"
-[store]
-max_lag = "1s"
-deadline = "100ms"
+/// What a process asks of Redis while faults strike.
+pub(super) const STRICT: &str = "max_lag = '1s'\ndeadline = '100ms'";
 
+/// What is tested is what happens, not how fast on a busy machine.
+pub(super) const PATIENT: &str = "max_lag = '60s'\ndeadline = '5s'";
+
+pub(super) fn table(store: &str) -> String {
+    format!("unlisted = 'pass'\n[store]\n{store}\n{ROUTES}")
+}
+
+/// The routes of every process. A write also names `write:TOKEN`, which nothing is stored under: who
+/// hears of that has applied the write's invalidation. What is written through says it in a field of
+/// its answer: the token must not be a part of the key.
+const ROUTES: &str = r#"
 [[route]]
 path = "/groups/{g}/items/{i}"
 key = "item:{g}:{i}"
 scope = "public"
 tags = ["group-{g}"]
-invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "write:{query.write}"]
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "through:{g}:{i}", "answered:{g}:{i}", "write:{query.write}"]
+
+[[route]]
+path = "/brief/{g}/{i}"
+key = "brief:{g}:{i}"
+scope = "public"
 
 [[route]]
 path = "/groups/{g}"
@@ -39,8 +50,30 @@ path = "/declared/{g}/{i}"
 key = "declared:{g}:{i}"
 scope = "public"
 before = true
-invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "write:{query.write}"]
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "through:{g}:{i}", "answered:{g}:{i}", "write:{query.write}"]
+
+[[route]]
+path = "/through/{g}/{i}"
+key = "through:{g}:{i}"
+scope = "public"
+tags = ["group-{g}"]
+ignore_query = ["write"]
+write = "through"
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "answered:{g}:{i}"]
+
+[[route]]
+path = "/answered/{g}/{i}"
+key = "answered:{g}:{i}"
+scope = "public"
+tags = ["group-{g}"]
+ignore_query = ["write"]
+write = "through"
+through = "answer"
+invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "through:{g}:{i}"]
 "#;
+
+/// How many views show an item.
+pub(super) const KINDS: usize = 6;
 
 /// Something that is stored, by `CacheLayer` or by the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,21 +86,27 @@ pub(super) enum View {
     Value(usize),
     /// A value that a wildcard in the middle names.
     Board(usize),
+    /// A response that a write to it replaces by another GET.
+    Through(usize),
+    /// A response that a write to it replaces by its own answer.
+    Answered(usize),
 }
 
 impl View {
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let items =
-            (0..ITEMS).flat_map(|item| [Self::Item(item), Self::Value(item), Self::Board(item)]);
-        items.chain((0..GROUPS).map(Self::List))
+        let of_item = |item| (0..KINDS - 1).map(move |choice| Self::of(item, choice));
+        let lists = (0..GROUPS).map(Self::List);
+        (0..ITEMS).flat_map(of_item).chain(lists)
     }
 
     /// One of those that show `item`.
     pub(super) fn of(item: usize, choice: usize) -> Self {
-        match choice % 4 {
+        match choice % KINDS {
             0 => Self::Item(item),
             1 => Self::Value(item),
             2 => Self::Board(item),
+            3 => Self::Through(item),
+            4 => Self::Answered(item),
             _ => Self::List(item / OF_GROUP),
         }
     }
@@ -75,7 +114,11 @@ impl View {
     /// What it shows, in the order of its body.
     pub(super) fn items(self) -> Vec<usize> {
         match self {
-            Self::Item(item) | Self::Value(item) | Self::Board(item) => vec![item],
+            Self::Item(item)
+            | Self::Value(item)
+            | Self::Board(item)
+            | Self::Through(item)
+            | Self::Answered(item) => vec![item],
             Self::List(group) => (group * OF_GROUP..(group + 1) * OF_GROUP).collect(),
         }
     }
@@ -91,6 +134,8 @@ impl fmt::Display for View {
             }
             Self::Value(item) => ("values", item),
             Self::Board(item) => ("boards", item),
+            Self::Through(item) => ("through", item),
+            Self::Answered(item) => ("answered", item),
         };
         write!(f, "/{prefix}/{}/{}", item / OF_GROUP, item % OF_GROUP)
     }
@@ -111,10 +156,14 @@ pub(super) enum How {
     Everything,
     /// `Keep::write` around the change.
     Around,
+    /// Write-through by another GET.
+    Through,
+    /// Write-through by the answer.
+    Answered,
 }
 
 impl How {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Route,
         Self::Declared,
         Self::Keys,
@@ -124,6 +173,8 @@ impl How {
         Self::Versions,
         Self::Everything,
         Self::Around,
+        Self::Through,
+        Self::Answered,
     ];
 
     pub(super) fn path(self, item: usize, token: u64) -> String {
@@ -131,6 +182,8 @@ impl How {
         match self {
             Self::Route => format!("/groups/{group}/items/{own}?write={token}"),
             Self::Declared => format!("/declared/{group}/{own}?write={token}"),
+            Self::Through => format!("/through/{group}/{own}?write={token}"),
+            Self::Answered => format!("/answered/{group}/{own}?write={token}"),
             _ => format!("/app/{group}/{own}?write={token}&how={self:?}"),
         }
     }

@@ -7,6 +7,7 @@ mod kit;
 mod layer;
 mod outcomes;
 mod races;
+mod reload;
 #[cfg(feature = "redis")]
 mod shared;
 mod tags;

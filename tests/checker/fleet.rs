@@ -1,0 +1,210 @@
+//! One fill for sixteen real processes, with many requests waiting at each.
+//!
+//! `KEEP_CHECKER_WAITING`: how many at each, 100 if not given. With a thousand it is for a release
+//! build: they must all wait within a process's patience.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use tokio::task::JoinHandle;
+
+use super::{
+    client,
+    database::{self, Database},
+    process::Process,
+    setting, started,
+    world::{ITEMS, OF_GROUP, PATIENT},
+};
+use crate::support::{RedisServer, until};
+
+const PROCESSES: usize = 16;
+
+/// How long the dead delay others.
+const LEASE: Duration = Duration::from_secs(4);
+/// After this long a process calls for itself, whoever else may be at it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Fleet {
+    redis: RedisServer,
+    database: Database,
+    nodes: Vec<Arc<Process>>,
+    /// How many requests each of them is asked at the same time.
+    requests: u64,
+}
+
+impl Fleet {
+    async fn start() -> Self {
+        let redis = RedisServer::start();
+        let database = Database::start().await.expect("a port");
+        let nodes =
+            join_all((0..PROCESSES).map(|id| started(id, redis.url(), &database, PATIENT))).await;
+        Self {
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+            redis,
+            database,
+            requests: setting("KEEP_CHECKER_WAITING").unwrap_or(100),
+        }
+    }
+
+    /// Stored at every process, and then changed and expired.
+    async fn expire(&self, item: usize) {
+        for node in &self.nodes {
+            let read = client::ask(node.address, "GET", &format!("/{}", path(item))).await;
+            assert!(read.is_some_and(|answer| answer.is_success()));
+        }
+        let written = database::ask(self.database.address, &format!("W 0 {item}")).await;
+        assert_eq!(written.expect("an answer"), "1");
+        until("the stored response to expire", async || {
+            let there = self.redis.command(&["EXISTS", &key(item)]);
+            (there.text() == "0").then_some(())
+        })
+        .await;
+    }
+
+    /// As many requests as there are to be, at the same time at every process. What a process answers
+    /// them with, if it lives to tell.
+    fn storm(&self, item: usize) -> Vec<JoinHandle<Option<String>>> {
+        let storms = self.nodes.iter().map(|node| {
+            let (address, path) = (
+                node.address,
+                format!("/storm/{}/{}", self.requests, path(item)),
+            );
+            tokio::spawn(async move {
+                let answer = client::ask_within(4 * PATIENCE, address, "GET", &path).await;
+                answer.map(|answer| answer.body)
+            })
+        });
+        storms.collect()
+    }
+
+    /// Once every request waits: how often each process has called, all in all.
+    async fn waiting(&self) -> Vec<usize> {
+        until("every request to wait", async || {
+            let mut calls = Vec::new();
+            for node in &self.nodes {
+                let told = client::ask(node.address, "GET", "/storming").await?;
+                let (waiting, called) = told.body.split_once(' ')?;
+                if waiting != self.requests.to_string() {
+                    return None;
+                }
+                calls.push(called.parse().ok()?);
+            }
+            Some(calls)
+        })
+        .await
+    }
+
+    /// What every process answers.
+    fn right(&self) -> HashSet<Option<String>> {
+        [Some(format!("{} x 1", self.requests))].into()
+    }
+
+    async fn calls(&self) -> Vec<usize> {
+        let mut calls = Vec::new();
+        for node in &self.nodes {
+            let told = client::ask(node.address, "GET", "/storming").await;
+            let told = told.expect("it lives").body;
+            let (_, called) = told.split_once(' ').expect("two numbers");
+            calls.push(called.parse().expect("a number"));
+        }
+        calls
+    }
+}
+
+fn path(item: usize) -> String {
+    format!("brief/{}/{}", item / OF_GROUP, item % OF_GROUP)
+}
+
+fn key(item: usize) -> String {
+    format!("brief:{}:{}", item / OF_GROUP, item % OF_GROUP)
+}
+
+async fn answers(storms: Vec<JoinHandle<Option<String>>>) -> HashSet<Option<String>> {
+    let answers = join_all(storms).await;
+    answers
+        .into_iter()
+        .map(|answer| answer.expect("no panic"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_sixteen_processes_calls_for_all() {
+    let fleet = Fleet::start().await;
+    for item in 0..ITEMS {
+        fleet.expire(item).await;
+        let lock = format!("~lock:{}", key(item));
+        // Until all of them wait, nobody gets it.
+        fleet
+            .redis
+            .command(&["SET", &lock, "another", "PX", "600000"]);
+        let (start, before) = (Instant::now(), fleet.database.reads());
+        let storms = fleet.storm(item);
+        fleet.waiting().await;
+        let gathered = start.elapsed();
+        fleet.redis.command(&["UNLINK", &lock]);
+        let (answers, calls) = (answers(storms).await, fleet.database.reads() - before);
+        println!(
+            "{PROCESSES} x {} waited after {gathered:?}; {calls} calls in {:?}",
+            fleet.requests,
+            start.elapsed()
+        );
+        assert_eq!(answers, fleet.right());
+        // On a machine too busy to gather them in time, some may have lost their patience.
+        if start.elapsed() < PATIENCE {
+            assert_eq!(calls, 1);
+            return;
+        }
+    }
+    panic!("the machine is too slow to let so many requests wait at the same time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_killed_costs_one_call_more() {
+    let mut fleet = Fleet::start().await;
+    for item in 0..ITEMS {
+        fleet.expire(item).await;
+        let before = (fleet.database.reads(), fleet.calls().await);
+        fleet.database.hold_reads(true);
+        let start = Instant::now();
+        let mut storms = fleet.storm(item);
+        let calls = fleet.waiting().await;
+        let gathered = start.elapsed();
+        if gathered > LEASE / 2 {
+            // Too busy a machine: whoever leads now may not be the first any more.
+            fleet.database.hold_reads(false);
+            answers(storms).await;
+            continue;
+        }
+        let leader = calls
+            .iter()
+            .zip(&before.1)
+            .position(|(now, then)| now > then);
+        let leader = leader.expect("one of them leads");
+        fleet.nodes.remove(leader).signal(Signal::KILL);
+        assert_eq!(storms.remove(leader).await.expect("no panic"), None);
+        until("another to lead", async || {
+            (fleet.database.reads() - before.0 >= 2).then_some(())
+        })
+        .await;
+        let led_again = start.elapsed();
+        fleet.database.hold_reads(false);
+        let (answers, calls) = (answers(storms).await, fleet.database.reads() - before.0);
+        println!(
+            "{PROCESSES} x {} waited after {gathered:?}; the next call after {led_again:?}; {calls} calls in {:?}",
+            fleet.requests,
+            start.elapsed()
+        );
+        assert_eq!(answers, fleet.right());
+        if start.elapsed() < 2 * LEASE {
+            assert!(led_again >= LEASE, "its lease was waited for");
+            assert_eq!(calls, 2);
+            return;
+        }
+    }
+    panic!("the machine is too slow to let so many requests wait at the same time");
+}

@@ -1,0 +1,71 @@
+//! What a reloaded table changes of a fence that is at work.
+
+use std::time::Duration;
+
+use tower_keep::{
+    Keep, Route, Scope, Table,
+    table::{Store, secs},
+    testing::TestKeep,
+};
+
+use super::kit::{Origin, get, is_hit, put, send, stack};
+
+fn route() -> Route {
+    Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public)
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn another_max_lag_counts_from_the_next_request_on() {
+    use crate::support::{RedisServer, until};
+
+    let max_lag = |lag| Table::new().store(Store::new().max_lag(lag)).route(route());
+    let server = RedisServer::start();
+    let store = tower_keep::RedisStore::connect(server.url())
+        .await
+        .expect("a store");
+    let keep = Keep::with_store(max_lag(secs(600)), store)
+        .await
+        .expect("a keep");
+    let stack = stack(&keep, &Origin::plain());
+    assert!(!is_hit(&stack, get("/engagements/1")).await);
+    // From now on there is no proof.
+    server.stop_signal();
+    assert!(is_hit(&stack, get("/engagements/1")).await);
+
+    let short = max_lag(Duration::from_millis(1));
+    until("the last proof to be older than that", || async {
+        keep.reload(&short).expect("a good table");
+        let seen = send(&stack, get("/engagements/1")).await;
+        (seen.body != "call 1").then_some(())
+    })
+    .await;
+    keep.reload(&max_lag(secs(600))).expect("a good table");
+    assert!(is_hit(&stack, get("/engagements/1")).await);
+    server.continue_signal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_settle_counts_from_the_next_write_on() {
+    let settle = |delay| Table::new().route(route().settle(secs(delay)));
+    let keep = TestKeep::new(Table::new().route(route()));
+    let stack = stack(&keep, &Origin::plain());
+    let after = async |seconds| {
+        send(&stack, put("/engagements/1")).await;
+        let before = keep.invalidations();
+        tokio::time::sleep(secs(seconds) - Duration::from_millis(1)).await;
+        assert_eq!(keep.invalidations(), before);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        keep.invalidations() - before
+    };
+    assert_eq!(after(600).await, 0);
+    for seconds in [1, 30] {
+        keep.reload(&settle(seconds)).expect("a good table");
+        assert_eq!(after(seconds).await, 1);
+    }
+    keep.reload(&Table::new().route(route()))
+        .expect("a good table");
+    assert_eq!(after(600).await, 0);
+}
