@@ -1,4 +1,7 @@
-//! Hits in Redis beside raw `GET`s of the same values over as many connections.
+//! The shared store: what a hit in Redis costs, and what a Redis costs that does not answer.
+
+mod hits;
+mod outage;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,111 +9,13 @@ mod support;
 #[path = "../../tests/support/mod.rs"]
 mod servers;
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::Bytes;
-use http::{Request, Uri};
-use http_body_util::Full;
-use servers::RedisServer;
-use support::{
-    Load, beside,
-    inner::{Inner, fetch},
-    raw::{CONNECTIONS, Raw},
-};
 use tokio::runtime::Builder;
-use tower::{Layer, Service};
-use tower_keep::{
-    CacheLayer, Keep, RedisStore, Route, Scope, Table,
-    cache::CacheService,
-    table::{Local, Store, hours},
-};
 
 fn main() {
     // One thread for us, the other core for the server.
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        compare(
-            "1 KiB from Redis (goal: 75 % of raw GET, 0.8 us more)",
-            1024,
-            10_000,
-        )
-        .await;
-        compare("64 KiB from Redis (goal: 85 % of raw GET)", 64 << 10, 500).await;
+        hits::hits().await;
+        outage::outage().await;
     });
-}
-
-async fn compare(title: &str, bytes: usize, keys: usize) {
-    let server = RedisServer::start();
-    let service = Arc::new(service(&server, bytes).await);
-    let names: Arc<[String]> = (0..keys)
-        .map(|i| format!("550e8400-e29b-41d4-a716-{i:012}"))
-        .collect();
-    fill(&service, &names).await;
-    let raw = Raw::connect(&server.url()).await;
-    for in_flight in [64, 256] {
-        beside(
-            title,
-            in_flight,
-            &[get(&raw, &names), hit(&service, &names)],
-        )
-        .await;
-    }
-}
-
-/// A cache in front of Redis, and nothing in this process.
-async fn service(server: &RedisServer, bytes: usize) -> CacheService<Inner> {
-    let route = Route::new("/engagements/{id}")
-        .key("engagement:{id}")
-        .scope(Scope::Public);
-    let table = Table::new()
-        .ttl("engagement", hours(1))
-        .local(Local::new().size(0))
-        .store(Store::new().deadline(Duration::from_secs(5)))
-        .route(route);
-    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
-    let store = store.connect().await.expect("the server runs");
-    let keep = Keep::with_store(table, store).await.expect("a valid table");
-    CacheLayer::new(&keep).layer(Inner::new(bytes))
-}
-
-async fn fill(service: &CacheService<Inner>, names: &[String]) {
-    for name in names {
-        while !fetch(service, request(name)).await.contains("; hit") {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
-    let (raw, names) = (raw.clone(), Arc::clone(names));
-    Load::new("raw GET", move |i| {
-        let raw = raw.clone();
-        let name = &names[i as usize % names.len()];
-        let mut command = redis::cmd("GET");
-        command.arg(["engagement:", name].concat());
-        async move {
-            let redis::Value::BulkString(_) = raw.send(command).await else {
-                panic!("nothing is stored there");
-            };
-        }
-    })
-}
-
-fn hit(service: &Arc<CacheService<Inner>>, names: &Arc<[String]>) -> Load<'static> {
-    let (service, names) = (Arc::clone(service), Arc::clone(names));
-    Load::new("hit in Redis", move |i| {
-        let mut service = CacheService::clone(&service);
-        let request = request(&names[i as usize % names.len()]);
-        async move {
-            let response = service.call(request).await.expect("an answer");
-            assert!(response.headers().contains_key("age"), "a hit");
-        }
-    })
-}
-
-fn request(name: &str) -> Request<Full<Bytes>> {
-    let uri: Uri = ["/engagements/", name].concat().parse().expect("a path");
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = uri;
-    request
 }

@@ -26,7 +26,9 @@ impl Raw {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             // No timer for a command: what is compared is the way there and back.
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            let config = AsyncConnectionConfig::new()
+                .set_response_timeout(None)
+                .set_pipeline_buffer_size(4096);
             let connection = client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await;

@@ -1,5 +1,7 @@
 //! From what is stored, or under way, to an answer.
 
+use std::{mem, sync::Arc};
+
 use http::{HeaderMap, Method, Response, StatusCode, header, response};
 
 use super::{
@@ -100,6 +102,30 @@ pub(super) fn stored<B>(
         status.map_or_else(hit, |status| status.to_value(NAME)),
     );
     shaped(traits, entry, stored, headers, fields)
+}
+
+/// A plain hit on what nobody else holds: its head is moved where others have to copy it.
+pub(super) fn taken<B>(
+    traits: &Traits,
+    found: &mut Found,
+    judged: Judged,
+    now: Now,
+) -> Option<Response<ResponseBody<B>>> {
+    let entry = Arc::get_mut(&mut found.entry)?;
+    let Content::Response(stored) = &mut entry.content else {
+        return None;
+    };
+    let whole = stored.part.is_none() && stored.trailers.is_none();
+    if judged != Judged::Fresh || !traits.shape.is_plain() || !whole {
+        return None;
+    }
+    let resident = now.wall.since(entry.stored);
+    let mut fields = mem::take(&mut stored.headers);
+    let age = stored.lifetime.age(resident).as_secs();
+    fields.insert(header::AGE, seconds::age(age));
+    fields.append(CACHE_STATUS, seconds::hit(stored.lifetime.ttl(resident)));
+    let body = ResponseBody::full(mem::take(&mut stored.body));
+    Some(with(stored.status, fields, body))
 }
 
 /// As the request wants it: not modified, a range, the head alone, or the whole.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     body::{RequestBody, ResponseBody},
+    clock::Now,
     collapse::{Follower, Joined, Lead, Release},
     fence::{Capture, Verdict},
     http_service::HttpService,
@@ -113,17 +114,30 @@ where
 {
     /// Answers from what is stored behind the local tier, from another request's fill, or from the
     /// inner service.
-    pub(super) async fn run(
+    // The arguments of an `async fn` would lie in its future twice.
+    #[allow(clippy::manual_async_fn)]
+    pub(super) fn run(
+        mut self,
+        parts: request::Parts,
+        body: RequestBody<B>,
+    ) -> impl Future<Output = Result<Answer<S, B>, S::ServiceError>> + Send {
+        async move {
+            if let Some(response) = self.search(&parts) {
+                return Ok(response);
+            }
+            if let Some(response) = self.answer_stored(&parts).await {
+                return Ok(response);
+            }
+            // What is stored is answered without the room that the rest takes.
+            Box::pin(self.answer_anew(parts, body)).await
+        }
+    }
+
+    async fn answer_anew(
         mut self,
         parts: request::Parts,
         body: RequestBody<B>,
     ) -> Result<Answer<S, B>, S::ServiceError> {
-        if let Some(response) = self.search(&parts) {
-            return Ok(response);
-        }
-        if let Some(response) = self.answer_stored(&parts).await {
-            return Ok(response);
-        }
         if self.asked.candidate.is_none() && self.keep().varies(&self.asked.key) {
             self.asked.missed = Forward::VaryMiss;
         }
@@ -142,10 +156,14 @@ where
             .keep()
             .find_stored(&self.asked.key, &parts.headers)
             .await;
-        if let Some(found) = stored.filter(|found| self.asked.is_found_by(&found.entry)) {
-            if let Some(answer) = self.answer_found(&found, parts) {
+        if let Some(mut found) = stored.filter(|found| self.asked.is_found_by(&found.entry)) {
+            let now = self.keep().clock.now();
+            let judged = self.asked.judge(&found, now);
+            let answer = answer::taken(&self.asked.traits, &mut found, judged, now)
+                .or_else(|| self.answer_judged(&found, judged, parts, now));
+            if answer.is_some() {
                 self.keep().metrics.hit_store.increment(1);
-                return Some(answer);
+                return answer;
             }
             self.asked.candidate = Some(found);
         }
@@ -175,9 +193,18 @@ where
         found: &Found,
         parts: &request::Parts,
     ) -> Option<Answer<S, B>> {
-        let keep = self.keep();
-        let now = keep.clock.now();
+        let now = self.keep().clock.now();
         let judged = self.asked.judge(found, now);
+        self.answer_judged(found, judged, parts, now)
+    }
+
+    fn answer_judged(
+        &self,
+        found: &Found,
+        judged: Judged,
+        parts: &request::Parts,
+        now: Now,
+    ) -> Option<Answer<S, B>> {
         let answer = answer::judged(&self.asked.traits, found, judged, &parts.headers, now)?;
         if judged.wants_refresh() && found.entry.local.claim_refresh(now.mono) {
             let asked = self.asked.with_candidate(found);
@@ -341,4 +368,42 @@ enum Followed<A> {
     OtherVariant(String),
     /// It may not be used any more.
     Invalid,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::Ready, mem::size_of_val};
+
+    use http::Request;
+    use http_body_util::Full;
+    use tower::{service_fn, util::BoxCloneService};
+
+    use super::*;
+    use crate::{
+        cache::{CacheLayer, ask::Ask},
+        table::{Route, Table, secs},
+    };
+
+    type Body = Full<Bytes>;
+    type Inner = BoxCloneService<Request<RequestBody<Body>>, Response<Body>, Infallible>;
+
+    /// Each hit in the store allocated what a fill of the inner service takes: ten KiB.
+    #[test]
+    fn a_hit_in_the_store_needs_no_room_for_a_fill() {
+        let route = Route::new("/e/{id}").key("e:{id}");
+        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route));
+        let layer = CacheLayer::new(&keep);
+        let request = Request::get("/e/1").body(Body::default());
+        let (parts, body) = request.expect("a request").into_parts();
+        let snapshot = keep.shared().snapshot.load();
+        let Ask::Stored(asked) = Ask::of(&layer.config, &snapshot, &parts) else {
+            panic!("the route is listed");
+        };
+        let answer = |_| -> Ready<Result<Response<Body>, Infallible>> { unreachable!() };
+        let inner = Inner::new(service_fn(answer));
+        let miss = Miss::new(Arc::clone(&layer.config), inner, asked.own(&snapshot));
+        let size = size_of_val(&miss.run(parts, RequestBody::original(body)));
+        // What an allocator hands out without a search.
+        assert!(size <= 1032, "{size} bytes");
+    }
 }

@@ -80,8 +80,9 @@ impl Shared {
         })
     }
 
+    /// A failure of the store is an event and a metric of the store's; to the request it is a miss.
     pub(super) async fn stored_entry(&self, key: &str, base: &str) -> Option<Found> {
-        let found = self.usable_in_store(key, base).await?;
+        let found = self.usable(self.store.as_ref()?.get(key).await.ok()??, base)?;
         if let Some(here) = self.as_good_here(key, base, &found.entry) {
             return Some(here);
         }
@@ -92,8 +93,8 @@ impl Shared {
     /// What the local tier holds, if it is what the store holds, or what the store has not taken:
     /// nothing goes back in time, and what this process knows of the entry is kept.
     fn as_good_here(&self, key: &str, base: &str, stored: &Entry) -> Option<Found> {
-        let now = self.clock.now();
         let here = self.local.get(key.as_bytes())?;
+        let now = self.clock.now();
         let (own, its) = (here.position, stored.position);
         let newer = here.stored >= stored.stored && own.epoch == its.epoch && own.n >= its.n;
         if !newer || matches!(here.content, Content::Variants(_)) || here.expires <= now.wall {
@@ -104,8 +105,10 @@ impl Shared {
     }
 
     async fn usable_in_store(&self, key: &str, base: &str) -> Option<Found> {
-        // A failure is an event and a metric of the store's; to the request it is a miss.
-        let entry = self.store.as_ref()?.get(key).await.ok()??;
+        self.usable(self.store.as_ref()?.get(key).await.ok()??, base)
+    }
+
+    fn usable(&self, entry: Arc<Entry>, base: &str) -> Option<Found> {
         let now = self.clock.now();
         if entry.expires <= now.wall {
             return None;

@@ -83,7 +83,11 @@ impl Shared {
 
     /// A copy in the local tier, unless it would take more than its share.
     pub(super) fn keep_locally(&self, key: &str, entry: &Arc<Entry>) {
-        if entry.weight() <= self.local.largest() {
+        let largest = self.local.largest();
+        if largest == 0 {
+            return;
+        }
+        if entry.weight() <= largest {
             self.local.insert(key, Arc::clone(entry));
         } else {
             self.local.remove(key);

@@ -5,6 +5,8 @@ mod basics;
 mod collapse;
 mod errors;
 #[cfg(feature = "redis")]
+mod faults;
+#[cfg(feature = "redis")]
 mod fleet;
 mod freshness;
 mod hostile;

@@ -20,6 +20,11 @@ impl Breaker {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Whether the last command was not answered.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_open() || self.failures.load(Ordering::Relaxed) != 0
+    }
+
     /// An answer came, whatever it says.
     pub(super) fn success(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {

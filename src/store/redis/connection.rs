@@ -230,6 +230,12 @@ impl Connections {
         !self.0.breakers.iter().any(Breaker::is_open)
     }
 
+    /// Whether what was last asked about a key, or one near it, was not answered: what can be done
+    /// without is not worth a wait.
+    pub(crate) fn in_doubt(&self, key: &[u8]) -> bool {
+        self.0.gate_of_key(Some(key)).breaker.is_in_doubt()
+    }
+
     /// How long a request waits for one command, from now on.
     pub(crate) fn set_deadline(&self, deadline: Duration) {
         self.0.set_deadline(deadline);

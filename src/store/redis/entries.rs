@@ -156,10 +156,20 @@ impl Entries for RedisEntries {
     }
 
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool> {
+        let lock = self.lock(key);
         let mut cmd = Cmd::new();
-        cmd.arg("SET").arg(self.lock(key)).arg(token);
+        cmd.arg("SET").arg(&*lock).arg(token);
         cmd.arg("NX").arg("PX").arg(millis(lease));
         Box::pin(async move {
+            // Who has just waited for the entry in vain does not wait for its lock, too.
+            if [lock.as_bytes(), self.full(key).as_bytes()]
+                .iter()
+                .any(|key| self.connections.in_doubt(key))
+            {
+                return Err(Error::unavailable(
+                    "redis is not asked for a lock while in doubt",
+                ));
+            }
             let taken: Option<String> = self.connections.query(Verb::Lock, &cmd).await?;
             Ok(taken.is_some())
         })

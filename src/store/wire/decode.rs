@@ -202,7 +202,8 @@ impl Reader<'_> {
         if count > MOST_FIELDS {
             return Err(Unreadable::Damaged);
         }
-        let mut fields = HeaderMap::try_with_capacity(count).or(Err(Unreadable::Damaged))?;
+        // An answer has two of ours beside them.
+        let mut fields = HeaderMap::try_with_capacity(count + 2).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
             let name = self.name()?;
             let value = self.range()?;

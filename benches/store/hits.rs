@@ -1,0 +1,110 @@
+//! Hits in Redis beside raw `GET`s of the same values over as many connections.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::Full;
+use tower::{Layer, Service};
+use tower_keep::{
+    CacheLayer, Keep, RedisStore, Route, Scope, Table,
+    cache::CacheService,
+    table::{Local, Store, hours},
+};
+
+use super::{
+    servers::RedisServer,
+    support::{
+        Load, beside,
+        inner::{Inner, fetch},
+        raw::{CONNECTIONS, Raw},
+    },
+};
+
+pub(crate) async fn hits() {
+    compare(
+        "1 KiB from Redis (goal: 75 % of raw GET, 0.8 us more)",
+        1024,
+        10_000,
+    )
+    .await;
+    compare("64 KiB from Redis (goal: 85 % of raw GET)", 64 << 10, 500).await;
+}
+
+async fn compare(title: &str, bytes: usize, keys: usize) {
+    let server = RedisServer::start();
+    let service = Arc::new(service(&server, bytes).await);
+    let names: Arc<[String]> = (0..keys)
+        .map(|i| format!("550e8400-e29b-41d4-a716-{i:012}"))
+        .collect();
+    fill(&service, &names).await;
+    let raw = Raw::connect(&server.url()).await;
+    for in_flight in [64, 256] {
+        beside(
+            title,
+            in_flight,
+            &[get(&raw, &names), hit(&service, &names)],
+        )
+        .await;
+    }
+}
+
+/// A cache in front of Redis, and nothing in this process.
+async fn service(server: &RedisServer, bytes: usize) -> CacheService<Inner> {
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
+    let table = Table::new()
+        .ttl("engagement", hours(1))
+        .local(Local::new().size(0))
+        .store(Store::new().deadline(Duration::from_secs(5)))
+        .route(route);
+    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
+    let store = store.connect().await.expect("the server runs");
+    let keep = Keep::with_store(table, store).await.expect("a valid table");
+    CacheLayer::new(&keep).layer(Inner::new(bytes))
+}
+
+async fn fill(service: &CacheService<Inner>, names: &[String]) {
+    for name in names {
+        while !fetch(service, request(name)).await.contains("; hit") {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
+    let (raw, names) = (raw.clone(), Arc::clone(names));
+    Load::new("raw GET", move |i| {
+        let raw = raw.clone();
+        let name = &names[i as usize % names.len()];
+        let mut command = redis::cmd("GET");
+        command.arg(["engagement:", name].concat());
+        async move {
+            let redis::Value::BulkString(_) = raw.send(command).await else {
+                panic!("nothing is stored there");
+            };
+        }
+    })
+}
+
+fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
+    let service = Arc::clone(service);
+    // To read a request is the server's work, not the layer's.
+    let requests: Arc<[_]> = names.iter().map(|name| request(name)).collect();
+    Load::new("hit in Redis", move |i| {
+        let mut service = CacheService::clone(&service);
+        let request = requests[i as usize % requests.len()].clone();
+        async move {
+            let response = service.call(request).await.expect("an answer");
+            assert!(response.headers().contains_key("age"), "a hit");
+        }
+    })
+}
+
+fn request(name: &str) -> Request<Full<Bytes>> {
+    let uri: Uri = ["/engagements/", name].concat().parse().expect("a path");
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = uri;
+    request
+}
