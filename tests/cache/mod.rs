@@ -10,6 +10,7 @@ mod freshness;
 mod hostile;
 mod kit;
 mod leaks;
+mod memory;
 mod methods;
 mod options;
 mod passages;
