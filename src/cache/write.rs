@@ -20,7 +20,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
     keep::targets::Changed,
-    key::Key,
+    key::{Key, KeyBuf},
     origin::Target,
     semantics::{cache_status::Forward, freshness::Exchange},
     store::journal::Subject,
@@ -101,7 +101,8 @@ fn asked_by_get(config: &Config, parts: &request::Parts) -> Option<Asked> {
     if snapshot.plan.route(target.path, target.host).is_some() {
         return None;
     }
-    match Ask::of_url(config, &snapshot, parts, target, None) {
+    let mut key = KeyBuf::new();
+    match Ask::of_url(config, &snapshot, parts, target, None, &mut key) {
         Ask::Stored(glance) => Some(glance.own(&snapshot)),
         _ => None,
     }
