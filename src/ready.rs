@@ -24,7 +24,7 @@ const STRIPES: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct ReadyHeads {
     used: AtomicBool,
-    stripes: OnceLock<Box<[OnceLock<Ready>; STRIPES]>>,
+    stripes: [OnceLock<Box<Ready>>; STRIPES],
 }
 
 /// A head, but for the values of `Age` and `Cache-Status`, and a body.
@@ -45,8 +45,7 @@ impl ReadyHeads {
 
     /// This thread's stripe, made of what is stored if nobody has used it before.
     pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Ready {
-        let stripes = self.stripes.get_or_init(Box::default);
-        stripes[stripe()].get_or_init(|| Ready::new(stored, body))
+        self.stripes[stripe()].get_or_init(|| Box::new(Ready::new(stored, body)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! From what is stored, or under way, to an answer.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Response, StatusCode, header, response};
 
@@ -60,6 +60,7 @@ impl Shape {
 }
 
 /// A stored answer, if what was judged allows one without asking the inner service.
+#[inline]
 pub(super) fn judged<B>(
     traits: &Traits,
     found: &Found,
@@ -76,6 +77,7 @@ pub(super) fn judged<B>(
 }
 
 /// An answer from a stored response; `status` where it is not a plain hit.
+#[inline]
 pub(super) fn stored<B>(
     traits: &Traits,
     entry: &Entry,
@@ -87,20 +89,36 @@ pub(super) fn stored<B>(
         return None;
     };
     let resident = now.wall.since(entry.stored);
-    let age = seconds::age(stored.lifetime.age(resident).as_secs());
-    let hit = || seconds::hit(stored.lifetime.ttl(resident));
     let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
     if plain && status.is_none() && entry.local.ready.are_worthwhile() {
+        let age = seconds::age(stored.lifetime.age(resident).as_secs());
+        let hit = seconds::hit(stored.lifetime.ttl(resident));
         let ready = entry.local.ready.of(&stored.headers, &stored.body);
-        let body = ResponseBody::full(ready.body());
-        return Some(with(stored.status, ready.head(age, hit()), body));
+        let mut response = Response::new(ResponseBody::full(ready.body()));
+        *response.status_mut() = stored.status;
+        *response.headers_mut() = ready.head(age, hit);
+        return Some(response);
     }
+    dressed(traits, entry, stored, headers, resident, status)
+}
+
+/// The same with a head made for this request alone.
+fn dressed<B>(
+    traits: &Traits,
+    entry: &Entry,
+    stored: &StoredResponse,
+    headers: &HeaderMap,
+    resident: Duration,
+    status: Option<&CacheStatus<'_>>,
+) -> Option<Response<ResponseBody<B>>> {
+    let age = stored.lifetime.age(resident).as_secs();
+    let status = match status {
+        Some(status) => status.to_value(NAME),
+        None => seconds::hit(stored.lifetime.ttl(resident)),
+    };
     let mut fields = stored.headers.clone();
-    fields.insert(header::AGE, age);
-    fields.append(
-        CACHE_STATUS,
-        status.map_or_else(hit, |status| status.to_value(NAME)),
-    );
+    fields.insert(header::AGE, seconds::age(age));
+    fields.append(CACHE_STATUS, status);
     shaped(traits, entry, stored, headers, fields)
 }
 

@@ -1,6 +1,6 @@
 //! What a request asks of the cache.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method, Response, header, request};
 
@@ -33,8 +33,6 @@ use crate::{
 };
 
 /// What the cache has to do with a request.
-// It lives on the stack of one call; a box would cost a hit more than the move.
-#[allow(clippy::large_enum_variant)]
 pub(super) enum Ask<'p> {
     /// It passes, untouched.
     Nothing,
@@ -50,7 +48,8 @@ pub(super) enum Ask<'p> {
 /// A request and its key, while nothing of the request is owned.
 pub(super) struct Glance<'p> {
     pub(super) traits: Traits,
-    pub(super) key: KeyBuf,
+    /// Written where it lies: it is too large to be moved about in a hit.
+    pub(super) key: &'p mut KeyBuf,
     pub(super) route: Option<&'p Arc<RoutePlan>>,
     user: Option<Box<str>>,
     candidate: Option<Found>,
@@ -133,10 +132,16 @@ impl Judged {
 }
 
 impl<'p> Ask<'p> {
-    pub(super) fn of(config: &Config, snapshot: &'p Snapshot, parts: &request::Parts) -> Self {
+    /// Writes the key into `key`.
+    pub(super) fn of(
+        config: &Config,
+        snapshot: &'p Snapshot,
+        parts: &request::Parts,
+        key: &'p mut KeyBuf,
+    ) -> Self {
         let target = Target::of(parts);
         let Some(matched) = snapshot.plan.route(target.path, target.host) else {
-            return Self::unlisted(config, snapshot, parts, target);
+            return Self::unlisted(config, snapshot, parts, target, key);
         };
         if is_another_protocol(parts) {
             return Self::Nothing;
@@ -154,10 +159,11 @@ impl<'p> Ask<'p> {
         if route.needs_body {
             return Self::Body;
         }
-        Self::listed(config, snapshot, parts, target, &matched, None)
+        Self::listed(config, snapshot, parts, target, &matched, None, key)
     }
 
     /// A request of a listed route, its body at hand where the key needs it.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn listed(
         config: &Config,
         snapshot: &'p Snapshot,
@@ -165,6 +171,7 @@ impl<'p> Ask<'p> {
         target: Target<'_>,
         matched: &Matched<'p, '_>,
         body: Option<&[u8]>,
+        key: &'p mut KeyBuf,
     ) -> Self {
         let route = matched.plan();
         let scope = route.sharing();
@@ -181,9 +188,8 @@ impl<'p> Ask<'p> {
             user: user.as_ref().map(|user| user.id()),
             body,
         };
-        let mut key = KeyBuf::new();
         if matched
-            .key(&inputs, snapshot.version(route.id), &mut key)
+            .key(&inputs, snapshot.version(route.id), key)
             .is_err()
         {
             return Self::Bypass(Forward::Bypass);
@@ -211,6 +217,7 @@ impl<'p> Ask<'p> {
         snapshot: &'p Snapshot,
         parts: &request::Parts,
         target: Target<'_>,
+        key: &'p mut KeyBuf,
     ) -> Self {
         if snapshot.plan.unlisted == Unlisted::Pass || is_another_protocol(parts) {
             return Self::Nothing;
@@ -227,7 +234,7 @@ impl<'p> Ask<'p> {
                 false => invalidate_below(config, parts, false),
             };
         }
-        Self::of_url(config, snapshot, parts, target, None)
+        Self::of_url(config, snapshot, parts, target, None, key)
     }
 
     /// The key of a URL, and of the content of a QUERY.
@@ -237,6 +244,7 @@ impl<'p> Ask<'p> {
         parts: &request::Parts,
         target: Target<'_>,
         body: Option<&[u8]>,
+        key: &'p mut KeyBuf,
     ) -> Self {
         let user = config.keep.shared().user(snapshot, parts);
         let inputs = Inputs {
@@ -247,8 +255,7 @@ impl<'p> Ask<'p> {
             user: None,
             body: None,
         };
-        let mut key = KeyBuf::new();
-        url_key(&inputs, None, &mut key);
+        url_key(&inputs, None, key);
         if let Some(body) = body {
             key.push_content(&parts.headers, body);
         }
@@ -302,7 +309,7 @@ fn has_method(method: &Method, content_in_key: bool) -> bool {
 impl<'p> Glance<'p> {
     fn new(
         traits: Traits,
-        key: KeyBuf,
+        key: &'p mut KeyBuf,
         route: Option<&'p Arc<RoutePlan>>,
         user: Option<Box<str>>,
     ) -> Self {
@@ -318,9 +325,10 @@ impl<'p> Glance<'p> {
 
 impl Glance<'_> {
     /// What the local tier says; what cannot be used as it is, is left as the candidate.
+    #[inline]
     pub(super) fn look<B>(&mut self, keep: &Shared, headers: &HeaderMap) -> Local<B> {
         let now = keep.clock.now();
-        let Some(found) = keep.find_local(&self.key, headers, now) else {
+        let Some(found) = keep.find_local(self.key, headers, now) else {
             return Local::Nothing;
         };
         let judged = judge(&self.traits, self.route.map(|r| &**r), &found, now);
@@ -346,7 +354,7 @@ impl Glance<'_> {
     pub(super) fn own(self, snapshot: &Arc<Snapshot>) -> Asked {
         Asked {
             traits: self.traits,
-            key: self.key,
+            key: mem::take(self.key),
             route: self.route.map(Arc::clone),
             snapshot: Arc::clone(snapshot),
             user: self.user,

@@ -18,6 +18,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
     keep::{Snapshot, fill::concatenate},
+    key::KeyBuf,
     origin::Target,
     semantics::cache_status::Forward,
 };
@@ -49,13 +50,20 @@ where
         }
     };
     let keep = config.keep.shared();
+    let mut key = KeyBuf::new();
     let asked = {
         let target = Target::of(&parts);
         match snapshot.plan.route(target.path, target.host) {
-            Some(matched) => {
-                Ask::listed(&config, &snapshot, &parts, target, &matched, Some(&content))
-            }
-            None => Ask::of_url(&config, &snapshot, &parts, target, Some(&content)),
+            Some(matched) => Ask::listed(
+                &config,
+                &snapshot,
+                &parts,
+                target,
+                &matched,
+                Some(&content),
+                &mut key,
+            ),
+            None => Ask::of_url(&config, &snapshot, &parts, target, Some(&content), &mut key),
         }
     };
     let body = RequestBody::bytes(content.clone());

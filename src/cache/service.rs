@@ -23,6 +23,7 @@ use crate::{
     error::BoxError,
     future::ResponseFuture,
     keep::Snapshot,
+    key::KeyBuf,
     semantics::cache_status::Forward,
 };
 
@@ -65,7 +66,8 @@ where
         let snapshot = keep.snapshot.load();
         let (parts, body) = request.into_parts();
         let config = || Arc::clone(&self.config);
-        match Ask::of(&self.config, &snapshot, &parts) {
+        let mut key = KeyBuf::new();
+        match Ask::of(&self.config, &snapshot, &parts, &mut key) {
             Ask::Nothing => self.pass(parts, body),
             Ask::Bypass(reason) => ResponseFuture::boxed(bypass::run(
                 config(),

@@ -20,7 +20,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
     keep::targets::Changed,
-    key::Key,
+    key::{Key, KeyBuf},
     origin::Target,
     semantics::{cache_status::Forward, freshness::Exchange},
     store::journal::Subject,
@@ -96,7 +96,8 @@ fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> O
     if !changed.may_answer_get(&snapshot) {
         return None;
     }
-    match Ask::of_url(config, &snapshot, parts, Target::of(parts), None) {
+    let mut key = KeyBuf::new();
+    match Ask::of_url(config, &snapshot, parts, Target::of(parts), None, &mut key) {
         Ask::Stored(glance) => Some(glance.own(&snapshot)),
         _ => None,
     }

@@ -12,6 +12,7 @@ mod freshness;
 mod hostile;
 mod kit;
 mod leaks;
+mod memory;
 mod methods;
 mod metrics;
 mod options;

@@ -67,13 +67,18 @@ impl Shape {
         }
         let star = if catch_all { "*" } else { "" };
         self.canonical
-            .push_str(&format!("{{{star}p{}}}", self.params.len()));
+            .push_str(&format!("{{{star}{}}}", canonical(self.params.len())));
         self.params.push(Param {
             name: name.to_owned(),
             catch_all,
         });
         Ok(rest)
     }
+}
+
+/// What the router knows the parameter of that number by.
+pub(super) fn canonical(number: usize) -> String {
+    format!("p{number}")
 }
 
 fn is_name(name: &str) -> bool {

@@ -87,8 +87,8 @@ impl Source {
     fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         let inputs = values.inputs;
         match self {
-            Self::Path { index, catch_all } => {
-                let (_, value) = values.params.iter().nth(*index).ok_or(Bypass::Missing)?;
+            Self::Path { name, catch_all } => {
+                let value = values.params.get(name).ok_or(Bypass::Missing)?;
                 Ok(encode::push_path(value, *catch_all, out)?)
             }
             Self::Query(name) => {

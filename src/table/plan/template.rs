@@ -2,7 +2,10 @@
 
 use http::HeaderName;
 
-use super::{super::nearest::nearest, path::Param};
+use super::{
+    super::nearest::nearest,
+    path::{self, Param},
+};
 use crate::key::is_literal;
 
 /// Text and placeholders, in order.
@@ -24,9 +27,9 @@ pub(super) enum Piece {
 /// Where a placeholder's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The path's parameter of that number.
+    /// The path's parameter of that name, by which the router knows it.
     Path {
-        index: usize,
+        name: Box<str>,
         catch_all: bool,
     },
     /// `{query.NAME}`
@@ -177,7 +180,7 @@ fn source(name: &str, hashed: bool, template: &str, params: &[Param]) -> Result<
         )),
         (Some(source), None) => Ok(source),
         (None, Some(index)) => Ok(Source::Path {
-            index,
+            name: path::canonical(index).into(),
             catch_all: params[index].catch_all,
         }),
         (None, None) => dotted(name, template, params),

@@ -1,0 +1,108 @@
+//! What a body costs in memory while it passes.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use tokio::{runtime::Builder, task::yield_now};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keep::{
+    CacheLayer, Keep,
+    keep::{RequestBody, ResponseBody},
+};
+
+use super::{kit::get, stage::engagements};
+
+/// What a route has unless the table says otherwise.
+const CAP: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const CHUNK: u64 = 64 << 10;
+
+/// Makes its chunks as they are asked for; between two of them it lets others run.
+struct Made {
+    left: u64,
+    paused: bool,
+    says_length: bool,
+}
+
+impl Body for Made {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.paused = !self.paused;
+        if self.paused {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.left -= CHUNK;
+        let chunk = vec![b'x'; CHUNK as usize];
+        Poll::Ready(Some(Ok(Frame::data(chunk.into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.says_length {
+            true => SizeHint::with_exact(self.left),
+            false => SizeHint::default(),
+        }
+    }
+}
+
+/// The most that was allocated at any time while a client read 1 GiB, lingering for so many turns of
+/// the others over every chunk.
+fn peak(says_length: bool, linger: usize) -> u64 {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
+        move |_: Request<RequestBody<Full<Bytes>>>| async move {
+            Ok::<_, Infallible>(Response::new(Made {
+                left: GIB,
+                paused: false,
+                says_length,
+            }))
+        },
+    ));
+    let info = measure(|| {
+        runtime.block_on(async {
+            let response = service.oneshot(get("/engagements/1")).await;
+            let body = response.expect("an answer").into_body();
+            assert_eq!(length(body, linger).await, GIB);
+        });
+    });
+    info.bytes_max
+}
+
+async fn length(body: ResponseBody<Made>, linger: usize) -> u64 {
+    let mut body = pin!(body);
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame.expect("no error").into_data().expect("data").len() as u64;
+        for _ in 0..linger {
+            yield_now().await;
+        }
+    }
+    length
+}
+
+#[test]
+fn a_gibibyte_passes_in_less_than_twice_the_cap() {
+    for (says_length, linger) in [(true, 0), (false, 0), (false, 2)] {
+        let peak = peak(says_length, linger);
+        assert!(peak < 2 * CAP, "{peak} bytes at a time");
+    }
+}
