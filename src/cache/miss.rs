@@ -381,6 +381,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::{CacheLayer, ask::Ask},
+        key::KeyBuf,
         table::{Route, Table, secs},
     };
 
@@ -396,7 +397,8 @@ mod tests {
         let request = Request::get("/e/1").body(Body::default());
         let (parts, body) = request.expect("a request").into_parts();
         let snapshot = keep.shared().snapshot.load();
-        let Ask::Stored(asked) = Ask::of(&layer.config, &snapshot, &parts) else {
+        let mut key = KeyBuf::new();
+        let Ask::Stored(asked) = Ask::of(&layer.config, &snapshot, &parts, &mut key) else {
             panic!("the route is listed");
         };
         let answer = |_| -> Ready<Result<Response<Body>, Infallible>> { unreachable!() };

@@ -222,7 +222,11 @@ async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
     let gate = watch::Sender::new(true);
     let under_way = Arc::<AtomicUsize>::default();
     let refreshed = Arc::<Mutex<HashSet<String>>>::default();
-    let (open, counted, asked) = (gate.subscribe(), Arc::clone(&under_way), refreshed.clone());
+    let (open, counted, asked) = (
+        gate.subscribe(),
+        Arc::clone(&under_way),
+        Arc::clone(&refreshed),
+    );
     let handler = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
         let (mut open, counted) = (open.clone(), Arc::clone(&counted));
         if !*open.borrow() {
