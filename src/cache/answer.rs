@@ -17,6 +17,7 @@ use crate::{
         byteranges,
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
         conditional,
+        freshness::Lifetime,
         range::{self, Selection},
         reported::NAME,
     },
@@ -111,15 +112,24 @@ fn dressed<B>(
     resident: Duration,
     status: Option<&CacheStatus<'_>>,
 ) -> Option<Response<ResponseBody<B>>> {
-    let age = stored.lifetime.age(resident).as_secs();
+    let mut fields = stored.headers.clone();
+    describe(&mut fields, &stored.lifetime, resident, status);
+    shaped(traits, entry, stored, headers, fields)
+}
+
+/// Says how old it is, and that it is a hit unless `status` says something else.
+fn describe(
+    fields: &mut HeaderMap,
+    lifetime: &Lifetime,
+    resident: Duration,
+    status: Option<&CacheStatus<'_>>,
+) {
+    fields.insert(header::AGE, seconds::age(lifetime.age(resident).as_secs()));
     let status = match status {
         Some(status) => status.to_value(NAME),
-        None => seconds::hit(stored.lifetime.ttl(resident)),
+        None => seconds::hit(lifetime.ttl(resident)),
     };
-    let mut fields = stored.headers.clone();
-    fields.insert(header::AGE, seconds::age(age));
     fields.append(CACHE_STATUS, status);
-    shaped(traits, entry, stored, headers, fields)
 }
 
 /// A plain hit on what nobody else holds: its head is moved where others have to copy it.
@@ -139,9 +149,7 @@ pub(super) fn taken<B>(
     }
     let resident = now.wall.since(entry.stored);
     let mut fields = mem::take(&mut stored.headers);
-    let age = stored.lifetime.age(resident).as_secs();
-    fields.insert(header::AGE, seconds::age(age));
-    fields.append(CACHE_STATUS, seconds::hit(stored.lifetime.ttl(resident)));
+    describe(&mut fields, &stored.lifetime, resident, None);
     let body = ResponseBody::full(mem::take(&mut stored.body));
     Some(with(stored.status, fields, body))
 }

@@ -163,7 +163,6 @@ impl<'p> Ask<'p> {
     }
 
     /// A request of a listed route, its body at hand where the key needs it.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn listed(
         config: &Config,
         snapshot: &'p Snapshot,

@@ -255,10 +255,7 @@ impl Fence {
 
     /// Changes the proof, or what it is worth.
     fn weigh_proof(&self, change: impl FnOnce(&mut u64)) {
-        let mut proved_at = self
-            .proved_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut proved_at = self.proof();
         change(&mut proved_at);
         if *proved_at > 0 {
             let until = proved_at.saturating_add(self.max_lag.load(Ordering::Acquire));
@@ -268,8 +265,11 @@ impl Fence {
 
     /// When the last proof was asked for; 0 if there is none.
     pub(super) fn proved_at(&self) -> u64 {
-        *self
-            .proved_at
+        *self.proof()
+    }
+
+    fn proof(&self) -> sync::MutexGuard<'_, u64> {
+        self.proved_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

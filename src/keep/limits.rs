@@ -156,15 +156,10 @@ fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
 /// At the last colon. Segments are short: going back byte by byte is quicker than a search that is
 /// made for long texts.
 fn split(text: &str) -> (&str, &str) {
-    let bytes = text.as_bytes();
-    let mut at = bytes.len();
-    while let Some(byte) = at.checked_sub(1).and_then(|at| bytes.get(at)) {
-        if *byte == b':' {
-            return (&text[..at - 1], &text[at..]);
-        }
-        at -= 1;
+    match text.bytes().rposition(|byte| byte == b':') {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => ("", text),
     }
-    ("", text)
 }
 
 fn only(verdict: &Verdict) -> Allowance {

@@ -136,14 +136,6 @@ impl fmt::Debug for KeyBuf {
     }
 }
 
-fn push_number(mut number: u64, out: &mut Buf) {
-    let start = out.len();
-    loop {
-        out.push(b"0123456789"[(number % 10) as usize]);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out[start..].reverse();
+fn push_number(number: u64, out: &mut Buf) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

@@ -98,34 +98,9 @@ fn share_left(limit: &LimitDecision) -> u128 {
     (u128::from(limit.outcome.remaining) << 32) / of
 }
 
-/// Two digits at a time: a division takes longer than all the rest.
-fn push_number(mut number: u64, text: &mut Text) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    while number >= 10 {
-        let pair = (number % 100) as usize;
-        number /= 100;
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair]);
-    }
-    if number > 0 || at == digits.len() {
-        at -= 1;
-        digits[at] = b'0' + number as u8;
-    }
-    text.extend_from_slice(&digits[at..]);
+fn push_number(number: u64, text: &mut Text) {
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
-
-/// The two digits of each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        let n = number as u8;
-        pairs[number] = [b'0' + n / 10, b'0' + n % 10];
-        number += 1;
-    }
-    pairs
-};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

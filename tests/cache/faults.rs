@@ -20,7 +20,9 @@ use super::{
     kit::{Origin, Seen, cached, get, send},
     stage::engagements,
 };
-use crate::support::{RedisCluster, RedisServer, Reply, proxy::Proxy, resp, until, wait_for};
+use crate::support::{
+    RedisCluster, RedisServer, Reply, proxy::Proxy, resp, unreadable, until, wait_for,
+};
 
 /// A deadline that a busy machine keeps: what is tested is what happens.
 const PATIENT: Duration = Duration::from_secs(5);
@@ -114,23 +116,8 @@ async fn what_cannot_be_read_is_a_miss_and_is_replaced() {
     let Reply::Bulk(whole) = server.command(&["GET", "engagement:1"]) else {
         panic!("it is stored");
     };
-    let mut flipped = whole.clone();
-    flipped[100] ^= 1;
-    let mut future = whole.clone();
-    future[8] = 9;
-    let checksum = crc32fast::hash(&future[8..]);
-    future[4..8].copy_from_slice(&checksum.to_be_bytes());
-    let mut gigantic = vec![b'x'; 64 << 20];
-    gigantic[..whole.len()].copy_from_slice(&whole);
-    for (kind, value) in [
-        ("damaged", &whole[..50]),
-        ("damaged", &flipped),
-        ("damaged", &gigantic),
-        ("unknown", &future),
-        ("foreign", b"{}"),
-        ("foreign", b""),
-    ] {
-        server.command(&[&b"SET"[..], b"engagement:1", value]);
+    for (kind, value) in unreadable(&whole, 100) {
+        server.command(&[&b"SET"[..], b"engagement:1", &value]);
         becomes_a_hit_again(&stand, kind).await;
     }
     server.command(&["DEL", "engagement:1"]);

@@ -5,6 +5,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod cluster;
+mod damage;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
@@ -13,6 +14,7 @@ pub(crate) mod wait;
 
 pub(crate) use self::{
     cluster::RedisCluster,
+    damage::unreadable,
     resp::Reply,
     server::RedisServer,
     wait::{until, wait_for},

@@ -176,10 +176,10 @@ impl Connections {
         verb: Verb,
         cmd: &Cmd,
     ) -> Result<T, Error> {
-        let (to, gate) = (primary.destination(), self.0.gate_of_slot(primary.slot()));
+        let (node, gate) = (primary.node(), self.0.gate_of_slot(primary.slot()));
         let reply = self
             .0
-            .ask(verb, gate, async |wire| wire.send_to(to, cmd.clone()).await);
+            .ask(verb, gate, async |wire| wire.send_to(node, cmd).await);
         read(verb, reply.await?)
     }
 

@@ -13,7 +13,7 @@ use redis::{
     Cmd, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::ClusterConnection,
-    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
+    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo},
 };
 
 /// How long connecting, with TLS and credentials, may take.
@@ -26,13 +26,6 @@ pub(super) enum Wire {
     Cluster(ClusterConnection),
 }
 
-/// Where in a Cluster a command that has no key of its own goes; without one there is no choice.
-#[derive(Clone, Debug)]
-pub(super) enum Destination {
-    Slot(u16),
-    Node(Box<str>, u16),
-}
-
 impl Wire {
     /// Sends to where the command's key lies.
     pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
@@ -42,28 +35,21 @@ impl Wire {
         }
     }
 
-    pub(super) async fn send_to(&mut self, to: Destination, cmd: Cmd) -> RedisResult<Value> {
-        match self {
-            Self::Single(connection) => ask(connection, &cmd).await,
-            Self::Cluster(connection) => {
-                let reply = connection.route_command(cmd, to.into()).await;
+    /// Sends to a node of a Cluster, for what has no key of its own; a single server is the only one.
+    pub(super) async fn send_to(
+        &mut self,
+        node: Option<(&str, u16)>,
+        cmd: &Cmd,
+    ) -> RedisResult<Value> {
+        match (self, node) {
+            (Self::Cluster(connection), Some((host, port))) => {
+                let host = host.to_owned();
+                let to = RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port });
+                let reply = connection.route_command(cmd.clone(), to).await;
                 reply?.extract_error()
             }
+            (wire, _) => wire.send(cmd).await,
         }
-    }
-}
-
-impl From<Destination> for RoutingInfo {
-    fn from(to: Destination) -> Self {
-        Self::SingleNode(match to {
-            Destination::Slot(slot) => {
-                SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master))
-            }
-            Destination::Node(host, port) => SingleNodeRoutingInfo::ByAddress {
-                host: host.into(),
-                port,
-            },
-        })
     }
 }
 

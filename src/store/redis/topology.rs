@@ -2,7 +2,7 @@
 
 use redis::{Cmd, Value};
 
-use super::{connection::Connections, link::Destination, verb::Verb};
+use super::{connection::Connections, verb::Verb};
 use crate::error::Error;
 
 /// One primary of a Cluster, or the only server.
@@ -15,13 +15,6 @@ pub(crate) struct Primary {
 impl Primary {
     pub(super) fn node(&self) -> Option<(&str, u16)> {
         self.node.as_ref().map(|(host, port)| (&**host, *port))
-    }
-
-    pub(super) fn destination(&self) -> Destination {
-        match &self.node {
-            Some((host, port)) => Destination::Node(host.clone(), *port),
-            None => Destination::Slot(0),
-        }
     }
 
     /// One of its slots.

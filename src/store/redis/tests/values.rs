@@ -11,7 +11,7 @@ use crate::{
     entry::{Content, Entry, LocalState, StoredValue},
     semantics::freshness::Lifetime,
     store::{entries::Entries, journal::Position, plain::Plain, redis::RedisEntries, wire},
-    support::RedisServer,
+    support::{RedisServer, unreadable},
 };
 
 fn entry(clock: &Clock) -> Arc<Entry> {
@@ -51,24 +51,8 @@ async fn unreadable_values_are_counted_misses_and_are_replaced() {
     let entry = entry(&clock);
     let whole = wire::encode(&entry).expect("small");
 
-    let mut flipped = whole.clone();
-    flipped[40] ^= 1;
-    let mut future = whole.clone();
-    future[8] = 9;
-    let checksum = crc32fast::hash(&future[8..]);
-    future[4..8].copy_from_slice(&checksum.to_be_bytes());
-    let mut gigantic = vec![b'x'; 64 << 20];
-    gigantic[..whole.len()].copy_from_slice(&whole);
-
-    for (kind, value) in [
-        ("damaged", &whole[..50]),
-        ("damaged", &flipped),
-        ("damaged", &gigantic),
-        ("unknown", &future),
-        ("foreign", b"{\"a\":1}"),
-        ("foreign", b""),
-    ] {
-        server.command(&[b"SET", b"k".as_slice(), value]);
+    for (kind, value) in unreadable(&whole, 40) {
+        server.command(&[b"SET", b"k".as_slice(), &value]);
         let before = counted(&snapshotter, kind);
         assert!(entries.get("k").await.expect("a miss").is_none());
         assert_eq!(counted(&snapshotter, kind) + before, 1, "{kind}");
