@@ -2,9 +2,11 @@
 //! fields.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
-use super::decision::{Decision, LimitDecision, seconds};
+use super::{
+    decision::{Decision, LimitDecision, seconds},
+    text::Text,
+};
 use crate::clock::Timestamp;
 
 /// The reset of `X-RateLimit-Reset`, which servers have written in two ways.
@@ -53,33 +55,27 @@ impl Fields {
 
 /// `"api";r=50;t=30` for each limit.
 fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
-    let mut text = Text::new();
+    let mut text = Text::default();
     for limit in decision.told() {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        text.extend_from_slice(limit.policy.head.as_bytes());
-        push_number(limit.outcome.remaining, &mut text);
+        text.separate();
+        text.push(limit.policy.head.as_bytes());
+        text.push_number(limit.outcome.remaining);
         if let Some(more) = limit.outcome.more_after {
-            text.extend_from_slice(b";t=");
-            push_number(seconds(more), &mut text);
+            text.push(b";t=");
+            text.push_number(seconds(more));
         }
     }
-    HeaderValue::from_bytes(&text).ok()
+    HeaderValue::from_bytes(text.bytes()).ok()
 }
 
 fn policies(decision: &Decision) -> Option<HeaderValue> {
-    let mut text = Text::new();
+    let mut text = Text::default();
     for limit in decision.told() {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        text.extend_from_slice(limit.policy.item.as_bytes());
+        text.separate();
+        text.push(limit.policy.item.as_bytes());
     }
-    HeaderValue::from_bytes(&text).ok()
+    HeaderValue::from_bytes(text.bytes()).ok()
 }
-
-type Text = SmallVec<[u8; 128]>;
 
 /// Of the limit that is nearest to refusing: these fields know but one.
 fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[HeaderValue; 3]>> {
@@ -97,35 +93,6 @@ fn share_left(limit: &LimitDecision) -> u128 {
     let of = u128::from(limit.policy.quota.capacity().max(1));
     (u128::from(limit.outcome.remaining) << 32) / of
 }
-
-/// Two digits at a time: a division takes longer than all the rest.
-fn push_number(mut number: u64, text: &mut Text) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    while number >= 10 {
-        let pair = (number % 100) as usize;
-        number /= 100;
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair]);
-    }
-    if number > 0 || at == digits.len() {
-        at -= 1;
-        digits[at] = b'0' + number as u8;
-    }
-    text.extend_from_slice(&digits[at..]);
-}
-
-/// The two digits of each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        let n = number as u8;
-        pairs[number] = [b'0' + n / 10, b'0' + n % 10];
-        number += 1;
-    }
-    pairs
-};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -108,6 +108,7 @@ mod layer;
 mod refusal;
 mod service;
 mod subject;
+mod text;
 
 pub use self::{
     decision::{Decision, LimitDecision},
