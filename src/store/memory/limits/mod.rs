@@ -23,7 +23,7 @@ use shard::Shard;
 /// what others used, but nobody is freed.
 pub(crate) struct MemoryLimits {
     shards: Box<[Padded]>,
-    hasher: foldhash::quality::RandomState,
+    hasher: foldhash::fast::RandomState,
 }
 
 /// A cache line of its own for each lock.
@@ -47,7 +47,7 @@ impl MemoryLimits {
             shards: (0..shards)
                 .map(|_| Padded(Mutex::new(Shard::new(each))))
                 .collect(),
-            hasher: foldhash::quality::RandomState::default(),
+            hasher: foldhash::fast::RandomState::default(),
         }
     }
 
@@ -94,6 +94,13 @@ impl MemoryLimits {
         }
     }
 
+    /// Counters there are, shared ones included.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let shard = |shard: &Padded| shard.0.lock().expect("no panic").len();
+        self.shards.iter().map(shard).sum()
+    }
+
     fn hash(&self, subject: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(subject);
@@ -112,8 +119,9 @@ impl MemoryLimits {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
-        let lock = self.shards[index].0.lock();
+        // the upper half of the product is below their number, without a division
+        let index = (u128::from(hash) * self.shards.len() as u128) >> 64;
+        let lock = self.shards[usize::try_from(index).unwrap_or(0)].0.lock();
         // a shard is consistent at every step
         lock.unwrap_or_else(PoisonError::into_inner)
     }

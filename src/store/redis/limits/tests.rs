@@ -174,6 +174,20 @@ async fn a_refund_finds_its_charge_in_the_window_before() {
 }
 
 #[tokio::test]
+async fn under_a_lowered_limit_what_costs_nothing_is_admitted_as_in_one_process() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let old = Quota::per_minute(10).counted_by(Algorithm::Gcra);
+    let used = limits.at(START).acquire(b"u", &[rule("api", old, 10)]);
+    let state = used.await.expect("a verdict").rulings[0].state;
+    let free = rule("api", Quota::per_minute(10).burst(1), 0);
+    let expected = Verdict::decide(START, [(free.charge, Some(state))].into_iter());
+    assert!(expected.admitted);
+    let verdict = limits.at(START).acquire(b"u", &[free]).await;
+    assert_eq!(verdict.expect("a verdict"), expected);
+}
+
+#[tokio::test]
 async fn a_refund_by_another_algorithm_changes_nothing() {
     let server = RedisServer::start();
     let limits = RedisLimits::simulated(&server.url()).await;
