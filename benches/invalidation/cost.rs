@@ -1,20 +1,25 @@
-//! An invalidation among a thousand stored responses and among a million, beside a loop of `SCAN`
-//! and `DEL`.
+//! An invalidation among a thousand stored values and among a million, beside a loop of `SCAN` and
+//! `DEL`. A value lies in Redis as a response does, with its key, tags and position.
 
 use std::time::Instant;
 
+use futures_util::{StreamExt, stream};
 use redis::{Cmd, Value};
 use tokio::runtime::Builder;
-use tower_keep::{Keep, keep::Invalidation};
+use tower_keep::{Keep, Key, Table, keep::Invalidation, table::Local};
 
 use super::{
-    kit::{keep, quantile},
+    kit::{connected, quantile},
     servers::RedisServer,
     support::raw::Raw,
 };
 
 const FEW: usize = 1_000;
 const MANY: usize = 1_000_000;
+/// What a prefix and a tag name: one of few, a thousand of many.
+const GROUPS: usize = 1_000;
+/// So many are on their way into Redis at the same time.
+const AT_ONCE: usize = 256;
 const ROUNDS: usize = 40;
 const A_ROUND: usize = 25;
 
@@ -36,7 +41,7 @@ pub(crate) fn run() {
     });
 }
 
-/// A Redis with so many keys, of the size of small stored responses.
+/// A Redis in which so many are stored.
 struct Stored {
     server: RedisServer,
     keep: Keep,
@@ -45,9 +50,30 @@ struct Stored {
 impl Stored {
     async fn new(count: usize) -> Self {
         let server = RedisServer::start();
-        let keep = keep(&server).await;
-        server.command(&["DEBUG", "POPULATE", &count.to_string(), "engagement", "300"]);
-        Self { server, keep }
+        // In Redis alone.
+        let table = Table::new().local(Local::new().size(0));
+        let keep = connected(&server.url(), table).await;
+        let stored = Self { server, keep };
+        stored.fill(count).await;
+        stored
+    }
+
+    async fn fill(&self, count: usize) {
+        let text = "0".repeat(200);
+        let set = |i: usize| {
+            let (group, own) = (i % GROUPS, i / GROUPS);
+            let key = Key::new("engagement").id(group).id(own);
+            let entry = self.keep.entry(key).tag(format!("org:{group}"));
+            let text = &text;
+            async move { entry.set(text).await.expect("a value") }
+        };
+        let sets = stream::iter(0..count).map(set);
+        sets.for_each_concurrent(AT_ONCE, |set| set).await;
+        let stored = self.server.command(&["DBSIZE"]).text();
+        assert!(
+            stored.parse().is_ok_and(|stored: usize| stored >= count),
+            "{stored}"
+        );
     }
 
     /// Of a few invalidations one after the other, the time of each.
@@ -72,7 +98,7 @@ impl Stored {
             scan.arg("SCAN")
                 .arg(&cursor)
                 .arg("MATCH")
-                .arg("engagement:42*")
+                .arg("engagement:42:*")
                 .arg("COUNT")
                 .arg(1000);
             let (next, keys) = page(raw.send(scan).await);

@@ -3,12 +3,16 @@ use tower_keep::{
     table::{Store, secs},
 };
 
-use super::{servers::RedisServer, support::raw::CONNECTIONS};
+use super::support::raw::CONNECTIONS;
 
-pub(crate) async fn keep(server: &RedisServer) -> Keep {
-    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
+pub(crate) async fn keep(url: &str) -> Keep {
+    connected(url, Table::new()).await
+}
+
+pub(crate) async fn connected(url: &str, table: Table) -> Keep {
+    let store = RedisStore::builder(url).connections(CONNECTIONS);
     let store = store.connect().await.expect("the server runs");
-    let table = Table::new().store(Store::new().deadline(secs(5)));
+    let table = table.store(Store::new().deadline(secs(5)));
     Keep::with_store(table, store).await.expect("a valid table")
 }
 

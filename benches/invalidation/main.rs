@@ -1,4 +1,5 @@
-//! What an invalidation costs, and how long it takes to another process.
+//! What an invalidation costs, what a write that is stored costs, and how long it takes until
+//! another process knows.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,8 +10,14 @@ mod servers;
 mod cost;
 mod kit;
 mod propagation;
+mod receiver;
+mod through;
 
 fn main() {
+    if receiver::listened() {
+        return;
+    }
     cost::run();
+    through::run();
     propagation::run();
 }
