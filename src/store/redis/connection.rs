@@ -230,10 +230,18 @@ impl Connections {
         !self.0.breakers.iter().any(Breaker::is_open)
     }
 
-    /// Whether what was last asked about a key, or one near it, was not answered: what can be done
-    /// without is not worth a wait.
-    pub(crate) fn in_doubt(&self, key: &[u8]) -> bool {
-        self.0.gate_of_key(Some(key)).breaker.is_in_doubt()
+    /// For what can be done without: whoever has just waited in vain for one command does not wait
+    /// for another, too.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable: what was last asked about this key, or one near it, was not answered.
+    pub(crate) fn unless_in_doubt(&self, key: &[u8]) -> Result<(), Error> {
+        if self.0.gate_of_key(Some(key)).breaker.is_in_doubt() {
+            self.0.metrics.skipped.increment(1);
+            return Err(away());
+        }
+        Ok(())
     }
 
     /// How long a request waits for one command, from now on.
