@@ -261,7 +261,7 @@ impl Connections {
     async fn server_for(&self, key: &[u8]) -> Result<redis::Client, Error> {
         let owner = topology::owner(self.primaries().await?, key);
         let node = owner.as_ref().and_then(Primary::node);
-        let client = self.0.address.server(node);
+        let client = self.0.address.server(node).await;
         client.map_err(|error| self.0.connecting(error))
     }
 }
@@ -393,7 +393,7 @@ impl Shared {
     async fn first_contact(&self) -> Result<(), Error> {
         let contact = async {
             let wire = self.address.connect().await?;
-            let server = self.address.server(None)?;
+            let server = self.address.server(None).await?;
             let mut connection = address::multiplexed(&server).await?;
             Ok::<_, redis::RedisError>((wire, self.look(&mut connection).await?, connection))
         };
