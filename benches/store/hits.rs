@@ -13,12 +13,10 @@ use tower_keep::{
 };
 
 use super::{
+    flood::{Load, beside},
+    inner::{Inner, fetch},
+    raw::{CONNECTIONS, Raw},
     servers::RedisServer,
-    support::{
-        Load, beside,
-        inner::{Inner, fetch},
-        raw::{CONNECTIONS, Raw},
-    },
 };
 
 pub(crate) async fn hits() {

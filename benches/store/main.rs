@@ -3,8 +3,15 @@
 mod hits;
 mod outage;
 
-#[path = "../support/mod.rs"]
-mod support;
+// Not all that the benches share: an allocator that counts would cost that side most which allocates
+// most.
+#[path = "../support/flood.rs"]
+mod flood;
+#[path = "../support/inner.rs"]
+#[allow(dead_code)]
+mod inner;
+#[path = "../support/raw.rs"]
+mod raw;
 
 #[path = "../../tests/support/mod.rs"]
 mod servers;

@@ -20,8 +20,8 @@ use tower_keep::{
 };
 
 use super::{
+    inner::{Inner, fetch},
     servers::RedisServer,
-    support::inner::{Inner, fetch},
 };
 
 const DEADLINE: Duration = Duration::from_millis(50);

@@ -19,6 +19,7 @@ pub(crate) struct RedisServer {
     tls_port: Option<u16>,
     authority: Option<String>,
     arguments: Vec<String>,
+    sentinel: bool,
 }
 
 /// How a [`RedisServer`] is to be started.
@@ -28,6 +29,7 @@ pub(crate) struct Builder {
     users: Vec<String>,
     tls: bool,
     cluster: bool,
+    sentinel_of: Option<u16>,
 }
 
 impl Builder {
@@ -55,6 +57,13 @@ impl Builder {
             .config("repl-diskless-sync-delay", "0")
     }
 
+    /// A Sentinel in the place of a server: alone it decides that `primary`, which it calls `main`,
+    /// is gone, after half a second.
+    pub(crate) fn sentinel_of(mut self, primary: &RedisServer) -> Self {
+        self.sentinel_of = Some(primary.port());
+        self
+    }
+
     pub(super) fn cluster_node(mut self) -> Self {
         self.cluster = true;
         self
@@ -75,7 +84,10 @@ impl Builder {
         let port = free_port();
         let tls_port = self.tls.then(free_port);
         let authority = self.tls.then(|| certificates::write(dir.path()));
-        let arguments = self.arguments(dir.path(), port, tls_port);
+        let arguments = match self.sentinel_of {
+            Some(primary) => sentinel(dir.path(), port, primary),
+            None => self.arguments(dir.path(), port, tls_port),
+        };
         let mut server = RedisServer {
             process: None,
             dir,
@@ -83,6 +95,7 @@ impl Builder {
             tls_port,
             authority,
             arguments,
+            sentinel: self.sentinel_of.is_some(),
         };
         server.spawn().then_some(server)
     }
@@ -228,12 +241,26 @@ impl RedisServer {
             }
             assert!(!log.contains("FATAL CONFIG"), "{log}");
             assert!(!log.contains("not found"), "{log}");
-            up = log.contains("eady to accept connections")
-                && resp::command(self.port, &["PING"]).is_ok();
+            let ready = self.sentinel || log.contains("eady to accept connections");
+            up = ready && resp::command(self.port, &["PING"]).is_ok();
             up
         });
         up
     }
+}
+
+/// A Sentinel writes what it learns into its configuration.
+fn sentinel(dir: &Path, port: u16, primary: u16) -> Vec<String> {
+    let lines = [
+        format!("port {port}"),
+        "bind 127.0.0.1".into(),
+        format!("sentinel monitor main 127.0.0.1 {primary} 1"),
+        "sentinel down-after-milliseconds main 500".into(),
+        "sentinel failover-timeout main 1000".into(),
+    ];
+    std::fs::write(dir.join("sentinel.conf"), lines.join("\n") + "\n")
+        .expect("the directory is ours");
+    vec!["sentinel.conf".into(), "--sentinel".into()]
 }
 
 fn free_port() -> u16 {

@@ -11,6 +11,7 @@ use super::{
     connection::Config,
     fault,
     link::{CONNECT_TIMEOUT, Wire},
+    sentinel::Sentinels,
 };
 use crate::error::Error;
 
@@ -24,6 +25,7 @@ const PIPELINE_BUFFER: usize = 4096;
 pub(super) enum Address {
     Single(Client),
     Cluster(Box<Cluster>),
+    Sentinel(Box<Sentinels>),
 }
 
 #[derive(Clone)]
@@ -34,7 +36,8 @@ pub(super) struct Cluster {
 }
 
 impl Address {
-    /// `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`.
+    /// `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `rediss+cluster://`,
+    /// `redis+sentinel://` or `rediss+sentinel://`.
     ///
     /// # Errors
     ///
@@ -44,7 +47,7 @@ impl Address {
         let root = config.root_certificate.as_deref();
         if root.is_some() && !scheme.starts_with("rediss") {
             return Err(Error::config(
-                "a root certificate needs rediss:// or rediss+cluster://",
+                "a root certificate needs rediss://, rediss+cluster:// or rediss+sentinel://",
             ));
         }
         require_tls_feature(scheme)?;
@@ -55,6 +58,8 @@ impl Address {
             }
             "redis+cluster" => Cluster::parse("redis", rest, root),
             "rediss+cluster" => Cluster::parse("rediss", rest, root),
+            "redis+sentinel" => sentinels("redis", rest, root),
+            "rediss+sentinel" => sentinels("rediss", rest, root),
             _ => Err(unknown_scheme()),
         }
     }
@@ -66,6 +71,7 @@ impl Address {
     /// Makes a connection for commands.
     pub(super) async fn connect(&self) -> RedisResult<Wire> {
         match self {
+            Self::Sentinel(sentinels) => sentinels.connect().await,
             Self::Single(client) => multiplexed(client).await.map(Wire::Single),
             Self::Cluster(cluster) => {
                 let connecting = Box::pin(cluster.client.get_async_connection());
@@ -78,10 +84,11 @@ impl Address {
         }
     }
 
-    /// The client of one server: the only one, or the node of a Cluster.
-    pub(super) fn server(&self, node: Option<(&str, u16)>) -> RedisResult<Client> {
+    /// The client of one server: the only one, the primary of the moment, or the node of a Cluster.
+    pub(super) async fn server(&self, node: Option<(&str, u16)>) -> RedisResult<Client> {
         match (self, node) {
             (Self::Single(client), _) => Ok(client.clone()),
+            (Self::Sentinel(sentinels), _) => sentinels.primary().await,
             (Self::Cluster(cluster), Some((host, port))) => cluster.node(host, port),
             (Self::Cluster(cluster), None) => cluster.client_of(cluster.nodes[0].clone()),
         }
@@ -92,6 +99,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Single(client) => write!(f, "{}", client.get_connection_info().addr()),
+            Self::Sentinel(sentinels) => f.write_str(&sentinels.to_text()),
             Self::Cluster(cluster) => {
                 for (index, node) in cluster.nodes.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "," };
@@ -182,11 +190,15 @@ pub(super) async fn multiplexed(client: &Client) -> RedisResult<MultiplexedConne
         .await
 }
 
+fn sentinels(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Address, Error> {
+    Sentinels::parse(scheme, rest, root).map(|sentinels| Address::Sentinel(Box::new(sentinels)))
+}
+
 pub(super) fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-fn info(url: &str) -> RedisResult<ConnectionInfo> {
+pub(super) fn info(url: &str) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
     let settings = info
         .redis_settings()
@@ -198,7 +210,7 @@ fn info(url: &str) -> RedisResult<ConnectionInfo> {
 }
 
 #[cfg(feature = "tls")]
-fn client(info: ConnectionInfo, root: Option<&[u8]>) -> RedisResult<Client> {
+pub(super) fn client(info: ConnectionInfo, root: Option<&[u8]>) -> RedisResult<Client> {
     match root {
         Some(root) => Client::build_with_tls(info, certificates(root)),
         None => Client::open(info),
@@ -206,7 +218,7 @@ fn client(info: ConnectionInfo, root: Option<&[u8]>) -> RedisResult<Client> {
 }
 
 #[cfg(not(feature = "tls"))]
-fn client(info: ConnectionInfo, _root: Option<&[u8]>) -> RedisResult<Client> {
+pub(super) fn client(info: ConnectionInfo, _root: Option<&[u8]>) -> RedisResult<Client> {
     Client::open(info)
 }
 
@@ -255,13 +267,14 @@ fn require_tls_feature(scheme: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn wrong_url(cause: RedisError) -> Error {
+pub(super) fn wrong_url(cause: RedisError) -> Error {
     Error::config(format!("the redis URL is wrong: {}", fault::reason(&cause))).with_source(cause)
 }
 
 fn unknown_scheme() -> Error {
     Error::config(
-        "a redis URL begins with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://",
+        "a redis URL begins with redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, \
+         redis+sentinel:// or rediss+sentinel://",
     )
 }
 
@@ -280,6 +293,10 @@ mod tests {
             ("redis+cluster://app:secret@a:1,b:2", "a:1,b:2"),
             ("redis+cluster://a", "a:6379"),
             ("unix:///run/redis.sock?db=1", "/run/redis.sock"),
+            (
+                "redis+sentinel://app:secret@a,b:2/main/3",
+                "a:26379,b:2/main",
+            ),
         ] {
             let address = parse(url).expect(url);
             assert_eq!(address.to_string(), shown);
@@ -299,6 +316,9 @@ mod tests {
             "redis+cluster://app:secret@",
             "redis+cluster://app:secret@a:1,b:x",
             "redis+cluster://app:secret@a:1/2",
+            "redis+sentinel://app:secret@a:1",
+            "redis+sentinel://app:secret@a:x/main",
+            "redis+sentinel://app:secret@a:1/main/database",
         ] {
             let error = parse(url).expect_err(url);
             assert!(error.is_config(), "{url}: {error}");

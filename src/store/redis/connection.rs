@@ -230,10 +230,18 @@ impl Connections {
         !self.0.breakers.iter().any(Breaker::is_open)
     }
 
-    /// Whether what was last asked about a key, or one near it, was not answered: what can be done
-    /// without is not worth a wait.
-    pub(crate) fn in_doubt(&self, key: &[u8]) -> bool {
-        self.0.gate_of_key(Some(key)).breaker.is_in_doubt()
+    /// For what can be done without: whoever has just waited in vain for one command does not wait
+    /// for another, too.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable: what was last asked about this key, or one near it, was not answered.
+    pub(crate) fn unless_in_doubt(&self, key: &[u8]) -> Result<(), Error> {
+        if self.0.gate_of_key(Some(key)).breaker.is_in_doubt() {
+            self.0.metrics.skipped.increment(1);
+            return Err(away());
+        }
+        Ok(())
     }
 
     /// How long a request waits for one command, from now on.
@@ -253,7 +261,7 @@ impl Connections {
     async fn server_for(&self, key: &[u8]) -> Result<redis::Client, Error> {
         let owner = topology::owner(self.primaries().await?, key);
         let node = owner.as_ref().and_then(Primary::node);
-        let client = self.0.address.server(node);
+        let client = self.0.address.server(node).await;
         client.map_err(|error| self.0.connecting(error))
     }
 }
@@ -385,7 +393,7 @@ impl Shared {
     async fn first_contact(&self) -> Result<(), Error> {
         let contact = async {
             let wire = self.address.connect().await?;
-            let server = self.address.server(None)?;
+            let server = self.address.server(None).await?;
             let mut connection = address::multiplexed(&server).await?;
             Ok::<_, redis::RedisError>((wire, self.look(&mut connection).await?, connection))
         };

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, fmt, sync::Arc, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::{
+    TryFutureExt,
+    stream::{self, StreamExt},
+};
 use redis::Cmd;
 
 use super::{
@@ -58,16 +61,18 @@ impl RedisEntries {
         [&self.namespace, "~lock:", key].concat()
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<Bytes>, Error> {
+    fn stored(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
         let mut cmd = Cmd::with_capacity(2, 3 + self.namespace.len() + key.len());
         cmd.arg("GET").arg(&*self.full(key));
-        match self.connections.query(Verb::Get, &cmd).await {
-            // Something that is no string, such as another program's list.
-            Err(error) if error.kind() == Kind::Corrupt => {
-                self.connections.count_unreadable(wire::Unreadable::Foreign);
-                Ok(None)
+        async move {
+            match self.connections.query(Verb::Get, &cmd).await {
+                // Something that is no string, such as another program's list.
+                Err(error) if error.kind() == Kind::Corrupt => {
+                    self.connections.count_unreadable(wire::Unreadable::Foreign);
+                    Ok(None)
+                }
+                reply => reply,
             }
-            reply => reply,
         }
     }
 
@@ -87,6 +92,7 @@ impl RedisEntries {
             return Ok(false);
         };
         let key = self.full(key);
+        self.connections.unless_in_doubt(key.as_bytes())?;
         let arguments = [Arg::Bytes(&value), millis(left).into()];
         let keys = [key.as_bytes()];
         self.connections
@@ -137,10 +143,8 @@ impl RedisEntries {
 
 impl Entries for RedisEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
-        Box::pin(async move {
-            let stored = self.stored(key).await?;
-            Ok(stored.and_then(|stored| self.read(&stored)))
-        })
+        let stored = self.stored(key);
+        Box::pin(stored.map_ok(|stored| self.read(&stored?)))
     }
 
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {
@@ -161,15 +165,9 @@ impl Entries for RedisEntries {
         cmd.arg("SET").arg(&*lock).arg(token);
         cmd.arg("NX").arg("PX").arg(millis(lease));
         Box::pin(async move {
-            // Who has just waited for the entry in vain does not wait for its lock, too.
-            if [lock.as_bytes(), self.full(key).as_bytes()]
-                .iter()
-                .any(|key| self.connections.in_doubt(key))
-            {
-                return Err(Error::unavailable(
-                    "redis is not asked for a lock while in doubt",
-                ));
-            }
+            self.connections
+                .unless_in_doubt(self.full(key).as_bytes())?;
+            self.connections.unless_in_doubt(lock.as_bytes())?;
             let taken: Option<String> = self.connections.query(Verb::Lock, &cmd).await?;
             Ok(taken.is_some())
         })
@@ -188,10 +186,8 @@ impl Entries for RedisEntries {
 
 impl Plain for RedisEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        Box::pin(async move {
-            let stored = self.stored(key).await?;
-            Ok(stored.filter(|stored| !stored.starts_with(&wire::MAGIC)))
-        })
+        let stored = self.stored(key);
+        Box::pin(stored.map_ok(|stored| stored.filter(|text| !text.starts_with(&wire::MAGIC))))
     }
 
     fn put_plain<'a>(

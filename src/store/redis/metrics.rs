@@ -11,7 +11,8 @@ use crate::{error::Kind, store::wire::Unreadable};
 ///
 /// - `tower_keep_store_duration_seconds` by `verb`: of commands that were answered;
 /// - `tower_keep_store_errors_total` by `verb` and `kind` (`timeout`, `unavailable`, `refused`, `corrupt`);
-/// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open;
+/// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or because an
+///   earlier one had not been answered and they could be done without;
 /// - `tower_keep_store_breaker_open`: how many breakers are open (a Cluster has one for every range of slots);
 /// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
 ///   or that a later release wrote (`unknown`);

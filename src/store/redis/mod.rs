@@ -1,4 +1,4 @@
-//! The store on Redis or Valkey, single or Cluster: what any number of processes share.
+//! The store on Redis or Valkey, single, behind Sentinels or a Cluster: what any number of processes share.
 
 mod address;
 mod breaker;
@@ -12,6 +12,7 @@ mod link;
 mod metrics;
 mod permissions;
 mod script;
+mod sentinel;
 mod store;
 mod topology;
 mod verb;

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::connection::{Config, Connections};
 use crate::error::Error;
 
-/// A Redis or Valkey, single or Cluster, for a keep to share with other processes.
+/// A Redis or Valkey, single, behind Sentinels or a Cluster, for a keep to share with other processes.
 ///
 /// | URL | |
 /// |---|---|
@@ -13,7 +13,8 @@ use crate::error::Error;
 /// | `rediss://…` | with TLS; feature `tls` |
 /// | `unix:///path[?db=…&user=…&pass=…]` | over a Unix socket |
 /// | `redis+cluster://[user:password@]host:port,host:port` | a Cluster, found from any of its nodes |
-/// | `rediss+cluster://…` | with TLS |
+/// | `redis+sentinel://[user:password@]host[:port],host[:port]/name[/database]` | the primary of that name, found from any of its Sentinels; the credentials are the primary's |
+/// | `rediss+cluster://…`, `rediss+sentinel://…` | with TLS |
 ///
 /// Each process opens two to four connections (one for every core in that range), over which
 /// commands are multiplexed. They are remade in the background; while Redis does not answer, nobody

@@ -82,7 +82,7 @@ impl Verb {
     pub(super) fn allowance(self, deadline: Duration) -> Duration {
         match self {
             Self::Scan => deadline.saturating_mul(20),
-            Self::Put | Self::Sync => deadline.saturating_mul(4),
+            Self::Sync => deadline.saturating_mul(4),
             _ => deadline,
         }
     }

@@ -3,6 +3,7 @@
 mod cluster;
 mod outage;
 mod refusal;
+mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod values;
