@@ -44,15 +44,26 @@ pub(super) async fn ask_within(
     method: &str,
     path: &str,
 ) -> Option<Answer> {
-    timeout(patience, exchange(address, method, path))
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: keep\r\nconnection: close\r\n\r\n");
+    timeout(patience, exchange(address, &request))
         .await
         .ok()?
         .ok()
 }
 
-async fn exchange(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
+/// Asks for nothing but what is stored.
+pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<Answer> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: keep\r\ncache-control: only-if-cached\r\nconnection: close\r\n\r\n"
+    );
+    timeout(PATIENCE, exchange(address, &request))
+        .await
+        .ok()?
+        .ok()
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: keep\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
