@@ -69,8 +69,8 @@ impl Keep {
     /// A keep that shares what it stores, invalidates and counts with every other process that
     /// uses the same Redis and namespace; each keeps a small local tier in front.
     ///
-    /// A Redis that cannot be reached is an outage, not an error: nothing stored is used before the
-    /// journal has been reached for the first time.
+    /// A Redis that cannot be reached is an outage, not an error: until the journal has been reached
+    /// for the first time, nothing stored is used but what this process itself has just fetched.
     ///
     /// ```no_run
     /// # async fn keep() -> Result<(), tower_keep::Error> {
@@ -89,6 +89,10 @@ impl Keep {
     /// # Panics
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing is left behind.
     #[cfg(feature = "redis")]
     pub async fn with_store(
         table: Table,

@@ -43,7 +43,8 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the sweep goes on.
+    /// Dropped after its first poll, the invalidation is sent all the same, and a sweep that has begun
+    /// goes on.
     ///
     /// # Panics
     ///
