@@ -71,6 +71,26 @@ impl Error {
     pub fn is_refused(&self) -> bool {
         self.0.kind == Kind::Refused
     }
+
+    /// A value does not serialise to JSON, or what is stored is not of the type asked for; the
+    /// store has nothing to do with it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("config").id("theme");
+    /// keep.set(&key, "dark").await?;
+    /// assert!(keep.get::<u32>(&key).await.unwrap_err().is_value());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_value(&self) -> bool {
+        self.0.kind == Kind::Value
+    }
 }
 
 impl fmt::Display for Error {

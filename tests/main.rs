@@ -5,6 +5,7 @@ mod cache;
 mod checker;
 mod examples;
 mod invalidate;
+mod log;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;

@@ -36,7 +36,8 @@ Usage: cargo run --example proxy -- --origin URL [FLAGS]
 
   --origin URL           where answers come from, such as http://127.0.0.1:8080
   --origin-timeout TIME  how long the origin may take to begin its answer [default: 30s]
-  --table FILE           routes, TTLs and limits; without it, responses are kept for as long as they say
+  --table FILE           routes, TTLs and limits; without it, responses are kept for as long as they say, or, where
+                         they say nothing, for a tenth of the time since their Last-Modified, a day at most
   --listen ADDR          where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   --redis URL            share stored responses and limits with other processes, such as redis://127.0.0.1/
   --help                 this text

@@ -69,7 +69,8 @@
 //! # Where it stands
 //!
 //! Within authentication and `InvalidateLayer`, outside of the handler. A second layer of the same
-//! keep further in does nothing; it is warned of and counted (`tower_keep_layer_misuse_total`).
+//! keep further in does nothing; it is warned of and counted (`tower_keep_layer_misuse_total`). So
+//! is a write whose route says what it invalidates where no `InvalidateLayer` stands above.
 
 mod answer;
 mod ask;

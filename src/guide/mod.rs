@@ -1,4 +1,15 @@
-//! Coming from elsewhere: what was written before, beside what is written here. And running it.
+//! The table and the layers, running it, and coming from elsewhere: what was written before, beside
+//! what is written here.
+
+#[doc = include_str!("table.md")]
+pub mod table {}
+
+#[doc = include_str!("layers.md")]
+pub mod layers {}
+
+#[cfg(feature = "redis")]
+#[doc = include_str!("redis.md")]
+pub mod redis {}
 
 #[doc = include_str!("redis_py.md")]
 pub mod from_redis_py {}
@@ -12,5 +23,5 @@ pub mod from_tower_governor {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 
-#[cfg(all(test, feature = "redis"))]
+#[cfg(test)]
 mod tests;

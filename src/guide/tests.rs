@@ -1,13 +1,114 @@
-//! The page on metrics names those that there are, and no others.
+//! The pages name what there is, and no other.
 
-use std::{collections::BTreeSet, time::Duration};
+use crate::Table;
 
-use metrics_util::debugging::DebuggingRecorder;
+const TABLE: &str = include_str!("table.md");
 
-use crate::{Keep, Limit, RedisStore, Table, support::RedisServer};
+/// What stands between each pair of fences of this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let begun = page.split(&*fence).skip(1);
+    begun.filter_map(|rest| rest.split("```").next()).collect()
+}
 
+/// Every name that serde knows where `before` ends: it lists them when it meets one it does not.
+fn known(before: &str, unknown: &str) -> Vec<String> {
+    let error = Table::from_toml(&format!("{before}{unknown}")).expect_err("an unknown name");
+    let error = error.to_string();
+    let (_, names) = error.split_once("expected ").expect("a list of names");
+    let names = names.split('`').skip(1).step_by(2).map(str::to_owned);
+    names.collect()
+}
+
+#[test]
+fn every_name_of_the_table_is_on_its_page() {
+    let field = "zzzzzzzzzz = 1";
+    let route = "[[route]]\npath = \"/a\"\n";
+    let limit = "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\n";
+    let mut names = Vec::from(["default", "max", "jitter"].map(str::to_owned));
+    for before in [
+        "",
+        "[local]\n",
+        "[store]\n",
+        "[identity]\n",
+        "[values]\n",
+        route,
+        limit,
+    ] {
+        names.extend(known(before, field));
+    }
+    for (before, name) in [
+        ("", "unlisted"),
+        ("", "rate_limit"),
+        (route, "scope"),
+        (route, "request_directives"),
+        (route, "write"),
+        (route, "through"),
+        (route, "grpc"),
+        (limit, "algorithm"),
+        (limit, "on_error"),
+    ] {
+        let values = known(before, &format!("{name} = \"zzzzzzzzzz\""));
+        names.extend(values.into_iter().map(|value| format!("\"{value}\"")));
+    }
+    assert!(names.len() > 70, "{names:?}");
+    let headings = ["ttl", "version", "local", "store", "identity", "values"];
+    for name in names {
+        let row = if headings.contains(&&*name) {
+            format!("# `[{name}]`")
+        } else if ["route", "limit"].contains(&&*name) && TABLE.contains(&format!("# `[[{name}]]`"))
+        {
+            continue;
+        } else {
+            format!("`{name}`")
+        };
+        assert!(TABLE.contains(&row), "{row} is not on the page");
+    }
+    let examples = blocks(TABLE, "toml").concat();
+    for line in TABLE.lines().filter(|line| line.starts_with("| `")) {
+        let name = line.split('`').nth(1).unwrap_or_default();
+        let plain = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b"_6".contains(&b));
+        let shown = examples.contains(&format!("\n{name} = ")) || examples.starts_with(name);
+        // What has no effect has no example.
+        assert!(shown || !plain || name == "lease", "{name} has no example");
+    }
+}
+
+#[test]
+fn every_table_on_a_page_is_a_right_one() {
+    for page in [
+        TABLE,
+        include_str!("layers.md"),
+        include_str!("redis_py.md"),
+    ] {
+        for block in blocks(page, "toml") {
+            if let Err(error) = Table::from_toml(block) {
+                panic!("{error}: {block}");
+            }
+        }
+    }
+    let readme = blocks(include_str!("../../README.md"), "toml");
+    let tables = readme.iter().filter(|block| block.contains("[[route]]"));
+    let mut checked = 0;
+    for block in tables {
+        let table = Table::from_toml(block).expect(block);
+        assert!(table.check().is_empty(), "{:?}", table.check());
+        checked += 1;
+    }
+    assert_eq!(checked, 1, "the README has a table");
+}
+
+#[cfg(feature = "redis")]
 #[tokio::test]
 async fn every_metric_is_on_the_page() {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use metrics_util::debugging::DebuggingRecorder;
+
+    use crate::{Keep, Limit, RedisStore, support::RedisServer};
+
     let server = RedisServer::start();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();

@@ -103,9 +103,27 @@ impl Keep {
 
     /// Makes what is stored under `key` unusable, in all its variations, and removes it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("config").id("theme");
+    /// keep.set(&key, "dark").await?;
+    /// keep.delete(&key).await?;
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// As [`invalidate`](Self::invalidate): it is unusable at this process all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll, the invalidation is sent all the same.
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         let outcome = self.invalidate([Invalidation::key(key)]).await;
         // Under a version the key has another name.
@@ -121,9 +139,27 @@ impl Keep {
     /// For when the form of what is stored has changed, or too much to name. All processes take
     /// the new version as they hear of it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("engagement").id(42);
+    /// keep.set(&key, "a name").await?;
+    /// keep.bump_version("engagement").await?;
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`invalidate`](Self::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll, it is sent all the same.
     pub async fn bump_version(&self, entity: &str) -> Result<(), Error> {
         // An entity below has a version of its own; as part of this one it becomes unusable.
         let subjects = vec![

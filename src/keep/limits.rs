@@ -70,6 +70,23 @@ impl Keep {
     }
 
     /// As [`rate_limit`](Self::rate_limit), for a use that costs more or less than one quota unit.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, rate_limit::Quota};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("tokens").id("user-123");
+    /// let allowance = keep.rate_limit_of(&key, Quota::per_minute(100), 30).await;
+    /// assert_eq!(allowance.remaining(), 70);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have counted or not.
     pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> Allowance {
         let limiter = &self.shared().limiter;
         let (subject, rule) = counted(key, quota, cost);
@@ -96,7 +113,27 @@ impl Keep {
         }
     }
 
-    /// What is left under `key`, without counting.
+    /// What is left under `key`, without counting. While the store does not answer, of what this
+    /// process has counted alone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, rate_limit::Quota};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("login").id("user-123");
+    /// keep.rate_limit(&key, Quota::per_minute(5)).await;
+    /// assert_eq!(keep.peek_rate_limit(&key, Quota::per_minute(5)).await.remaining(), 4);
+    /// keep.reset_rate_limit(&key).await?;
+    /// assert_eq!(keep.peek_rate_limit(&key, Quota::per_minute(5)).await.remaining(), 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing and can be dropped at any time.
     pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
         let (subject, rule) = counted(key, quota, 1);
         only(&self.shared().limiter.peek(subject, &[rule]).await)
@@ -107,7 +144,11 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the store does not answer.
+    /// If the store does not answer. What this process counts by itself is forgotten all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the store may have forgotten it or not.
     pub async fn reset_rate_limit(&self, key: &Key) -> Result<(), Error> {
         let (subject, rule) = counted(key, Quota::per_second(0), 1);
         self.shared().limiter.reset(subject, &[rule]).await
@@ -116,10 +157,27 @@ impl Keep {
     /// Adds `amount` to a counter in one step and answers with the sum. The counter expires `ttl`
     /// after it was made; later calls do not prolong it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, table::mins};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let visits = Key::new("visits").id(42);
+    /// assert_eq!(keep.increment(&visits, 1, mins(1)).await?, 1);
+    /// assert_eq!(keep.increment(&visits, 5, mins(1)).await?, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store does not answer, what lies under the key is no counter, or the sum is out of
     /// range. In one process, beyond 65,536 counters those that expire first are forgotten.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have counted or not.
     pub async fn increment(&self, key: &Key, amount: i64, ttl: Duration) -> Result<i64, Error> {
         self.shared()
             .limiter

@@ -47,6 +47,16 @@ impl Keep {
     /// What is wrong in a table made in code is left out, with an event that says what to write
     /// instead; [`Table::validate`] tells beforehand. A limit that is wrong refuses nobody. A table
     /// from a file is known to be right.
+    ///
+    /// ```
+    /// use tower_keep::{Keep, Table, table::mins};
+    ///
+    /// let table = Table::new().ttl("engagement", mins(30));
+    /// table.validate()?;
+    /// let keep = Keep::new(table);
+    /// # let _ = keep;
+    /// # Ok::<(), tower_keep::Error>(())
+    /// ```
     #[must_use]
     pub fn new(table: Table) -> Self {
         Self(Shared::in_process(&table, Clock::tokio()))
@@ -59,8 +69,18 @@ impl Keep {
     /// A keep that shares what it stores, invalidates and counts with every other process that
     /// uses the same Redis and namespace; each keeps a small local tier in front.
     ///
-    /// A Redis that cannot be reached is an outage, not an error: nothing stored is used before the
-    /// journal has been reached for the first time.
+    /// A Redis that cannot be reached is an outage, not an error: until the journal has been reached
+    /// for the first time, nothing stored is used but what this process itself has just fetched.
+    ///
+    /// ```no_run
+    /// # async fn keep() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, RedisStore, Table};
+    ///
+    /// let store = RedisStore::connect("redis://127.0.0.1/").await?;
+    /// let keep = Keep::with_store(Table::load("keep.toml")?, store).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -69,6 +89,10 @@ impl Keep {
     /// # Panics
     ///
     /// Outside of a tokio runtime with time and I/O enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing is left behind.
     #[cfg(feature = "redis")]
     pub async fn with_store(
         table: Table,
@@ -84,6 +108,15 @@ impl Keep {
     /// With another `max_lag`, what was stored is used for that long after the last proof of its
     /// freshness; a proof that is too old for it ends its use at once.
     ///
+    /// ```
+    /// use tower_keep::{Keep, Table, table::mins};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// keep.reload(&Table::new().ttl("engagement", mins(5)))?;
+    /// assert!(keep.reload(&Table::new().namespace("shop:")).is_err());
+    /// # Ok::<(), tower_keep::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the table is wrong, or its namespace is another; the present one stays.
@@ -91,7 +124,18 @@ impl Keep {
         self.0.reload(table)
     }
 
-    /// Says who a request's user is, for requests without a [`UserId`] extension.
+    /// Says who a request's user is, for requests without a [`UserId`] extension. What it answers
+    /// counts as verified, so it must prove it.
+    ///
+    /// ```
+    /// # use tower_keep::{Keep, Table, UserId};
+    /// # fn session_of(_: &str) -> Option<UserId> { None }
+    /// let keep = Keep::new(Table::new());
+    /// keep.identify(|parts| {
+    ///     let token = parts.headers.get("x-session")?.to_str().ok()?;
+    ///     session_of(token)
+    /// });
+    /// ```
     pub fn identify<F>(&self, identify: F)
     where
         F: Fn(&request::Parts) -> Option<UserId> + Send + Sync + 'static,

@@ -23,6 +23,19 @@ impl Keep {
     /// one sweep at a time at one process: who asks meanwhile waits for that one and gets its
     /// number.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// keep.set(&Key::new("engagement").id(42).sub("tasks"), "a list").await?;
+    /// keep.set(&Key::new("engagement").id(421), "another").await?;
+    /// assert_eq!(keep.delete_pattern("engagement:42:*").await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the pattern is wrong, or the store cannot be reached: what it matches is unusable here
@@ -30,7 +43,8 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the sweep goes on.
+    /// Dropped after its first poll, the invalidation is sent all the same, and a sweep that has begun
+    /// goes on.
     ///
     /// # Panics
     ///

@@ -47,9 +47,27 @@ impl Keep {
     ///
     /// A store that cannot be reached is a miss.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("config").id("theme");
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// keep.set(&key, "dark").await?;
+    /// assert_eq!(keep.get::<String>(&key).await?.as_deref(), Some("dark"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// If what is stored is not a `T`.
+    /// If what is stored is not a `T`: [`Error::is_value`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing and can be dropped at any time.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
         let value = self.read(key).await;
         let metrics = &self.shared().metrics;
@@ -66,9 +84,16 @@ impl Keep {
     /// matters, use [`get_or_set`](Self::get_or_set), or [`mark`](Self::mark) and
     /// [`EntryOf::set_at`].
     ///
+    /// A store that does not take it is an event and a metric, and no error: the value is stored in
+    /// this process alone, or not at all.
+    ///
     /// # Errors
     ///
-    /// If `value` does not serialise to JSON.
+    /// If `value` does not serialise to JSON: [`Error::is_value`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have stored the value or not.
     pub async fn set<T: Serialize + ?Sized>(&self, key: &Key, value: &T) -> Result<(), Error> {
         self.entry(key.clone()).set(value).await
     }
@@ -76,7 +101,25 @@ impl Keep {
     /// The value under `key`, or what `make` makes, which is then stored. Of all who want the same
     /// key at the same time one calls `make`, in all processes that share the keep. Should that
     /// process die, another takes over within four seconds; after ten seconds of waiting for other
-    /// processes, each calls its own `make`.
+    /// processes, each calls its own `make`. A store that cannot be reached is a miss.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// async fn from_database(id: u32) -> Result<String, std::io::Error> {
+    ///     Ok(format!("engagement {id}"))
+    /// }
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("engagement").id(42);
+    /// let made = keep.get_or_set(&key, || from_database(42)).await;
+    /// assert_eq!(made.unwrap(), "engagement 42");
+    /// assert!(keep.get::<String>(&key).await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -95,6 +138,19 @@ impl Keep {
     }
 
     /// The value under `key`, with a TTL, tags or a condition of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, table::secs};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let entry = keep.entry(Key::new("search").id("towers")).ttl(secs(60)).tag("org:7");
+    /// entry.set(&["a keep"]).await?;
+    /// assert_eq!(entry.get::<Vec<String>>().await?.unwrap(), ["a keep"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn entry(&self, key: Key) -> EntryOf {
         EntryOf {
             keep: self.clone(),
@@ -106,6 +162,22 @@ impl Keep {
 
     /// The present place in the order of invalidations, for [`EntryOf::set_at`]: what is
     /// invalidated after it makes a value stored at it unusable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("engagement").id(42);
+    /// let mark = keep.mark();
+    /// let read = "the old name"; // from the database
+    /// keep.delete(&key).await?; // somebody has renamed it meanwhile
+    /// keep.entry(key.clone()).set_at(mark, read).await?;
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark(self.shared().fence.capture())
@@ -176,7 +248,11 @@ impl EntryOf {
     ///
     /// # Errors
     ///
-    /// If what is stored is not a `T`.
+    /// If what is stored is not a `T`: [`Error::is_value`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing and can be dropped at any time.
     pub async fn get<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         self.keep.get(&self.key).await
     }
@@ -185,16 +261,25 @@ impl EntryOf {
     ///
     /// # Errors
     ///
-    /// If `value` does not serialise to JSON.
+    /// If `value` does not serialise to JSON: [`Error::is_value`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have stored the value or not.
     pub async fn set<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
         self.set_at(self.keep.mark(), value).await
     }
 
-    /// Stores a value that was read after `mark` was taken: an invalidation since then wins.
+    /// Stores a value that was read after `mark` was taken: an invalidation since then wins. See
+    /// [`Keep::mark`] for an example.
     ///
     /// # Errors
     ///
-    /// If `value` does not serialise to JSON.
+    /// If `value` does not serialise to JSON: [`Error::is_value`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may have stored the value or not.
     pub async fn set_at<T: Serialize + ?Sized>(&self, mark: Mark, value: &T) -> Result<(), Error> {
         let json = encode(&self.key, value)?;
         self.store(mark, json, Duration::ZERO).await;
@@ -206,6 +291,10 @@ impl EntryOf {
     /// # Errors
     ///
     /// `make`'s own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Keep::get_or_set`].
     pub async fn get_or_set<T, E, F, Fut>(&self, make: F) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -218,9 +307,32 @@ impl EntryOf {
     /// As [`get_or_set`](Self::get_or_set), but stores only what `condition` agrees to; whoever
     /// waited for what it refuses calls its own `make`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// async fn search(_: &str) -> Result<Vec<String>, std::io::Error> {
+    ///     Ok(Vec::new())
+    /// }
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// let key = Key::new("search").id("towers");
+    /// let entry = keep.entry(key.clone());
+    /// let hits = entry.get_or_set_if(|hits: &Vec<String>| !hits.is_empty(), || search("towers")).await;
+    /// assert!(hits.unwrap().is_empty());
+    /// assert_eq!(keep.get::<Vec<String>>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// `make`'s own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Keep::get_or_set`].
     pub async fn get_or_set_if<T, E, F, Fut>(
         &self,
         condition: impl FnOnce(&T) -> bool,

@@ -70,7 +70,6 @@ pub(super) fn claims(
         find_ip: &find_ip,
         route: route(snapshot, &target, parts),
         headers: &parts.headers,
-        shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
     for (at, limit) in plan.limits().iter().enumerate().skip(first) {
@@ -89,8 +88,9 @@ pub(super) fn claims(
         let subject = Subject::of(&limit.by, &client, &plan.identity);
         if subject.is_unknown() && shared.limiter.warns_of(Warning::NoAddress) {
             tracing::warn!(
-                "requests without a known address share one limit; \
-                 serve with connect info, or say whence they come with `Keep::peer`"
+                "requests without a known address share one counter; in axum serve with \
+                 `into_make_service_with_connect_info` and the feature `axum`, elsewhere say whence \
+                 they come with `Keep::peer`"
             );
         }
         claims.push(Claim {

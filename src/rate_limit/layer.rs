@@ -39,7 +39,18 @@ impl RateLimitLayer {
     }
 
     /// Applies the limits of these names only: those by address before authentication, say, and those
-    /// by user behind it, in a layer of their own.
+    /// by user behind it, in a layer of their own. A name that no limit has is warned of.
+    ///
+    /// ```
+    /// use tower_keep::{Keep, Limit, RateLimitLayer, Table, table::{By, mins}};
+    ///
+    /// let keep = Keep::new(Table::new()
+    ///     .limit(Limit::new("address", 1000, mins(1)).by([By::Ip]))
+    ///     .limit(Limit::new("api", 100, mins(1)).by([By::User])));
+    /// let before_authentication = RateLimitLayer::new(&keep).only(["address"]);
+    /// let behind_it = RateLimitLayer::new(&keep).only(["api"]);
+    /// # let _ = (before_authentication, behind_it);
+    /// ```
     pub fn only<N: Into<Box<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names: Box<[Box<str>]> = names.into_iter().map(Into::into).collect();
         let snapshot = self.shared.snapshot.load();

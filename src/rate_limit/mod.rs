@@ -35,10 +35,16 @@
 //! `by = "user"` counts the verified user ([`UserId`](crate::UserId)); where none is known, the
 //! address. A bearer token that nobody has verified is nobody's name: sending another one frees
 //! nobody. Addresses come from the connection, and from forwarding fields only behind
-//! `trusted_proxies`; of IPv6 the first 64 bits count. Requests of which not even the address is
-//! known share one subject. `by = "header:x-key"` counts by what the client sends and trusts it to
-//! be the client's own: put a limit by address in front of it. `by = "route"` is the pattern of the
+//! `trusted_proxies`; of IPv6 the first 64 bits count. `by = "header:x-key"` counts by what the
+//! client sends, of which only a hash is kept, and trusts it to be the client's own: put a limit by
+//! address in front of it. `by = "route"` is the pattern of the
 //! route that matched, never the path.
+//!
+//! The server must say from which address a request comes. In axum: the crate's feature `axum`, and
+//! `app.into_make_service_with_connect_info::<SocketAddr>()`. In tonic: the feature `tonic`.
+//! Elsewhere a [`SocketAddr`](std::net::SocketAddr) among the request's extensions, or
+//! [`Keep::peer`](crate::Keep::peer). Where nobody says it, all requests without a user **share one
+//! counter**, which is warned of once.
 //!
 //! # How they count
 //!

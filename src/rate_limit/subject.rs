@@ -24,8 +24,6 @@ pub(super) struct Client<'a> {
     /// The route's pattern; never the path, of which a client has as many as it likes.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    /// Subjects are seen by others: what may be a secret is hashed.
-    pub(super) shared: bool,
 }
 
 impl Client<'_> {
@@ -114,32 +112,25 @@ fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
     Some(())
 }
 
-/// All lines count, so that none can hide another.
+/// It may be a secret, and keys are seen by many: only its hash stands there. All lines count, so
+/// that none can hide another.
 fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();
-    text.extend_from_slice(b"field:");
-    match lines.next() {
-        None => push_secret(first, client.shared, text),
+    let hash = match lines.next() {
+        None => hash::long(first),
         Some(second) => {
             let mut all = Buf::from_slice(first);
             for line in iter::once(second).chain(lines) {
                 all.push(b'\n');
                 all.extend_from_slice(line.as_bytes());
             }
-            push_secret(&all, client.shared, text);
+            hash::long(&all)
         }
-    }
+    };
+    text.extend_from_slice(b"field:");
+    text.extend_from_slice(&hash);
     Some(())
-}
-
-/// It may be a secret, which stays in this process.
-fn push_secret(value: &[u8], shared: bool, text: &mut Buf) {
-    if shared {
-        text.extend_from_slice(&hash::long(value));
-    } else {
-        push_value(value, text);
-    }
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
@@ -201,7 +192,6 @@ mod tests {
             find_ip: &|| None,
             route: Some("/users/{id}"),
             headers,
-            shared: true,
         }
     }
 
@@ -270,25 +260,5 @@ mod tests {
         assert!(with(&["secret"]).starts_with("field:") && !with(&["secret"]).contains("secret"));
         assert_eq!(with(&["secret"]), with(&["secret"]));
         assert_ne!(with(&["secret", "other"]), with(&["secret"]));
-    }
-
-    #[test]
-    fn within_one_process_a_field_is_as_it_was_sent() {
-        let by = [By::Header(HeaderName::from_static("x-key"))];
-        let with = |lines: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append("x-key", line.parse().expect("a value"));
-            }
-            let mut client = client(None, "::1", &headers);
-            client.shared = false;
-            of(&by, &client).0
-        };
-        assert_eq!(with(&["secret"]), "field:secret");
-        assert_eq!(with(&["a:{b}"]), "field:a%3A%7Bb%7D");
-        assert_eq!(with(&["a", "b"]), "field:a%0Ab");
-        let (long, longer) = ("x".repeat(70_000), "x".repeat(70_001));
-        assert!(with(&[&long]).len() <= 70);
-        assert_ne!(with(&[&long]), with(&[&longer]));
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt};
 use super::{
     Algorithm, Grpc, Limit, Route, Scope, Write,
     config::Fields,
+    effect,
     plan::Plan,
     problem::{At, Problem},
 };
@@ -84,7 +85,7 @@ fn nearest_above<'a>(mut entity: &'a str, names: &[&str]) -> Option<&'a str> {
     Some(entity)
 }
 
-type Report<'a> = dyn FnMut(&'static str, String) + 'a;
+pub(super) type Report<'a> = dyn FnMut(&'static str, String) + 'a;
 
 fn of_route(route: &Route, fields: &Fields, report: &mut Report<'_>) {
     let key = route.key.as_deref().unwrap_or_default();
@@ -147,6 +148,7 @@ fn of_route(route: &Route, fields: &Fields, report: &mut Report<'_>) {
             "it is longer than [ttl] max, which caps it".to_owned(),
         );
     }
+    effect::of_route(route, report);
 }
 
 /// `engagement:{id}*`: a star that does not stand for whole segments.
@@ -203,10 +205,5 @@ fn of_limit(limit: &Limit, before: &[Limit], report: &mut Report<'_>) {
     if limit.burst.is_some() && limit.algorithm != Algorithm::Gcra {
         report("burst", "only algorithm = \"gcra\" has a burst".to_owned());
     }
-    if limit.lease.is_some_and(|lease| lease > limit.limit) {
-        report(
-            "lease",
-            "it takes more at once than the limit allows".to_owned(),
-        );
-    }
+    effect::of_limit(limit, report);
 }

@@ -22,7 +22,10 @@ pub struct Table(pub(crate) Fields);
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Unlisted {
-    /// It is stored if its response says for how long (RFC 9111), never by the table's TTL.
+    /// HTTP alone decides (RFC 9111), never the table's TTL: its response is fresh for as long as it
+    /// says itself. One that says nothing, to a request without credentials, is taken to be fresh
+    /// for a tenth of the time since its `Last-Modified`, a day at most (section 4.2.2); a handler
+    /// that does not want that says `Cache-Control: no-cache`.
     #[default]
     Standard,
     /// It passes untouched.
@@ -69,6 +72,13 @@ impl Table {
     /// # Errors
     ///
     /// If it is refused: the message names the line, and what to write instead.
+    ///
+    /// ```
+    /// use tower_keep::Table;
+    ///
+    /// let error = Table::from_toml("[ttl]\nengagement = \"soon\"").unwrap_err();
+    /// assert!(error.to_string().starts_with("line 2: \"soon\" is no duration; write \"30m\""));
+    /// ```
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         load::text(text, None)
     }

@@ -58,7 +58,8 @@ pub struct Limit {
 pub enum By {
     /// The verified user; where none is known, the address.
     User,
-    /// The client's address, IPv6 by prefix.
+    /// The client's address, IPv6 by prefix. Requests whose address nobody knows share one
+    /// counter: see [`rate_limit`](crate::rate_limit#whom-they-count).
     Ip,
     /// The route that serves the path.
     Route,
@@ -188,8 +189,8 @@ impl Limit {
 
     /// How much a process may take from the store at once, to admit without asking again.
     ///
-    /// Accepted and checked, but without effect so far: every decision asks the store, so that the
-    /// limit is exact.
+    /// It has no effect yet, and [`Table::check`](crate::Table::check) says so: every decision asks
+    /// the store, so that the limit is exact.
     pub fn lease(mut self, amount: u64) -> Self {
         self.lease = Some(amount);
         self

@@ -4,7 +4,7 @@ use std::{fs, ops::Range, path::Path};
 
 use toml::de::DeTable;
 
-use super::{Table, config::Fields, nearest::nearest, plan::Plan, problem::At};
+use super::{Table, config::Fields, plan::Plan, problem::At, remedy};
 use crate::error::Error;
 
 /// The largest file read, in bytes.
@@ -25,10 +25,7 @@ pub(super) fn file(path: &Path) -> Result<Table, Error> {
 }
 
 pub(super) fn text(content: &str, file: Option<&str>) -> Result<Table, Error> {
-    let fields: Fields = toml::from_str(content).map_err(|error| {
-        let message = remedy(error.message());
-        Error::config(format!("{}{message}", place(content, file, error.span()))).with_source(error)
-    })?;
+    let fields: Fields = toml::from_str(content).map_err(|error| unread(&error, content, file))?;
     let (_, problems) = Plan::of(&fields);
     match problems.into_iter().next() {
         None => Ok(Table(fields)),
@@ -40,6 +37,18 @@ pub(super) fn text(content: &str, file: Option<&str>) -> Result<Table, Error> {
             )))
         }
     }
+}
+
+/// It says all that toml says, which as a source would be printed a second time.
+fn unread(error: &toml::de::Error, content: &str, file: Option<&str>) -> Error {
+    let span = error.span();
+    let found = span.clone().and_then(|span| content.get(span));
+    let start = span.as_ref().map_or(0, |span| span.start);
+    let before = content.get(..start).unwrap_or_default();
+    let line = &content[before.rfind('\n').map_or(0, |at| at + 1)..];
+    let line = line.lines().next().unwrap_or_default();
+    let message = remedy::of(error.message(), found.unwrap_or_default(), line);
+    Error::config(format!("{}{message}", place(content, file, span)))
 }
 
 /// `keep.toml:12: `, or `line 12: `.
@@ -82,20 +91,4 @@ fn field_span(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {
         .iter()
         .find(|(key, _)| key.get_ref().as_ref() == name)
         .map(|(key, _)| key.span())
-}
-
-/// serde lists every known field; the one that was meant is enough.
-fn remedy(message: &str) -> String {
-    let message = message.trim();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    if !message.starts_with("unknown ") {
-        return message.to_owned();
-    }
-    let Some(unknown) = quoted.next() else {
-        return message.to_owned();
-    };
-    match (nearest(unknown, quoted), message.split_once(", expected")) {
-        (Some(name), Some((unknown, _))) => format!("{unknown}; did you mean `{name}`?"),
-        _ => message.to_owned(),
-    }
 }

@@ -26,11 +26,13 @@
 
 mod check;
 mod config;
+mod effect;
 mod limit;
 mod load;
 mod nearest;
 mod plan;
 mod problem;
+mod remedy;
 mod route;
 mod section;
 mod ttl;

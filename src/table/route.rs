@@ -94,7 +94,9 @@ pub enum Write {
     Invalidate,
     /// It is replaced.
     Through,
-    /// The write itself is accepted at once and applied later.
+    /// The write itself is to be accepted at once and applied later. It has no effect yet, and
+    /// [`Table::check`](crate::Table::check) says so: the write reaches the handler at once, and
+    /// what it changed becomes unusable.
     Behind,
 }
 
@@ -214,13 +216,15 @@ impl Route {
         self
     }
 
-    /// How long its responses stay fresh, instead of the entity's TTL.
+    /// How long its responses stay fresh, instead of the entity's TTL; only with a
+    /// [`key`](Self::key).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Whether the TTL counts even where the response says otherwise: `override` in a file.
+    /// Whether the TTL, and [`negative`](Self::negative)'s, count even where the response says
+    /// otherwise: `override` in a file.
     pub fn override_freshness(mut self, yes: bool) -> Self {
         self.override_freshness = yes;
         self

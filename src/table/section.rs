@@ -61,6 +61,7 @@ impl Store {
     }
 
     /// How long after the last proof that no invalidation was missed stored responses are used.
+    /// Beyond it only what this process itself fetched less than `max_lag` ago is.
     #[must_use]
     pub fn max_lag(mut self, lag: Duration) -> Self {
         self.max_lag = lag;

@@ -47,7 +47,8 @@ impl<'de> de::Visitor<'de> for Visitor {
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "default" => ttl.default = map.next_value::<Lifetime>()?.0,
-                "max" => ttl.max = map.next_value::<Max>()?.0,
+                // That "never" is no cap is said where the table is checked.
+                "max" => ttl.max = map.next_value::<Lifetime>()?.0,
                 "jitter" => ttl.jitter = map.next_value::<Share>()?.0,
                 _ => {
                     let lifetime = map.next_value::<Lifetime>()?.0;
@@ -61,9 +62,6 @@ impl<'de> de::Visitor<'de> for Visitor {
 
 #[derive(Deserialize)]
 struct Lifetime(#[serde(deserialize_with = "unit::ttl")] Duration);
-
-#[derive(Deserialize)]
-struct Max(#[serde(deserialize_with = "unit::duration")] Duration);
 
 #[derive(Deserialize)]
 struct Share(#[serde(deserialize_with = "unit::share")] f64);

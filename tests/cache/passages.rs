@@ -1,32 +1,14 @@
-//! A layer that is applied twice to the same request.
+//! A layer that is applied twice to the same request, or whose partner is missing.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer, ServiceBuilder};
-use tower_keep::{CacheLayer, Keep};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep};
 
 use super::{
-    kit::{get, send},
-    stage::{Stage, answer, engagements, full},
+    kit::{get, request, send},
+    stage::{Stage, answer, engagement, engagements, full},
 };
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::log::Log;
 
 fn counting() -> Stage {
     Stage::new(|_, call| async move { Ok(answer(full(format!("call {call}")), &[])) })
@@ -35,12 +17,7 @@ fn counting() -> Stage {
 /// The inner one waited for the outer one, which waited for it.
 #[tokio::test]
 async fn the_inner_one_does_nothing_and_is_reported_once() {
-    let (log, recorder) = (Log::default(), DebuggingRecorder::new());
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
     let snapshotter = recorder.snapshotter();
     let keep = metrics::with_local_recorder(&recorder, || Keep::new(engagements()));
 
@@ -58,21 +35,49 @@ async fn the_inner_one_does_nothing_and_is_reported_once() {
         );
     }
     assert_eq!(stage.calls(), 2);
-    let misuse = snapshotter
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .find_map(|(key, _, _, value)| {
-            (key.key().name() == "tower_keep_layer_misuse_total").then_some(value)
-        });
-    assert_eq!(misuse, Some(DebugValue::Counter(2)));
-    let log = log.0.lock().expect("no panic").clone();
-    let log = String::from_utf8(log).expect("text");
+    assert_eq!(misuses(&snapshotter), 2);
+    assert_eq!(log.count("CacheLayer is applied twice"), 1);
+}
+
+/// A table that says what a write invalidates is in vain where nobody is there to do it.
+#[tokio::test]
+async fn a_missing_invalidate_layer_is_reported_once() {
+    let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
+    let snapshotter = recorder.snapshotter();
+    let table = engagement(|route| route.invalidates(["dashboard:*"]));
+    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table));
+
+    let alone = CacheLayer::new(&keep).layer(counting());
+    let complete = InvalidateLayer::new(&keep).layer(alone.clone());
+    let put = || request("PUT", "/engagements/1", &[]);
+    send(&complete, put()).await;
+    send(&alone, get("/engagements/1")).await;
+    send(&alone, request("PUT", "/elsewhere", &[])).await;
     assert_eq!(
-        log.matches("CacheLayer is applied twice").count(),
-        1,
-        "{log}"
+        (misuses(&snapshotter), log.count("no InvalidateLayer")),
+        (0, 0)
     );
+    for _ in 0..2 {
+        send(&alone, put()).await;
+    }
+    assert_eq!(
+        (misuses(&snapshotter), log.count("no InvalidateLayer")),
+        (2, 1)
+    );
+}
+
+/// What has been counted since it was last asked.
+fn misuses(snapshotter: &Snapshotter) -> u64 {
+    let metrics = snapshotter.snapshot().into_vec();
+    let found = metrics
+        .into_iter()
+        .find_map(|(key, _, _, value)| match value {
+            DebugValue::Counter(n) if key.key().name() == "tower_keep_layer_misuse_total" => {
+                Some(n)
+            }
+            _ => None,
+        });
+    found.unwrap_or_default()
 }
 
 #[tokio::test]

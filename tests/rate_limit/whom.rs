@@ -7,6 +7,7 @@ use tower::Layer;
 use tower_keep::{Keep, RateLimitLayer, Table, UserId, rate_limit::RateLimit};
 
 use super::{Inner, admitted, from, get, of_user};
+use crate::log::Log;
 
 fn service(toml: &str) -> (Keep, RateLimit<Inner>) {
     let keep = Keep::new(Table::from_toml(toml).expect("a good table"));
@@ -74,6 +75,19 @@ async fn nobody_is_unlimited_because_nothing_is_known() {
         0,
         "an empty name is nobody"
     );
+}
+
+/// Behind axum without connect info everybody would share one counter, and nobody would know.
+#[tokio::test]
+async fn that_no_address_is_known_is_said_once() {
+    let (log, _guard) = Log::start();
+    let (_keep, mut service) = service(BY_IP);
+    admitted(&mut service, 1, || from("/", "192.0.2.1")).await;
+    let warning = "without a known address share one counter";
+    assert_eq!(log.count(warning), 0);
+    let nobody = || get("/").body(Full::default()).expect("a request");
+    admitted(&mut service, 3, nobody).await;
+    assert_eq!(log.count(warning), 1);
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ impl Shape {
                 "{path:?} does not begin with a slash; write \"/{path}\""
             ));
         }
+        if let Some(segment) = path.split('/').find(|s| s.starts_with([':', '*'])) {
+            return Err(foreign(path, segment));
+        }
         let mut shape = Self {
             canonical: String::new(),
             params: Vec::new(),
@@ -74,6 +77,17 @@ impl Shape {
         });
         Ok(rest)
     }
+}
+
+/// `/:id` and `/*rest` of other routers, which would match themselves alone.
+fn foreign(path: &str, segment: &str) -> String {
+    let (star, name, else_) = match segment.strip_prefix('*') {
+        Some(name) => ("*", name, "rest"),
+        None => ("", &segment[1..], "id"),
+    };
+    let name = if is_name(name) { name } else { else_ };
+    let instead = path.replacen(segment, &format!("{{{star}{name}}}"), 1);
+    format!("{path:?} has no parameter, and matches itself alone; write {instead:?}")
 }
 
 /// What the router knows the parameter of that number by.

@@ -90,6 +90,14 @@ impl RoutePlan {
         }
     }
 
+    /// Whether only an `InvalidateLayer` does what is said of its writes.
+    pub(crate) fn needs_invalidate_layer(&self) -> bool {
+        !self.invalidates.is_empty()
+            || self.before
+            || self.settle.is_some()
+            || self.write == Write::Through
+    }
+
     pub(crate) fn has_tags(&self) -> bool {
         !self.tags.is_empty()
     }

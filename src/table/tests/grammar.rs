@@ -159,11 +159,10 @@ fn a_file_is_named_in_its_errors() {
     std::fs::write(&path, WHOLE).expect("written");
     assert_eq!(Table::load(&path).expect("loaded"), in_code());
     std::fs::write(&path, "\n[ttl]\nengagement = \"soon\"\n").expect("written");
-    let error = Table::load(&path).expect_err("no duration").to_string();
-    assert!(
-        error.starts_with(&format!("{}:3: ", path.display())),
-        "{error}"
-    );
+    let error = Table::load(&path).expect_err("no duration");
+    let place = format!("{}:3: ", path.display());
+    assert!(error.to_string().starts_with(&place), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "said twice");
     let error = Table::load(dir.path().join("none.toml")).expect_err("no file");
     assert!(error.is_config() && std::error::Error::source(&error).is_some());
 }
@@ -263,7 +262,7 @@ fn warnings_say_what_was_probably_meant() {
         "limit \"api\", limit: it refuses every request",
         "limit \"api\", burst: only algorithm",
         "limit \"api\", name: another limit has this name",
-        "limit \"api\", lease: it takes more at once",
+        "limit \"api\", lease: it has no effect yet",
     ];
     assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
     for (warning, start) in warnings.iter().zip(expected) {
@@ -272,17 +271,75 @@ fn warnings_say_what_was_probably_meant() {
 }
 
 #[test]
-fn the_whole_table_warns_of_what_no_route_uses() {
-    let warnings = in_code().check();
-    assert!(
-        warnings.iter().all(|w| w.to_string().starts_with("[ttl]")),
-        "{warnings:#?}"
+fn what_has_no_effect_is_said() {
+    let table = Table::from_toml(
+        r#"
+            [[route]]
+            path = "/no-key"
+            ttl = "1m"
+            override = true
+            refresh_ahead = "10s"
+            [[route]]
+            path = "/errors-alone"
+            override = true
+            negative = { 404 = "10s" }
+            [[route]]
+            path = "/later"
+            key = "later"
+            write = "behind"
+            [[route]]
+            path = "/answer"
+            key = "answer"
+            through = "answer"
+            [[route]]
+            path = "/answer/vary"
+            key = "answer:vary"
+            write = "through"
+            through = "answer"
+            vary = ["accept-language"]
+            [[route]]
+            path = "/body"
+            key = "body:{#body}"
+            write = "through"
+            [[limit]]
+            name = "api"
+            limit = 10
+            window = "1m"
+            lease = 2
+        "#,
     );
-    assert!(
-        !warnings
-            .iter()
-            .any(|w| w.to_string().starts_with("[ttl] engagement"))
-    );
+    let warnings = table.expect("allowed").check();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let expected = [
+        "route \"/no-key\", ttl: it has no effect on a route without `key`; write one",
+        "route \"/no-key\", override: it has no effect on a route without `key`; write one",
+        "route \"/no-key\", refresh_ahead: without `key` it counts only where a response says",
+        "route \"/later\", write: \"behind\" has no effect yet",
+        "route \"/answer\", through: it has no effect by itself; write write = \"through\"",
+        "route \"/answer/vary\", through: a write's answer is never stored",
+        "route \"/body\", write: it has no effect on a gRPC method",
+        "limit \"api\", lease: it has no effect yet",
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for (warning, start) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(start), "{warning:?}\n{start:?}");
+    }
+}
+
+#[test]
+fn the_whole_table_warns_of_what_has_no_use() {
+    let warnings: Vec<String> = in_code().check().iter().map(ToString::to_string).collect();
+    let (ttl, others): (Vec<_>, Vec<_>) = warnings.iter().partition(|w| w.starts_with("[ttl]"));
+    assert!(!ttl.iter().any(|w| w.starts_with("[ttl] engagement")));
+    let expected = [
+        "route \"/pkg.Agents/Start\", write: \"behind\" has no effect yet",
+        "route \"/pkg.Agents/Start\", through: it has no effect by itself",
+        "limit \"login\", lease: it has no effect yet",
+    ];
+    assert_eq!(others.len(), expected.len(), "{others:#?}");
+    for (warning, start) in others.iter().zip(expected) {
+        assert!(warning.starts_with(start), "{warning:?}\n{start:?}");
+    }
 }
 
 fn words() -> impl Strategy<Value = String> {

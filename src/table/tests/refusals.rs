@@ -38,7 +38,10 @@ fn golden() {
             "[ttl]\nmax = 0",
             "line 2: [ttl] max: it caps every lifetime; write \"30d\"",
         ),
-        ("[ttl]\nmax = \"never\"", "line 2: \"never\" is no duration"),
+        (
+            "[ttl]\nmax = \"never\"",
+            "line 2: [ttl] max: it caps every lifetime; write \"30d\"",
+        ),
         (
             "[ttl]\njitter = \"200%\"",
             "line 2: \"200%\" is no share; write \"10%\" or 0.1",
@@ -135,7 +138,10 @@ fn golden() {
             "[[route]]\npath = \"/{a}/{a}\"",
             "line 2: route \"/{a}/{a}\", path: \"/{a}/{a}\" has two parameters \"a\"",
         ),
-        ("[[route]]\nkey = \"a\"", "line 1: missing field `path`"),
+        (
+            "[[route]]\nkey = \"a\"",
+            "line 1: missing field `path`; write path = \"/engagements/{id}\"",
+        ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a::b\"",
             "line 3: route \"/a\", key: \"a::b\" has an empty segment",
@@ -223,6 +229,78 @@ fn golden() {
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\ncost = \"many\"",
             "line 5: invalid value: string \"many\", expected a whole number or \"header:NAME\"",
+        ),
+        (
+            "[ttl]\n\nengagement:status = 60",
+            "line 3: invalid unquoted key, expected letters, numbers, `-`, `_`; write \"engagement:status\" in quotes",
+        ),
+        (
+            "[ttl.agent]\nstatus = 60",
+            "line 1: invalid type: map, expected a duration or \"never\"; write one name with colons, in quotes",
+        ),
+        (
+            "[ttl]\na = true",
+            "line 2: invalid type: boolean `true`, expected a duration or \"never\"; write \"30m\" or a whole number of seconds",
+        ),
+        (
+            "[local]\nsize = true",
+            "line 2: invalid type: boolean `true`, expected a size; write \"64MiB\" or a whole number of bytes",
+        ),
+        (
+            "[store]\nurl = \"redis://a\"",
+            "line 2: unknown field `url`; where Redis is does not stand in the table; write RedisStore::connect(",
+        ),
+        (
+            "namespace = 5",
+            "line 1: invalid type: integer `5`, expected a string; write \"5\"",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\ninvalidates = \"a:*\"",
+            "line 4: invalid type: string \"a:*\", expected a sequence; write [\"a:*\"]",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nbefore = \"yes\"",
+            "line 3: invalid type: string \"yes\", expected a boolean; write true or false, without quotes",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nscope = \"private\"",
+            "line 3: unknown variant `private`; write \"user\"",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nmethod = \"POST\"",
+            "line 3: unknown field `method`; write methods = [\"POST\"] for a limit, safe_methods",
+        ),
+        (
+            "[[route]]\npath = \"/a/:id\"\nkey = \"a:{id}\"",
+            "line 2: route \"/a/:id\", path: \"/a/:id\" has no parameter, and matches itself alone; write \"/a/{id}\"",
+        ),
+        (
+            "[[route]]\npath = \"/a/*files\"",
+            "line 2: route \"/a/*files\", path: \"/a/*files\" has no parameter, and matches itself alone; write \"/a/{*files}\"",
+        ),
+        (
+            "[limit]\nname = \"a\"\nlimit = 1\nwindow = 1",
+            "line 1: invalid type: map, expected a sequence; write [[limit]]",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = \"100\"\nwindow = 1",
+            "line 3: invalid type: string \"100\", expected a whole number; write 100, without quotes",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = -1\nwindow = 1",
+            "line 3: invalid value: integer `-1`, expected a whole number; write 0 or more, as 100",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1",
+            "line 1: missing field `window`; write window = \"1m\"",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\nlimit = 1\nper = \"1m\"",
+            "line 4: unknown field `per`; write window = \"1m\"",
+        ),
+        (
+            "[[limit]]\nname = \"a\"\npath = \"/*\"\nlimit = 1\nwindow = 1",
+            "line 3: limit \"a\", path: \"/*\" has no parameter, and matches itself alone; write \"/{*rest}\"",
         ),
         ("a = ", "line 1: "),
         ("[ttl]\na = 1\na = 2", "line 3: duplicate key"),
