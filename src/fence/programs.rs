@@ -18,16 +18,15 @@ use crate::store::{
 };
 
 impl Fence {
-    /// Appends what other programs named. What cannot be read counts as more than was meant.
-    pub(super) async fn hear(&self, messages: &[Box<[u8]>]) {
+    /// Queues what other programs named. What cannot be read counts as more than was meant.
+    pub(super) fn hear(&self, messages: &[Box<[u8]>]) {
         let purges: Vec<Purge> = messages
             .iter()
             .filter_map(|message| self.programs.read(message))
             .map(Purge::hard)
             .collect();
         if !purges.is_empty() {
-            // Queued if it fails.
-            let _ = self.purge_foreign(&purges).await;
+            self.purge_foreign(&purges);
         }
     }
 }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Invalidation, Keep, Shared};
-use crate::{error::Error, key::Key, store::journal::Subject};
+use crate::{
+    error::Error,
+    key::Key,
+    store::journal::{Purge, Subject},
+};
 
 impl Keep {
     /// Makes what the invalidations name unusable: at this process before the returned future is
@@ -165,15 +169,12 @@ impl IntoFuture for Invalidate {
 }
 
 impl Shared {
+    /// All of them at once: none is left behind when the caller leaves.
     async fn purge(&self, invalidations: Vec<Invalidation>) -> Result<(), Error> {
-        let (hard, soft) = split(invalidations);
-        let mut outcome = Ok(());
-        for (subjects, soft) in [(hard, false), (soft, true)] {
-            if !subjects.is_empty() {
-                outcome = outcome.and(self.invalidate(subjects, soft).await);
-            }
+        if invalidations.is_empty() {
+            return Ok(());
         }
-        outcome
+        self.invalidate_all(purges(invalidations)).await
     }
 }
 
@@ -185,19 +186,14 @@ struct Unsettled {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        let (hard, soft) = split(std::mem::take(&mut self.invalidations));
-        self.keep.fence.invalidate_later(hard, false);
-        self.keep.fence.invalidate_later(soft, true);
+        let left = purges(std::mem::take(&mut self.invalidations));
+        self.keep.fence.purge_later(&left);
     }
 }
 
-fn split(invalidations: Vec<Invalidation>) -> (Vec<Subject>, Vec<Subject>) {
-    let (mut hard, mut soft) = (Vec::new(), Vec::new());
-    for invalidation in invalidations {
-        match invalidation.into_parts() {
-            (subject, false) => hard.push(subject),
-            (subject, true) => soft.push(subject),
-        }
-    }
-    (hard, soft)
+fn purges(invalidations: Vec<Invalidation>) -> Vec<Purge> {
+    let parts = invalidations.into_iter().map(Invalidation::into_parts);
+    parts
+        .map(|(subject, soft)| Purge { subject, soft })
+        .collect()
 }
