@@ -174,10 +174,18 @@ impl UnderWay {
         appended.is_ok()
     }
 
-    /// It may have been written: as if the answer had said nothing but that.
-    pub(super) async fn settle_unknown(self, mut named: Vec<Subject>) -> bool {
+    /// It has been written, and the answer says no more than that.
+    pub(super) async fn settle_written(self, mut named: Vec<Subject>) -> bool {
         named.append(&mut self.write.subjects(None));
         self.settle(named).await
+    }
+
+    /// It may have been written, or may still be: a declaration stays open until it no longer can.
+    pub(super) async fn settle_unknown(mut self, named: Vec<Subject>) -> bool {
+        if let Some(declaration) = self.declaration.take() {
+            declaration.linger();
+        }
+        self.settle_written(named).await
     }
 
     /// How long after the write reads may lag behind it.
@@ -189,8 +197,10 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        // A declaration is closed as an invalidation when it is dropped.
-        if !self.settled && self.declaration.is_none() {
+        if !self.settled {
+            if let Some(declaration) = self.declaration.take() {
+                declaration.linger();
+            }
             let subjects = self.write.subjects(None);
             let keep = self.write.config.keep.shared();
             keep.fence.invalidate_later(subjects, false);
