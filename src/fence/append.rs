@@ -143,10 +143,14 @@ impl Fence {
         };
         let reply = self.journal.append(&draft).await?;
         let now = self.clock.mono();
-        let applied = self.change(|mirror| mirror.own(known, batch, &reply, now));
-        if applied && batch.public {
-            self.programs.tell(&batch.purges);
-        }
+        let applied = self.change(|mirror| {
+            let applied = mirror.own(known, batch, &reply, now);
+            if applied && batch.public {
+                // Before it counts as delivered: who flushes waits for this, too.
+                self.programs.tell(&batch.purges);
+            }
+            applied
+        });
         Ok(applied.then_some(reply))
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
+    busy::Work,
     entry::Entry,
     fence::{Capture, Declaration},
     keep::{Snapshot, targets::Changed},
@@ -121,6 +122,7 @@ impl Write {
             // Before the inner service is called: other writes count from here on.
             began: keep.fence.capture(),
             settled: false,
+            work: Arc::new(keep.writes.begin()),
         }
     }
 }
@@ -131,6 +133,7 @@ pub(super) struct UnderWay {
     declaration: Option<Declaration>,
     began: Capture,
     settled: bool,
+    work: Arc<Work>,
 }
 
 impl UnderWay {
@@ -163,8 +166,9 @@ impl UnderWay {
             (None, None) => keep.invalidate(subjects, false).await,
         };
         if let Some((delay, subjects)) = again.filter(|(_, subjects)| !subjects.is_empty()) {
-            let keep = Arc::downgrade(&keep);
+            let (keep, work) = (Arc::downgrade(&keep), Arc::clone(&self.work));
             tokio::spawn(async move {
+                let _work = work;
                 tokio::time::sleep(delay).await;
                 if let Some(keep) = keep.upgrade() {
                     let _ = keep.invalidate(subjects, false).await;

@@ -119,6 +119,36 @@ impl Keep {
         outcome
     }
 
+    /// Waits until what this process has invalidated is in the store, writes that are still under
+    /// way below an [`InvalidateLayer`](crate::InvalidateLayer) included, and other programs have
+    /// been told. In one process without a store, until those writes are over.
+    ///
+    /// To be awaited at a graceful end, once no requests are served any more: what the store has
+    /// not taken by the end of the process is lost. It waits for as long as the store cannot be
+    /// reached; put a timeout around it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use tower_keep::{Keep, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// // … the server has ended: with axum, `with_graceful_shutdown` has returned.
+    /// if tokio::time::timeout(Duration::from_secs(5), keep.flush()).await.is_err() {
+    ///     eprintln!("the store has not taken everything");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: it only waits.
+    pub async fn flush(&self) {
+        self.shared().writes.idle().await;
+        self.shared().fence.flush().await;
+    }
+
     /// Gives the keys of `entity` a new version: what is stored under the present one, and what
     /// the entities below it hold, is never used again, and expires by itself.
     ///

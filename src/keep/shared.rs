@@ -18,6 +18,7 @@ use crate::store::redis::{
     limits::RedisLimits,
 };
 use crate::{
+    busy::Busy,
     clock::{Clock, Timestamp},
     collapse::Flights,
     entry::Entry,
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) misfits: Brief,
     /// Keys for which the inner service has just failed, while something stale serves.
     pub(crate) resting: Brief,
+    /// Writes that are followed to their end, whoever waits for it.
+    pub(crate) writes: Arc<Busy>,
     /// How many responses and values have been stored.
     pub(crate) stored: AtomicU64,
     /// Permits for refreshes behind callers' backs.
@@ -202,6 +205,7 @@ impl Shared {
             swept: AtomicU64::new(0),
             misfits: Brief::new(),
             resting: Brief::new(),
+            writes: Arc::default(),
             stored: AtomicU64::new(0),
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             reloading: Mutex::new(()),

@@ -299,3 +299,31 @@ async fn an_answer_that_stalls_holds_neither_its_invalidation_nor_itself_up() {
     let body = answer.into_body().collect().await.expect("the rest of it");
     assert_eq!(body.to_bytes(), "{\"org\":7}");
 }
+
+#[tokio::test]
+async fn who_flushes_waits_for_writes_whose_clients_have_left() {
+    let keep = keep();
+    let gate = Gate::new();
+    let slow = gate.clone();
+    let service = stack(
+        &keep,
+        &origin(move || {
+            let gate = slow.clone();
+            async move {
+                gate.pass().await;
+                ok("")
+            }
+        }),
+    );
+    hits(&service, &PATHS).await;
+    let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
+    assert!(answer.as_mut().now_or_never().is_none());
+    gate.reached().await;
+    drop(answer);
+    let mut flush = Box::pin(keep.flush());
+    assert!(flush.as_mut().now_or_never().is_none());
+    gate.open();
+    let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
+    flushed.expect("it comes to its end");
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
+}

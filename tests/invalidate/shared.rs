@@ -360,3 +360,22 @@ async fn a_caller_who_leaves_takes_neither_the_hard_nor_the_soft_along() {
     softness.sort_unstable();
     assert_eq!(softness, [false, true]);
 }
+
+/// A server that ended in an outage took along what had not been taken yet.
+#[tokio::test]
+async fn who_flushes_waits_until_the_store_has_taken_everything() {
+    let server = RedisServer::start();
+    let keeps = [keep(&server, table()).await, keep(&server, table()).await];
+    let mut heard = keeps[1].invalidations();
+    server.stop_signal();
+    let taken = keeps[0].invalidate([Invalidation::tag("org:7")]).await;
+    let mut flush = Box::pin(keeps[0].flush());
+    let early = flush.as_mut().now_or_never();
+    server.continue_signal();
+    taken.expect_err("Redis does not answer");
+    assert!(early.is_none(), "it is not there yet");
+    let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
+    flushed.expect("Redis goes on");
+    let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
+    assert!(matches!(told, Ok(Some(_))), "{told:?}");
+}
