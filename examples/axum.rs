@@ -77,6 +77,7 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     common::patiently(server.into_future(), stop)
         .await
         .unwrap_or(Ok(()))?;
+    common::flush(&keep).await;
     Ok(())
 }
 

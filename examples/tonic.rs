@@ -54,5 +54,6 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
         .add_service(health)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone());
     common::patiently(server, stop).await.unwrap_or(Ok(()))?;
+    common::flush(&keep).await;
     Ok(())
 }

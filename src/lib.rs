@@ -39,6 +39,7 @@
 
 mod body;
 mod buffer;
+mod busy;
 pub mod cache;
 mod clock;
 mod collapse;

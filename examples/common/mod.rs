@@ -7,7 +7,7 @@ pub(crate) mod stop;
 
 pub(crate) use failure::Failure;
 pub(crate) use flags::Flags;
-pub(crate) use stop::{patiently, stop};
+pub(crate) use stop::{flush, patiently, stop};
 
 use std::{future::Future, io::Write, net::SocketAddr, process::ExitCode};
 

@@ -78,5 +78,7 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
         .layer(CacheLayer::new(&keep))
         .service(api);
 
-    server::serve(address, |stream| (stream, app.clone())).await
+    server::serve(address, |stream| (stream, app.clone())).await?;
+    common::flush(&keep).await;
+    Ok(())
 }

@@ -75,5 +75,7 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
         let service = service_fn(move |request| gate::enter(app.clone(), turns.clone(), request));
         (io, service)
     })
-    .await
+    .await?;
+    common::flush(&keep).await;
+    Ok(())
 }

@@ -539,6 +539,12 @@ fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) ->
             on_error: response.lifetime.stale_if_error > Duration::ZERO,
             on_disconnect: !response.lifetime.must_revalidate,
         },
+        // What it names is validated before it is used, whoever would take something stale.
+        (Verdict::Stale, Use::Stale { over, .. }) => Judged::Validate {
+            reason: Reason::Stale,
+            on_error: over < response.lifetime.stale_if_error,
+            on_disconnect: true,
+        },
         (_, Use::Fresh { ttl }) if due(route, response, ttl) => Judged::Ahead,
         (_, Use::Fresh { .. }) => Judged::Fresh,
         (_, Use::Stale { revalidate, .. }) => Judged::Stale {

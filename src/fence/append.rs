@@ -45,27 +45,33 @@ impl Fence {
             .into_iter()
             .map(|subject| Purge { subject, soft })
             .collect();
+        self.purge_later(&purges);
+    }
+
+    pub(crate) fn purge_later(&self, purges: &[Purge]) {
+        self.queue_all(purges, true);
+    }
+
+    /// What the fence is told by other programs: not published again. Nobody waits for it, so that
+    /// whoever listens goes on listening, however slow the journal is.
+    pub(super) fn purge_foreign(&self, purges: &[Purge]) {
+        self.queue_all(purges, false);
+    }
+
+    fn queue_all(&self, purges: &[Purge], public: bool) {
         for chunk in purges.chunks(MAX_PURGES) {
             // Dropped at once, the ticket queues it.
-            drop(self.ticket(Kind::Invalidate, chunk.into()));
+            drop(self.ticket_for(Kind::Invalidate, chunk.into(), public));
         }
-        self.settle_later(&purges);
+        self.settle_later(purges);
     }
 
-    /// What the fence is told by other programs: not published again.
-    pub(super) async fn purge_foreign(&self, purges: &[Purge]) -> Result<Position, Error> {
-        self.purge_all(purges, false).await
-    }
-
-    pub(super) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
-        self.purge_all(purges, true).await
-    }
-
-    async fn purge_all(&self, purges: &[Purge], public: bool) -> Result<Position, Error> {
+    /// As [`invalidate`](Self::invalidate), hard and soft ones at once.
+    pub(crate) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
         // All of them at once, before the first await: what is dropped is queued, none is forgotten.
         let tickets: Vec<_> = purges
             .chunks(MAX_PURGES)
-            .map(|chunk| self.ticket_for(Kind::Invalidate, chunk.into(), public))
+            .map(|chunk| self.ticket(Kind::Invalidate, chunk.into()))
             .collect();
         let mut outcome = Ok(self.position());
         for ticket in tickets {
@@ -123,6 +129,7 @@ impl Fence {
         &self,
         batch: &Batch,
         since: Option<Position>,
+        queued: bool,
     ) -> Result<Option<Appended>, Error> {
         let known = self.position();
         let draft = Draft {
@@ -132,20 +139,25 @@ impl Fence {
             kind: batch.kind,
             purges: Arc::clone(&batch.purges),
             with_open: since.is_some(),
+            queued,
         };
         let reply = self.journal.append(&draft).await?;
         let now = self.clock.mono();
-        let applied = self.change(|mirror| mirror.own(known, batch, &reply, now));
-        if applied && batch.public {
-            self.programs.tell(&batch.purges);
-        }
+        let applied = self.change(|mirror| {
+            let applied = mirror.own(known, batch, &reply, now);
+            if applied && batch.public {
+                // Before it counts as delivered: who flushes waits for this, too.
+                self.programs.tell(&batch.purges);
+            }
+            applied
+        });
         Ok(applied.then_some(reply))
     }
 
     /// Appends again what is queued, oldest first, until nothing is left or the journal fails.
     pub(super) async fn drain(&self) -> Result<(), Error> {
         while let Some(batch) = self.read(|mirror| mirror.batch()) {
-            if self.attempt(&batch, None).await?.is_none() {
+            if self.attempt(&batch, None, true).await?.is_none() {
                 self.sync().await?;
             }
         }
@@ -216,7 +228,7 @@ impl Ticket<'_> {
     /// And after how many attempts. With `since`, what happened since then comes along.
     async fn deliver_since(mut self, since: Option<Position>) -> Result<(Appended, u32), Error> {
         for attempt in 1..=ATTEMPTS {
-            let sent = self.fence.attempt(&self.batch, since).await?;
+            let sent = self.fence.attempt(&self.batch, since, false).await?;
             if let Some(appended) = sent {
                 self.settled = true;
                 return Ok((appended, attempt));

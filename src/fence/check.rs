@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, Notify},
+    sync::{Mutex, Notify, watch},
     task::AbortHandle,
 };
 
@@ -97,6 +97,8 @@ pub(crate) struct Fence {
     pub(super) syncing: Mutex<()>,
     /// Wakes the task that appends again; without that task, whoever queues something does it.
     pub(super) undelivered: Arc<Notify>,
+    /// Whether own appends are undelivered.
+    delivering: watch::Sender<bool>,
     pub(super) programs: Programs,
     tasks: OnceLock<Box<[AbortHandle]>>,
     pub(super) me: Weak<Self>,
@@ -139,6 +141,7 @@ impl Fence {
             metrics,
             syncing: Mutex::new(()),
             undelivered: Arc::default(),
+            delivering: watch::Sender::default(),
             programs: Programs::default(),
             tasks: OnceLock::new(),
             me: Weak::clone(me),
@@ -290,7 +293,17 @@ impl Fence {
         let result = change(&mut mirror);
         self.stamp.store(mirror.revision(), Ordering::Release);
         self.metrics.observe(&mirror);
+        let undelivered = mirror.pending() > 0;
+        self.delivering
+            .send_if_modified(|was| std::mem::replace(was, undelivered) != undelivered);
         result
+    }
+
+    /// Waits until all own appends have been delivered, and other programs told.
+    pub(crate) async fn flush(&self) {
+        // It holds the sender.
+        let _ = self.delivering.subscribe().wait_for(|busy| !busy).await;
+        self.programs.told().await;
     }
 
     pub(super) fn own_tasks(&self, tasks: Box<[AbortHandle]>) {

@@ -6,6 +6,10 @@ use std::{
 };
 
 use futures_util::future::join;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 
 #[cfg(test)]
 use super::{check::Capture, names::Names};
@@ -25,7 +29,7 @@ impl Fence {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the journal may hold the declaration until `lease` has passed.
+    /// Dropped, the declaration is withdrawn: its closing is queued.
     pub(crate) async fn open(
         &self,
         subjects: Vec<Subject>,
@@ -42,6 +46,7 @@ impl Fence {
         let mut opening = Opening {
             fence: self,
             token,
+            purges: Arc::clone(&purges),
             done: false,
         };
         let ticket = self.ticket(Kind::Open { token, lease }, Arc::clone(&purges));
@@ -51,6 +56,7 @@ impl Fence {
             fence: Weak::clone(&self.me),
             token,
             purges,
+            until: Instant::now() + lease,
             closed: false,
         })
     }
@@ -63,10 +69,24 @@ pub(crate) struct Declaration {
     fence: Weak<Fence>,
     token: u64,
     purges: Arc<[Purge]>,
+    /// Until when the write may be committed.
+    until: Instant,
     closed: bool,
 }
 
 impl Declaration {
+    /// Nobody knows whether the write is over: it stays declared until its lease ends, and counts
+    /// as written then. That it may have been written already is to be appended beside.
+    pub(crate) fn linger(self) {
+        // Without a runtime it is dropped here.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep_until(self.until).await;
+                drop(self);
+            });
+        }
+    }
+
     /// The write is over: appends an invalidation of what was declared and of `subjects`.
     ///
     /// # Errors
@@ -127,10 +147,11 @@ impl Drop for Declaration {
     }
 }
 
-/// A declaration that nobody got is withdrawn.
+/// A declaration that nobody got is withdrawn: the journal may hold it all the same.
 struct Opening<'a> {
     fence: &'a Fence,
     token: u64,
+    purges: Arc<[Purge]>,
     done: bool,
 }
 
@@ -138,6 +159,9 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.fence.change(|mirror| mirror.undeclare(self.token));
+            let kind = Kind::Close { token: self.token };
+            // Dropped at once, the ticket queues it.
+            drop(self.fence.ticket(kind, Arc::clone(&self.purges)));
         }
     }
 }

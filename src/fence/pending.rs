@@ -195,6 +195,12 @@ impl Pending {
         Some(batch)
     }
 
+    /// Whether the closing of this declaration is on its way.
+    pub(super) fn closes(&self, token: u64) -> bool {
+        let mut kinds = self.items.values().map(|item| item.kind);
+        kinds.any(|kind| kind == Kind::Close { token })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrics::{Counter, counter};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     check::Fence,
@@ -18,16 +18,15 @@ use crate::store::{
 };
 
 impl Fence {
-    /// Appends what other programs named. What cannot be read counts as more than was meant.
-    pub(super) async fn hear(&self, messages: &[Box<[u8]>]) {
+    /// Queues what other programs named. What cannot be read counts as more than was meant.
+    pub(super) fn hear(&self, messages: &[Box<[u8]>]) {
         let purges: Vec<Purge> = messages
             .iter()
             .filter_map(|message| self.programs.read(message))
             .map(Purge::hard)
             .collect();
         if !purges.is_empty() {
-            // Queued if it fails.
-            let _ = self.purge_foreign(&purges).await;
+            self.purge_foreign(&purges);
         }
     }
 }
@@ -82,8 +81,16 @@ impl Programs {
                 if let Err(error) = channel.publish(&patterns).await {
                     tracing::warn!(%error, patterns = patterns.len(), "not published");
                 }
+                queue.published();
             }
         }
+    }
+
+    /// Waits until nothing is left to be published.
+    pub(super) async fn told(&self) {
+        // The queue holds the sender.
+        let mut publishing = self.queue.publishing.subscribe();
+        let _ = publishing.wait_for(|busy| !busy).await;
     }
 }
 
@@ -93,6 +100,8 @@ struct Queue {
     /// `None` while nobody publishes.
     patterns: Mutex<Option<VecDeque<String>>>,
     filled: Notify,
+    /// Whether some are left, or on their way; written under the lock on `patterns`.
+    publishing: watch::Sender<bool>,
 }
 
 impl Queue {
@@ -106,8 +115,16 @@ impl Queue {
             if patterns.len() > QUEUE {
                 *patterns = VecDeque::from(["*".to_owned()]);
             }
+            self.publishing.send_replace(!patterns.is_empty());
             self.filled.notify_one();
         }
+    }
+
+    /// What was taken has been published.
+    fn published(&self) {
+        let patterns = self.locked();
+        let left = patterns.as_ref().is_some_and(|left| !left.is_empty());
+        self.publishing.send_replace(left);
     }
 
     async fn take(&self) -> Vec<String> {

@@ -59,6 +59,7 @@ impl Meddled {
             kind: crate::store::journal::Kind::Invalidate,
             purges: [Purge::hard(Subject::Key(name.into()))].into(),
             with_open: false,
+            queued: false,
         };
         self.inner()
             .append(&draft)
@@ -689,4 +690,67 @@ async fn a_write_through_from_before_the_floor_is_not_stored() {
             .expect("appended");
         assert_eq!(at.is_some(), stored);
     }
+}
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Whether the journal holds a declaration that nobody is going to close.
+async fn is_declared(journal: &Meddled) -> bool {
+    let page = journal.sync(Position::UNKNOWN, 10).await;
+    !page.expect("in process").open.is_empty()
+}
+
+/// It was closed, then opened again behind its closing, and stayed so until its lease had ended.
+#[tokio::test]
+async fn a_write_that_is_over_is_not_declared_to_a_new_epoch() {
+    let (fence, journal) = meddled().await;
+    let declaration = fence.open(key(KEY), LEASE).await.expect("declared");
+    journal.lose_replies.store(true, Ordering::Relaxed);
+    declaration.close(Vec::new()).await.expect_err("lost");
+    journal.new_epoch();
+    journal.lose_replies.store(false, Ordering::Relaxed);
+    fence.sync().await.expect("in process");
+    fence.drain().await.expect("in process");
+    assert!(!is_declared(&journal).await);
+    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+}
+
+/// The same where the write ends while it is being declared once more.
+#[tokio::test]
+async fn a_declaration_that_arrives_after_its_closing_is_closed_again() {
+    let (fence, journal) = meddled().await;
+    let declaration = fence.open(key(KEY), LEASE).await.expect("declared");
+    journal.new_epoch();
+    fence.sync().await.expect("in process");
+    declaration.close(Vec::new()).await.expect("closed");
+    fence.drain().await.expect("in process");
+    assert!(!is_declared(&journal).await);
+    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+}
+
+/// The journal had it all the same, until its lease ended.
+#[tokio::test]
+async fn a_declaration_whose_reply_was_lost_is_withdrawn() {
+    let (fence, journal) = meddled().await;
+    journal.lose_replies.store(true, Ordering::Relaxed);
+    fence.open(key(KEY), LEASE).await.expect_err("lost");
+    assert!(is_declared(&journal).await);
+    journal.lose_replies.store(false, Ordering::Relaxed);
+    fence.drain().await.expect("in process");
+    assert!(!is_declared(&journal).await);
+    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+}
+
+/// Who listened waited for the journal, while more and more came in.
+#[tokio::test]
+async fn what_other_programs_say_waits_for_no_journal() {
+    let (fence, journal) = meddled().await;
+    let stored = entry(&fence.capture());
+    let before = journal.inner().head();
+    fence.hear(&[Box::from(KEY.as_bytes())]);
+    assert_eq!(journal.inner().head(), before, "it is queued");
+    assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
+    fence.drain().await.expect("in process");
+    assert_eq!(journal.inner().head().n, before.n + 1);
+    assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
 }

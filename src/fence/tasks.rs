@@ -87,7 +87,7 @@ async fn listen(fence: Weak<Fence>, mut listener: Box<dyn Listener>) {
         match heard {
             Ok(messages) => {
                 backoff = Backoff::default();
-                fence.hear(&messages).await;
+                fence.hear(&messages);
             }
             Err(error) => {
                 drop(fence);
@@ -117,19 +117,29 @@ async fn prove(fence: Weak<Fence>, hurry: Arc<Notify>) {
 
 async fn redeliver(fence: Weak<Fence>) {
     let mut backoff = Backoff::default();
+    let mut told = false;
     loop {
         let Some(strong) = fence.upgrade() else {
             return;
         };
         match strong.drain().await {
             Ok(()) => {
+                if std::mem::take(&mut told) {
+                    tracing::info!("everything is appended");
+                }
                 backoff = Backoff::default();
                 let queued = Arc::clone(&strong.undelivered);
                 drop(strong);
                 queued.notified().await;
             }
             Err(error) => {
-                tracing::warn!(%error, pending = strong.read(|m| m.pending()), "appending again");
+                let pending = strong.read(|mirror| mirror.pending());
+                // Once in an outage: it is tried again every second.
+                if std::mem::replace(&mut told, true) {
+                    tracing::debug!(%error, pending, "not appended yet");
+                } else {
+                    tracing::warn!(%error, pending, "not appended yet, and tried again until it is");
+                }
                 drop(strong);
                 backoff.wait().await;
             }

@@ -1,11 +1,12 @@
 //! Looking into an answer for the fields that `{answer.FIELD}` names.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use serde_json::Value;
+use tokio::{task::yield_now, time::timeout};
 
 use crate::{
     body::ResponseBody,
@@ -38,7 +39,7 @@ pub(super) fn calls_itself_json(headers: &HeaderMap) -> bool {
 }
 
 /// The content of an answer, and the same as it goes on to the caller. `None` if it is longer than
-/// `longest`, breaks off, or nothing is wanted of it (0).
+/// `longest`, breaks off, takes longer than [`PATIENCE`], or nothing is wanted of it (0).
 pub(super) async fn whole<R>(body: R, longest: u64) -> (Option<Whole>, ResponseBody<R>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -47,32 +48,69 @@ where
         return (None, ResponseBody::inner(body));
     }
     let mut body = Box::pin(body);
-    let mut chunks: VecDeque<Bytes> = VecDeque::new();
-    let mut trailers = None;
-    let mut length = 0;
-    while let Some(frame) = next(body.as_mut()).await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(chunk)) => {
-                length += chunk.len() as u64;
-                chunks.push_back(chunk);
-            }
-            Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
-            Err(error) => return (None, ResponseBody::failed(chunks, error.into())),
+    let mut read = Read::default();
+    let end = timeout(PATIENCE, read.to_end(body.as_mut(), longest)).await;
+    let Read {
+        chunks, trailers, ..
+    } = read;
+    match end {
+        Ok(Ok(true)) => {
+            let whole = Whole {
+                body: concatenate(chunks.iter()),
+                has_trailers: trailers.is_some(),
+            };
+            (Some(whole), ResponseBody::chunks(chunks, trailers))
         }
-        if length > longest {
-            return (None, ResponseBody::resumed(chunks, body));
-        }
+        Ok(Err(error)) => (None, ResponseBody::failed(chunks, error)),
+        Ok(Ok(false)) | Err(_) => (None, ResponseBody::resumed(chunks, body)),
     }
-    let whole = Whole {
-        body: concatenate(chunks.iter()),
-        has_trailers: trailers.is_some(),
-    };
-    (Some(whole), ResponseBody::chunks(chunks, trailers))
 }
 
-async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
-    poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+/// What has come of a body; it stays when the reading is given up.
+#[derive(Default)]
+struct Read {
+    chunks: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    length: u64,
 }
+
+impl Read {
+    /// False if there is more than `longest`.
+    async fn to_end<B>(&mut self, mut body: Pin<&mut B>, longest: u64) -> Result<bool, BoxError>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        while let Some(frame) = next(body.as_mut()).await {
+            match frame?.into_data() {
+                // Of no use, and an endless row of them would never reach the limit.
+                Ok(chunk) if chunk.is_empty() => yield_now().await,
+                Ok(chunk) => {
+                    self.length += chunk.len() as u64;
+                    self.chunks.push_back(chunk);
+                }
+                Err(frame) => {
+                    // Nothing follows them.
+                    self.trailers = frame.into_trailers().ok();
+                    return Ok(true);
+                }
+            }
+            if self.length > longest {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+async fn next<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, BoxError>>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    poll_fn(|cx| body.as_mut().poll_frame(cx).map_err(Into::into)).await
+}
+
+/// How long an answer, and the invalidation with it, waits for a body that is looked into.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -123,5 +161,42 @@ mod tests {
         let (fields, body) = answer("application/json", chunks).await;
         assert_eq!(fields, None);
         assert!(body.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_is_waited_for_no_longer_than_that() {
+        // The write has been committed: neither its invalidation nor its answer may hang on this.
+        let (more, rest) = told_more(vec![data("{\"a\""), data("")]);
+        let (whole, body) = whole(StreamBody::new(rest), LONGEST).await;
+        assert!(whole.is_none());
+        more.send(data(":1}")).expect("it still reads");
+        drop(more);
+        let body = body.collect().await.expect("the rest of it");
+        assert_eq!(body.to_bytes(), "{\"a\":1}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_row_of_nothing_is_given_up_and_not_kept() {
+        let endless = StreamBody::new(stream::repeat_with(|| data("")));
+        let reading = tokio::spawn(whole(endless, LONGEST));
+        yield_now().await;
+        tokio::time::advance(PATIENCE).await;
+        let (whole, body) = reading.await.expect("it ends");
+        assert!(whole.is_none());
+        assert_eq!(body.size_hint().lower(), 0);
+    }
+
+    /// A body that goes on when it is told more.
+    fn told_more(
+        chunks: Vec<Chunk>,
+    ) -> (
+        tokio::sync::mpsc::UnboundedSender<Chunk>,
+        impl stream::Stream<Item = Chunk> + Unpin,
+    ) {
+        let (more, mut rest) = tokio::sync::mpsc::unbounded_channel();
+        for chunk in chunks {
+            more.send(chunk).expect("room");
+        }
+        (more, stream::poll_fn(move |cx| rest.poll_recv(cx)))
     }
 }

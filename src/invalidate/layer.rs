@@ -40,8 +40,9 @@ impl InvalidateLayer {
     /// How long a write may take that a route declares beforehand (`before = true`): one minute if
     /// not given, a day at most.
     ///
-    /// If the process dies in the middle of such a write, what it declared is not cached anywhere
-    /// for this long, and then invalidated. It must exceed the longest possible write: a commit
+    /// If the process dies in the middle of such a write, or it ends so that nobody knows whether it
+    /// may still be committed, what it declared is not cached anywhere for this long, and then
+    /// invalidated. It must exceed the longest possible write: a commit
     /// that comes later goes unnoticed if its process has died.
     #[must_use]
     pub fn longest_write(mut self, time: Duration) -> Self {

@@ -47,7 +47,8 @@
 //!
 //! Every key is named with all its variations. In `invalidates`, path parameters, the user, keyed
 //! request fields and, as `{answer.FIELD}`, top-level fields of a JSON answer of up to 1 MiB can
-//! stand; one that is missing becomes `*`: when in doubt, more.
+//! stand; one that is missing becomes `*`: when in doubt, more. An answer is waited for one second
+//! to be looked into: if it is not whole by then, its fields are missing, and it goes on as it comes.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
 //! trailers, which wait for the invalidation. INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
@@ -64,6 +65,11 @@
 //! nothing that it may change is cached, anywhere; and if its process dies in the middle of it, that
 //! is invalidated all the same, [`longest_write`](InvalidateLayer::longest_write) later. It costs a
 //! round trip to the store more. A store that cannot be reached does not stop the write.
+//!
+//! After a 5xx, an error, a panic or a cancellation the write may not only have been committed: it
+//! may still be. Declared, it is invalidated at once and stays declared until it no longer can be,
+//! [`longest_write`](InvalidateLayer::longest_write) after it began. Without `before` a commit that
+//! comes after such an end goes unnoticed.
 //!
 //! With `settle = "1s"` the same is invalidated a second time after that delay, for reads through a
 //! replica of the database that lags behind.
@@ -84,8 +90,8 @@
 //!
 //! With `"answer"` nothing is stored, and only invalidated, if another write of the same key began
 //! or ended since this one began, in this process or in any other; if the answer has a `Vary`
-//! field, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups`, trailers, or a longer body than
-//! `max_body`; if it says that it is JSON and is not; and on routes with `before` or `vary`. What
+//! field, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups`, trailers, a longer body than `max_body`, or
+//! one that is not whole within a second; if it says that it is JSON and is not; and on routes with `before` or `vary`. What
 //! [`CacheLayer::store_if`](crate::CacheLayer::store_if) and [`key`](crate::CacheLayer::key) say
 //! does not count here: use `"refetch"` with them.
 //!

@@ -142,7 +142,8 @@ fn by_trailers<R>(under_way: UnderWay, response: Response<R>) -> Response<Respon
         let settled = async move {
             match outcome {
                 Outcome::Refused => under_way.settle(named).await,
-                Outcome::Written | Outcome::Unknown => under_way.settle_unknown(named).await,
+                Outcome::Written => under_way.settle_written(named).await,
+                Outcome::Unknown => under_way.settle_unknown(named).await,
             };
         };
         runtime.spawn(settled.instrument(span))

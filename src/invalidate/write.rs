@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
+    busy::Work,
     entry::Entry,
     fence::{Capture, Declaration},
     keep::{Snapshot, targets::Changed},
@@ -121,6 +122,7 @@ impl Write {
             // Before the inner service is called: other writes count from here on.
             began: keep.fence.capture(),
             settled: false,
+            work: Arc::new(keep.writes.begin()),
         }
     }
 }
@@ -131,6 +133,7 @@ pub(super) struct UnderWay {
     declaration: Option<Declaration>,
     began: Capture,
     settled: bool,
+    work: Arc<Work>,
 }
 
 impl UnderWay {
@@ -163,8 +166,9 @@ impl UnderWay {
             (None, None) => keep.invalidate(subjects, false).await,
         };
         if let Some((delay, subjects)) = again.filter(|(_, subjects)| !subjects.is_empty()) {
-            let keep = Arc::downgrade(&keep);
+            let (keep, work) = (Arc::downgrade(&keep), Arc::clone(&self.work));
             tokio::spawn(async move {
+                let _work = work;
                 tokio::time::sleep(delay).await;
                 if let Some(keep) = keep.upgrade() {
                     let _ = keep.invalidate(subjects, false).await;
@@ -174,10 +178,18 @@ impl UnderWay {
         appended.is_ok()
     }
 
-    /// It may have been written: as if the answer had said nothing but that.
-    pub(super) async fn settle_unknown(self, mut named: Vec<Subject>) -> bool {
+    /// It has been written, and the answer says no more than that.
+    pub(super) async fn settle_written(self, mut named: Vec<Subject>) -> bool {
         named.append(&mut self.write.subjects(None));
         self.settle(named).await
+    }
+
+    /// It may have been written, or may still be: a declaration stays open until it no longer can.
+    pub(super) async fn settle_unknown(mut self, named: Vec<Subject>) -> bool {
+        if let Some(declaration) = self.declaration.take() {
+            declaration.linger();
+        }
+        self.settle_written(named).await
     }
 
     /// How long after the write reads may lag behind it.
@@ -189,8 +201,10 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        // A declaration is closed as an invalidation when it is dropped.
-        if !self.settled && self.declaration.is_none() {
+        if !self.settled {
+            if let Some(declaration) = self.declaration.take() {
+                declaration.linger();
+            }
             let subjects = self.write.subjects(None);
             let keep = self.write.config.keep.shared();
             keep.fence.invalidate_later(subjects, false);

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Invalidation, Keep, Shared};
-use crate::{error::Error, key::Key, store::journal::Subject};
+use crate::{
+    error::Error,
+    key::Key,
+    store::journal::{Purge, Subject},
+};
 
 impl Keep {
     /// Makes what the invalidations name unusable: at this process before the returned future is
@@ -133,6 +137,36 @@ impl Keep {
         outcome
     }
 
+    /// Waits until what this process has invalidated is in the store, writes that are still under
+    /// way below an [`InvalidateLayer`](crate::InvalidateLayer) included, and other programs have
+    /// been told. In one process without a store, until those writes are over.
+    ///
+    /// To be awaited at a graceful end, once no requests are served any more: what the store has
+    /// not taken by the end of the process is lost. It waits for as long as the store cannot be
+    /// reached; put a timeout around it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use tower_keep::{Keep, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// // … the server has ended: with axum, `with_graceful_shutdown` has returned.
+    /// if tokio::time::timeout(Duration::from_secs(5), keep.flush()).await.is_err() {
+    ///     eprintln!("the store has not taken everything");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: it only waits.
+    pub async fn flush(&self) {
+        self.shared().writes.idle().await;
+        self.shared().fence.flush().await;
+    }
+
     /// Gives the keys of `entity` a new version: what is stored under the present one, and what
     /// the entities below it hold, is never used again, and expires by itself.
     ///
@@ -201,15 +235,12 @@ impl IntoFuture for Invalidate {
 }
 
 impl Shared {
+    /// All of them at once: none is left behind when the caller leaves.
     async fn purge(&self, invalidations: Vec<Invalidation>) -> Result<(), Error> {
-        let (hard, soft) = split(invalidations);
-        let mut outcome = Ok(());
-        for (subjects, soft) in [(hard, false), (soft, true)] {
-            if !subjects.is_empty() {
-                outcome = outcome.and(self.invalidate(subjects, soft).await);
-            }
+        if invalidations.is_empty() {
+            return Ok(());
         }
-        outcome
+        self.invalidate_all(purges(invalidations)).await
     }
 }
 
@@ -221,19 +252,14 @@ struct Unsettled {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        let (hard, soft) = split(std::mem::take(&mut self.invalidations));
-        self.keep.fence.invalidate_later(hard, false);
-        self.keep.fence.invalidate_later(soft, true);
+        let left = purges(std::mem::take(&mut self.invalidations));
+        self.keep.fence.purge_later(&left);
     }
 }
 
-fn split(invalidations: Vec<Invalidation>) -> (Vec<Subject>, Vec<Subject>) {
-    let (mut hard, mut soft) = (Vec::new(), Vec::new());
-    for invalidation in invalidations {
-        match invalidation.into_parts() {
-            (subject, false) => hard.push(subject),
-            (subject, true) => soft.push(subject),
-        }
-    }
-    (hard, soft)
+fn purges(invalidations: Vec<Invalidation>) -> Vec<Purge> {
+    let parts = invalidations.into_iter().map(Invalidation::into_parts);
+    parts
+        .map(|(subject, soft)| Purge { subject, soft })
+        .collect()
 }

@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, request};
 use tokio::sync::Semaphore;
 
-use super::{brief::Brief, fill::Fill, searches::Searches};
+use super::{brief::Brief, fill::Fill, searches::Searches, sweep::Sweep};
 #[cfg(feature = "redis")]
 use crate::store::redis::{
     RedisEntries, RedisStore,
@@ -18,6 +18,7 @@ use crate::store::redis::{
     limits::RedisLimits,
 };
 use crate::{
+    busy::Busy,
     clock::{Clock, Timestamp},
     collapse::Flights,
     entry::Entry,
@@ -30,7 +31,12 @@ use crate::{
     metrics::CacheMetrics,
     semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
     semantics::freshness::Lifetime,
-    store::{entries::Entries, journal::Subject, memory::entries::MemoryEntries, plain::Plain},
+    store::{
+        entries::Entries,
+        journal::{Purge, Subject},
+        memory::entries::MemoryEntries,
+        plain::Plain,
+    },
     table::{Plan, Table},
 };
 
@@ -58,11 +64,15 @@ pub(crate) struct Shared {
     /// Application values being made, by full key.
     pub(crate) values: Arc<Flights<Arc<Entry>>>,
     /// Removals under way, by pattern.
-    pub(super) sweeps: Arc<Flights<u64>>,
+    pub(super) sweeps: Arc<Flights<Sweep>>,
+    /// How many sweeps have been asked for, and have begun.
+    pub(super) swept: AtomicU64,
     /// Keys whose answers turned out not to be shareable: nobody waits for what will not be shared.
     pub(crate) misfits: Brief,
     /// Keys for which the inner service has just failed, while something stale serves.
     pub(crate) resting: Brief,
+    /// Writes that are followed to their end, whoever waits for it.
+    pub(crate) writes: Arc<Busy>,
     /// How many responses and values have been stored.
     pub(crate) stored: AtomicU64,
     /// Permits for refreshes behind callers' backs.
@@ -192,8 +202,10 @@ impl Shared {
             fills: Flights::new(),
             values: Flights::new(),
             sweeps: Flights::new(),
+            swept: AtomicU64::new(0),
             misfits: Brief::new(),
             resting: Brief::new(),
+            writes: Arc::default(),
             stored: AtomicU64::new(0),
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             reloading: Mutex::new(()),
@@ -282,9 +294,16 @@ impl Shared {
     ///
     /// The journal has not taken it: it is queued, and what it names uncacheable here until then.
     pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) -> Result<(), Error> {
-        let keys = exact_keys(&subjects, soft);
-        let everything = !soft && subjects.contains(&Subject::Everything);
-        let appended = self.fence.invalidate(subjects, soft).await;
+        let purges = subjects.into_iter().map(|subject| Purge { subject, soft });
+        self.invalidate_all(purges.collect()).await
+    }
+
+    /// The same where some may become stale only.
+    pub(super) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
+        let hard = purges.iter().filter(|purge| !purge.soft);
+        let keys = exact_keys(hard.clone().map(|purge| &purge.subject));
+        let everything = hard.clone().any(|p| p.subject == Subject::Everything);
+        let appended = self.fence.purge(&purges).await;
         if everything {
             self.local.clear();
         }
@@ -305,7 +324,7 @@ impl Shared {
         key: &KeyBuf,
         mut entry: Entry,
     ) -> Result<(), Error> {
-        let keys = exact_keys(&subjects, false);
+        let keys = exact_keys(&subjects);
         let user = entry.user.as_deref();
         let hashes = subjects_of(key.base(), &entry.entity, user, &entry.tags);
         let names = Names {
@@ -333,8 +352,8 @@ impl Shared {
         mut subjects: Vec<Subject>,
     ) -> Result<(), Error> {
         subjects.retain(|subject| !declared.contains(subject));
-        let mut keys = exact_keys(&subjects, false);
-        keys.append(&mut exact_keys(declared, false));
+        let mut keys = exact_keys(&subjects);
+        keys.append(&mut exact_keys(declared));
         let appended = declaration.close(subjects).await;
         self.remove(&keys).await;
         appended.map(|_| ())
@@ -374,9 +393,9 @@ impl Shared {
 }
 
 /// What can be removed at once: the fence sees to the rest, and to the variations of these.
-fn exact_keys(subjects: &[Subject], soft: bool) -> Vec<Box<str>> {
-    let exact = subjects.iter().filter_map(|subject| match subject {
-        Subject::Key(key) if !soft => Some(key.clone()),
+fn exact_keys<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> Vec<Box<str>> {
+    let exact = subjects.into_iter().filter_map(|subject| match subject {
+        Subject::Key(key) => Some(key.clone()),
         _ => None,
     });
     exact.collect()

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use tokio::task::yield_now;
+
 use super::{Invalidation, Keep, Shared};
 use crate::{
     collapse::{Joined, Lead},
@@ -20,8 +22,8 @@ impl Keep {
     /// It looks at every key of the store, in batches (`SCAN`, `UNLINK`), and nobody waits for it
     /// but the caller. Where nobody asks for the number,
     /// [`invalidate`](Self::invalidate) costs less by far. Of one pattern there is never more than
-    /// one sweep at a time at one process: who asks meanwhile waits for that one and gets its
-    /// number.
+    /// one sweep at a time at one process: who asks meanwhile waits for its end, and all of them
+    /// share the next one, and its number.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -59,6 +61,8 @@ impl Keep {
 
     async fn sweep(&self, pattern: &str) -> Result<u64, Error> {
         let shared = self.shared();
+        // What was put there since a sweep began, it may have passed by.
+        let asked = shared.swept.fetch_add(1, Ordering::AcqRel);
         loop {
             match shared.sweeps.join(pattern) {
                 Joined::Lead(lead) => {
@@ -69,8 +73,9 @@ impl Keep {
                 }
                 Joined::Follow(mut follower) => {
                     // A sweep that failed is tried once more by whoever waited for it.
-                    if let Ok(removed) = follower.wait().await {
-                        return Ok(removed);
+                    match follower.wait().await {
+                        Ok(sweep) if sweep.began > asked => return Ok(sweep.removed),
+                        _ => yield_now().await,
                     }
                 }
             }
@@ -78,14 +83,23 @@ impl Keep {
     }
 }
 
-async fn lead_sweep(keep: Arc<Shared>, lead: Lead<u64>) -> Result<u64, Error> {
+/// A sweep that has come to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sweep {
+    /// In the order in which sweeps are asked for and begin.
+    began: u64,
+    removed: u64,
+}
+
+async fn lead_sweep(keep: Arc<Shared>, lead: Lead<Sweep>) -> Result<u64, Error> {
+    let began = keep.swept.fetch_add(1, Ordering::AcqRel);
     let globs = globs(lead.key());
     let locally = keep.sweep_local(&globs);
     let removed = match &keep.store {
         None => locally,
         Some(_) => keep.sweep_store(&globs).await?,
     };
-    lead.share(removed);
+    lead.share(Sweep { began, removed });
     Ok(removed)
 }
 
@@ -167,6 +181,8 @@ const VARIATIONS: &str = "[~@?#]*";
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -199,5 +215,29 @@ mod tests {
         assert_eq!(reached("config:a*"), ["config:a*"]);
         assert_eq!(reached("config:a"), ["config:a", "config:a[~@?#]*"]);
         assert_eq!(reached("engagement:*"), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_amid_a_sweep_gets_one_of_its_own() {
+        // A value that the one under way has passed by already stayed, though the deletion came later.
+        let local = crate::table::Local::new().size(0);
+        let table = crate::table::Table::new().local(local).plain("config");
+        let keep = Keep::new(table);
+        let Joined::Lead(passed_by) = keep.shared().sweeps.join("config:*") else {
+            panic!("nobody sweeps yet");
+        };
+        let began = keep.shared().swept.fetch_add(1, Ordering::AcqRel);
+        let key = crate::key::Key::new("config").id(1);
+        keep.set(&key, "a value").await.expect("stored");
+        let mut asked = [0, 1].map(|_| Box::pin(keep.delete_pattern("config:*")));
+        for asked in &mut asked {
+            assert!(asked.now_or_never().is_none(), "it waits");
+        }
+        passed_by.share(Sweep { began, removed: 7 });
+        drop(passed_by);
+        for removed in futures_util::future::join_all(asked).await {
+            assert_eq!(removed.expect("swept"), 1, "they share one");
+        }
+        assert_eq!(keep.get::<String>(&key).await.expect("readable"), None);
     }
 }

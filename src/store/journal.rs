@@ -41,6 +41,8 @@ pub(crate) struct Draft {
     pub(crate) purges: Arc<[Purge]>,
     /// Whether the open declarations are to come along.
     pub(crate) with_open: bool,
+    /// Whether nobody waits for it, so that it may take its time.
+    pub(crate) queued: bool,
 }
 
 /// What a record does.

@@ -12,16 +12,17 @@ use tokio::runtime::Handle;
 
 use super::{
     client, clock,
+    database::Stage,
     load::{NODES, Run},
     process::Process,
     stored::Watch,
     wire::{Held, Wire},
-    world::{How, ITEMS, STRICT, View},
+    world::{How, ITEMS, MAX_LAG_MILLIS, STRICT, View},
 };
 use crate::support::{RedisServer, Reply, resp};
 
 /// What may happen, by the names that `KEEP_CHECKER_FAULTS` takes.
-pub(super) const ALL: [&str; 13] = [
+pub(super) const ALL: [&str; 16] = [
     "kill-feed",
     "kill-connections",
     "stop-redis",
@@ -29,16 +30,29 @@ pub(super) const ALL: [&str; 13] = [
     "fail-over",
     "split",
     "trim",
+    "skip",
+    "prune",
     "hold-feed",
     "hold-requests",
     "cut",
     "lose-replies",
     "stop-node",
     "kill-node",
+    "leave",
 ];
 
 const FEED: &str = "cache:keep:{journal}:s";
 const STATE: &str = "cache:keep:{journal}:m";
+const LATEST: &str = "cache:keep:{journal}:z";
+
+/// All but the latest record, as the journal itself does it to what is beyond its cap.
+const PRUNE: &str = "
+local head = tonumber(redis.call('HGET', KEYS[1], 'head') or '')
+if not head or head < 2 then return 0 end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', head - 1)
+redis.call('HSET', KEYS[1], 'floor', head - 1)
+redis.call('XTRIM', KEYS[3], 'MAXLEN', 0)
+return head - 1";
 
 /// The Redis of the run, the ways to it, and what may happen to them.
 pub(super) struct Faults {
@@ -65,9 +79,20 @@ impl Faults {
                 let what = self.one(name);
                 self.run.history().faults.push((start, clock::now(), what));
             }
-            self.calm(600);
+            if self.random.bool() {
+                self.calm(600);
+            } else {
+                self.hush();
+            }
         }
         self
+    }
+
+    /// Nobody writes for so long that whatever is older than the database must not be read.
+    fn hush(&self) {
+        self.run.hush(true);
+        sleep(Duration::from_millis(MAX_LAG_MILLIS + 500));
+        self.run.hush(false);
     }
 
     fn one(&mut self, name: &str) -> String {
@@ -79,12 +104,15 @@ impl Faults {
             "fail-over" => self.fail_over(),
             "split" => self.split(),
             "trim" => self.trim(),
+            "skip" => self.skip(),
+            "prune" => self.prune(),
             "hold-feed" => self.hold_feed(),
             "hold-requests" => self.hold_requests(),
             "cut" => self.cut(),
             "lose-replies" => self.lose_replies(),
             "stop-node" => self.stop_node(),
             "kill-node" => self.kill_node(),
+            "leave" => self.leave(),
             other => panic!("no such fault: {other}; there are {ALL:?}"),
         }
     }
@@ -193,6 +221,58 @@ impl Faults {
     fn trim(&mut self) -> String {
         self.redis.command(&["XTRIM", FEED, "MAXLEN", "0"]);
         "feed trimmed".into()
+    }
+
+    /// One process does not hear of what others write, the feed loses it, and then that process writes
+    /// itself: the answer to its append is far beyond what it has applied.
+    fn skip(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        let node = self.run.node(slot);
+        self.run.hush(true);
+        self.wires[slot].hold(Held {
+            feed: true,
+            requests: false,
+        });
+        self.write_elsewhere(slot);
+        self.trim();
+        self.runtime.block_on(self.run.write(&node, 0, How::Keys));
+        self.wires[slot].hold(Held::default());
+        self.hush();
+        format!("feed of {} held up, and trimmed before it wrote", node.id)
+    }
+
+    /// The clients of writes leave before the commit, and nobody writes after them.
+    fn leave(&mut self) -> String {
+        self.run.hush(true);
+        self.calm(100);
+        for item in 0..ITEMS {
+            let node = self.run.node(self.random.usize(..NODES));
+            let left = self
+                .run
+                .write_and_leave(&node, item, How::Route, Stage::Received);
+            self.runtime.block_on(left);
+        }
+        self.hush();
+        "clients left before the commit".into()
+    }
+
+    /// While one process hears of nothing, others write, and what they named is pruned: when it comes
+    /// back, the floor is all that is left to tell it.
+    fn prune(&mut self) -> String {
+        let slot = self.random.usize(..NODES);
+        self.wires[slot].hold(Held {
+            feed: true,
+            requests: true,
+        });
+        self.run.hush(true);
+        self.write_elsewhere(slot);
+        let pruned = self
+            .redis
+            .command(&["EVAL", PRUNE, "3", STATE, LATEST, FEED]);
+        self.wires[slot].hold(Held::default());
+        self.hush();
+        let id = self.run.node(slot).id;
+        format!("pruned up to {} while node {id} was held up", pruned.text())
     }
 
     fn hold_feed(&mut self) -> String {

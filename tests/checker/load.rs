@@ -28,6 +28,7 @@ pub(super) struct Run {
     history: Mutex<History>,
     tokens: AtomicU64,
     ended: AtomicBool,
+    quiet: AtomicBool,
 }
 
 impl Run {
@@ -42,6 +43,7 @@ impl Run {
             history: Mutex::new(history),
             tokens: AtomicU64::new(1),
             ended: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +69,12 @@ impl Run {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Lets the writers begin nothing new, or lets them again: what a process has missed, the next
+    /// write of the same item would hide.
+    pub(super) fn hush(&self, yes: bool) {
+        self.quiet.store(yes, Ordering::SeqCst);
     }
 
     /// Reads once, and writes down what was answered.
@@ -109,7 +117,13 @@ impl Run {
     }
 
     /// Leaves when the write has got as far as `stage`.
-    async fn write_and_leave(&self, node: &Process, item: usize, how: How, stage: Stage) {
+    pub(super) async fn write_and_leave(
+        &self,
+        node: &Process,
+        item: usize,
+        how: How,
+        stage: Stage,
+    ) {
         let token = self.token();
         if !node.begin(token) {
             return;
@@ -182,6 +196,10 @@ pub(super) async fn reader(run: Arc<Run>, mut random: Rng) {
 /// Writes, then reads at the same process and at another.
 pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
     while !run.has_ended() {
+        if run.quiet.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(5)).await;
+            continue;
+        }
         let (item, node) = (item(&mut random), run.node(random.usize(..NODES)));
         let how = how(&mut random);
         match random.u32(..8) {

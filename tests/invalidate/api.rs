@@ -17,7 +17,7 @@ use tower_keep::{
     table::{mins, secs},
 };
 
-use super::kit::{Origin, get, hits, send, stack};
+use super::kit::{Origin, get, hits, request, send, stack};
 
 fn key(text: &str) -> Key {
     Key::raw(text).expect("a key")
@@ -175,6 +175,34 @@ async fn a_soft_one_makes_stale() {
         503,
         "a hard one allows nothing"
     );
+}
+
+/// Within `stale-while-revalidate`, or to a request with `max-stale`, it was used as if nothing had
+/// been said of it.
+#[tokio::test(start_paused = true)]
+async fn a_soft_one_is_validated_before_it_is_used_stale() {
+    let route = Route::new("/engagements/{id}").key("engagement:{id}");
+    let route = route.scope(Scope::Public).ttl(secs(1));
+    let keep = Keep::new(Table::new().route(route.stale_while_revalidate(mins(1))));
+    let origin = Origin::new(|parts| {
+        let unchanged = parts.headers.contains_key("if-none-match");
+        let status = if unchanged { 304 } else { 200 };
+        Response::builder().header("etag", "\"1\"").status(status)
+    });
+    let service = stack(&keep, &origin);
+    for (path, field) in [
+        ("/engagements/1", ("accept", "*/*")),
+        ("/engagements/2", ("cache-control", "max-stale=60")),
+    ] {
+        send(&service, get(path)).await;
+        tokio::time::sleep(secs(2)).await;
+        keep.invalidate([Invalidation::entity("engagement").soft()])
+            .await
+            .expect("invalidated");
+        let seen = send(&service, request("GET", path, &[field])).await;
+        let status = seen.headers["cache-status"].to_str().expect("text");
+        assert!(status.contains("fwd=stale; fwd-status=304"), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
 use http::Response;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use tower::{Service, ServiceExt};
 use tower_keep::{Keep, Route, Scope, Table};
 
@@ -264,4 +267,63 @@ async fn a_service_that_nobody_polls_calls_nobody() {
     drop(service.call(put("/engagements/1")));
     tokio::task::yield_now().await;
     assert_eq!(origin.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stalls_holds_neither_its_invalidation_nor_itself_up() {
+    let keep = keep();
+    let (more, rest) = tokio::sync::mpsc::unbounded_channel::<&[u8]>();
+    let rest = Arc::new(std::sync::Mutex::new(Some(rest)));
+    let service = stack(
+        &keep,
+        &origin(move || {
+            let mut rest = rest.lock().expect("whole").take().expect("one write");
+            let pieces = futures_util::stream::poll_fn(move |cx| rest.poll_recv(cx));
+            let frames = pieces.map(|piece| Ok(Frame::data(Bytes::from_static(piece))));
+            async move {
+                Ok(Response::builder()
+                    .header("content-type", "application/json")
+                    .body(StreamBody::new(frames).boxed_unsync())
+                    .expect("a response"))
+            }
+        }),
+    );
+    hits(&service, &PATHS).await;
+    more.send(b"{\"org\":").expect("it listens");
+    let answer = service.clone().oneshot(put("/engagements/1"));
+    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+    let answer = answer.expect("it waits no longer").expect("an answer");
+    assert_eq!(hits(&service, &PATHS).await, NAMED, "any org may be it");
+    more.send(b"7}").expect("it listens");
+    drop(more);
+    let body = answer.into_body().collect().await.expect("the rest of it");
+    assert_eq!(body.to_bytes(), "{\"org\":7}");
+}
+
+#[tokio::test]
+async fn who_flushes_waits_for_writes_whose_clients_have_left() {
+    let keep = keep();
+    let gate = Gate::new();
+    let slow = gate.clone();
+    let service = stack(
+        &keep,
+        &origin(move || {
+            let gate = slow.clone();
+            async move {
+                gate.pass().await;
+                ok("")
+            }
+        }),
+    );
+    hits(&service, &PATHS).await;
+    let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
+    assert!(answer.as_mut().now_or_never().is_none());
+    gate.reached().await;
+    drop(answer);
+    let mut flush = Box::pin(keep.flush());
+    assert!(flush.as_mut().now_or_never().is_none());
+    gate.open();
+    let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
+    flushed.expect("it comes to its end");
+    assert_eq!(hits(&service, &PATHS).await, NAMED);
 }

@@ -1,11 +1,13 @@
 //! Several keeps on one Redis.
 
 use std::{
+    future::IntoFuture,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tower::{Layer, ServiceExt};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Route, Scope, Table,
@@ -332,4 +334,48 @@ async fn a_write_while_redis_is_away_is_not_lost() {
     server.continue_signal();
     until_new(&stacks[1], "/engagements/1", &old).await;
     assert_ne!(send(&stacks[0], get("/engagements/1")).await.body, old);
+}
+
+/// What was hard was sent, what was soft was forgotten.
+#[tokio::test]
+async fn a_caller_who_leaves_takes_neither_the_hard_nor_the_soft_along() {
+    let server = RedisServer::start();
+    let keeps = [keep(&server, table()).await, keep(&server, table()).await];
+    let mut heard = keeps[1].invalidations();
+    let both = [
+        Invalidation::entity("engagement").soft(),
+        Invalidation::tag("org:7"),
+    ];
+    let mut left = keeps[0].invalidate(both).into_future();
+    assert!(
+        left.as_mut().now_or_never().is_none(),
+        "Redis was not asked"
+    );
+    drop(left);
+    let mut softness = Vec::new();
+    while softness.len() < 2 {
+        let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
+        softness.push(told.expect("in time").expect("an invalidation").is_soft());
+    }
+    softness.sort_unstable();
+    assert_eq!(softness, [false, true]);
+}
+
+/// A server that ended in an outage took along what had not been taken yet.
+#[tokio::test]
+async fn who_flushes_waits_until_the_store_has_taken_everything() {
+    let server = RedisServer::start();
+    let keeps = [keep(&server, table()).await, keep(&server, table()).await];
+    let mut heard = keeps[1].invalidations();
+    server.stop_signal();
+    let taken = keeps[0].invalidate([Invalidation::tag("org:7")]).await;
+    let mut flush = Box::pin(keeps[0].flush());
+    let early = flush.as_mut().now_or_never();
+    server.continue_signal();
+    taken.expect_err("Redis does not answer");
+    assert!(early.is_none(), "it is not there yet");
+    let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
+    flushed.expect("Redis goes on");
+    let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
+    assert!(matches!(told, Ok(Some(_))), "{told:?}");
 }

@@ -74,6 +74,12 @@ impl Mirror {
         for id in &batch.ids {
             self.forget(*id);
         }
+        if let Kind::Open { token, .. } = batch.kind
+            && !self.declared.contains_key(&token)
+        {
+            // Declared once more in a new epoch, it has ended while that was on its way.
+            self.queue_new(Kind::Close { token }, Arc::clone(&batch.purges));
+        }
         true
     }
 

@@ -104,7 +104,8 @@ impl Mirror {
         let declared: Vec<_> = self
             .declared
             .iter()
-            .filter(|(_, own)| own.until > now)
+            // One whose closing is on its way is over, and would stay open until its lease ends.
+            .filter(|(token, own)| own.until > now && !self.pending.closes(**token))
             .map(|(token, own)| (*token, own.until - now, Arc::clone(&own.purges)))
             .collect();
         for (token, left, purges) in declared {
@@ -113,7 +114,7 @@ impl Mirror {
         }
     }
 
-    fn queue_new(&mut self, kind: Kind, purges: Arc<[Purge]>) {
+    pub(super) fn queue_new(&mut self, kind: Kind, purges: Arc<[Purge]>) {
         // Whoever listens has heard of it.
         let id = self.pend(kind, purges, false);
         self.queue(id);

@@ -61,6 +61,7 @@ pub(in crate::store) async fn run(
         kind,
         purges,
         with_open: true,
+        queued: false,
     };
     on.append(&draft).await.expect("appends")
 }

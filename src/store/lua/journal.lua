@@ -57,7 +57,8 @@ local function read_state()
   if type(score) ~= 'string' or tonumber(score) ~= head then
     return false
   end
-  if head > 0 and type_of(FEED) ~= 'stream' then
+  -- Before the first record there is no stream.
+  if type_of(FEED) ~= (head > 0 and 'stream' or 'none') then
     return false
   end
   -- The caller has applied more than there is: records were lost.
@@ -95,7 +96,7 @@ local function record(action, token, named)
   end
   local added = redis.pcall('XADD', FEED, 'MAXLEN', '~', ARGV[5], text(n) .. '-0', unpack(fields))
   if type(added) == 'table' and added.err then
-    if head > 0 and string.find(added.err, 'smaller') then
+    if head > 0 and (string.find(added.err, 'smaller') or string.find(added.err, 'exhausted')) then
       -- Somebody else wrote into the stream.
       begin()
       return record(action, token, named)

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
-    RedisResult, aio::MultiplexedConnection, cluster::ClusterClient, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, RedisError, RedisResult, aio::MultiplexedConnection, cluster::ClusterClient,
+    io::tcp::TcpSettings,
 };
 
 use super::{
@@ -203,6 +204,8 @@ pub(super) fn info(url: &str) -> RedisResult<ConnectionInfo> {
     let settings = info
         .redis_settings()
         .clone()
+        // Whatever the URL says: the feed and pub/sub are read as RESP2 has them.
+        .set_protocol(ProtocolVersion::RESP2)
         .set_lib_name("tower-keep", env!("CARGO_PKG_VERSION"));
     Ok(info
         .set_redis_settings(settings)

@@ -17,6 +17,8 @@ pub(crate) enum Verb {
     Reset,
     Increment,
     Append,
+    /// What an earlier attempt has not brought there.
+    AppendAgain,
     Sync,
     Publish,
     Push,
@@ -28,7 +30,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Get,
         Self::Put,
         Self::Remove,
@@ -41,6 +43,7 @@ impl Verb {
         Self::Reset,
         Self::Increment,
         Self::Append,
+        Self::AppendAgain,
         Self::Sync,
         Self::Publish,
         Self::Push,
@@ -65,6 +68,7 @@ impl Verb {
             Self::Reset => "reset",
             Self::Increment => "increment",
             Self::Append => "append",
+            Self::AppendAgain => "append_again",
             Self::Sync => "sync",
             Self::Publish => "publish",
             Self::Push => "push",
@@ -81,7 +85,7 @@ impl Verb {
     /// What no request waits for gets longer: giving up early on it only makes more work.
     pub(super) fn allowance(self, deadline: Duration) -> Duration {
         match self {
-            Self::Scan => deadline.saturating_mul(20),
+            Self::Scan | Self::AppendAgain => deadline.saturating_mul(20),
             Self::Sync => deadline.saturating_mul(4),
             _ => deadline,
         }

@@ -124,9 +124,12 @@ impl Journal for RedisJournal {
                 u64::from(draft.with_open).into(),
             ];
             arguments.extend(purges.iter().map(|purge| Arg::from(purge.as_str())));
-            let reply = self
-                .run(Verb::Append, &APPEND, draft.known, &arguments)
-                .await?;
+            let verb = if draft.queued {
+                Verb::AppendAgain
+            } else {
+                Verb::Append
+            };
+            let reply = self.run(verb, &APPEND, draft.known, &arguments).await?;
             reply::appended(reply)
         })
     }

@@ -144,6 +144,57 @@ async fn what_another_wrote_into_the_stream_does_no_harm() {
     assert_eq!(after.n, 1);
 }
 
+/// No record could be appended any more.
+#[tokio::test]
+async fn what_another_wrote_before_the_first_record_or_behind_every_other_does_no_harm() {
+    let last = format!("{0}-{0}", u64::MAX);
+    let meddling: [&[&str]; 3] = [
+        &["XADD", FEED, "5-0", "x", "y"],
+        &["XADD", FEED, &last, "x", "y"],
+        &["SET", FEED, "x"],
+    ];
+    for meddle in meddling {
+        for records in [0, 1] {
+            let server = RedisServer::start();
+            let journal = journal(&server).await;
+            let page = journal.sync(Position::UNKNOWN, 10).await.expect("syncs");
+            let mut known = page.head;
+            for _ in 0..records {
+                known = append(&journal, known, &["a"]).await.position;
+            }
+            server.command(meddle);
+            let after = append(&journal, known, &["b"]).await.position;
+            assert_ne!(after.epoch, known.epoch, "{meddle:?}");
+            assert_eq!(after.n, 1, "{meddle:?}");
+        }
+    }
+}
+
+/// With a Redis slower than a request may wait, what was queued was never taken.
+#[tokio::test]
+async fn what_is_queued_has_time_to_be_taken() {
+    let server = RedisServer::start();
+    let config = Config {
+        deadline: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let connections = Connections::connect(&server.url(), config).await;
+    let journal = RedisJournal::new(connections.expect("connects"), "", 1000);
+    append(&journal, Position::UNKNOWN, &["a"]).await;
+    for queued in [false, true] {
+        let draft = Draft {
+            known: Position::UNKNOWN,
+            kind: Kind::Invalidate,
+            purges: keys(&["b"]),
+            with_open: false,
+            queued,
+        };
+        server.command(&["CLIENT", "PAUSE", "500"]);
+        assert_eq!(journal.append(&draft).await.is_ok(), queued);
+        server.command(&["CLIENT", "UNPAUSE"]);
+    }
+}
+
 #[tokio::test]
 async fn a_restart_begins_a_new_epoch() {
     let mut server = RedisServer::builder().config("save", "3600 1").start();
@@ -302,6 +353,7 @@ async fn a_primary_that_may_not_write_proves_nothing() {
             kind: Kind::Invalidate,
             purges: keys(&["b"]),
             with_open: false,
+            queued: false,
         };
         journal.append(&draft).await.expect_err(name);
         server.command(&["CONFIG", "SET", name, good]);
