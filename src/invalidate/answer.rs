@@ -49,7 +49,7 @@ where
     }
     let mut body = Box::pin(body);
     let mut read = Read::default();
-    let end = timeout(PATIENCE, read.to_end(body.as_mut(), longest)).await;
+    let end = timeout(PATIENCE, read.all(body.as_mut(), longest)).await;
     let Read {
         chunks, trailers, ..
     } = read;
@@ -76,7 +76,7 @@ struct Read {
 
 impl Read {
     /// False if there is more than `longest`.
-    async fn to_end<B>(&mut self, mut body: Pin<&mut B>, longest: u64) -> Result<bool, BoxError>
+    async fn all<B>(&mut self, mut body: Pin<&mut B>, longest: u64) -> Result<bool, BoxError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
