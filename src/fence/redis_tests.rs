@@ -27,15 +27,13 @@ use crate::{
 
 /// A process's fence; its clock stands still unless it is moved.
 async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
-    process_at(&server.url()).await
-}
-
-async fn process_at(url: &str) -> (Arc<Fence>, Arc<AtomicU64>) {
     let config = Config {
         deadline: Duration::from_millis(500),
         ..Config::default()
     };
-    let connections = Connections::connect(url, config).await.expect("connects");
+    let connections = Connections::connect(&server.url(), config)
+        .await
+        .expect("connects");
     let nanos = Arc::new(AtomicU64::new(1));
     let clock = Arc::new(Clock::manual(Arc::clone(&nanos)));
     let options = Options {
@@ -62,25 +60,6 @@ async fn reaches(fence: &Fence, position: Position) {
 /// What a fill that begins now would give.
 fn fill(fence: &Fence) -> Entry {
     entry(&fence.capture())
-}
-
-/// The feed of one that asks for RESP3 was never understood.
-#[tokio::test]
-async fn a_url_that_asks_for_resp3_is_served_all_the_same() {
-    let server = RedisServer::start();
-    let (fence, _) = process_at(&(server.url() + "?protocol=resp3")).await;
-    let (other, _) = process(&server).await;
-    let mut heard = fence.subscribe();
-    other.invalidate(key(KEY), false).await.expect("appended");
-    let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-    assert!(matches!(told, Ok(Some(News::Purges(_)))), "{told:?}");
-    let foreign = ["PUBLISH", "cache:invalidate", "item:8"];
-    until("a listener", || async {
-        (server.command(&foreign).text() == "2").then_some(())
-    })
-    .await;
-    let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-    assert!(matches!(told, Ok(Some(News::Purges(_)))), "{told:?}");
 }
 
 #[tokio::test]

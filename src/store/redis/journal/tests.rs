@@ -144,6 +144,24 @@ async fn what_another_wrote_into_the_stream_does_no_harm() {
     assert_eq!(after.n, 1);
 }
 
+/// RESP3 has another form for what the feed reads: nothing was heard, and nothing said.
+#[tokio::test]
+async fn the_feed_is_heard_whatever_protocol_the_url_asks_for() {
+    let server = RedisServer::start();
+    let connections = connections(&(server.url() + "?protocol=resp3")).await;
+    let journal = RedisJournal::new(connections.clone(), "", 1000);
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    let after = append(&journal, known, &["b"]).await.position;
+    let records = journal.feed().next(known).await.expect("reads");
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].position, after);
+    let mut heard = listen(&RedisChannel::new(connections, ""));
+    let publish = ["PUBLISH", "cache:invalidate", "a:*"];
+    let listening = || async { (server.command(&publish).text() == "1").then_some(()) };
+    crate::support::until("a listener", listening).await;
+    assert_eq!(*hear(&mut heard, 1).await[0], *b"a:*");
+}
+
 /// No record could be appended any more.
 #[tokio::test]
 async fn what_another_wrote_before_the_first_record_or_behind_every_other_does_no_harm() {
