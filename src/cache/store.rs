@@ -119,8 +119,11 @@ fn storable(
     let vary = stored.vary.clone();
     let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &head.headers));
     let (position, user) = (seen.capture.position, asked.key.user());
+    let mut head = stored.into_entry(position, asked.entity(), user, tags);
+    // Whoever shares it while it comes judges it by when it was asked for, too.
+    head.local.captured = seen.capture.at;
     Ok(Storable {
-        head: Arc::new(stored.into_entry(position, asked.entity(), user, tags)),
+        head: Arc::new(head),
         variant,
     })
 }
