@@ -185,8 +185,10 @@ impl Recipe {
     /// Nobody else is to wait for it.
     pub(super) fn too_large(&self, lead: &mut Leading) {
         let keep = self.keep();
-        keep.misfits
-            .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        if self.asked.collapses() {
+            keep.misfits
+                .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        }
         keep.metrics.refused.increment(1);
         if let Some(lead) = lead {
             lead.is_unshared(keep, &self.capture);

@@ -141,7 +141,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
 {
     let keep = miss.keep();
-    if refusal.is_lasting() && !miss.asked.traits.shape.head && !miss.refreshing {
+    // What is refused to who shares nothing says nothing of the others.
+    if refusal.is_lasting() && miss.asked.collapses() && !miss.refreshing {
         keep.misfits
             .remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
         if let Some(lead) = lead {

@@ -29,3 +29,4 @@ mod tiers;
 mod validation;
 mod values;
 mod variants;
+mod waiting;
