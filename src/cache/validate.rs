@@ -298,10 +298,11 @@ where
     let keep = miss.keep();
     match update::head_effect(head.status, &head.headers, &response.headers, length) {
         HeadEffect::None => {}
-        HeadEffect::Outdate => {
+        HeadEffect::Outdate if miss.asked.speaks_for_others() => {
             keep.forget(&miss.asked.key, &original.headers, stored)
                 .await;
         }
+        HeadEffect::Outdate => {}
         HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
             Ok(entry) => {
                 miss.asked.put(keep, &seen.capture, &entry, original).await;

@@ -17,6 +17,7 @@ mod methods;
 mod metrics;
 mod options;
 mod passages;
+mod poison;
 mod ranges;
 mod readiness;
 mod refresh;
