@@ -174,7 +174,8 @@ impl Recipe {
                 body: stored.body.clone(),
             };
             let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
-            piece = combined.unwrap_or(piece);
+            let fits = |combined: &Piece| combined.body.len() <= self.cap;
+            piece = combined.filter(fits).unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);
         response.part = (!piece.is_whole()).then_some(piece.part);

@@ -64,6 +64,11 @@ pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
                     return Prepared::Validating(entry);
                 }
             }
+            // What would be too large to store is not put together.
+            Some(part)
+                if part
+                    .complete
+                    .is_some_and(|all| all > asked.max_body() as u64) => {}
             Some(part) => {
                 if let Some(rest) = partial::completion(stored, part, response.body.len() as u64) {
                     ask_for(rest, headers);
@@ -218,6 +223,10 @@ fn updated(
     entry.local.captured = seen.capture.at;
     entry.stored = received;
     entry.expires = asked.expiry(&lifetime, received, true);
+    if seen.head.status != StatusCode::NOT_MODIFIED && !update::has_validator(&seen.head.headers) {
+        // Asked for again and again, it would never come to its end.
+        entry.expires = entry.expires.min(stored.expires);
+    }
     let entry = Arc::new(entry);
     match refusal {
         None => Ok(entry),

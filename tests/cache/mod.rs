@@ -2,6 +2,7 @@
 
 mod axum;
 mod basics;
+mod bounds;
 mod collapse;
 mod errors;
 #[cfg(feature = "redis")]
