@@ -410,6 +410,11 @@ impl Asked {
         }
     }
 
+    /// Whether this request may be answered with it at all, fresh or validated.
+    pub(super) fn may_have(&self, response: &StoredResponse) -> bool {
+        may_have(&self.traits, self.route.as_deref(), response)
+    }
+
     /// Whether what this request is answered is what others would be.
     pub(super) fn speaks_for_others(&self) -> bool {
         sharing::may_collapse(self.traits.credentials, self.traits.scope)
@@ -517,8 +522,7 @@ fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) ->
     let Content::Response(response) = &found.entry.content else {
         return Judged::Refused;
     };
-    let listed = route.is_some();
-    if !sharing::may_serve(traits.credentials, traits.scope, listed, &response.lifetime) {
+    if !may_have(traits, route, response) {
         return Judged::Refused;
     }
     let resident = now.wall.since(found.entry.stored);
@@ -554,6 +558,12 @@ fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) ->
             on_disconnect,
         },
     }
+}
+
+/// RFC 9111 section 3.5, and what the table adds.
+fn may_have(traits: &Traits, route: Option<&RoutePlan>, response: &StoredResponse) -> bool {
+    let listed = route.is_some();
+    sharing::may_serve(traits.credentials, traits.scope, listed, &response.lifetime)
 }
 
 /// Whether an error excuses the answer: within its window, and where nothing forbids it.

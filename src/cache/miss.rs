@@ -30,7 +30,7 @@ use crate::{
     semantics::{
         cache_control::RequestDirectives,
         cache_status::Forward,
-        freshness::{self, Use},
+        freshness::{self, Reason, Use},
         vary,
     },
 };
@@ -246,7 +246,7 @@ where
                         flight = own;
                         continue;
                     }
-                    Followed::OtherVariant(_) => return Turn::Fetch(None),
+                    Followed::OtherVariant(_) | Followed::Unwanted => return Turn::Fetch(None),
                     // An invalidation came after the leader's call: whoever asks from here on
                     // needs a later answer, and one fetches it for all.
                     Followed::Invalid => {
@@ -335,9 +335,17 @@ where
         let entry = Arc::clone(&fill.head);
         let verdict = keep.fence.check(&entry, self.asked.key.base(), now);
         let judged = self.asked.judge(&Found { entry, verdict }, now);
-        if verdict != Verdict::Usable || !judged.serves() {
-            self.note_unusable(fill, now);
-            return Followed::Invalid;
+        match judged {
+            _ if verdict != Verdict::Usable => return Followed::Invalid,
+            judged if judged.serves() => {}
+            Judged::Validate {
+                reason: Reason::Request,
+                ..
+            } => return Followed::Unwanted,
+            _ => {
+                self.note_unusable(fill, now);
+                return Followed::Invalid;
+            }
         }
         if let Some(variant) = &fill.variant
             && !vary::selects(variant, &parts.headers)
@@ -389,6 +397,8 @@ enum Followed<A> {
     Answer(A),
     /// It is for requests with other field values; those like this one wait under this key.
     OtherVariant(String),
+    /// Good for others, but this request's directives want a better one.
+    Unwanted,
     /// It may not be used any more.
     Invalid,
 }

@@ -46,7 +46,9 @@ pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
     if shape.head {
         return Prepared::Plain;
     }
-    if let Some((entry, response)) = asked.candidate_response() {
+    // A validator that knows nothing of users would confirm to one what was made for nobody.
+    let candidate = asked.candidate_response();
+    if let Some((entry, response)) = candidate.filter(|(_, response)| asked.may_have(response)) {
         let (status, stored) = (response.status, &response.headers);
         let entry = Arc::clone(entry);
         match response.part {

@@ -42,6 +42,9 @@ impl Rule {
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        if value.len() > LONGEST {
+            return None;
+        }
         let mut found = Found::default();
         Parser::new(value)
             .parse_dictionary_with_visitor(&mut found)
@@ -110,6 +113,8 @@ impl Rule {
 
 /// More than any path has. Every parameter of every later query is compared to each of them.
 const MOST_NAMES: usize = 64;
+/// Rules of thousands of paths are remembered.
+const LONGEST: usize = 2048;
 
 /// By code units, as the URL standard sorts.
 fn utf16_order(a: &str, b: &str) -> std::cmp::Ordering {
@@ -293,6 +298,9 @@ mod tests {
         };
         assert!(names(64).is_some());
         assert_eq!(names(65), None);
+        let long = |length: usize| rule(&format!("params=(\"{}\")", "n".repeat(length)));
+        assert!(long(2000).is_some());
+        assert_eq!(long(2048), None);
     }
 
     #[test]
