@@ -44,6 +44,12 @@ pub(crate) enum End {
     Failed(String),
 }
 
+/// How many pieces are held of a body of so many bytes: what one costs beside its bytes is then no
+/// more than the bytes may cost.
+pub(crate) fn most_pieces(cap: usize) -> usize {
+    (cap / size_of::<Bytes>()).max(1024)
+}
+
 #[derive(Debug)]
 struct Shared {
     cap: usize,
@@ -106,9 +112,13 @@ impl State {
         self.readers.iter().flatten().map(|r| r.next).next()
     }
 
+    fn exceeds(&self, cap: usize) -> bool {
+        self.held > cap || self.chunks.len() > most_pieces(cap)
+    }
+
     fn shrink(&mut self, cap: usize) {
         let read = self.pace().unwrap_or(usize::MAX);
-        while self.held > cap && self.base < read {
+        while self.exceeds(cap) && self.base < read {
             let Some(chunk) = self.chunks.pop_front() else {
                 break;
             };
@@ -128,7 +138,7 @@ impl Writer {
         }
         state.held += chunk.len();
         state.chunks.push_back(chunk);
-        if state.held > self.shared.cap {
+        if state.exceeds(self.shared.cap) {
             state.overflowed = true;
         }
         if state.overflowed {

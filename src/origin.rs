@@ -1,6 +1,6 @@
 //! The request as it was received: its URI before a router took prefixes off, its authority.
 
-use http::{Extensions, HeaderMap, Uri, header::HOST, request};
+use http::{Extensions, HeaderMap, Uri, header::HOST, request, uri::Authority};
 
 use crate::key::without_default_port;
 
@@ -23,17 +23,36 @@ pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
 }
 
 /// Whether the inner service could take the request for another host's than the crate does: `Host`
-/// is repeated or no text, or differs from the URI's authority (RFC 9112 section 3.2).
+/// is repeated, or differs from the URI's authority, or one of them is more than a host and a port
+/// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
 pub(crate) fn is_ambiguous(parts: &request::Parts) -> bool {
-    let mut lines = parts.headers.get_all(HOST).iter();
+    names_hosts(uri(&parts.uri, &parts.extensions), &parts.headers)
+}
+
+/// As [`is_ambiguous`], of the URI as received and the fields.
+pub(crate) fn names_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
+    let authority = uri.authority().map(Authority::as_str);
+    if authority.is_some_and(|authority| !is_host_and_port(authority.as_bytes())) {
+        return true;
+    }
+    let mut lines = headers.get_all(HOST).iter();
     let Some(host) = lines.next() else {
         return false;
     };
     let Ok(host) = host.to_str() else {
         return true;
     };
-    let authority = uri(&parts.uri, &parts.extensions).authority();
-    lines.next().is_some() || authority.is_some_and(|other| !is_same_host(host, other.as_str()))
+    lines.next().is_some()
+        || !is_host_and_port(host.as_bytes())
+        || authority.is_some_and(|other| !is_same_host(host, other))
+}
+
+/// What of an authority stands before an `@`, and what no host has, is no part of a key: but who
+/// repeats `Host` in links repeats it.
+fn is_host_and_port(authority: &[u8]) -> bool {
+    authority
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 fn is_same_host(one: &str, other: &str) -> bool {

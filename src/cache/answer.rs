@@ -231,6 +231,9 @@ pub(super) fn followed<B>(
         ..CacheStatus::forward(asked.missed)
     };
     let mut fields = stored.headers.clone();
+    let resident = keep.clock.now().wall.since(fill.head.stored);
+    let age = stored.lifetime.age(resident).as_secs();
+    fields.insert(header::AGE, seconds::age(age));
     status.append(NAME, &mut fields);
     keep.metrics.collapsed.increment(1);
     let mut response = Response::new(body);

@@ -143,10 +143,10 @@ impl<'p> Ask<'p> {
         let Some(matched) = snapshot.plan.route(target.path, target.host) else {
             return Self::unlisted(config, snapshot, parts, target, key);
         };
-        if is_another_protocol(parts) {
+        let route = matched.plan();
+        if is_another_protocol(parts, route.is_safe(&parts.method)) {
             return Self::Nothing;
         }
-        let route = matched.plan();
         if !route.is_safe(&parts.method) {
             return invalidate_below(config, parts, config.key.is_some());
         }
@@ -203,7 +203,7 @@ impl<'p> Ask<'p> {
         let traits = Traits {
             shape: Shape::of(&parts.method, &parts.headers),
             directives: directives(parts, obeys),
-            credentials: credentials(snapshot, parts, user.is_some()),
+            credentials: snapshot.credentials(&parts.headers, user.is_some()),
             scope,
         };
         let user = user.map(|user| user.id().into());
@@ -218,17 +218,18 @@ impl<'p> Ask<'p> {
         target: Target<'_>,
         key: &'p mut KeyBuf,
     ) -> Self {
-        if snapshot.plan.unlisted == Unlisted::Pass || is_another_protocol(parts) {
+        let safe = invalidation::is_safe(&parts.method);
+        if snapshot.plan.unlisted == Unlisted::Pass || is_another_protocol(parts, safe) {
             return Self::Nothing;
         }
-        if invalidation::is_safe(&parts.method) && origin::is_ambiguous(parts) {
+        if safe && origin::is_ambiguous(parts) {
             return Self::Bypass(Forward::Bypass);
         }
         if invalidation::is_query(&parts.method) {
             return Self::Body;
         }
         if !has_method(&parts.method, false) {
-            return match invalidation::is_safe(&parts.method) {
+            return match safe {
                 true => Self::Nothing,
                 false => invalidate_below(config, parts, false),
             };
@@ -261,24 +262,17 @@ impl<'p> Ask<'p> {
         let traits = Traits {
             shape: Shape::of(&parts.method, &parts.headers),
             directives: directives(parts, true),
-            credentials: credentials(snapshot, parts, user.is_some()),
+            credentials: snapshot.credentials(&parts.headers, user.is_some()),
             scope: Scope::Standard,
         };
         Self::Stored(Glance::new(traits, key, None, None))
     }
 }
 
-/// An identity's header counts even where it names nobody for sure (of two lines, one may be the
-/// client's own): what is answered to it may be somebody's.
-fn credentials(snapshot: &Snapshot, parts: &request::Parts, identified: bool) -> Credentials {
-    let header = snapshot.plan.identity.header.as_ref();
-    let claimed = || header.is_some_and(|name| parts.headers.contains_key(name));
-    Credentials::of(&parts.headers, identified || claimed())
-}
-
-/// What comes after such a request is not HTTP any more.
-fn is_another_protocol(parts: &request::Parts) -> bool {
-    parts.headers.contains_key(header::UPGRADE) || parts.method == Method::CONNECT
+/// What comes after such a request is not HTTP any more. A write is one all the same: some clients
+/// offer an upgrade with every first request.
+fn is_another_protocol(parts: &request::Parts, safe: bool) -> bool {
+    parts.method == Method::CONNECT || (safe && parts.headers.contains_key(header::UPGRADE))
 }
 
 fn directives(parts: &request::Parts, obeyed: bool) -> RequestDirectives {
@@ -411,12 +405,20 @@ impl Asked {
         request: &HeaderMap,
         why: Refusal,
     ) {
-        let own = why == Refusal::Credentials
-            || !sharing::may_collapse(self.traits.credentials, self.traits.scope)
-            || self.traits.directives.no_store;
-        if !own {
+        if why != Refusal::Credentials && self.speaks_for_others() {
             keep.forget(&self.key, request, entry).await;
         }
+    }
+
+    /// Whether this request may be answered with it at all, fresh or validated.
+    pub(super) fn may_have(&self, response: &StoredResponse) -> bool {
+        may_have(&self.traits, self.route.as_deref(), response)
+    }
+
+    /// Whether what this request is answered is what others would be.
+    pub(super) fn speaks_for_others(&self) -> bool {
+        sharing::may_collapse(self.traits.credentials, self.traits.scope)
+            && !self.traits.directives.no_store
     }
 
     /// What the table says about the responses.
@@ -520,8 +522,7 @@ fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) ->
     let Content::Response(response) = &found.entry.content else {
         return Judged::Refused;
     };
-    let listed = route.is_some();
-    if !sharing::may_serve(traits.credentials, traits.scope, listed, &response.lifetime) {
+    if !may_have(traits, route, response) {
         return Judged::Refused;
     }
     let resident = now.wall.since(found.entry.stored);
@@ -563,6 +564,12 @@ fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) ->
             on_disconnect,
         },
     }
+}
+
+/// RFC 9111 section 3.5, and what the table adds.
+fn may_have(traits: &Traits, route: Option<&RoutePlan>, response: &StoredResponse) -> bool {
+    let listed = route.is_some();
+    sharing::may_serve(traits.credentials, traits.scope, listed, &response.lifetime)
 }
 
 /// Whether an error excuses the answer: within its window, and where nothing forbids it.

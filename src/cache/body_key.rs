@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, request};
 use http_body::{Body, Frame};
 use tower::ServiceExt;
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
-    keep::{Snapshot, fill::concatenate},
+    keep::Snapshot,
     key::KeyBuf,
     origin::Target,
     semantics::cache_status::Forward,
@@ -95,25 +95,28 @@ enum Content<B> {
 
 async fn read<B: Body<Data = Bytes>>(body: B) -> Content<B> {
     let mut body = Box::pin(body);
-    let mut frames: VecDeque<Frame<Bytes>> = VecDeque::new();
-    let mut bytes = 0;
+    // In one piece: what a client sends in crumbs costs no more than that.
+    let mut content = BytesMut::new();
     while let Some(frame) = next(body.as_mut()).await {
         let Ok(frame) = frame else {
             return Content::Broken;
         };
-        let length = frame.data_ref().map(Bytes::len);
-        // An endless row of empty ones would grow without ever being too long.
-        if length == Some(0) {
-            continue;
-        }
-        bytes += length.unwrap_or(0);
-        let whole = frame.is_data() && bytes <= LONGEST;
-        frames.push_back(frame);
-        if !whole {
-            return Content::TooLong(RequestBody::resumed(frames, body));
+        match frame.into_data() {
+            Ok(data) if content.len() + data.len() <= LONGEST => content.extend_from_slice(&data),
+            Ok(data) => return Content::too_long(content, Frame::data(data), body),
+            Err(trailers) => return Content::too_long(content, trailers, body),
         }
     }
-    Content::Whole(concatenate(frames.iter().filter_map(Frame::data_ref)))
+    Content::Whole(content.freeze())
+}
+
+impl<B> Content<B> {
+    fn too_long(content: BytesMut, next: Frame<Bytes>, rest: Pin<Box<B>>) -> Self {
+        let read = Some(Frame::data(content.freeze()));
+        let read = read.filter(|read| read.data_ref().is_some_and(|data| !data.is_empty()));
+        let held: VecDeque<_> = read.into_iter().chain([next]).collect();
+        Self::TooLong(RequestBody::resumed(held, rest))
+    }
 }
 
 async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {

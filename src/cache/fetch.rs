@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::RequestBody,
-    fence::Capture,
+    fence::{Capture, Verdict},
     http_service::HttpService,
     keep::lookup::Found,
     origin,
@@ -105,12 +105,16 @@ where
             self.keep().metrics.miss.increment(1);
         }
         let original = Original::of(&parts);
+        // Taken before the call: what is invalidated from here on wins. And before the candidate is
+        // looked at: what is made of it counts as read now.
+        let capture = self.keep().fence.capture();
+        self.drop_if_unusable();
         let prepared = validate::prepare(&mut self.asked, &mut parts.headers);
         Passages::mark(&mut parts.extensions, |passages| {
             passages.cache = self.keep().id();
         });
         let mut again = parts.clone();
-        let fetched = match self.call(parts, body).await {
+        let fetched = match self.call(parts, body, capture).await {
             Ok(fetched) => fetched,
             Err(error) => return self.stale_on_disconnect(&original).ok_or(error),
         };
@@ -128,7 +132,8 @@ where
                 self.asked.candidate = None;
                 self.asked.sent = Sent::Whole;
                 let content = RequestBody::bytes(self.content.clone());
-                self.call(again, content).await?
+                let capture = self.keep().fence.capture();
+                self.call(again, content, capture).await?
             }
         };
         if self.asked.traits.shape.head
@@ -143,9 +148,8 @@ where
         &mut self,
         parts: request::Parts,
         body: RequestBody<B>,
+        capture: Capture,
     ) -> Result<Fetched<S::ResponseBody>, S::ServiceError> {
-        // Taken before the call: what is invalidated from here on wins.
-        let capture = self.keep().fence.capture();
         let requested = self.keep().clock.now().wall;
         let request = Request::from_parts(parts, body);
         let response = self.inner.clone().oneshot(request).await?;
@@ -215,15 +219,28 @@ where
         answer::stale(&self.asked.traits, found, headers, now, instead_of)
     }
 
-    /// It may have been invalidated while the inner service worked.
-    fn judge_again(&self, found: &Found) -> Judged {
-        let keep = self.keep();
-        let now = keep.clock.now();
-        let verdict = keep.fence.check(&found.entry, self.asked.key.base(), now);
+    /// It may have been invalidated since it was looked up, while this request waited.
+    pub(super) fn judge_again(&self, found: &Found) -> Judged {
+        let now = self.keep().clock.now();
         let found = Found {
-            verdict,
+            verdict: self.verdict(found),
             ..found.clone()
         };
         self.asked.judge(&found, now)
+    }
+
+    fn verdict(&self, found: &Found) -> Verdict {
+        let keep = self.keep();
+        let now = keep.clock.now();
+        keep.fence.check(&found.entry, self.asked.key.base(), now)
+    }
+
+    /// What has been invalidated is neither validated nor completed: its validators may be those of
+    /// what has replaced it (a second is long for `Last-Modified`).
+    fn drop_if_unusable(&mut self) {
+        let candidate = self.asked.candidate.as_ref();
+        if candidate.is_some_and(|found| self.verdict(found) == Verdict::Unusable) {
+            self.asked.candidate = None;
+        }
     }
 }

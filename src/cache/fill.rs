@@ -145,7 +145,10 @@ where
         bytes: 0,
         ended: body.is_end_stream(),
     };
-    while !prefix.ended && prefix.bytes <= recipe.cap {
+    while !prefix.ended
+        && prefix.bytes <= recipe.cap
+        && prefix.chunks.len() <= buffer::most_pieces(recipe.cap)
+    {
         let waits = waits && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),

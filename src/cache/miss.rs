@@ -1,6 +1,6 @@
 //! A request that the local tier could not answer at once: store, collapse, inner service.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, request};
@@ -11,11 +11,13 @@ use super::{
     ask::{Asked, Judged},
     layer::Config,
     refresh,
+    store::MISFIT,
 };
 use crate::{
     body::{RequestBody, ResponseBody},
     clock::Now,
     collapse::{Follower, Joined, Lead, Release},
+    entry::Content,
     fence::{Capture, Verdict},
     http_service::HttpService,
     keep::{
@@ -25,7 +27,12 @@ use crate::{
         lookup::Found,
     },
     passage::Passages,
-    semantics::{cache_status::Forward, vary},
+    semantics::{
+        cache_control::RequestDirectives,
+        cache_status::Forward,
+        freshness::{self, Reason, Use},
+        vary,
+    },
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.
@@ -178,7 +185,7 @@ where
         if !keep.resting.contains(self.asked.key.as_str(), now.mono) {
             return None;
         }
-        match self.asked.judge(found, now) {
+        match self.judge_again(found) {
             Judged::Validate { on_error: true, .. } => {
                 keep.metrics.hit_stale.increment(1);
                 answer::stale(&self.asked.traits, found, &parts.headers, now, None)
@@ -239,7 +246,7 @@ where
                         flight = own;
                         continue;
                     }
-                    Followed::OtherVariant(_) => return Turn::Fetch(None),
+                    Followed::OtherVariant(_) | Followed::Unwanted => return Turn::Fetch(None),
                     // An invalidation came after the leader's call: whoever asks from here on
                     // needs a later answer, and one fetches it for all.
                     Followed::Invalid => {
@@ -322,12 +329,23 @@ where
     /// What another request's fill is to this one.
     fn follow(&self, fill: &Fill, parts: &request::Parts) -> Followed<Answer<S, B>> {
         let keep = self.keep();
-        // At the moment it is handed out: an invalidation since the leader's call wins.
-        let verdict = keep
-            .fence
-            .check(&fill.head, self.asked.key.base(), keep.clock.now());
-        if verdict != Verdict::Usable {
-            return Followed::Invalid;
+        // At the moment it is handed out: an invalidation since the leader's call wins. And no more
+        // is done with it than with what is stored (RFC 9111 section 4).
+        let now = keep.clock.now();
+        let entry = Arc::clone(&fill.head);
+        let verdict = keep.fence.check(&entry, self.asked.key.base(), now);
+        let judged = self.asked.judge(&Found { entry, verdict }, now);
+        match judged {
+            _ if verdict != Verdict::Usable => return Followed::Invalid,
+            judged if judged.serves() => {}
+            Judged::Validate {
+                reason: Reason::Request,
+                ..
+            } => return Followed::Unwanted,
+            _ => {
+                self.note_unusable(fill, now);
+                return Followed::Invalid;
+            }
         }
         if let Some(variant) = &fill.variant
             && !vary::selects(variant, &parts.headers)
@@ -337,6 +355,19 @@ where
         }
         answer::followed(&self.asked, fill, &parts.headers, keep)
             .map_or(Followed::Invalid, Followed::Answer)
+    }
+
+    /// What nobody may use without validation is not waited for.
+    fn note_unusable(&self, fill: &Fill, now: Now) {
+        let Content::Response(response) = &fill.head.content else {
+            return;
+        };
+        let asked = RequestDirectives::default();
+        let from_the_start = freshness::usable(&response.lifetime, Duration::ZERO, &asked);
+        if matches!(from_the_start, Use::Validate { .. }) {
+            let key = self.asked.key.as_str();
+            self.keep().misfits.remember(key, now.mono, MISFIT);
+        }
     }
 
     fn is_misfit(&self) -> bool {
@@ -366,6 +397,8 @@ enum Followed<A> {
     Answer(A),
     /// It is for requests with other field values; those like this one wait under this key.
     OtherVariant(String),
+    /// Good for others, but this request's directives want a better one.
+    Unwanted,
     /// It may not be used any more.
     Invalid,
 }

@@ -44,18 +44,21 @@
 //!
 //! Whatever the scope, `private` (but for a user's own), `no-store` and `Set-Cookie` (unless the
 //! route strips it) are not stored. Where the inner service could take a request for another host's
-//! than the key says (two `Host` lines, or one that differs from the URI's authority), it passes by.
+//! than the key says (two `Host` lines, one that differs from the URI's authority, or one that is more
+//! than a host and a port), it passes by, and the answer to a write is not stored.
 //!
 //! # Many requests at once
 //!
-//! Of all who miss the same key, or the same variant of it, one asks the inner service, and the rest
-//! read its answer as it comes. If it leaves, another takes over; if its answer may not be shared,
-//! all are released with its head and ask for themselves, and nobody waits for that key for ten
-//! seconds. From a storable head on, the fill goes on in a task of its own: a reader that is slow or
-//! gone holds up nobody. `Cache-Status` says `stored` with the head, of what will be stored if its
-//! body comes whole. Queries that are equivalent only by the answer's `No-Vary-Search` do not wait for
-//! each other: whether they are, the answer alone can tell. A body larger than `max_body` goes on to who asked for it at their own pace;
-//! who shares it and falls more than `max_body` behind gets an error.
+//! Of all who miss the same key, or the same variant of it, one asks the inner service, and the
+//! rest read its answer as it comes. If it leaves, another takes over; if its answer may not be
+//! shared, all are released with its head and ask for themselves, and nobody waits for that key for
+//! ten seconds. So it is where the answer must be validated before it is used again: one that
+//! waited may do no more with it than with a stored one (RFC 9111 section 4). From a storable head
+//! on, the fill goes on in a task of its own: a reader that is slow or gone holds up nobody.
+//! `Cache-Status` says `stored` with the head, of what will be stored if its body comes whole.
+//! Queries that are equivalent only by the answer's `No-Vary-Search` do not wait for each other:
+//! whether they are, the answer alone can tell. A body larger than `max_body` goes on to who asked
+//! for it at their own pace; who shares it and falls more than `max_body` behind gets an error.
 //!
 //! # When the inner service fails
 //!

@@ -77,10 +77,8 @@ impl Recipe {
         match (appended, Arc::get_mut(&mut self.storable.head)) {
             (Ok(Some(position)), Some(head)) => {
                 head.position = position;
-                self.capture = Capture {
-                    position,
-                    at: keep.clock.mono(),
-                };
+                // What it is trusted for counts from when it was asked for, not from the append.
+                self.capture.position = position;
                 true
             }
             _ => false,
@@ -176,7 +174,8 @@ impl Recipe {
                 body: stored.body.clone(),
             };
             let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
-            piece = combined.unwrap_or(piece);
+            let fits = |combined: &Piece| combined.body.len() <= self.cap;
+            piece = combined.filter(fits).unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);
         response.part = (!piece.is_whole()).then_some(piece.part);
@@ -187,8 +186,10 @@ impl Recipe {
     /// Nobody else is to wait for it.
     pub(super) fn too_large(&self, lead: &mut Leading) {
         let keep = self.keep();
-        keep.misfits
-            .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        if self.asked.collapses() {
+            keep.misfits
+                .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        }
         keep.metrics.refused.increment(1);
         if let Some(lead) = lead {
             lead.is_unshared(keep, &self.capture);
@@ -213,5 +214,57 @@ pub(super) fn hand_out(lead: &Leading, entry: &Arc<Entry>, variant: Option<&Vari
         && let Some(fill) = Fill::whole(entry, variant)
     {
         lead.share(Arc::new(fill));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::{
+        cache::{CacheLayer, ask::Ask, fetch::Seen, store},
+        key::KeyBuf,
+        semantics::freshness::Exchange,
+        table::{Route, Table, secs},
+    };
+
+    /// It counted from the append's reply, which a slow journal gives long after the call.
+    #[tokio::test]
+    async fn what_a_write_stores_is_as_old_as_its_call() {
+        let route = Route::new("/e/{id}").key("e:{id}");
+        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route));
+        let config = CacheLayer::new(&keep).config;
+        let request = Request::get("/e/1").body(()).expect("a request");
+        let (parts, ()) = request.into_parts();
+        let snapshot = keep.shared().snapshot.load_full();
+        let mut key = KeyBuf::new();
+        let Ask::Stored(asked) = Ask::of(&config, &snapshot, &parts, &mut key) else {
+            panic!("the route is listed");
+        };
+        let asked = asked.own(&snapshot);
+        let received = keep.shared().clock.now().wall;
+        let mut capture = keep.shared().fence.capture();
+        capture.at = 7;
+        let seen = Seen {
+            head: Response::new(()).into_parts().0,
+            tag_fields: HeaderMap::new(),
+            capture,
+            exchange: Exchange {
+                requested: received,
+                received,
+            },
+        };
+        let original = Original::of(&parts);
+        let mut recipe = store::recipe(&config, &asked, &seen, &original)
+            .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let subjects = vec![Subject::Key("e:1".into())];
+        assert!(recipe.invalidate(subjects).await);
+        let entry = recipe
+            .complete([], None, &None)
+            .await
+            .expect("it is stored");
+        assert!(entry.position.n > capture.position.n);
+        assert_eq!(entry.local.captured, 7);
     }
 }

@@ -119,8 +119,11 @@ fn storable(
     let vary = stored.vary.clone();
     let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &head.headers));
     let (position, user) = (seen.capture.position, asked.key.user());
+    let mut head = stored.into_entry(position, asked.entity(), user, tags);
+    // Whoever shares it while it comes judges it by when it was asked for, too.
+    head.local.captured = seen.capture.at;
     Ok(Storable {
-        head: Arc::new(stored.into_entry(position, asked.entity(), user, tags)),
+        head: Arc::new(head),
         variant,
     })
 }
@@ -138,7 +141,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
 {
     let keep = miss.keep();
-    if refusal.is_lasting() && !miss.asked.traits.shape.head && !miss.refreshing {
+    // What is refused to who shares nothing says nothing of the others.
+    if refusal.is_lasting() && miss.asked.collapses() && !miss.refreshing {
         keep.misfits
             .remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
         if let Some(lead) = lead {

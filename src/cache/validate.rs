@@ -46,7 +46,9 @@ pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
     if shape.head {
         return Prepared::Plain;
     }
-    if let Some((entry, response)) = asked.candidate_response() {
+    // A validator that knows nothing of users would confirm to one what was made for nobody.
+    let candidate = asked.candidate_response();
+    if let Some((entry, response)) = candidate.filter(|(_, response)| asked.may_have(response)) {
         let (status, stored) = (response.status, &response.headers);
         let entry = Arc::clone(entry);
         match response.part {
@@ -64,6 +66,11 @@ pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
                     return Prepared::Validating(entry);
                 }
             }
+            // What would be too large to store is not put together.
+            Some(part)
+                if part
+                    .complete
+                    .is_some_and(|all| all > asked.max_body() as u64) => {}
             Some(part) => {
                 if let Some(rest) = partial::completion(stored, part, response.body.len() as u64) {
                     ask_for(rest, headers);
@@ -218,6 +225,10 @@ fn updated(
     entry.local.captured = seen.capture.at;
     entry.stored = received;
     entry.expires = asked.expiry(&lifetime, received, true);
+    if seen.head.status != StatusCode::NOT_MODIFIED && !update::has_validator(&seen.head.headers) {
+        // Asked for again and again, it would never come to its end.
+        entry.expires = entry.expires.min(stored.expires);
+    }
     let entry = Arc::new(entry);
     match refusal {
         None => Ok(entry),
@@ -298,10 +309,11 @@ where
     let keep = miss.keep();
     match update::head_effect(head.status, &head.headers, &response.headers, length) {
         HeadEffect::None => {}
-        HeadEffect::Outdate => {
+        HeadEffect::Outdate if miss.asked.speaks_for_others() => {
             keep.forget(&miss.asked.key, &original.headers, stored)
                 .await;
         }
+        HeadEffect::Outdate => {}
         HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
             Ok(entry) => {
                 miss.asked.put(keep, &seen.capture, &entry, original).await;

@@ -108,7 +108,7 @@ fn report_missing_layer(keep: &Shared, parts: &request::Parts) {
 /// What a GET of the target asks for, where the write's own answer may be its answer too.
 fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> Option<Asked> {
     let snapshot = config.keep.shared().snapshot.load_full();
-    if !changed.may_answer_get(&snapshot) {
+    if !changed.may_answer_get(&snapshot) || changed.is_ambiguous() {
         return None;
     }
     let mut key = KeyBuf::new();

@@ -35,7 +35,9 @@ impl Replacement {
         };
         // An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
         let has_tags = write.config.keep.shared().has_tags(&head.headers);
-        if !wanted || head.status != StatusCode::OK || has_tags {
+        let ambiguous = route.is_none_or(|route| route.key_names_host);
+        let ambiguous = ambiguous && write.changed.is_ambiguous();
+        if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {
             return None;
         }
         let stored = stored(write, head).filter(|stored| stored.vary.is_empty())?;
@@ -122,8 +124,8 @@ fn stored(write: &Write, head: &response::Parts) -> Option<Head> {
         received: now,
     };
     let request = match write.route {
-        Some(_) => write.changed.as_get(),
-        None => write.changed.as_sent(),
+        Some(_) => write.changed.as_get(&write.snapshot),
+        None => write.changed.as_sent(&write.snapshot),
     };
     let route = write.route.as_deref();
     write

@@ -30,7 +30,7 @@ use crate::{
     local::Local,
     metrics::CacheMetrics,
     semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
-    semantics::freshness::Lifetime,
+    semantics::{freshness::Lifetime, sharing::Credentials},
     store::{
         entries::Entries,
         journal::{Purge, Subject},
@@ -123,6 +123,14 @@ impl Snapshot {
             lifetime.fresh = lifetime.fresh.saturating_sub(spread);
         }
         lifetime
+    }
+
+    /// An identity's header counts even where it names nobody for sure (of two lines, one may be the
+    /// client's own): what is answered to it may be somebody's.
+    pub(crate) fn credentials(&self, headers: &HeaderMap, identified: bool) -> Credentials {
+        let header = self.plan.identity.header.as_ref();
+        let claimed = || header.is_some_and(|name| headers.contains_key(name));
+        Credentials::of(headers, identified || claimed())
     }
 
     /// When a response stops being of any use.

@@ -94,16 +94,21 @@ impl Changed {
     }
 
     /// The request as it came.
-    pub(crate) fn as_sent(&self) -> RequestHead<'_> {
-        self.head(Credentials::of(&self.headers, self.user.is_some()))
+    pub(crate) fn as_sent(&self, snapshot: &Snapshot) -> RequestHead<'_> {
+        self.head(snapshot.credentials(&self.headers, self.user.is_some()))
     }
 
     /// The request as the GET whose answer this write's own answer is to be.
-    pub(crate) fn as_get(&self) -> RequestHead<'_> {
+    pub(crate) fn as_get(&self, snapshot: &Snapshot) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
-            ..self.as_sent()
+            ..self.as_sent(snapshot)
         }
+    }
+
+    /// Whether the answer could be another host's than the key says.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        origin::names_hosts(&self.uri, &self.headers)
     }
 
     pub(crate) fn method(&self) -> &Method {

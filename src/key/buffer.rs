@@ -80,7 +80,8 @@ impl KeyBuf {
             described.push(0);
         }
         described.extend_from_slice(content);
-        self.bytes.extend_from_slice(b"?=");
+        // A `+` of its own stands in no query, and before digits alone in one that is hashed.
+        self.bytes.extend_from_slice(b"?+=");
         self.bytes.extend_from_slice(&super::hash::long(&described));
     }
 

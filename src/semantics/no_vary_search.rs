@@ -42,6 +42,9 @@ impl Rule {
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        if value.len() > LONGEST {
+            return None;
+        }
         let mut found = Found::default();
         Parser::new(value)
             .parse_dictionary_with_visitor(&mut found)
@@ -51,6 +54,11 @@ impl Rule {
             Member::Boolean(key_order) => !key_order,
             Member::Strings(_) | Member::Invalid => return None,
         };
+        let most =
+            |member: &Member| matches!(member, Member::Strings(names) if names.len() > MOST_NAMES);
+        if most(&found.params) || most(&found.except) {
+            return None;
+        }
         let parameters = match (found.params, found.except) {
             (Member::Absent, Member::Absent) => Parameters::AllBut(Vec::new()),
             (Member::Strings(names), Member::Absent) => Parameters::AllBut(names),
@@ -102,6 +110,11 @@ impl Rule {
         }
     }
 }
+
+/// More than any path has. Every parameter of every later query is compared to each of them.
+const MOST_NAMES: usize = 64;
+/// Rules of thousands of paths are remembered.
+const LONGEST: usize = 2048;
 
 /// By code units, as the URL standard sorts.
 fn utf16_order(a: &str, b: &str) -> std::cmp::Ordering {
@@ -274,6 +287,20 @@ mod tests {
         assert!(rule("except=()").is_some());
         assert!(rule("key-order").is_some());
         assert!(rule("params=(\"a\";x), unknown=5").is_some());
+    }
+
+    #[test]
+    fn a_rule_of_too_many_names_is_none() {
+        // Each of them would be compared to each parameter of every later query.
+        let names = |number: usize| {
+            let names: Vec<_> = (0..number).map(|n| format!("\"n{n}\"")).collect();
+            rule(&format!("params=({})", names.join(" ")))
+        };
+        assert!(names(64).is_some());
+        assert_eq!(names(65), None);
+        let long = |length: usize| rule(&format!("params=(\"{}\")", "n".repeat(length)));
+        assert!(long(2000).is_some());
+        assert_eq!(long(2048), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, StatusCode,
-    header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED},
+    header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED},
 };
 
 use super::{
@@ -47,8 +47,9 @@ pub(crate) fn update(
     Updated { headers, lifetime }
 }
 
-/// RFC 9111 section 3.2: every field, except those not stored, those that the bytes at hand
-/// settle, and `Content-Length`.
+/// RFC 9111 section 3.2: every field, except those not stored and those that the bytes at hand
+/// settle. Which are private, or must not be used again, may have been said by the stored response
+/// alone.
 fn merge(
     status: StatusCode,
     stored: &HeaderMap,
@@ -62,7 +63,8 @@ fn merge(
         merged.remove(name);
     }
     for name in newer.keys() {
-        let settled = *name == CONTENT_LENGTH || (is_part && *name == CONTENT_RANGE);
+        let settled = [CONTENT_LENGTH, CONTENT_ENCODING].contains(name)
+            || (is_part && *name == CONTENT_RANGE);
         if settled || !storing.stores(name) {
             continue;
         }
@@ -70,6 +72,13 @@ fn merge(
         for value in newer.get_all(name) {
             merged.append(name, value.clone());
         }
+    }
+    let left_out: Vec<_> = Storing::of(&merged, policy.strip)
+        .left_out()
+        .cloned()
+        .collect();
+    for name in left_out {
+        merged.remove(name);
     }
     merged
 }
@@ -107,6 +116,14 @@ pub(crate) fn head_effect(
     } else {
         HeadEffect::Outdate
     }
+}
+
+/// Whether an answer says which representation it speaks of. Without a validator a HEAD's updates
+/// whatever is stored, which may long have changed.
+pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
+    [ETAG, LAST_MODIFIED]
+        .iter()
+        .any(|name| headers.contains_key(name))
 }
 
 #[cfg(test)]

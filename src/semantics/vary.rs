@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use http::{
     HeaderMap, HeaderName,
-    header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY},
+    header::{
+        ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_LANGUAGE, COOKIE, FROM, HOST,
+        ORIGIN, PROXY_AUTHORIZATION, RANGE, REFERER, USER_AGENT, VARY,
+    },
 };
 use sha2::{Digest, Sha256};
 
@@ -156,6 +159,11 @@ fn value(digest: &mut Sha256, request: &HeaderMap, name: &HeaderName) {
             part(digest, preference.name.as_bytes());
             digest.update(preference.weight.to_be_bytes());
         }
+    } else if NO_LISTS.contains(name) {
+        digest.update([MEMBERS]);
+        for line in request.get_all(name) {
+            part(digest, line.as_bytes().trim_ascii());
+        }
     } else {
         digest.update([MEMBERS]);
         for member in list::members(request, name) {
@@ -164,6 +172,19 @@ fn value(digest: &mut Sha256, request: &HeaderMap, name: &HeaderName) {
     }
     digest.update([END]);
 }
+
+/// Commas in these mean nothing, or what the server takes them to mean.
+const NO_LISTS: [HeaderName; 9] = [
+    AUTHORIZATION,
+    COOKIE,
+    FROM,
+    HOST,
+    ORIGIN,
+    PROXY_AUTHORIZATION,
+    RANGE,
+    REFERER,
+    USER_AGENT,
+];
 
 /// Lengths come first, so that no two sequences of parts look alike.
 fn part(digest: &mut Sha256, bytes: &[u8]) {

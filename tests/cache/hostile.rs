@@ -75,7 +75,7 @@ fn seen_by_origin(request: &Request<Bytes>) -> String {
 fn plain_host(host: &[u8]) -> String {
     let host = host.iter().map(|b| char::from(*b).to_ascii_lowercase());
     let host: String = host.collect();
-    let host = host.rsplit_once('@').map_or(&*host, |(_, host)| host);
+    let host = &*host;
     let bare = host
         .strip_suffix(":80")
         .or_else(|| host.strip_suffix(":443"));
@@ -211,6 +211,7 @@ fn hosts() -> impl Strategy<Value = Vec<Vec<u8>>> {
         b"a.example:443",
         b"a.example:8080",
         b"u@a.example",
+        b"b.example/@a.example",
         b"b.example",
         b"",
         b"a.example:b.example",

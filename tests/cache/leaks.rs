@@ -6,7 +6,7 @@ use http_body_util::Full;
 use tower_keep::{Keep, Route, Scope, Table, UserId, table::Identity};
 
 use super::{
-    kit::{get, send},
+    kit::{after, get, send},
     stage::{Gate, Stage, answer, full, idle},
 };
 
@@ -236,4 +236,52 @@ async fn an_unverified_user_is_told_by_their_credentials() {
         }
     }
     assert_eq!(stage.calls(), 2);
+}
+
+/// An origin whose validators know nothing of users confirmed to one what was made for nobody.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_that_anothers_answer_is_still_good() {
+    for (scope, path) in SCOPES
+        .map(|scope| (scope, "/listed/1"))
+        .into_iter()
+        .chain([(None, "/unlisted")])
+    {
+        for validator in [
+            ("etag", "\"1\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ] {
+            let stage = Stage::new(move |request, _| async move {
+                let asked = ["if-none-match", "if-modified-since"];
+                let known = asked
+                    .iter()
+                    .any(|name| request.headers().contains_key(*name));
+                let mut response = answer(full(whose(&request)), &[validator]);
+                if known {
+                    response = answer(full(""), &[validator]);
+                    *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+                }
+                Ok(response)
+            });
+            let keep = keep(scope);
+            let service = stage.cached(&keep);
+            send(&service, get(path)).await;
+            for wait in [0, 7200] {
+                after(wait).await;
+                for kind in KINDS {
+                    let own = if kind == Kind::Nobody {
+                        "nobody"
+                    } else {
+                        "bob"
+                    };
+                    let seen = send(&service, by(kind, "bob", path)).await;
+                    let vouched = scope == Some(Scope::Public);
+                    assert!(
+                        seen.body == own || vouched,
+                        "{:?}: {seen:?}",
+                        (scope, path, kind)
+                    );
+                }
+            }
+        }
+    }
 }

@@ -106,3 +106,80 @@ fn a_gibibyte_passes_in_less_than_twice_the_cap() {
         assert!(peak < 2 * CAP, "{peak} bytes at a time");
     }
 }
+
+/// A body in frames of one byte, with a pause now and then.
+struct Crumbs {
+    left: u64,
+    pauses: bool,
+}
+
+impl Body for Crumbs {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        if self.pauses && self.left % 64 == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// The most that was allocated at any time by a request with this body, answered with that one.
+fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
+        move |request: Request<RequestBody<Crumbs>>| async move {
+            request.into_body().collect().await.expect("content");
+            Ok::<_, Infallible>(Response::new(Crumbs {
+                left: answer,
+                pauses,
+            }))
+        },
+    ));
+    let crumbs = Crumbs {
+        left: request,
+        pauses,
+    };
+    // QUERY is for paths that no route names.
+    let path = ["/engagements/1", "/a"][usize::from(method == "QUERY")];
+    let request = Request::builder().method(method).uri(path);
+    let request = request.body(crumbs).expect("a request");
+    let info = measure(|| {
+        runtime.block_on(async {
+            let response = service.oneshot(request).await.expect("an answer");
+            let mut body = pin!(response.into_body());
+            while let Some(frame) = body.frame().await {
+                frame.expect("no error");
+            }
+        });
+    });
+    info.bytes_max
+}
+
+/// Frames of one byte cost a hundred times what was counted of them.
+#[test]
+fn a_body_in_crumbs_costs_no_more_than_one_in_loaves() {
+    for pauses in [false, true] {
+        // The content that is part of a QUERY's key, and a body that is to be stored.
+        for (method, request, answer) in [("QUERY", CAP, 0), ("GET", 0, CAP)] {
+            let peak = crumbled(method, request, answer, pauses);
+            assert!(peak < 8 * CAP, "{method}: {peak} bytes at a time");
+        }
+    }
+}

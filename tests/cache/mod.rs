@@ -2,6 +2,7 @@
 
 mod axum;
 mod basics;
+mod bounds;
 mod collapse;
 mod errors;
 #[cfg(feature = "redis")]
@@ -17,6 +18,7 @@ mod methods;
 mod metrics;
 mod options;
 mod passages;
+mod poison;
 mod ranges;
 mod readiness;
 mod refresh;
@@ -29,3 +31,4 @@ mod tiers;
 mod validation;
 mod values;
 mod variants;
+mod waiting;

@@ -12,7 +12,7 @@ use tower_keep::{
 
 use super::{
     kit::{Origin, cached, get, request, send},
-    stage::engagement,
+    stage::{Stage, answer, engagement, feed, full, head},
 };
 use crate::support::{RedisServer, Reply, until};
 
@@ -136,6 +136,49 @@ async fn without_redis_requests_go_on() {
         let seen = send(&service, get("/engagements/1")).await;
         assert_eq!(seen.status, 200);
         seen.cache_status().contains("; hit").then_some(())
+    })
+    .await;
+}
+
+/// Without the journal a fill is good for `max_lag` after its own call; its head, which is shared
+/// while the body comes, did not know when that was.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_fill_under_way_is_shared() {
+    let mut server = RedisServer::start();
+    let stage = Stage::new(|request, call| async move {
+        if request.uri().path() == "/engagements/whole" {
+            return Ok(answer(full("whole"), &[]));
+        }
+        let (feed, body) = feed();
+        tokio::spawn(async move {
+            feed.data(format!("call {call}")).await;
+            // As long as somebody reads.
+            feed.given_up().await;
+        });
+        Ok(answer(body, &[]))
+    });
+    let service = stage.cached(&keep(&server, table()).await);
+    send(&service, get("/engagements/whole")).await;
+    server.kill();
+    until("an end of trust", || async {
+        let cached = [("cache-control", "only-if-cached")];
+        let seen = send(&service, request("GET", "/engagements/whole", &cached)).await;
+        (seen.status == 504).then_some(())
+    })
+    .await;
+    let mut number = 0;
+    until("a fill that two share", || {
+        number += 1;
+        let path = format!("/engagements/{number}");
+        let service = service.clone();
+        async move {
+            let leader = head(&service, get(&path)).await;
+            let follower = head(&service, get(&path)).await;
+            let status = follower.headers()["cache-status"].to_str().expect("text");
+            let shared = status.contains("collapsed").then_some(());
+            drop(leader);
+            shared
+        }
     })
     .await;
 }
