@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    ask::Asked,
+    asked::Asked,
     fetch::Original,
     layer::Config,
     miss::{self, Leading},
