@@ -96,7 +96,7 @@ impl Clock {
 
     pub(crate) fn mono(&self) -> u64 {
         match &self.source {
-            Source::Tokio(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            Source::Tokio(start) => nanos(start.elapsed()),
             Source::Boot => boot_nanos(),
             Source::Manual(nanos) => nanos.load(Ordering::Relaxed),
         }
@@ -114,6 +114,11 @@ impl Clock {
     }
 }
 
+fn nanos(span: Duration) -> u64 {
+    let seconds = span.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(span.subsec_nanos().into())
+}
+
 fn boot_nanos() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
@@ -121,6 +126,6 @@ fn boot_nanos() -> u64 {
     const ID: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
     let t = rustix::time::clock_gettime(ID);
     let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(t.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    let part = u64::try_from(t.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(part)
 }

@@ -4,7 +4,7 @@ use tower_keep::{Key, keep::Invalidation};
 
 use super::{
     kit::{self, Warm},
-    support::{Case, compare},
+    support::{Case, compare, probing, share},
 };
 
 const SUBJECTS: usize = 10_000;
@@ -39,6 +39,16 @@ pub(crate) fn run() {
             }),
         ],
     );
+    print_share("local hit, nothing invalidated");
+    print_share("local hit, 10,000 subjects, checked before");
+}
+
+fn print_share(case: &str) {
+    let known = (!probing()).then(|| share(case, "fence")).flatten();
+    if let Some((all, own)) = known {
+        let percent = 100.0 * own / all;
+        println!("  of which the fence: {own:.0} of {all:.0} instr, {percent:.1} % ({case})");
+    }
 }
 
 async fn invalidate(warm: &Warm, i: usize) {

@@ -19,6 +19,10 @@ pub(crate) fn run() {
                 "inner service, 1 KiB",
                 kit::bare(&Inner::new(KIB), kit::uris(kit::keys())),
             ),
+            Case::new(
+                "inner service, 1 KiB, with a hit's 10 fields",
+                kit::bare(&Inner::new(KIB).as_hit(), kit::uris(kit::keys())),
+            ),
             Case::new("local hit, 1 KiB", small.hits()),
             Case::new(
                 "inner service, 64 KiB",

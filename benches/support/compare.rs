@@ -7,8 +7,8 @@ use std::{
 
 use super::callgrind;
 
-const ROUNDS: usize = 11;
-const ROUND: Duration = Duration::from_millis(20);
+const ROUNDS: usize = 41;
+const ROUND: Duration = Duration::from_millis(5);
 
 /// One thing to measure: `run(n)` does it `n` times.
 pub(crate) struct Case<'a> {
@@ -67,18 +67,19 @@ pub(crate) fn ratio(a: &Cost, b: &Cost) -> f64 {
     }
 }
 
-/// Nanoseconds an operation, the median of all rounds.
+/// Nanoseconds an operation, in the best of the rounds: whatever else the machine does only ever
+/// adds time.
 fn interleaved(cases: &mut [Case<'_>]) -> Vec<f64> {
     let batch: Vec<u64> = cases.iter_mut().map(batch_size).collect();
-    let mut nanos = vec![Vec::new(); cases.len()];
+    let mut nanos = vec![f64::INFINITY; cases.len()];
     for _ in 0..ROUNDS {
         for (i, case) in cases.iter_mut().enumerate() {
             let start = Instant::now();
             (case.run)(batch[i]);
-            nanos[i].push(start.elapsed().as_nanos() as f64 / batch[i] as f64);
+            nanos[i] = nanos[i].min(start.elapsed().as_nanos() as f64 / batch[i] as f64);
         }
     }
-    nanos.iter_mut().map(|nanos| median(nanos)).collect()
+    nanos
 }
 
 fn batch_size(case: &mut Case<'_>) -> u64 {
@@ -93,11 +94,6 @@ fn batch_size(case: &mut Case<'_>) -> u64 {
         }
         n *= 4;
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn allocations(case: &mut Case<'_>) -> f64 {

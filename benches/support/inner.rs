@@ -48,6 +48,16 @@ impl Inner {
         Self(Arc::new(Ready { headers, body }))
     }
 
+    /// The same with the two fields that a hit adds, as its head is kept ready.
+    pub(crate) fn as_hit(self) -> Self {
+        let mut headers = self.0.headers.clone();
+        headers.insert("age", HeaderValue::from_static("0"));
+        let status = HeaderValue::from_static("tower-keep; hit; ttl=3600");
+        headers.insert("cache-status", status);
+        let body = self.0.body.clone();
+        Self(Arc::new(Ready { headers, body }))
+    }
+
     pub(crate) fn head(&self) -> &HeaderMap {
         &self.0.headers
     }

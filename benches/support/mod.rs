@@ -15,7 +15,7 @@ mod threads;
 #[cfg(feature = "redis")]
 pub(crate) use self::flood::{Load, Rate, beside};
 pub(crate) use self::{
-    callgrind::probing,
+    callgrind::{probing, share},
     compare::{Case, Cost, compare, ratio},
     threads::scaling,
 };

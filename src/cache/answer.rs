@@ -2,10 +2,11 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 
 use super::{
-    ask::{Asked, Judged, Traits},
+    asked::Asked,
+    judge::{Judged, Traits},
     seconds,
 };
 use crate::{
@@ -37,18 +38,6 @@ impl Shape {
         conditional: false,
         range: false,
     };
-
-    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let mut shape = Self {
-            head: method == Method::HEAD,
-            ..Self::WHOLE
-        };
-        for name in headers.keys() {
-            shape.conditional |= name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
-            shape.range |= name == header::RANGE;
-        }
-        shape
-    }
 
     fn is_plain(self) -> bool {
         !self.head && self.is_unconditional()

@@ -19,7 +19,6 @@ use crate::{
     http_service::HttpService,
     keep::Snapshot,
     key::KeyBuf,
-    origin::Target,
     semantics::cache_status::Forward,
 };
 
@@ -51,21 +50,7 @@ where
     };
     let keep = config.keep.shared();
     let mut key = KeyBuf::new();
-    let asked = {
-        let target = Target::of(&parts);
-        match snapshot.plan.route(target.path, target.host) {
-            Some(matched) => Ask::listed(
-                &config,
-                &snapshot,
-                &parts,
-                target,
-                &matched,
-                Some(&content),
-                &mut key,
-            ),
-            None => Ask::of_url(&config, &snapshot, &parts, target, Some(&content), &mut key),
-        }
-    };
+    let asked = Ask::with_content(&config, &snapshot, &parts, &content, &mut key);
     let body = RequestBody::bytes(content.clone());
     let Ask::Stored(mut asked) = asked else {
         let request = Request::from_parts(parts, body);
@@ -78,7 +63,11 @@ where
         // Only GETs without content are refreshed behind the caller's back.
         Local::Answer(answer) | Local::Refresh(answer) => Ok(answer),
         Local::Nothing => {
-            let miss = Miss::new(Arc::clone(&config), inner, asked.own(&snapshot));
+            let miss = Miss::new(
+                Arc::clone(&config),
+                inner,
+                asked.own(&parts.headers, &snapshot),
+            );
             miss.with_content(content).run(parts, body).await
         }
     }

@@ -9,7 +9,8 @@ use tower::ServiceExt;
 
 use super::{
     answer,
-    ask::{Judged, Sent},
+    asked::Sent,
+    judge::Judged,
     miss::{self, Answer, Leading, Miss},
     store,
     validate::{self, Resolved},

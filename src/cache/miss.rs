@@ -6,13 +6,7 @@ use bytes::Bytes;
 use http::{Response, request};
 use http_body::Body;
 
-use super::{
-    answer,
-    ask::{Asked, Judged},
-    layer::Config,
-    refresh,
-    store::MISFIT,
-};
+use super::{answer, asked::Asked, judge::Judged, layer::Config, refresh, store::MISFIT};
 use crate::{
     body::{RequestBody, ResponseBody},
     clock::Now,
@@ -431,12 +425,15 @@ mod tests {
         let (parts, body) = request.expect("a request").into_parts();
         let snapshot = keep.shared().snapshot.load();
         let mut key = KeyBuf::new();
-        let Ask::Stored(asked) = Ask::of(&layer.config, &snapshot, &parts, &mut key) else {
+        let matched = snapshot.plan.route("/e/1", None);
+        let ask = Ask::of(&layer.config, &snapshot, &parts, matched.as_ref(), &mut key);
+        let Ask::Stored(asked) = ask else {
             panic!("the route is listed");
         };
         let answer = |_| -> Ready<Result<Response<Body>, Infallible>> { unreachable!() };
         let inner = Inner::new(service_fn(answer));
-        let miss = Miss::new(Arc::clone(&layer.config), inner, asked.own(&snapshot));
+        let asked = asked.own(&parts.headers, &snapshot);
+        let miss = Miss::new(Arc::clone(&layer.config), inner, asked);
         let size = size_of_val(&miss.run(parts, RequestBody::original(body)));
         // What an allocator hands out without a search.
         assert!(size <= 1032, "{size} bytes");

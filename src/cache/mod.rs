@@ -77,12 +77,15 @@
 
 mod answer;
 mod ask;
+mod asked;
 mod body_key;
 mod bypass;
 mod fetch;
 mod fill;
+mod judge;
 mod layer;
 mod miss;
+mod present;
 mod recipe;
 mod refresh;
 mod search;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    ask::Asked,
+    asked::Asked,
     fetch::Original,
     layer::Config,
     miss::{self, Leading},
@@ -239,10 +239,12 @@ mod tests {
         let (parts, ()) = request.into_parts();
         let snapshot = keep.shared().snapshot.load_full();
         let mut key = KeyBuf::new();
-        let Ask::Stored(asked) = Ask::of(&config, &snapshot, &parts, &mut key) else {
+        let matched = snapshot.plan.route("/e/1", None);
+        let ask = Ask::of(&config, &snapshot, &parts, matched.as_ref(), &mut key);
+        let Ask::Stored(asked) = ask else {
             panic!("the route is listed");
         };
-        let asked = asked.own(&snapshot);
+        let asked = asked.own(&parts.headers, &snapshot);
         let received = keep.shared().clock.now().wall;
         let mut capture = keep.shared().fence.capture();
         capture.at = 7;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, request};
 use http_body::Body;
 
 use super::{
-    ask::Asked,
+    asked::Asked,
     fetch::Original,
     miss::{Answer, Miss},
 };

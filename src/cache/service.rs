@@ -1,18 +1,19 @@
 use std::{
     fmt,
+    future::ready,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use arc_swap::Guard;
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
-use tower::util::{Oneshot, ServiceExt};
+use tower::util::ServiceExt;
 use tower_service::Service;
 
 use super::{
-    ask::{Ask, Glance, Local},
+    ask::{self, Ask, Glance, Local},
     body_key, bypass,
     layer::Config,
     miss::Miss,
@@ -22,6 +23,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     error::BoxError,
     future::ResponseFuture,
+    http_service::HttpService,
     keep::Snapshot,
     key::KeyBuf,
     semantics::cache_status::Forward,
@@ -55,7 +57,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<Oneshot<S, Request<RequestBody<B>>>, R, S::Error>;
+    type Future = ResponseFuture<S::Future, R, S::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -64,11 +66,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let keep = self.config.keep.shared();
         let snapshot = keep.snapshot.load();
+        let Some(matched) = ask::route(&snapshot.plan, &request) else {
+            return self.pass(request);
+        };
         let (parts, body) = request.into_parts();
         let config = || Arc::clone(&self.config);
         let mut key = KeyBuf::new();
-        match Ask::of(&self.config, &snapshot, &parts, &mut key) {
-            Ask::Nothing => self.pass(parts, body),
+        match Ask::of(&self.config, &snapshot, &parts, matched.as_ref(), &mut key) {
+            Ask::Nothing => self.pass(Request::from_parts(parts, body)),
             Ask::Bypass(reason) => ResponseFuture::boxed(bypass::run(
                 config(),
                 self.inner.clone(),
@@ -87,11 +92,13 @@ where
             Ask::Stored(mut asked) => match asked.look(keep, &parts.headers) {
                 Local::Answer(answer) => ResponseFuture::ready(answer),
                 Local::Refresh(answer) => {
-                    refresh::start(self.miss(asked, &snapshot), &parts);
+                    refresh::start(self.miss(asked, &parts, &snapshot), &parts);
                     ResponseFuture::ready(answer)
                 }
                 // To wait for the layer above would be to wait for oneself.
-                Local::Nothing if self.config.is_below_itself(&parts) => self.pass(parts, body),
+                Local::Nothing if self.config.is_below_itself(&parts) => {
+                    self.pass(Request::from_parts(parts, body))
+                }
                 // Content that the key does not hold may have made the answer what it is: it must
                 // not become everybody's (RFC 9110 section 9.3.1).
                 Local::Nothing if !body.is_end_stream() && !is_empty(&body) => {
@@ -100,7 +107,7 @@ where
                     ResponseFuture::boxed(run)
                 }
                 Local::Nothing => {
-                    let miss = self.miss(asked, &snapshot);
+                    let miss = self.miss(asked, &parts, &snapshot);
                     ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))
                 }
             },
@@ -113,24 +120,38 @@ fn is_empty<B: Body>(body: &B) -> bool {
 }
 
 impl<S> CacheService<S> {
-    fn miss<B>(&self, asked: Glance<'_>, snapshot: &Arc<Snapshot>) -> Miss<S, B>
+    fn miss<B>(
+        &self,
+        asked: Glance<'_>,
+        parts: &request::Parts,
+        snapshot: &Arc<Snapshot>,
+    ) -> Miss<S, B>
     where
         S: Clone,
     {
-        let asked = asked.own(snapshot);
+        let asked = asked.own(&parts.headers, snapshot);
         Miss::new(Arc::clone(&self.config), self.inner.clone(), asked)
     }
 
-    fn pass<B, R>(
+    /// Calls a clone of the inner service: here, if it is ready at once.
+    fn pass<B>(
         &self,
-        parts: request::Parts,
-        body: B,
-    ) -> ResponseFuture<Oneshot<S, Request<RequestBody<B>>>, R, S::Error>
+        request: Request<B>,
+    ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, S::ServiceError>
     where
-        S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
+        S: HttpService<RequestBody<B>>,
+        B: Body<Data = Bytes> + Send + 'static,
     {
-        let request = Request::from_parts(parts, RequestBody::original(body));
-        ResponseFuture::inner(self.inner.clone().oneshot(request))
+        let request = request.map(RequestBody::original);
+        let mut inner = self.inner.clone();
+        // Whoever is not ready is asked again in the future, by whoever polls that.
+        match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => ResponseFuture::inner(inner.call(request)),
+            Poll::Ready(Err(error)) => ResponseFuture::boxed(ready(Err(error))),
+            Poll::Pending => ResponseFuture::boxed(async move {
+                Ok(inner.oneshot(request).await?.map(ResponseBody::inner))
+            }),
+        }
     }
 }
 

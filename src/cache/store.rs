@@ -8,7 +8,7 @@ use http_body::Body;
 
 use super::{
     answer,
-    ask::{Asked, Sent},
+    asked::{Asked, Sent},
     fetch::{Fetched, Original, Seen},
     fill,
     layer::Config,

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::{ask::Asked, fetch::Original};
+use super::{asked::Asked, fetch::Original};
 use crate::{
     key::Inputs,
     origin::Target,

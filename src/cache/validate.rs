@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 
 use super::{
     answer,
-    ask::{Asked, Sent},
+    asked::{Asked, Sent},
     fetch::{Fetched, Original, Seen},
     miss::{Answer, Leading, Miss},
     recipe::{self, Recipe},

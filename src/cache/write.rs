@@ -9,7 +9,8 @@ use tower::ServiceExt;
 
 use super::{
     answer,
-    ask::{Ask, Asked},
+    ask::Ask,
+    asked::Asked,
     fetch::{Original, Seen},
     fill,
     layer::Config,
@@ -112,8 +113,8 @@ fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> O
         return None;
     }
     let mut key = KeyBuf::new();
-    match Ask::of_url(config, &snapshot, parts, Target::of(parts), None, &mut key) {
-        Ask::Stored(glance) => Some(glance.own(&snapshot)),
+    match Ask::of_url(config, &snapshot, parts, &mut key) {
+        Ask::Stored(glance) => Some(glance.own(&parts.headers, &snapshot)),
         _ => None,
     }
 }

@@ -29,8 +29,11 @@ use crate::{
     limiter::Limiter,
     local::Local,
     metrics::CacheMetrics,
-    semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
-    semantics::{freshness::Lifetime, sharing::Credentials},
+    semantics::{
+        cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
+        freshness::Lifetime,
+        sharing::Credentials,
+    },
     store::{
         entries::Entries,
         journal::{Purge, Subject},
@@ -125,12 +128,15 @@ impl Snapshot {
         lifetime
     }
 
+    pub(crate) fn credentials(&self, headers: &HeaderMap, identified: bool) -> Credentials {
+        Credentials::of(headers, identified || self.claims_user(headers))
+    }
+
     /// An identity's header counts even where it names nobody for sure (of two lines, one may be the
     /// client's own): what is answered to it may be somebody's.
-    pub(crate) fn credentials(&self, headers: &HeaderMap, identified: bool) -> Credentials {
+    pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
         let header = self.plan.identity.header.as_ref();
-        let claimed = || header.is_some_and(|name| headers.contains_key(name));
-        Credentials::of(headers, identified || claimed())
+        header.is_some_and(|name| headers.contains_key(name))
     }
 
     /// When a response stops being of any use.

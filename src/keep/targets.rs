@@ -76,7 +76,7 @@ impl Changed {
         }
     }
 
-    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p, '_>> {
+    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p>> {
         let Target { path, host, .. } = Target::new(&self.uri, &self.headers);
         snapshot.plan.route(path, host)
     }

@@ -176,7 +176,17 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
 /// Most values are, so that looking at every byte, many at once, is quicker than stopping at the
 /// first that is not.
 fn all_plain(value: &[u8]) -> bool {
-    value.iter().fold(true, |all, &byte| all & is_plain(byte))
+    let (chunks, _) = value.as_chunks::<16>();
+    match value.last_chunk::<16>() {
+        // It overlaps the one before: twice is quicker than byte by byte.
+        Some(last) => chunks.iter().chain([last]).all(|chunk| every_plain(chunk)),
+        None => every_plain(value),
+    }
+}
+
+#[inline]
+fn every_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, &byte| all & is_plain(byte))
 }
 
 /// Without branches or a table, so that the compiler finds it for many bytes at once.

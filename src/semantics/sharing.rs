@@ -20,9 +20,14 @@ pub(crate) enum Credentials {
 
 impl Credentials {
     pub(crate) fn of(headers: &HeaderMap, identified: bool) -> Self {
-        if identified || headers.contains_key(AUTHORIZATION) {
+        let user = identified || headers.contains_key(AUTHORIZATION);
+        Self::carried(user, headers.contains_key(COOKIE))
+    }
+
+    pub(crate) fn carried(user: bool, cookie: bool) -> Self {
+        if user {
             Self::User
-        } else if headers.contains_key(COOKIE) {
+        } else if cookie {
             Self::Cookie
         } else {
             Self::None

@@ -8,6 +8,7 @@ pub(crate) mod limit;
 mod path;
 mod render;
 mod route;
+mod router;
 mod template;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,11 +25,12 @@ use super::{
 use crate::{error::Error, identity::IdentityPlan, key::without_default_port};
 use entities::Entities;
 use path::Shape;
+use router::Router;
 
 /// A table, compiled.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    router: matchit::Router<usize>,
+    router: Router,
     /// By the number that the router gives: the routes of one path, those with hosts first.
     slots: Vec<Vec<Arc<RoutePlan>>>,
     routes: Vec<Arc<RoutePlan>>,
@@ -65,21 +67,21 @@ impl Plan {
 
     /// The route of a path: the most specific that the path matches, of several for one path the
     /// one that names the host.
-    pub(crate) fn route<'p, 'r>(
-        &'p self,
-        path: &'r str,
-        host: Option<&str>,
-    ) -> Option<Matched<'p, 'r>> {
-        let found = self.router.at(path).ok()?;
-        let plan = self
-            .slots
-            .get(*found.value)?
-            .iter()
-            .find(|plan| serves(plan, host))?;
-        Some(Matched {
-            plan,
-            params: found.params,
-        })
+    pub(crate) fn route(&self, path: &str, host: Option<&str>) -> Option<Matched<'_>> {
+        self.route_for(path, || host)
+    }
+
+    /// The same where the host is read only if it matters.
+    pub(crate) fn route_for<'h>(
+        &self,
+        path: &str,
+        host: impl Fn() -> Option<&'h str>,
+    ) -> Option<Matched<'_>> {
+        let (slot, params) = self.router.at(path)?;
+        let routes = self.slots.get(slot)?;
+        let serves = |plan: &&Arc<RoutePlan>| plan.hosts.is_empty() || serves(plan, host());
+        let plan = routes.iter().find(serves)?;
+        Some(Matched { plan, params })
     }
 
     pub(crate) fn routes(&self) -> &[Arc<RoutePlan>] {
@@ -124,7 +126,7 @@ impl Plan {
         let ttl = &fields.ttl;
         globals::check(fields, problems);
         Self {
-            router: matchit::Router::new(),
+            router: Router::default(),
             slots: Vec::new(),
             routes: Vec::new(),
             limits: Vec::new(),
@@ -171,6 +173,7 @@ impl Plan {
                 problems.push(Problem::new(at, message));
             }
         }
+        self.router.shorten(&by_shape);
     }
 
     fn add_route(
@@ -184,7 +187,7 @@ impl Plan {
             None => {
                 let slot = self.slots.len();
                 self.router
-                    .insert(shape.as_str(), slot)
+                    .insert(&shape, slot)
                     .map_err(|error| ("path", path::refusal(&plan.path, &error)))?;
                 self.slots.push(Vec::new());
                 by_shape.insert(shape, slot);
@@ -229,14 +232,13 @@ impl Plan {
     }
 }
 
-/// Whether a route serves an authority: RFC 9110 section 4.2.3.
+/// Whether a route that names hosts serves an authority: RFC 9110 section 4.2.3.
 fn serves(plan: &RoutePlan, host: Option<&str>) -> bool {
-    plan.hosts.is_empty()
-        || host.map(without_default_port).is_some_and(|host| {
-            plan.hosts
-                .iter()
-                .any(|named| named.eq_ignore_ascii_case(host))
-        })
+    host.map(without_default_port).is_some_and(|host| {
+        plan.hosts
+            .iter()
+            .any(|named| named.eq_ignore_ascii_case(host))
+    })
 }
 
 fn overlaps(a: &RoutePlan, b: &RoutePlan) -> bool {

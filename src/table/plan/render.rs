@@ -1,6 +1,7 @@
 //! Templates with their values: the hot path of keys.
 
-use matchit::Params;
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::template::{Piece, Source, Template};
@@ -25,7 +26,8 @@ pub(crate) enum Bypass {
 /// What templates are filled from.
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
-    pub(super) params: &'a Params<'a, 'a>,
+    /// Where in the path of `inputs`.
+    pub(super) params: &'a [Range<usize>],
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) filter: &'a QueryFilter,
     pub(super) answer: Option<&'a Value>,
@@ -87,8 +89,10 @@ impl Source {
     fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         let inputs = values.inputs;
         match self {
-            Self::Path { name, catch_all } => {
-                let value = values.params.get(name).ok_or(Bypass::Missing)?;
+            Self::Path { number, catch_all } => {
+                let place = values.params.get(*number).cloned();
+                let value = place.and_then(|place| inputs.path.get(place));
+                let value = value.ok_or(Bypass::Missing)?;
                 Ok(encode::push_path(value, *catch_all, out)?)
             }
             Self::Query(name) => {

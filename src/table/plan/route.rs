@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, StatusCode};
-use matchit::Params;
 use serde_json::Value;
 
 use super::{
     super::{Grpc, RequestDirectives, Scope, Through, Write},
     render::{Bypass, Values},
+    router::Params,
     template::Template,
 };
 use crate::{
@@ -138,13 +138,13 @@ impl RoutePlan {
     }
 }
 
-/// The route of a path, and the path's parameters.
-pub(crate) struct Matched<'p, 'r> {
+/// The route of a path, and where the path's parameters stand: the `inputs` are to be of that path.
+pub(crate) struct Matched<'p> {
     pub(super) plan: &'p Arc<RoutePlan>,
-    pub(super) params: Params<'p, 'r>,
+    pub(super) params: Params,
 }
 
-impl<'p> Matched<'p, '_> {
+impl<'p> Matched<'p> {
     pub(crate) fn plan(&self) -> &'p Arc<RoutePlan> {
         self.plan
     }
@@ -216,7 +216,7 @@ impl<'p> Matched<'p, '_> {
     }
 }
 
-impl std::fmt::Debug for Matched<'_, '_> {
+impl std::fmt::Debug for Matched<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Matched")
             .field("path", &self.plan.path)

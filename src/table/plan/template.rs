@@ -2,10 +2,7 @@
 
 use http::HeaderName;
 
-use super::{
-    super::nearest::nearest,
-    path::{self, Param},
-};
+use super::{super::nearest::nearest, path::Param};
 use crate::key::is_literal;
 
 /// Text and placeholders, in order.
@@ -27,9 +24,9 @@ pub(super) enum Piece {
 /// Where a placeholder's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The path's parameter of that name, by which the router knows it.
+    /// The path's parameter of that number.
     Path {
-        name: Box<str>,
+        number: usize,
         catch_all: bool,
     },
     /// `{query.NAME}`
@@ -180,7 +177,7 @@ fn source(name: &str, hashed: bool, template: &str, params: &[Param]) -> Result<
         )),
         (Some(source), None) => Ok(source),
         (None, Some(index)) => Ok(Source::Path {
-            name: path::canonical(index).into(),
+            number: index,
             catch_all: params[index].catch_all,
         }),
         (None, None) => dotted(name, template, params),

@@ -1,0 +1,148 @@
+//! From a path to the slot of its routes, and the values of its parameters.
+
+use std::{collections::HashMap, ops::Range};
+
+use matchit::InsertError;
+use smallvec::{SmallVec, smallvec};
+
+use super::path;
+
+/// Where in a path the values of its parameters stand, in their order.
+pub(super) type Params = SmallVec<[Range<usize>; 2]>;
+
+/// The routes' paths, and a shorter way to those that end in their only parameter.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    tree: matchit::Router<usize>,
+    /// By what stands before the parameter.
+    ends: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// The lengths of the keys of `ends`, a bit for each.
+    lengths: u64,
+}
+
+impl Router {
+    /// Adds a path in its canonical form.
+    pub(super) fn insert(&mut self, shape: &str, slot: usize) -> Result<(), InsertError> {
+        self.tree.insert(shape, slot)
+    }
+
+    /// Finds the paths that the shorter way may lead to: no other path begins as they do, so that
+    /// the tree could lead nowhere else.
+    pub(super) fn shorten(&mut self, shapes: &HashMap<String, usize>) {
+        for (shape, slot) in shapes {
+            let Some(start) = before_last(shape) else {
+                continue;
+            };
+            if shapes.keys().filter(|s| s.starts_with(start)).count() == 1 {
+                self.lengths |= 1 << start.len();
+                self.ends.insert(start.into(), *slot);
+            }
+        }
+    }
+
+    pub(super) fn at(&self, path: &str) -> Option<(usize, Params)> {
+        self.by_end(path).or_else(|| self.by_tree(path))
+    }
+
+    fn by_end(&self, path: &str) -> Option<(usize, Params)> {
+        let mut lengths = self.lengths;
+        while lengths != 0 {
+            let (start, last) = path.split_at_checked(lengths.trailing_zeros() as usize)?;
+            if start.ends_with('/')
+                && is_segment(last)
+                && let Some(slot) = self.ends.get(start)
+            {
+                return Some((*slot, smallvec![start.len()..path.len()]));
+            }
+            lengths &= lengths - 1;
+        }
+        None
+    }
+
+    fn by_tree(&self, path: &str) -> Option<(usize, Params)> {
+        let found = self.tree.at(path).ok()?;
+        let params = found.params.iter().map(|(_, value)| place(value, path));
+        Some((*found.value, params.collect()))
+    }
+}
+
+/// What stands before the only parameter of a path that ends in it.
+fn before_last(shape: &str) -> Option<&str> {
+    let start = shape.strip_suffix(&format!("{{{}}}", path::canonical(0)))?;
+    let plain = start.ends_with('/') && !start.contains(['{', '}']);
+    (plain && start.len() < 64).then_some(start)
+}
+
+fn is_segment(text: &str) -> bool {
+    !text.is_empty()
+        && !text
+            .bytes()
+            .fold(false, |slash, byte| slash | (byte == b'/'))
+}
+
+fn place(part: &str, whole: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - whole.as_ptr().addr();
+    start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn router(shapes: &[String]) -> Router {
+        let mut router = Router::default();
+        let mut slots = HashMap::new();
+        for (slot, shape) in shapes.iter().enumerate() {
+            if router.insert(shape, slot).is_ok() {
+                slots.insert(shape.clone(), slot);
+            }
+        }
+        router.shorten(&slots);
+        router
+    }
+
+    #[test]
+    fn the_shorter_way_is_there_where_nothing_else_begins_so() {
+        let shapes = ["/a/{p0}", "/b/{p0}", "/b/new", "/c/{p0}/d", "/{p0}/a"];
+        let router = router(&shapes.map(str::to_owned));
+        let short = |path: &'static str| {
+            let (slot, params) = router.by_end(path)?;
+            Some((slot, &path[params[0].clone()]))
+        };
+        assert_eq!(short("/a/1"), Some((0, "1")));
+        for path in ["/b/1", "/b/new", "/c/1", "/a/", "/a/1/", "/a", "a", ""] {
+            assert_eq!(short(path), None, "{path}");
+        }
+    }
+
+    fn shape() -> impl Strategy<Value = String> {
+        let segment = prop_oneof![Just("a"), Just("b"), Just("ab"), Just(""), Just("{p}")];
+        let last = prop_oneof![Just(""), Just("/{*p}")];
+        (prop::collection::vec(segment, 1..4), last).prop_map(|(segments, last)| {
+            let path = format!("/{}{last}", segments.join("/"));
+            let mut number = 0;
+            path.split('p').fold(String::new(), |mut shape, part| {
+                if !shape.is_empty() {
+                    shape += &path::canonical(number);
+                    number += 1;
+                }
+                shape + part
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_lead_to_the_same_place(
+            shapes in prop::collection::vec(shape(), 1..6),
+            paths in prop::collection::vec("(/(a|b|ab|c|)){1,4}", 1..16),
+        ) {
+            let router = router(&shapes);
+            for path in &paths {
+                prop_assert_eq!(router.at(path), router.by_tree(path), "{} of {:?}", path, shapes);
+            }
+        }
+    }
+}
