@@ -144,10 +144,11 @@ impl<'p> Ask<'p> {
             return Self::unlisted(config, snapshot, parts, target, key);
         };
         let route = matched.plan();
-        if is_another_protocol(parts, route.is_safe(&parts.method)) {
+        let safe = route.is_safe(&parts.method);
+        if is_another_protocol(parts, safe) {
             return Self::Nothing;
         }
-        if !route.is_safe(&parts.method) {
+        if !safe {
             return invalidate_below(config, parts, config.key.is_some());
         }
         if !has_method(&parts.method, route.needs_body) {
@@ -218,8 +219,11 @@ impl<'p> Ask<'p> {
         target: Target<'_>,
         key: &'p mut KeyBuf,
     ) -> Self {
+        if snapshot.plan.unlisted == Unlisted::Pass {
+            return Self::Nothing;
+        }
         let safe = invalidation::is_safe(&parts.method);
-        if snapshot.plan.unlisted == Unlisted::Pass || is_another_protocol(parts, safe) {
+        if is_another_protocol(parts, safe) {
             return Self::Nothing;
         }
         if safe && origin::is_ambiguous(parts) {
