@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     body::ResponseBody,
+    buffer,
     error::BoxError,
     keep::{fill::concatenate, values::is_json},
 };
@@ -52,6 +53,7 @@ where
     let mut length = 0;
     while let Some(frame) = next(body.as_mut()).await {
         match frame.map(Frame::into_data) {
+            Ok(Ok(chunk)) if chunk.is_empty() => {}
             Ok(Ok(chunk)) => {
                 length += chunk.len() as u64;
                 chunks.push_back(chunk);
@@ -59,7 +61,8 @@ where
             Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
             Err(error) => return (None, ResponseBody::failed(chunks, error.into())),
         }
-        if length > longest {
+        let most = buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
+        if length > longest || chunks.len() > most {
             return (None, ResponseBody::resumed(chunks, body));
         }
     }
@@ -115,6 +118,21 @@ mod tests {
         let (fields, body) = answer("application/json", chunks).await;
         assert_eq!(fields, None);
         assert_eq!(body.expect("whole").len() as u64, LONGEST + 3);
+    }
+
+    /// What holds a piece takes more room than a piece of one byte, or of none.
+    #[tokio::test]
+    async fn an_answer_in_crumbs_is_passed_on_unread() {
+        let crumbs = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
+        let (fields, body) = answer("application/json", crumbs(30_000).collect()).await;
+        assert!(fields.is_some());
+        assert_eq!(body.expect("whole").len(), 30_007);
+        let (fields, body) = answer("application/json", crumbs(40_000).collect()).await;
+        assert_eq!(fields, None);
+        assert_eq!(body.expect("whole").len(), 40_007);
+        let empty = (0..40_000).map(|_| data("")).chain([data("{\"a\":1}")]);
+        let (fields, _) = answer("application/json", empty.collect()).await;
+        assert!(fields.is_some(), "they are not held");
     }
 
     #[tokio::test]
