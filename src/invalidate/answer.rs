@@ -10,6 +10,7 @@ use tokio::{task::yield_now, time::timeout};
 
 use crate::{
     body::ResponseBody,
+    buffer,
     error::BoxError,
     keep::{fill::concatenate, values::is_json},
 };
@@ -39,7 +40,7 @@ pub(super) fn calls_itself_json(headers: &HeaderMap) -> bool {
 }
 
 /// The content of an answer, and the same as it goes on to the caller. `None` if it is longer than
-/// `longest`, breaks off, takes longer than [`PATIENCE`], or nothing is wanted of it (0).
+/// `longest`, in too many pieces, breaks off, takes longer than [`PATIENCE`], or nothing is wanted of it (0).
 pub(super) async fn whole<R>(body: R, longest: u64) -> (Option<Whole>, ResponseBody<R>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -75,11 +76,12 @@ struct Read {
 }
 
 impl Read {
-    /// False if there is more than `longest`.
+    /// False if there is more than `longest`, or in too many pieces.
     async fn whole<B>(&mut self, mut body: Pin<&mut B>, longest: u64) -> Result<bool, BoxError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
+        let most = buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
         while let Some(frame) = next(body.as_mut()).await {
             match frame?.into_data() {
                 // Of no use, and an endless row of them would never reach the limit.
@@ -94,7 +96,7 @@ impl Read {
                     return Ok(true);
                 }
             }
-            if self.length > longest {
+            if self.length > longest || self.chunks.len() > most {
                 return Ok(false);
             }
         }
@@ -153,6 +155,21 @@ mod tests {
         let (fields, body) = answer("application/json", chunks).await;
         assert_eq!(fields, None);
         assert_eq!(body.expect("whole").len() as u64, LONGEST + 3);
+    }
+
+    /// What holds a piece takes more room than a piece of one byte, or of none.
+    #[tokio::test]
+    async fn an_answer_in_crumbs_is_passed_on_unread() {
+        let crumbs = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
+        let (fields, body) = answer("application/json", crumbs(30_000).collect()).await;
+        assert!(fields.is_some());
+        assert_eq!(body.expect("whole").len(), 30_007);
+        let (fields, body) = answer("application/json", crumbs(40_000).collect()).await;
+        assert_eq!(fields, None);
+        assert_eq!(body.expect("whole").len(), 40_007);
+        let empty = (0..40_000).map(|_| data("")).chain([data("{\"a\":1}")]);
+        let (fields, _) = answer("application/json", empty.collect()).await;
+        assert!(fields.is_some(), "they are not held");
     }
 
     #[tokio::test]

@@ -125,7 +125,7 @@ impl Body for Crumbs {
             return Poll::Ready(None);
         }
         self.left -= 1;
-        if self.pauses && self.left % 64 == 0 {
+        if self.pauses && self.left.is_multiple_of(64) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
