@@ -42,6 +42,7 @@ mod buffer;
 pub mod cache;
 mod clock;
 mod collapse;
+mod compact;
 mod entry;
 mod error;
 mod fence;
