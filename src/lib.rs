@@ -43,6 +43,7 @@ mod busy;
 pub mod cache;
 mod clock;
 mod collapse;
+mod compact;
 mod entry;
 mod error;
 mod fence;

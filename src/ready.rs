@@ -12,12 +12,13 @@ use std::{
     },
 };
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header::AGE};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header::AGE};
 
-use crate::semantics::cache_status::CACHE_STATUS;
+use crate::{compact, semantics::cache_status::CACHE_STATUS};
 
-const STRIPES: usize = 4;
+/// Each costs as much memory as what is stored of the head, and counts towards its weight.
+const STRIPES: usize = 2;
 
 /// The ready heads of one entry, a stripe per group of threads; none before its second use, for
 /// many an entry has only one.
@@ -45,7 +46,25 @@ impl ReadyHeads {
 
     /// This thread's stripe, made of what is stored if nobody has used it before.
     pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Ready {
-        self.stripes[stripe()].get_or_init(|| Box::new(Ready::new(stored, body)))
+        self.stripe(stripe(), stored, body)
+    }
+
+    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &Ready {
+        self.stripes[at].get_or_init(|| Box::new(Ready::new(stored, body)))
+    }
+
+    /// The bytes that all stripes hold at most.
+    pub(crate) fn weight(stored: &HeaderMap) -> usize {
+        STRIPES * (size_of::<Ready>() + OWNER + 2 * (compact::FIELD + 16) + compact::weight(stored))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fill(&self, stored: &HeaderMap, body: &Bytes) {
+        for at in 0..STRIPES {
+            let ready = self.stripe(at, stored, body);
+            ready.head(EMPTY, EMPTY);
+            ready.body();
+        }
     }
 }
 
@@ -59,7 +78,7 @@ impl Ready {
         if !stored.contains_key(CACHE_STATUS) {
             headers.append(CACHE_STATUS, EMPTY);
         }
-        copy(stored, &mut headers);
+        compact::append(stored, &mut headers);
         if stored.contains_key(CACHE_STATUS) {
             // Behind those of caches nearer to the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, EMPTY);
@@ -68,7 +87,8 @@ impl Ready {
         let ours = ours.filter(|(_, (name, _))| *name == CACHE_STATUS);
         let between = ours.last().map_or(0, |(at, _)| at);
         Self {
-            headers,
+            // A clone has exactly the room that it needs.
+            headers: headers.clone(),
             between,
             body: Bytes::from_owner(body.clone()),
         }
@@ -91,24 +111,8 @@ impl Ready {
     }
 }
 
-/// Adds every field, its value a part of one new allocation; a name that is not a standard one gets
-/// a reference count of its own, too.
-fn copy(stored: &HeaderMap, headers: &mut HeaderMap) {
-    let length = stored.values().map(HeaderValue::len).sum();
-    let mut values = BytesMut::with_capacity(length);
-    for value in stored.values() {
-        values.extend_from_slice(value.as_bytes());
-    }
-    let mut values = values.freeze();
-    for (name, stored) in stored {
-        let bytes = values.split_to(stored.len());
-        let name = HeaderName::from_bytes(name.as_str().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(bytes)) {
-            headers.append(name, value);
-        }
-    }
-}
-
+/// What a body's reference count of its own takes.
+const OWNER: usize = 64;
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 fn stripe() -> usize {

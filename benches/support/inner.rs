@@ -49,7 +49,7 @@ impl Inner {
     }
 
     /// The same with the two fields that a hit adds, as its head is kept ready.
-    pub(crate) fn as_hit(self) -> Self {
+    pub(crate) fn as_hit(&self) -> Self {
         let mut headers = self.0.headers.clone();
         headers.insert("age", HeaderValue::from_static("0"));
         let status = HeaderValue::from_static("tower-keep; hit; ttl=3600");

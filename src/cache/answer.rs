@@ -58,16 +58,38 @@ pub(super) fn judged<B>(
     headers: &HeaderMap,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
-    match judged {
-        Judged::Fresh | Judged::Ahead | Judged::Stale { .. } => {
-            stored(traits, &found.entry, headers, now, None)
-        }
-        Judged::Validate { .. } | Judged::Refused => None,
+    if !judged.serves() {
+        return None;
+    }
+    match plain(traits, &found.entry, now) {
+        None => stored(traits, &found.entry, headers, now, None),
+        hit => hit,
     }
 }
 
-/// An answer from a stored response; `status` where it is not a plain hit.
+/// A plain hit, of the head and body that are kept ready for it.
 #[inline]
+fn plain<B>(traits: &Traits, entry: &Entry, now: Now) -> Option<Response<ResponseBody<B>>> {
+    let Content::Response(stored) = &entry.content else {
+        return None;
+    };
+    let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
+    if !plain || !entry.local.ready.are_worthwhile() {
+        return None;
+    }
+    let resident = now.wall.since(entry.stored);
+    let age = seconds::age(stored.lifetime.age(resident).as_secs());
+    let hit = seconds::hit(stored.lifetime.ttl(resident));
+    let ready = entry.local.ready.of(&stored.headers, &stored.body);
+    Some(with(
+        stored.status,
+        ready.head(age, hit),
+        ResponseBody::full(ready.body()),
+    ))
+}
+
+/// An answer from a stored response, with a head made for this request alone; `status` where it is
+/// not a hit.
 pub(super) fn stored<B>(
     traits: &Traits,
     entry: &Entry,
@@ -79,28 +101,6 @@ pub(super) fn stored<B>(
         return None;
     };
     let resident = now.wall.since(entry.stored);
-    let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
-    if plain && status.is_none() && entry.local.ready.are_worthwhile() {
-        let age = seconds::age(stored.lifetime.age(resident).as_secs());
-        let hit = seconds::hit(stored.lifetime.ttl(resident));
-        let ready = entry.local.ready.of(&stored.headers, &stored.body);
-        let mut response = Response::new(ResponseBody::full(ready.body()));
-        *response.status_mut() = stored.status;
-        *response.headers_mut() = ready.head(age, hit);
-        return Some(response);
-    }
-    dressed(traits, entry, stored, headers, resident, status)
-}
-
-/// The same with a head made for this request alone.
-fn dressed<B>(
-    traits: &Traits,
-    entry: &Entry,
-    stored: &StoredResponse,
-    headers: &HeaderMap,
-    resident: Duration,
-    status: Option<&CacheStatus<'_>>,
-) -> Option<Response<ResponseBody<B>>> {
     let mut fields = stored.headers.clone();
     describe(&mut fields, &stored.lifetime, resident, status);
     shaped(traits, entry, stored, headers, fields)

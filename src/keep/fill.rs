@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 
 use crate::{
     buffer::{self, End, Source},
-    entry::{Content, Entry, LocalState, Variant},
+    compact,
+    entry::{Content, Entry, LocalState, StoredResponse, Variant},
 };
 
 /// What the leader of a miss shares with its followers: the head, and the body as it grows.
@@ -61,7 +62,7 @@ impl Entry {
     /// The same entry, position, times and tags kept, with other content.
     pub(crate) fn with(&self, content: Content) -> Self {
         Self {
-            content,
+            content: content.compact(),
             position: self.position,
             stored: self.stored,
             expires: self.expires,
@@ -69,6 +70,19 @@ impl Entry {
             user: self.user.clone(),
             tags: self.tags.clone(),
             local: LocalState::default(),
+        }
+    }
+}
+
+impl Content {
+    fn compact(self) -> Self {
+        match self {
+            Self::Response(response) => Self::Response(StoredResponse {
+                headers: compact::fields(&response.headers),
+                trailers: response.trailers.as_ref().map(compact::fields),
+                ..response
+            }),
+            other => other,
         }
     }
 }

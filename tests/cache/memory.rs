@@ -1,4 +1,4 @@
-//! What a body costs in memory while it passes.
+//! What a body costs in memory while it passes, and what stored responses cost.
 
 use std::{
     convert::Infallible,
@@ -16,9 +16,13 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, Keep,
     keep::{RequestBody, ResponseBody},
+    table::Local,
 };
 
-use super::{kit::get, stage::engagements};
+use super::{
+    kit::{Origin, cached, get, send},
+    stage::engagements,
+};
 
 /// What a route has unless the table says otherwise.
 const CAP: u64 = 1 << 20;
@@ -182,4 +186,61 @@ fn a_body_in_crumbs_costs_no_more_than_one_in_loaves() {
             assert!(peak < 8 * CAP, "{method}: {peak} bytes at a time");
         }
     }
+}
+
+/// What a keep takes whose local tier is full of such responses, each asked for three times.
+fn taken(size: u64, fields: usize, body: usize) -> u64 {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let origin = Origin::new(move |_, _| {
+        let mut response = Response::new(Full::from(vec![b'x'; body]));
+        for field in 0..fields {
+            let name = http::HeaderName::try_from(format!("x-field-{field}")).expect("a name");
+            let value = format!("value of the field {field}");
+            let value = value.try_into().expect("a value");
+            response.headers_mut().insert(name, value);
+        }
+        response
+    });
+    let fill = async |keep: &Keep| {
+        let service = cached(keep, &origin);
+        let each = 1024 + body as u64;
+        for id in 0..size / each * 2 {
+            for _ in 0..3 {
+                send(&service, get(&format!("/engagements/{id}"))).await;
+            }
+        }
+        // More than it holds.
+        let first = send(&service, get("/engagements/0")).await;
+        assert!(!first.cache_status().contains("hit"));
+    };
+    let mut keep = None;
+    let info = measure(|| {
+        let table = engagements().local(Local::new().size(size));
+        runtime.block_on(fill(keep.insert(Keep::new(table))));
+    });
+    u64::try_from(info.bytes_current).expect("something is held")
+}
+
+#[test]
+fn the_local_tier_takes_no_more_memory_than_its_size() {
+    const SIZE: u64 = 1 << 20;
+    for (fields, body) in [(0, 0), (2, 16), (8, 1024), (40, 200), (8, 16 << 10)] {
+        let empty = taken_by_nothing(SIZE);
+        let taken = taken(SIZE, fields, body) - empty;
+        assert!(
+            taken <= SIZE,
+            "{taken} bytes of {SIZE}: {fields} fields, {body}"
+        );
+    }
+}
+
+fn taken_by_nothing(size: u64) -> u64 {
+    let mut keep = None;
+    let info = measure(|| {
+        keep = Some(Keep::new(engagements().local(Local::new().size(size))));
+    });
+    u64::try_from(info.bytes_current).expect("something is held")
 }

@@ -86,7 +86,12 @@ impl RoutePlan {
         match self.grpc {
             Some(Grpc::Read) => true,
             Some(Grpc::Write) => false,
-            None => invalidation::is_safe(method) || self.safe_methods.contains(method),
+            // Most requests are, and are known by one comparison.
+            None => {
+                method == Method::GET
+                    || invalidation::is_safe(method)
+                    || self.safe_methods.contains(method)
+            }
         }
     }
 
