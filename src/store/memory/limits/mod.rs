@@ -23,7 +23,7 @@ use shard::Shard;
 /// what others used, but nobody is freed.
 pub(crate) struct MemoryLimits {
     shards: Box<[Padded]>,
-    hasher: foldhash::fast::RandomState,
+    hasher: foldhash::quality::RandomState,
 }
 
 /// A cache line of its own for each lock.
@@ -47,7 +47,7 @@ impl MemoryLimits {
             shards: (0..shards)
                 .map(|_| Padded(Mutex::new(Shard::new(each))))
                 .collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: foldhash::quality::RandomState::default(),
         }
     }
 
