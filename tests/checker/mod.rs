@@ -32,6 +32,7 @@ mod load;
 mod node;
 mod process;
 mod stored;
+mod undelivered;
 mod wire;
 mod world;
 

@@ -23,7 +23,6 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::{net::TcpListener, task::JoinSet};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
@@ -33,6 +32,7 @@ use tower_keep::{
 
 use super::{
     clock, database,
+    undelivered::Undelivered,
     world::{How, KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, table},
 };
 
@@ -82,9 +82,7 @@ struct Node {
 }
 
 async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box<dyn Error>> {
-    let recorder = DebuggingRecorder::new();
-    let gauges = recorder.snapshotter();
-    recorder.install().map_err(|_| "another recorder")?;
+    let undelivered = Undelivered::install();
     let table = Table::from_toml(&table(store))?;
     let keep = Keep::with_store(table, RedisStore::connect(redis).await?).await?;
     let node = Node {
@@ -112,7 +110,7 @@ async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box
     let service = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(BodyExt::boxed))
         .map_response(move |mut response: Response<_>| {
-            let count = undelivered(&gauges);
+            let count = undelivered.count();
             response
                 .headers_mut()
                 .insert("x-undelivered", HeaderValue::from(count));
@@ -170,20 +168,6 @@ async fn listen(node: Node) {
                 .push(line);
         }
     }
-}
-
-/// Own invalidations under way or to be sent again.
-fn undelivered(gauges: &Snapshotter) -> u64 {
-    let all = gauges.snapshot().into_vec();
-    let count = all.into_iter().find_map(|(key, _, _, value)| match value {
-        DebugValue::Gauge(count) if key.key().name() == "tower_keep_fence_pending_appends" => {
-            Some(count.into_inner())
-        }
-        _ => None,
-    });
-    // Truncation is the point: it is a count.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    count.map_or(u64::MAX, |count| count as u64)
 }
 
 impl Node {
