@@ -221,9 +221,7 @@ pub(super) fn followed<B>(
     };
     let mut fields = stored.headers.clone();
     let resident = keep.clock.now().wall.since(fill.head.stored);
-    let age = stored.lifetime.age(resident).as_secs();
-    fields.insert(header::AGE, seconds::age(age));
-    status.append(NAME, &mut fields);
+    describe(&mut fields, &stored.lifetime, resident, Some(&status));
     keep.metrics.collapsed.increment(1);
     let mut response = Response::new(body);
     *response.status_mut() = stored.status;

@@ -138,7 +138,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         let route = matched.plan();
         // A write is one whatever it offers: some clients offer an upgrade with every first request.
         if !route.is_safe(&self.parts.method) {
-            return self.invalidate_below(self.config.key.is_some());
+            return self.invalidate_below(Some(route));
         }
         if self.present.upgrade {
             return Ask::Nothing;
@@ -200,7 +200,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         match (has_method(method, false), safe) {
             (true, _) => self.of_url(None, key),
             (false, true) => Ask::Nothing,
-            (false, false) => self.invalidate_below(false),
+            (false, false) => self.invalidate_below(None),
         }
     }
 
@@ -255,10 +255,17 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     /// An `InvalidateLayer` above does it better, unless this layer has a key of its own; without
-    /// one it does what RFC 9111 section 4.4 asks.
-    fn invalidate_below(&self, has_own_key: bool) -> Ask<'p> {
-        let keep = self.config.keep.shared().id();
-        let above = Passages::of(&self.parts.extensions).invalidate == keep;
+    /// one it does what RFC 9111 section 4.4 asks. Most of what a route says of writes is for that
+    /// layer to do.
+    fn invalidate_below(&self, route: Option<&RoutePlan>) -> Ask<'p> {
+        let keep = self.config.keep.shared();
+        let above = Passages::of(&self.parts.extensions).invalidate == keep.id();
+        if !above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
+            keep.misused(
+                "no InvalidateLayer stands above the CacheLayer, so a write makes its own path unusable and nothing else that the table says",
+            );
+        }
+        let has_own_key = route.is_some() && self.config.key.is_some();
         if above && !has_own_key {
             Ask::Nothing
         } else {

@@ -188,20 +188,14 @@ impl Asked {
 
     /// Whether one answer may serve all who ask the same now.
     pub(super) fn collapses(&self) -> bool {
-        let Traits {
-            shape,
-            directives,
-            credentials,
-            scope,
-        } = &self.traits;
+        let shape = self.traits.shape;
         let whole = self.route.is_some() || !(shape.conditional || shape.range);
         // Whether a query means the same can be told only once the answer is there.
-        sharing::may_collapse(*credentials, *scope)
+        self.speaks_for_others()
             && whole
             && self.search.is_none()
             && !shape.head
-            && !directives.no_cache
-            && !directives.no_store
+            && !self.traits.directives.no_cache
     }
 }
 

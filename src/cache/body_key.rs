@@ -1,11 +1,12 @@
 //! Requests whose content is part of the key: `{#body}` in a route's key, and QUERY
 //! (the HTTP QUERY method makes the content part of every cache key).
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, request};
 use http_body::{Body, Frame};
+use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::{
@@ -86,7 +87,7 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Content<B> {
     let mut body = Box::pin(body);
     // In one piece: what a client sends in crumbs costs no more than that.
     let mut content = BytesMut::new();
-    while let Some(frame) = next(body.as_mut()).await {
+    while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Content::Broken;
         };
@@ -106,8 +107,4 @@ impl<B> Content<B> {
         let held: VecDeque<_> = read.into_iter().chain([next]).collect();
         Self::TooLong(RequestBody::resumed(held, rest))
     }
-}
-
-async fn next<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
-    poll_fn(|cx| body.as_mut().poll_frame(cx)).await
 }

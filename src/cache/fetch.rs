@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     body::RequestBody,
+    clock::Now,
     fence::{Capture, Verdict},
     http_service::HttpService,
     keep::lookup::Found,
@@ -224,23 +225,23 @@ where
     pub(super) fn judge_again(&self, found: &Found) -> Judged {
         let now = self.keep().clock.now();
         let found = Found {
-            verdict: self.verdict(found),
+            verdict: self.verdict(found, now),
             ..found.clone()
         };
         self.asked.judge(&found, now)
     }
 
-    fn verdict(&self, found: &Found) -> Verdict {
-        let keep = self.keep();
-        let now = keep.clock.now();
-        keep.fence.check(&found.entry, self.asked.key.base(), now)
+    fn verdict(&self, found: &Found, now: Now) -> Verdict {
+        let key = self.asked.key.base();
+        self.keep().fence.check(&found.entry, key, now)
     }
 
     /// What has been invalidated is neither validated nor completed: its validators may be those of
     /// what has replaced it (a second is long for `Last-Modified`).
     fn drop_if_unusable(&mut self) {
+        let now = self.keep().clock.now();
         let candidate = self.asked.candidate.as_ref();
-        if candidate.is_some_and(|found| self.verdict(found) == Verdict::Unusable) {
+        if candidate.is_some_and(|found| self.verdict(found, now) == Verdict::Unusable) {
             self.asked.candidate = None;
         }
     }

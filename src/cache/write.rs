@@ -20,10 +20,9 @@ use super::{
 use crate::{
     body::{RequestBody, ResponseBody},
     http_service::HttpService,
-    keep::{Shared, targets::Changed},
+    keep::targets::Changed,
     key::{Key, KeyBuf},
     origin::Target,
-    passage::Passages,
     semantics::{cache_status::Forward, freshness::Exchange},
     store::journal::Subject,
 };
@@ -45,7 +44,6 @@ where
     B: Body<Data = Bytes> + Send + 'static,
 {
     let keep = config.keep.shared();
-    report_missing_layer(keep, &parts);
     let changed = Changed::by(&parts, None);
     let own = own_key(&config, &parts);
     let original = Original::of(&parts);
@@ -91,19 +89,6 @@ where
     };
     answer::label(&mut seen.head, Forward::Method, stored, None);
     Ok(Response::from_parts(seen.head, body))
-}
-
-/// Most of what a table says of writes is for an `InvalidateLayer` to do.
-fn report_missing_layer(keep: &Shared, parts: &request::Parts) {
-    let snapshot = keep.snapshot.load();
-    let target = Target::of(parts);
-    let route = snapshot.plan.route(target.path, target.host);
-    let needed = route.is_some_and(|route| route.plan().needs_invalidate_layer());
-    if needed && Passages::of(&parts.extensions).invalidate != keep.id() {
-        keep.misused(
-            "no InvalidateLayer stands above the CacheLayer, so a write makes its own path unusable and nothing else that the table says",
-        );
-    }
 }
 
 /// What a GET of the target asks for, where the write's own answer may be its answer too.

@@ -32,20 +32,12 @@ impl Fence {
         subjects: Vec<Subject>,
         soft: bool,
     ) -> Result<Position, Error> {
-        let purges: Vec<_> = subjects
-            .into_iter()
-            .map(|subject| Purge { subject, soft })
-            .collect();
-        self.purge(&purges).await
+        self.purge(&Purge::of(subjects, soft)).await
     }
 
     /// Queues an invalidation and waits for nothing: what it names is uncacheable here at once.
     pub(crate) fn invalidate_later(&self, subjects: Vec<Subject>, soft: bool) {
-        let purges: Vec<_> = subjects
-            .into_iter()
-            .map(|subject| Purge { subject, soft })
-            .collect();
-        self.purge_later(&purges);
+        self.purge_later(&Purge::of(subjects, soft));
     }
 
     pub(crate) fn purge_later(&self, purges: &[Purge]) {

@@ -1,10 +1,11 @@
 //! Looking into an answer for the fields that `{answer.FIELD}` names.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, time::Duration};
+use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use http_body::{Body, Frame};
+use http_body::Body;
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{task::yield_now, time::timeout};
 
@@ -82,7 +83,8 @@ impl Read {
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let most = buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
-        while let Some(frame) = next(body.as_mut()).await {
+        let into = |frame: Result<_, B::Error>| frame.map_err(Into::<BoxError>::into);
+        while let Some(frame) = body.frame().await.map(into) {
             match frame?.into_data() {
                 // Of no use, and an endless row of them would never reach the limit.
                 Ok(chunk) if chunk.is_empty() => yield_now().await,
@@ -104,19 +106,13 @@ impl Read {
     }
 }
 
-async fn next<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, BoxError>>
-where
-    B: Body<Error: Into<BoxError>>,
-{
-    poll_fn(|cx| body.as_mut().poll_frame(cx).map_err(Into::into)).await
-}
-
 /// How long an answer, and the invalidation with it, waits for a body that is looked into.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;

@@ -122,7 +122,7 @@ impl Write {
             // Before the inner service is called: other writes count from here on.
             began: keep.fence.capture(),
             settled: false,
-            work: Arc::new(keep.writes.begin()),
+            _work: keep.writes.begin(),
         }
     }
 }
@@ -133,7 +133,8 @@ pub(super) struct UnderWay {
     declaration: Option<Declaration>,
     began: Capture,
     settled: bool,
-    work: Arc<Work>,
+    /// For whoever flushes.
+    _work: Work,
 }
 
 impl UnderWay {
@@ -166,7 +167,7 @@ impl UnderWay {
             (None, None) => keep.invalidate(subjects, false).await,
         };
         if let Some((delay, subjects)) = again.filter(|(_, subjects)| !subjects.is_empty()) {
-            let (keep, work) = (Arc::downgrade(&keep), Arc::clone(&self.work));
+            let (work, keep) = (keep.writes.begin(), Arc::downgrade(&keep));
             tokio::spawn(async move {
                 let _work = work;
                 tokio::time::sleep(delay).await;
@@ -186,10 +187,15 @@ impl UnderWay {
 
     /// It may have been written, or may still be: a declaration stays open until it no longer can.
     pub(super) async fn settle_unknown(mut self, named: Vec<Subject>) -> bool {
+        self.leave_declared();
+        self.settle_written(named).await
+    }
+
+    /// Until the write can no longer be committed.
+    fn leave_declared(&mut self) {
         if let Some(declaration) = self.declaration.take() {
             declaration.linger();
         }
-        self.settle_written(named).await
     }
 
     /// How long after the write reads may lag behind it.
@@ -202,9 +208,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.settled {
-            if let Some(declaration) = self.declaration.take() {
-                declaration.linger();
-            }
+            self.leave_declared();
             let subjects = self.write.subjects(None);
             let keep = self.write.config.keep.shared();
             keep.fence.invalidate_later(subjects, false);

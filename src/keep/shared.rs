@@ -308,8 +308,7 @@ impl Shared {
     ///
     /// The journal has not taken it: it is queued, and what it names uncacheable here until then.
     pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) -> Result<(), Error> {
-        let purges = subjects.into_iter().map(|subject| Purge { subject, soft });
-        self.invalidate_all(purges.collect()).await
+        self.invalidate_all(Purge::of(subjects, soft)).await
     }
 
     /// The same where some may become stale only.

@@ -163,6 +163,12 @@ impl Purge {
         }
     }
 
+    /// The same of each subject.
+    pub(crate) fn of(subjects: Vec<Subject>, soft: bool) -> Vec<Self> {
+        let purges = subjects.into_iter().map(|subject| Self { subject, soft });
+        purges.collect()
+    }
+
     /// Reads the text form. What cannot be read names everything: it was meant to name something.
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
