@@ -91,15 +91,10 @@ async fn a_crowd_needs_no_local_tier_to_share_one_call() {
     for table in tables {
         for streamed in [false, true] {
             let gate = Gate::closed();
-            let opened = gate.clone();
-            let stage = Stage::new(move |_, call| {
-                let gate = opened.clone();
-                async move {
-                    gate.pass().await;
-                    let json = format!("{{\"id\":{call}}}");
-                    let body = if streamed { trickled(json) } else { full(json) };
-                    Ok(answer(body, &[("content-type", "application/json")]))
-                }
+            let stage = Stage::gated(&gate, move |_, call| {
+                let json = format!("{{\"id\":{call}}}");
+                let body = if streamed { trickled(json) } else { full(json) };
+                Ok(answer(body, &[("content-type", "application/json")]))
             });
             let service = stage.cached(&Keep::new(table.clone()));
             let crowd = crowd(&service, 500);
@@ -129,16 +124,9 @@ fn trickled(text: String) -> StageBody {
 #[tokio::test]
 async fn a_leader_that_fails_takes_nobody_along() {
     let gate = Gate::closed();
-    let opened = gate.clone();
-    let stage = Stage::new(move |_, call| {
-        let gate = opened.clone();
-        async move {
-            gate.pass().await;
-            match call {
-                1 => Err("down"),
-                _ => Ok(answer(full(format!("call {call}")), &[])),
-            }
-        }
+    let stage = Stage::gated(&gate, move |_, call| match call {
+        1 => Err("down"),
+        _ => Ok(answer(full(format!("call {call}")), &[])),
     });
     let service = stage.cached(&Keep::new(engagements()));
     let crowd = crowd(&service, 100);
@@ -157,14 +145,9 @@ async fn a_leader_that_fails_takes_nobody_along() {
 #[tokio::test]
 async fn a_leader_that_panics_releases_everyone() {
     let gate = Gate::closed();
-    let opened = gate.clone();
-    let stage = Stage::new(move |_, call| {
-        let gate = opened.clone();
-        async move {
-            gate.pass().await;
-            assert_ne!(call, 1, "the first call panics");
-            Ok(answer(full(format!("call {call}")), &[]))
-        }
+    let stage = Stage::gated(&gate, move |_, call| {
+        assert_ne!(call, 1, "the first call panics");
+        Ok(answer(full(format!("call {call}")), &[]))
     });
     let service = stage.cached(&Keep::new(engagements()));
     let crowd = crowd(&service, 100);
@@ -505,15 +488,10 @@ async fn what_cannot_be_stored_passes() {
 #[tokio::test]
 async fn requests_for_the_same_variant_wait_together() {
     let gate = Gate::closed();
-    let opened = gate.clone();
-    let stage = Stage::new(move |request, call| {
-        let gate = opened.clone();
-        async move {
-            gate.pass().await;
-            let language = request.headers()["accept-language"].to_str().expect("text");
-            let body = full(format!("{language} {call}"));
-            Ok(answer(body, &[("vary", "accept-language")]))
-        }
+    let stage = Stage::gated(&gate, move |request, call| {
+        let language = request.headers()["accept-language"].to_str().expect("text");
+        let body = full(format!("{language} {call}"));
+        Ok(answer(body, &[("vary", "accept-language")]))
     });
     let service = stage.cached(&Keep::new(engagements()));
     let crowd: Vec<_> = (0..300)

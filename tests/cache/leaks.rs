@@ -163,13 +163,8 @@ async fn nor_while_it_is_being_made() {
             for first in KINDS {
                 for second in KINDS {
                     let gate = Gate::closed();
-                    let opened = gate.clone();
-                    let stage = Stage::new(move |request, _| {
-                        let gate = opened.clone();
-                        async move {
-                            gate.pass().await;
-                            Ok(answer(full(whose(&request)), &[directive]))
-                        }
+                    let stage = Stage::gated(&gate, move |request, _| {
+                        Ok(answer(full(whose(&request)), &[directive]))
                     });
                     let service = stage.cached(&keep(scope));
                     let one = service.clone();

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use tokio::{runtime::Builder, task::yield_now};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::yield_now,
+};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, Keep,
@@ -65,13 +68,15 @@ impl Body for Made {
     }
 }
 
+fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
+}
+
 /// The most that was allocated at any time while a client read 1 GiB, lingering for so many turns of
 /// the others over every chunk.
 fn peak(says_length: bool, linger: usize) -> u64 {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
         move |_: Request<RequestBody<Full<Bytes>>>| async move {
             Ok::<_, Infallible>(Response::new(Made {
@@ -143,10 +148,7 @@ impl Body for Crumbs {
 
 /// The most that was allocated at any time by a request with this body, answered with that one.
 fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
         move |request: Request<RequestBody<Crumbs>>| async move {
             request.into_body().collect().await.expect("content");
@@ -190,10 +192,7 @@ fn a_body_in_crumbs_costs_no_more_than_one_in_loaves() {
 
 /// What a keep takes whose local tier is full of such responses, each asked for three times.
 fn taken(size: u64, fields: usize, body: usize) -> u64 {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let origin = Origin::new(move |_, _| {
         let mut response = Response::new(Full::from(vec![b'x'; body]));
         for field in 0..fields {

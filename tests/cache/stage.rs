@@ -60,6 +60,21 @@ impl Stage {
         }
     }
 
+    /// Every call waits at the gate, and is answered then.
+    pub(crate) fn gated<F>(gate: &Gate, play: F) -> Self
+    where
+        F: Fn(Request<Bytes>, usize) -> Played + Send + Sync + 'static,
+    {
+        let (gate, play) = (gate.clone(), Arc::new(play));
+        Self::new(move |request, call| {
+            let (gate, play) = (gate.clone(), Arc::clone(&play));
+            async move {
+                gate.pass().await;
+                play(request, call)
+            }
+        })
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tower_keep::{Keep, Key, Route, Table, keep::Invalidation};
+use tokio::task::JoinHandle;
+use tower_keep::{Keep, Key, Route, Table, cache::CacheService, keep::Invalidation};
 
 use super::{
-    kit::{after, get, request, send},
+    kit::{Seen, after, get, request, send},
     stage::{Gate, Stage, answer, engagements, feed, full, head, idle, whole},
 };
 
@@ -16,17 +17,12 @@ const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 #[tokio::test]
 async fn who_shares_nothing_keeps_nobody_else_from_sharing() {
     let gate = Gate::closed();
-    let opened = gate.clone();
-    let stage = Stage::new(move |request, _| {
-        let gate = opened.clone();
-        async move {
-            gate.pass().await;
-            let private = ("cache-control", "private");
-            let fields = [private]
-                .into_iter()
-                .filter(|_| request.headers().contains_key("cookie"));
-            Ok(answer(full("body"), &fields.collect::<Vec<_>>()))
-        }
+    let stage = Stage::gated(&gate, move |request, _| {
+        let private = ("cache-control", "private");
+        let fields = [private]
+            .into_iter()
+            .filter(|_| request.headers().contains_key("cookie"));
+        Ok(answer(full("body"), &fields.collect::<Vec<_>>()))
     });
     for fields in [("cache-control", "no-store"), ("cookie", "session=1")] {
         let route = Route::new("/a/{id}").key("a:{id}");
@@ -85,13 +81,8 @@ async fn who_waits_gets_no_answer_that_must_be_validated_first() {
         ),
     ] {
         let gate = Gate::closed();
-        let opened = gate.clone();
-        let stage = Stage::new(move |_, call| {
-            let gate = opened.clone();
-            async move {
-                gate.pass().await;
-                Ok(answer(full(format!("call {call}")), fields))
-            }
+        let stage = Stage::gated(&gate, move |_, call| {
+            Ok(answer(full(format!("call {call}")), fields))
         });
         let service = stage.cached(&Keep::new(engagements()));
         let ask = |fields: &'static [(&'static str, &'static str)]| {
@@ -172,14 +163,9 @@ fn changing(gate: &Gate) -> Stage {
     })
 }
 
-/// Looked up before an invalidation and used after it: a 304 made the old answer a new one.
-#[tokio::test(start_paused = true)]
-async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
-    let gate = Gate::closed();
-    let (stage, keep) = (changing(&gate), Keep::new(engagements()));
-    let key = Key::new("engagement").id(1);
-    let service = stage.cached(&keep);
-    send(&service, get("/engagements/1")).await;
+/// Two that have found it stale: one asks, and the other waits for what it gets.
+async fn two_wait(stage: &Stage, service: &CacheService<Stage>) -> [JoinHandle<Seen>; 2] {
+    send(service, get("/engagements/1")).await;
     after(5).await;
     let ask = || {
         let service = service.clone();
@@ -189,6 +175,17 @@ async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
     stage.called(2).await;
     let follower = ask();
     idle().await;
+    [leader, follower]
+}
+
+/// Looked up before an invalidation and used after it: a 304 made the old answer a new one.
+#[tokio::test(start_paused = true)]
+async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
+    let gate = Gate::closed();
+    let (stage, keep) = (changing(&gate), Keep::new(engagements()));
+    let key = Key::new("engagement").id(1);
+    let service = stage.cached(&keep);
+    let [leader, follower] = two_wait(&stage, &service).await;
     keep.invalidate([Invalidation::key(&key)])
         .await
         .expect("in one process");
@@ -205,16 +202,7 @@ async fn what_was_invalidated_while_a_request_waited_answers_for_no_error() {
     let (stage, keep) = (changing(&gate), Keep::new(engagements()));
     let key = Key::new("engagement").id(1);
     let service = stage.cached(&keep);
-    send(&service, get("/engagements/1")).await;
-    after(5).await;
-    let ask = || {
-        let service = service.clone();
-        tokio::spawn(async move { send(&service, get("/engagements/1")).await })
-    };
-    let leader = ask();
-    stage.called(2).await;
-    let follower = ask();
-    idle().await;
+    let [leader, follower] = two_wait(&stage, &service).await;
     // It fails, and what is stale answers.
     let failed = send(&service, request("HEAD", "/engagements/1", &[])).await;
     assert!(

@@ -59,6 +59,18 @@ where
     })
 }
 
+/// Whose writes wait at the gate.
+fn slow(gate: &Gate) -> Origin {
+    let gate = gate.clone();
+    origin(move || {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            ok("")
+        }
+    })
+}
+
 fn answering(status: u16) -> Origin {
     origin(move || async move {
         let answer = Response::builder().status(status);
@@ -176,17 +188,7 @@ async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_al
 fn a_write_cut_short_by_the_end_of_its_runtime_counts() {
     let keep = keep();
     let gate = Gate::new();
-    let slow = gate.clone();
-    let service = stack(
-        &keep,
-        &origin(move || {
-            let gate = slow.clone();
-            async move {
-                gate.pass().await;
-                ok("")
-            }
-        }),
-    );
+    let service = stack(&keep, &slow(&gate));
     let reader = tokio::runtime::Runtime::new().expect("a runtime");
     reader.block_on(hits(&service, &PATHS));
     let writer = tokio::runtime::Runtime::new().expect("a runtime");
@@ -304,17 +306,7 @@ async fn an_answer_that_stalls_holds_neither_its_invalidation_nor_itself_up() {
 async fn who_flushes_waits_for_writes_whose_clients_have_left() {
     let keep = keep();
     let gate = Gate::new();
-    let slow = gate.clone();
-    let service = stack(
-        &keep,
-        &origin(move || {
-            let gate = slow.clone();
-            async move {
-                gate.pass().await;
-                ok("")
-            }
-        }),
-    );
+    let service = stack(&keep, &slow(&gate));
     hits(&service, &PATHS).await;
     let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
     assert!(answer.as_mut().now_or_never().is_none());
