@@ -23,19 +23,30 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     user: Option<&str>,
     tags: &[T],
 ) -> Box<[u64]> {
-    let prefixes = key
-        .match_indices(':')
-        .map(|(at, _)| hash(b'p', &key[..=at]));
-    let parents = entity.match_indices(':').map(|(at, _)| &entity[..at]);
-    let entities = parents.chain((!entity.is_empty()).then_some(entity));
-    [EVERYTHING, (b'k', key)]
-        .into_iter()
-        .map(|(kind, name)| hash(kind, name))
-        .chain(prefixes)
-        .chain(entities.map(|entity| hash(b'e', entity)))
-        .chain(user.map(|user| hash(b'u', user)))
-        .chain(tags.iter().map(|tag| hash(b't', tag.as_ref())))
-        .collect()
+    let segments = |text: &str| text.bytes().filter(|byte| *byte == b':').count();
+    let given = usize::from(!entity.is_empty()) + usize::from(user.is_some()) + tags.len();
+    let mut hashes = Vec::with_capacity(2 + segments(key) + segments(entity) + given);
+    let (everything, nothing) = EVERYTHING;
+    hashes.push(hash(everything, nothing));
+    hashes.push(hash(b'k', key));
+    for end in segment_ends(key) {
+        hashes.push(hash_bytes(b'p', &key.as_bytes()[..=end]));
+    }
+    for end in segment_ends(entity) {
+        hashes.push(hash_bytes(b'e', &entity.as_bytes()[..end]));
+    }
+    if !entity.is_empty() {
+        hashes.push(hash(b'e', entity));
+    }
+    hashes.extend(user.map(|user| hash(b'u', user)));
+    hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref())));
+    hashes.into_boxed_slice()
+}
+
+/// Where its colons are.
+fn segment_ends(text: &str) -> impl Iterator<Item = usize> {
+    let bytes = text.bytes().enumerate();
+    bytes.filter_map(|(at, byte)| (byte == b':').then_some(at))
 }
 
 /// The hash of a subject: a collision only invalidates more.

@@ -30,6 +30,21 @@ impl RedisStore {
     ///
     /// A Redis that cannot be reached is not an error: the store connects once it can.
     ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, RedisStore, Table};
+    ///
+    /// let store = RedisStore::connect("redis://127.0.0.1:6379/0").await?;
+    /// let keep = Keep::with_store(Table::new(), store).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no connection and no task behind.
+    ///
     /// # Errors
     ///
     /// A URL that cannot be read, credentials that are refused, a command that the user's ACL forbids
@@ -43,6 +58,15 @@ impl RedisStore {
     }
 
     /// A store to be connected with other than the defaults.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::RedisStore;
+    ///
+    /// let patient = RedisStore::builder("redis+cluster://10.0.0.1:7000,10.0.0.2:7000")
+    ///     .connections(4)
+    ///     .deadline(Duration::from_millis(100));
+    /// ```
     pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
         RedisStoreBuilder {
             url: url.into(),
@@ -97,7 +121,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects.
+    /// Connects; to be cancelled as [`RedisStore::connect`] may be.
     ///
     /// # Errors
     ///
