@@ -6,6 +6,8 @@ mod checker;
 mod examples;
 mod invalidate;
 mod log;
+#[cfg(feature = "redis")]
+mod patience;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;

@@ -14,13 +14,16 @@ use http_body_util::Full;
 use tokio::{sync::watch, task::JoinSet};
 use tower::{Layer, Service, service_fn};
 use tower_keep::{
-    CacheLayer, Keep, Key, RedisStore, Route, Scope, Table,
+    CacheLayer, Keep, Key, Route, Scope, Table,
     keep::{RequestBody, ResponseBody},
     table::mins,
 };
 
 use super::kit::{Answer, get, send};
-use crate::support::{RedisServer, until};
+use crate::{
+    patience::patient_store,
+    support::{RedisServer, until},
+};
 
 /// A slow handler: answers once its gate is open.
 struct Slow {
@@ -86,7 +89,7 @@ async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] 
     let table = Table::new().ttl("engagement", mins(30)).route(route);
     let mut keeps = Vec::new();
     for _ in 0..N {
-        let store = RedisStore::connect(server.url()).await.expect("a store");
+        let store = patient_store(server.url()).await;
         keeps.push(
             Keep::with_store(table.clone(), store)
                 .await

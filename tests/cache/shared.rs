@@ -1,9 +1,12 @@
 //! Several keeps on one Redis.
 
-use tower_keep::{Keep, RedisStore, Route, Scope, Table, table::mins};
+use tower_keep::{Keep, Route, Scope, Table, table::mins};
 
 use super::kit::{Origin, cached, get, request, send};
-use crate::support::{RedisServer, until};
+use crate::{
+    patience::patient_store,
+    support::{RedisServer, until},
+};
 
 fn table() -> Table {
     Table::new().ttl("engagement", mins(30)).route(
@@ -14,7 +17,7 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer) -> Keep {
-    let store = RedisStore::connect(server.url()).await.expect("a store");
+    let store = patient_store(server.url()).await;
     Keep::with_store(table(), store).await.expect("a keep")
 }
 

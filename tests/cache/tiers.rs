@@ -6,7 +6,7 @@ use http::Response;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tower_keep::{
-    Keep, Key, RedisStore, Table,
+    Keep, Key, Table,
     table::{Local, secs},
 };
 
@@ -14,14 +14,17 @@ use super::{
     kit::{Origin, cached, get, request, send},
     stage::{Stage, answer, engagement, feed, full, head},
 };
-use crate::support::{RedisServer, Reply, until};
+use crate::{
+    patience::patient_store,
+    support::{RedisServer, Reply, until},
+};
 
 fn table() -> Table {
     engagement(|route| route.max_body(4 << 20))
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    let store = RedisStore::connect(server.url()).await.expect("a store");
+    let store = patient_store(server.url()).await;
     Keep::with_store(table, store).await.expect("a keep")
 }
 

@@ -1,5 +1,9 @@
 //! Several processes on one Redis.
 
+use std::fs;
+
+use tempfile::TempDir;
+
 use super::{
     exchange::{get, request, with_body},
     program::{Program, output},
@@ -7,6 +11,36 @@ use super::{
 use crate::support::{RedisServer, wait_for};
 
 const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
+
+/// Two servers on one Redis and one database.
+struct Two {
+    one: Program,
+    other: Program,
+    _directory: TempDir,
+}
+
+/// With this table; its deadline must be one that a busy machine keeps, too.
+fn two(redis: &RedisServer, table: &str) -> Two {
+    assert!(table.contains("deadline = \"5s\""), "{table}");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str| {
+        let path = directory.path().join(name);
+        path.into_os_string().into_string().expect("a path of text")
+    };
+    let (database, file, url) = (file("forge.sqlite"), file("table.toml"), redis.url());
+    fs::write(&file, table).expect("it can be written");
+    let flags = ["--redis", &url, "--database", &database, "--table", &file];
+    Two {
+        one: Program::start("openforge", &flags),
+        other: Program::start("openforge", &flags),
+        _directory: directory,
+    }
+}
+
+fn built_in() -> String {
+    let table = include_str!("../../examples/openforge/keep.toml");
+    table.replace("deadline = \"50ms\"", "deadline = \"5s\"")
+}
 
 fn is_hit(program: &Program, path: &str) -> bool {
     get(program.address, path)
@@ -17,24 +51,12 @@ fn is_hit(program: &Program, path: &str) -> bool {
 #[test]
 fn what_one_has_stored_another_answers_with() {
     let redis = RedisServer::start();
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("forge.sqlite");
-    let url = redis.url();
-    let flags = [
-        "--redis",
-        &url,
-        "--database",
-        file.to_str().expect("a path that is text"),
-    ];
-    let (one, other) = (
-        Program::start("openforge", &flags),
-        Program::start("openforge", &flags),
-    );
+    let Two { one, other, .. } = &two(&redis, &built_in());
 
     wait_for("the first to answer from what it stored", || {
-        is_hit(&one, ENGAGEMENT)
+        is_hit(one, ENGAGEMENT)
     });
-    wait_for("the other to answer with it", || is_hit(&other, ENGAGEMENT));
+    wait_for("the other to answer with it", || is_hit(other, ENGAGEMENT));
     assert_eq!(get(other.address, "/debug/queries").json()["queries"], 0);
 
     let key = ENGAGEMENT.replace("/engagements/", "engagement:");
@@ -44,33 +66,21 @@ fn what_one_has_stored_another_answers_with() {
 #[test]
 fn after_a_put_at_one_no_other_answers_with_what_it_replaced() {
     let redis = RedisServer::start();
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("forge.sqlite");
-    let url = redis.url();
-    let flags = [
-        "--redis",
-        &url,
-        "--database",
-        file.to_str().expect("a path that is text"),
-    ];
-    let (one, other) = (
-        Program::start("openforge", &flags),
-        Program::start("openforge", &flags),
-    );
+    let Two { one, other, .. } = &two(&redis, &built_in());
     let name = |program: &Program| get(program.address, ENGAGEMENT).json()["name"].clone();
 
     for round in 0..5 {
         wait_for("both to answer from what is stored", || {
-            is_hit(&one, ENGAGEMENT) && is_hit(&other, ENGAGEMENT)
+            is_hit(one, ENGAGEMENT) && is_hit(other, ENGAGEMENT)
         });
         let body = format!(r#"{{"name": "Round {round}"}}"#);
         assert_eq!(
             with_body(one.address, "PUT", ENGAGEMENT, "", &body).status(),
             200
         );
-        assert_eq!(name(&one), format!("Round {round}"));
+        assert_eq!(name(one), format!("Round {round}"));
         wait_for("the other to hear of it", || {
-            name(&other) == format!("Round {round}")
+            name(other) == format!("Round {round}")
         });
     }
 }
@@ -91,21 +101,12 @@ fn other_programs_invalidate_by_publishing() {
 #[test]
 fn one_limit_holds_for_all() {
     let redis = RedisServer::start();
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let table = directory.path().join("table.toml");
-    let text = "[identity]\nheader = \"x-user-id\"\n[[limit]]\nname = \"api\"\nby = \"user\"\nlimit = 10\nwindow = \"1h\"\n";
-    std::fs::write(&table, text).expect("it can be written");
-    let url = redis.url();
-    let flags = [
-        "--redis",
-        &url,
-        "--table",
-        table.to_str().expect("a path that is text"),
-    ];
-    let (one, other) = (
-        Program::start("openforge", &flags),
-        Program::start("openforge", &flags),
-    );
+    let table = "
+        store.deadline = \"5s\"
+        identity.header = \"x-user-id\"
+        limit = [{ name = \"api\", by = \"user\", limit = 10, window = \"1h\" }]
+    ";
+    let Two { one, other, .. } = &two(&redis, table);
 
     let ask = |program: &Program| {
         request(
@@ -115,7 +116,7 @@ fn one_limit_holds_for_all() {
             "x-user-id: user-123\r\n",
         )
     };
-    let answers = (0..15).map(|turn| ask(if turn % 2 == 0 { &one } else { &other }));
+    let answers = (0..15).map(|turn| ask(if turn % 2 == 0 { one } else { other }));
     let refused: Vec<_> = answers.filter(|answer| answer.status() == 429).collect();
     assert_eq!(refused.len(), 5);
     assert!(refused.iter().all(|answer| {

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use tower::{Layer, ServiceExt};
 use tower_keep::{
-    CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Route, Scope, Table,
+    CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table,
     keep::{Invalidation, Invalidations},
 };
 
@@ -18,7 +18,10 @@ use super::{
     declared,
     kit::{Gate, Origin, Stack, get, is_hit, put, send, stack},
 };
-use crate::support::{RedisServer, until};
+use crate::{
+    patience::patient_store,
+    support::{RedisServer, until},
+};
 
 fn table() -> Table {
     let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
@@ -33,7 +36,7 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    let store = RedisStore::connect(server.url()).await.expect("a store");
+    let store = patient_store(server.url()).await;
     Keep::with_store(table, store).await.expect("a keep")
 }
 
@@ -288,7 +291,7 @@ async fn a_write_whose_process_dies_is_invalidated_when_it_was_declared() {
     let process = process.expect("a runtime");
     let (url, inner) = (server.url(), origin.clone());
     process.spawn(async move {
-        let store = RedisStore::connect(url).await.expect("a store");
+        let store = patient_store(url).await;
         let keep = Keep::with_store(declared::table(), store)
             .await
             .expect("a keep");

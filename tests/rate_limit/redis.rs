@@ -5,17 +5,19 @@ use std::{future::Future, task::Poll, time::Duration};
 use http::StatusCode;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_keep::{
-    Keep, Key, Limit, RateLimitLayer, RedisStore, Table,
+    Keep, Key, Limit, RateLimitLayer, Table,
     rate_limit::{Quota, RateLimit},
     table::{Algorithm, By, OnError, hours, mins},
 };
 
 use super::{Inner, admitted, field, of_user, send};
-use crate::support::{RedisServer, until};
+use crate::{
+    patience::patient_store,
+    support::{RedisServer, until},
+};
 
 async fn keep(server: &RedisServer, limits: impl IntoIterator<Item = Limit>) -> Keep {
-    let store = RedisStore::builder(server.url()).deadline(Duration::from_secs(2));
-    let store = store.connect().await.expect("connects");
+    let store = patient_store(server.url()).await;
     let table = limits.into_iter().fold(Table::new(), Table::limit);
     Keep::with_store(table, store).await.expect("a good table")
 }
