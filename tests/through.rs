@@ -10,15 +10,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body_util::{BodyExt, Full};
+use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Route, Scope, Table, UserId,
     keep::RequestBody,
-    table::{Through, Write, mins},
+    table::{Through, Write, mins, secs},
     testing::{CacheStatus, TestKeep},
 };
+
+use crate::support::until;
 
 type Answer = Response<Full<Bytes>>;
 type Change = dyn Fn(&request::Parts, &mut Answer) + Send + Sync;
@@ -154,6 +157,28 @@ async fn after_a_write_the_next_get_is_a_hit() {
         }
         assert_eq!(app.keep.invalidations(), 2);
     }
+}
+
+/// What is under way since before the write is of no use, and may be slow.
+#[tokio::test(start_paused = true)]
+async fn a_read_from_before_the_write_is_not_waited_for() {
+    let read = AtomicUsize::new(0);
+    let app = App::new(route(Through::Refetch), move |parts, answer| {
+        if parts.method == Method::GET && read.fetch_add(1, Ordering::SeqCst) == 0 {
+            let hang = HeaderValue::from_static("for ever");
+            answer.headers_mut().insert("hang", hang);
+        }
+    });
+    let reader = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.get().await }
+    });
+    until("the read", || async { (app.gets() == 1).then_some(()) }).await;
+    app.put().await;
+    let seen = timeout(secs(60), app.get()).await.expect("an answer");
+    assert!(seen.cache.is_hit(), "{:?}", seen.cache);
+    assert_eq!(seen.body, "{\"row\":2}");
+    reader.abort();
 }
 
 #[tokio::test]
