@@ -106,9 +106,10 @@ pub fn cache_control(data: &[u8]) {
         assert!(!asked.no_store);
     }
     let aged = lines(&AGE, data);
-    let received = aged
-        .get(AGE)
-        .and_then(|age| age.to_str().ok()?.parse().ok());
+    // Rust's numbers may have a sign, which `1*DIGIT` has not.
+    let digits = aged.get(AGE).and_then(|age| age.to_str().ok());
+    let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let received = digits.and_then(|digits| digits.parse().ok());
     let age = exchange().initial_age(&aged);
     assert!(age >= Duration::from_secs(received.unwrap_or(0u64).min(1 << 31)));
 }
