@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use http::{HeaderMap, Method, Request, Response, request};
 
 use super::{
-    answer::{self, Shape},
+    answer::{self, Served, Shape},
     asked::{Asked, Sent},
     judge::{Traits, judge},
     layer::Config,
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    hit::Hit,
     identity::User,
     keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
@@ -62,6 +63,7 @@ pub(super) struct Glance<'p> {
 
 /// What the local tier says.
 pub(super) enum Local<B> {
+    Hit(Hit),
     Answer(Response<ResponseBody<B>>),
     /// An answer, and this caller is the one to refresh what is stored.
     Refresh(Response<ResponseBody<B>>),
@@ -289,17 +291,20 @@ impl Glance<'_> {
         };
         let traits = self.traits(headers);
         let judged = judge(&traits, self.route.map(|r| &**r), &found, now);
-        let answer = answer::judged(&traits, &found, judged, headers, now);
+        let served = answer::judged(&traits, &found.entry, judged, headers, now);
         let refresh = judged.wants_refresh() && found.entry.local.claim_refresh(now.mono);
-        match answer {
-            Some(answer) if refresh => {
-                keep.metrics.hit_local.increment(1);
+        if served.is_some() {
+            keep.metrics.hit_local.increment(1);
+        }
+        match served {
+            Some(Served::Plain(times)) if !refresh => Local::Hit(Hit::new(found.entry, times)),
+            Some(served) => {
+                let answer = served.response(&found.entry);
+                if !refresh {
+                    return Local::Answer(answer);
+                }
                 self.candidate = Some(found);
                 Local::Refresh(answer)
-            }
-            Some(answer) => {
-                keep.metrics.hit_local.increment(1);
-                Local::Answer(answer)
             }
             None => {
                 self.candidate = Some(found);
