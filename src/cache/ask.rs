@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, Uri, request};
 
 use super::{
     answer::{self, Served, Shape},
@@ -17,7 +17,7 @@ use crate::{
     identity::User,
     keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
-    origin::{self, Target},
+    origin,
     passage::Passages,
     semantics::{
         cache_control::RequestDirectives, cache_status::Forward, invalidation, policy::Scope,
@@ -75,7 +75,8 @@ pub(super) struct Asking<'a, 'p> {
     config: &'a Config,
     snapshot: &'p Snapshot,
     parts: &'a request::Parts,
-    target: Target<'a>,
+    /// As it was received.
+    uri: &'a Uri,
     present: Present,
 }
 
@@ -108,7 +109,7 @@ impl<'p> Ask<'p> {
         key: &'p mut KeyBuf,
     ) -> Self {
         let asking = Asking::new(config, snapshot, parts);
-        match snapshot.plan.route(asking.target.path, asking.target.host) {
+        match snapshot.plan.route_for(asking.uri.path(), || asking.host()) {
             Some(matched) => asking.of_route(&matched, Some(content), key),
             None => asking.of_url(Some(content), key),
         }
@@ -131,7 +132,7 @@ impl<'a, 'p> Asking<'a, 'p> {
             config,
             snapshot,
             parts,
-            target: Target::of(parts),
+            uri: origin::uri(&parts.uri, &parts.extensions),
             present: Present::of(&parts.headers),
         }
     }
@@ -167,8 +168,12 @@ impl<'a, 'p> Asking<'a, 'p> {
             _ => self.user(),
         };
         let user = user.as_ref().map(User::id);
+        let host = route.key_names_host.then(|| self.host()).flatten();
         let version = self.snapshot.version(route.id);
-        if matched.key(&self.inputs(user, body), version, key).is_err() {
+        if matched
+            .key(&self.inputs(host, user, body), version, key)
+            .is_err()
+        {
             return Ask::Bypass(Forward::Bypass);
         }
         if let Some(derive) = &self.config.key {
@@ -208,7 +213,7 @@ impl<'a, 'p> Asking<'a, 'p> {
 
     /// The key of a URL, and of the content of a QUERY.
     fn of_url(&self, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
-        url_key(&self.inputs(None, None), None, key);
+        url_key(&self.inputs(self.host(), None, None), None, key);
         if let Some(body) = body {
             key.push_content(&self.parts.headers, body);
         }
@@ -242,14 +247,24 @@ impl<'a, 'p> Asking<'a, 'p> {
         self.config.keep.shared().user(self.snapshot, self.parts)
     }
 
-    fn inputs<'i>(&self, user: Option<&'i str>, body: Option<&'i [u8]>) -> Inputs<'i>
+    fn host(&self) -> Option<&'a str> {
+        origin::authority(self.uri, &self.parts.headers)
+    }
+
+    #[inline]
+    fn inputs<'i>(
+        &self,
+        host: Option<&'i str>,
+        user: Option<&'i str>,
+        body: Option<&'i [u8]>,
+    ) -> Inputs<'i>
     where
         'a: 'i,
     {
         Inputs {
-            host: self.target.host,
-            path: self.target.path,
-            query: self.target.query,
+            host,
+            path: self.uri.path(),
+            query: self.uri.query(),
             headers: &self.parts.headers,
             user,
             body,
