@@ -137,6 +137,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         }
     }
 
+    #[inline]
     fn listed(&self, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
         let route = matched.plan();
         // A write is one whatever it offers: some clients offer an upgrade with every first request.
@@ -221,6 +222,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         Ask::Stored(self.glance(identified, Scope::Standard, key))
     }
 
+    #[inline]
     fn glance(&self, identified: bool, scope: Scope, key: &'p mut KeyBuf) -> Glance<'p> {
         Glance {
             key,
@@ -343,6 +345,7 @@ impl Glance<'_> {
         }
     }
 
+    #[inline]
     fn traits(&self, headers: &HeaderMap) -> Traits {
         let directives = match self.directed {
             true => RequestDirectives::parse(headers),
