@@ -14,6 +14,7 @@ pub(crate) struct Timestamp(pub(crate) u64);
 
 impl Timestamp {
     /// Time since `earlier`, zero when that lies ahead (clocks of two machines never agree).
+    #[inline]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -94,6 +95,7 @@ impl Clock {
             .store(wall.saturating_sub(mono), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn mono(&self) -> u64 {
         match &self.source {
             Source::Tokio(start) => nanos(start.elapsed()),
@@ -102,6 +104,7 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Now {
         let mono = self.mono();
         let wall = i64::try_from(mono)

@@ -41,6 +41,7 @@ impl Local {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
         self.cache.get(key)
     }

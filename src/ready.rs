@@ -94,6 +94,7 @@ impl Ready {
         }
     }
 
+    #[inline]
     pub(crate) fn head(&self, age: HeaderValue, status: HeaderValue) -> HeaderMap {
         let mut headers = self.headers.clone();
         let mut values = headers.values_mut();

@@ -7,13 +7,14 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 use super::{
     asked::Asked,
     judge::{Judged, Traits},
-    seconds,
 };
 use crate::{
     body::ResponseBody,
     clock::{Now, Timestamp},
     entry::{Content, Entry, StoredResponse},
+    hit::{Hit, Times},
     keep::{Shared, fill::Fill, lookup::Found},
+    seconds,
     semantics::{
         byteranges,
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
@@ -49,43 +50,40 @@ impl Shape {
     }
 }
 
+/// What a stored response makes of a request that it answers.
+pub(super) enum Served<B> {
+    /// A plain hit of these times.
+    Plain(Times),
+    Made(Response<ResponseBody<B>>),
+}
+
+impl<B> Served<B> {
+    /// Made of the entry that it is served from.
+    pub(super) fn response(self, entry: &Arc<Entry>) -> Response<ResponseBody<B>> {
+        match self {
+            Self::Plain(times) => Hit::new(Arc::clone(entry), times).response(),
+            Self::Made(response) => response,
+        }
+    }
+}
+
 /// A stored answer, if what was judged allows one without asking the inner service.
 #[inline]
 pub(super) fn judged<B>(
     traits: &Traits,
-    found: &Found,
+    entry: &Entry,
     judged: Judged,
     headers: &HeaderMap,
     now: Now,
-) -> Option<Response<ResponseBody<B>>> {
+) -> Option<Served<B>> {
     if !judged.serves() {
         return None;
     }
-    match plain(traits, &found.entry, now) {
-        None => stored(traits, &found.entry, headers, now, None),
-        hit => hit,
+    let times = traits.shape.is_plain().then(|| Times::of(entry, now));
+    match times.flatten() {
+        Some(times) => Some(Served::Plain(times)),
+        None => stored(traits, entry, headers, now, None).map(Served::Made),
     }
-}
-
-/// A plain hit, of the head and body that are kept ready for it.
-#[inline]
-fn plain<B>(traits: &Traits, entry: &Entry, now: Now) -> Option<Response<ResponseBody<B>>> {
-    let Content::Response(stored) = &entry.content else {
-        return None;
-    };
-    let plain = traits.shape.is_plain() && stored.part.is_none() && stored.trailers.is_none();
-    if !plain || !entry.local.ready.are_worthwhile() {
-        return None;
-    }
-    let resident = now.wall.since(entry.stored);
-    let age = seconds::age(stored.lifetime.age(resident).as_secs());
-    let hit = seconds::hit(stored.lifetime.ttl(resident));
-    let ready = entry.local.ready.of(&stored.headers, &stored.body);
-    Some(with(
-        stored.status,
-        ready.head(age, hit),
-        ResponseBody::full(ready.body()),
-    ))
 }
 
 /// An answer from a stored response, with a head made for this request alone; `status` where it is

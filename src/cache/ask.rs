@@ -2,10 +2,10 @@
 
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, Uri, request};
 
 use super::{
-    answer::{self, Shape},
+    answer::{self, Served, Shape},
     asked::{Asked, Sent},
     judge::{Traits, judge},
     layer::Config,
@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
+    hit::Hit,
     identity::User,
     keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
-    origin::{self, Target},
+    origin,
     passage::Passages,
     semantics::{
         cache_control::RequestDirectives, cache_status::Forward, invalidation, policy::Scope,
@@ -62,6 +63,7 @@ pub(super) struct Glance<'p> {
 
 /// What the local tier says.
 pub(super) enum Local<B> {
+    Hit(Hit),
     Answer(Response<ResponseBody<B>>),
     /// An answer, and this caller is the one to refresh what is stored.
     Refresh(Response<ResponseBody<B>>),
@@ -73,7 +75,8 @@ pub(super) struct Asking<'a, 'p> {
     config: &'a Config,
     snapshot: &'p Snapshot,
     parts: &'a request::Parts,
-    target: Target<'a>,
+    /// As it was received.
+    uri: &'a Uri,
     present: Present,
 }
 
@@ -106,7 +109,7 @@ impl<'p> Ask<'p> {
         key: &'p mut KeyBuf,
     ) -> Self {
         let asking = Asking::new(config, snapshot, parts);
-        match snapshot.plan.route(asking.target.path, asking.target.host) {
+        match snapshot.plan.route_for(asking.uri.path(), || asking.host()) {
             Some(matched) => asking.of_route(&matched, Some(content), key),
             None => asking.of_url(Some(content), key),
         }
@@ -129,11 +132,12 @@ impl<'a, 'p> Asking<'a, 'p> {
             config,
             snapshot,
             parts,
-            target: Target::of(parts),
+            uri: origin::uri(&parts.uri, &parts.extensions),
             present: Present::of(&parts.headers),
         }
     }
 
+    #[inline]
     fn listed(&self, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
         let route = matched.plan();
         // A write is one whatever it offers: some clients offer an upgrade with every first request.
@@ -165,8 +169,12 @@ impl<'a, 'p> Asking<'a, 'p> {
             _ => self.user(),
         };
         let user = user.as_ref().map(User::id);
+        let host = route.key_names_host.then(|| self.host()).flatten();
         let version = self.snapshot.version(route.id);
-        if matched.key(&self.inputs(user, body), version, key).is_err() {
+        if matched
+            .key(&self.inputs(host, user, body), version, key)
+            .is_err()
+        {
             return Ask::Bypass(Forward::Bypass);
         }
         if let Some(derive) = &self.config.key {
@@ -206,7 +214,7 @@ impl<'a, 'p> Asking<'a, 'p> {
 
     /// The key of a URL, and of the content of a QUERY.
     fn of_url(&self, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
-        url_key(&self.inputs(None, None), None, key);
+        url_key(&self.inputs(self.host(), None, None), None, key);
         if let Some(body) = body {
             key.push_content(&self.parts.headers, body);
         }
@@ -214,6 +222,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         Ask::Stored(self.glance(identified, Scope::Standard, key))
     }
 
+    #[inline]
     fn glance(&self, identified: bool, scope: Scope, key: &'p mut KeyBuf) -> Glance<'p> {
         Glance {
             key,
@@ -240,14 +249,24 @@ impl<'a, 'p> Asking<'a, 'p> {
         self.config.keep.shared().user(self.snapshot, self.parts)
     }
 
-    fn inputs<'i>(&self, user: Option<&'i str>, body: Option<&'i [u8]>) -> Inputs<'i>
+    fn host(&self) -> Option<&'a str> {
+        origin::authority(self.uri, &self.parts.headers)
+    }
+
+    #[inline]
+    fn inputs<'i>(
+        &self,
+        host: Option<&'i str>,
+        user: Option<&'i str>,
+        body: Option<&'i [u8]>,
+    ) -> Inputs<'i>
     where
         'a: 'i,
     {
         Inputs {
-            host: self.target.host,
-            path: self.target.path,
-            query: self.target.query,
+            host,
+            path: self.uri.path(),
+            query: self.uri.query(),
             headers: &self.parts.headers,
             user,
             body,
@@ -289,17 +308,20 @@ impl Glance<'_> {
         };
         let traits = self.traits(headers);
         let judged = judge(&traits, self.route.map(|r| &**r), &found, now);
-        let answer = answer::judged(&traits, &found, judged, headers, now);
+        let served = answer::judged(&traits, &found.entry, judged, headers, now);
         let refresh = judged.wants_refresh() && found.entry.local.claim_refresh(now.mono);
-        match answer {
-            Some(answer) if refresh => {
-                keep.metrics.hit_local.increment(1);
+        if served.is_some() {
+            keep.metrics.hit_local.increment(1);
+        }
+        match served {
+            Some(Served::Plain(times)) if !refresh => Local::Hit(Hit::new(found.entry, times)),
+            Some(served) => {
+                let answer = served.response(&found.entry);
+                if !refresh {
+                    return Local::Answer(answer);
+                }
                 self.candidate = Some(found);
                 Local::Refresh(answer)
-            }
-            Some(answer) => {
-                keep.metrics.hit_local.increment(1);
-                Local::Answer(answer)
             }
             None => {
                 self.candidate = Some(found);
@@ -323,6 +345,7 @@ impl Glance<'_> {
         }
     }
 
+    #[inline]
     fn traits(&self, headers: &HeaderMap) -> Traits {
         let directives = match self.directed {
             true => RequestDirectives::parse(headers),

@@ -61,6 +61,7 @@ where
         return Ok(Response::from_parts(head, ResponseBody::inner(body)));
     };
     match asked.look(keep, &parts.headers) {
+        Local::Hit(hit) => Ok(hit.response()),
         // Only GETs without content are refreshed behind the caller's back.
         Local::Answer(answer) | Local::Refresh(answer) => Ok(answer),
         Local::Nothing => {

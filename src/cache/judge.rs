@@ -58,6 +58,7 @@ impl Judged {
 }
 
 /// RFC 9111 section 4, and what the fence and the table add.
+#[inline]
 pub(super) fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) -> Judged {
     let Content::Response(response) = &found.entry.content else {
         return Judged::Refused;

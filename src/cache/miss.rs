@@ -206,13 +206,14 @@ where
         parts: &request::Parts,
         now: Now,
     ) -> Option<Answer<S, B>> {
-        let answer = answer::judged(&self.asked.traits, found, judged, &parts.headers, now)?;
+        let (traits, entry) = (&self.asked.traits, &found.entry);
+        let answer = answer::judged(traits, entry, judged, &parts.headers, now)?;
         if judged.wants_refresh() && found.entry.local.claim_refresh(now.mono) {
             let asked = self.asked.with_candidate(found);
             let miss = Self::new(Arc::clone(&self.config), self.inner.clone(), asked);
             refresh::start(miss.with_content(self.content.clone()), parts);
         }
-        Some(answer)
+        Some(answer.response(entry))
     }
 
     /// Waits for whoever fetches the same already.

@@ -89,7 +89,6 @@ mod present;
 mod recipe;
 mod refresh;
 mod search;
-mod seconds;
 mod service;
 mod store;
 mod tags;

@@ -90,6 +90,7 @@ where
                 ResponseFuture::boxed(body_key::run(config(), inner, snapshot, parts, body))
             }
             Ask::Stored(mut asked) => match asked.look(keep, &parts.headers) {
+                Local::Hit(hit) => ResponseFuture::hit(hit),
                 Local::Answer(answer) => ResponseFuture::ready(answer),
                 Local::Refresh(answer) => {
                     refresh::start(self.miss(asked, &parts, &snapshot), &parts);

@@ -187,6 +187,7 @@ impl Fence {
     }
 
     /// The same for a key that is asked for only where something has changed.
+    #[inline]
     pub(crate) fn check_named<'k>(
         &self,
         entry: &Entry,

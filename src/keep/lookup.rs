@@ -33,6 +33,7 @@ impl Shared {
     }
 
     /// What lies under `full`, which is `key` or one of its variants.
+    #[inline(always)]
     pub(super) fn local_entry(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
         let entry = self.local.get(full)?;
         if entry.expires <= now.wall {

@@ -38,14 +38,31 @@ pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
 ///
 /// In a catch-all an encoded slash stays distinct from a raw one: it becomes `%2f`, and the encoder
 /// writes only upper-case digits.
+#[inline]
 pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
-    push_decoded(value, (catch_all).then_some((b'/', b"%2f")), None, out)
+    if push_plain(value, out) {
+        return Ok(());
+    }
+    push_decoded(value, catch_all.then_some((b'/', b"%2f")), None, out)
 }
 
 /// A query parameter's value, percent-decoded; `+`, which servers read in two ways, becomes `%2b`
 /// and is neither a space nor an encoded plus sign.
 pub(crate) fn push_query(value: &str, out: &mut Buf) -> Result<(), Malformed> {
+    if push_plain(value, out) {
+        return Ok(());
+    }
     push_decoded(value, None, Some((b'+', b"%2b")), out)
+}
+
+/// Writes a value in which there is nothing to decode or encode; most values are such.
+#[inline(always)]
+fn push_plain(value: &str, out: &mut Buf) -> bool {
+    let plain = all_plain(value.as_bytes());
+    if plain {
+        out.extend_from_slice(value.as_bytes());
+    }
+    plain
 }
 
 /// Decodes and encodes; `escaped` and `raw` say what one byte becomes when it stood so.
@@ -56,10 +73,6 @@ fn push_decoded(
     out: &mut Buf,
 ) -> Result<(), Malformed> {
     let mut rest = value.as_bytes();
-    if all_plain(rest) {
-        out.extend_from_slice(rest);
-        return Ok(());
-    }
     while let [first, tail @ ..] = rest {
         let (byte, special) = if *first == b'%' {
             rest = tail.get(2..).ok_or(Malformed)?;
@@ -173,20 +186,27 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-/// Most values are, so that looking at every byte, many at once, is quicker than stopping at the
-/// first that is not.
+/// Most values are.
+#[inline]
 fn all_plain(value: &[u8]) -> bool {
-    let (chunks, _) = value.as_chunks::<16>();
-    match value.last_chunk::<16>() {
-        // It overlaps the one before: twice is quicker than byte by byte.
-        Some(last) => chunks.iter().chain([last]).all(|chunk| every_plain(chunk)),
-        None => every_plain(value),
-    }
+    every(value, is_plain)
 }
 
-#[inline]
-fn every_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |all, &byte| all & is_plain(byte))
+/// Whether every byte is such: where most are, to look at many at once is quicker than to stop at
+/// the first that is not.
+#[inline(always)]
+pub(crate) fn every(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    let all = |bytes: &[u8]| bytes.iter().fold(true, |all, &byte| all & is(byte));
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return all(bytes);
+    };
+    for chunk in bytes.as_chunks::<16>().0 {
+        if !all(chunk) {
+            return false;
+        }
+    }
+    // It overlaps the one before: twice is quicker than byte by byte.
+    all(last)
 }
 
 /// Without branches or a table, so that the compiler finds it for many bytes at once.

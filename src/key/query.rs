@@ -33,8 +33,14 @@ impl QueryFilter {
 
     /// Writes `?` and the keyed parameters, hashed when longer than 64 bytes; nothing if there are
     /// none.
+    #[inline]
     pub(crate) fn push(&self, query: Option<&str>, out: &mut Buf) {
-        let Some(query) = query else { return };
+        if let Some(query) = query {
+            self.push_keyed(query, out);
+        }
+    }
+
+    fn push_keyed(&self, query: &str, out: &mut Buf) {
         let before = out.len();
         out.push(b'?');
         if !self.push_sorted(query, out) {

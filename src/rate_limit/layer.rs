@@ -99,6 +99,7 @@ impl RateLimitLayer {
 
 impl Options {
     /// Whether a limit is applied here.
+    #[inline]
     pub(super) fn selects(&self, name: &str) -> bool {
         let Some(only) = &self.only else { return true };
         only.iter().any(|selected| **selected == *name)

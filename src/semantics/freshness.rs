@@ -40,11 +40,13 @@ pub(crate) struct Lifetime {
 
 impl Lifetime {
     /// Age after `resident` time in the cache (section 4.2.3).
+    #[inline]
     pub(crate) fn age(&self, resident: Duration) -> Duration {
         self.initial_age.saturating_add(resident)
     }
 
     /// What is left of the freshness after `resident` time, `None` when stale.
+    #[inline]
     pub(crate) fn remaining(&self, resident: Duration) -> Option<Duration> {
         self.fresh
             .checked_sub(self.age(resident))
@@ -52,6 +54,7 @@ impl Lifetime {
     }
 
     /// Seconds of freshness left, negative when stale: the `ttl` of RFC 9211 section 2.4.
+    #[inline]
     pub(crate) fn ttl(&self, resident: Duration) -> i64 {
         let age = self.age(resident);
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
@@ -116,6 +119,7 @@ pub(crate) enum Reason {
 }
 
 /// Whether, and on what terms, a response that has lain here for `resident` answers a request.
+#[inline]
 pub(crate) fn usable(lifetime: &Lifetime, resident: Duration, request: &RequestDirectives) -> Use {
     if lifetime.no_cache {
         return validate(Reason::Stale, false, false);
@@ -129,6 +133,7 @@ pub(crate) fn usable(lifetime: &Lifetime, resident: Duration, request: &RequestD
     }
 }
 
+#[inline]
 fn usable_fresh(
     lifetime: &Lifetime,
     ttl: Duration,

@@ -54,6 +54,7 @@ pub(crate) fn may_store(
 /// path that no route names (`listed` is false) HTTP alone decides, and it knows cookies as a field
 /// like any other: what the response itself says to be fresh serves whoever asks, for had it
 /// depended on the cookie, `Vary` would say so. A listed route counts cookies as credentials.
+#[inline]
 pub(crate) fn may_serve(
     credentials: Credentials,
     scope: Scope,

@@ -21,7 +21,7 @@ pub(crate) struct LimitPlan {
     pub(crate) shadow: bool,
     pub(crate) exempt: Exempt,
     plans: HashMap<Box<str>, Arc<Policy>>,
-    paths: Option<matchit::Router<()>>,
+    path: Option<Path>,
     methods: Box<[Method]>,
     refund_on: Box<[Statuses]>,
 }
@@ -50,6 +50,20 @@ pub(crate) struct Exempt {
     any_path: bool,
 }
 
+#[derive(Debug)]
+struct Path {
+    /// What stands before the first parameter: most other paths are told by it.
+    start: Box<str>,
+    router: matchit::Router<()>,
+}
+
+impl Path {
+    #[inline]
+    fn matches(&self, path: &str) -> bool {
+        path.starts_with(&*self.start) && self.router.at(path).is_ok()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Statuses {
     /// `5xx`
@@ -60,12 +74,10 @@ enum Statuses {
 
 impl LimitPlan {
     /// Whether it counts a request of this method and path.
+    #[inline]
     pub(crate) fn applies(&self, method: &Method, path: &str) -> bool {
         (self.methods.is_empty() || self.methods.contains(method))
-            && self
-                .paths
-                .as_ref()
-                .is_none_or(|paths| paths.at(path).is_ok())
+            && self.path.as_ref().is_none_or(|own| own.matches(path))
             && !(self.exempt.any_path && self.exempt.paths.at(path).is_ok())
     }
 
@@ -103,7 +115,7 @@ impl LimitPlan {
                 .iter()
                 .map(|(name, n)| Ok((name.as_str().into(), policy(limit, *n)?)))
                 .collect::<Result<_, _>>()?,
-            paths: limit
+            path: limit
                 .path
                 .as_deref()
                 .map(one_path)
@@ -242,10 +254,14 @@ fn exempt(list: &[String]) -> Result<Exempt, String> {
     })
 }
 
-fn one_path(path: &str) -> Result<matchit::Router<()>, String> {
+fn one_path(path: &str) -> Result<Path, String> {
     let mut router = matchit::Router::new();
     insert_path(path, &mut router)?;
-    Ok(router)
+    let start = path.split(['{', '}']).next().unwrap_or_default();
+    Ok(Path {
+        start: start.into(),
+        router,
+    })
 }
 
 fn insert_path(path: &str, router: &mut matchit::Router<()>) -> Result<(), String> {

@@ -72,6 +72,7 @@ impl Plan {
     }
 
     /// The same where the host is read only if it matters.
+    #[inline]
     pub(crate) fn route_for<'h>(
         &self,
         path: &str,

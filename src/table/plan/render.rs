@@ -33,16 +33,22 @@ pub(super) struct Values<'a> {
     pub(super) answer: Option<&'a Value>,
 }
 
+impl<'a> Values<'a> {
+    fn param(&self, number: usize) -> Option<&'a str> {
+        self.inputs.path.get(self.params.get(number)?.clone())
+    }
+}
+
 impl Template {
     /// Writes text and values; stops at the first value that is missing.
-    pub(super) fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    pub(super) fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         self.pieces
             .iter()
             .try_for_each(|piece| piece.write(values, out))
     }
 
     /// Writes text and values, `*` for those that are missing.
-    pub(super) fn write_widened(&self, values: Values<'_>, out: &mut Buf) {
+    pub(super) fn write_widened(&self, values: &Values<'_>, out: &mut Buf) {
         for piece in &self.pieces {
             let before = out.len();
             if piece.write(values, out).is_err() {
@@ -54,47 +60,57 @@ impl Template {
 }
 
 impl Piece {
-    fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    #[inline(always)]
+    fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         match self {
-            Self::Text(text) => {
-                out.extend_from_slice(text.as_bytes());
-                Ok(())
-            }
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Value {
-                source: Source::Body,
-                ..
+                source,
+                hashed: false,
             } => {
-                let body = values.inputs.body.ok_or(Bypass::Missing)?;
-                out.extend_from_slice(&hash::short(body));
-                Ok(())
-            }
-            Self::Value { source, hashed } => {
                 let start = out.len();
                 source.write(values, out)?;
-                if *hashed {
-                    let digits = hash::short(&out[start..]);
-                    out.truncate(start);
-                    out.extend_from_slice(&digits);
-                } else {
-                    encode::shorten(out, start, encode::VALUE_MAX);
-                }
-                Ok(())
+                encode::shorten(out, start, encode::VALUE_MAX);
             }
+            Self::Value {
+                source,
+                hashed: true,
+            } => source.write_hash(values, out)?,
         }
+        Ok(())
     }
 }
 
 impl Source {
+    /// Writes a hash of the encoded value; of a body as it is.
+    fn write_hash(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+        let digits = if *self == Self::Body {
+            hash::short(values.inputs.body.ok_or(Bypass::Missing)?)
+        } else {
+            let mut value = Buf::new();
+            self.write(values, &mut value)?;
+            hash::short(&value)
+        };
+        out.extend_from_slice(&digits);
+        Ok(())
+    }
+
     /// Writes the encoded value, however long.
-    fn write(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
-        let inputs = values.inputs;
+    #[inline(always)]
+    fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         match self {
             Self::Path { number, catch_all } => {
-                let place = values.params.get(*number).cloned();
-                let value = place.and_then(|place| inputs.path.get(place));
-                let value = value.ok_or(Bypass::Missing)?;
+                let value = values.param(*number).ok_or(Bypass::Missing)?;
                 Ok(encode::push_path(value, *catch_all, out)?)
             }
+            _ => self.write_rarer(values, out),
+        }
+    }
+
+    /// The same of what is not part of the path.
+    fn write_rarer(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+        let inputs = values.inputs;
+        match self {
             Self::Query(name) => {
                 let value = single_value(inputs.query, name).ok_or(Bypass::Missing)?;
                 Ok(encode::push_query(value, out)?)
@@ -114,8 +130,8 @@ impl Source {
                 values.filter.push_sorted(query, out);
                 Ok(())
             }
-            // Only ever hashed, as a piece.
-            Self::Body => Err(Bypass::Missing),
+            // A body is only ever hashed.
+            Self::Path { .. } | Self::Body => Err(Bypass::Missing),
             Self::Answer(field) => push_answer(values.answer, field, out),
         }
     }

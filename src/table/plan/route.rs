@@ -82,6 +82,7 @@ impl RoutePlan {
     }
 
     /// Whether a method changes nothing here (RFC 9110 section 9.2.1, and what the table adds).
+    #[inline]
     pub(crate) fn is_safe(&self, method: &Method) -> bool {
         match self.grpc {
             Some(Grpc::Read) => true,
@@ -164,7 +165,7 @@ impl<'p> Matched<'p> {
     ) -> Result<(), Bypass> {
         out.clear();
         match &self.plan.key {
-            Some(template) => template.write(self.values(inputs, None), out.bytes())?,
+            Some(template) => template.write(&self.values(inputs, None), out.bytes())?,
             None => push_url(inputs, out.bytes()),
         }
         out.end_base();
@@ -180,7 +181,7 @@ impl<'p> Matched<'p> {
     pub(crate) fn target(&self, inputs: &Inputs<'_>) -> Subject {
         let mut out = Buf::new();
         match &self.plan.key {
-            Some(template) => template.write_widened(self.values(inputs, None), &mut out),
+            Some(template) => template.write_widened(&self.values(inputs, None), &mut out),
             None => push_url(inputs, &mut out),
         }
         encode::shorten(&mut out, 0, encode::KEY_MAX);
@@ -195,7 +196,9 @@ impl<'p> Matched<'p> {
     ) -> Option<Vec<Box<str>>> {
         let tag = |template: &Template| {
             let mut out = Buf::new();
-            template.write(self.values(inputs, answer), &mut out).ok()?;
+            template
+                .write(&self.values(inputs, answer), &mut out)
+                .ok()?;
             Some(encode::text(&out).into())
         };
         self.plan.tags.iter().map(tag).collect()
@@ -205,7 +208,7 @@ impl<'p> Matched<'p> {
     pub(crate) fn invalidates(&self, inputs: &Inputs<'_>, answer: Option<&Value>) -> Vec<Subject> {
         let subject = |template: &Template| {
             let mut out = Buf::new();
-            template.write_widened(self.values(inputs, answer), &mut out);
+            template.write_widened(&self.values(inputs, answer), &mut out);
             pattern::subject(encode::text(&out))
         };
         self.plan.invalidates.iter().map(subject).collect()

@@ -1,11 +1,12 @@
 //! From a path to the slot of its routes, and the values of its parameters.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, fmt, ops::Range};
 
 use matchit::InsertError;
 use smallvec::{SmallVec, smallvec};
 
 use super::path;
+use crate::key::encode::every;
 
 /// Where in a path the values of its parameters stand, in their order.
 pub(super) type Params = SmallVec<[Range<usize>; 2]>;
@@ -18,12 +19,16 @@ pub(super) struct Router {
     ends: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
     /// The lengths of the keys of `ends`, a bit for each.
     lengths: u64,
+    /// With which bytes, behind the slash, a path may begin that leads anywhere.
+    firsts: Firsts,
 }
 
 impl Router {
     /// Adds a path in its canonical form.
     pub(super) fn insert(&mut self, shape: &str, slot: usize) -> Result<(), InsertError> {
-        self.tree.insert(shape, slot)
+        self.tree.insert(shape, slot)?;
+        self.firsts.add(shape);
+        Ok(())
     }
 
     /// Finds the paths that the shorter way may lead to: no other path begins as they do, so that
@@ -40,10 +45,15 @@ impl Router {
         }
     }
 
+    #[inline]
     pub(super) fn at(&self, path: &str) -> Option<(usize, Params)> {
+        if !self.firsts.may_begin(path) {
+            return None;
+        }
         self.by_end(path).or_else(|| self.by_tree(path))
     }
 
+    #[inline]
     fn by_end(&self, path: &str) -> Option<(usize, Params)> {
         let mut lengths = self.lengths;
         while lengths != 0 {
@@ -74,10 +84,39 @@ fn before_last(shape: &str) -> Option<&str> {
 }
 
 fn is_segment(text: &str) -> bool {
-    !text.is_empty()
-        && !text
-            .bytes()
-            .fold(false, |slash, byte| slash | (byte == b'/'))
+    !text.is_empty() && every(text.as_bytes(), |byte| byte != b'/')
+}
+
+/// The second bytes of all routes' paths: most paths that lead nowhere are told by theirs.
+struct Firsts([bool; 256]);
+
+impl Firsts {
+    fn add(&mut self, shape: &str) {
+        match shape.as_bytes().get(1) {
+            // It may be any byte, or escape a brace.
+            Some(b'{' | b'}') => self.0.fill(true),
+            Some(byte) => self.0[usize::from(*byte)] = true,
+            None => {}
+        }
+    }
+
+    fn may_begin(&self, path: &str) -> bool {
+        let second = path.as_bytes().get(1);
+        second.is_none_or(|byte| self.0[usize::from(*byte)])
+    }
+}
+
+impl Default for Firsts {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl fmt::Debug for Firsts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = (0..=u8::MAX).filter(|byte| self.0[usize::from(*byte)]);
+        f.debug_set().entries(bytes.map(char::from)).finish()
+    }
 }
 
 fn place(part: &str, whole: &str) -> Range<usize> {
@@ -115,6 +154,23 @@ mod tests {
         for path in ["/b/1", "/b/new", "/c/1", "/a/", "/a/1/", "/a", "a", ""] {
             assert_eq!(short(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_may_begin_as_any_route_does() {
+        let leads = |shape: &str, path: &str| router(&[shape.to_owned()]).at(path).is_some();
+        let shapes = [
+            ("/", "/"),
+            ("/{p0}", "/x"),
+            ("/{*p0}", "/\u{e9}/x"),
+            ("/{{x}}", "/{x}"),
+            ("/x{p0}", "/xy"),
+        ];
+        for (shape, path) in shapes {
+            assert!(leads(shape, path), "{path} of {shape}");
+        }
+        assert!(!leads("/x", "/y"));
+        assert!(!leads("/x", "/"));
     }
 
     fn shape() -> impl Strategy<Value = String> {

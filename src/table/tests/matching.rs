@@ -490,3 +490,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limits_path_is_found_behind_what_it_begins_with() {
+    let applies = |limit: &str, path: &str| {
+        let table = Table::new().limit(Limit::new("a", 1, secs(1)).path(limit));
+        plan(&table).limits()[0].applies(&Method::GET, path)
+    };
+    for (limit, path) in [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/{id}", "/a/1"),
+        ("/a{id}/b", "/a1/b"),
+        ("/{*rest}", "/a/b"),
+        ("/{{a}}/{id}", "/{a}/1"),
+    ] {
+        assert!(applies(limit, path), "{path} of {limit}");
+    }
+    for (limit, path) in [("/a/{id}", "/b/1"), ("/a/{id}", "/a/"), ("/a", "/a/b")] {
+        assert!(!applies(limit, path), "{path} of {limit}");
+    }
+}

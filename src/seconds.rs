@@ -10,17 +10,25 @@ use crate::semantics::{cache_status::CacheStatus, reported::NAME};
 const READY: usize = 3601;
 
 /// RFC 9111 section 5.1.
-pub(super) fn age(seconds: u64) -> HeaderValue {
-    ready(&AGES, i64::try_from(seconds).unwrap_or(i64::MAX)).unwrap_or_else(|| seconds.into())
+#[inline]
+pub(crate) fn age(seconds: u64) -> HeaderValue {
+    match ready(&AGES, seconds) {
+        Some(value) => value.clone(),
+        None => seconds.into(),
+    }
 }
 
 /// A hit with so many seconds of freshness left.
-pub(super) fn hit(ttl: i64) -> HeaderValue {
-    ready(&HITS, ttl).unwrap_or_else(|| CacheStatus::hit(ttl).to_value(NAME))
+#[inline]
+pub(crate) fn hit(ttl: i64) -> HeaderValue {
+    match ready(&HITS, ttl) {
+        Some(value) => value.clone(),
+        None => CacheStatus::hit(ttl).to_value(NAME),
+    }
 }
 
-fn ready(values: &[HeaderValue], seconds: i64) -> Option<HeaderValue> {
-    values.get(usize::try_from(seconds).ok()?).cloned()
+fn ready(values: &[HeaderValue], seconds: impl TryInto<usize>) -> Option<&HeaderValue> {
+    values.get(seconds.try_into().ok()?)
 }
 
 static AGES: LazyLock<Box<[HeaderValue]>> = LazyLock::new(|| values(|n| n.to_string()));
