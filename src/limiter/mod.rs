@@ -219,3 +219,38 @@ impl fmt::Debug for Limiter {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::{
+        quota::{Charge, Quota},
+        store::limits::Counter,
+    };
+
+    #[test]
+    fn a_step_of_the_wall_clock_frees_nobody() {
+        let nanos = Arc::new(AtomicU64::new(1_000_000_000_000));
+        let clock = Arc::new(Clock::manual(nanos));
+        let limiter = Limiter::new(Arc::clone(&clock), None);
+        let rule = Rule {
+            limit: Counter {
+                name: "api",
+                rest: b"",
+            },
+            charge: Charge {
+                quota: Quota::per_minute(1),
+                cost: 1,
+                shadow: false,
+            },
+        };
+        let admits = || limiter.acquire_one_here(b"u", &rule).outcome.admitted;
+        assert!(admits());
+        for wall in [Duration::ZERO, Duration::from_secs(1 << 32)] {
+            clock.set_wall(clock.mono(), wall);
+            assert!(!admits(), "{wall:?}");
+        }
+    }
+}
