@@ -100,6 +100,7 @@ impl Limiter {
     }
 
     /// The same for a subject under one rule.
+    #[inline]
     pub(crate) fn acquire_one_here(&self, subject: &[u8], rule: &Rule<'_>) -> Ruling {
         self.local.acquire_one(subject, rule, self.now())
     }
