@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,6 +29,7 @@ use super::{
 };
 
 const FIELD: &str = "x-key";
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 const PLENTY: u32 = 1_000_000_000;
 
 pub(crate) fn run() {
@@ -104,6 +106,8 @@ where
         for _ in 0..n {
             at = (at + 1) % names.len();
             let mut request = Request::new(());
+            // as servers hand it on
+            request.extensions_mut().insert(PEER);
             request.headers_mut().insert(FIELD, names[at].clone());
             drop(answer(&mut service, request));
         }

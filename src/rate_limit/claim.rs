@@ -14,7 +14,7 @@ use crate::{
     identity::client_ip,
     keep::{Shared, Snapshot},
     limiter::{Event, Warning},
-    origin::Target,
+    origin::{self, Target},
     peer,
     quota::{Charge, Outcome, Policy, Ruling},
     store::limits::{Counter, Refund, Rule},
@@ -56,7 +56,7 @@ pub(super) fn claims(
     first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
-    let target = Target::of(parts);
+    let path = origin::uri(&parts.uri, &parts.extensions).path();
     let user = shared
         .user(snapshot, parts)
         .filter(|user| user.is_verified());
@@ -68,12 +68,13 @@ pub(super) fn claims(
         user: user.as_ref().map(|user| user.id()),
         ip: OnceCell::new(),
         find_ip: &find_ip,
-        route: route(snapshot, &target, parts),
+        route: route(snapshot, parts),
         headers: &parts.headers,
+        shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
     for (at, limit) in plan.limits().iter().enumerate().skip(first) {
-        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, target.path);
+        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, path);
         let applies = (at == first || selected())
             && !is_exempt(limit, &client)
             && !is_repeated(shared, parts, &limit.name);
@@ -116,21 +117,18 @@ pub(super) fn first<B>(
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
         return None;
     }
-    let path = crate::origin::uri(request.uri(), request.extensions()).path();
+    let path = origin::uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
     limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }
 
 /// The route that the table names, else the one that axum matched.
-fn route<'a>(
-    snapshot: &'a Snapshot,
-    target: &Target<'_>,
-    parts: &'a request::Parts,
-) -> Option<&'a str> {
+fn route<'a>(snapshot: &'a Snapshot, parts: &'a request::Parts) -> Option<&'a str> {
     let by_route = |limit: &LimitPlan| limit.by.contains(&limit_plan::Subject::Route);
     if !snapshot.plan.limits().iter().any(by_route) {
         return None;
     }
+    let target = Target::of(parts);
     let listed = snapshot.plan.route(target.path, target.host);
     listed
         .map(|matched| &*matched.plan().path)
