@@ -42,11 +42,11 @@ impl RedisLimits {
         limits
     }
 
-    pub(super) fn dated(&self, mut arguments: Arguments) -> Arguments {
+    pub(super) fn dated(&self, mut call: Cmd) -> Cmd {
         if let Some(now) = self.now {
-            arguments.push(now.to_string().as_bytes());
+            call.arg(now.to_string());
         }
-        arguments
+        call
     }
 
     fn at(&self, now: u64) -> Self {
