@@ -11,7 +11,7 @@ use super::{
     subject::{Client, Subject},
 };
 use crate::{
-    identity::client_ip,
+    identity::{User, client_ip},
     keep::{Shared, Snapshot},
     limiter::{Event, Warning},
     origin::{self, Target},
@@ -57,15 +57,17 @@ pub(super) fn claims(
 ) -> Claims {
     let plan = &snapshot.plan;
     let path = origin::uri(&parts.uri, &parts.extensions).path();
-    let user = shared
-        .user(snapshot, parts)
-        .filter(|user| user.is_verified());
+    let find_user = || {
+        let user = shared.user(snapshot, parts);
+        user.filter(|user| user.is_verified())
+    };
     let find_ip = || {
         let peer = peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions));
         client_ip(peer, &parts.headers, &plan.identity)
     };
     let client = Client {
-        user: user.as_ref().map(|user| user.id()),
+        user: OnceCell::new(),
+        find_user: &find_user,
         ip: OnceCell::new(),
         find_ip: &find_ip,
         route: route(snapshot, parts),
@@ -96,7 +98,7 @@ pub(super) fn claims(
         }
         claims.push(Claim {
             limit: at,
-            policy: Arc::clone(limit.policy(user.as_ref().and_then(|user| user.plan()))),
+            policy: Arc::clone(policy(limit, &client)),
             subject,
             cost,
             shadow: limit.shadow || plan.rate_limit == RateLimiting::Shadow,
@@ -135,11 +137,17 @@ fn route<'a>(snapshot: &'a Snapshot, parts: &'a request::Parts) -> Option<&'a st
         .or_else(|| peer::matched_path(&parts.extensions))
 }
 
+fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<Policy> {
+    let user = limit.has_plans().then(|| client.user()).flatten();
+    limit.policy(user.and_then(User::plan))
+}
+
 fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
     let exempt = &limit.exempt;
-    client
-        .user
-        .is_some_and(|user| exempt.users.iter().any(|u| **u == *user))
+    !exempt.users.is_empty()
+        && client
+            .user()
+            .is_some_and(|user| exempt.users.iter().any(|u| **u == *user.id()))
         || !exempt.nets.is_empty()
             && client
                 .ip()

@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     iter, mem,
     net::IpAddr,
     sync::LazyLock,
@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderName};
 
 use crate::{
-    identity::{IdentityPlan, truncate},
+    identity::{IdentityPlan, User, truncate},
     key::{
         encode::{Buf, push_bytes, push_value},
         hash,
@@ -22,8 +22,9 @@ use smallvec::SmallVec;
 
 /// What is known of who makes a request.
 pub(super) struct Client<'a> {
-    /// The user somebody vouches for, as it was given.
-    pub(super) user: Option<&'a str>,
+    /// The user somebody vouches for, once a limit has asked.
+    pub(super) user: OnceCell<Option<User<'a>>>,
+    pub(super) find_user: &'a dyn Fn() -> Option<User<'a>>,
     /// The address, once a limit has asked for it.
     pub(super) ip: OnceCell<Option<IpAddr>>,
     pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
@@ -34,7 +35,11 @@ pub(super) struct Client<'a> {
     pub(super) shared: bool,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    pub(super) fn user(&self) -> Option<&User<'a>> {
+        self.user.get_or_init(self.find_user).as_ref()
+    }
+
     pub(super) fn ip(&self) -> Option<IpAddr> {
         *self.ip.get_or_init(self.find_ip)
     }
@@ -63,7 +68,7 @@ impl Subject {
             }
             let written = text.len();
             let known = match part {
-                By::User => push_known(client.user, &mut text),
+                By::User => push_known(client.user().map(User::id), &mut text),
                 By::Header(name) => push_field(name, client, &mut text),
                 By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
                 By::Ip => None,
@@ -147,7 +152,9 @@ fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
         text.extend_from_slice(&hash::long(value));
         return;
     }
-    text.extend_from_slice(&KEY.hash_one(value).to_le_bytes());
+    let mut hasher = KEY.build_hasher();
+    hasher.write(value);
+    text.extend_from_slice(&hasher.finish().to_le_bytes());
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
@@ -204,7 +211,8 @@ mod tests {
 
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
         Client {
-            user,
+            user: OnceCell::from(user.map(User::Header)),
+            find_user: &|| None,
             ip: OnceCell::from(ip.parse().ok()),
             find_ip: &|| None,
             route: Some("/users/{id}"),
