@@ -3,6 +3,8 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,10 +30,11 @@ use super::{
 };
 
 const FIELD: &str = "x-key";
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
 const PLENTY: u32 = 1_000_000_000;
 
 pub(crate) fn run() {
-    let inner = Answering(Inner::new(1024).head().clone());
+    let inner = Answering(Arc::new(Inner::new(1024).head().clone()));
     let names: Vec<HeaderValue> = (0..subjects())
         .map(|i| format!("user-{i:08}").parse().expect("visible ASCII"))
         .collect();
@@ -104,6 +107,8 @@ where
         for _ in 0..n {
             at = (at + 1) % names.len();
             let mut request = Request::new(());
+            // as servers hand it on
+            request.extensions_mut().insert(PEER);
             request.headers_mut().insert(FIELD, names[at].clone());
             drop(answer(&mut service, request));
         }
@@ -125,9 +130,9 @@ impl KeyExtractor for ByField {
     }
 }
 
-/// Answers with a clone of the same head.
+/// Answers with a clone of the same head; cheap to clone itself, as services are.
 #[derive(Clone)]
-struct Answering(HeaderMap);
+struct Answering(Arc<HeaderMap>);
 
 impl<B> Service<Request<B>> for Answering {
     type Response = Response<Body>;
@@ -140,7 +145,7 @@ impl<B> Service<Request<B>> for Answering {
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
         let mut response = Response::new(Body::empty());
-        *response.headers_mut() = self.0.clone();
+        *response.headers_mut() = HeaderMap::clone(&self.0);
         ready(Ok(response))
     }
 }

@@ -8,7 +8,7 @@ use super::Keep;
 use crate::{
     error::Error,
     key::Key,
-    limiter::Acquired,
+    limiter::{Acquired, Limiter},
     quota::{Charge, Outcome, Quota, Verdict},
     store::limits::{Counter, Rule},
 };
@@ -90,27 +90,10 @@ impl Keep {
     pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> Allowance {
         let limiter = &self.shared().limiter;
         let (subject, rule) = counted(key, quota, cost);
-        if !limiter.is_shared() {
-            return Allowance(limiter.acquire_one_here(subject, &rule).outcome);
+        if limiter.is_shared() {
+            return ask(limiter, subject, rule).await;
         }
-        let rules = slice::from_ref(&rule);
-        if let Some(known) = limiter.refused(subject, rules) {
-            let ruling = known.first().copied().flatten();
-            return allowance(ruling.map(|ruling| ruling.outcome));
-        }
-        match limiter.acquire(subject, rules) {
-            Acquired::Decided(verdict) => only(&verdict),
-            Acquired::Asked(reply) => match reply.await {
-                Ok(verdict) => {
-                    limiter.remember(subject, rules, &verdict);
-                    only(&verdict)
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "the store did not count");
-                    Allowance(limiter.acquire_one_here(subject, &rule).outcome)
-                }
-            },
-        }
+        Allowance(limiter.acquire_one_here(subject, &rule).outcome)
     }
 
     /// What is left under `key`, without counting. While the store does not answer, of what this
@@ -195,7 +178,30 @@ impl Keep {
     }
 }
 
+/// What the store says, or what it is known to say.
+async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> Allowance {
+    let rules = slice::from_ref(&rule);
+    if let Some(known) = limiter.refused(subject, rules) {
+        let ruling = known.first().copied().flatten();
+        return allowance(ruling.map(|ruling| ruling.outcome));
+    }
+    match limiter.acquire(subject, rules) {
+        Acquired::Decided(verdict) => only(&verdict),
+        Acquired::Asked(reply) => match reply.await {
+            Ok(verdict) => {
+                limiter.remember(subject, rules, &verdict);
+                only(&verdict)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the store did not count");
+                Allowance(limiter.acquire_one_here(subject, &rule).outcome)
+            }
+        },
+    }
+}
+
 /// The subject of a key, and the rule for it.
+#[inline]
 fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
     let text = key.as_str();
     let text = text.strip_prefix("ratelimit:").unwrap_or(text);
@@ -208,14 +214,15 @@ fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
             shadow: false,
         },
     };
-    (subject.as_bytes(), rule)
+    (subject, rule)
 }
 
 /// At the last colon.
-fn split(text: &str) -> (&str, &str) {
+#[inline]
+fn split(text: &str) -> (&str, &[u8]) {
     match memchr::memrchr(b':', text.as_bytes()) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => ("", text),
+        Some(at) => (&text[..at], &text.as_bytes()[at + 1..]),
+        None => ("", text.as_bytes()),
     }
 }
 

@@ -100,6 +100,7 @@ impl Limiter {
     }
 
     /// The same for a subject under one rule.
+    #[inline]
     pub(crate) fn acquire_one_here(&self, subject: &[u8], rule: &Rule<'_>) -> Ruling {
         self.local.acquire_one(subject, rule, self.now())
     }
@@ -217,5 +218,40 @@ impl fmt::Debug for Limiter {
         f.debug_struct("Limiter")
             .field("shared", &self.shared)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::{
+        quota::{Charge, Quota},
+        store::limits::Counter,
+    };
+
+    #[test]
+    fn a_step_of_the_wall_clock_frees_nobody() {
+        let nanos = Arc::new(AtomicU64::new(1_000_000_000_000));
+        let clock = Arc::new(Clock::manual(nanos));
+        let limiter = Limiter::new(Arc::clone(&clock), None);
+        let rule = Rule {
+            limit: Counter {
+                name: "api",
+                rest: b"",
+            },
+            charge: Charge {
+                quota: Quota::per_minute(1),
+                cost: 1,
+                shadow: false,
+            },
+        };
+        let admits = || limiter.acquire_one_here(b"u", &rule).outcome.admitted;
+        assert!(admits());
+        for wall in [Duration::ZERO, Duration::from_secs(1 << 32)] {
+            clock.set_wall(clock.mono(), wall);
+            assert!(!admits(), "{wall:?}");
+        }
     }
 }

@@ -16,8 +16,8 @@ pub(super) trait Counting: Copy {
     /// After how long a refused `cost` fits; `None`: never.
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64>;
 
-    /// After how long `remaining` grows; `None` if nothing is used.
-    fn more_after(&self, quota: &Quota, now: u64) -> Option<u64>;
+    /// After how long the whole units left are more than `remaining`; `None` if nothing is used.
+    fn more_after(&self, quota: &Quota, now: u64, remaining: u64) -> Option<u64>;
 }
 
 /// Decides at `now` whether `cost` is admitted; the state is charged only if it is.
@@ -48,7 +48,7 @@ fn outcome<S: Counting>(state: &S, quota: &Quota, now: u64, refused: Option<u64>
     let more_after = if remaining == 0 {
         state.retry_after(quota, now, 1)
     } else {
-        state.more_after(quota, now)
+        state.more_after(quota, now, remaining)
     };
     Outcome {
         admitted: refused.is_none(),

@@ -38,7 +38,7 @@ impl Counting for Fixed {
         (cost <= quota.limit).then_some(self.end - now)
     }
 
-    fn more_after(&self, _: &Quota, now: u64) -> Option<u64> {
+    fn more_after(&self, _: &Quota, now: u64, _: u64) -> Option<u64> {
         (self.used > 0).then_some(self.end - now)
     }
 }

@@ -6,86 +6,79 @@
 use super::{
     Quota,
     counting::Counting,
-    share::{mul_div, quotient},
+    share::{div_rem, mul_div, quotient},
 };
 
 /// The theoretical arrival time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gcra {
     pub(crate) micros: u64,
     /// In `1/limit` of a microsecond, below one.
     pub(crate) part: u64,
 }
 
-impl Counting for Gcra {
-    /// The state at `now`: not in the past, and not farther ahead than the burst allows (the limit
-    /// may have been lowered, the clock may have stepped back).
+/// How far it lies ahead of now, in `1/limit` of a microsecond: one unit of quota costs `window`
+/// of them.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead(u128);
+
+impl Counting for Ahead {
+    /// Not farther ahead than the burst allows: the limit may have been lowered, the clock may have
+    /// stepped back.
     #[inline]
-    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
-        let idle = Self::idle(now);
-        let Some(mut state) = state else { return idle };
-        state.part = state.part.min(quota.limit.saturating_sub(1));
-        state.clamp(idle, Self::latest(quota, now))
+    fn settle(state: Option<Self>, quota: &Quota, _: u64) -> Self {
+        Self(state.map_or(0, |state| state.0.min(full(quota))))
     }
 
     #[inline]
-    fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self> {
-        if quota.limit == 0 {
-            return None;
-        }
-        let charged = self.plus(quota, span(quota, cost));
-        (charged <= Self::latest(quota, now)).then_some(charged)
+    fn charge(&self, quota: &Quota, _: u64, cost: u64) -> Option<Self> {
+        let ahead = self.0 + ticks(quota, cost);
+        (quota.limit > 0 && ahead <= full(quota)).then_some(Self(ahead))
     }
 
-    fn remaining(&self, quota: &Quota, now: u64) -> u64 {
-        let free = full(quota).saturating_sub(self.ahead(quota, now));
-        quotient(free, quota.window)
+    fn remaining(&self, quota: &Quota, _: u64) -> u64 {
+        quotient(full(quota).saturating_sub(self.0), quota.window)
     }
 
-    fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
+    fn retry_after(&self, quota: &Quota, _: u64, cost: u64) -> Option<u64> {
         if quota.limit == 0 || cost > quota.capacity {
             return None;
         }
-        let wanted = self.ahead(quota, now) + ticks(quota, cost);
+        let wanted = self.0 + ticks(quota, cost);
         Some(micros(quota, wanted.saturating_sub(full(quota))))
     }
 
-    fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
-        let ahead = self.ahead(quota, now);
-        if ahead == 0 || quota.limit == 0 {
+    fn more_after(&self, quota: &Quota, _: u64, remaining: u64) -> Option<u64> {
+        if self.0 == 0 || quota.limit == 0 {
             return None;
         }
-        let next = ticks(quota, self.remaining(quota, now) + 1);
-        Some(micros(quota, (next + ahead).saturating_sub(full(quota))))
+        let wanted = self.0 + ticks(quota, remaining + 1);
+        Some(micros(quota, wanted.saturating_sub(full(quota))))
+    }
+}
+
+impl Ahead {
+    /// The time that lies so far ahead of `now`.
+    #[inline]
+    pub(super) fn of(self, quota: &Quota, now: u64) -> Gcra {
+        let (micros, part) = div_rem(self.0, quota.limit.max(1));
+        Gcra {
+            micros: now.saturating_add(micros),
+            part,
+        }
     }
 }
 
 impl Gcra {
-    /// Of who has used nothing.
-    fn idle(now: u64) -> Self {
-        Self {
-            micros: now,
-            part: 0,
-        }
-    }
-
-    /// Of who has used the whole burst.
-    fn latest(quota: &Quota, now: u64) -> Self {
-        Self::idle(now).plus(quota, span(quota, quota.capacity))
-    }
-
-    fn plus(&self, quota: &Quota, (micros, part): (u64, u64)) -> Self {
-        let part = self.part + part;
-        let carry = u64::from(part >= quota.limit);
-        Self {
-            micros: self.micros.saturating_add(micros).saturating_add(carry),
-            part: part - carry * quota.limit,
-        }
-    }
-
-    /// From `now` on, in `1/limit` of a microsecond; what one unit of quota costs is `window` of them.
-    fn ahead(&self, quota: &Quota, now: u64) -> u128 {
-        u128::from(self.micros - now) * u128::from(quota.limit) + u128::from(self.part)
+    /// Nothing, if it has passed.
+    #[inline]
+    pub(super) fn ahead(&self, quota: &Quota, now: u64) -> Ahead {
+        let Some(micros) = self.micros.checked_sub(now) else {
+            return Ahead(0);
+        };
+        // a larger limit's fractions, after a reload
+        let part = self.part.min(quota.limit.saturating_sub(1));
+        Ahead(u128::from(micros) * u128::from(quota.limit) + u128::from(part))
     }
 
     pub(super) fn expires(&self) -> u64 {

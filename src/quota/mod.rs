@@ -183,7 +183,8 @@ impl Quota {
     ///
     /// A state of another algorithm is as good as none.
     pub(crate) fn acquire(&self, state: Option<State>, now: u64, cost: u64) -> (State, Outcome) {
-        State::acquire(state, self, now, cost)
+        let ruling = State::acquire(state, self, now, cost);
+        (ruling.state, ruling.outcome)
     }
 
     /// What a subject has left at `now`, without charging it.

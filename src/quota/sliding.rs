@@ -63,7 +63,8 @@ impl Counting for Sliding {
         })
     }
 
-    fn more_after(&self, quota: &Quota, now: u64) -> Option<u64> {
+    #[inline]
+    fn more_after(&self, quota: &Quota, now: u64, _: u64) -> Option<u64> {
         let left = self.left(quota, now);
         let carried = self.carried(quota, now);
         if carried > 0 {

@@ -1,4 +1,6 @@
-use super::{Algorithm, Outcome, Quota, counting, fixed::Fixed, gcra::Gcra, sliding::Sliding};
+use super::{
+    Algorithm, Outcome, Quota, Ruling, counting, fixed::Fixed, gcra::Gcra, sliding::Sliding,
+};
 
 /// What is remembered of one subject under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,33 +13,28 @@ pub(crate) enum State {
 impl State {
     /// Everything used up at `now`.
     pub(crate) fn spent(quota: &Quota, now: u64) -> Self {
-        Self::acquire(None, quota, now, quota.capacity).0
+        Self::acquire(None, quota, now, quota.capacity).state
     }
 
     /// Decides at `now` whether `cost` is admitted; the state is charged only if it is. A state of
     /// another algorithm is as good as none.
     #[inline]
-    pub(crate) fn acquire(
-        state: Option<Self>,
-        quota: &Quota,
-        now: u64,
-        cost: u64,
-    ) -> (Self, Outcome) {
+    pub(crate) fn acquire(state: Option<Self>, quota: &Quota, now: u64, cost: u64) -> Ruling {
         match quota.algorithm {
             Algorithm::SlidingWindow => {
                 let state = state.and_then(Self::sliding);
                 let (state, outcome) = counting::acquire(state, quota, now, cost);
-                (Self::Sliding(state), outcome)
+                Ruling::new(Self::Sliding(state), outcome)
             }
             Algorithm::FixedWindow => {
                 let state = state.and_then(Self::fixed);
                 let (state, outcome) = counting::acquire(state, quota, now, cost);
-                (Self::Fixed(state), outcome)
+                Ruling::new(Self::Fixed(state), outcome)
             }
             Algorithm::Gcra => {
-                let state = state.and_then(Self::gcra);
+                let state = state.and_then(Self::gcra).map(|s| s.ahead(quota, now));
                 let (state, outcome) = counting::acquire(state, quota, now, cost);
-                (Self::Gcra(state), outcome)
+                Ruling::new(Self::Gcra(state.of(quota, now)), outcome)
             }
         }
     }
@@ -54,8 +51,9 @@ impl State {
                 (Self::Fixed(state), outcome)
             }
             Algorithm::Gcra => {
-                let (state, outcome) = counting::peek(state.and_then(Self::gcra), quota, now);
-                (Self::Gcra(state), outcome)
+                let state = state.and_then(Self::gcra).map(|s| s.ahead(quota, now));
+                let (state, outcome) = counting::peek(state, quota, now);
+                (Self::Gcra(state.of(quota, now)), outcome)
             }
         }
     }

@@ -38,16 +38,20 @@ impl Charge {
     /// What the rule decides if there is no other.
     #[inline]
     pub(crate) fn decide(&self, state: Option<State>, now: u64) -> Ruling {
-        let (state, outcome) = self.quota.acquire(state, now, self.cost);
-        Ruling {
+        State::acquire(state, &self.quota, now, self.cost)
+    }
+}
+
+impl Ruling {
+    /// What is admitted is charged, as long as no other rule refuses.
+    pub(super) fn new(state: State, outcome: Outcome) -> Self {
+        Self {
             outcome,
             state,
             charged: outcome.admitted,
         }
     }
-}
 
-impl Ruling {
     fn peek(quota: &Quota, state: Option<State>, now: u64) -> Self {
         let (state, outcome) = State::peek(state, quota, now);
         Self {

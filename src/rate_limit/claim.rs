@@ -11,10 +11,10 @@ use super::{
     subject::{Client, Subject},
 };
 use crate::{
-    identity::client_ip,
+    identity::{User, client_ip},
     keep::{Shared, Snapshot},
     limiter::{Event, Warning},
-    origin::Target,
+    origin::{self, Target},
     peer,
     quota::{Charge, Outcome, Policy, Ruling},
     store::limits::{Counter, Refund, Rule},
@@ -56,24 +56,27 @@ pub(super) fn claims(
     first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
-    let target = Target::of(parts);
-    let user = shared
-        .user(snapshot, parts)
-        .filter(|user| user.is_verified());
+    let path = origin::uri(&parts.uri, &parts.extensions).path();
+    let find_user = || {
+        let user = shared.user(snapshot, parts);
+        user.filter(|user| user.is_verified())
+    };
     let find_ip = || {
         let peer = peer::address(&parts.extensions, || shared.limiter.peer(&parts.extensions));
         client_ip(peer, &parts.headers, &plan.identity)
     };
     let client = Client {
-        user: user.as_ref().map(|user| user.id()),
+        user: OnceCell::new(),
+        find_user: &find_user,
         ip: OnceCell::new(),
         find_ip: &find_ip,
-        route: route(snapshot, &target, parts),
+        route: route(snapshot, parts),
         headers: &parts.headers,
+        shared: shared.limiter.is_shared(),
     };
     let mut claims = Claims::new();
     for (at, limit) in plan.limits().iter().enumerate().skip(first) {
-        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, target.path);
+        let selected = || options.selects(&limit.name) && limit.applies(&parts.method, path);
         let applies = (at == first || selected())
             && !is_exempt(limit, &client)
             && !is_repeated(shared, parts, &limit.name);
@@ -95,7 +98,7 @@ pub(super) fn claims(
         }
         claims.push(Claim {
             limit: at,
-            policy: Arc::clone(limit.policy(user.as_ref().and_then(|user| user.plan()))),
+            policy: Arc::clone(policy(limit, &client)),
             subject,
             cost,
             shadow: limit.shadow || plan.rate_limit == RateLimiting::Shadow,
@@ -116,32 +119,35 @@ pub(super) fn first<B>(
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
         return None;
     }
-    let path = crate::origin::uri(request.uri(), request.extensions()).path();
+    let path = origin::uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
     limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }
 
 /// The route that the table names, else the one that axum matched.
-fn route<'a>(
-    snapshot: &'a Snapshot,
-    target: &Target<'_>,
-    parts: &'a request::Parts,
-) -> Option<&'a str> {
+fn route<'a>(snapshot: &'a Snapshot, parts: &'a request::Parts) -> Option<&'a str> {
     let by_route = |limit: &LimitPlan| limit.by.contains(&limit_plan::Subject::Route);
     if !snapshot.plan.limits().iter().any(by_route) {
         return None;
     }
+    let target = Target::of(parts);
     let listed = snapshot.plan.route(target.path, target.host);
     listed
         .map(|matched| &*matched.plan().path)
         .or_else(|| peer::matched_path(&parts.extensions))
 }
 
+fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<Policy> {
+    let user = limit.has_plans().then(|| client.user()).flatten();
+    limit.policy(user.and_then(User::plan))
+}
+
 fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
     let exempt = &limit.exempt;
-    client
-        .user
-        .is_some_and(|user| exempt.users.iter().any(|u| **u == *user))
+    !exempt.users.is_empty()
+        && client
+            .user()
+            .is_some_and(|user| exempt.users.iter().any(|u| **u == *user.id()))
         || !exempt.nets.is_empty()
             && client
                 .ip()

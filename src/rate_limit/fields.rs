@@ -1,8 +1,12 @@
 //! `RateLimit`, `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) and the three older
 //! fields.
 
+use std::{
+    io::{self, Write},
+    iter,
+};
+
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use super::decision::{Decision, LimitDecision, seconds};
 use crate::clock::Timestamp;
@@ -53,33 +57,56 @@ impl Fields {
 
 /// `"api";r=50;t=30` for each limit.
 fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
-    let mut text = Text::new();
-    for limit in decision.told() {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        text.extend_from_slice(limit.policy.head.as_bytes());
-        push_number(limit.outcome.remaining, &mut text);
-        if let Some(more) = limit.outcome.more_after {
-            text.extend_from_slice(b";t=");
-            push_number(seconds(more), &mut text);
-        }
+    let mut told = decision.told();
+    let first = told.next()?;
+    let Some(second) = told.next() else {
+        return only(first);
+    };
+    let mut text = Vec::with_capacity(4 * ITEM);
+    write_item(first, &mut text).ok()?;
+    for limit in iter::once(second).chain(told) {
+        text.push(b',');
+        write_item(limit, &mut text).ok()?;
     }
-    HeaderValue::from_bytes(&text).ok()
+    HeaderValue::try_from(text).ok()
 }
 
+/// Most requests are under one limit: its item is written on the stack.
+fn only(limit: &LimitDecision) -> Option<HeaderValue> {
+    let mut text = [0; ITEM];
+    let mut rest = &mut text[..];
+    write_item(limit, &mut rest).ok()?;
+    let written = ITEM - rest.len();
+    HeaderValue::from_bytes(&text[..written]).ok()
+}
+
+fn write_item(limit: &LimitDecision, to: &mut impl Write) -> io::Result<()> {
+    to.write_all(limit.policy.head.as_bytes())?;
+    write_number(limit.outcome.remaining, to)?;
+    if let Some(more) = limit.outcome.more_after {
+        to.write_all(b";t=")?;
+        write_number(seconds(more), to)?;
+    }
+    Ok(())
+}
+
+fn write_number(number: u64, to: &mut impl Write) -> io::Result<()> {
+    to.write_all(itoa::Buffer::new().format(number).as_bytes())
+}
+
+/// A name has at most 64 letters, a number 20 digits.
+const ITEM: usize = 128;
+
 fn policies(decision: &Decision) -> Option<HeaderValue> {
-    let mut text = Text::new();
+    let mut text = Vec::new();
     for limit in decision.told() {
         if !text.is_empty() {
             text.push(b',');
         }
         text.extend_from_slice(limit.policy.item.as_bytes());
     }
-    HeaderValue::from_bytes(&text).ok()
+    HeaderValue::try_from(text).ok()
 }
-
-type Text = SmallVec<[u8; 128]>;
 
 /// Of the limit that is nearest to refusing: these fields know but one.
 fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[HeaderValue; 3]>> {
@@ -96,10 +123,6 @@ fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[Head
 fn share_left(limit: &LimitDecision) -> u128 {
     let of = u128::from(limit.policy.quota.capacity().max(1));
     (u128::from(limit.outcome.remaining) << 32) / of
-}
-
-fn push_number(number: u64, text: &mut Text) {
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");

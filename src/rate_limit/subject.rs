@@ -1,11 +1,17 @@
 //! Whom a limit counts a request for.
 
-use std::{cell::OnceCell, iter, mem, net::IpAddr};
+use std::{
+    cell::OnceCell,
+    hash::{BuildHasher, Hasher, RandomState},
+    iter, mem,
+    net::IpAddr,
+    sync::LazyLock,
+};
 
 use http::{HeaderMap, HeaderName};
 
 use crate::{
-    identity::{IdentityPlan, truncate},
+    identity::{IdentityPlan, User, truncate},
     key::{
         encode::{Buf, push_bytes, push_value},
         hash,
@@ -16,17 +22,24 @@ use smallvec::SmallVec;
 
 /// What is known of who makes a request.
 pub(super) struct Client<'a> {
-    /// The user somebody vouches for, as it was given.
-    pub(super) user: Option<&'a str>,
+    /// The user somebody vouches for, once a limit has asked.
+    pub(super) user: OnceCell<Option<User<'a>>>,
+    pub(super) find_user: &'a dyn Fn() -> Option<User<'a>>,
     /// The address, once a limit has asked for it.
     pub(super) ip: OnceCell<Option<IpAddr>>,
     pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
     /// The route's pattern; never the path, of which a client has as many as it likes.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    /// Whether other processes count, too, and must find the same subject.
+    pub(super) shared: bool,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    pub(super) fn user(&self) -> Option<&User<'a>> {
+        self.user.get_or_init(self.find_user).as_ref()
+    }
+
     pub(super) fn ip(&self) -> Option<IpAddr> {
         *self.ip.get_or_init(self.find_ip)
     }
@@ -55,7 +68,7 @@ impl Subject {
             }
             let written = text.len();
             let known = match part {
-                By::User => push_known(client.user, &mut text),
+                By::User => push_known(client.user().map(User::id), &mut text),
                 By::Header(name) => push_field(name, client, &mut text),
                 By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
                 By::Ip => None,
@@ -112,25 +125,36 @@ fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
     Some(())
 }
 
-/// It may be a secret, and keys are seen by many: only its hash stands there. All lines count, so
-/// that none can hide another.
+/// All lines count, so that none can hide another.
 fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();
-    let hash = match lines.next() {
-        None => hash::long(first),
+    text.extend_from_slice(b"field:");
+    match lines.next() {
+        None => push_hash(first, client.shared, text),
         Some(second) => {
             let mut all = Buf::from_slice(first);
             for line in iter::once(second).chain(lines) {
                 all.push(b'\n');
                 all.extend_from_slice(line.as_bytes());
             }
-            hash::long(&all)
+            push_hash(&all, client.shared, text);
         }
-    };
-    text.extend_from_slice(b"field:");
-    text.extend_from_slice(&hash);
+    }
     Some(())
+}
+
+/// The value may be a secret, and keys are seen by many: only its hash stands there. In one process
+/// a hash under a key that nobody knows will do: no value can be chosen to meet another's.
+fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    if shared {
+        text.extend_from_slice(&hash::long(value));
+        return;
+    }
+    let mut hasher = KEY.build_hasher();
+    hasher.write(value);
+    text.extend_from_slice(&hasher.finish().to_le_bytes());
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
@@ -187,11 +211,13 @@ mod tests {
 
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
         Client {
-            user,
+            user: OnceCell::from(user.map(User::Header)),
+            find_user: &|| None,
             ip: OnceCell::from(ip.parse().ok()),
             find_ip: &|| None,
             route: Some("/users/{id}"),
             headers,
+            shared: true,
         }
     }
 
@@ -249,16 +275,33 @@ mod tests {
 
     #[test]
     fn a_field_is_hashed_over_all_its_lines() {
-        let field = By::Header(HeaderName::from_static("x-key"));
-        let with = |lines: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append("x-key", http::HeaderValue::from_static(line));
-            }
-            of(std::slice::from_ref(&field), &client(None, "::1", &headers)).0
-        };
-        assert!(with(&["secret"]).starts_with("field:") && !with(&["secret"]).contains("secret"));
-        assert_eq!(with(&["secret"]), with(&["secret"]));
-        assert_ne!(with(&["secret", "other"]), with(&["secret"]));
+        let by = [By::Header(HeaderName::from_static("x-key"))];
+        for shared in [true, false] {
+            let with = |lines: &[&'static str]| {
+                let mut headers = HeaderMap::new();
+                for line in lines {
+                    headers.append("x-key", http::HeaderValue::from_static(line));
+                }
+                let mut client = client(None, "::1", &headers);
+                client.shared = shared;
+                Subject::of(&by, &client, &identity()).tag().to_vec()
+            };
+            let secret = with(&["secret"]);
+            assert!(secret.starts_with(b"field:"));
+            assert!(!secret.windows(6).any(|part| part == b"secret"));
+            assert_eq!(with(&["secret"]), secret);
+            assert_ne!(with(&["secret", "other"]), secret);
+            assert_ne!(with(&["other"]), secret);
+        }
+    }
+
+    #[test]
+    fn among_processes_the_hash_of_a_field_is_the_same_in_each() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-key", http::HeaderValue::from_static("abc"));
+        let by = [By::Header(HeaderName::from_static("x-key"))];
+        // half of the SHA-256 that FIPS 180 gives as an example
+        let hash = "field:ba7816bf8f01cfea414140de5dae2223";
+        assert_eq!(of(&by, &client(None, "::1", &headers)), pair(hash, ""));
     }
 }

@@ -179,6 +179,16 @@ async fn a_permit_is_given_up_when_redis_refuses() {
 }
 
 #[tokio::test]
+async fn the_instance_that_was_made_ready_waits_for_redis_and_is_called() {
+    // Calling a clone of it panics in `ConcurrencyLimit`.
+    let server = RedisServer::start();
+    let keep = keep(&server, [Limit::new("all", 100, mins(10))]).await;
+    let inner = ConcurrencyLimit::new(Inner::default(), 1);
+    let mut service = RateLimitLayer::new(&keep).layer(inner);
+    assert_eq!(admitted(&mut service, 10, || of_user("/", "u")).await, 10);
+}
+
+#[tokio::test]
 async fn refunds_reach_redis() {
     let server = RedisServer::start();
     let limits = [

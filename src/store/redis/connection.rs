@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -126,7 +127,7 @@ impl Connections {
     ///
     /// Redis may or may not have run the command.
     pub(crate) async fn query<T: FromRedisValue>(&self, verb: Verb, cmd: &Cmd) -> Result<T, Error> {
-        let gate = self.0.gate_of(cmd);
+        let gate = self.0.gate_of(cmd, 1);
         let reply = self.0.ask(verb, gate, async |wire| wire.send(cmd).await);
         read(verb, reply.await?)
     }
@@ -145,15 +146,23 @@ impl Connections {
     ) -> Result<T, Error> {
         let gate = self.0.gate_of_key(keys.first().copied());
         let known = script.by_digest(keys, arguments);
-        let reply = self
-            .0
-            .ask(verb, gate, async |wire| match wire.send(&known).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    wire.send(&script.by_source(keys, arguments)).await
-                }
-                reply => reply,
-            });
-        read(verb, reply.await?)
+        read(verb, self.0.run(verb, gate, script, &known).await?)
+    }
+
+    /// As [`script`](Self::script), for a call by digest that has a key.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(super) fn run<'a>(
+        &'a self,
+        verb: Verb,
+        script: &'a Script,
+        known: &'a Cmd,
+    ) -> impl Future<Output = Result<Value, Error>> + Send + 'a {
+        // behind EVALSHA, the digest and the number of keys
+        let gate = self.0.gate_of(known, 3);
+        self.0.run(verb, gate, script, known)
     }
 
     /// Every primary; for what has no key, such as `SCAN`.
@@ -318,7 +327,9 @@ impl Shared {
         // One reading of the clock serves deadline and account.
         let sent = Instant::now();
         let allowed = verb.allowance(self.deadline());
-        match timeout_at(sent + allowed, send(&mut wire)).await {
+        // pinned here: moved once less
+        let reply = pin!(send(&mut wire));
+        match timeout_at(sent + allowed, reply).await {
             Ok(Ok(value)) => {
                 gate.breaker.success();
                 self.metrics.answered(verb, sent.elapsed());
@@ -331,6 +342,23 @@ impl Shared {
                 Err(late(verb, allowed))
             }
         }
+    }
+
+    /// A call of a script, by its source if the server has forgotten it.
+    async fn run(
+        &self,
+        verb: Verb,
+        gate: Gate<'_>,
+        script: &Script,
+        known: &Cmd,
+    ) -> Result<Value, Error> {
+        let send = async |wire: &mut Wire| match wire.send(known).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                wire.send(&script.by_source(known)).await
+            }
+            reply => reply,
+        };
+        self.ask(verb, gate, send).await
     }
 
     fn account(&self, verb: Verb, gate: Gate<'_>, index: usize, error: redis::RedisError) -> Error {
@@ -441,11 +469,12 @@ impl Shared {
         fault::connecting(&self.address.to_string(), error)
     }
 
-    fn gate_of(&self, cmd: &Cmd) -> Gate<'_> {
+    /// The gate of a command whose key is its word `at`.
+    fn gate_of(&self, cmd: &Cmd, at: usize) -> Gate<'_> {
         if self.breakers.len() == 1 {
             return self.gate_of_slot(0);
         }
-        let key = cmd.args_iter().nth(1).and_then(|argument| match argument {
+        let key = cmd.args_iter().nth(at).and_then(|argument| match argument {
             redis::Arg::Simple(key) => Some(key),
             _ => None,
         });

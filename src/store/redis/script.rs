@@ -19,12 +19,42 @@ impl Script {
 
     /// `EVALSHA`: refused with `NOSCRIPT` by a server that has not seen the script.
     pub(super) fn by_digest(&self, keys: &[&[u8]], arguments: &[Arg<'_>]) -> Cmd {
-        call("EVALSHA", self.digest.as_bytes(), keys, arguments)
+        let sizes = arguments.iter().map(|argument| match argument {
+            Arg::Bytes(bytes) => bytes.len(),
+            Arg::Uint(_) | Arg::Int(_) => 20,
+        });
+        let bytes = keys.iter().map(|key| key.len()).chain(sizes).sum();
+        let mut cmd = self.begin(keys.len(), keys.len() + arguments.len(), bytes);
+        for key in keys {
+            cmd.arg(*key);
+        }
+        for argument in arguments {
+            match argument {
+                Arg::Bytes(bytes) => cmd.arg(*bytes),
+                Arg::Uint(number) => cmd.arg(*number),
+                Arg::Int(number) => cmd.arg(*number),
+            };
+        }
+        cmd
     }
 
-    /// `EVAL`: runs the script and makes the server keep it.
-    pub(super) fn by_source(&self, keys: &[&[u8]], arguments: &[Arg<'_>]) -> Cmd {
-        call("EVAL", self.source.as_bytes(), keys, arguments)
+    /// The same before its keys and arguments are there: `words` of them, of `bytes` together.
+    pub(super) fn begin(&self, keys: usize, words: usize, bytes: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(3 + words, 16 + self.digest.len() + bytes);
+        cmd.arg("EVALSHA").arg(&*self.digest).arg(keys);
+        cmd
+    }
+
+    /// A call by digest as `EVAL`: runs the script and makes the server keep it.
+    pub(super) fn by_source(&self, by_digest: &Cmd) -> Cmd {
+        let mut cmd = Cmd::new();
+        cmd.arg("EVAL").arg(self.source);
+        for argument in by_digest.args_iter().skip(2) {
+            if let redis::Arg::Simple(bytes) = argument {
+                cmd.arg(bytes);
+            }
+        }
+        cmd
     }
 }
 
@@ -58,26 +88,4 @@ impl From<i64> for Arg<'_> {
     fn from(number: i64) -> Self {
         Self::Int(number)
     }
-}
-
-fn call(name: &str, script: &[u8], keys: &[&[u8]], arguments: &[Arg<'_>]) -> Cmd {
-    let sizes = arguments.iter().map(|argument| match argument {
-        Arg::Bytes(bytes) => bytes.len(),
-        Arg::Uint(_) | Arg::Int(_) => 20,
-    });
-    let keys_size: usize = keys.iter().map(|key| key.len()).sum();
-    let size = 16 + script.len() + keys_size + sizes.sum::<usize>();
-    let mut cmd = Cmd::with_capacity(3 + keys.len() + arguments.len(), size);
-    cmd.arg(name).arg(script).arg(keys.len());
-    for key in keys {
-        cmd.arg(*key);
-    }
-    for argument in arguments {
-        match argument {
-            Arg::Bytes(bytes) => cmd.arg(*bytes),
-            Arg::Uint(number) => cmd.arg(*number),
-            Arg::Int(number) => cmd.arg(*number),
-        };
-    }
-    cmd
 }

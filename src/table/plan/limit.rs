@@ -81,6 +81,11 @@ impl LimitPlan {
             && !(self.exempt.any_path && self.exempt.paths.at(path).is_ok())
     }
 
+    /// Whether it depends on a user's plan.
+    pub(crate) fn has_plans(&self) -> bool {
+        !self.plans.is_empty()
+    }
+
     /// The policy of a user on this plan.
     pub(crate) fn policy(&self, plan: Option<&str>) -> &Arc<Policy> {
         plan.and_then(|name| self.plans.get(name))

@@ -26,6 +26,8 @@ pub(crate) struct MemoryLimits {
     hasher: foldhash::quality::RandomState,
 }
 
+type SubjectHash = foldhash::quality::FoldHasher<'static>;
+
 /// A cache line of its own for each lock.
 #[repr(align(128))]
 struct Padded(Mutex<Shard>);
@@ -54,32 +56,32 @@ impl MemoryLimits {
     /// Charges the only rule of a subject, if it admits.
     pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> Ruling {
         let hash = self.hash(subject);
-        let counter = self.mix(hash, &rule.limit);
-        self.shard(hash).acquire_one(subject, rule, now, counter)
+        let counter = mix(&hash, &rule.limit);
+        self.shard(&hash).acquire_one(subject, rule, now, counter)
     }
 
     /// Charges every rule, or none of them if one that is no shadow refuses.
     pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
         let hash = self.hash(subject);
-        let hasher = |limit: &Counter<'_>| self.mix(hash, limit);
-        self.shard(hash).acquire(subject, rules, now, hasher)
+        let hasher = |limit: &Counter<'_>| mix(&hash, limit);
+        self.shard(&hash).acquire(subject, rules, now, hasher)
     }
 
     /// Gives back what was charged, as far as it still counts.
     pub(crate) fn refund(&self, subject: &[u8], refunds: &[Refund<'_>], now: u64) {
         let hash = self.hash(subject);
-        let mut shard = self.shard(hash);
+        let mut shard = self.shard(&hash);
         for refund in refunds {
-            shard.refund(subject, refund, now, self.mix(hash, &refund.limit));
+            shard.refund(subject, refund, now, mix(&hash, &refund.limit));
         }
     }
 
     /// What is left, without charging.
     pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
         let hash = self.hash(subject);
-        let shard = self.shard(hash);
+        let shard = self.shard(&hash);
         let state = |rule: &Rule<'_>| {
-            let state = shard.state(subject, &rule.limit, self.mix(hash, &rule.limit));
+            let state = shard.state(subject, &rule.limit, mix(&hash, &rule.limit));
             (rule.charge.quota, state)
         };
         Verdict::peek(now, rules.iter().map(state))
@@ -88,9 +90,9 @@ impl MemoryLimits {
     /// Forgets what was used.
     pub(crate) fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) {
         let hash = self.hash(subject);
-        let mut shard = self.shard(hash);
+        let mut shard = self.shard(&hash);
         for rule in rules {
-            shard.forget(subject, &rule.limit, self.mix(hash, &rule.limit));
+            shard.forget(subject, &rule.limit, mix(&hash, &rule.limit));
         }
     }
 
@@ -101,30 +103,30 @@ impl MemoryLimits {
         self.shards.iter().map(shard).sum()
     }
 
-    fn hash(&self, subject: &[u8]) -> u64 {
+    fn hash(&self, subject: &[u8]) -> SubjectHash {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(subject);
-        hasher.finish()
+        hasher
     }
 
-    /// The hash of a counter, from its subject's.
-    fn mix(&self, subject: u64, limit: &Counter<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(subject);
-        hasher.write(limit.name.as_bytes());
-        if !limit.rest.is_empty() {
-            hasher.write(limit.rest);
-        }
-        hasher.finish()
-    }
-
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    fn shard(&self, subject: &SubjectHash) -> MutexGuard<'_, Shard> {
         // the upper half of the product is below their number, without a division
-        let index = (u128::from(hash) * self.shards.len() as u128) >> 64;
+        let index = (u128::from(subject.finish()) * self.shards.len() as u128) >> 64;
         let lock = self.shards[usize::try_from(index).unwrap_or(0)].0.lock();
         // a shard is consistent at every step
         lock.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The hash of a counter, which goes on where its subject's ended.
+#[inline]
+fn mix(subject: &SubjectHash, limit: &Counter<'_>) -> u64 {
+    let mut hasher = subject.clone();
+    hasher.write(limit.name.as_bytes());
+    if !limit.rest.is_empty() {
+        hasher.write(limit.rest);
+    }
+    hasher.finish()
 }
 
 impl fmt::Debug for MemoryLimits {

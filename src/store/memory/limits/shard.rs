@@ -297,8 +297,9 @@ impl Slot {
 
     fn is(&self, subject: &[u8], limit: &Counter<'_>) -> bool {
         let name = limit.name.as_bytes();
+        let parts = (self.parts.0 as usize, self.parts.1 as usize);
         let whole = subject.len() + name.len() + limit.rest.len();
-        if self.parts != (length(subject), length(name)) || self.key.len() != whole {
+        if parts != (subject.len(), name.len()) || self.key.len() != whole {
             return false;
         }
         let (first, others) = self.key.split_at(subject.len());

@@ -4,7 +4,7 @@ mod packed;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::Value;
+use redis::{Cmd, Value};
 use smallvec::SmallVec;
 
 use super::{Arg, Connections, Script, Verb};
@@ -52,54 +52,58 @@ impl RedisLimits {
         }
     }
 
-    fn call(
-        &self,
-        verb: Verb,
-        script: fn(&Scripts) -> &Script,
-        keys: Keys,
-        arguments: Arguments,
-    ) -> impl Future<Output = Result<Value, Error>> + Send + use<> {
+    /// What a future needs to send a call.
+    fn sender(&self, call: Cmd) -> (Connections, Arc<Scripts>, Cmd) {
         #[cfg(test)]
-        let arguments = self.dated(arguments);
-        let (connections, scripts) = (self.connections.clone(), Arc::clone(&self.scripts));
-        async move {
-            let keys = keys.slices();
-            let arguments: SmallVec<[Arg<'_>; 4]> =
-                arguments.slices().into_iter().map(Arg::Bytes).collect();
-            let script = script(&scripts);
-            connections.script(verb, script, &keys, &arguments).await
-        }
+        let call = self.dated(call);
+        (self.connections.clone(), Arc::clone(&self.scripts), call)
     }
 
-    fn keys<'a>(&self, subject: &[u8], limits: impl Iterator<Item = &'a Counter<'a>>) -> Keys {
-        let mut keys = Keys::default();
+    /// A call with its keys; as many arguments may follow.
+    fn begin<'a>(
+        &self,
+        script: &Script,
+        subject: &[u8],
+        limits: impl ExactSizeIterator<Item = &'a Counter<'a>>,
+    ) -> Cmd {
+        let keys = limits.len();
+        let mut call = script.begin(keys, 2 * keys, keys * (self.namespace.len() + 128));
         for limit in limits {
-            let colon: &[u8] = if limit.name.is_empty() { b"" } else { b":" };
-            keys.extend(&[
-                self.namespace.as_bytes(),
-                b"ratelimit:",
-                limit.name.as_bytes(),
-                colon,
-                b"{",
-                subject,
-                b"}",
-                limit.rest,
-            ]);
+            call.arg(&*self.key(subject, limit));
         }
-        keys
+        call
+    }
+
+    fn key(&self, subject: &[u8], limit: &Counter<'_>) -> SmallVec<[u8; 128]> {
+        let colon: &[u8] = if limit.name.is_empty() { b"" } else { b":" };
+        let mut key = SmallVec::new();
+        for part in [
+            self.namespace.as_bytes(),
+            b"ratelimit:",
+            limit.name.as_bytes(),
+            colon,
+            b"{",
+            subject,
+            b"}",
+            limit.rest,
+        ] {
+            key.extend_from_slice(part);
+        }
+        key
     }
 }
 
 impl Limits for RedisLimits {
     fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
-        let keys = self.keys(subject, rules.iter().map(|rule| &rule.limit));
+        let limits = rules.iter().map(|rule| &rule.limit);
+        let mut call = self.begin(&self.scripts.acquire, subject, limits);
         let charges: SmallVec<[Charge; 2]> = rules.iter().map(|rule| rule.charge).collect();
-        let mut arguments = Arguments::default();
         for charge in &charges {
-            arguments.push(&packed::charge(charge));
+            call.arg(&packed::charge(charge)[..]);
         }
-        let reply = self.call(Verb::Acquire, |s| &s.acquire, keys, arguments);
+        let (connections, scripts, call) = self.sender(call);
         Box::pin(async move {
+            let reply = connections.run(Verb::Acquire, &scripts.acquire, &call);
             let (now, states) = read(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
             let mut verdict = Verdict::decide(now.unsigned_abs(), rules);
@@ -110,20 +114,25 @@ impl Limits for RedisLimits {
     }
 
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()> {
-        let keys = self.keys(subject, refunds.iter().map(|refund| &refund.limit));
-        let mut arguments = Arguments::default();
+        let limits = refunds.iter().map(|refund| &refund.limit);
+        let mut call = self.begin(&self.scripts.refund, subject, limits);
         for refund in refunds {
-            arguments.push(&packed::refund(refund));
+            call.arg(&packed::refund(refund)[..]);
         }
-        let reply = self.call(Verb::Refund, |s| &s.refund, keys, arguments);
-        Box::pin(async move { reply.await.map(drop) })
+        let (connections, scripts, call) = self.sender(call);
+        Box::pin(async move {
+            let reply = connections.run(Verb::Refund, &scripts.refund, &call);
+            reply.await.map(drop)
+        })
     }
 
     fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
-        let keys = self.keys(subject, rules.iter().map(|rule| &rule.limit));
+        let limits = rules.iter().map(|rule| &rule.limit);
+        let call = self.begin(&self.scripts.peek, subject, limits);
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
-        let reply = self.call(Verb::Peek, |s| &s.peek, keys, Arguments::default());
+        let (connections, scripts, call) = self.sender(call);
         Box::pin(async move {
+            let reply = connections.run(Verb::Peek, &scripts.peek, &call);
             let (now, states) = read(reply.await?, quotas.len())?;
             let rules = quotas.iter().copied().zip(states);
             Ok(Verdict::peek(now.unsigned_abs(), rules))
@@ -131,15 +140,12 @@ impl Limits for RedisLimits {
     }
 
     fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()> {
-        let keys = self.keys(subject, rules.iter().map(|rule| &rule.limit));
+        let mut unlink = redis::cmd("UNLINK");
+        for rule in rules {
+            unlink.arg(&*self.key(subject, &rule.limit));
+        }
         let connections = self.connections.clone();
-        Box::pin(async move {
-            let mut cmd = redis::cmd("UNLINK");
-            for key in keys.slices() {
-                cmd.arg(key);
-            }
-            connections.query(Verb::Reset, &cmd).await
-        })
+        Box::pin(async move { connections.query(Verb::Reset, &unlink).await })
     }
 
     fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64> {
@@ -177,40 +183,6 @@ fn read(reply: Value, keys: usize) -> Result<(i64, States), Error> {
 
 fn unreadable() -> Error {
     Error::new(Kind::Corrupt, "the limits' script gave an unreadable reply")
-}
-
-type Keys = Slices;
-type Arguments = Slices;
-
-/// A few byte strings in one buffer.
-#[derive(Debug, Default)]
-struct Slices {
-    bytes: SmallVec<[u8; 256]>,
-    ends: SmallVec<[usize; 4]>,
-}
-
-impl Slices {
-    fn push(&mut self, slice: &[u8]) {
-        self.extend(&[slice]);
-    }
-
-    /// One string from parts.
-    fn extend(&mut self, parts: &[&[u8]]) {
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        self.ends.push(self.bytes.len());
-    }
-
-    fn slices(&self) -> SmallVec<[&[u8]; 4]> {
-        let mut start = 0;
-        let slice = |end: &usize| {
-            let slice = &self.bytes[start..*end];
-            start = *end;
-            slice
-        };
-        self.ends.iter().map(slice).collect()
-    }
 }
 
 #[cfg(test)]

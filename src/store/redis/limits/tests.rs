@@ -14,7 +14,7 @@ use crate::{
         tests::{ALGORITHMS, random_cost, random_quota, random_step},
     },
     store::redis::Config,
-    support::{RedisCluster, RedisServer},
+    support::{RedisCluster, RedisServer, Reply},
 };
 
 const START: u64 = 1_760_000_000_000_000;
@@ -42,11 +42,11 @@ impl RedisLimits {
         limits
     }
 
-    pub(super) fn dated(&self, mut arguments: Arguments) -> Arguments {
+    pub(super) fn dated(&self, mut call: Cmd) -> Cmd {
         if let Some(now) = self.now {
-            arguments.push(now.to_string().as_bytes());
+            call.arg(now.to_string());
         }
-        arguments
+        call
     }
 
     fn at(&self, now: u64) -> Self {
@@ -470,6 +470,50 @@ async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
             assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_server_s_clock_decides_and_no_process_s() {
+    // Limiters that sent their own time admitted more the farther their clocks were apart.
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let rules = ["a", "b"].map(|name| rule(name, Quota::per_minute(9), 1));
+    limits
+        .acquire(b"u", &rules)
+        .await
+        .expect("loads the script");
+    server.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
+    limits.acquire(b"u", &rules).await.expect("a verdict");
+    let Reply::Array(log) = server.command(&["SLOWLOG", "GET", "-1"]) else {
+        panic!("no slow log");
+    };
+    let commands = log.into_iter().filter_map(|entry| match entry {
+        Reply::Array(fields) => fields.into_iter().nth(3),
+        _ => None,
+    });
+    let mut commands = commands.map(|command| command.strings());
+    let sent = commands.find(|words| words[0] == "EVALSHA");
+    let sent = sent.expect("one decision is one command");
+    assert_eq!(sent[3..5], ["ratelimit:a:{u}", "ratelimit:b:{u}"]);
+    assert_eq!(sent[5..].len(), 2, "the rules, and no time: {sent:?}");
+}
+
+#[tokio::test]
+async fn a_reset_names_its_keys_and_searches_for_none() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let rules = ["a", "b"].map(|name| rule(name, Quota::per_minute(9), 1));
+    for subject in [b"u", b"v"] {
+        limits.acquire(subject, &rules).await.expect("a verdict");
+    }
+    let before = ["unlink", "scan", "keys", "eval", "evalsha"].map(|name| server.calls(name));
+    limits.reset(b"u", &rules).await.expect("reset");
+    let after = ["unlink", "scan", "keys", "eval", "evalsha"].map(|name| server.calls(name));
+    assert_eq!(after[0] - before[0], 1);
+    assert_eq!(after[1..], before[1..]);
+    let left = server.command(&["KEYS", "*"]).strings();
+    assert!(left.iter().all(|key| key.contains("{v}")), "{left:?}");
+    assert_eq!(left.len(), 2);
 }
 
 #[tokio::test]
