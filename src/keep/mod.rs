@@ -125,7 +125,8 @@ impl Keep {
     }
 
     /// Says who a request's user is, for requests without a [`UserId`] extension. What it answers
-    /// counts as verified, so it must prove it.
+    /// counts as verified, so it must prove it. Each layer asks for itself, where a key, a scope, a limit
+    /// or what a write changes may depend on the user.
     ///
     /// ```
     /// # use tower_keep::{Keep, Table, UserId};
