@@ -100,7 +100,7 @@ fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
     })
 }
 
-fn request(name: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(name: &str) -> Request<Full<Bytes>> {
     let uri: Uri = ["/engagements/", name].concat().parse().expect("a path");
     let mut request = Request::new(Full::default());
     *request.uri_mut() = uri;

@@ -1,5 +1,7 @@
-//! The shared store: what a hit in Redis costs, and what a Redis costs that does not answer.
+//! The shared store: what a hit in Redis costs, what a miss costs, and what a Redis costs that does
+//! not answer.
 
+mod fills;
 mod hits;
 mod outage;
 
@@ -23,6 +25,7 @@ fn main() {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         hits::hits().await;
+        fills::fills().await;
         outage::outage().await;
     });
 }

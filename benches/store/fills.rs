@@ -1,0 +1,87 @@
+//! Misses that are filled for every process, beside a look and a `SET` by hand.
+
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use redis::Cmd;
+use tower::Layer;
+use tower_keep::{CacheLayer, Keep, Key, RedisStore, Route, Scope, Table, table::Store};
+
+use super::{
+    flood::{Load, beside},
+    hits::request,
+    inner::{Inner, fetch},
+    raw::{CONNECTIONS, Raw},
+    servers::RedisServer,
+};
+
+const BYTES: usize = 1024;
+
+pub(crate) async fn fills() {
+    let server = RedisServer::start();
+    let raw = Raw::connect(&server.url()).await;
+    let keep = keep(&server).await;
+    let loads = [by_hand(&raw), layer(&keep), value(&keep)];
+    let title = "1 KiB that is nowhere: made once for all processes, stored in Redis";
+    beside(title, 64, &loads).await;
+}
+
+async fn keep(server: &RedisServer) -> Keep {
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
+    let table = Table::new()
+        .store(Store::new().deadline(Duration::from_secs(5)))
+        .route(route);
+    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
+    let store = store.connect().await.expect("the server runs");
+    Keep::with_store(table, store).await.expect("a valid table")
+}
+
+/// As the guide does it, without a lock.
+fn by_hand(raw: &Raw) -> Load<'static> {
+    let (raw, value) = (raw.clone(), "x".repeat(BYTES));
+    Load::new("GET, SET by hand", move |_| {
+        let (raw, value, key) = (raw.clone(), value.clone(), new("raw"));
+        async move {
+            let mut get = Cmd::new();
+            get.arg("GET").arg(&key);
+            raw.send(get).await;
+            let mut set = Cmd::new();
+            set.arg("SET").arg(&key).arg(value).arg("PX").arg(1_800_000);
+            raw.send(set).await;
+        }
+    })
+}
+
+fn layer(keep: &Keep) -> Load<'static> {
+    let service = CacheLayer::new(keep).layer(Inner::new(BYTES));
+    Load::new("CacheLayer, a miss", move |_| {
+        let (service, request) = (service.clone(), request(&new("layer")));
+        async move {
+            let status = fetch(&service, request).await;
+            assert!(status.contains("; stored"), "{status}");
+        }
+    })
+}
+
+fn value(keep: &Keep) -> Load<'static> {
+    let (keep, value) = (keep.clone(), "x".repeat(BYTES));
+    Load::new("Keep::get_or_set, a miss", move |_| {
+        let (keep, value) = (keep.clone(), value.clone());
+        let key = Key::new("engagement").id(new("value"));
+        async move {
+            let make = || async { Ok::<_, Infallible>(value) };
+            keep.get_or_set(&key, make).await.expect("a value");
+        }
+    })
+}
+
+/// A name that nobody has used.
+fn new(kind: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
