@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Value,
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Value,
     aio::{ConnectionLike, MultiplexedConnection},
+    io::tcp::TcpSettings,
 };
 
 /// How many connections each side has.
@@ -22,7 +23,10 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(url: &str) -> Self {
-        let client = Client::open(url).expect("a Redis URL");
+        let info = url.into_connection_info().expect("a Redis URL");
+        // As the crate's own: what waits to be sent waits for no acknowledgement.
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let client = Client::open(info).expect("a Redis URL");
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             // No timer for a command: what is compared is the way there and back.
