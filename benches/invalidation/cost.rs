@@ -9,9 +9,9 @@ use tokio::runtime::Builder;
 use tower_keep::{Keep, Key, Table, keep::Invalidation, table::Local};
 
 use super::{
-    kit::{connected, quantile},
+    kit::quantile,
     servers::RedisServer,
-    support::raw::Raw,
+    support::{raw::Raw, shared},
 };
 
 const FEW: usize = 1_000;
@@ -52,7 +52,7 @@ impl Stored {
         let server = RedisServer::start();
         // In Redis alone.
         let table = Table::new().local(Local::new().size(0));
-        let keep = connected(&server.url(), table).await;
+        let keep = shared::keep(&server.url(), table).await;
         let stored = Self { server, keep };
         stored.fill(count).await;
         stored

@@ -1,19 +1,9 @@
-use tower_keep::{
-    Keep, RedisStore, Table,
-    table::{Store, secs},
-};
+use tower_keep::{Keep, Table};
 
-use super::support::raw::CONNECTIONS;
+use super::support::shared;
 
 pub(crate) async fn keep(url: &str) -> Keep {
-    connected(url, Table::new()).await
-}
-
-pub(crate) async fn connected(url: &str, table: Table) -> Keep {
-    let store = RedisStore::builder(url).connections(CONNECTIONS);
-    let store = store.connect().await.expect("the server runs");
-    let table = table.store(Store::new().deadline(secs(5)));
-    Keep::with_store(table, store).await.expect("a valid table")
+    shared::keep(url, Table::new()).await
 }
 
 /// In microseconds.

@@ -15,9 +15,9 @@ use tower_keep::{
 };
 
 use super::{
-    kit::{connected, quantile},
+    kit::quantile,
     servers::RedisServer,
-    support::raw::Raw,
+    support::{raw::Raw, shared},
 };
 
 const ROUNDS: usize = 40;
@@ -68,7 +68,7 @@ impl Writer {
         }
         let table = Table::new().namespace(format!("{}:", name.len()));
         let table = table.ttl("engagement", mins(30)).route(route);
-        let keep = connected(&server.url(), table).await;
+        let keep = shared::keep(&server.url(), table).await;
         Self { name, keep }
     }
 

@@ -4,20 +4,13 @@ use std::sync::Arc;
 
 use redis::Cmd;
 use tokio::runtime::Builder;
-use tower_keep::{
-    Keep, Key, RedisStore, Table,
-    rate_limit::Quota,
-    table::{Store, secs},
-};
+use tower_keep::{Keep, Key, Table, rate_limit::Quota};
 
 use super::{
     server,
     servers::{RedisServer, Reply},
     subjects,
-    support::{
-        Load, beside, probing,
-        raw::{CONNECTIONS, Raw},
-    },
+    support::{Load, beside, probing, raw::Raw, shared},
 };
 
 pub(super) const QUOTA: Quota = Quota::per_second(1_000_000_000);
@@ -33,7 +26,7 @@ pub(crate) fn run() {
 
 async fn compare() {
     let server = RedisServer::start();
-    let keep = keep(&server).await;
+    let keep = shared::keep(&server.url(), Table::new()).await;
     let call = recorded(&server, &keep, QUOTA).await;
     let raw = Raw::connect(&server.url()).await;
     let names: Arc<[String]> = (0..subjects()).map(|i| format!("user-{i:08}")).collect();
@@ -43,13 +36,6 @@ async fn compare() {
         beside(title, in_flight, &loads).await;
     }
     server::compare(&server, &keep, &raw, &names).await;
-}
-
-async fn keep(server: &RedisServer) -> Keep {
-    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
-    let store = store.connect().await.expect("the server runs");
-    let table = Table::new().store(Store::new().deadline(secs(5)));
-    Keep::with_store(table, store).await.expect("a valid table")
 }
 
 /// What one decision sends, as the server saw it: script, key and arguments.

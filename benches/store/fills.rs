@@ -3,19 +3,19 @@
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use redis::Cmd;
 use tower::Layer;
-use tower_keep::{CacheLayer, Keep, Key, RedisStore, Route, Scope, Table, table::Store};
+use tower_keep::{CacheLayer, Keep, Key, Route, Scope, Table};
 
 use super::{
     flood::{Load, beside},
     hits::request,
     inner::{Inner, fetch},
-    raw::{CONNECTIONS, Raw},
+    raw::Raw,
     servers::RedisServer,
+    shared,
 };
 
 const BYTES: usize = 1024;
@@ -33,12 +33,7 @@ async fn keep(server: &RedisServer) -> Keep {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let table = Table::new()
-        .store(Store::new().deadline(Duration::from_secs(5)))
-        .route(route);
-    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
-    let store = store.connect().await.expect("the server runs");
-    Keep::with_store(table, store).await.expect("a valid table")
+    shared::keep(&server.url(), Table::new().route(route)).await
 }
 
 /// As the guide does it, without a lock.

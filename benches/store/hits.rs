@@ -1,22 +1,23 @@
 //! Hits in Redis beside raw `GET`s of the same values over as many connections.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_keep::{
-    CacheLayer, Keep, RedisStore, Route, Scope, Table,
+    CacheLayer, Route, Scope, Table,
     cache::CacheService,
-    table::{Local, Store, hours},
+    table::{Local, hours},
 };
 
 use super::{
     flood::{Load, beside},
     inner::{Inner, fetch},
-    raw::{CONNECTIONS, Raw},
+    raw::Raw,
     servers::RedisServer,
+    shared,
 };
 
 pub(crate) async fn hits() {
@@ -55,11 +56,8 @@ async fn service(server: &RedisServer, bytes: usize) -> CacheService<Inner> {
     let table = Table::new()
         .ttl("engagement", hours(1))
         .local(Local::new().size(0))
-        .store(Store::new().deadline(Duration::from_secs(5)))
         .route(route);
-    let store = RedisStore::builder(server.url()).connections(CONNECTIONS);
-    let store = store.connect().await.expect("the server runs");
-    let keep = Keep::with_store(table, store).await.expect("a valid table");
+    let keep = shared::keep(&server.url(), table).await;
     CacheLayer::new(&keep).layer(Inner::new(bytes))
 }
 

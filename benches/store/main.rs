@@ -14,6 +14,8 @@ mod flood;
 mod inner;
 #[path = "../support/raw.rs"]
 mod raw;
+#[path = "../support/shared.rs"]
+mod shared;
 
 #[path = "../../tests/support/mod.rs"]
 mod servers;

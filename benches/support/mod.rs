@@ -10,6 +10,8 @@ mod flood;
 pub(crate) mod inner;
 #[cfg(feature = "redis")]
 pub(crate) mod raw;
+#[cfg(feature = "redis")]
+pub(crate) mod shared;
 mod threads;
 
 #[cfg(feature = "redis")]

@@ -21,7 +21,7 @@ use tower_keep::{
 
 use super::kit::{Answer, get, send};
 use crate::{
-    patience::patient_store,
+    patience::patient_keep,
     support::{RedisServer, until},
 };
 
@@ -89,12 +89,7 @@ async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] 
     let table = Table::new().ttl("engagement", mins(30)).route(route);
     let mut keeps = Vec::new();
     for _ in 0..N {
-        let store = patient_store(server.url()).await;
-        keeps.push(
-            Keep::with_store(table.clone(), store)
-                .await
-                .expect("a keep"),
-        );
+        keeps.push(patient_keep(server.url(), table.clone()).await);
     }
     keeps.try_into().expect("as many")
 }

@@ -4,7 +4,7 @@ use tower_keep::{Keep, Route, Scope, Table, table::mins};
 
 use super::kit::{Origin, cached, get, request, send};
 use crate::{
-    patience::patient_store,
+    patience::patient_keep,
     support::{RedisServer, until},
 };
 
@@ -17,8 +17,7 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer) -> Keep {
-    let store = patient_store(server.url()).await;
-    Keep::with_store(table(), store).await.expect("a keep")
+    patient_keep(server.url(), table()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

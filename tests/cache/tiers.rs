@@ -15,7 +15,7 @@ use super::{
     stage::{Stage, answer, engagement, feed, full, head},
 };
 use crate::{
-    patience::patient_store,
+    patience::patient_keep,
     support::{RedisServer, Reply, until},
 };
 
@@ -24,8 +24,7 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    let store = patient_store(server.url()).await;
-    Keep::with_store(table, store).await.expect("a keep")
+    patient_keep(server.url(), table).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

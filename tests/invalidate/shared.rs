@@ -19,7 +19,7 @@ use super::{
     kit::{Gate, Origin, Stack, get, is_hit, put, send, stack},
 };
 use crate::{
-    patience::patient_store,
+    patience::patient_keep,
     support::{RedisServer, until},
 };
 
@@ -36,8 +36,7 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    let store = patient_store(server.url()).await;
-    Keep::with_store(table, store).await.expect("a keep")
+    patient_keep(server.url(), table).await
 }
 
 /// Two processes, as far as Redis can tell, before one handler.
@@ -291,10 +290,7 @@ async fn a_write_whose_process_dies_is_invalidated_when_it_was_declared() {
     let process = process.expect("a runtime");
     let (url, inner) = (server.url(), origin.clone());
     process.spawn(async move {
-        let store = patient_store(url).await;
-        let keep = Keep::with_store(declared::table(), store)
-            .await
-            .expect("a keep");
+        let keep = patient_keep(url, declared::table()).await;
         let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(2));
         let service = (layer, CacheLayer::new(&keep)).layer(inner);
         service.oneshot(put("/engagements/1")).await.map(drop)

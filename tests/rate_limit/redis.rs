@@ -12,14 +12,13 @@ use tower_keep::{
 
 use super::{Inner, admitted, field, of_user, send};
 use crate::{
-    patience::patient_store,
+    patience::patient_keep,
     support::{RedisServer, until},
 };
 
 async fn keep(server: &RedisServer, limits: impl IntoIterator<Item = Limit>) -> Keep {
-    let store = patient_store(server.url()).await;
     let table = limits.into_iter().fold(Table::new(), Table::limit);
-    Keep::with_store(table, store).await.expect("a good table")
+    patient_keep(server.url(), table).await
 }
 
 fn service(keep: &Keep) -> RateLimit<Inner> {
