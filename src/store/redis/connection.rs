@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -14,17 +13,14 @@ use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value,
     aio::{MultiplexedConnection, PubSub},
 };
-use tokio::{
-    sync::Notify,
-    task::AbortHandle,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{sync::Notify, task::AbortHandle, time::timeout};
 
 use super::{
     address::{self, Address},
     breaker::Breaker,
+    exchange::away,
     fault, keeper,
-    link::{self, CONNECT_TIMEOUT, Links, Wire},
+    link::{self, CONNECT_TIMEOUT, Links},
     metrics::StoreMetrics,
     permissions,
     script::{Arg, Script},
@@ -72,7 +68,7 @@ pub(super) struct Shared {
     pub(super) breakers: Box<[Breaker]>,
     pub(super) metrics: StoreMetrics,
     deadline: AtomicU64,
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     keeper: OnceLock<AbortHandle>,
 }
 
@@ -80,9 +76,9 @@ const CLUSTER_BREAKERS: u16 = 64;
 
 /// The breaker that a command stands before, and the slot of its key.
 #[derive(Clone, Copy)]
-struct Gate<'a> {
-    breaker: &'a Breaker,
-    slot: u16,
+pub(super) struct Gate<'a> {
+    pub(super) breaker: &'a Breaker,
+    pub(super) slot: u16,
 }
 
 impl Connections {
@@ -130,6 +126,21 @@ impl Connections {
         let gate = self.0.gate_of(cmd, 1);
         let reply = self.0.ask(verb, gate, async |wire| wire.send(cmd).await);
         read(verb, reply.await?)
+    }
+
+    /// Sends a command that only reads, together with others that are asked for at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub(super) fn look_up<T: FromRedisValue>(
+        &self,
+        verb: Verb,
+        cmd: Cmd,
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        let gate = self.0.gate_of(&cmd, 1);
+        let reply = self.0.ask_with_others(verb, gate, cmd);
+        async move { read(verb, reply.await?) }
     }
 
     /// Runs a script where its first key lies; in a Cluster all keys must lie in one slot.
@@ -308,85 +319,7 @@ impl fmt::Debug for Dedicated {
 }
 
 impl Shared {
-    /// The one way of every command: breaker, connection, deadline, account.
-    async fn ask(
-        &self,
-        verb: Verb,
-        gate: Gate<'_>,
-        send: impl AsyncFnOnce(&mut Wire) -> RedisResult<Value>,
-    ) -> Result<Value, Error> {
-        if gate.breaker.is_open() {
-            self.metrics.skipped.increment(1);
-            return Err(away());
-        }
-        let Some((index, mut wire)) = self.links.pick() else {
-            self.failed(gate);
-            self.metrics.failed(verb, Kind::Unavailable);
-            return Err(away());
-        };
-        // One reading of the clock serves deadline and account.
-        let sent = Instant::now();
-        let allowed = verb.allowance(self.deadline());
-        // pinned here: moved once less
-        let reply = pin!(send(&mut wire));
-        match timeout_at(sent + allowed, reply).await {
-            Ok(Ok(value)) => {
-                gate.breaker.success();
-                self.metrics.answered(verb, sent.elapsed());
-                Ok(value)
-            }
-            Ok(Err(error)) => Err(self.account(verb, gate, index, error)),
-            Err(_) => {
-                self.failed(gate);
-                self.metrics.timed_out(verb);
-                Err(late(verb, allowed))
-            }
-        }
-    }
-
-    /// A call of a script, by its source if the server has forgotten it.
-    async fn run(
-        &self,
-        verb: Verb,
-        gate: Gate<'_>,
-        script: &Script,
-        known: &Cmd,
-    ) -> Result<Value, Error> {
-        let send = async |wire: &mut Wire| match wire.send(known).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                wire.send(&script.by_source(known)).await
-            }
-            reply => reply,
-        };
-        self.ask(verb, gate, send).await
-    }
-
-    fn account(&self, verb: Verb, gate: Gate<'_>, index: usize, error: redis::RedisError) -> Error {
-        let kind = fault::kind(&error);
-        self.metrics.failed(verb, kind);
-        // A primary that has become a replica: the address may lead to its successor by now.
-        if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-            self.links.mark_outdated(index);
-        } else if error.is_unrecoverable_error() {
-            self.links.mark_broken(index);
-            self.wake.notify_one();
-        }
-        match kind {
-            Kind::Unavailable => self.failed(gate),
-            _ => gate.breaker.success(),
-        }
-        let error = fault::error(verb, error);
-        tracing::debug!(%error, redis = %self.address, "redis");
-        error
-    }
-
-    fn failed(&self, gate: Gate<'_>) {
-        if gate.breaker.failure(gate.slot) {
-            self.opened();
-        }
-    }
-
-    fn opened(&self) {
+    pub(super) fn opened(&self) {
         self.metrics.breaker_open.increment(1.0);
         tracing::warn!(redis = %self.address, "redis does not answer: going on without it");
         self.wake.notify_one();
@@ -509,13 +442,4 @@ fn read<T: FromRedisValue>(verb: Verb, reply: Value) -> Result<T, Error> {
         let message = format!("redis answered {verb} with something else");
         Error::new(Kind::Corrupt, message).with_source(cause)
     })
-}
-
-fn away() -> Error {
-    Error::unavailable("redis is away")
-}
-
-fn late(verb: Verb, allowed: Duration) -> Error {
-    let verb = verb.as_str();
-    Error::unavailable(format!("redis did not answer {verb} within {allowed:?}"))
 }

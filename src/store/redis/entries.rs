@@ -64,8 +64,9 @@ impl RedisEntries {
     fn stored(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
         let mut cmd = Cmd::with_capacity(2, 3 + self.namespace.len() + key.len());
         cmd.arg("GET").arg(&*self.full(key));
+        let reply = self.connections.look_up(Verb::Get, cmd);
         async move {
-            match self.connections.query(Verb::Get, &cmd).await {
+            match reply.await {
                 // Something that is no string, such as another program's list.
                 Err(error) if error.kind() == Kind::Corrupt => {
                     self.connections.count_unreadable(wire::Unreadable::Foreign);

@@ -93,7 +93,8 @@ impl Shared {
 
     /// The half-open state: one command in the requests' stead, within their own deadline.
     async fn probe(&self, index: usize) -> bool {
-        let Some((_, mut wire)) = self.links.pick() else {
+        let wire = self.links.pick().and_then(|index| self.links.wire(index));
+        let Some(mut wire) = wire else {
             return false;
         };
         let slot = self.breakers[index].failed_slot();

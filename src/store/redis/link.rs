@@ -10,11 +10,13 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use redis::{
-    Cmd, RedisResult, Value,
+    Cmd, Pipeline, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::ClusterConnection,
     cluster_routing::{RoutingInfo, SingleNodeRoutingInfo},
 };
+
+use super::gather::Gathering;
 
 /// How long connecting, with TLS and credentials, may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,6 +34,22 @@ impl Wire {
         match self {
             Self::Single(connection) => ask(connection, cmd).await,
             Self::Cluster(connection) => connection.req_packed_command(cmd).await?.extract_error(),
+        }
+    }
+
+    /// Sends all of them at once; an error reply stands in its command's place.
+    pub(super) async fn send_all(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::Single(connection) => {
+                connection
+                    .send_packed_commands(commands, 0, commands.len())
+                    .await
+            }
+            Self::Cluster(connection) => {
+                connection
+                    .req_packed_commands(commands, 0, commands.len())
+                    .await
+            }
         }
     }
 
@@ -55,8 +73,15 @@ impl Wire {
 
 /// The connections of a process; which is taken goes round.
 pub(super) struct Links {
-    slots: Box<[ArcSwapOption<Link>]>,
+    slots: Box<[Slot]>,
     next: AtomicUsize,
+}
+
+/// The place of one connection after the other.
+#[derive(Default)]
+struct Slot {
+    link: ArcSwapOption<Link>,
+    gathering: Gathering,
 }
 
 struct Link {
@@ -75,7 +100,7 @@ pub(super) async fn ask(connection: &mut MultiplexedConnection, cmd: &Cmd) -> Re
 impl Links {
     pub(super) fn new(count: usize) -> Self {
         Self {
-            slots: (0..count).map(|_| ArcSwapOption::empty()).collect(),
+            slots: (0..count).map(|_| Slot::default()).collect(),
             next: AtomicUsize::new(0),
         }
     }
@@ -84,23 +109,32 @@ impl Links {
         self.slots.len()
     }
 
-    /// The next connection that is not known to be broken, and its number.
-    pub(super) fn pick(&self) -> Option<(usize, Wire)> {
+    /// The number of the next connection that is not known to be broken.
+    pub(super) fn pick(&self) -> Option<usize> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         (0..self.len())
             .map(|step| start.wrapping_add(step) % self.len())
-            .find_map(|index| Some((index, self.wire(index)?)))
+            .find(|index| self.look(*index, |_| ()).is_some())
     }
 
     /// Connection `index`, unless it is known to be broken.
     pub(super) fn wire(&self, index: usize) -> Option<Wire> {
-        let link = self.slots[index].load();
+        self.look(index, Wire::clone)
+    }
+
+    fn look<T>(&self, index: usize, look: impl FnOnce(&Wire) -> T) -> Option<T> {
+        let link = self.slots[index].link.load();
         let link = link.as_ref()?;
-        (!link.broken.load(Ordering::Relaxed)).then(|| link.wire.clone())
+        (!link.broken.load(Ordering::Relaxed)).then(|| look(&link.wire))
+    }
+
+    /// What gathers before connection `index`.
+    pub(super) fn gathering(&self, index: usize) -> &Gathering {
+        &self.slots[index].gathering
     }
 
     pub(super) fn set(&self, index: usize, wire: Wire) {
-        self.slots[index].store(Some(Arc::new(Link {
+        self.slots[index].link.store(Some(Arc::new(Link {
             wire,
             broken: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
@@ -108,20 +142,20 @@ impl Links {
     }
 
     pub(super) fn is_outdated(&self, index: usize) -> bool {
-        let link = self.slots[index].load();
+        let link = self.slots[index].link.load();
         link.as_ref()
             .is_some_and(|link| link.outdated.load(Ordering::Relaxed))
     }
 
     /// The address may lead to another server by now; until it is known, this one will do.
     pub(super) fn mark_outdated(&self, index: usize) {
-        if let Some(link) = &*self.slots[index].load() {
+        if let Some(link) = &*self.slots[index].link.load() {
             link.outdated.store(true, Ordering::Relaxed);
         }
     }
 
     pub(super) fn mark_broken(&self, index: usize) {
-        if let Some(link) = &*self.slots[index].load() {
+        if let Some(link) = &*self.slots[index].link.load() {
             link.broken.store(true, Ordering::Relaxed);
         }
     }

@@ -1,6 +1,7 @@
 //! Connections to real servers, in good times and bad.
 
 mod cluster;
+mod gather;
 mod outage;
 mod refusal;
 mod sentinel;
@@ -41,7 +42,7 @@ async fn set(connections: &Connections, key: &str, value: &str) -> Result<(), Er
 async fn get(connections: &Connections, key: &str) -> Result<Option<String>, Error> {
     let mut cmd = Cmd::new();
     cmd.arg("GET").arg(key);
-    connections.query(Verb::Get, &cmd).await
+    connections.look_up(Verb::Get, cmd).await
 }
 
 #[tokio::test]

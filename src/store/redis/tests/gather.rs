@@ -1,0 +1,131 @@
+//! Reads that go out together: each gets its own reply, and nobody waits for what never comes.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::join_all};
+use tokio::{runtime::Builder, time::timeout};
+
+use super::{Config, Connections, connect, get, set};
+use crate::{
+    error::{Error, Kind},
+    support::RedisServer,
+};
+
+const KEYS: usize = 600;
+
+/// A third of the keys hold their own name, a third nothing, and a third no string.
+async fn fill(connections: &Connections, server: &RedisServer) {
+    for index in (0..KEYS).step_by(3) {
+        let key = index.to_string();
+        set(connections, &key, &key).await.expect("set");
+        server.command(&["RPUSH", &(index + 2).to_string(), "x"]);
+    }
+}
+
+fn is_its_own(index: usize, reply: &Result<Option<String>, Error>) -> bool {
+    match (index % 3, reply) {
+        (0, Ok(Some(value))) => *value == index.to_string(),
+        (1, Ok(None)) => true,
+        (2, Err(error)) => error.kind() == Kind::Corrupt,
+        _ => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_gets_its_own_reply_whoever_leaves() {
+    let server = RedisServer::start();
+    let connections = connect(&server.url()).await;
+    fill(&connections, &server).await;
+    let answered = AtomicUsize::new(0);
+    for round in 0..20 {
+        let asked = (0..KEYS).map(|index| {
+            let (connections, answered) = (connections.clone(), &answered);
+            let ask = async move { get(&connections, &index.to_string()).await };
+            async move {
+                let asked = tokio::spawn(ask);
+                // Some leave before, some after they were sent for.
+                if (index + round) % 5 == 0 {
+                    for _ in 0..index % 4 {
+                        tokio::task::yield_now().await;
+                    }
+                    asked.abort();
+                    return;
+                }
+                let reply = asked.await.expect("no panic");
+                assert!(is_its_own(index, &reply), "{index}: {reply:?}");
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        join_all(asked).await;
+    }
+    assert_eq!(answered.into_inner(), 20 * KEYS * 4 / 5);
+}
+
+/// They were as many messages as commands before, and as many timers.
+#[tokio::test]
+async fn what_is_asked_for_at_once_goes_out_together() {
+    let server = RedisServer::start();
+    let connections = connect(&server.url()).await;
+    let names: Vec<String> = (0..64).map(|index| index.to_string()).collect();
+    let mut asked: Vec<_> = names
+        .iter()
+        .map(|name| Box::pin(get(&connections, name)))
+        .collect();
+    poll(&mut asked);
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let before = tasks.num_alive_tasks();
+    for reply in join_all(asked).await {
+        assert_eq!(reply.expect("a reply"), None);
+    }
+    // A task for each batch, and none is left.
+    let gathered = before - tasks.num_alive_tasks();
+    assert!((1..=4).contains(&gathered), "{gathered} batches");
+}
+
+fn poll<F: Future>(asked: &mut [Pin<Box<F>>]) {
+    let mut context = Context::from_waker(Waker::noop());
+    for asked in asked {
+        assert!(asked.poll_unpin(&mut context).is_pending());
+    }
+}
+
+/// The runtime of whoever came first ends before it could see to the departure.
+#[tokio::test]
+async fn nobody_waits_for_a_runtime_that_is_gone() {
+    let server = RedisServer::start();
+    let config = Config {
+        connections: 1,
+        deadline: Duration::from_secs(2),
+        ..Config::default()
+    };
+    let connections = Connections::connect(&server.url(), config).await;
+    let connections = connections.expect("connects");
+    set(&connections, "k", "v").await.expect("set");
+    let mut asked: Vec<_> = (0..32).map(|_| Box::pin(get(&connections, "k"))).collect();
+    // The first go alone: they have timers of their own here.
+    let (here, there) = asked.split_at_mut(16);
+    poll(here);
+    for _ in 0..16 {
+        tokio::task::yield_now().await; // until those behind them have left
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = Builder::new_current_thread().build().expect("a runtime");
+            let _inside = runtime.enter();
+            poll(there);
+        });
+    });
+    let replies = timeout(Duration::from_secs(10), join_all(asked)).await;
+    let replies = replies.expect("nobody hangs");
+    assert!(replies.iter().any(Result::is_err), "nobody was left behind");
+    for reply in replies {
+        assert!(reply.map_or_else(|error| error.is_unavailable(), |value| value.is_some()));
+    }
+    let again = join_all((0..32).map(|_| get(&connections, "k"))).await;
+    assert!(again.into_iter().all(|reply| reply.is_ok()), "as before");
+}
