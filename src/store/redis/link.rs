@@ -81,13 +81,13 @@ pub(super) struct Links {
 #[derive(Default)]
 struct Slot {
     link: ArcSwapOption<Link>,
+    /// There is a connection, and it is not known to be broken.
+    usable: AtomicBool,
     gathering: Gathering,
 }
 
 struct Link {
     wire: Wire,
-    /// Not to be used any more.
-    broken: AtomicBool,
     /// To be replaced when that can be done.
     outdated: AtomicBool,
 }
@@ -114,18 +114,16 @@ impl Links {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         (0..self.len())
             .map(|step| start.wrapping_add(step) % self.len())
-            .find(|index| self.look(*index, |_| ()).is_some())
+            .find(|index| self.slots[*index].usable.load(Ordering::Relaxed))
     }
 
     /// Connection `index`, unless it is known to be broken.
     pub(super) fn wire(&self, index: usize) -> Option<Wire> {
-        self.look(index, Wire::clone)
-    }
-
-    fn look<T>(&self, index: usize, look: impl FnOnce(&Wire) -> T) -> Option<T> {
-        let link = self.slots[index].link.load();
-        let link = link.as_ref()?;
-        (!link.broken.load(Ordering::Relaxed)).then(|| look(&link.wire))
+        let slot = &self.slots[index];
+        if !slot.usable.load(Ordering::Relaxed) {
+            return None;
+        }
+        slot.link.load().as_ref().map(|link| link.wire.clone())
     }
 
     /// What gathers before connection `index`.
@@ -134,11 +132,12 @@ impl Links {
     }
 
     pub(super) fn set(&self, index: usize, wire: Wire) {
-        self.slots[index].link.store(Some(Arc::new(Link {
+        let slot = &self.slots[index];
+        slot.link.store(Some(Arc::new(Link {
             wire,
-            broken: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
         })));
+        slot.usable.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_outdated(&self, index: usize) -> bool {
@@ -155,8 +154,6 @@ impl Links {
     }
 
     pub(super) fn mark_broken(&self, index: usize) {
-        if let Some(link) = &*self.slots[index].link.load() {
-            link.broken.store(true, Ordering::Relaxed);
-        }
+        self.slots[index].usable.store(false, Ordering::Relaxed);
     }
 }
