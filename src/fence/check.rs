@@ -199,18 +199,16 @@ impl Fence {
         if trusted && entry.local.checked.load(Ordering::Relaxed) == self.stamp() {
             return Verdict::Usable;
         }
-        self.look(entry, key(), trusted || self.is_young_fill(entry, now))
+        self.look(entry, key, trusted || self.is_young_fill(entry, now))
     }
 
     #[cold]
-    fn look(&self, entry: &Entry, key: &str, proved: bool) -> Verdict {
-        let hashes = entry
-            .local
-            .subjects
-            .get_or_init(|| subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags));
+    fn look<'k>(&self, entry: &Entry, key: impl FnOnce() -> &'k str, proved: bool) -> Verdict {
         // Before the look: what changes in between is looked for again.
         let stamp = self.stamp();
-        let verdict = self.read(|mirror| mirror.verdict(entry.position, Names { key, hashes }));
+        let verdict = self
+            .read(|mirror| mirror.verdict_on_all(entry.position))
+            .unwrap_or_else(|| self.look_for_names(entry, key()));
         if verdict == Verdict::Usable {
             entry.local.checked.store(stamp, Ordering::Relaxed);
         }
@@ -220,6 +218,15 @@ impl Fence {
             _ if entry.position.is_known() => Verdict::Untrusted,
             _ => Verdict::Unusable,
         }
+    }
+
+    #[cold]
+    fn look_for_names(&self, entry: &Entry, key: &str) -> Verdict {
+        let hashes = entry
+            .local
+            .subjects
+            .get_or_init(|| subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags));
+        self.read(|mirror| mirror.verdict(entry.position, Names { key, hashes }))
     }
 
     /// Whether a fill may be stored under these names: it is usable as things stand, and its read

@@ -3,7 +3,8 @@
 //!
 //! A stored response carries the position up to which this process had applied the journal before
 //! the inner service was called. It is usable while nothing later in the journal names it. The fast
-//! path is one comparison of stamps; see [`Fence::check`].
+//! path is one comparison of stamps, and for what has not been checked here before one of positions:
+//! what nothing at all was named after needs no names; see [`Fence::check`].
 
 mod append;
 mod check;

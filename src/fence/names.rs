@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::{SharedSeed, quality::SeedableRandomState};
+use smallvec::SmallVec;
 
 use crate::store::journal::Subject;
 
@@ -23,9 +24,7 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     user: Option<&str>,
     tags: &[T],
 ) -> Box<[u64]> {
-    let segments = |text: &str| text.bytes().filter(|byte| *byte == b':').count();
-    let given = usize::from(!entity.is_empty()) + usize::from(user.is_some()) + tags.len();
-    let mut hashes = Vec::with_capacity(2 + segments(key) + segments(entity) + given);
+    let mut hashes = SmallVec::<[u64; 16]>::new();
     let (everything, nothing) = EVERYTHING;
     hashes.push(hash(everything, nothing));
     hashes.push(hash(b'k', key));
@@ -40,13 +39,12 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     }
     hashes.extend(user.map(|user| hash(b'u', user)));
     hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref())));
-    hashes.into_boxed_slice()
+    hashes.as_slice().into()
 }
 
 /// Where its colons are.
 fn segment_ends(text: &str) -> impl Iterator<Item = usize> {
-    let bytes = text.bytes().enumerate();
-    bytes.filter_map(|(at, byte)| (byte == b':').then_some(at))
+    memchr::memchr_iter(b':', text.as_bytes())
 }
 
 /// The hash of a subject: a collision only invalidates more.

@@ -58,10 +58,15 @@ impl Blocked {
         }
     }
 
+    /// Whether nothing is blocked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks == 0
+    }
+
     /// Whether the entry is unusable, and whether it is stale.
     pub(super) fn names(&self, names: Names<'_>) -> (bool, bool) {
         let mut found = (false, false);
-        if self.blocks > 0 {
+        if !self.is_empty() {
             self.counts.visit(names, |count| {
                 found.0 |= count.hard > 0;
                 found.1 |= count.soft > 0;

@@ -173,6 +173,18 @@ async fn an_own_append_does_not_skip_what_came_before_it() {
     );
 }
 
+/// What counts is the latest record that is known, not the contiguous position behind it.
+#[tokio::test]
+async fn an_own_append_counts_before_what_came_before_it_has_come() {
+    let (fence, journal) = meddled().await;
+    let before = entry(&fence.capture());
+    journal.hide_between.store(true, Ordering::Relaxed);
+    journal.other("another").await;
+    fence.invalidate(key(KEY), false).await.expect("appended");
+    assert_eq!(fence.position(), before.position);
+    assert_eq!(verdict(&fence, &before), Verdict::Unusable);
+}
+
 #[tokio::test]
 async fn an_own_append_is_followed_at_once_when_its_answer_tells_all() {
     let (fence, journal) = meddled().await;

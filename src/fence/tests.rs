@@ -141,6 +141,31 @@ async fn a_checked_entry_costs_one_comparison_until_something_changes() {
     assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
 }
 
+/// What comes from Redis is checked once: hashing its names would be most of what that costs.
+#[tokio::test]
+async fn what_nothing_was_named_after_is_checked_without_its_names() {
+    let (fence, _) = fence(Options::default());
+    let look = |capture: &Capture| {
+        let entry = entry(capture);
+        let verdict = verdict(&fence, &entry);
+        (verdict, entry.local.subjects.get().is_some())
+    };
+    let before = fence.capture();
+    assert_eq!(look(&before), (Verdict::Usable, false));
+    let other = || key("another");
+    fence.invalidate(other(), false).await.expect("in process");
+    assert_eq!(look(&before), (Verdict::Usable, true));
+    let after = fence.capture();
+    assert_eq!(look(&after), (Verdict::Usable, false));
+
+    let lease = Duration::from_secs(60);
+    let declaration = fence.open(other(), lease).await.expect("in process");
+    let during = fence.capture();
+    assert_eq!(look(&during), (Verdict::Usable, true));
+    declaration.close(Vec::new()).await.expect("in process");
+    assert_eq!(look(&fence.capture()), (Verdict::Usable, false));
+}
+
 #[tokio::test]
 async fn a_declared_write_is_uncacheable_until_it_is_closed_and_then_invalidated() {
     let (fence, _) = fence(Options::default());

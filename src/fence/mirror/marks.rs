@@ -24,12 +24,15 @@ impl Marks {
         self.index.len()
     }
 
-    /// The latest that named the entry, if anything was named after `n` at all.
-    pub(super) fn latest_of(&self, names: Names<'_>, n: u64) -> Mark {
+    /// The latest that named anything.
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// The latest that named the entry.
+    pub(super) fn latest_of(&self, names: Names<'_>) -> Mark {
         let mut latest = Mark::default();
-        if self.latest > n {
-            self.index.visit(names, |mark| latest.merge(*mark));
-        }
+        self.index.visit(names, |mark| latest.merge(*mark));
         latest
     }
 

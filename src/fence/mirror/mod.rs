@@ -110,13 +110,23 @@ impl Mirror {
         self.pending.len()
     }
 
+    /// Rule 8, and the verdict on whatever was stored at this position if nothing is named that
+    /// could make a difference to it: neither after that, nor by what blocks. Else its names decide.
+    pub(super) fn verdict_on_all(&self, position: Position) -> Option<Verdict> {
+        if position.epoch != self.at.epoch || position.n < self.floor {
+            return Some(Verdict::Unusable);
+        }
+        let unnamed = self.blocked.is_empty() && self.marks.latest() <= position.n;
+        unnamed.then_some(Verdict::Usable)
+    }
+
     /// Rules 1, 8, 11 and 14.
     pub(super) fn verdict(&self, position: Position, names: Names<'_>) -> Verdict {
-        if position.epoch != self.at.epoch || position.n < self.floor {
-            return Verdict::Unusable;
+        if let Some(verdict) = self.verdict_on_all(position) {
+            return verdict;
         }
         let (mut unusable, mut stale) = self.blocked.names(names);
-        let named = self.marks.latest_of(names, position.n);
+        let named = self.marks.latest_of(names);
         unusable |= named.hard > position.n;
         stale |= named.soft > position.n;
         match (unusable, stale) {
