@@ -32,8 +32,8 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Entry, Unreadable> {
     let fixed = Fixed::read(stored)?;
     let mut head = Reader {
         whole: stored,
-        at: at::FIXED_END,
-        end: fixed.body,
+        body: fixed.body,
+        rest: &stored[at::FIXED_END..fixed.body],
     };
     let entity = head.text()?;
     let user = fixed.has(flag::USER).then(|| head.text()).transpose()?;
@@ -140,11 +140,13 @@ impl Fixed {
 /// Reads the head from front to back, never beyond its end.
 struct Reader<'a> {
     whole: &'a Bytes,
-    at: usize,
-    end: usize,
+    /// Where the head ends.
+    body: usize,
+    /// What of it has not been read.
+    rest: &'a [u8],
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn response(&mut self, fixed: &Fixed) -> Result<StoredResponse, Unreadable> {
         let status = u16::from_be_bytes(self.array()?);
         let part = fixed
@@ -182,7 +184,8 @@ impl Reader<'_> {
             let hash = self.text()?;
             let by_language = Some(self.text()?).filter(|hash| !hash.is_empty());
             let fields = self.count(1)?;
-            let fields = (0..fields).map(|_| self.name()).collect::<Result<_, _>>()?;
+            let fields = (0..fields).map(|_| self.name().map(Into::into));
+            let fields = fields.collect::<Result<_, _>>()?;
             Ok(Variant {
                 fields,
                 hash,
@@ -206,59 +209,76 @@ impl Reader<'_> {
         let mut fields = HeaderMap::try_with_capacity(count + 2).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
             let name = self.name()?;
-            let value = self.range()?;
-            let value = HeaderValue::from_maybe_shared(self.whole.slice(value));
+            let value = HeaderValue::from_maybe_shared(self.bytes()?);
             let value = value.or(Err(Unreadable::Damaged))?;
-            fields
-                .try_append(name, value)
-                .or(Err(Unreadable::Damaged))?;
+            let appended = match name {
+                Name::Numbered(name) => fields.try_append(name, value),
+                Name::Spelt(name) => fields.try_append(name, value),
+            };
+            appended.or(Err(Unreadable::Damaged))?;
         }
         Ok(fields)
     }
 
-    fn name(&mut self) -> Result<HeaderName, Unreadable> {
+    fn name(&mut self) -> Result<Name, Unreadable> {
         let [number] = self.array()?;
         if number == 0 {
-            let range = self.range()?;
-            return HeaderName::from_bytes(&self.whole[range]).or(Err(Unreadable::Damaged));
+            let name = HeaderName::from_bytes(self.slice()?);
+            return name.map(Name::Spelt).or(Err(Unreadable::Damaged));
         }
-        names::name(number).cloned().ok_or(Unreadable::Unknown)
+        let name = names::name(number).map(Name::Numbered);
+        name.ok_or(Unreadable::Unknown)
     }
 
     fn text(&mut self) -> Result<Box<str>, Unreadable> {
-        let range = self.range()?;
-        let text = str::from_utf8(&self.whole[range]);
+        let text = str::from_utf8(self.slice()?);
         text.map(Into::into).or(Err(Unreadable::Damaged))
     }
 
     /// How many items follow of which each takes at least `size` bytes.
     fn count(&mut self, size: usize) -> Result<usize, Unreadable> {
         let count = self.length()?;
-        let fits = count <= (self.end - self.at) / size;
+        let fits = count <= self.rest.len() / size;
         fits.then_some(count).ok_or(Unreadable::Damaged)
     }
 
-    /// A length, and where so many bytes lie.
-    fn range(&mut self) -> Result<std::ops::Range<usize>, Unreadable> {
+    /// A length, and so many bytes: a part of the whole that is held as long as this.
+    fn bytes(&mut self) -> Result<Bytes, Unreadable> {
+        let length = self.slice()?.len();
+        let end = self.body - self.rest.len();
+        Ok(self.whole.slice(end - length..end))
+    }
+
+    /// A length, and so many bytes.
+    fn slice(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = self.length()?;
-        self.take(length)
+        let (slice, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(Unreadable::Damaged)?;
+        self.rest = rest;
+        Ok(slice)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let range = self.take(N)?;
-        self.whole[range].try_into().or(Err(Unreadable::Damaged))
+        let (array, rest) = self.rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+        self.rest = rest;
+        Ok(*array)
     }
 
-    fn take(&mut self, length: usize) -> Result<std::ops::Range<usize>, Unreadable> {
-        if length > self.end - self.at {
-            return Err(Unreadable::Damaged);
-        }
-        let start = self.at;
-        self.at += length;
-        Ok(start..self.at)
-    }
-
+    #[inline]
     fn length(&mut self) -> Result<usize, Unreadable> {
+        match *self.rest {
+            // Nearly every length is one byte.
+            [byte @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(byte.into())
+            }
+            _ => self.long_length(),
+        }
+    }
+
+    fn long_length(&mut self) -> Result<usize, Unreadable> {
         let mut length = 0_u64;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array()?;
@@ -268,6 +288,21 @@ impl Reader<'_> {
             }
         }
         Err(Unreadable::Damaged)
+    }
+}
+
+/// The name of a field.
+enum Name {
+    Numbered(&'static HeaderName),
+    Spelt(HeaderName),
+}
+
+impl From<Name> for HeaderName {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Numbered(name) => name.clone(),
+            Name::Spelt(name) => name,
+        }
     }
 }
 
