@@ -332,8 +332,8 @@ fn with<B>(
     fields: HeaderMap,
     body: ResponseBody<B>,
 ) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    response
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = status;
+    head.headers = fields;
+    Response::from_parts(head, body)
 }

@@ -157,8 +157,8 @@ where
             .keep()
             .find_stored(&self.asked.key, &parts.headers)
             .await;
-        if let Some(mut found) = stored.filter(|found| self.asked.is_found_by(&found.entry)) {
-            let now = self.keep().clock.now();
+        let stored = stored.filter(|(found, _)| self.asked.is_found_by(&found.entry));
+        if let Some((mut found, now)) = stored {
             let judged = self.asked.judge(&found, now);
             let answer = answer::taken(&self.asked.traits, &mut found, judged, now)
                 .or_else(|| self.answer_judged(&found, judged, parts, now));
@@ -284,8 +284,8 @@ where
         let (keep, asked) = (self.keep(), &self.asked);
         let look = || async {
             let found = keep.find_stored(&asked.key, &parts.headers).await;
-            match found.filter(|found| asked.judge(found, keep.clock.now()).serves()) {
-                Some(found) => Look::Found(found),
+            match found.filter(|(found, now)| asked.judge(found, *now).serves()) {
+                Some((found, _)) => Look::Found(found),
                 None if keep.is_unshared(&asked.key) => Look::Unshared,
                 None => Look::Nothing,
             }

@@ -201,7 +201,8 @@ async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
     let (shared, none) = (keep.shared(), HeaderMap::new());
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
     let local = shared.find_local(&key, &none, shared.clock.now());
-    let found = [local, shared.find_stored(&key, &none).await];
+    let behind = shared.find_stored(&key, &none).await;
+    let found = [local, behind.map(|(found, _)| found)];
     found.into_iter().flatten().filter_map(version).collect()
 }
 

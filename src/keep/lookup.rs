@@ -50,15 +50,21 @@ impl Shared {
         }
     }
 
-    /// What the store holds; a usable entry is copied into the local tier, with its times.
-    pub(crate) async fn find_stored(&self, key: &KeyBuf, headers: &HeaderMap) -> Option<Found> {
-        let found = self.stored_entry(key.as_str(), key.base()).await?;
-        let Content::Variants(variants) = &found.entry.content else {
-            return Some(found);
+    /// What the store holds, and when that was read; a usable entry is copied into the local tier,
+    /// with its times.
+    pub(crate) async fn find_stored(
+        &self,
+        key: &KeyBuf,
+        headers: &HeaderMap,
+    ) -> Option<(Found, Now)> {
+        let (found, now) = self.stored_entry(key.as_str(), key).await?;
+        let full = match &found.entry.content {
+            Content::Variants(variants) => key.varied(&vary::choose(variants, headers)?.hash),
+            _ => return Some((found, now)),
         };
-        let variant = vary::choose(variants, headers)?;
-        self.stored_entry(&key.varied(&variant.hash), key.base())
-            .await
+        // It would take room in the future of every hit.
+        drop(found);
+        self.stored_entry(&full, key).await
     }
 
     /// What the store holds if it was received after `than`; then it is copied into the local tier.
@@ -69,10 +75,10 @@ impl Shared {
         than: Timestamp,
     ) -> Option<Found> {
         let mut full = key.as_str().to_owned();
-        let mut found = self.usable_in_store(&full, key.base()).await?;
+        let mut found = self.usable_in_store(&full, key).await?;
         if let Content::Variants(variants) = &found.entry.content {
             full = key.varied(&vary::choose(variants, headers)?.hash);
-            found = self.usable_in_store(&full, key.base()).await?;
+            found = self.usable_in_store(&full, key).await?;
         }
         let fresher = found.entry.stored > than && found.verdict == Verdict::Usable;
         fresher.then(|| {
@@ -81,45 +87,51 @@ impl Shared {
         })
     }
 
-    /// A failure of the store is an event and a metric of the store's; to the request it is a miss.
-    pub(super) async fn stored_entry(&self, key: &str, base: &str) -> Option<Found> {
-        let found = self.usable(self.store.as_ref()?.get(key).await.ok()??, base)?;
-        if let Some(here) = self.as_good_here(key, base, &found.entry) {
-            return Some(here);
+    /// What the store holds under `full`, which is `key` or one of its variants, and when that was
+    /// read. A failure of the store is an event and a metric of the store's; to the request it is a
+    /// miss.
+    pub(super) async fn stored_entry(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+        let entry = self.store.as_ref()?.get(full).await.ok()??;
+        let (found, now) = self.usable(entry, key)?;
+        if self.local.largest() == 0 {
+            return Some((found, now));
         }
-        self.keep_locally(key, &found.entry);
-        Some(found)
+        let here = self.as_good_here(full, key, &found.entry, now);
+        if here.is_none() {
+            self.keep_locally(full, &found.entry);
+        }
+        Some((here.unwrap_or(found), now))
     }
 
     /// What the local tier holds, if it is what the store holds, or what the store has not taken:
     /// nothing goes back in time, and what this process knows of the entry is kept.
-    fn as_good_here(&self, key: &str, base: &str, stored: &Entry) -> Option<Found> {
-        let here = self.local.get(key.as_bytes())?;
-        let now = self.clock.now();
+    fn as_good_here(&self, full: &str, key: &KeyBuf, stored: &Entry, now: Now) -> Option<Found> {
+        let here = self.local.get(full.as_bytes())?;
         let (own, its) = (here.position, stored.position);
         let newer = here.stored >= stored.stored && own.epoch == its.epoch && own.n >= its.n;
         if !newer || matches!(here.content, Content::Variants(_)) || here.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check(&here, base, now);
+        let verdict = self.fence.check_named(&here, || key.base(), now);
         (verdict != Verdict::Unusable).then(|| Found::new(here, verdict))
     }
 
-    async fn usable_in_store(&self, key: &str, base: &str) -> Option<Found> {
-        self.usable(self.store.as_ref()?.get(key).await.ok()??, base)
+    async fn usable_in_store(&self, full: &str, key: &KeyBuf) -> Option<Found> {
+        let entry = self.store.as_ref()?.get(full).await.ok()??;
+        self.usable(entry, key).map(|(found, _)| found)
     }
 
-    fn usable(&self, entry: Arc<Entry>, base: &str) -> Option<Found> {
+    fn usable(&self, entry: Arc<Entry>, key: &KeyBuf) -> Option<(Found, Now)> {
         let now = self.clock.now();
         if entry.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check(&entry, base, now);
+        let verdict = self.fence.check_named(&entry, || key.base(), now);
         if verdict == Verdict::Unusable {
             self.metrics.fenced.increment(1);
             return None;
         }
-        Some(Found::new(entry, verdict))
+        Some((Found::new(entry, verdict), now))
     }
 }
 

@@ -74,7 +74,10 @@ impl Shared {
         let now = self.clock.now();
         let found = match self.local_entry(key.as_bytes(), key, now) {
             Some(found) => Some(found),
-            None => self.stored_entry(key.as_str(), key.base()).await,
+            None => self
+                .stored_entry(key.as_str(), key)
+                .await
+                .map(|(found, _)| found),
         };
         found
             .map(|Found { entry, .. }| entry)

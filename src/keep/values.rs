@@ -204,10 +204,10 @@ impl Keep {
         let shared = self.shared();
         let now = shared.clock.now();
         let none = HeaderMap::new();
-        let found = match shared.find_local(key, &none, now) {
-            Some(found) => Some(found),
-            None => shared.find_stored(key, &none).await,
-        }?;
+        let (found, now) = match shared.find_local(key, &none, now) {
+            Some(found) => (found, now),
+            None => shared.find_stored(key, &none).await?,
+        };
         let resident = now.wall.since(found.entry.stored);
         let fresh = lifetime(&found.entry)?.remaining(resident).is_some();
         (fresh && found.verdict == Verdict::Usable).then_some(found)

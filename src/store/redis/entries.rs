@@ -79,7 +79,7 @@ impl RedisEntries {
 
     fn read(&self, stored: &Bytes) -> Option<Arc<Entry>> {
         match wire::decode(stored) {
-            Ok(entry) => Some(Arc::new(entry)),
+            Ok(entry) => Some(entry),
             Err(why) => {
                 self.connections.count_unreadable(why);
                 None

@@ -1,6 +1,6 @@
 //! From bytes that anybody may have written to an entry.
 
-use std::{str, time::Duration};
+use std::{str, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -28,7 +28,7 @@ pub(crate) enum Unreadable {
 }
 
 /// The entry in `stored`; field values and body are slices of it.
-pub(crate) fn decode(stored: &Bytes) -> Result<Entry, Unreadable> {
+pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
     let fixed = Fixed::read(stored)?;
     let mut head = Reader {
         whole: stored,
@@ -47,7 +47,7 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Entry, Unreadable> {
             cost: fixed.cost,
         }),
     };
-    Ok(Entry {
+    Ok(Arc::new(Entry {
         content,
         position: fixed.position,
         stored: fixed.stored,
@@ -56,7 +56,7 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Entry, Unreadable> {
         user,
         tags,
         local: LocalState::default(),
-    })
+    }))
 }
 
 /// The fixed part, after everything that can be said of the whole was checked.
@@ -209,8 +209,9 @@ impl<'a> Reader<'a> {
         let mut fields = HeaderMap::try_with_capacity(count + 2).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
             let name = self.name()?;
-            let value = HeaderValue::from_maybe_shared(self.bytes()?);
-            let value = value.or(Err(Unreadable::Damaged))?;
+            let Ok(value) = HeaderValue::from_maybe_shared(self.bytes()?) else {
+                return Err(Unreadable::Damaged);
+            };
             let appended = match name {
                 Name::Numbered(name) => fields.try_append(name, value),
                 Name::Spelt(name) => fields.try_append(name, value),

@@ -166,7 +166,8 @@ fn one_allocation_holds_the_whole() {
 fn body_and_values_are_slices_of_what_was_stored() {
     let stored = encoded(&plain());
     let within = |bytes: &[u8]| stored.as_ptr_range().contains(&bytes.as_ptr());
-    let Content::Response(response) = decode(&stored).expect("readable").content else {
+    let entry = decode(&stored).expect("readable");
+    let Content::Response(response) = &entry.content else {
         panic!("a response");
     };
     assert!(within(&response.body));
