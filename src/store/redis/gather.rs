@@ -2,19 +2,18 @@
 //! timer and one wait for all of them, and to each its own reply.
 
 use std::{
+    future::poll_fn,
     mem,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
 };
 
 use redis::{Cmd, Pipeline, Value};
-use tokio::{
-    sync::oneshot::{self, Receiver, Sender},
-    task::yield_now,
-};
+use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use super::{
     connection::Shared,
@@ -165,8 +164,7 @@ pub(super) fn depart(
     // Boxed here: a task's future is moved a few times.
     Box::pin(async move {
         if let Departure::Soon = duty.departure {
-            // Everybody who is ready comes first.
-            yield_now().await;
+            everybody_ready().await;
         }
         let batch = duty.batch();
         let links = &duty.shared.links;
@@ -178,6 +176,21 @@ pub(super) fn depart(
         links.gathering(duty.index).learn(&outcome);
         batch.hand_out(outcome);
     })
+}
+
+/// Lets all tasks go first that are ready.
+///
+/// `tokio::task::yield_now` would let I/O go first, too, and no idle thread could take the task over.
+async fn everybody_ready() {
+    let mut went = false;
+    poll_fn(|context| {
+        if mem::replace(&mut went, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Nobody is left waiting by a task that never runs, as where its runtime ends.

@@ -9,7 +9,8 @@ use crate::{error::Kind, store::wire::Unreadable};
 
 /// Handles, registered once.
 ///
-/// - `tower_keep_store_duration_seconds` by `verb`: of commands that were answered;
+/// - `tower_keep_store_duration_seconds` by `verb`: of commands that were answered, and of reads that went
+///   out together until the last was;
 /// - `tower_keep_store_errors_total` by `verb` and `kind` (`timeout`, `unavailable`, `refused`, `corrupt`);
 /// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or because an
 ///   earlier one had not been answered and they could be done without;

@@ -17,8 +17,9 @@ use crate::error::Error;
 /// | `rediss+cluster://…`, `rediss+sentinel://…` | with TLS |
 ///
 /// Each process opens two to four connections (one for every core in that range), over which
-/// commands are multiplexed. They are remade in the background; while Redis does not answer, nobody
-/// waits for it. A clone is the same store.
+/// commands are multiplexed; reads that are asked for at the same time go out together. They are
+/// remade in the background; while Redis does not answer, nobody waits for it. A clone is the same
+/// store.
 #[derive(Clone)]
 pub struct RedisStore {
     connections: Connections,
