@@ -92,7 +92,7 @@ pub(crate) struct Variant {
 /// Remembered by one process about an entry in its hands; never stored.
 #[derive(Debug, Default)]
 pub(crate) struct LocalState {
-    /// Hashes of every subject that can name this entry.
+    /// Hashes of every subject that can name this entry, once it is used again.
     pub(crate) subjects: OnceLock<Box<[u64]>>,
     /// The fence's stamp up to which this entry was checked and found usable.
     pub(crate) checked: AtomicU64,

@@ -220,13 +220,22 @@ impl Fence {
         }
     }
 
+    /// The names of what has been checked before are kept: most of what the store gives is used once.
     #[cold]
     fn look_for_names(&self, entry: &Entry, key: &str) -> Verdict {
-        let hashes = entry
-            .local
-            .subjects
-            .get_or_init(|| subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags));
-        self.read(|mirror| mirror.verdict(entry.position, Names { key, hashes }))
+        let subjects = || subjects_of(key, &entry.entity, entry.user.as_deref(), &entry.tags);
+        let look = |hashes: &[u64]| {
+            self.read(|mirror| mirror.verdict(entry.position, Names { key, hashes }))
+        };
+        if entry.local.checked.load(Ordering::Relaxed) == 0 {
+            return look(&subjects());
+        }
+        look(
+            entry
+                .local
+                .subjects
+                .get_or_init(|| subjects().as_slice().into()),
+        )
     }
 
     /// Whether a fill may be stored under these names: it is usable as things stand, and its read

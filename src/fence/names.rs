@@ -16,6 +16,9 @@ pub(crate) struct Names<'a> {
     pub(crate) hashes: &'a [u64],
 }
 
+/// Few enough to lie on the stack, nearly always.
+pub(crate) type Hashes = SmallVec<[u64; 16]>;
+
 /// Hashes of every subject that can name an entry, raw prefixes and globs excepted: its key, the
 /// key's prefixes at segment ends, tags, the entity and those above it, the user, and everything.
 pub(crate) fn subjects_of<T: AsRef<str>>(
@@ -23,8 +26,8 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     entity: &str,
     user: Option<&str>,
     tags: &[T],
-) -> Box<[u64]> {
-    let mut hashes = SmallVec::<[u64; 16]>::new();
+) -> Hashes {
+    let mut hashes = Hashes::new();
     let (everything, nothing) = EVERYTHING;
     hashes.push(hash(everything, nothing));
     hashes.push(hash(b'k', key));
@@ -39,7 +42,7 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     }
     hashes.extend(user.map(|user| hash(b'u', user)));
     hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref())));
-    hashes.as_slice().into()
+    hashes
 }
 
 /// Where its colons are.

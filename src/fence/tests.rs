@@ -141,14 +141,18 @@ async fn a_checked_entry_costs_one_comparison_until_something_changes() {
     assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
 }
 
-/// What comes from Redis is checked once: hashing its names would be most of what that costs.
+/// What comes from Redis is checked once: to hash its names would be most of what that costs.
 #[tokio::test]
 async fn what_nothing_was_named_after_is_checked_without_its_names() {
     let (fence, _) = fence(Options::default());
     let look = |capture: &Capture| {
-        let entry = entry(capture);
-        let verdict = verdict(&fence, &entry);
-        (verdict, entry.local.subjects.get().is_some())
+        let mut asked = false;
+        let name = || {
+            asked = true;
+            KEY
+        };
+        let verdict = fence.check_named(&entry(capture), name, fence.clock.now());
+        (verdict, asked)
     };
     let before = fence.capture();
     assert_eq!(look(&before), (Verdict::Usable, false));
@@ -164,6 +168,21 @@ async fn what_nothing_was_named_after_is_checked_without_its_names() {
     assert_eq!(look(&during), (Verdict::Usable, true));
     declaration.close(Vec::new()).await.expect("in process");
     assert_eq!(look(&fence.capture()), (Verdict::Usable, false));
+}
+
+/// An entry of the local tier is checked after every invalidation, whatever that names.
+#[tokio::test]
+async fn the_names_of_what_is_used_again_are_kept() {
+    let (fence, _) = fence(Options::default());
+    let entry = entry(&fence.capture());
+    for kept in [false, true] {
+        let other = key("another");
+        fence.invalidate(other, false).await.expect("in process");
+        assert_eq!(verdict(&fence, &entry), Verdict::Usable);
+        assert_eq!(entry.local.subjects.get().is_some(), kept);
+    }
+    fence.invalidate(key(KEY), false).await.expect("in process");
+    assert_eq!(verdict(&fence, &entry), Verdict::Unusable);
 }
 
 #[tokio::test]

@@ -196,8 +196,10 @@ impl<'a> Reader<'a> {
     }
 
     fn tags(&mut self) -> Result<Box<[Box<str>]>, Unreadable> {
-        let count = self.count(1)?;
-        (0..count).map(|_| self.text()).collect()
+        match self.count(1)? {
+            0 => Ok(Box::default()),
+            count => (0..count).map(|_| self.text()).collect(),
+        }
     }
 
     fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
