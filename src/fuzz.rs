@@ -33,6 +33,7 @@ use crate::{
         targeted::{Binding, CDN_CACHE_CONTROL},
         vary::{self, VaryFields},
     },
+    store::wire,
 };
 
 const NOW: Timestamp = Timestamp(1_780_000_000_000);
@@ -236,4 +237,16 @@ fn references(data: &[u8]) {
         assert!(path.starts_with('/'), "{target}");
         assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")));
     }
+}
+
+/// What lies in Redis under a key of ours, after magic and checksum: an entry or none, and what can be
+/// read is read the same once more where it was written again.
+pub fn wire(data: &[u8]) {
+    let stored = [&wire::MAGIC[..], &crc32fast::hash(data).to_be_bytes(), data];
+    let Ok(entry) = wire::decode(&stored.concat().into()) else {
+        return;
+    };
+    let again = wire::encode(&entry).expect("no longer than what was read");
+    let read = wire::decode(&again.into()).expect("what was read can be written");
+    assert_eq!(format!("{read:?}"), format!("{entry:?}"));
 }
