@@ -52,7 +52,7 @@ pub(crate) struct Clock {
 #[derive(Debug)]
 enum Source {
     /// Tokio's clock, which tests can pause: the memory store's.
-    Tokio(tokio::time::Instant),
+    Tokio(std::time::Instant),
     /// `CLOCK_BOOTTIME`: a process that was paused or suspended must notice before it serves.
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     Boot,
@@ -62,7 +62,7 @@ enum Source {
 
 impl Clock {
     pub(crate) fn tokio() -> Self {
-        Self::from_source(Source::Tokio(tokio::time::Instant::now()))
+        Self::from_source(Source::Tokio(tokio::time::Instant::now().into_std()))
     }
 
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
@@ -98,7 +98,10 @@ impl Clock {
     #[inline]
     pub(crate) fn mono(&self) -> u64 {
         match &self.source {
-            Source::Tokio(start) => nanos(start.elapsed()),
+            Source::Tokio(start) => {
+                let now = tokio::time::Instant::now().into_std();
+                nanos(now.saturating_duration_since(*start))
+            }
             Source::Boot => boot_nanos(),
             Source::Manual(nanos) => nanos.load(Ordering::Relaxed),
         }

@@ -13,6 +13,7 @@ pub(crate) struct KeyBuf {
 }
 
 impl KeyBuf {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -31,6 +32,7 @@ impl KeyBuf {
         encode::text(&self.bytes)
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -50,6 +52,7 @@ impl KeyBuf {
         self.bytes.len()
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.base = 0;
@@ -101,20 +104,26 @@ impl KeyBuf {
         self.bytes.extend_from_slice(&variations);
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Buf {
         &mut self.bytes
     }
 
+    #[inline]
     pub(crate) fn end_base(&mut self) {
         encode::shorten(&mut self.bytes, 0, encode::KEY_MAX);
         self.base = self.bytes.len();
     }
 
     /// `~2` as the table says, `~2.17` when bumped at run time; zero is none.
+    #[inline]
     pub(crate) fn push_version(&mut self, fixed: u64, bumped: u64) {
-        if fixed == 0 && bumped == 0 {
-            return;
+        if fixed | bumped != 0 {
+            self.write_version(fixed, bumped);
         }
+    }
+
+    fn write_version(&mut self, fixed: u64, bumped: u64) {
         self.bytes.push(b'~');
         push_number(fixed, &mut self.bytes);
         if bumped != 0 {

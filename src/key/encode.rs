@@ -1,11 +1,7 @@
 //! The one encoder of values: routes, application keys and identities all use it.
 
-use smallvec::SmallVec;
-
+pub(crate) use super::buf::Buf;
 use super::hash;
-
-/// What keys are written into; most never leave the stack.
-pub(crate) type Buf = SmallVec<[u8; 256]>;
 
 /// The longest encoded value, in bytes.
 pub(crate) const VALUE_MAX: usize = 64;
@@ -27,9 +23,7 @@ pub(crate) fn push_value(value: &[u8], out: &mut Buf) {
 
 /// As [`push_value`], however long.
 pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
-    if all_plain(value) {
-        out.extend_from_slice(value);
-    } else {
+    if !push_plain(value, out) {
         value.iter().for_each(|&byte| push_byte(byte, out));
     }
 }
@@ -40,16 +34,21 @@ pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
 /// writes only upper-case digits.
 #[inline]
 pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
-    if push_plain(value, out) {
+    if push_plain(value.as_bytes(), out) {
         return Ok(());
     }
+    push_decoded_path(value, catch_all, out)
+}
+
+#[inline(never)]
+fn push_decoded_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
     push_decoded(value, catch_all.then_some((b'/', b"%2f")), None, out)
 }
 
 /// A query parameter's value, percent-decoded; `+`, which servers read in two ways, becomes `%2b`
 /// and is neither a space nor an encoded plus sign.
 pub(crate) fn push_query(value: &str, out: &mut Buf) -> Result<(), Malformed> {
-    if push_plain(value, out) {
+    if push_plain(value.as_bytes(), out) {
         return Ok(());
     }
     push_decoded(value, None, Some((b'+', b"%2b")), out)
@@ -57,12 +56,8 @@ pub(crate) fn push_query(value: &str, out: &mut Buf) -> Result<(), Malformed> {
 
 /// Writes a value in which there is nothing to decode or encode; most values are such.
 #[inline(always)]
-fn push_plain(value: &str, out: &mut Buf) -> bool {
-    let plain = all_plain(value.as_bytes());
-    if plain {
-        out.extend_from_slice(value.as_bytes());
-    }
-    plain
+fn push_plain(value: &[u8], out: &mut Buf) -> bool {
+    out.extend_if_every(value, is_plain)
 }
 
 /// Decodes and encodes; `escaped` and `raw` say what one byte becomes when it stood so.
@@ -93,8 +88,7 @@ fn push_decoded(
 /// origin may tell apart stays apart; then encoded as any value.
 pub(crate) fn push_uri(part: &str, out: &mut Buf) {
     let mut rest = part.as_bytes();
-    if all_plain(rest) {
-        out.extend_from_slice(rest);
+    if push_plain(rest, out) {
         return;
     }
     while let [first, tail @ ..] = rest {
@@ -184,29 +178,6 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
-}
-
-/// Most values are.
-#[inline]
-fn all_plain(value: &[u8]) -> bool {
-    every(value, is_plain)
-}
-
-/// Whether every byte is such: where most are, to look at many at once is quicker than to stop at
-/// the first that is not.
-#[inline(always)]
-pub(crate) fn every(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    let all = |bytes: &[u8]| bytes.iter().fold(true, |all, &byte| all & is(byte));
-    let Some(last) = bytes.last_chunk::<16>() else {
-        return all(bytes);
-    };
-    for chunk in bytes.as_chunks::<16>().0 {
-        if !all(chunk) {
-            return false;
-        }
-    }
-    // It overlaps the one before: twice is quicker than byte by byte.
-    all(last)
 }
 
 /// Without branches or a table, so that the compiler finds it for many bytes at once.

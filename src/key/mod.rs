@@ -4,6 +4,7 @@
 //! or an argument keeps `A-Z a-z 0-9 - . _`; every other byte becomes `%XX`. It can forge neither a
 //! segment, nor a variation, nor a wildcard.
 
+pub(crate) mod buf;
 mod buffer;
 pub(crate) mod encode;
 pub(crate) mod glob;

@@ -23,28 +23,32 @@ pub(crate) enum Bypass {
     Malformed,
 }
 
-/// What templates are filled from.
+/// What templates are filled from. It goes by value to what is not inlined: what is pointed at must
+/// lie in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     /// Where in the path of `inputs`.
     pub(super) params: &'a [Range<usize>],
-    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) inputs: Inputs<'a>,
     pub(super) filter: &'a QueryFilter,
     pub(super) answer: Option<&'a Value>,
 }
 
 impl<'a> Values<'a> {
-    fn param(&self, number: usize) -> Option<&'a str> {
+    #[inline]
+    fn param(self, number: usize) -> Option<&'a str> {
         self.inputs.path.get(self.params.get(number)?.clone())
     }
 }
 
 impl Template {
     /// Writes text and values; stops at the first value that is missing.
+    #[inline]
     pub(super) fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
-        self.pieces
-            .iter()
-            .try_for_each(|piece| piece.write(values, out))
+        for piece in &self.pieces {
+            piece.write(values, out)?;
+        }
+        Ok(())
     }
 
     /// Writes text and values, `*` for those that are missing.
@@ -75,7 +79,7 @@ impl Piece {
             Self::Value {
                 source,
                 hashed: true,
-            } => source.write_hash(values, out)?,
+            } => source.write_hash(*values, out)?,
         }
         Ok(())
     }
@@ -83,12 +87,13 @@ impl Piece {
 
 impl Source {
     /// Writes a hash of the encoded value; of a body as it is.
-    fn write_hash(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    #[inline(never)]
+    fn write_hash(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         let digits = if *self == Self::Body {
             hash::short(values.inputs.body.ok_or(Bypass::Missing)?)
         } else {
             let mut value = Buf::new();
-            self.write(values, &mut value)?;
+            self.write(&values, &mut value)?;
             hash::short(&value)
         };
         out.extend_from_slice(&digits);
@@ -103,19 +108,20 @@ impl Source {
                 let value = values.param(*number).ok_or(Bypass::Missing)?;
                 Ok(encode::push_path(value, *catch_all, out)?)
             }
-            _ => self.write_rarer(values, out),
+            _ => self.write_rarer(*values, out),
         }
     }
 
     /// The same of what is not part of the path.
-    fn write_rarer(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    #[inline(never)]
+    fn write_rarer(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
         let inputs = values.inputs;
         match self {
             Self::Query(name) => {
                 let value = single_value(inputs.query, name).ok_or(Bypass::Missing)?;
                 Ok(encode::push_query(value, out)?)
             }
-            Self::Header(name) => push_field(inputs, name, out),
+            Self::Header(name) => push_field(&inputs, name, out),
             Self::Host => inputs
                 .host
                 .map(|host| push_host(host, out))

@@ -157,6 +157,7 @@ impl<'p> Matched<'p> {
 
     /// Writes the full key: `key[~version][@user][?query]`. `version` is the run-time one, 0 for
     /// none.
+    #[inline]
     pub(crate) fn key(
         &self,
         inputs: &Inputs<'_>,
@@ -165,8 +166,8 @@ impl<'p> Matched<'p> {
     ) -> Result<(), Bypass> {
         out.clear();
         match &self.plan.key {
-            Some(template) => template.write(&self.values(inputs, None), out.bytes())?,
-            None => push_url(inputs, out.bytes()),
+            Some(template) => template.write(&self.values(*inputs, None), out.bytes())?,
+            None => push_url(&{ *inputs }, out.bytes()),
         }
         out.end_base();
         out.push_version(self.plan.version, version);
@@ -181,7 +182,7 @@ impl<'p> Matched<'p> {
     pub(crate) fn target(&self, inputs: &Inputs<'_>) -> Subject {
         let mut out = Buf::new();
         match &self.plan.key {
-            Some(template) => template.write_widened(&self.values(inputs, None), &mut out),
+            Some(template) => template.write_widened(&self.values(*inputs, None), &mut out),
             None => push_url(inputs, &mut out),
         }
         encode::shorten(&mut out, 0, encode::KEY_MAX);
@@ -197,7 +198,7 @@ impl<'p> Matched<'p> {
         let tag = |template: &Template| {
             let mut out = Buf::new();
             template
-                .write(&self.values(inputs, answer), &mut out)
+                .write(&self.values(*inputs, answer), &mut out)
                 .ok()?;
             Some(encode::text(&out).into())
         };
@@ -208,13 +209,14 @@ impl<'p> Matched<'p> {
     pub(crate) fn invalidates(&self, inputs: &Inputs<'_>, answer: Option<&Value>) -> Vec<Subject> {
         let subject = |template: &Template| {
             let mut out = Buf::new();
-            template.write_widened(&self.values(inputs, answer), &mut out);
+            template.write_widened(&self.values(*inputs, answer), &mut out);
             pattern::subject(encode::text(&out))
         };
         self.plan.invalidates.iter().map(subject).collect()
     }
 
-    fn values<'a>(&'a self, inputs: &'a Inputs<'a>, answer: Option<&'a Value>) -> Values<'a> {
+    #[inline]
+    fn values<'a>(&'a self, inputs: Inputs<'a>, answer: Option<&'a Value>) -> Values<'a> {
         Values {
             params: &self.params,
             inputs,

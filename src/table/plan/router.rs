@@ -3,10 +3,10 @@
 use std::{collections::HashMap, fmt, ops::Range};
 
 use matchit::InsertError;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::path;
-use crate::key::encode::every;
+use crate::key::buf::every;
 
 /// Where in a path the values of its parameters stand, in their order.
 pub(super) type Params = SmallVec<[Range<usize>; 2]>;
@@ -15,10 +15,8 @@ pub(super) type Params = SmallVec<[Range<usize>; 2]>;
 #[derive(Debug, Default)]
 pub(super) struct Router {
     tree: matchit::Router<usize>,
-    /// By what stands before the parameter.
-    ends: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
-    /// The lengths of the keys of `ends`, a bit for each.
-    lengths: u64,
+    /// The shortest first.
+    ends: Vec<Ends>,
     /// With which bytes, behind the slash, a path may begin that leads anywhere.
     firsts: Firsts,
 }
@@ -39,10 +37,21 @@ impl Router {
                 continue;
             };
             if shapes.keys().filter(|s| s.starts_with(start)).count() == 1 {
-                self.lengths |= 1 << start.len();
-                self.ends.insert(start.into(), *slot);
+                self.add_end(start, *slot);
             }
         }
+    }
+
+    fn add_end(&mut self, start: &str, slot: usize) {
+        let length = start.len();
+        let at = self.ends.partition_point(|ends| ends.length < length);
+        if self.ends.get(at).is_none_or(|ends| ends.length != length) {
+            let starts = Vec::new();
+            self.ends.insert(at, Ends { length, starts });
+        }
+        let starts = &mut self.ends[at].starts;
+        let at = starts.partition_point(|(other, _)| **other < *start);
+        starts.insert(at, (start.into(), slot));
     }
 
     #[inline]
@@ -55,16 +64,16 @@ impl Router {
 
     #[inline]
     fn by_end(&self, path: &str) -> Option<(usize, Params)> {
-        let mut lengths = self.lengths;
-        while lengths != 0 {
-            let (start, last) = path.split_at_checked(lengths.trailing_zeros() as usize)?;
+        for ends in &self.ends {
+            let (start, last) = path.split_at_checked(ends.length)?;
             if start.ends_with('/')
-                && is_segment(last)
-                && let Some(slot) = self.ends.get(start)
+                && let Some(slot) = ends.slot(start)
             {
-                return Some((*slot, smallvec![start.len()..path.len()]));
+                // No other start is the beginning of this path, too.
+                let place = start.len()..path.len();
+                return is_segment(last)
+                    .then(|| (slot, Params::from_buf_and_len([place, 0..0], 1)));
             }
-            lengths &= lengths - 1;
         }
         None
     }
@@ -76,13 +85,36 @@ impl Router {
     }
 }
 
+/// What stands before the parameter, of paths where that is equally long.
+#[derive(Debug)]
+struct Ends {
+    length: usize,
+    /// With its slot, in order.
+    starts: Vec<(Box<str>, usize)>,
+}
+
+impl Ends {
+    #[inline]
+    fn slot(&self, start: &str) -> Option<usize> {
+        let found = match &*self.starts {
+            [one] => (*one.0 == *start).then_some(one),
+            many => {
+                let at = many.binary_search_by(|(other, _)| (**other).cmp(start));
+                at.ok().map(|at| &many[at])
+            }
+        };
+        found.map(|(_, slot)| *slot)
+    }
+}
+
 /// What stands before the only parameter of a path that ends in it.
 fn before_last(shape: &str) -> Option<&str> {
     let start = shape.strip_suffix(&format!("{{{}}}", path::canonical(0)))?;
     let plain = start.ends_with('/') && !start.contains(['{', '}']);
-    (plain && start.len() < 64).then_some(start)
+    plain.then_some(start)
 }
 
+#[inline]
 fn is_segment(text: &str) -> bool {
     !text.is_empty() && every(text.as_bytes(), |byte| byte != b'/')
 }
