@@ -6,6 +6,7 @@
 
 use std::{
     cell::Cell,
+    mem,
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -41,14 +42,22 @@ pub(crate) struct Ready {
 impl ReadyHeads {
     /// Whether this is not the first use.
     pub(crate) fn are_worthwhile(&self) -> bool {
-        self.used.load(Ordering::Relaxed) || self.used.swap(true, Ordering::Relaxed)
+        self.are_in_use() || self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether there has been a use.
+    #[inline]
+    pub(crate) fn are_in_use(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// This thread's stripe, made of what is stored if nobody has used it before.
+    #[inline]
     pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Ready {
         self.stripe(stripe(), stored, body)
     }
 
+    #[inline]
     fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &Ready {
         self.stripes[at].get_or_init(|| Box::new(Ready::new(stored, body)))
     }
@@ -98,15 +107,17 @@ impl Ready {
     pub(crate) fn head(&self, age: HeaderValue, status: HeaderValue) -> HeaderMap {
         let mut headers = self.headers.clone();
         let mut values = headers.values_mut();
+        // What stands in the places is static, so that there is nothing to drop.
         if let Some(place) = values.next() {
-            *place = age;
+            mem::forget(mem::replace(place, age));
         }
         if let Some(place) = values.nth(self.between) {
-            *place = status;
+            mem::forget(mem::replace(place, status));
         }
         headers
     }
 
+    #[inline]
     pub(crate) fn body(&self) -> Bytes {
         self.body.clone()
     }
@@ -116,6 +127,7 @@ impl Ready {
 const OWNER: usize = 64;
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
+#[inline]
 fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

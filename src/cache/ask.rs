@@ -2,18 +2,18 @@
 
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, Uri, request};
+use http::{HeaderMap, Method, Response, Uri, request};
 
 use super::{
     answer::{self, Served, Shape},
     asked::{Asked, Sent},
-    judge::{Traits, judge},
+    judge::{Judged, Traits, judge_at, standing},
     layer::Config,
     present::Present,
 };
 use crate::{
     body::ResponseBody,
-    hit::Hit,
+    hit::{Hit, Times},
     identity::User,
     keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
@@ -27,9 +27,10 @@ use crate::{
 };
 
 /// The route that names a request's path; `None` if the request is not to be looked at any further.
-pub(super) fn route<'p, B>(plan: &'p Plan, request: &Request<B>) -> Option<Option<Matched<'p>>> {
-    let uri = origin::uri(request.uri(), request.extensions());
-    let host = || origin::authority(uri, request.headers());
+#[inline]
+pub(super) fn route<'p>(plan: &'p Plan, parts: &request::Parts) -> Option<Option<Matched<'p>>> {
+    let uri = origin::uri(&parts.uri, &parts.extensions);
+    let host = || origin::authority(uri, &parts.headers);
     let matched = plan.route_for(uri.path(), host);
     (matched.is_some() || plan.unlisted == Unlisted::Standard).then_some(matched)
 }
@@ -54,11 +55,7 @@ pub(super) struct Glance<'p> {
     pub(super) route: Option<&'p Arc<RoutePlan>>,
     user: Option<Box<str>>,
     candidate: Option<Found>,
-    shape: Shape,
-    /// The request has directives, and they are obeyed.
-    directed: bool,
-    credentials: Credentials,
-    scope: Scope,
+    traits: Traits,
 }
 
 /// What the local tier says.
@@ -71,6 +68,9 @@ pub(super) enum Local<B> {
 }
 
 /// A request's head, and what decides what becomes of it.
+///
+/// It goes by value: what is pointed at must lie in memory.
+#[derive(Clone, Copy)]
 pub(super) struct Asking<'a, 'p> {
     config: &'a Config,
     snapshot: &'p Snapshot,
@@ -82,6 +82,7 @@ pub(super) struct Asking<'a, 'p> {
 
 impl<'p> Ask<'p> {
     /// `matched` is the route of its path, if it has one. Writes the key into `key`.
+    #[inline]
     pub(super) fn of(
         config: &Config,
         snapshot: &'p Snapshot,
@@ -127,6 +128,7 @@ impl<'p> Ask<'p> {
 }
 
 impl<'a, 'p> Asking<'a, 'p> {
+    #[inline]
     fn new(config: &'a Config, snapshot: &'p Snapshot, parts: &'a request::Parts) -> Self {
         Self {
             config,
@@ -138,7 +140,7 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     #[inline]
-    fn listed(&self, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
+    fn listed(self, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
         let route = matched.plan();
         // A write is one whatever it offers: some clients offer an upgrade with every first request.
         if !route.is_safe(&self.parts.method) {
@@ -160,7 +162,8 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     /// The key that a route gives, its body at hand where the key needs it.
-    fn of_route(&self, matched: &Matched<'p>, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
+    #[inline]
+    fn of_route(self, matched: &Matched<'p>, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
         let route = matched.plan();
         let scope = route.sharing();
         // Nobody asks who the user is where everybody gets the same answer.
@@ -185,15 +188,14 @@ impl<'a, 'p> Asking<'a, 'p> {
         }
         let obeys = route.request_directives == table::RequestDirectives::Obey;
         Ask::Stored(Glance {
-            directed: self.present.directives && obeys,
             route: Some(route),
             user: user.map(Into::into),
-            ..self.glance(user.is_some(), scope, key)
+            ..self.glance(user.is_some(), scope, obeys, key)
         })
     }
 
     /// A path that no route names: RFC 9111 alone.
-    fn unlisted(&self, key: &'p mut KeyBuf) -> Ask<'p> {
+    fn unlisted(self, key: &'p mut KeyBuf) -> Ask<'p> {
         let method = &self.parts.method;
         let safe = invalidation::is_safe(method);
         if safe && self.present.upgrade {
@@ -213,49 +215,65 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     /// The key of a URL, and of the content of a QUERY.
-    fn of_url(&self, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
+    fn of_url(self, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
         url_key(&self.inputs(self.host(), None, None), None, key);
         if let Some(body) = body {
             key.push_content(&self.parts.headers, body);
         }
         let identified = self.user().is_some();
-        Ask::Stored(self.glance(identified, Scope::Standard, key))
+        Ask::Stored(self.glance(identified, Scope::Standard, true, key))
     }
 
+    /// `obeys` the request's directives, if it has any.
     #[inline]
-    fn glance(&self, identified: bool, scope: Scope, key: &'p mut KeyBuf) -> Glance<'p> {
-        Glance {
-            key,
-            route: None,
-            user: None,
-            candidate: None,
+    fn glance(
+        self,
+        identified: bool,
+        scope: Scope,
+        obeys: bool,
+        key: &'p mut KeyBuf,
+    ) -> Glance<'p> {
+        let directives = match self.present.directives && obeys {
+            true => RequestDirectives::parse(&self.parts.headers),
+            false => RequestDirectives::default(),
+        };
+        let traits = Traits {
             shape: Shape {
                 head: self.parts.method == Method::HEAD,
                 conditional: self.present.conditional,
                 range: self.present.range,
             },
-            directed: self.present.directives,
+            directives,
             credentials: self.credentials(identified),
             scope,
+        };
+        Glance {
+            key,
+            route: None,
+            user: None,
+            candidate: None,
+            traits,
         }
     }
 
-    fn credentials(&self, identified: bool) -> Credentials {
+    #[inline]
+    fn credentials(self, identified: bool) -> Credentials {
         let claimed = || self.snapshot.claims_user(&self.parts.headers);
         self.present.credentials(identified || claimed())
     }
 
-    fn user(&self) -> Option<User<'a>> {
+    fn user(self) -> Option<User<'a>> {
         self.config.keep.shared().user(self.snapshot, self.parts)
     }
 
-    fn host(&self) -> Option<&'a str> {
+    #[inline]
+    fn host(self) -> Option<&'a str> {
         origin::authority(self.uri, &self.parts.headers)
     }
 
     #[inline]
     fn inputs<'i>(
-        &self,
+        self,
         host: Option<&'i str>,
         user: Option<&'i str>,
         body: Option<&'i [u8]>,
@@ -276,7 +294,7 @@ impl<'a, 'p> Asking<'a, 'p> {
     /// An `InvalidateLayer` above does it better, unless this layer has a key of its own; without
     /// one it does what RFC 9111 section 4.4 asks. Most of what a route says of writes is for that
     /// layer to do.
-    fn invalidate_below(&self, route: Option<&RoutePlan>) -> Ask<'p> {
+    fn invalidate_below(self, route: Option<&RoutePlan>) -> Ask<'p> {
         let keep = self.config.keep.shared();
         let above = Passages::of(&self.parts.extensions).invalidate == keep.id();
         if !above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
@@ -294,21 +312,36 @@ impl<'a, 'p> Asking<'a, 'p> {
 }
 
 /// GET and HEAD, and any safe method whose content is in the key.
+#[inline]
 fn has_method(method: &Method, content_in_key: bool) -> bool {
     matches!(*method, Method::GET | Method::HEAD) || content_in_key
 }
 
 impl Glance<'_> {
     /// What the local tier says; what cannot be used as it is, is left as the candidate.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look<B>(&mut self, keep: &Shared, headers: &HeaderMap) -> Local<B> {
         let now = keep.clock.now();
         let Some(found) = keep.find_local(self.key, headers, now) else {
             return Local::Nothing;
         };
-        let traits = self.traits(headers);
-        let judged = judge(&traits, self.route.map(|r| &**r), &found, now);
-        let served = answer::judged(&traits, &found.entry, judged, headers, now);
+        let traits = &self.traits;
+        let route = self.route.map(|route| &**route);
+        let Some((stored, standing)) = standing(&found.entry, now) else {
+            self.candidate = Some(found);
+            return Local::Nothing;
+        };
+        let judged = judge_at(traits, route, found.verdict, stored, &standing);
+        // Nearly every hit is such, and no other way leads to another answer.
+        if judged == Judged::Fresh
+            && traits.shape.is_unconditional()
+            && !traits.shape.head
+            && let Some(times) = Times::of_fresh(&found.entry, stored, &standing)
+        {
+            keep.metrics.hit_local.increment(1);
+            return Local::Hit(Hit::new(found.entry, times));
+        }
+        let served = answer::judged(traits, &found.entry, judged, headers, now);
         let refresh = judged.wants_refresh() && found.entry.local.claim_refresh(now.mono);
         if served.is_some() {
             keep.metrics.hit_local.increment(1);
@@ -330,10 +363,10 @@ impl Glance<'_> {
         }
     }
 
-    /// What was asked of the request whose fields these are.
-    pub(super) fn own(self, headers: &HeaderMap, snapshot: &Arc<Snapshot>) -> Asked {
+    /// What was asked, for as long as it takes.
+    pub(super) fn own(self, snapshot: &Arc<Snapshot>) -> Asked {
         Asked {
-            traits: self.traits(headers),
+            traits: self.traits,
             key: mem::take(self.key),
             route: self.route.map(Arc::clone),
             snapshot: Arc::clone(snapshot),
@@ -342,20 +375,6 @@ impl Glance<'_> {
             candidate: self.candidate,
             sent: Sent::AsAsked,
             search: None,
-        }
-    }
-
-    #[inline]
-    fn traits(&self, headers: &HeaderMap) -> Traits {
-        let directives = match self.directed {
-            true => RequestDirectives::parse(headers),
-            false => RequestDirectives::default(),
-        };
-        Traits {
-            shape: self.shape,
-            directives,
-            credentials: self.credentials,
-            scope: self.scope,
         }
     }
 }

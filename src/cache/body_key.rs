@@ -65,11 +65,7 @@ where
         // Only GETs without content are refreshed behind the caller's back.
         Local::Answer(answer) | Local::Refresh(answer) => Ok(answer),
         Local::Nothing => {
-            let miss = Miss::new(
-                Arc::clone(&config),
-                inner,
-                asked.own(&parts.headers, &snapshot),
-            );
+            let miss = Miss::new(Arc::clone(&config), inner, asked.own(&snapshot));
             miss.with_content(content).run(parts, body).await
         }
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::answer::Shape;
 use crate::{
     clock::Now,
-    entry::{Content, StoredResponse},
+    entry::{Content, Entry, StoredResponse},
     fence::Verdict,
     keep::lookup::Found,
     semantics::{
         cache_control::RequestDirectives,
-        freshness::{self, Reason, Use},
+        freshness::{self, Reason, Standing, Use},
         policy::Scope,
         sharing::{self, Credentials},
     },
@@ -58,17 +58,47 @@ impl Judged {
 }
 
 /// RFC 9111 section 4, and what the fence and the table add.
-#[inline]
 pub(super) fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, now: Now) -> Judged {
-    let Content::Response(response) = &found.entry.content else {
-        return Judged::Refused;
+    match standing(&found.entry, now) {
+        Some((response, standing)) => judge_at(traits, route, found.verdict, response, &standing),
+        None => Judged::Refused,
+    }
+}
+
+/// An entry's response, and how it stands; `None` if it is something else.
+#[inline(always)]
+pub(super) fn standing(entry: &Entry, now: Now) -> Option<(&StoredResponse, Standing)> {
+    let Content::Response(response) = &entry.content else {
+        return None;
     };
+    let resident = now.wall.since(entry.stored);
+    Some((response, response.lifetime.standing(resident)))
+}
+
+/// As [`judge`], of a response that stands so.
+#[inline(always)]
+pub(super) fn judge_at(
+    traits: &Traits,
+    route: Option<&RoutePlan>,
+    verdict: Verdict,
+    response: &StoredResponse,
+    standing: &Standing,
+) -> Judged {
     if !may_have(traits, route, response) {
         return Judged::Refused;
     }
-    let resident = now.wall.since(found.entry.stored);
-    let judged = freshness::usable(&response.lifetime, resident, &traits.directives);
-    match (found.verdict, judged) {
+    let judged = freshness::usable_at(&response.lifetime, standing, &traits.directives);
+    match (verdict, judged) {
+        (Verdict::Usable, Use::Fresh { ttl }) if due(route, response, ttl) => Judged::Ahead,
+        (Verdict::Usable, Use::Fresh { .. }) => Judged::Fresh,
+        (verdict, judged) => less_than_fresh(verdict, judged, response),
+    }
+}
+
+// Out of the way of what is fresh.
+#[cold]
+fn less_than_fresh(verdict: Verdict, judged: Use, response: &StoredResponse) -> Judged {
+    match (verdict, judged) {
         (Verdict::Unusable, _) => Judged::Refused,
         // Nobody can tell whether it was invalidated: good only where an error is worse.
         (Verdict::Untrusted, judged) => Judged::Validate {
@@ -87,7 +117,6 @@ pub(super) fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, n
             on_error: over < response.lifetime.stale_if_error,
             on_disconnect: true,
         },
-        (_, Use::Fresh { ttl }) if due(route, response, ttl) => Judged::Ahead,
         (_, Use::Fresh { .. }) => Judged::Fresh,
         (_, Use::Stale { revalidate, .. }) => Judged::Stale {
             refresh: revalidate,
@@ -108,6 +137,7 @@ pub(super) fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, n
 }
 
 /// RFC 9111 section 3.5, and what the table adds.
+#[inline]
 pub(super) fn may_have(
     traits: &Traits,
     route: Option<&RoutePlan>,
@@ -129,6 +159,7 @@ fn excuses(judged: Use) -> bool {
 }
 
 /// Whether a fresh response is to be refreshed ahead of its end.
+#[inline]
 fn due(route: Option<&RoutePlan>, response: &StoredResponse, left: Duration) -> bool {
     let Some(route) = route else {
         return false;

@@ -433,7 +433,7 @@ mod tests {
         };
         let answer = |_| -> Ready<Result<Response<Body>, Infallible>> { unreachable!() };
         let inner = Inner::new(service_fn(answer));
-        let asked = asked.own(&parts.headers, &snapshot);
+        let asked = asked.own(&snapshot);
         let miss = Miss::new(Arc::clone(&layer.config), inner, asked);
         let size = size_of_val(&miss.run(parts, RequestBody::original(body)));
         // What an allocator hands out without a search.

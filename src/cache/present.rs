@@ -17,7 +17,16 @@ pub(super) struct Present {
 }
 
 impl Present {
+    #[inline]
     pub(super) fn of(headers: &HeaderMap) -> Self {
+        if headers.is_empty() {
+            Self::default()
+        } else {
+            Self::among(headers)
+        }
+    }
+
+    fn among(headers: &HeaderMap) -> Self {
         let mut has = Self::default();
         for name in headers.keys() {
             has.conditional |= name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
@@ -30,6 +39,7 @@ impl Present {
         has
     }
 
+    #[inline]
     pub(super) fn credentials(self, identified: bool) -> Credentials {
         Credentials::carried(identified || self.authorization, self.cookie)
     }

@@ -244,7 +244,7 @@ mod tests {
         let Ask::Stored(asked) = ask else {
             panic!("the route is listed");
         };
-        let asked = asked.own(&parts.headers, &snapshot);
+        let asked = asked.own(&snapshot);
         let received = keep.shared().clock.now().wall;
         let mut capture = keep.shared().fence.capture();
         capture.at = 7;

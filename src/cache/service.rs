@@ -5,7 +5,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use arc_swap::Guard;
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
@@ -23,10 +22,12 @@ use crate::{
     body::{RequestBody, ResponseBody},
     error::BoxError,
     future::ResponseFuture,
+    hit::Hit,
     http_service::HttpService,
-    keep::Snapshot,
+    keep::{Snapshot, seen::Seen},
     key::KeyBuf,
     semantics::cache_status::Forward,
+    table::Matched,
 };
 
 /// The service that [`CacheLayer`](super::CacheLayer) makes.
@@ -36,13 +37,22 @@ use crate::{
 /// backpressure is felt there.
 #[derive(Clone)]
 pub struct CacheService<S> {
+    room: Room<S>,
+    seen: Seen,
+}
+
+/// All but the table.
+#[derive(Clone)]
+struct Room<S> {
     inner: S,
     config: Arc<Config>,
 }
 
 impl<S> CacheService<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+        let room = Room { inner, config };
+        let seen = Seen::default();
+        Self { room, seen }
     }
 }
 
@@ -64,16 +74,83 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let keep = self.config.keep.shared();
-        let snapshot = keep.snapshot.load();
-        let Some(matched) = ask::route(&snapshot.plan, &request) else {
-            return self.pass(request);
-        };
         let (parts, body) = request.into_parts();
-        let config = || Arc::clone(&self.config);
+        let snapshot = self.seen.present(self.room.config.keep.shared());
+        let route = ask::route(&snapshot.plan, &parts);
+        let Some(matched) = &route else {
+            return match self.room.ready() {
+                // Made where it is used, for it is large to be moved about.
+                Ok(mut inner) => {
+                    let body = RequestBody::original(body);
+                    ResponseFuture::inner(inner.call(Request::from_parts(parts, body)))
+                }
+                Err(unready) => {
+                    let body = RequestBody::original(body);
+                    unready.pass(Request::from_parts(parts, body))
+                }
+            };
+        };
         let mut key = KeyBuf::new();
-        match Ask::of(&self.config, &snapshot, &parts, matched.as_ref(), &mut key) {
-            Ask::Nothing => self.pass(Request::from_parts(parts, body)),
+        match self
+            .room
+            .look(&parts, &snapshot, matched.as_ref(), &mut key)
+        {
+            Look::Hit(hit) => ResponseFuture::hit(hit),
+            Look::Else(ask, local) => self.room.handle(ask, local, parts, body, &snapshot),
+        }
+    }
+}
+
+/// What one look says of a request whose path is the cache's to answer.
+// Boxed, every miss would take one allocation more.
+#[allow(clippy::large_enum_variant)]
+enum Look<'p, R> {
+    Hit(Hit),
+    Else(Ask<'p>, Local<R>),
+}
+
+fn is_empty<B: Body>(body: &B) -> bool {
+    body.size_hint().exact() == Some(0)
+}
+
+impl<S> Room<S> {
+    /// `matched` is the route of the request's path, if it has one. Takes nothing of the request:
+    /// most of what is asked is a hit.
+    #[inline]
+    fn look<'p, R>(
+        &self,
+        parts: &request::Parts,
+        snapshot: &'p Arc<Snapshot>,
+        matched: Option<&Matched<'p>>,
+        key: &'p mut KeyBuf,
+    ) -> Look<'p, R> {
+        match Ask::of(&self.config, snapshot, parts, matched, key) {
+            Ask::Stored(mut asked) => match asked.look(self.config.keep.shared(), &parts.headers) {
+                Local::Hit(hit) => Look::Hit(hit),
+                local => Look::Else(Ask::Stored(asked), local),
+            },
+            ask => Look::Else(ask, Local::Nothing),
+        }
+    }
+
+    /// What becomes of a request, after a look into the local tier.
+    // Inlined, it would be in the way of what passes, and of hits.
+    #[inline(never)]
+    fn handle<B>(
+        &self,
+        ask: Ask<'_>,
+        local: Local<S::ResponseBody>,
+        parts: request::Parts,
+        body: B,
+        snapshot: &Arc<Snapshot>,
+    ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, S::ServiceError>
+    where
+        S: HttpService<RequestBody<B>>,
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let config = || Arc::clone(&self.config);
+        match ask {
+            Ask::Nothing => self.pass(parts, body),
             Ask::Bypass(reason) => ResponseFuture::boxed(bypass::run(
                 config(),
                 self.inner.clone(),
@@ -85,21 +162,19 @@ where
                 ResponseFuture::boxed(write::run(config(), self.inner.clone(), parts, body))
             }
             Ask::Body => {
-                let snapshot = Guard::into_inner(snapshot);
+                let snapshot = Arc::clone(snapshot);
                 let inner = self.inner.clone();
                 ResponseFuture::boxed(body_key::run(config(), inner, snapshot, parts, body))
             }
-            Ask::Stored(mut asked) => match asked.look(keep, &parts.headers) {
+            Ask::Stored(asked) => match local {
                 Local::Hit(hit) => ResponseFuture::hit(hit),
                 Local::Answer(answer) => ResponseFuture::ready(answer),
                 Local::Refresh(answer) => {
-                    refresh::start(self.miss(asked, &parts, &snapshot), &parts);
+                    refresh::start(self.miss(asked, snapshot), &parts);
                     ResponseFuture::ready(answer)
                 }
                 // To wait for the layer above would be to wait for oneself.
-                Local::Nothing if self.config.is_below_itself(&parts) => {
-                    self.pass(Request::from_parts(parts, body))
-                }
+                Local::Nothing if self.config.is_below_itself(&parts) => self.pass(parts, body),
                 // Content that the key does not hold may have made the answer what it is: it must
                 // not become everybody's (RFC 9110 section 9.3.1).
                 Local::Nothing if !body.is_end_stream() && !is_empty(&body) => {
@@ -108,48 +183,74 @@ where
                     ResponseFuture::boxed(run)
                 }
                 Local::Nothing => {
-                    let miss = self.miss(asked, &parts, &snapshot);
+                    let miss = self.miss(asked, snapshot);
                     ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))
                 }
             },
         }
     }
-}
 
-fn is_empty<B: Body>(body: &B) -> bool {
-    body.size_hint().exact() == Some(0)
-}
-
-impl<S> CacheService<S> {
-    fn miss<B>(
-        &self,
-        asked: Glance<'_>,
-        parts: &request::Parts,
-        snapshot: &Arc<Snapshot>,
-    ) -> Miss<S, B>
+    fn miss<B>(&self, asked: Glance<'_>, snapshot: &Arc<Snapshot>) -> Miss<S, B>
     where
         S: Clone,
     {
-        let asked = asked.own(&parts.headers, snapshot);
+        let asked = asked.own(snapshot);
         Miss::new(Arc::clone(&self.config), self.inner.clone(), asked)
     }
 
     /// Calls a clone of the inner service: here, if it is ready at once.
     fn pass<B>(
         &self,
-        request: Request<B>,
+        parts: request::Parts,
+        body: B,
     ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, S::ServiceError>
     where
         S: HttpService<RequestBody<B>>,
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let request = request.map(RequestBody::original);
+        let request = Request::from_parts(parts, RequestBody::original(body));
+        match self.ready() {
+            Ok(mut inner) => ResponseFuture::inner(inner.call(request)),
+            Err(unready) => unready.pass(request),
+        }
+    }
+
+    /// A clone of the inner service, if it is ready at once.
+    #[inline]
+    fn ready<B>(&self) -> Result<S, Unready<S, S::ServiceError>>
+    where
+        S: HttpService<RequestBody<B>>,
+    {
         let mut inner = self.inner.clone();
-        // Whoever is not ready is asked again in the future, by whoever polls that.
         match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => ResponseFuture::inner(inner.call(request)),
-            Poll::Ready(Err(error)) => ResponseFuture::boxed(ready(Err(error))),
-            Poll::Pending => ResponseFuture::boxed(async move {
+            Poll::Ready(Ok(())) => Ok(inner),
+            Poll::Ready(Err(error)) => Err(Unready::Failed(error)),
+            Poll::Pending => Err(Unready::Waiting(inner)),
+        }
+    }
+}
+
+/// An inner service that could not be called at once.
+enum Unready<S, E> {
+    Failed(E),
+    Waiting(S),
+}
+
+impl<S, E> Unready<S, E> {
+    /// Who is not ready is asked again in the future, by whoever polls that.
+    #[cold]
+    fn pass<B>(
+        self,
+        request: Request<RequestBody<B>>,
+    ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, E>
+    where
+        S: HttpService<RequestBody<B>, ServiceError = E>,
+        E: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        match self {
+            Self::Failed(error) => ResponseFuture::boxed(ready(Err(error))),
+            Self::Waiting(inner) => ResponseFuture::boxed(async move {
                 Ok(inner.oneshot(request).await?.map(ResponseBody::inner))
             }),
         }
@@ -159,8 +260,8 @@ impl<S> CacheService<S> {
 impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheService")
-            .field("inner", &self.inner)
-            .field("config", &self.config)
+            .field("inner", &self.room.inner)
+            .field("config", &self.room.config)
             .finish()
     }
 }

@@ -99,7 +99,7 @@ fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> O
     }
     let mut key = KeyBuf::new();
     match Ask::of_url(config, &snapshot, parts, &mut key) {
-        Ask::Stored(glance) => Some(glance.own(&parts.headers, &snapshot)),
+        Ask::Stored(glance) => Some(glance.own(&snapshot)),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod limits;
 pub(crate) mod lookup;
 mod put;
 mod searches;
+pub(crate) mod seen;
 mod shared;
 mod sweep;
 pub(crate) mod targets;

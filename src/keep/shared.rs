@@ -134,6 +134,7 @@ impl Snapshot {
 
     /// An identity's header counts even where it names nobody for sure (of two lines, one may be the
     /// client's own): what is answered to it may be somebody's.
+    #[inline]
     pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
         let header = self.plan.identity.header.as_ref();
         header.is_some_and(|name| headers.contains_key(name))
@@ -150,6 +151,7 @@ impl Snapshot {
     }
 
     /// The run-time version of a route's keys, 0 for none.
+    #[inline]
     pub(crate) fn version(&self, route: usize) -> u64 {
         self.versions
             .get(route)

@@ -45,12 +45,18 @@ impl Lifetime {
         self.initial_age.saturating_add(resident)
     }
 
+    /// Both at once.
+    #[inline(always)]
+    pub(crate) fn standing(&self, resident: Duration) -> Standing {
+        let age = self.age(resident);
+        let left = self.fresh.checked_sub(age).filter(|left| !left.is_zero());
+        Standing { age, left }
+    }
+
     /// What is left of the freshness after `resident` time, `None` when stale.
     #[inline]
     pub(crate) fn remaining(&self, resident: Duration) -> Option<Duration> {
-        self.fresh
-            .checked_sub(self.age(resident))
-            .filter(|left| !left.is_zero())
+        self.standing(resident).left
     }
 
     /// Seconds of freshness left, negative when stale: the `ttl` of RFC 9211 section 2.4.
@@ -81,6 +87,15 @@ impl Lifetime {
             .saturating_sub(self.initial_age)
             .saturating_add(windows.max(stale))
     }
+}
+
+/// How a stored response stands at some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// Section 4.2.3.
+    pub(crate) age: Duration,
+    /// Of its freshness; `None` when stale.
+    pub(crate) left: Option<Duration>,
 }
 
 /// How long a stale response is kept beyond its windows: to be validated, as long as it was fresh,
@@ -121,28 +136,31 @@ pub(crate) enum Reason {
 /// Whether, and on what terms, a response that has lain here for `resident` answers a request.
 #[inline]
 pub(crate) fn usable(lifetime: &Lifetime, resident: Duration, request: &RequestDirectives) -> Use {
+    usable_at(lifetime, &lifetime.standing(resident), request)
+}
+
+/// The same where its age has been calculated.
+#[inline(always)]
+pub(crate) fn usable_at(
+    lifetime: &Lifetime,
+    standing: &Standing,
+    request: &RequestDirectives,
+) -> Use {
     if lifetime.no_cache {
         return validate(Reason::Stale, false, false);
     }
     if request.no_cache {
         return validate(Reason::Request, false, false);
     }
-    match lifetime.remaining(resident) {
-        Some(ttl) => usable_fresh(lifetime, ttl, resident, request),
-        None => usable_stale(lifetime, resident, request),
+    match standing.left {
+        Some(ttl) => usable_fresh(ttl, standing.age, request),
+        None => usable_stale(lifetime, standing.age, request),
     }
 }
 
-#[inline]
-fn usable_fresh(
-    lifetime: &Lifetime,
-    ttl: Duration,
-    resident: Duration,
-    request: &RequestDirectives,
-) -> Use {
-    let too_old = request
-        .max_age
-        .is_some_and(|max| lifetime.age(resident) > max);
+#[inline(always)]
+fn usable_fresh(ttl: Duration, age: Duration, request: &RequestDirectives) -> Use {
+    let too_old = request.max_age.is_some_and(|max| age > max);
     let too_late = request.min_fresh.is_some_and(|min| ttl < min);
     if too_old || too_late {
         return validate(Reason::Request, true, true);
@@ -150,11 +168,10 @@ fn usable_fresh(
     Use::Fresh { ttl }
 }
 
-fn usable_stale(lifetime: &Lifetime, resident: Duration, request: &RequestDirectives) -> Use {
+fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestDirectives) -> Use {
     if lifetime.must_revalidate {
         return validate(Reason::Stale, false, false);
     }
-    let age = lifetime.age(resident);
     let over = age.saturating_sub(lifetime.fresh);
     let revalidate = over < lifetime.stale_while_revalidate;
     // Section 5.2.1.1: a request with `max-age` wants nothing stale unless it says `max-stale`.

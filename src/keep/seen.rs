@@ -1,0 +1,110 @@
+//! The table, as one service knows it.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use arc_swap::{ArcSwap, Cache, Guard};
+
+use super::{Shared, Snapshot};
+
+/// What a service that is called again and again, as that of a connection is, remembers: the table
+/// of its last call, which is still the present one unless a comparison says otherwise.
+///
+/// At a first call nothing is remembered: where a service is cloned for every request, as routers
+/// do, it would only be one more reference count that all threads write to.
+#[derive(Default)]
+pub(crate) struct Seen {
+    called: bool,
+    cache: Option<Cache<Source, Arc<Snapshot>>>,
+}
+
+/// The present table, for as long as one call takes.
+pub(crate) enum Present<'a> {
+    Remembered(&'a Arc<Snapshot>),
+    Loaded(Guard<Arc<Snapshot>>),
+}
+
+impl Seen {
+    #[inline]
+    pub(crate) fn present(&mut self, keep: &Arc<Shared>) -> Present<'_> {
+        if !self.called {
+            self.called = true;
+            return Present::Loaded(keep.snapshot.load());
+        }
+        let source = || Cache::new(Source(Arc::clone(keep)));
+        Present::Remembered(self.cache.get_or_insert_with(source).load())
+    }
+}
+
+/// A clone is another service, and has not been called.
+impl Clone for Seen {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seen").finish_non_exhaustive()
+    }
+}
+
+impl Deref for Present<'_> {
+    type Target = Arc<Snapshot>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Snapshot> {
+        match self {
+            Self::Remembered(snapshot) => snapshot,
+            Self::Loaded(snapshot) => snapshot,
+        }
+    }
+}
+
+struct Source(Arc<Shared>);
+
+impl Deref for Source {
+    type Target = ArcSwap<Snapshot>;
+
+    fn deref(&self) -> &ArcSwap<Snapshot> {
+        &self.0.snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        keep::Keep,
+        table::{Table, secs},
+    };
+
+    #[test]
+    fn a_reloaded_table_is_seen_at_the_next_call() {
+        let keep = Keep::new(Table::new());
+        let mut seen = Seen::default();
+        for max in 1..6 {
+            keep.reload(&Table::new().max_ttl(secs(max)))
+                .expect("right");
+            let mut clone = seen.clone();
+            for seen in [&mut seen, &mut clone] {
+                let present = seen.present(keep.shared());
+                assert_eq!(present.plan.max_ttl, secs(max));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_called_once_holds_no_table() {
+        let keep = Keep::new(Table::new());
+        let holders = || Arc::strong_count(&keep.shared().snapshot.load_full());
+        let before = holders();
+        let mut seen = Seen::default();
+        seen.present(keep.shared());
+        assert_eq!(holders(), before);
+        seen.present(keep.shared());
+        assert_eq!(holders(), before + 1);
+        let mut clone = seen.clone();
+        clone.present(keep.shared());
+        assert_eq!(holders(), before + 1);
+    }
+}
