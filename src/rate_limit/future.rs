@@ -97,7 +97,29 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project().kind.project() {
+            KindProj::Passing { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+            _ => self.poll_limited(cx),
+        }
+    }
+}
+
+impl<S, F, B, R> ResponseFuture<S, F, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>, Future = F>,
+    F: Future<Output = Result<Response<R>, S::Error>>,
+{
+    // Inlined, it would be in the way of what passes.
+    #[inline(never)]
+    fn poll_limited(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
         loop {
             let admitted = match self.as_mut().project().kind.project() {
                 KindProj::Passing { future } => {

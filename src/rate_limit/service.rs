@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     body::ResponseBody,
-    keep::{Shared, Snapshot},
+    keep::{Shared, Snapshot, seen::Seen},
 };
 
 /// The service that [`RateLimitLayer`](super::RateLimitLayer) makes.
@@ -28,9 +28,10 @@ use crate::{
 pub struct RateLimit<S> {
     inner: S,
     gate: Gate,
+    seen: Seen,
 }
 
-/// All but the inner service.
+/// All but the inner service and the table.
 #[derive(Clone)]
 pub(super) struct Gate {
     pub(super) shared: Arc<Shared>,
@@ -42,6 +43,7 @@ impl<S> RateLimit<S> {
         Self {
             inner,
             gate: Gate { shared, options },
+            seen: Seen::default(),
         }
     }
 }
@@ -58,35 +60,59 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Asked before the request is taken apart: what passes is not moved at all.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let snapshot = self.gate.shared.snapshot.load();
-        let Some(first) = claim::first(&snapshot, &self.gate.options, &request) else {
-            return ResponseFuture::passing(self.inner.call(request));
-        };
-        let (parts, body) = request.into_parts();
-        let (shared, options) = (&self.gate.shared, &self.gate.options);
-        let mut claims = claim::claims(shared, &snapshot, options, &parts, first);
-        if claims.is_empty() {
-            return ResponseFuture::passing(self.inner.call(Request::from_parts(parts, body)));
+        let snapshot = self.seen.present(&self.gate.shared);
+        match claim::first(&snapshot, &self.gate.options, &request) {
+            None => ResponseFuture::passing(self.inner.call(request)),
+            Some(first) => self.gate.limit(&mut self.inner, request, &snapshot, first),
         }
-        match admission::decide(&self.gate.shared.limiter, &mut claims) {
+    }
+}
+
+/// The instance that was made ready, with the permit that it may hold; a clone of it need not be.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    mem::replace(inner, clone)
+}
+
+impl Gate {
+    /// What becomes of a request that a limit may count; `first` is the first that may.
+    // Inlined, it would be in the way of what passes.
+    #[inline(never)]
+    fn limit<S, B, R>(
+        &self,
+        inner: &mut S,
+        request: Request<B>,
+        snapshot: &Arc<Snapshot>,
+        first: usize,
+    ) -> ResponseFuture<S, S::Future, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+    {
+        let (parts, body) = request.into_parts();
+        let mut claims = claim::claims(&self.shared, snapshot, &self.options, &parts, first);
+        if claims.is_empty() {
+            return ResponseFuture::passing(inner.call(Request::from_parts(parts, body)));
+        }
+        match admission::decide(&self.shared.limiter, &mut claims) {
             Some(true) => {
-                let (request, after) = self.gate.admit(&snapshot, &mut claims, parts, body);
-                ResponseFuture::admitted(self.inner.call(request), after)
+                let (request, after) = self.admit(snapshot, &mut claims, parts, body);
+                ResponseFuture::admitted(inner.call(request), after)
             }
             Some(false) => {
-                self.put_back();
-                ResponseFuture::refused(self.gate.refuse(&claims, &parts))
+                drop(take_ready(inner));
+                ResponseFuture::refused(self.refuse(&claims, &parts))
             }
             None => {
                 let asked = Asked {
-                    shared: Arc::clone(&self.gate.shared),
-                    snapshot: arc_swap::Guard::into_inner(snapshot),
+                    shared: Arc::clone(&self.shared),
+                    snapshot: Arc::clone(snapshot),
                     claims,
                 };
                 let waiting = Waiting {
-                    inner: self.take_ready(),
-                    gate: self.gate.clone(),
+                    inner: take_ready(inner),
+                    gate: self.clone(),
                     parts,
                     body,
                 };
@@ -94,22 +120,7 @@ where
             }
         }
     }
-}
 
-impl<S: Clone> RateLimit<S> {
-    /// The instance that was made ready; a clone of it need not be.
-    fn take_ready(&mut self) -> S {
-        let clone = self.inner.clone();
-        mem::replace(&mut self.inner, clone)
-    }
-
-    /// Drops the instance that was made ready, and with it the permit it may hold.
-    fn put_back(&mut self) {
-        drop(self.take_ready());
-    }
-}
-
-impl Gate {
     /// The request as it goes in, and what is left to do when its answer comes.
     pub(super) fn admit<B>(
         &self,
@@ -169,6 +180,7 @@ impl<S: Clone> Clone for RateLimit<S> {
         Self {
             inner: self.inner.clone(),
             gate: self.gate.clone(),
+            seen: self.seen.clone(),
         }
     }
 }
