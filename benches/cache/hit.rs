@@ -16,7 +16,7 @@ pub(crate) fn run() {
         "local hit, 8 fields, 10,000 keys (goal: 1.5 x and 2 allocations; at the least 2.0 x and 3)",
         vec![
             Case::new(
-                "inner service, 1 KiB",
+                "inner service, 1 KiB, its own 8 fields",
                 kit::bare(&Inner::new(KIB), kit::uris(kit::keys())),
             ),
             Case::new(

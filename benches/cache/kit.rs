@@ -49,6 +49,8 @@ pub(crate) fn uris(count: usize) -> Vec<Uri> {
         .collect()
 }
 
+/// Never inlined: where it is in one case and not in another, they differ by what it takes.
+#[inline(never)]
 pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     *request.uri_mut() = uri.clone();
