@@ -1,7 +1,9 @@
 //! A request that a layer has nothing to do with passes through, untouched.
 
-use http::Uri;
-use tower::Layer;
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::Full;
+use tower::{Layer, Service};
 use tower_keep::{CacheLayer, InvalidateLayer, Keep, Limit, RateLimitLayer, table::secs};
 
 use super::{
@@ -17,31 +19,52 @@ pub(crate) fn run() {
     let uri = Uri::from_static("/health");
     let limit = Limit::new("api", 1, secs(1)).path("/elsewhere");
     let keep = Keep::new(kit::table().limit(limit));
-    let mut cache = CacheLayer::new(&keep).layer(inner.clone());
-    let mut invalidate = InvalidateLayer::new(&keep).layer(inner.clone());
-    let mut limits = RateLimitLayer::new(&keep).layer(inner.clone());
+    let cache = CacheLayer::new(&keep).layer(inner.clone());
+    let invalidate = InvalidateLayer::new(&keep).layer(inner.clone());
+    let limits = RateLimitLayer::new(&keep).layer(inner.clone());
     compare(
         "a request that a layer does not handle (goal: 1.15 x in instructions, no allocation more)",
         vec![
-            Case::new(
-                "inner service, nothing named",
-                kit::bare(&inner, vec![uri.clone()]),
-            ),
-            Case::new("CacheLayer, passing", |n| {
-                for _ in 0..n {
-                    drop(answer(&mut cache, kit::request(&uri)));
-                }
-            }),
-            Case::new("InvalidateLayer, passing", |n| {
-                for _ in 0..n {
-                    drop(answer(&mut invalidate, kit::request(&uri)));
-                }
-            }),
-            Case::new("RateLimitLayer, passing", |n| {
-                for _ in 0..n {
-                    drop(answer(&mut limits, kit::request(&uri)));
-                }
-            }),
+            Case::new("inner service, nothing named", again(&inner, &uri)),
+            Case::new("CacheLayer, passing", again(&cache, &uri)),
+            Case::new("InvalidateLayer, passing", again(&invalidate, &uri)),
+            Case::new("RateLimitLayer, passing", again(&limits, &uri)),
         ],
     );
+    compare(
+        "the same by a clone for each request, as routers and hyper's adapter call a service",
+        vec![
+            Case::new("inner service's clone", cloned(&inner, &uri)),
+            Case::new("CacheLayer's clone, passing", cloned(&cache, &uri)),
+            Case::new(
+                "InvalidateLayer's clone, passing",
+                cloned(&invalidate, &uri),
+            ),
+            Case::new("RateLimitLayer's clone, passing", cloned(&limits, &uri)),
+        ],
+    );
+}
+
+fn again<S>(service: &S, uri: &Uri) -> impl FnMut(u64) + use<S>
+where
+    S: Service<Request<Full<Bytes>>> + Clone,
+{
+    let (mut service, uri) = (service.clone(), uri.clone());
+    move |n| {
+        for _ in 0..n {
+            drop(answer(&mut service, kit::request(&uri)));
+        }
+    }
+}
+
+fn cloned<S>(service: &S, uri: &Uri) -> impl FnMut(u64) + use<S>
+where
+    S: Service<Request<Full<Bytes>>> + Clone,
+{
+    let (service, uri) = (service.clone(), uri.clone());
+    move |n| {
+        for _ in 0..n {
+            drop(answer(&mut service.clone(), kit::request(&uri)));
+        }
+    }
 }

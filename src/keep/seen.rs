@@ -6,11 +6,11 @@ use arc_swap::{ArcSwap, Cache, Guard};
 
 use super::{Shared, Snapshot};
 
-/// What a service that is called again and again, as that of a connection is, remembers: the table
-/// of its last call, which is still the present one unless a comparison says otherwise.
+/// What a service that is called again and again remembers: the table of its last call, which is
+/// still the present one unless a comparison says otherwise.
 ///
 /// At a first call nothing is remembered: where a service is cloned for every request, as routers
-/// do, it would only be one more reference count that all threads write to.
+/// and hyper's adapter do, it would only be one more reference count that all threads write to.
 #[derive(Default)]
 pub(crate) struct Seen {
     called: bool,
