@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use tower_keep::{
-    Keep, Route, Scope, Table,
-    table::{Store, secs},
-    testing::TestKeep,
-};
+use tower_keep::{Route, Scope, Table, table::secs, testing::TestKeep};
 
-use super::kit::{Origin, get, is_hit, put, send, stack};
+use super::kit::{Origin, put, send, stack};
 
 fn route() -> Route {
     Route::new("/engagements/{id}")
@@ -19,13 +15,14 @@ fn route() -> Route {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn another_max_lag_counts_from_the_next_request_on() {
+    use tower_keep::{Keep, RedisStore, table::Store};
+
+    use super::kit::{get, is_hit};
     use crate::support::{RedisServer, until};
 
     let max_lag = |lag| Table::new().store(Store::new().max_lag(lag)).route(route());
     let server = RedisServer::start();
-    let store = tower_keep::RedisStore::connect(server.url())
-        .await
-        .expect("a store");
+    let store = RedisStore::connect(server.url()).await.expect("a store");
     let keep = Keep::with_store(max_lag(secs(600)), store)
         .await
         .expect("a keep");
