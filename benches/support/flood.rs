@@ -8,8 +8,8 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
 
-const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_millis(250);
+const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(150);
 
 /// One operation to measure; its argument is its number.
 pub(crate) struct Load<'a> {
@@ -43,7 +43,10 @@ pub(crate) struct Rate {
 }
 
 /// Measures in interleaved rounds and prints each beside the first.
-pub(crate) async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) -> Vec<Rate> {
+///
+/// Compared is within a round, and the median of that is printed: from one second to another a
+/// machine may be twice as fast.
+pub(crate) async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) {
     let mut rates = vec![Vec::new(); loads.len()];
     for load in loads {
         (load.start)(in_flight, ROUND / 4).await;
@@ -53,20 +56,18 @@ pub(crate) async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) ->
             rates.push((load.start)(in_flight, ROUND).await);
         }
     }
-    let rates: Vec<Rate> = rates.iter().map(|rates| median(rates)).collect();
     println!("\n{title}, {in_flight} in flight");
-    let floor = rates[0];
-    for (load, rate) in loads.iter().zip(&rates) {
+    for (load, own) in loads.iter().zip(&rates) {
+        let rounds = || own.iter().zip(&rates[0]);
         println!(
             "  {:<46} {:>8.0} /s {:>5.0} %  {:>6.2} us of CPU {:>+6.2} us",
             load.name,
-            rate.per_second,
-            100.0 * rate.per_second / floor.per_second,
-            rate.cpu_nanos / 1000.0,
-            (rate.cpu_nanos - floor.cpu_nanos) / 1000.0,
+            median(own.iter().map(|own| own.per_second)),
+            median(rounds().map(|(own, floor)| 100.0 * own.per_second / floor.per_second)),
+            median(own.iter().map(|own| own.cpu_nanos / 1000.0)),
+            median(rounds().map(|(own, floor)| (own.cpu_nanos - floor.cpu_nanos) / 1000.0)),
         );
     }
-    rates
 }
 
 async fn flood<F, R>(in_flight: usize, time: Duration, operation: F) -> Rate
@@ -99,16 +100,10 @@ where
     }
 }
 
-fn median(rates: &[Rate]) -> Rate {
-    let middle = |value: fn(&Rate) -> f64| {
-        let mut values: Vec<f64> = rates.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    Rate {
-        per_second: middle(|rate| rate.per_second),
-        cpu_nanos: middle(|rate| rate.cpu_nanos),
-    }
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn cpu_time() -> Duration {
