@@ -154,7 +154,8 @@ mod tests {
     }
 
     /// What holds a piece takes more room than a piece of one byte, or of none.
-    #[tokio::test]
+    // Paused: a busy machine takes longer than a body is waited for.
+    #[tokio::test(start_paused = true)]
     async fn an_answer_in_crumbs_is_passed_on_unread() {
         let crumbs = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
         let (fields, body) = answer("application/json", crumbs(30_000).collect()).await;
