@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, Uri, header};
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_keep::{
@@ -87,19 +87,26 @@ fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
 fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
     let service = Arc::clone(service);
     // To read a request is the server's work, not the layer's.
-    let requests: Arc<[_]> = names.iter().map(|name| request(name)).collect();
+    let uris: Arc<[_]> = names.iter().map(|name| uri(name)).collect();
     Load::new("hit in Redis", move |i| {
         let mut service = CacheService::clone(&service);
-        let request = requests[i as usize % requests.len()].clone();
+        let request = to(uris[i as usize % uris.len()].clone());
         async move {
             let response = service.call(request).await.expect("an answer");
-            assert!(response.headers().contains_key("age"), "a hit");
+            assert!(response.headers().contains_key(header::AGE), "a hit");
         }
     })
 }
 
 pub(crate) fn request(name: &str) -> Request<Full<Bytes>> {
-    let uri: Uri = ["/engagements/", name].concat().parse().expect("a path");
+    to(uri(name))
+}
+
+fn uri(name: &str) -> Uri {
+    ["/engagements/", name].concat().parse().expect("a path")
+}
+
+fn to(uri: Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     *request.uri_mut() = uri;
     request
