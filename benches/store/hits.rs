@@ -20,14 +20,11 @@ use super::{
     shared,
 };
 
-pub(crate) async fn hits() {
-    compare(
-        "1 KiB from Redis (goal: 75 % of raw GET, 0.8 us more)",
-        1024,
-        10_000,
-    )
-    .await;
-    compare("64 KiB from Redis (goal: 85 % of raw GET)", 64 << 10, 500).await;
+pub(crate) async fn hits(on: &str) {
+    let title = format!("1 KiB from Redis, {on} (goal: 75 % of raw GET, 0.8 us more)");
+    compare(&title, 1024, 10_000).await;
+    let title = format!("64 KiB from Redis, {on} (goal: 85 % of raw GET)");
+    compare(&title, 64 << 10, 500).await;
 }
 
 async fn compare(title: &str, bytes: usize, keys: usize) {

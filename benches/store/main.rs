@@ -24,10 +24,18 @@ use tokio::runtime::Builder;
 
 fn main() {
     // One thread for us, the other core for the server.
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        hits::hits().await;
+    run(Builder::new_current_thread(), async {
+        hits::hits("one thread").await;
         fills::fills().await;
         outage::outage().await;
     });
+    // As servers run.
+    let mut threads = Builder::new_multi_thread();
+    threads.worker_threads(2);
+    run(threads, hits::hits("two threads"));
+}
+
+fn run(mut builder: Builder, benches: impl Future<Output = ()>) {
+    let runtime = builder.enable_all().build().expect("a runtime");
+    runtime.block_on(benches);
 }
