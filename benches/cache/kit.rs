@@ -1,8 +1,6 @@
 //! Keeps that hold what a case asks for.
 
-use bytes::Bytes;
-use http::{Request, Uri};
-use http_body_util::Full;
+use http::Uri;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tower::Layer;
 use tower_keep::{
@@ -12,7 +10,7 @@ use tower_keep::{
 };
 
 use super::support::{
-    inner::{Inner, answer, fetch},
+    inner::{Inner, answer, fetch, request},
     probing,
 };
 
@@ -47,14 +45,6 @@ pub(crate) fn uris(count: usize) -> Vec<Uri> {
     (0..count)
         .map(|i| uri(i).parse().expect("a path"))
         .collect()
-}
-
-/// Never inlined: where it is in one case and not in another, they differ by what it takes.
-#[inline(never)]
-pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = uri.clone();
-    request
 }
 
 /// A cache that answers all of `uris` from its local tier.

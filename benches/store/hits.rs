@@ -14,7 +14,7 @@ use tower_keep::{
 
 use super::{
     flood::{Load, beside},
-    inner::{Inner, fetch},
+    inner::{self, Inner, fetch},
     raw::Raw,
     servers::RedisServer,
     shared,
@@ -87,7 +87,7 @@ fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
     let uris: Arc<[_]> = names.iter().map(|name| uri(name)).collect();
     Load::new("hit in Redis", move |i| {
         let mut service = CacheService::clone(&service);
-        let request = to(uris[i as usize % uris.len()].clone());
+        let request = inner::request(&uris[i as usize % uris.len()]);
         async move {
             let response = service.call(request).await.expect("an answer");
             assert!(response.headers().contains_key(header::AGE), "a hit");
@@ -96,15 +96,9 @@ fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
 }
 
 pub(crate) fn request(name: &str) -> Request<Full<Bytes>> {
-    to(uri(name))
+    inner::request(&uri(name))
 }
 
 fn uri(name: &str) -> Uri {
     ["/engagements/", name].concat().parse().expect("a path")
-}
-
-fn to(uri: Uri) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = uri;
-    request
 }
