@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::{
     sync::oneshot::Receiver,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -85,7 +85,11 @@ impl Shared {
             match sent? {
                 Sent::Alone(reply, _company) => reply.await,
                 Sent::Together(reply, _company, index) => {
-                    let outcome = reply.await.unwrap_or(Err(Missed::Unsent));
+                    // Whoever sees to the departure may itself be kept from it.
+                    let outcome = match timeout(verb.allowance(self.deadline()), reply).await {
+                        Ok(reply) => reply.unwrap_or(Err(Missed::Unsent)),
+                        Err(_) => Err(Missed::Late),
+                    };
                     self.account(verb, gate, index, outcome)
                 }
             }

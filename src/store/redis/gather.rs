@@ -1,5 +1,5 @@
-//! Reads that are asked for at the same time go out together: one message to the connection, one
-//! timer and one wait for all of them, and to each its own reply.
+//! Reads that are asked for at the same time go out together: one message to the connection and one
+//! wait for all of them, and to each its own reply, within its own deadline.
 
 use std::{
     future::poll_fn,

@@ -8,15 +8,17 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use tokio::{runtime::Builder, time::timeout};
+use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 
 use super::{Config, Connections, connect, get, set};
 use crate::{
     error::{Error, Kind},
-    support::RedisServer,
+    support::{RedisServer, until},
 };
 
 const KEYS: usize = 600;
+
+type Reply = Result<Option<String>, Error>;
 
 /// A third of the keys hold their own name, a third nothing, and a third no string.
 async fn fill(connections: &Connections, server: &RedisServer) {
@@ -27,7 +29,7 @@ async fn fill(connections: &Connections, server: &RedisServer) {
     }
 }
 
-fn is_its_own(index: usize, reply: &Result<Option<String>, Error>) -> bool {
+fn is_its_own(index: usize, reply: &Reply) -> bool {
     match (index % 3, reply) {
         (0, Ok(Some(value))) => *value == index.to_string(),
         (1, Ok(None)) => true,
@@ -66,7 +68,7 @@ async fn each_gets_its_own_reply_whoever_leaves() {
     assert_eq!(answered.into_inner(), 20 * KEYS * 4 / 5);
 }
 
-/// They were as many messages as commands before, and as many timers.
+/// They were as many messages as commands before.
 #[tokio::test]
 async fn what_is_asked_for_at_once_goes_out_together() {
     let server = RedisServer::start();
@@ -94,38 +96,101 @@ fn poll<F: Future>(asked: &mut [Pin<Box<F>>]) {
     }
 }
 
-/// The runtime of whoever came first ends before it could see to the departure.
-#[tokio::test]
-async fn nobody_waits_for_a_runtime_that_is_gone() {
-    let server = RedisServer::start();
+/// Reads of one key over one connection, of which the first few have gone alone and the others will
+/// go together; none is answered before [`all_are_answered`] is called.
+async fn asked_together(
+    server: &RedisServer,
+    deadline: Duration,
+) -> (
+    Connections,
+    Vec<Pin<Box<impl Future<Output = Reply> + Send + use<>>>>,
+) {
     let config = Config {
         connections: 1,
-        deadline: Duration::from_secs(2),
+        deadline,
         ..Config::default()
     };
     let connections = Connections::connect(&server.url(), config).await;
     let connections = connections.expect("connects");
     set(&connections, "k", "v").await.expect("set");
-    let mut asked: Vec<_> = (0..32).map(|_| Box::pin(get(&connections, "k"))).collect();
-    // The first go alone: they have timers of their own here.
-    let (here, there) = asked.split_at_mut(16);
-    poll(here);
-    for _ in 0..16 {
-        tokio::task::yield_now().await; // until those behind them have left
-    }
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = Builder::new_current_thread().build().expect("a runtime");
-            let _inside = runtime.enter();
-            poll(there);
-        });
-    });
+    server.stop_signal();
+    let mut asked: Vec<_> = (0..32)
+        .map(|_| {
+            let connections = connections.clone();
+            Box::pin(async move { get(&connections, "k").await })
+        })
+        .collect();
+    poll(&mut asked[..4]);
+    (connections, asked)
+}
+
+/// None waits for more than the deadline, and all goes on as before.
+async fn all_are_answered(
+    server: &RedisServer,
+    connections: &Connections,
+    asked: Vec<impl Future<Output = Reply>>,
+) {
+    server.continue_signal();
     let replies = timeout(Duration::from_secs(10), join_all(asked)).await;
-    let replies = replies.expect("nobody hangs");
-    assert!(replies.iter().any(Result::is_err), "nobody was left behind");
-    for reply in replies {
+    for reply in replies.expect("nobody hangs") {
         assert!(reply.map_or_else(|error| error.is_unavailable(), |value| value.is_some()));
     }
-    let again = join_all((0..32).map(|_| get(&connections, "k"))).await;
+    until("the breaker to be closed", async || {
+        connections.healthy().then_some(())
+    })
+    .await;
+    let again = join_all((0..32).map(|_| get(connections, "k"))).await;
     assert!(again.into_iter().all(|reply| reply.is_ok()), "as before");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_runtime_that_is_gone() {
+    let server = RedisServer::start();
+    let (connections, mut asked) = asked_together(&server, Duration::from_secs(60)).await;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let mut others = asked.split_off(5);
+    {
+        let _inside = runtime.enter();
+        poll(&mut asked[4..]); // who comes first sees to the departure
+    }
+    poll(&mut others);
+    runtime.shutdown_background();
+    all_are_answered(&server, &connections, others).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_runtime_that_is_busy() {
+    let server = RedisServer::start();
+    let (connections, mut asked) = asked_together(&server, Duration::from_millis(100)).await;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let others = asked.split_off(5);
+    {
+        let _inside = runtime.enter();
+        poll(&mut asked[4..]);
+    }
+    all_are_answered(&server, &connections, others).await;
+    runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_worker_that_is_busy() {
+    let server = RedisServer::start();
+    let (connections, mut asked) = asked_together(&server, Duration::from_millis(100)).await;
+    let others = asked.split_off(5);
+    let (done, waits) = std::sync::mpsc::channel::<()>();
+    let (begun, first) = oneshot::channel();
+    let busy = tokio::spawn(async move {
+        poll(&mut asked[4..]);
+        begun.send(()).expect("somebody waits");
+        waits.recv_timeout(Duration::from_secs(30))
+    });
+    first.await.expect("the first has asked");
+    let answered = async move {
+        all_are_answered(&server, &connections, others).await;
+        done.send(()).expect("still busy");
+    };
+    tokio::spawn(answered).await.expect("no panic");
+    busy.await.expect("no panic").expect("was busy until then");
 }
