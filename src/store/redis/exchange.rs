@@ -178,7 +178,10 @@ impl Shared {
         if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
             self.links.mark_outdated(index);
         } else if error.is_unrecoverable_error() {
-            self.links.mark_broken(index);
+            // A Cluster's mends itself, and still leads to the other primaries.
+            if !self.address.is_cluster() {
+                self.links.mark_broken(index);
+            }
             self.wake.notify_one();
         }
         match kind {

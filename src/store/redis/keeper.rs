@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
-use redis::Cmd;
+use futures_util::future::join_all;
+use redis::{RedisResult, Value};
 use tokio::{sync::Notify, time::timeout};
 
-use super::{address::timed_out, connection::Shared, fault, link::Wire, topology};
+use super::{address::timed_out, connection::Shared, fault};
 
 /// How often connections are tried while all is well.
 const HEALTHY: Duration = Duration::from_secs(1);
@@ -17,7 +18,8 @@ const HEALTHY: Duration = Duration::from_secs(1);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 /// What an existing connection must answer within when it is tried.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// After so many rounds in vain a Cluster's connections are made anew, from the first nodes on.
+/// After so many rounds in vain a Cluster's connections are made anew, from the first nodes on;
+/// until then they serve the slots whose primaries are up.
 const ROUNDS: u32 = 4;
 
 pub(super) async fn keep(shared: Weak<Shared>, wake: Arc<Notify>) {
@@ -27,7 +29,7 @@ pub(super) async fn keep(shared: Weak<Shared>, wake: Arc<Notify>) {
         let healthy = shared.repair().await;
         rounds = if healthy { 0 } else { rounds + 1 };
         if rounds >= ROUNDS && shared.address.is_cluster() {
-            shared.forget_connections();
+            shared.links.mark_all_outdated();
             rounds = 0;
         }
         drop(shared);
@@ -55,18 +57,14 @@ impl Shared {
                 return false;
             }
         }
-        let mut healthy = true;
-        for index in 0..self.breakers.len() {
-            if self.breakers[index].is_open() {
-                healthy &= self.probe(index).await;
-            }
-        }
-        healthy
+        let open = (0..self.breakers.len()).filter(|index| self.breakers[*index].is_open());
+        let probed = join_all(open.map(|index| self.probe(index))).await;
+        probed.into_iter().all(|answered| answered)
     }
 
     async fn tried(&self, index: usize) -> bool {
         match self.links.wire(index) {
-            Some(mut wire) => answers(&mut wire, &ping(), PATIENCE).await,
+            Some(mut wire) => answers(wire.ping(), PATIENCE).await,
             None => false,
         }
     }
@@ -83,7 +81,7 @@ impl Shared {
                 return false;
             }
         };
-        let answers = answers(&mut wire, &ping(), PATIENCE).await;
+        let answers = answers(wire.ping(), PATIENCE).await;
         if answers {
             self.links.set(index, wire);
             self.metrics.reconnects.increment(1);
@@ -98,40 +96,17 @@ impl Shared {
             return false;
         };
         let slot = self.breakers[index].failed_slot();
-        let answered = answers(&mut wire, &self.question(slot), self.deadline()).await;
+        let answered = answers(wire.ping_slot(slot), self.deadline()).await;
         if answered {
             self.close(index);
         }
         answered
     }
-
-    /// In a Cluster a command with a key: one without is sent to any node when that of its slot is
-    /// gone, and answered there.
-    fn question(&self, slot: u16) -> Cmd {
-        if !self.address.is_cluster() {
-            return ping();
-        }
-        let mut get = Cmd::new();
-        get.arg("GET").arg(topology::probe_key(slot));
-        get
-    }
-
-    fn forget_connections(&self) {
-        for index in 0..self.links.len() {
-            self.links.mark_broken(index);
-        }
-    }
-}
-
-fn ping() -> Cmd {
-    let mut ping = Cmd::new();
-    ping.arg("PING");
-    ping
 }
 
 /// Anything but an outage is an answer: `MISCONF` and `NOPERM` are given by a server that is up.
-async fn answers(wire: &mut Wire, question: &Cmd, within: Duration) -> bool {
-    let reply = timeout(within, wire.send(question))
+async fn answers(reply: impl Future<Output = RedisResult<Value>>, within: Duration) -> bool {
+    let reply = timeout(within, reply)
         .await
         .unwrap_or_else(|_| Err(timed_out()));
     reply.err().is_none_or(|error| !fault::is_outage(&error))

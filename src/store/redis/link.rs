@@ -13,10 +13,12 @@ use redis::{
     Cmd, Pipeline, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::ClusterConnection,
-    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo},
+    cluster_routing::{
+        MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo,
+    },
 };
 
-use super::gather::Gathering;
+use super::{gather::Gathering, topology};
 
 /// How long connecting, with TLS and credentials, may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -51,6 +53,32 @@ impl Wire {
                     .await
             }
         }
+    }
+
+    /// Asks whether anybody is there: of a Cluster any primary will do.
+    pub(super) async fn ping(&mut self) -> RedisResult<Value> {
+        let mut ping = Cmd::new();
+        ping.arg("PING");
+        match self {
+            Self::Single(connection) => ask(connection, &ping).await,
+            Self::Cluster(connection) => {
+                let any = Some(ResponsePolicy::OneSucceeded);
+                let to = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, any));
+                connection.route_command(ping, to).await?.extract_error()
+            }
+        }
+    }
+
+    /// Asks whether the primary of a slot is there.
+    pub(super) async fn ping_slot(&mut self, slot: u16) -> RedisResult<Value> {
+        if let Self::Single(_) = self {
+            return self.ping().await;
+        }
+        // A command without a key is sent to any node when that of its slot is gone, and answered
+        // there.
+        let mut get = Cmd::new();
+        get.arg("GET").arg(topology::probe_key(slot));
+        self.send(&get).await
     }
 
     /// Sends to a node of a Cluster, for what has no key of its own; a single server is the only one.
@@ -151,6 +179,10 @@ impl Links {
         if let Some(link) = &*self.slots[index].link.load() {
             link.outdated.store(true, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn mark_all_outdated(&self) {
+        (0..self.len()).for_each(|index| self.mark_outdated(index));
     }
 
     pub(super) fn mark_broken(&self, index: usize) {

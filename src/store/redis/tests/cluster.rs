@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{connect, get, set};
-use crate::support::{RedisCluster, until};
+use super::{super::topology, Config, Connections, connect, get, set};
+use crate::support::{RedisCluster, RedisServer, until};
 
 #[tokio::test]
 async fn a_moved_slot_is_followed() {
@@ -29,37 +29,54 @@ async fn a_moved_slot_is_followed() {
     assert!(connections.healthy());
 }
 
+/// For as long as it is away: while the client makes itself a new picture of the Cluster, while the
+/// Cluster gives the primary up, while the connections are made anew.
 #[tokio::test]
 async fn a_primary_that_goes_takes_its_own_slots_only() {
+    takes_its_own_slots_only(RedisServer::kill).await;
+}
+
+#[tokio::test]
+async fn a_primary_that_hangs_takes_its_own_slots_only() {
+    takes_its_own_slots_only(|server| server.stop_signal()).await;
+}
+
+async fn takes_its_own_slots_only(go: impl FnOnce(&mut RedisServer)) {
     let mut cluster = RedisCluster::start();
     for node in cluster.nodes() {
         node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
     }
-    let connections = connect(&cluster.url()).await;
+    let config = Config {
+        connections: 1,
+        deadline: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let connections = Connections::connect(&cluster.url(), config).await;
+    let connections = connections.expect("connects");
     let lost = cluster.owner("lost");
-    let kept = (0..)
-        .map(|n| format!("kept{n}"))
-        .find(|key| cluster.owner(key) != lost);
-    let kept = kept.expect("two thirds of all keys");
-    set(&connections, &kept, "v").await.expect("set");
-    cluster.node_mut(lost).kill();
-    until("the breaker to open", || async {
-        let error = get(&connections, "lost")
-            .await
-            .expect_err("its primary is gone");
-        assert!(error.is_unavailable(), "{error:?}");
-        let open = error.to_string() == "redis is away";
-        open.then_some(())
-    })
-    .await;
-    // The client may be busy with its new picture of the Cluster.
-    until("others to answer", async || {
-        get(&connections, &kept).await.ok().map(drop)
-    })
-    .await;
-    for _ in 0..100 {
-        get(&connections, &kept).await.expect("others answer");
-    }
+    let (gone, kept) = keys_by_fate(&cluster, lost);
+    go(cluster.node_mut(lost));
+    let start = Instant::now();
+    let away = || start.elapsed() < Duration::from_secs(10);
+    let read_gone = async {
+        for key in gone[..3].iter().cycle().take_while(|_| away()) {
+            let error = get(&connections, key).await;
+            let error = error.expect_err("its primary is gone");
+            assert!(error.is_unavailable(), "{error:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let read_kept = async {
+        for key in kept.iter().cycle().take_while(|_| away()) {
+            let reply = get(&connections, key).await;
+            let after = start.elapsed();
+            reply.unwrap_or_else(|error| panic!("{key} after {after:?}: {error:?}"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(read_gone, read_kept);
+    let error = get(&connections, &gone[0]).await.expect_err("gone");
+    assert_eq!(error.to_string(), "redis is away", "its breaker is open");
     // What is sent to a primary that is gone is sent to any other, whose answer proves nothing.
     // A client that has seen its slots go asks nobody at all.
     let (before, start) = (redirected(&cluster, lost), Instant::now());
@@ -69,6 +86,14 @@ async fn a_primary_that_goes_takes_its_own_slots_only() {
     })
     .await;
     assert!(!connections.healthy());
+}
+
+/// Keys of one primary, and keys of the others. One breaker stands for 256 slots: those that it
+/// shares between two primaries are left out.
+fn keys_by_fate(cluster: &RedisCluster, lost: usize) -> (Vec<String>, Vec<String>) {
+    let keys = (0..100).map(|n| format!("key{n}"));
+    let apart = keys.filter(|key| ![21, 42].contains(&(topology::slot_of(key.as_bytes()) / 256)));
+    apart.partition(|key| cluster.owner(key) == lost)
 }
 
 /// How many `GET`s the nodes but one have not answered themselves.
