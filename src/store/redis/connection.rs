@@ -64,7 +64,7 @@ pub(super) struct Shared {
     pub(super) address: Address,
     pub(super) links: Links,
     /// One for a single server, one for every range of slots of a Cluster: a primary that is away
-    /// takes only its own slots along.
+    /// takes only its own slots along, and those of a range that it shares with another.
     pub(super) breakers: Box<[Breaker]>,
     pub(super) metrics: StoreMetrics,
     deadline: AtomicU64,
