@@ -8,7 +8,11 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use tokio::{runtime::Builder, sync::oneshot, time::timeout};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+    time::timeout,
+};
 
 use super::{Config, Connections, connect, get, set};
 use crate::{
@@ -143,17 +147,22 @@ async fn all_are_answered(
     assert!(again.into_iter().all(|reply| reply.is_ok()), "as before");
 }
 
+/// Who comes first sees to the departure: here where nothing runs.
+fn in_a_runtime_of_its_own<F: Future>(first: &mut [Pin<Box<F>>]) -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let inside = runtime.enter();
+    poll(first);
+    drop(inside);
+    runtime
+}
+
 #[tokio::test]
 async fn nobody_waits_for_a_runtime_that_is_gone() {
     let server = RedisServer::start();
     let (connections, mut asked) = asked_together(&server, Duration::from_secs(60)).await;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
     let mut others = asked.split_off(5);
-    {
-        let _inside = runtime.enter();
-        poll(&mut asked[4..]); // who comes first sees to the departure
-    }
+    let runtime = in_a_runtime_of_its_own(&mut asked[4..]);
     poll(&mut others);
     runtime.shutdown_background();
     all_are_answered(&server, &connections, others).await;
@@ -163,13 +172,8 @@ async fn nobody_waits_for_a_runtime_that_is_gone() {
 async fn nobody_waits_for_a_runtime_that_is_busy() {
     let server = RedisServer::start();
     let (connections, mut asked) = asked_together(&server, Duration::from_millis(100)).await;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
     let others = asked.split_off(5);
-    {
-        let _inside = runtime.enter();
-        poll(&mut asked[4..]);
-    }
+    let runtime = in_a_runtime_of_its_own(&mut asked[4..]);
     all_are_answered(&server, &connections, others).await;
     runtime.shutdown_background();
 }
