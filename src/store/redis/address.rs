@@ -76,7 +76,9 @@ impl Address {
             Self::Single(client) => multiplexed(client).await.map(Wire::Single),
             Self::Cluster(cluster) => {
                 let connecting = Box::pin(cluster.client.get_async_connection());
-                match tokio::time::timeout(2 * CONNECT_TIMEOUT, connecting).await {
+                // A node that hangs is waited for more than once: to connect to it, and to ask it
+                // about the slots.
+                match tokio::time::timeout(6 * CONNECT_TIMEOUT, connecting).await {
                     Ok(Ok(connection)) => Ok(Wire::Cluster(connection)),
                     Ok(Err(error)) => Err(cluster.first_refusal().await.unwrap_or(error)),
                     Err(_) => Err(timed_out()),

@@ -11,11 +11,20 @@ const THRESHOLD: u32 = 5;
 pub(super) struct Breaker {
     failures: AtomicU32,
     open: AtomicBool,
-    /// Whose commands failed last: of the slots behind one breaker some may have another primary.
+    /// The slot of the last command that failed: of those behind one breaker some may have another
+    /// primary.
     slot: AtomicU16,
 }
 
 impl Breaker {
+    /// One before `slot` and those behind it.
+    pub(super) fn before(slot: u16) -> Self {
+        Self {
+            slot: AtomicU16::new(slot),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }

@@ -99,7 +99,9 @@ impl Connections {
         let shared = Arc::new(Shared {
             address,
             links: Links::new(config.connections.max(1)),
-            breakers: (0..breakers).map(|_| Breaker::default()).collect(),
+            breakers: (0..breakers)
+                .map(|index| Breaker::before(index * (SLOTS / breakers)))
+                .collect(),
             metrics: StoreMetrics::register(),
             deadline: AtomicU64::new(0),
             wake: Arc::new(Notify::new()),

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::{RedisResult, Value};
 use tokio::{sync::Notify, time::timeout};
 
-use super::{address::timed_out, connection::Shared, fault};
+use super::{address::timed_out, connection::Shared, fault, link::Wire};
 
 /// How often connections are tried while all is well.
 const HEALTHY: Duration = Duration::from_secs(1);
@@ -18,20 +18,17 @@ const HEALTHY: Duration = Duration::from_secs(1);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 /// What an existing connection must answer within when it is tried.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// After so many rounds in vain a Cluster's connections are made anew, from the first nodes on;
-/// until then they serve the slots whose primaries are up.
-const ROUNDS: u32 = 4;
+/// How long a Cluster that is not healthy is left to its client before somebody scouts.
+const SCOUTING: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(shared: Weak<Shared>, wake: Arc<Notify>) {
+    join(repair(Weak::clone(&shared), wake), scout(shared)).await;
+}
+
+async fn repair(shared: Weak<Shared>, wake: Arc<Notify>) {
     let mut pause = PAUSES.0;
-    let mut rounds = 0;
     while let Some(shared) = shared.upgrade() {
         let healthy = shared.repair().await;
-        rounds = if healthy { 0 } else { rounds + 1 };
-        if rounds >= ROUNDS && shared.address.is_cluster() {
-            shared.links.mark_all_outdated();
-            rounds = 0;
-        }
         drop(shared);
         if healthy {
             pause = PAUSES.0;
@@ -44,22 +41,61 @@ pub(super) async fn keep(shared: Weak<Shared>, wake: Arc<Notify>) {
     }
 }
 
+/// The client of a Cluster does not learn by itself where the slots of a primary that hangs have
+/// gone. A connection made anew, from the first nodes on, does; but while a primary hangs it serves
+/// the others' slots worse than one made before. So it has to prove that it is needed.
+async fn scout(shared: Weak<Shared>) {
+    while let Some(shared) = shared
+        .upgrade()
+        .filter(|shared| shared.address.is_cluster())
+    {
+        if shared.are_outrun().await {
+            shared.links.mark_all_outdated();
+        }
+        drop(shared);
+        tokio::time::sleep(SCOUTING).await;
+    }
+}
+
 impl Shared {
     /// Tries every connection, replaces those that fail, and probes for every open breaker.
     async fn repair(&self) -> bool {
-        for index in 0..self.links.len() {
-            if self.tried(index).await {
-                if self.links.is_outdated(index) {
-                    self.replaced(index).await;
-                }
-            } else if !self.replaced(index).await {
-                self.open_all();
-                return false;
-            }
+        let kept = join_all((0..self.links.len()).map(|index| self.kept(index))).await;
+        if kept.contains(&false) {
+            self.open_all();
+            return false;
         }
-        let open = (0..self.breakers.len()).filter(|index| self.breakers[*index].is_open());
-        let probed = join_all(open.map(|index| self.probe(index))).await;
-        probed.into_iter().all(|answered| answered)
+        let probed = join_all(self.open_breakers().map(|index| self.probe(index))).await;
+        !probed.contains(&false)
+    }
+
+    async fn kept(&self, index: usize) -> bool {
+        if !self.tried(index).await {
+            return self.replaced(index).await;
+        }
+        if self.links.is_outdated(index) {
+            self.replaced(index).await;
+        }
+        true
+    }
+
+    /// Whether a connection made anew reaches a slot that these do not.
+    async fn are_outrun(&self) -> bool {
+        if self.open_breakers().next().is_none() {
+            return false;
+        }
+        let Ok(wire) = self.address.connect().await else {
+            return false;
+        };
+        let outrun = self.open_breakers().map(|index| {
+            let mut wire = wire.clone();
+            async move { self.reaches(&mut wire, index).await && !self.probe(index).await }
+        });
+        join_all(outrun).await.contains(&true)
+    }
+
+    fn open_breakers(&self) -> impl Iterator<Item = usize> {
+        (0..self.breakers.len()).filter(|index| self.breakers[*index].is_open())
     }
 
     async fn tried(&self, index: usize) -> bool {
@@ -95,12 +131,16 @@ impl Shared {
         let Some(mut wire) = wire else {
             return false;
         };
-        let slot = self.breakers[index].failed_slot();
-        let answered = answers(wire.ping_slot(slot), self.deadline()).await;
+        let answered = self.reaches(&mut wire, index).await;
         if answered {
             self.close(index);
         }
         answered
+    }
+
+    async fn reaches(&self, wire: &mut Wire, index: usize) -> bool {
+        let slot = self.breakers[index].failed_slot();
+        answers(wire.ping_slot(slot), self.deadline()).await
     }
 }
 

@@ -43,9 +43,7 @@ async fn a_primary_that_hangs_takes_its_own_slots_only() {
 
 async fn takes_its_own_slots_only(go: impl FnOnce(&mut RedisServer)) {
     let mut cluster = RedisCluster::start();
-    for node in cluster.nodes() {
-        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
+    serve_what_there_is(&cluster);
     let config = Config {
         connections: 1,
         deadline: Duration::from_millis(500),
@@ -96,6 +94,52 @@ fn keys_by_fate(cluster: &RedisCluster, lost: usize) -> (Vec<String>, Vec<String
     apart.partition(|key| cluster.owner(key) == lost)
 }
 
+#[tokio::test]
+async fn who_starts_while_a_primary_hangs_uses_the_others() {
+    let cluster = RedisCluster::start();
+    serve_what_there_is(&cluster);
+    let lost = cluster.owner("lost");
+    let (_, kept) = keys_by_fate(&cluster, lost);
+    cluster.nodes()[lost].stop_signal();
+    let connections = connect(&cluster.url()).await;
+    until("the others to answer", async || {
+        get(&connections, &kept[0]).await.ok()
+    })
+    .await;
+}
+
+/// Nobody has asked about them since: each is probed by a slot of its own.
+#[tokio::test]
+async fn primaries_that_are_back_are_used_whoever_is_not() {
+    let cluster = RedisCluster::start();
+    serve_what_there_is(&cluster);
+    let first = 0; // has the first slots
+    let (_, kept) = keys_by_fate(&cluster, first);
+    let connections = connect(&cluster.url()).await;
+    for node in cluster.nodes() {
+        node.stop_signal();
+    }
+    until("the Cluster to be given up", async || {
+        (!connections.healthy()).then_some(())
+    })
+    .await;
+    for node in &cluster.nodes()[first + 1..] {
+        node.continue_signal();
+    }
+    for key in &kept[..8] {
+        until("the others to answer", async || {
+            get(&connections, key).await.ok()
+        })
+        .await;
+    }
+}
+
+fn serve_what_there_is(cluster: &RedisCluster) {
+    for node in cluster.nodes() {
+        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+}
+
 /// How many `GET`s the nodes but one have not answered themselves.
 fn redirected(cluster: &RedisCluster, but: usize) -> u64 {
     let nodes = cluster.nodes().iter().enumerate();
@@ -112,18 +156,30 @@ fn redirected(cluster: &RedisCluster, but: usize) -> u64 {
 }
 
 #[tokio::test]
-async fn a_promoted_replica_is_found() {
+async fn the_replica_of_a_primary_that_goes_is_found() {
+    finds_the_replica(RedisServer::kill).await;
+}
+
+/// No connection breaks that would tell its client.
+#[tokio::test]
+async fn the_replica_of_a_primary_that_hangs_is_found() {
+    finds_the_replica(|server| server.stop_signal()).await;
+}
+
+async fn finds_the_replica(go: impl FnOnce(&mut RedisServer)) {
     let mut cluster = RedisCluster::start();
     let owner = cluster.owner("k");
     let replica = cluster.add_replica(owner);
-    let connections = connect(&cluster.url()).await;
+    // A deadline before which the client of the Cluster does not give up itself.
+    let connections = Connections::connect(&cluster.url(), Config::default()).await;
+    let connections = connections.expect("connects");
     set(&connections, "k", "v").await.expect("set");
     until("the copy", || async {
         let offsets = replica.command(&["DBSIZE"]).text();
         (offsets == "1").then_some(())
     })
     .await;
-    cluster.node_mut(owner).kill();
+    go(cluster.node_mut(owner));
     let value = until("the replica to take over", || async {
         get(&connections, "k").await.ok().flatten()
     })
