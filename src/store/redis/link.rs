@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use futures_util::future::select_ok;
 use redis::{
     Cmd, Pipeline, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
@@ -22,6 +23,8 @@ use super::{gather::Gathering, topology};
 
 /// How long connecting, with TLS and credentials, may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a Cluster's primaries have to answer before they are asked again.
+const NUDGE: Duration = Duration::from_millis(20);
 
 /// What the commands go over; nothing above can tell which.
 #[derive(Clone)]
@@ -62,9 +65,18 @@ impl Wire {
         match self {
             Self::Single(connection) => ask(connection, &ping).await,
             Self::Cluster(connection) => {
-                let any = Some(ResponsePolicy::OneSucceeded);
-                let to = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, any));
-                connection.route_command(ping, to).await?.extract_error()
+                // While a primary owes it a reply, the client may leave a command for several of
+                // them lying until it is asked for something else: so it is asked again.
+                let asked = [Duration::ZERO, NUDGE].map(|after| {
+                    let (mut connection, ping) = (connection.clone(), ping.clone());
+                    Box::pin(async move {
+                        tokio::time::sleep(after).await;
+                        let any = Some(ResponsePolicy::OneSucceeded);
+                        let to = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, any));
+                        connection.route_command(ping, to).await?.extract_error()
+                    })
+                });
+                select_ok(asked).await.map(|(reply, _)| reply)
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{super::topology, Config, Connections, connect, get, set};
+use super::{
+    super::{address::Address, topology},
+    Config, Connections, connect, get, set,
+};
 use crate::support::{RedisCluster, RedisServer, until};
 
 #[tokio::test]
@@ -94,6 +97,19 @@ fn keys_by_fate(cluster: &RedisCluster, lost: usize) -> (Vec<String>, Vec<String
     apart.partition(|key| cluster.owner(key) == lost)
 }
 
+/// Otherwise the connection would be made anew, for the worse, again and again.
+#[tokio::test]
+async fn any_primary_answers_for_the_connection() {
+    let cluster = RedisCluster::start();
+    let address = Address::parse(&cluster.url(), &Config::default()).expect("an address");
+    let mut wire = address.connect().await.expect("connects");
+    cluster.nodes()[1].stop_signal();
+    for _ in 0..10 {
+        let asked = tokio::time::timeout(Duration::from_secs(1), wire.ping());
+        asked.await.expect("in time").expect("an answer");
+    }
+}
+
 #[tokio::test]
 async fn who_starts_while_a_primary_hangs_uses_the_others() {
     let cluster = RedisCluster::start();
@@ -170,8 +186,11 @@ async fn finds_the_replica(go: impl FnOnce(&mut RedisServer)) {
     let mut cluster = RedisCluster::start();
     let owner = cluster.owner("k");
     let replica = cluster.add_replica(owner);
-    // A deadline before which the client of the Cluster does not give up itself.
-    let connections = Connections::connect(&cluster.url(), Config::default()).await;
+    let config = Config {
+        connections: 1, // which knows the primary that goes
+        ..Config::default()
+    };
+    let connections = Connections::connect(&cluster.url(), config).await;
     let connections = connections.expect("connects");
     set(&connections, "k", "v").await.expect("set");
     until("the copy", || async {
