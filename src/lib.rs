@@ -37,36 +37,20 @@
 // Without a store that others reach, what serves such a store alone is not called.
 #![cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 
-mod body;
-mod buffer;
-mod busy;
 pub mod cache;
 mod clock;
-mod collapse;
-mod compact;
-mod entry;
+mod engine;
 mod error;
 mod fence;
-mod future;
-mod gate;
 pub mod guide;
-mod hit;
-mod http_service;
 mod identity;
 pub mod invalidate;
 pub mod keep;
 mod key;
-mod limiter;
-mod local;
+mod message;
 mod metrics;
-mod origin;
-mod passage;
-mod peer;
 mod quota;
 pub mod rate_limit;
-mod ready;
-mod replay;
-mod seconds;
 mod semantics;
 mod store;
 pub mod table;
@@ -80,7 +64,7 @@ mod support;
 /// What the fuzz targets of this repository call. No part of the interface.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-#[path = "fuzz.rs"]
+#[path = "../fuzz/harness.rs"]
 pub mod __fuzz;
 
 pub use cache::CacheLayer;

@@ -9,12 +9,14 @@ use super::{
     judge::{Judged, Traits},
 };
 use crate::{
-    body::ResponseBody,
     clock::{Now, Timestamp},
-    entry::{Content, Entry, StoredResponse},
-    hit::{Hit, Times},
-    keep::{Shared, fill::Fill, lookup::Found},
-    seconds,
+    engine::{
+        core::Shared,
+        fill::Fill,
+        hit::{Hit, Times},
+        lookup::Found,
+    },
+    message::{body::ResponseBody, static_values},
     semantics::{
         byteranges,
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
@@ -22,7 +24,9 @@ use crate::{
         freshness::Lifetime,
         range::{self, Selection},
         reported::NAME,
+        stored::StoredResponse,
     },
+    store::entry::{Content, Entry},
 };
 
 /// What of a request, beyond its key, decides the form of the answer.
@@ -111,10 +115,13 @@ fn describe(
     resident: Duration,
     status: Option<&CacheStatus<'_>>,
 ) {
-    fields.insert(header::AGE, seconds::age(lifetime.age(resident).as_secs()));
+    fields.insert(
+        header::AGE,
+        static_values::age(lifetime.age(resident).as_secs()),
+    );
     let status = match status {
         Some(status) => status.to_value(NAME),
-        None => seconds::hit(lifetime.ttl(resident)),
+        None => static_values::hit(lifetime.ttl(resident)),
     };
     fields.append(CACHE_STATUS, status);
 }

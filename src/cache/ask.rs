@@ -12,13 +12,15 @@ use super::{
     present::Present,
 };
 use crate::{
-    body::ResponseBody,
-    hit::{Hit, Times},
+    engine::{
+        core::Shared,
+        hit::{Hit, Times},
+        lookup::Found,
+        snapshot::Snapshot,
+    },
     identity::User,
-    keep::{Shared, Snapshot, lookup::Found},
     key::{Inputs, KeyBuf, url_key},
-    origin,
-    passage::Passages,
+    message::{body::ResponseBody, layer_markers::Passages, target},
     semantics::{
         cache_control::RequestDirectives, cache_status::Forward, invalidation, policy::Scope,
         sharing::Credentials,
@@ -29,8 +31,8 @@ use crate::{
 /// The route that names a request's path; `None` if the request is not to be looked at any further.
 #[inline]
 pub(super) fn route<'p>(plan: &'p Plan, parts: &request::Parts) -> Option<Option<Matched<'p>>> {
-    let uri = origin::uri(&parts.uri, &parts.extensions);
-    let host = || origin::authority(uri, &parts.headers);
+    let uri = target::uri(&parts.uri, &parts.extensions);
+    let host = || target::authority(uri, &parts.headers);
     let matched = plan.route_for(uri.path(), host);
     (matched.is_some() || plan.unlisted == Unlisted::Standard).then_some(matched)
 }
@@ -134,7 +136,7 @@ impl<'a, 'p> Asking<'a, 'p> {
             config,
             snapshot,
             parts,
-            uri: origin::uri(&parts.uri, &parts.extensions),
+            uri: target::uri(&parts.uri, &parts.extensions),
             present: Present::of(&parts.headers),
         }
     }
@@ -152,7 +154,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if !has_method(&self.parts.method, route.needs_body) {
             return Ask::Bypass(Forward::Method);
         }
-        if route.key_names_host && origin::is_ambiguous(self.parts) {
+        if route.key_names_host && target::is_ambiguous(self.parts) {
             return Ask::Bypass(Forward::Bypass);
         }
         if route.needs_body {
@@ -201,7 +203,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if safe && self.present.upgrade {
             return Ask::Nothing;
         }
-        if safe && origin::is_ambiguous(self.parts) {
+        if safe && target::is_ambiguous(self.parts) {
             return Ask::Bypass(Forward::Bypass);
         }
         if invalidation::is_query(method) {
@@ -268,7 +270,7 @@ impl<'a, 'p> Asking<'a, 'p> {
 
     #[inline]
     fn host(self) -> Option<&'a str> {
-        origin::authority(self.uri, &self.parts.headers)
+        target::authority(self.uri, &self.parts.headers)
     }
 
     #[inline]

@@ -11,14 +11,21 @@ use super::{
 };
 use crate::{
     clock::{Now, Timestamp},
-    entry::{Content, Entry, StoredResponse, Variant},
+    engine::{core::Shared, lookup::Found, snapshot::Snapshot},
     fence::Capture,
-    keep::{Shared, Snapshot, lookup::Found},
     key::KeyBuf,
     semantics::{
-        cache_control::RequestDirectives, cache_status::Forward, freshness::Lifetime,
-        no_vary_search::Rule, policy::Policy, sharing, storable::Refusal, vary::VaryFields,
+        cache_control::RequestDirectives,
+        cache_status::Forward,
+        freshness::Lifetime,
+        no_vary_search::Rule,
+        policy::Policy,
+        sharing,
+        storable::Refusal,
+        stored::{StoredResponse, Variant},
+        vary::VaryFields,
     },
+    store::entry::{Content, Entry},
     table::RoutePlan,
 };
 

@@ -16,10 +16,12 @@ use super::{
     miss::{Answer, Miss},
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
-    http_service::HttpService,
-    keep::Snapshot,
+    engine::snapshot::Snapshot,
     key::KeyBuf,
+    message::{
+        body::{RequestBody, ResponseBody},
+        service::HttpService,
+    },
     semantics::cache_status::Forward,
 };
 

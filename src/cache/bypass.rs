@@ -9,8 +9,10 @@ use tower::ServiceExt;
 
 use super::{answer, layer::Config, miss::Answer};
 use crate::{
-    body::{RequestBody, ResponseBody},
-    http_service::HttpService,
+    message::{
+        body::{RequestBody, ResponseBody},
+        service::HttpService,
+    },
     semantics::cache_status::Forward,
 };
 

@@ -16,13 +16,10 @@ use super::{
     validate::{self, Resolved},
 };
 use crate::{
-    body::RequestBody,
     clock::Now,
+    engine::lookup::Found,
     fence::{Capture, Verdict},
-    http_service::HttpService,
-    keep::lookup::Found,
-    origin,
-    passage::Passages,
+    message::{body::RequestBody, layer_markers::Passages, service::HttpService, target},
     semantics::{
         conditional,
         freshness::{self, Exchange},
@@ -43,7 +40,7 @@ impl Original {
     pub(super) fn of(parts: &request::Parts) -> Self {
         Self {
             method: parts.method.clone(),
-            uri: origin::uri(&parts.uri, &parts.extensions).clone(),
+            uri: target::uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),
         }
     }
@@ -53,7 +50,7 @@ impl Original {
             method: &self.method,
             headers: &self.headers,
             credentials,
-            authority: origin::authority(&self.uri, &self.headers),
+            authority: target::authority(&self.uri, &self.headers),
             target: self
                 .uri
                 .path_and_query()

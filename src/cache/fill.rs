@@ -18,11 +18,13 @@ use super::{
     recipe::Recipe,
 };
 use crate::{
-    body::ResponseBody,
-    buffer::{self, End, Writer},
-    entry::Entry,
+    engine::fill::Fill,
     error::BoxError,
-    keep::fill::Fill,
+    message::{
+        body::ResponseBody,
+        shared_buffer::{self, End, Writer},
+    },
+    store::entry::Entry,
 };
 
 /// How long a fill goes on that nobody reads any more.
@@ -104,7 +106,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (writer, source) = buffer::channel(recipe.cap, recipe.length);
+    let (writer, source) = shared_buffer::channel(recipe.cap, recipe.length);
     let reader = source.reader();
     let held = prefix
         .chunks
@@ -147,7 +149,7 @@ where
     };
     while !prefix.ended
         && prefix.bytes <= recipe.cap
-        && prefix.chunks.len() <= buffer::most_pieces(recipe.cap)
+        && prefix.chunks.len() <= shared_buffer::most_pieces(recipe.cap)
     {
         let waits = waits && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {

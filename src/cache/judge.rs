@@ -5,15 +5,16 @@ use std::time::Duration;
 use super::answer::Shape;
 use crate::{
     clock::Now,
-    entry::{Content, Entry, StoredResponse},
+    engine::lookup::Found,
     fence::Verdict,
-    keep::lookup::Found,
     semantics::{
         cache_control::RequestDirectives,
         freshness::{self, Reason, Standing, Use},
         policy::Scope,
         sharing::{self, Credentials},
+        stored::StoredResponse,
     },
+    store::entry::{Content, Entry},
     table::RoutePlan,
 };
 

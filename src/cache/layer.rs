@@ -4,7 +4,7 @@ use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
 use super::{service::CacheService, tags::TagFields};
-use crate::{keep::Keep, key::Key, passage::Passages};
+use crate::{keep::Keep, key::Key, message::layer_markers::Passages};
 
 /// Answers requests from stored responses and stores the answers to those it cannot.
 ///

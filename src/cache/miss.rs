@@ -8,25 +8,27 @@ use http_body::Body;
 
 use super::{answer, asked::Asked, judge::Judged, layer::Config, refresh, store::MISFIT};
 use crate::{
-    body::{RequestBody, ResponseBody},
     clock::Now,
-    collapse::{Follower, Joined, Lead, Release},
-    entry::Content,
-    fence::{Capture, Verdict},
-    http_service::HttpService,
-    keep::{
-        Shared,
+    engine::{
+        core::Shared,
         fill::Fill,
-        fleet::{FleetLead, Led, Look},
+        fill_lock::{FleetLead, Led, Look},
         lookup::Found,
+        single_flight::{Follower, Joined, Lead, Release},
     },
-    passage::Passages,
+    fence::{Capture, Verdict},
+    message::{
+        body::{RequestBody, ResponseBody},
+        layer_markers::Passages,
+        service::HttpService,
+    },
     semantics::{
         cache_control::RequestDirectives,
         cache_status::Forward,
         freshness::{self, Reason, Use},
         vary,
     },
+    store::entry::Content,
 };
 
 /// One request on its way to the inner service, unless something stored or under way serves it.

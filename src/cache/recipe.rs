@@ -14,18 +14,19 @@ use super::{
     tags,
 };
 use crate::{
-    entry::{Content, Entry, StoredResponse, Variant},
-    fence::{Capture, Names, subjects_of},
-    keep::{
-        Shared,
+    engine::{
+        core::Shared,
         fill::{Fill, concatenate},
-        values::is_json,
     },
+    fence::{Capture, Names, subjects_of},
+    keep::values::is_json,
+    key::purge::Subject,
     semantics::{
         fields::Storing,
         partial::{self, Piece},
+        stored::{StoredResponse, Variant},
     },
-    store::journal::Subject,
+    store::entry::{Content, Entry},
 };
 
 /// A head that may be stored.

@@ -10,13 +10,15 @@ use tracing::Instrument;
 
 use super::miss::{Leader, Miss};
 use crate::{
-    body::{RequestBody, ResponseBody},
-    collapse::Lead,
-    entry::Entry,
+    engine::{fill::Fill, single_flight::Lead},
     error::BoxError,
-    http_service::HttpService,
-    keep::{Keep, fill::Fill},
-    replay,
+    keep::Keep,
+    message::{
+        body::{RequestBody, ResponseBody},
+        replay,
+        service::HttpService,
+    },
+    store::entry::Entry,
 };
 
 /// A refresh that has not come to its end by then is given up.

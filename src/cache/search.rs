@@ -16,13 +16,11 @@ use super::{
     miss::{Answer, Miss},
 };
 use crate::{
-    body::RequestBody,
-    entry::{Content, Entry},
-    http_service::HttpService,
-    keep::Shared,
+    engine::core::Shared,
     key::{Inputs, KeyBuf, url_key},
-    origin::Target,
+    message::{body::RequestBody, service::HttpService, target::Target},
     semantics::no_vary_search::Rule,
+    store::entry::{Content, Entry},
 };
 
 impl<S, B> Miss<S, B>

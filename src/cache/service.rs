@@ -19,13 +19,14 @@ use super::{
     refresh, write,
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
+    engine::{hit::Hit, snapshot::Snapshot, snapshot_cache::Seen},
     error::BoxError,
-    future::ResponseFuture,
-    hit::Hit,
-    http_service::HttpService,
-    keep::{Snapshot, seen::Seen},
     key::KeyBuf,
+    message::{
+        body::{RequestBody, ResponseBody},
+        future::ResponseFuture,
+        service::HttpService,
+    },
     semantics::cache_status::Forward,
     table::Matched,
 };

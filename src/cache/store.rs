@@ -17,8 +17,10 @@ use super::{
     refresh, tags,
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
-    http_service::HttpService,
+    message::{
+        body::{RequestBody, ResponseBody},
+        service::HttpService,
+    },
     semantics::storable::Refusal,
 };
 

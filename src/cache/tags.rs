@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{asked::Asked, fetch::Original};
 use crate::{
     key::Inputs,
-    origin::Target,
+    message::target::Target,
     semantics::{
         cache_groups::{self, CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
         list,

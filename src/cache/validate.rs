@@ -17,17 +17,17 @@ use super::{
     store,
 };
 use crate::{
-    body::RequestBody,
-    entry::{Content, Entry, StoredResponse},
-    http_service::HttpService,
+    message::{body::RequestBody, service::HttpService},
     semantics::{
         cache_status::{CacheStatus, Forward, Outcome},
         conditional,
         partial::{self, Completion},
         range::{self, Selection},
         storable::{Refusal, RequestHead},
+        stored::StoredResponse,
         update::{self, HeadEffect, Updated},
     },
+    store::entry::{Content, Entry},
 };
 
 /// What the request to the inner service asks beyond what the client asked.

@@ -18,13 +18,14 @@ use super::{
     store,
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
-    http_service::HttpService,
-    keep::targets::Changed,
-    key::{Key, KeyBuf},
-    origin::Target,
+    engine::targets::Changed,
+    key::{Key, KeyBuf, purge::Subject},
+    message::{
+        body::{RequestBody, ResponseBody},
+        service::HttpService,
+        target::Target,
+    },
     semantics::{cache_status::Forward, freshness::Exchange},
-    store::journal::Subject,
 };
 
 /// Passes the request on; a success makes what is stored for its target, and for what

@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     error::Error,
-    store::journal::{Appended, Draft, Kind, MAX_PURGES, Position, Purge, Record, Subject},
+    key::purge::{Purge, Subject},
+    store::{
+        contracts::journal::{Appended, Draft, Kind, MAX_PURGES, Record},
+        position::Position,
+    },
 };
 
 impl Fence {

@@ -24,10 +24,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, Now},
-    entry::Entry,
     store::{
-        journal::{Journal, Position},
-        memory::journal::MemoryJournal,
+        contracts::journal::Journal, entry::Entry, memory::journal::MemoryJournal,
+        position::Position,
     },
 };
 
@@ -73,7 +72,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Capture {
     /// The contiguous position; unknown before the journal has been reached for the first time.
     pub(crate) position: Position,
-    /// The monotonic clock, for [`LocalState::captured`](crate::entry::LocalState::captured).
+    /// The monotonic clock, for [`LocalState::captured`](crate::store::entry::LocalState::captured).
     pub(crate) at: u64,
 }
 

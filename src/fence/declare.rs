@@ -16,7 +16,11 @@ use super::{check::Capture, names::Names};
 use super::{check::Fence, pending::nanos};
 use crate::{
     error::Error,
-    store::journal::{Kind, MAX_PURGES, Position, Purge, Subject},
+    key::purge::{Purge, Subject},
+    store::{
+        contracts::journal::{Kind, MAX_PURGES},
+        position::Position,
+    },
 };
 
 impl Fence {

@@ -11,7 +11,7 @@ use super::{
     names::{Names, hash_of, hash_of_prefix},
     pattern::{MAX_PATTERN, literal_prefix},
 };
-use crate::{key::glob::matches_glob, store::journal::Subject};
+use crate::key::{glob::matches_glob, purge::Subject};
 
 /// At most 32 bytes a subject for a value of two words, whatever its name, and what a hash table leaves
 /// empty: at most as much again.

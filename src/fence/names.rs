@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::{SharedSeed, quality::SeedableRandomState};
 use smallvec::SmallVec;
 
-use crate::store::journal::Subject;
+use crate::key::purge::Subject;
 
 /// An entry as invalidations see it.
 #[derive(Clone, Copy, Debug)]

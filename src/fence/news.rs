@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::store::journal::Purge;
+use crate::key::purge::Purge;
 
 /// What an application that keeps something of its own should drop.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Patterns as other programs write them.
 
 use crate::{
-    key::pattern::subject,
-    store::{channel::CUT, journal::Subject},
+    key::{pattern::subject, purge::Subject},
+    store::contracts::channel::CUT,
 };
 
 /// What stands before the first wildcard. An escape ends it too: shorter only matches more.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{index::Index, names::Names};
-use crate::store::journal::{Kind, MAX_PURGES, Purge, Subject};
+use crate::{
+    key::purge::{Purge, Subject},
+    store::contracts::journal::{Kind, MAX_PURGES},
+};
 
 /// Subjects that make what they name unusable here, counted: by own appends without an applied
 /// reply, and by open declarations.

@@ -12,9 +12,9 @@ use super::{
     check::Fence,
     pattern::{MAX_PATTERN, pattern_of, subject_of},
 };
-use crate::store::{
-    channel::Channel,
-    journal::{Purge, Subject},
+use crate::{
+    key::purge::{Purge, Subject},
+    store::contracts::channel::Channel,
 };
 
 impl Fence {

@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    entry::Entry,
+    key::purge::Subject,
     store::{
-        journal::{Position, Subject},
+        entry::Entry,
+        position::Position,
         redis::{
             Config, Connections,
             journal::{RedisChannel, RedisJournal},

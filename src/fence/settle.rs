@@ -1,7 +1,7 @@
 //! Reads that lag behind the write: `settle`.
 
 use super::{index::Index, names::Names};
-use crate::store::journal::Subject;
+use crate::key::purge::Subject;
 
 /// When what was invalidated last, for as long as a lagging read could still see what it replaced.
 #[derive(Debug)]

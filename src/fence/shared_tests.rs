@@ -16,12 +16,16 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    entry::{Entry, LocalState},
     error::Error,
+    key::purge::{Purge, Subject},
     store::{
-        StoreFuture,
-        journal::{Appended, Draft, Feed, Journal, Page, Position, Purge, Subject},
+        contracts::{
+            StoreFuture,
+            journal::{Appended, Draft, Feed, Journal, Page},
+        },
+        entry::{Entry, LocalState},
         memory::journal::MemoryJournal,
+        position::Position,
     },
 };
 
@@ -56,7 +60,7 @@ impl Meddled {
     async fn other(&self, name: &str) -> Position {
         let draft = Draft {
             known: Position::UNKNOWN,
-            kind: crate::store::journal::Kind::Invalidate,
+            kind: crate::store::contracts::journal::Kind::Invalidate,
             purges: [Purge::hard(Subject::Key(name.into()))].into(),
             with_open: false,
             queued: false,
@@ -415,7 +419,7 @@ async fn an_answer_that_is_not_beyond_what_was_applied_is_not_believed() {
     let known = fence.invalidate(key("a"), false).await.expect("appended");
     let batch = super::pending::Batch {
         ids: Vec::new(),
-        kind: crate::store::journal::Kind::Invalidate,
+        kind: crate::store::contracts::journal::Kind::Invalidate,
         purges: [Purge::hard(Subject::Key(KEY.into()))].into(),
         public: false,
     };

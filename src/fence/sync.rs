@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{check::Fence, mirror::Staged};
 use crate::{
     error::Error,
-    store::journal::{Page, Position},
+    store::{contracts::journal::Page, position::Position},
 };
 
 impl Fence {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{check::Fence, mirror::Step};
-use crate::store::{
+use crate::store::contracts::{
     channel::{Channel, Listener},
     journal::{Feed, Record},
 };

@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::{Clock, Timestamp},
-    entry::{Content, Entry, LocalState, StoredValue},
+    key::purge::{Purge, Subject},
     semantics::freshness::Lifetime,
-    store::journal::{Purge, Subject},
+    store::entry::{Content, Entry, LocalState, StoredValue},
 };
 
 /// A fence whose clock is moved by hand.

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::{task::yield_now, time::timeout};
 
 use crate::{
-    body::ResponseBody,
-    buffer,
+    engine::fill::concatenate,
     error::BoxError,
-    keep::{fill::concatenate, values::is_json},
+    keep::values::is_json,
+    message::{body::ResponseBody, shared_buffer},
 };
 
 /// The longest answer that is looked into for its fields, in bytes.
@@ -82,7 +82,7 @@ impl Read {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let most = buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
+        let most = shared_buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
         let into = |frame: Result<_, B::Error>| frame.map_err(Into::<BoxError>::into);
         while let Some(frame) = body.frame().await.map(into) {
             match frame?.into_data() {

@@ -12,10 +12,7 @@ use tracing::Instrument;
 
 use super::write::Write;
 use crate::{
-    body::RequestBody,
-    http_service::HttpService,
-    passage::Passages,
-    replay,
+    message::{body::RequestBody, layer_markers::Passages, replay, service::HttpService},
     table::{self, Through},
 };
 

@@ -8,11 +8,10 @@ use super::{
     write::Write,
 };
 use crate::{
-    entry::Entry,
-    keep::head::Head,
+    engine::head::Head,
     key::{Inputs, KeyBuf, url_key},
     semantics::{freshness::Exchange, policy::Scope},
-    store::journal::Position,
+    store::{entry::Entry, position::Position},
     table::{RoutePlan, Through},
 };
 

@@ -15,11 +15,13 @@ use super::{
     write::{UnderWay, Write},
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
     error::BoxError,
-    gate::AtEnd,
-    http_service::HttpService,
-    store::journal::Subject,
+    key::purge::Subject,
+    message::{
+        body::{RequestBody, ResponseBody},
+        deferred_end::AtEnd,
+        service::HttpService,
+    },
 };
 
 /// What the write is answered with.

@@ -11,10 +11,12 @@ use tower_service::Service;
 
 use super::{layer::Config, run, write::Write};
 use crate::{
-    body::{RequestBody, ResponseBody},
     error::BoxError,
-    future::ResponseFuture,
-    passage::Passages,
+    message::{
+        body::{RequestBody, ResponseBody},
+        future::ResponseFuture,
+        layer_markers::Passages,
+    },
 };
 
 /// The service that [`InvalidateLayer`](super::InvalidateLayer) makes.

@@ -21,9 +21,10 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     CacheLayer, InvalidateLayer, Keep, RedisStore, Route, Scope, Table,
-    entry::Content,
-    keep::{RequestBody, lookup::Found},
+    engine::lookup::Found,
+    keep::RequestBody,
     key::KeyBuf,
+    store::entry::Content,
     support::RedisServer,
     table::{Through, Write, mins},
 };

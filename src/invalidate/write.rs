@@ -8,15 +8,12 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
-    busy::Work,
-    entry::Entry,
+    engine::{busy::Work, snapshot::Snapshot, targets::Changed},
     fence::{Capture, Declaration},
-    keep::{Snapshot, targets::Changed},
-    key::{Key, KeyBuf},
-    origin::Target,
-    passage::Passages,
+    key::{Key, KeyBuf, purge::Subject},
+    message::{layer_markers::Passages, target::Target},
     semantics::invalidation,
-    store::journal::Subject,
+    store::entry::Entry,
     table::{RoutePlan, Unlisted},
 };
 

@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{Invalidation, Keep, Shared};
+use super::{Invalidation, Keep};
 use crate::{
+    engine::core::Shared,
     error::Error,
-    key::Key,
-    store::journal::{Purge, Subject},
+    key::{
+        Key,
+        purge::{Purge, Subject},
+    },
 };
 
 impl Keep {
@@ -135,6 +138,50 @@ impl Keep {
             .remove(&[self.full_key(key).as_str().into()])
             .await;
         outcome
+    }
+
+    /// Makes everything unusable whose key a Redis glob matches, as
+    /// [`Invalidation::pattern`], then removes it, application values that other programs read
+    /// included, from both tiers; answers how many there were, each variation counted.
+    ///
+    /// It looks at every key of the store, in batches (`SCAN`, `UNLINK`), and nobody waits for it
+    /// but the caller. Where nobody asks for the number,
+    /// [`invalidate`](Self::invalidate) costs less by far. Of one pattern there is never more than
+    /// one sweep at a time at one process: who asks meanwhile waits for its end, and all of them
+    /// share the next one, and its number.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table};
+    ///
+    /// let keep = Keep::new(Table::new());
+    /// keep.set(&Key::new("engagement").id(42).sub("tasks"), "a list").await?;
+    /// keep.set(&Key::new("engagement").id(421), "another").await?;
+    /// assert_eq!(keep.delete_pattern("engagement:42:*").await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is wrong, or the store cannot be reached: what it matches is unusable here
+    /// all the same, and the invalidation is sent again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll, the invalidation is sent all the same, and a sweep that has begun
+    /// goes on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
+        let (subject, soft) = Invalidation::pattern(pattern)?.into_parts();
+        // Nothing is removed yet: it is to be counted.
+        let appended = self.shared().fence.invalidate(vec![subject], soft).await;
+        let removed = self.shared().sweep(pattern).await;
+        appended.and(removed)
     }
 
     /// Waits until what this process has invalidated is in the store, writes that are still under

@@ -9,8 +9,8 @@ use crate::{
         encode::{self, Buf},
         glob::matches_glob,
         pattern::subject_of_pattern,
+        purge::{Purge, Subject},
     },
-    store::journal::{Purge, Subject},
 };
 
 /// Which stored responses and values become unusable: those of a key, of all keys that match a

@@ -6,11 +6,11 @@ use http::Extensions;
 
 use super::Keep;
 use crate::{
+    engine::limiter::{Acquired, Limiter},
     error::Error,
     key::Key,
-    limiter::{Acquired, Limiter},
     quota::{Charge, Outcome, Quota, Verdict},
-    store::limits::{Counter, Rule},
+    store::contracts::limits::{Counter, Rule},
 };
 
 /// What [`Keep::rate_limit`] decided.

@@ -1,21 +1,10 @@
 //! The handle that all layers share: the table, both tiers, the fence, and the cache as an API for
 //! code that is not a request handler.
 
-mod applied;
-mod brief;
-pub(crate) mod fill;
-pub(crate) mod fleet;
-pub(crate) mod head;
+mod events;
 mod invalidate;
 mod invalidation;
 mod limits;
-pub(crate) mod lookup;
-mod put;
-mod searches;
-pub(crate) mod seen;
-mod shared;
-mod sweep;
-pub(crate) mod targets;
 pub(crate) mod values;
 mod warm;
 
@@ -23,20 +12,19 @@ use std::{fmt, sync::Arc};
 
 use http::request;
 
-pub use applied::Invalidations;
+pub use events::Invalidations;
 pub use invalidate::Invalidate;
 pub use invalidation::Invalidation;
 pub use limits::Allowance;
-pub(crate) use shared::{Shared, Snapshot};
 pub use values::{EntryOf, Mark};
 pub use warm::Warmed;
 
-pub use crate::{
+pub use crate::message::{
     body::{RequestBody, ResponseBody},
     future::ResponseFuture,
 };
 
-use crate::{clock::Clock, error::Error, identity::UserId, table::Table};
+use crate::{clock::Clock, engine::core::Shared, error::Error, identity::UserId, table::Table};
 
 /// The handle. Every clone of it is the same keep.
 #[derive(Clone)]

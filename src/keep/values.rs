@@ -10,19 +10,22 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Keep, Shared,
-    fleet::{FleetLead, Led, Look},
-    lookup::Found,
-};
+use super::Keep;
 use crate::{
-    collapse::{Joined, Lead, Release},
-    entry::{Content, Entry, LocalState, StoredValue},
+    engine::{
+        core::Shared,
+        fill_lock::{FleetLead, Led, Look},
+        lookup::Found,
+        single_flight::{Joined, Lead, Release},
+    },
     error::{Error, Kind},
     fence::{Capture, Verdict},
     key::{Key, KeyBuf},
     semantics::freshness::Lifetime,
-    store::plain::Plain,
+    store::{
+        contracts::plain::Plain,
+        entry::{Content, Entry, LocalState, StoredValue},
+    },
 };
 
 /// A place in the order of invalidations: take it before reading what will be stored.

@@ -1,7 +1,7 @@
 //! The one encoder of values: routes, application keys and identities all use it.
 
-pub(crate) use super::buf::Buf;
 use super::hash;
+pub(crate) use crate::key::buf::Buf;
 
 /// The longest encoded value, in bytes.
 pub(crate) const VALUE_MAX: usize = 64;

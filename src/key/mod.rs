@@ -11,15 +11,16 @@ pub(crate) mod glob;
 pub(crate) mod hash;
 mod inputs;
 pub(crate) mod pattern;
+pub(crate) mod purge;
 pub(crate) mod query;
 
 use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use buffer::KeyBuf;
 #[allow(unused_imports)]
 pub(crate) use inputs::{Inputs, push_host, push_url, url_key, without_default_port};
+pub(crate) use buffer::KeyBuf;
 
 use crate::error::Error;
 

@@ -1,6 +1,7 @@
 //! Patterns that applications and other programs give, in the syntax of Redis globs.
 
-use crate::{error::Error, store::journal::Subject};
+use super::purge::Subject;
+use crate::error::Error;
 
 /// The longest pattern taken, in bytes.
 const MAX: usize = 1024;

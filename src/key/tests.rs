@@ -8,10 +8,10 @@ use super::{
     encode::{self, Buf},
     glob::matches_glob,
     pattern::subject_of_pattern,
+    purge::Subject,
     query::{QueryFilter, single_value},
     url_key,
 };
-use crate::store::journal::Subject;
 
 fn value(raw: &[u8]) -> String {
     let mut out = Buf::new();

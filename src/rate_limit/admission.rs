@@ -13,11 +13,14 @@ use tokio::runtime::Handle;
 
 use super::claim::{Claim, Claims, Said, group, rules};
 use crate::{
-    future::BoxFuture,
-    keep::{Shared, Snapshot},
-    limiter::{Acquired, Event, Limiter},
+    engine::{
+        core::Shared,
+        limiter::{Acquired, Event, Limiter},
+        snapshot::Snapshot,
+    },
+    message::future::BoxFuture,
     quota::Verdict,
-    store::{StoreFuture, limits::Refund},
+    store::contracts::{StoreFuture, limits::Refund},
     table::{OnError, Plan},
 };
 

@@ -11,13 +11,18 @@ use super::{
     subject::{Client, Subject},
 };
 use crate::{
+    engine::{
+        core::Shared,
+        limiter::{Event, Warning},
+        snapshot::Snapshot,
+    },
     identity::{User, client_ip},
-    keep::{Shared, Snapshot},
-    limiter::{Event, Warning},
-    origin::{self, Target},
-    peer,
+    message::{
+        peer,
+        target::{self, Target},
+    },
     quota::{Charge, Outcome, Policy, Ruling},
-    store::limits::{Counter, Refund, Rule},
+    store::contracts::limits::{Counter, Refund, Rule},
     table::{LimitPlan, RateLimiting, limit_plan},
 };
 
@@ -56,7 +61,7 @@ pub(super) fn claims(
     first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
-    let path = origin::uri(&parts.uri, &parts.extensions).path();
+    let path = target::uri(&parts.uri, &parts.extensions).path();
     let find_user = || {
         let user = shared.user(snapshot, parts);
         user.filter(|user| user.is_verified())
@@ -119,7 +124,7 @@ pub(super) fn first<B>(
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
         return None;
     }
-    let path = origin::uri(request.uri(), request.extensions()).path();
+    let path = target::uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
     limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }

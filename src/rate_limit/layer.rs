@@ -5,7 +5,7 @@ use http::{Response, request};
 use tower_layer::Layer;
 
 use super::{decision::Decision, fields::Reset, refusal::Refuse, service::RateLimit};
-use crate::keep::{Keep, Shared};
+use crate::{engine::core::Shared, keep::Keep};
 
 /// Applies the table's limits to requests. See the [module](super).
 ///

@@ -15,7 +15,7 @@ use super::{
     grpc::{self, Code},
 };
 use crate::{
-    body::ResponseBody,
+    message::body::ResponseBody,
     quota::{Problem, problem},
 };
 

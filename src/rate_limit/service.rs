@@ -17,8 +17,8 @@ use super::{
     refusal::refusal,
 };
 use crate::{
-    body::ResponseBody,
-    keep::{Shared, Snapshot, seen::Seen},
+    engine::{core::Shared, snapshot::Snapshot, snapshot_cache::Seen},
+    message::body::ResponseBody,
 };
 
 /// The service that [`RateLimitLayer`](super::RateLimitLayer) makes.

@@ -7,8 +7,10 @@ use http::{
 };
 use smallvec::{SmallVec, smallvec};
 
-use super::range::{Span, Spans};
-use crate::entry::StoredResponse;
+use super::{
+    range::{Span, Spans},
+    stored::StoredResponse,
+};
 
 /// The pieces of a body, to be sent one after the other.
 pub(crate) type Pieces = SmallVec<[Bytes; 1]>;
@@ -124,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{entry::Part, semantics::freshness::Lifetime};
+    use crate::semantics::{freshness::Lifetime, stored::Part};
 
     fn stored(body: &'static [u8], part: Option<Part>) -> StoredResponse {
         StoredResponse {

@@ -32,6 +32,7 @@ pub(crate) mod range;
 pub(crate) mod reported;
 pub(crate) mod sharing;
 pub(crate) mod storable;
+pub(crate) mod stored;
 pub(crate) mod targeted;
 pub(crate) mod update;
 pub(crate) mod vary;

@@ -6,8 +6,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE},
 };
 
-use super::etag;
-use crate::entry::Part;
+use super::{etag, stored::Part};
 
 /// `Content-Range: bytes first-last/complete` (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,7 @@ use http::{
 };
 use smallvec::SmallVec;
 
-use super::{etag, list::Members};
-use crate::entry::StoredResponse;
+use super::{etag, list::Members, stored::StoredResponse};
 
 /// Bytes of a representation, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

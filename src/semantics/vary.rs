@@ -11,8 +11,11 @@ use http::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{list, preferences::Preferences};
-use crate::entry::{Variant, Variants};
+use super::{
+    list,
+    preferences::Preferences,
+    stored::{Variant, Variants},
+};
 
 /// More names than any server means.
 const MAX_FIELDS: usize = 32;

@@ -6,11 +6,15 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderMap, StatusCode};
 
-use super::{entries::Entries, journal::Position, memory::entries::MemoryEntries, plain::Plain};
+use super::{
+    contracts::{entries::Entries, plain::Plain},
+    entry::{Content, Entry, LocalState},
+    memory::entries::MemoryEntries,
+    position::Position,
+};
 use crate::{
     clock::Clock,
-    entry::{Content, Entry, LocalState, StoredResponse},
-    semantics::freshness::Lifetime,
+    semantics::{freshness::Lifetime, stored::StoredResponse},
 };
 
 /// A store of entries and the clock it goes by.

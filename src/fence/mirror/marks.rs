@@ -2,7 +2,7 @@
 
 use crate::{
     fence::{index::Index, names::Names},
-    store::journal::Purge,
+    key::purge::Purge,
 };
 
 /// Subjects with their latest `n`, hard and soft.

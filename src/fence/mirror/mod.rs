@@ -21,7 +21,13 @@ use super::{
     pending::{Block, Blocked, Pending, Recent, nanos},
     settle::Settling,
 };
-use crate::store::journal::{Action, Position, Purge, Record, Subject};
+use crate::{
+    key::purge::{Purge, Subject},
+    store::{
+        contracts::journal::{Action, Record},
+        position::Position,
+    },
+};
 
 /// The mirror: plain state, changed under the fence's lock.
 #[derive(Debug)]

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use super::{Mirror, Own};
 use crate::{
     fence::pending::Batch,
-    store::journal::{Action, Appended, Kind, Position, Purge, Record, Subject},
+    key::purge::{Purge, Subject},
+    store::{
+        contracts::journal::{Action, Appended, Kind, Record},
+        position::Position,
+    },
 };
 
 impl Mirror {

@@ -8,7 +8,8 @@ use std::{
 use super::{Mirror, marks::Marks};
 use crate::{
     fence::news::News,
-    store::journal::{Declared, Kind, MAX_PURGES, Page, Purge, Subject},
+    key::purge::{Purge, Subject},
+    store::contracts::journal::{Declared, Kind, MAX_PURGES, Page},
 };
 
 /// The state of another epoch, while its pages come in.

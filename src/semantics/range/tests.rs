@@ -8,7 +8,7 @@ use http::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{entry::Part, semantics::freshness::Lifetime};
+use crate::semantics::{freshness::Lifetime, stored::Part};
 
 fn stored(body: Bytes, part: Option<Part>) -> StoredResponse {
     StoredResponse {

@@ -16,10 +16,12 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     clock::{Clock, Timestamp},
-    entry::Entry,
+    engine::local_tier::BOOKKEEPING,
     key::glob::matches_glob,
-    local::BOOKKEEPING,
-    store::{StoreFuture, entries::Entries, plain::Plain},
+    store::{
+        contracts::{StoreFuture, entries::Entries, plain::Plain},
+        entry::Entry,
+    },
 };
 
 /// Entries and plain values of one process; what is not used gives way to what is.

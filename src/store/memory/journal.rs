@@ -11,11 +11,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::store::{
-    StoreFuture,
-    journal::{
-        Action, Appended, Declared, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page, Position, Purge,
-        Record,
+use crate::{
+    key::purge::Purge,
+    store::{
+        contracts::{
+            StoreFuture,
+            journal::{
+                Action, Appended, Declared, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page, Record,
+            },
+        },
+        position::Position,
     },
 };
 

@@ -17,9 +17,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    entry::Entry,
     error::{Error, Kind},
-    store::{StoreFuture, entries::Entries, plain::Plain, wire},
+    store::{
+        contracts::{StoreFuture, entries::Entries, plain::Plain},
+        entry::Entry,
+        wire,
+    },
 };
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/put.lua")));

@@ -8,9 +8,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{MAGIC, VERSION, at, flag, kind, names};
 use crate::{
     clock::Timestamp,
-    entry::{Content, Entry, LocalState, Part, StoredResponse, StoredValue, Variant, Variants},
-    semantics::freshness::Lifetime,
-    store::journal::Position,
+    semantics::{
+        freshness::Lifetime,
+        stored::{Part, StoredResponse, Variant, Variants},
+    },
+    store::{
+        entry::{Content, Entry, LocalState, StoredValue},
+        position::Position,
+    },
 };
 
 /// More than any server sends, and little enough for a map to take some of ours beside them.

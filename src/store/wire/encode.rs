@@ -6,8 +6,11 @@ use http::{HeaderMap, HeaderName};
 
 use super::{MAGIC, VERSION, at, flag, kind, names};
 use crate::{
-    entry::{Content, Entry, StoredResponse, Variants},
-    semantics::freshness::Lifetime,
+    semantics::{
+        freshness::Lifetime,
+        stored::{StoredResponse, Variants},
+    },
+    store::entry::{Content, Entry},
 };
 
 /// The stored form of an entry, in one allocation; `None` if its head is beyond 4 GiB.

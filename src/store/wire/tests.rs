@@ -9,9 +9,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::Timestamp,
-    entry::{Content, Entry, LocalState, Part, StoredResponse, StoredValue, Variant, Variants},
-    semantics::freshness::Lifetime,
-    store::journal::Position,
+    semantics::{
+        freshness::Lifetime,
+        stored::{Part, StoredResponse, Variant, Variants},
+    },
+    store::{
+        entry::{Content, Entry, LocalState, StoredValue},
+        position::Position,
+    },
 };
 
 fn entry(content: Content) -> Entry {

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::{
-    super::{Route, Scope},
     entities::Entities,
     fields,
     path::Shape,
     route::RoutePlan,
     template::{self, Purpose, Source, Template},
 };
-use crate::key::query::QueryFilter;
+use crate::{
+    key::query::QueryFilter,
+    table::{Route, Scope},
+};
 
 /// What is wrong with a route: the field, and the message.
 type Wrong = (&'static str, String);

@@ -1,16 +1,16 @@
 //! What the table says beside routes and limits.
 
-use super::{
-    super::{
+use super::{entities::Entities, fields};
+use crate::{
+    identity::IdentityPlan,
+    key,
+    table::{
         Identity,
         config::Fields,
         problem::{At, Problem},
         unit::NEVER,
     },
-    entities::Entities,
-    fields,
 };
-use crate::{identity::IdentityPlan, key};
 
 /// Reports namespace, TTLs, store and entity names that cannot be meant.
 pub(super) fn check(fields: &Fields, problems: &mut Vec<Problem>) {

@@ -3,11 +3,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
-use super::{
-    super::{Algorithm, By, Cost, Limit, OnError},
-    fields, path,
+use super::{fields, path};
+use crate::{
+    quota::{Policy, Quota},
+    table::{Algorithm, By, Cost, Limit, OnError},
 };
-use crate::quota::{Policy, Quota};
 
 /// A limit, compiled.
 #[derive(Debug)]

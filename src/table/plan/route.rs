@@ -4,7 +4,6 @@ use http::{HeaderName, Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    super::{Grpc, RequestDirectives, Scope, Through, Write},
     render::{Bypass, Values},
     router::Params,
     template::Template,
@@ -13,14 +12,16 @@ use crate::{
     key::{
         Inputs, KeyBuf,
         encode::{self, Buf},
-        pattern, push_url,
+        pattern,
+        purge::Subject,
+        push_url,
         query::QueryFilter,
     },
     semantics::{
         invalidation,
         policy::{self, Policy},
     },
-    store::journal::Subject,
+    table::{Grpc, RequestDirectives, Scope, Through, Write},
 };
 
 /// A route, compiled: all its settings, with defaults and TTL resolved.

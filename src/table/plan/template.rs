@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
-use super::{super::nearest::nearest, path::Param};
-use crate::key::is_literal;
+use super::path::Param;
+use crate::{key::is_literal, table::nearest::nearest};
 
 /// Text and placeholders, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,13 +4,11 @@ use http::StatusCode;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::{
-    super::{
-        Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route,
-        Scope, Store, Table, Through, Unlisted, Write, days, hours, mins, secs,
-        unit::{parse_duration, parse_share, parse_size},
-    },
-    WHOLE,
+use super::WHOLE;
+use crate::table::{
+    Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route, Scope,
+    Store, Table, Through, Unlisted, Write, days, hours, mins, secs,
+    unit::{parse_duration, parse_share, parse_size},
 };
 
 fn in_code() -> Table {

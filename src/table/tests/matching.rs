@@ -4,17 +4,14 @@ use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{
-    super::{
+use super::WHOLE;
+use crate::{
+    key::{Inputs, Key, KeyBuf, purge::Subject},
+    table::{
         Bypass, Limit, Plan, Route, Scope, Table,
         limit_plan::{CostPlan, Subject as By},
         mins, secs,
     },
-    WHOLE,
-};
-use crate::{
-    key::{Inputs, Key, KeyBuf},
-    store::journal::Subject,
 };
 
 fn plan(table: &Table) -> Plan {

@@ -1,6 +1,6 @@
 //! What is refused at load, with the line, and what to write instead.
 
-use super::super::Table;
+use crate::table::Table;
 
 fn refused(text: &str) -> String {
     match Table::from_toml(text) {
@@ -336,7 +336,7 @@ fn the_nearest_name_is_suggested() {
 
 #[test]
 fn what_is_invalid_is_left_out_and_the_rest_serves() {
-    use super::super::{Limit, Plan, Route, mins};
+    use crate::table::{Limit, Plan, Route, mins};
     let table = Table::new()
         .route(Route::new("/bad").key("a:{none}"))
         .route(Route::new("/good").key("good:x"))

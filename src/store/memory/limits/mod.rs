@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     quota::{Ruling, Verdict},
-    store::limits::{Counter, Refund, Rule},
+    store::contracts::limits::{Counter, Refund, Rule},
 };
 use shard::Shard;
 

@@ -3,7 +3,7 @@ use smallvec::SmallVec;
 
 use crate::{
     quota::{Quota, Ruling, State, Verdict},
-    store::limits::{Counter, Refund, Rule},
+    store::contracts::limits::{Counter, Refund, Rule},
 };
 
 /// A fixed number of counters under one lock.

@@ -13,8 +13,10 @@ use redis::Msg;
 use crate::{
     error::Error,
     store::{
-        StoreFuture,
-        channel::{CUT, Channel, Listener},
+        contracts::{
+            StoreFuture,
+            channel::{CUT, Channel, Listener},
+        },
         redis::{
             connection::Connections,
             script::{Arg, Script},

@@ -9,8 +9,11 @@ use super::{Keys, reply};
 use crate::{
     error::Error,
     store::{
-        StoreFuture,
-        journal::{Feed, Position, Record},
+        contracts::{
+            StoreFuture,
+            journal::{Feed, Record},
+        },
+        position::Position,
         redis::{
             connection::{Connections, Dedicated},
             verb::Verb,

@@ -36,9 +36,12 @@ use super::{
     verb::Verb,
 };
 use crate::store::{
-    StoreFuture,
-    journal::{Appended, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page, Position},
+    contracts::{
+        StoreFuture,
+        journal::{Appended, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page},
+    },
     memory::journal::epoch,
+    position::Position,
 };
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| {

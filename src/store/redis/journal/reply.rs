@@ -6,7 +6,11 @@ use redis::Value;
 
 use crate::{
     error::{Error, Kind},
-    store::journal::{Action, Appended, Declared, Page, Position, Purge, Record, Subject},
+    key::purge::{Purge, Subject},
+    store::{
+        contracts::journal::{Action, Appended, Declared, Page, Record},
+        position::Position,
+    },
 };
 
 pub(super) fn appended(reply: Value) -> Result<Appended, Error> {

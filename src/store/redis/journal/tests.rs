@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use super::{RedisChannel, RedisJournal};
 use crate::{
+    key::purge::{Purge, Subject},
     store::{
-        channel::{CUT, Channel},
-        journal::{
-            Draft, Journal, Kind, Position, Purge, Subject,
-            contract::{BEHAVIOURS, append, keys, run, state},
+        contracts::{
+            channel::{CUT, Channel},
+            journal::{
+                Draft, Journal, Kind,
+                contract::{BEHAVIOURS, append, keys, run, state},
+            },
         },
+        position::Position,
         redis::{Config, Connections},
     },
     support::{RedisCluster, RedisServer, wait_for},

@@ -11,7 +11,7 @@ use super::{Arg, Connections, Script, Verb};
 use crate::{
     error::{Error, Kind},
     quota::{Charge, State, Verdict},
-    store::{
+    store::contracts::{
         StoreFuture,
         limits::{Counter, Limits, Refund, Rule},
     },

@@ -2,7 +2,7 @@
 
 use crate::{
     quota::{Algorithm, Charge, Fixed, Gcra, Quota, Sliding, State, span},
-    store::limits::Refund,
+    store::contracts::limits::Refund,
 };
 
 pub(super) type Packed = [u8; 42];

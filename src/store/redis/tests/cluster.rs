@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    super::{address::Address, topology},
-    Config, Connections, connect, get, set,
+use super::{Config, Connections, connect, get, set};
+use crate::{
+    store::redis::{address::Address, topology},
+    support::{RedisCluster, RedisServer, until},
 };
-use crate::support::{RedisCluster, RedisServer, until};
 
 #[tokio::test]
 async fn a_moved_slot_is_followed() {

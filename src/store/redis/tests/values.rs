@@ -8,9 +8,14 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use super::{Config, Connections};
 use crate::{
     clock::Clock,
-    entry::{Content, Entry, LocalState, StoredValue},
     semantics::freshness::Lifetime,
-    store::{entries::Entries, journal::Position, plain::Plain, redis::RedisEntries, wire},
+    store::{
+        contracts::{entries::Entries, plain::Plain},
+        entry::{Content, Entry, LocalState, StoredValue},
+        position::Position,
+        redis::RedisEntries,
+        wire,
+    },
     support::{RedisServer, unreadable},
 };
 

@@ -13,7 +13,6 @@ use http::{
 
 use crate::{
     clock::Timestamp,
-    entry::{Part, StoredResponse, Variants},
     semantics::{
         byteranges,
         cache_control::{RequestDirectives, ResponseDirectives},
@@ -30,6 +29,7 @@ use crate::{
         reported::Reported,
         sharing::Credentials,
         storable::{self, RequestHead},
+        stored::{Part, StoredResponse, Variants},
         targeted::{Binding, CDN_CACHE_CONTROL},
         vary::{self, VaryFields},
     },

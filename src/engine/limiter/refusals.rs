@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::{
     quota::{Quota, Ruling, State, Verdict},
-    store::limits::{Counter, Rule},
+    store::contracts::limits::{Counter, Rule},
 };
 
 /// The rulings of the rules that are known to refuse, the others missing.

@@ -10,7 +10,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, request};
 use tokio::sync::Semaphore;
 
-use super::{brief::Brief, fill::Fill, searches::Searches, sweep::Sweep};
+use super::{
+    busy::Busy, expiring_set::Brief, fill::Fill, limiter::Limiter, local_tier::Local,
+    query_rules::Searches, single_flight::Flights, snapshot::Snapshot, sweep::Sweep,
+};
 #[cfg(feature = "redis")]
 use crate::store::redis::{
     RedisEntries, RedisStore,
@@ -18,27 +21,22 @@ use crate::store::redis::{
     limits::RedisLimits,
 };
 use crate::{
-    busy::Busy,
-    clock::{Clock, Timestamp},
-    collapse::Flights,
-    entry::Entry,
+    clock::Clock,
     error::Error,
     fence::{self, Capture, Declaration, Fence, Names, subjects_of},
     identity::{self, User, UserId},
-    key::KeyBuf,
-    limiter::Limiter,
-    local::Local,
+    key::{
+        KeyBuf,
+        purge::{Purge, Subject},
+    },
     metrics::CacheMetrics,
     semantics::{
         cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
-        freshness::Lifetime,
-        sharing::Credentials,
     },
     store::{
-        entries::Entries,
-        journal::{Purge, Subject},
+        contracts::{entries::Entries, plain::Plain},
+        entry::Entry,
         memory::entries::MemoryEntries,
-        plain::Plain,
     },
     table::{Plan, Table},
 };
@@ -67,9 +65,9 @@ pub(crate) struct Shared {
     /// Application values being made, by full key.
     pub(crate) values: Arc<Flights<Arc<Entry>>>,
     /// Removals under way, by pattern.
-    pub(super) sweeps: Arc<Flights<Sweep>>,
+    pub(crate) sweeps: Arc<Flights<Sweep>>,
     /// How many sweeps have been asked for, and have begun.
-    pub(super) swept: AtomicU64,
+    pub(crate) swept: AtomicU64,
     /// Keys whose answers turned out not to be shareable: nobody waits for what will not be shared.
     pub(crate) misfits: Brief,
     /// Keys for which the inner service has just failed, while something stale serves.
@@ -92,75 +90,8 @@ pub(crate) struct Shared {
     tag_fields: ArcSwap<Vec<HeaderName>>,
 }
 
-/// A compiled table, and the run-time versions of its routes' keys.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) plan: Plan,
-    /// By route.
-    versions: Box<[Arc<AtomicU64>]>,
-}
-
-impl Snapshot {
-    fn new(table: &Table, fence: &Fence) -> Self {
-        let (plan, errors) = Plan::compile(table);
-        for error in errors {
-            tracing::error!(%error, "a part of the table is left out");
-        }
-        let last = plan.routes().iter().map(|route| route.id).max();
-        let mut versions = vec![Arc::default(); last.map_or(0, |last| last + 1)];
-        for route in plan.routes() {
-            versions[route.id] = fence.version(&route.entity);
-        }
-        Self {
-            plan,
-            versions: versions.into(),
-        }
-    }
-
-    /// The table's TTLs are spread a little, so that what was stored together does not expire
-    /// together; what the response itself says is kept to the second.
-    pub(crate) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
-        if !lifetime.explicit && !lifetime.heuristic {
-            let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
-            let spread = left.mul_f64(self.plan.jitter * fastrand::f64());
-            lifetime.fresh = lifetime.fresh.saturating_sub(spread);
-        }
-        lifetime
-    }
-
-    pub(crate) fn credentials(&self, headers: &HeaderMap, identified: bool) -> Credentials {
-        Credentials::of(headers, identified || self.claims_user(headers))
-    }
-
-    /// An identity's header counts even where it names nobody for sure (of two lines, one may be the
-    /// client's own): what is answered to it may be somebody's.
-    #[inline]
-    pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
-        let header = self.plan.identity.header.as_ref();
-        header.is_some_and(|name| headers.contains_key(name))
-    }
-
-    /// When a response stops being of any use.
-    pub(crate) fn expiry(
-        &self,
-        lifetime: &Lifetime,
-        received: Timestamp,
-        has_validator: bool,
-    ) -> Timestamp {
-        received.after(lifetime.useful(has_validator).min(self.plan.max_ttl))
-    }
-
-    /// The run-time version of a route's keys, 0 for none.
-    #[inline]
-    pub(crate) fn version(&self, route: usize) -> u64 {
-        self.versions
-            .get(route)
-            .map_or(0, |version| version.load(Ordering::Acquire))
-    }
-}
-
 impl Shared {
-    pub(super) fn in_process(table: &Table, clock: Clock) -> Arc<Self> {
+    pub(crate) fn in_process(table: &Table, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
@@ -174,7 +105,7 @@ impl Shared {
     }
 
     #[cfg(feature = "redis")]
-    pub(super) async fn on_redis(table: &Table, store: &RedisStore) -> Arc<Self> {
+    pub(crate) async fn on_redis(table: &Table, store: &RedisStore) -> Arc<Self> {
         let (plan, _) = Plan::compile(table);
         let clock = Arc::new(Clock::boot());
         let connections = store.connections(plan.deadline);
@@ -234,7 +165,7 @@ impl Shared {
         })
     }
 
-    pub(super) fn reload(&self, table: &Table) -> Result<(), Error> {
+    pub(crate) fn reload(&self, table: &Table) -> Result<(), Error> {
         table.validate()?;
         let _one = self
             .reloading
@@ -287,7 +218,7 @@ impl Shared {
             .any(|name| headers.contains_key(name))
     }
 
-    pub(super) fn set_identify(&self, identify: Box<Identify>) {
+    pub(crate) fn set_identify(&self, identify: Box<Identify>) {
         self.identify.store(Some(Arc::new(identify)));
     }
 
@@ -314,7 +245,7 @@ impl Shared {
     }
 
     /// The same where some may become stale only.
-    pub(super) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
+    pub(crate) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
         let hard = purges.iter().filter(|purge| !purge.soft);
         let keys = exact_keys(hard.clone().map(|purge| &purge.subject));
         let everything = hard.clone().any(|p| p.subject == Subject::Everything);
@@ -375,7 +306,7 @@ impl Shared {
     }
 
     /// Removes full keys from both tiers. What they held is unusable by now.
-    pub(super) async fn remove(&self, keys: &[Box<str>]) {
+    pub(crate) async fn remove(&self, keys: &[Box<str>]) {
         for key in keys {
             self.local.remove(key);
         }

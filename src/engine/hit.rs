@@ -5,11 +5,10 @@ use std::{mem, sync::Arc};
 use http::Response;
 
 use crate::{
-    body::ResponseBody,
     clock::Now,
-    entry::{Content, Entry, StoredResponse},
-    seconds,
-    semantics::freshness::Standing,
+    message::{body::ResponseBody, static_values},
+    semantics::{freshness::Standing, stored::StoredResponse},
+    store::entry::{Content, Entry},
 };
 
 /// A stored response that is answered with whole, under a head that is kept ready for it.
@@ -80,7 +79,7 @@ impl Hit {
         };
         let Times { age, ttl } = self.times;
         let ready = self.entry.local.ready.of(&stored.headers, &stored.body);
-        let fields = ready.head(seconds::age(age), seconds::hit(ttl));
+        let fields = ready.head(static_values::age(age), static_values::hit(ttl));
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = stored.status;
         // Those that a head is made with have never held anything: to drop them would take 50
@@ -101,9 +100,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::Timestamp,
-        entry::{LocalState, Part},
-        semantics::freshness::Lifetime,
-        store::journal::Position,
+        semantics::{freshness::Lifetime, stored::Part},
+        store::{entry::LocalState, position::Position},
     };
 
     fn entry(lifetime: Lifetime, part: Option<Part>) -> Entry {

@@ -2,12 +2,11 @@
 
 use http::{HeaderMap, HeaderName, Method, Response, Uri, request};
 
-use super::{Shared, Snapshot};
+use super::{core::Shared, snapshot::Snapshot};
 use crate::{
-    key::{Inputs, KeyBuf, url_key},
-    origin::{self, Target},
+    key::{Inputs, KeyBuf, purge::Subject, url_key},
+    message::target::{self, Target},
     semantics::{cache_groups, invalidation, sharing::Credentials, storable::RequestHead},
-    store::journal::Subject,
     table::Matched,
 };
 
@@ -25,7 +24,7 @@ impl Changed {
     pub(crate) fn by(parts: &request::Parts, user: Option<&str>) -> Self {
         Self {
             method: parts.method.clone(),
-            uri: origin::uri(&parts.uri, &parts.extensions).clone(),
+            uri: target::uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),
             user: user.map(Into::into),
         }
@@ -59,7 +58,7 @@ impl Changed {
             tracing::debug!("a Cache-Group-Invalidation field that cannot be read is ignored");
             return Vec::new();
         };
-        let host = origin::authority(&self.uri, &self.headers);
+        let host = target::authority(&self.uri, &self.headers);
         // Those of this host, and those that are kept for every host alike.
         let tags = groups
             .iter()
@@ -108,7 +107,7 @@ impl Changed {
 
     /// Whether the answer could be another host's than the key says.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        origin::names_hosts(&self.uri, &self.headers)
+        target::names_hosts(&self.uri, &self.headers)
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -131,7 +130,7 @@ impl Changed {
             method: &self.method,
             headers: &self.headers,
             credentials,
-            authority: origin::authority(&self.uri, &self.headers),
+            authority: target::authority(&self.uri, &self.headers),
             target: self
                 .uri
                 .path_and_query()

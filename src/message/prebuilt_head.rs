@@ -16,7 +16,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::AGE};
 
-use crate::{compact, semantics::cache_status::CACHE_STATUS};
+use super::header_map;
+use crate::semantics::cache_status::CACHE_STATUS;
 
 /// Each costs as much memory as what is stored of the head, and counts towards its weight.
 const STRIPES: usize = 2;
@@ -64,7 +65,11 @@ impl ReadyHeads {
 
     /// The bytes that all stripes hold at most.
     pub(crate) fn weight(stored: &HeaderMap) -> usize {
-        STRIPES * (size_of::<Ready>() + OWNER + 2 * (compact::FIELD + 16) + compact::weight(stored))
+        STRIPES
+            * (size_of::<Ready>()
+                + OWNER
+                + 2 * (header_map::FIELD + 16)
+                + header_map::weight(stored))
     }
 
     #[cfg(test)]
@@ -87,7 +92,7 @@ impl Ready {
         if !stored.contains_key(CACHE_STATUS) {
             headers.append(CACHE_STATUS, EMPTY);
         }
-        compact::append(stored, &mut headers);
+        header_map::append(stored, &mut headers);
         if stored.contains_key(CACHE_STATUS) {
             // Behind those of caches nearer to the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, EMPTY);

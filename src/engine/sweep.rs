@@ -7,60 +7,17 @@ use std::sync::{
 
 use tokio::task::yield_now;
 
-use super::{Invalidation, Keep, Shared};
-use crate::{
-    collapse::{Joined, Lead},
-    error::Error,
-    key::glob::matches_glob,
+use super::{
+    core::Shared,
+    single_flight::{Joined, Lead},
 };
+use crate::{error::Error, key::glob::matches_glob};
 
-impl Keep {
-    /// Makes everything unusable whose key a Redis glob matches, as
-    /// [`Invalidation::pattern`], then removes it, application values that other programs read
-    /// included, from both tiers; answers how many there were, each variation counted.
-    ///
-    /// It looks at every key of the store, in batches (`SCAN`, `UNLINK`), and nobody waits for it
-    /// but the caller. Where nobody asks for the number,
-    /// [`invalidate`](Self::invalidate) costs less by far. Of one pattern there is never more than
-    /// one sweep at a time at one process: who asks meanwhile waits for its end, and all of them
-    /// share the next one, and its number.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_keep::Error> {
-    /// use tower_keep::{Keep, Key, Table};
-    ///
-    /// let keep = Keep::new(Table::new());
-    /// keep.set(&Key::new("engagement").id(42).sub("tasks"), "a list").await?;
-    /// keep.set(&Key::new("engagement").id(421), "another").await?;
-    /// assert_eq!(keep.delete_pattern("engagement:42:*").await?, 1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the pattern is wrong, or the store cannot be reached: what it matches is unusable here
-    /// all the same, and the invalidation is sent again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped after its first poll, the invalidation is sent all the same, and a sweep that has begun
-    /// goes on.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
-        let (subject, soft) = Invalidation::pattern(pattern)?.into_parts();
-        // Nothing is removed yet: it is to be counted.
-        let appended = self.shared().fence.invalidate(vec![subject], soft).await;
-        let removed = self.sweep(pattern).await;
-        appended.and(removed)
-    }
-
-    async fn sweep(&self, pattern: &str) -> Result<u64, Error> {
-        let shared = self.shared();
+impl Shared {
+    /// Removes everything whose key the pattern matches from both tiers; answers how many entries
+    /// there were. Of one pattern there is one sweep at a time.
+    pub(crate) async fn sweep(self: &Arc<Self>, pattern: &str) -> Result<u64, Error> {
+        let shared = self;
         // What was put there since a sweep began, it may have passed by.
         let asked = shared.swept.fetch_add(1, Ordering::AcqRel);
         loop {
@@ -85,7 +42,7 @@ impl Keep {
 
 /// A sweep that has come to its end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     /// In the order in which sweeps are asked for and begin.
     began: u64,
     removed: u64,
@@ -222,7 +179,7 @@ mod tests {
         // A value that the one under way has passed by already stayed, though the deletion came later.
         let local = crate::table::Local::new().size(0);
         let table = crate::table::Table::new().local(local).plain("config");
-        let keep = Keep::new(table);
+        let keep = crate::keep::Keep::new(table);
         let Joined::Lead(passed_by) = keep.shared().sweeps.join("config:*") else {
             panic!("nobody sweeps yet");
         };

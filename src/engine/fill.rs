@@ -6,9 +6,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 
 use crate::{
-    buffer::{self, End, Source},
-    compact,
-    entry::{Content, Entry, LocalState, StoredResponse, Variant},
+    message::{
+        header_map,
+        shared_buffer::{self, End, Source},
+    },
+    semantics::stored::{StoredResponse, Variant},
+    store::entry::{Content, Entry, LocalState},
 };
 
 /// What the leader of a miss shares with its followers: the head, and the body as it grows.
@@ -30,7 +33,7 @@ impl Fill {
         if response.part.is_some() {
             return None;
         }
-        let (writer, body) = buffer::channel(usize::MAX, Some(response.body.len() as u64));
+        let (writer, body) = shared_buffer::channel(usize::MAX, Some(response.body.len() as u64));
         writer.push(response.body.clone());
         writer.finish(End::Complete(response.trailers.clone()));
         Some(Self {
@@ -78,8 +81,8 @@ impl Content {
     fn compact(self) -> Self {
         match self {
             Self::Response(response) => Self::Response(StoredResponse {
-                headers: compact::fields(&response.headers),
-                trailers: response.trailers.as_ref().map(compact::fields),
+                headers: header_map::fields(&response.headers),
+                trailers: response.trailers.as_ref().map(header_map::fields),
                 ..response
             }),
             other => other,

@@ -10,12 +10,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::Shared;
+use super::core::Shared;
 use crate::{
     clock::Timestamp,
-    entry::{Content, Entry, LocalState, Variants},
     key::KeyBuf,
-    store::{entries::Entries, journal::Position},
+    semantics::stored::Variants,
+    store::{
+        contracts::entries::Entries,
+        entry::{Content, Entry, LocalState},
+        position::Position,
+    },
 };
 
 /// How long a process that says nothing more is waited for: what a dead one delays others.

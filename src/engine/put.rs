@@ -4,11 +4,14 @@ use std::sync::{Arc, atomic::Ordering};
 
 use http::HeaderMap;
 
-use super::{Shared, lookup::Found};
+use super::{core::Shared, lookup::Found};
 use crate::{
-    entry::{Content, Entry, Variant, Variants},
     key::KeyBuf,
-    semantics::vary,
+    semantics::{
+        stored::{Variant, Variants},
+        vary,
+    },
+    store::entry::{Content, Entry},
 };
 
 /// How many variants of one key are kept; the oldest goes first.
@@ -85,7 +88,7 @@ impl Shared {
     }
 
     /// A copy in the local tier, unless it would take more than its share.
-    pub(super) fn keep_locally(&self, key: &str, entry: &Arc<Entry>) {
+    pub(crate) fn keep_locally(&self, key: &str, entry: &Arc<Entry>) {
         let largest = self.local.largest();
         if largest == 0 {
             return;

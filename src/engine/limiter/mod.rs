@@ -22,8 +22,10 @@ use crate::{
     error::{Error, Kind},
     quota::{Ruling, Verdict},
     store::{
-        StoreFuture,
-        limits::{Limits, Refund, Rule},
+        contracts::{
+            StoreFuture,
+            limits::{Limits, Refund, Rule},
+        },
         memory::{
             counters::Counters,
             limits::{DEFAULT_CAPACITY, MemoryLimits},
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
     use crate::{
         quota::{Charge, Quota},
-        store::limits::Counter,
+        store::contracts::limits::Counter,
     };
 
     #[test]

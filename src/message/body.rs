@@ -12,11 +12,11 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{
-    buffer::Reader,
-    error::BoxError,
-    gate::{AtEnd, Gate},
+use super::{
+    deferred_end::{AtEnd, Gate},
+    shared_buffer::Reader,
 };
+use crate::error::BoxError;
 
 pin_project! {
     /// The body of a request on its way to the inner service: the original, untouched, or bytes

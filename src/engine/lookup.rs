@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::Shared;
+use super::core::Shared;
 use crate::{
     clock::{Now, Timestamp},
-    entry::{Content, Entry},
     fence::Verdict,
     key::KeyBuf,
     semantics::vary,
+    store::entry::{Content, Entry},
 };
 
 /// A stored entry that the fence lets pass.
@@ -34,7 +34,7 @@ impl Shared {
 
     /// What lies under `full`, which is `key` or one of its variants.
     #[inline(always)]
-    pub(super) fn local_entry(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
+    pub(crate) fn local_entry(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
         let entry = self.local.get(full)?;
         if entry.expires <= now.wall {
             self.local.discard(full, &entry);
@@ -90,7 +90,7 @@ impl Shared {
     /// What the store holds under `full`, which is `key` or one of its variants, and when that was
     /// read. A failure of the store is an event and a metric of the store's; to the request it is a
     /// miss.
-    pub(super) async fn stored_entry(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+    pub(crate) async fn stored_entry(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
         let entry = self.store.as_ref()?.get(full).await.ok()??;
         let (found, now) = self.usable(entry, key)?;
         if self.local.largest() == 0 {

@@ -3,18 +3,21 @@
 use bytes::Bytes;
 use http::response;
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::{
     clock::Timestamp,
-    entry::{Content, Entry, LocalState, StoredResponse},
     semantics::{
         fields::Storing,
         freshness::Exchange,
         policy::Policy,
         storable::{self, Refusal, RequestHead},
+        stored::StoredResponse,
         vary::VaryFields,
     },
-    store::journal::Position,
+    store::{
+        entry::{Content, Entry, LocalState},
+        position::Position,
+    },
     table::RoutePlan,
 };
 

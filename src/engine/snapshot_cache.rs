@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use arc_swap::{ArcSwap, Cache, Guard};
 
-use super::{Shared, Snapshot};
+use super::{core::Shared, snapshot::Snapshot};
 
 /// What a service that is called again and again remembers: the table of its last call, which is
 /// still the present one unless a comparison says otherwise.

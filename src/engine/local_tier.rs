@@ -6,10 +6,10 @@ use metrics::{Counter, counter};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
 use crate::{
-    compact,
-    entry::{Content, Entry, Variant},
     key::encode,
-    ready::ReadyHeads,
+    message::{header_map, prebuilt_head::ReadyHeads},
+    semantics::stored::Variant,
+    store::entry::{Content, Entry},
 };
 
 /// What an entry holds at most beyond the bytes of its key, head, body and tags: the entry itself,
@@ -137,8 +137,8 @@ impl Entry {
         let names = self.entity.len() + self.user.as_ref().map_or(0, |user| user.len());
         let content = match &self.content {
             Content::Response(response) => {
-                let trailers = response.trailers.as_ref().map_or(0, compact::weight);
-                compact::weight(&response.headers)
+                let trailers = response.trailers.as_ref().map_or(0, header_map::weight);
+                header_map::weight(&response.headers)
                     + ReadyHeads::weight(&response.headers)
                     + trailers
                     + response.body.len()
@@ -171,8 +171,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::Timestamp,
-        entry::{LocalState, StoredResponse},
-        store::journal::Position,
+        semantics::stored::StoredResponse,
+        store::{entry::LocalState, position::Position},
     };
 
     fn loose(count: usize, length: usize) -> HeaderMap {

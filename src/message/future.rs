@@ -10,7 +10,8 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{body::ResponseBody, hit::Hit};
+use super::body::ResponseBody;
+use crate::engine::hit::Hit;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::StoreFuture;
-use crate::entry::Entry;
+use crate::store::entry::Entry;
 
 /// Entries by full key (variations included, namespace not).
 ///
