@@ -13,7 +13,7 @@
 //! ```
 //! use http::{Request, Response};
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, keep::RequestBody, table::mins};
+//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, table::mins};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -22,7 +22,7 @@
 //!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
 //! let keep = Keep::new(table);
 //!
-//! let handler = service_fn(async |_: Request<RequestBody<String>>| {
+//! let handler = service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
 //! });
 //! let service = CacheLayer::new(&keep).layer(handler);
@@ -47,7 +47,7 @@ mod identity;
 pub mod invalidate;
 pub mod keep;
 mod key;
-mod message;
+pub mod message;
 mod metrics;
 mod quota;
 pub mod rate_limit;

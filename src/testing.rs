@@ -8,7 +8,6 @@
 //! use tower::{Layer, ServiceExt, service_fn};
 //! use tower_keep::{
 //!     CacheLayer, Route, Scope, Table,
-//!     keep::RequestBody,
 //!     table::mins,
 //!     testing::{CacheStatus, TestKeep},
 //! };
@@ -18,7 +17,7 @@
 //! let keep = TestKeep::new(Table::new().ttl("engagement", mins(30)).jitter(0.0).route(
 //!     Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public),
 //! ));
-//! let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<RequestBody<String>>| {
+//! let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
 //! }));
 //! let ask = || {
@@ -64,14 +63,17 @@ pub struct TestKeep {
 }
 
 impl TestKeep {
-    /// A keep with this table; what is wrong in it is left out, as by [`Keep::new`].
+    /// A keep with this table. The wall clock begins at the present time.
     ///
-    /// The wall clock begins at the present time.
+    /// # Panics
+    ///
+    /// If the table is wrong; the message says what to write instead.
     #[must_use]
     pub fn new(table: Table) -> Self {
         let nanos = Arc::new(AtomicU64::new(1));
-        let keep = Keep::with_clock(&table, Clock::manual(Arc::clone(&nanos)));
-        let began = keep.shared().fence.position().n;
+        let clock = Clock::manual(Arc::clone(&nanos));
+        let keep = Keep::with_clock(&table, clock).unwrap_or_else(|error| panic!("{error}"));
+        let began = keep.engine().fence.position().n;
         Self { keep, nanos, began }
     }
 
@@ -87,20 +89,20 @@ impl TestKeep {
 
     /// Forgets whatever is stored, as if it had expired long ago.
     pub fn expire_all(&self) {
-        self.keep.shared().local.clear();
+        self.keep.engine().local.clear();
     }
 
     /// How many responses and values have been stored so far.
     #[must_use]
     pub fn fills(&self) -> u64 {
-        self.keep.shared().stored.load(Ordering::SeqCst)
+        self.keep.engine().stored.load(Ordering::SeqCst)
     }
 
     /// How many invalidations there have been so far: one for each write, however many keys it
     /// changed.
     #[must_use]
     pub fn invalidations(&self) -> u64 {
-        self.keep.shared().fence.position().n - self.began
+        self.keep.engine().fence.position().n - self.began
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tower::Layer;
 use tower_keep::{
     CacheLayer, Keep, Route, Scope, Table,
-    cache::CacheService,
+    cache::Cache,
     table::{Local, Unlisted, hours},
 };
 
@@ -14,7 +14,7 @@ use super::support::{
     probing,
 };
 
-pub(crate) type Cached = CacheService<Inner>;
+pub(crate) type Cached = Cache<Inner>;
 
 /// As many as a real cache's hot set; instructions do not depend on it.
 pub(crate) fn keys() -> usize {

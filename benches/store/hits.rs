@@ -8,7 +8,7 @@ use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_keep::{
     CacheLayer, Route, Scope, Table,
-    cache::CacheService,
+    cache::Cache,
     table::{Local, hours},
 };
 
@@ -46,7 +46,7 @@ async fn compare(title: &str, bytes: usize, keys: usize) {
 }
 
 /// A cache in front of Redis, and nothing in this process.
-async fn service(server: &RedisServer, bytes: usize) -> CacheService<Inner> {
+async fn service(server: &RedisServer, bytes: usize) -> Cache<Inner> {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
@@ -58,7 +58,7 @@ async fn service(server: &RedisServer, bytes: usize) -> CacheService<Inner> {
     CacheLayer::new(&keep).layer(Inner::new(bytes))
 }
 
-async fn fill(service: &CacheService<Inner>, names: &[String]) {
+async fn fill(service: &Cache<Inner>, names: &[String]) {
     for name in names {
         while !fetch(service, request(name)).await.contains("; hit") {
             tokio::task::yield_now().await;
@@ -81,12 +81,12 @@ fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
     })
 }
 
-fn hit(service: &Arc<CacheService<Inner>>, names: &[String]) -> Load<'static> {
+fn hit(service: &Arc<Cache<Inner>>, names: &[String]) -> Load<'static> {
     let service = Arc::clone(service);
     // To read a request is the server's work, not the layer's.
     let uris: Arc<[_]> = names.iter().map(|name| uri(name)).collect();
     Load::new("hit in Redis", move |i| {
-        let mut service = CacheService::clone(&service);
+        let mut service = Cache::clone(&service);
         let request = inner::request(&uris[i as usize % uris.len()]);
         async move {
             let response = service.call(request).await.expect("an answer");

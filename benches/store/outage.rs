@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tower::Layer;
 use tower_keep::{
     CacheLayer, Keep, RedisStore, Route, Scope, Table,
-    cache::CacheService,
+    cache::Cache,
     table::{Local, Store, hours},
 };
 
@@ -81,7 +81,7 @@ fn table() -> Table {
 
 #[derive(Clone)]
 struct Service {
-    cached: CacheService<Inner>,
+    cached: Cache<Inner>,
     next: Arc<AtomicU64>,
 }
 

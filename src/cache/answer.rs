@@ -11,12 +11,12 @@ use super::{
 use crate::{
     clock::{Now, Timestamp},
     engine::{
-        core::Shared,
+        core::Engine,
         fill::Fill,
         hit::{Hit, Times},
         lookup::Found,
     },
-    message::{body::ResponseBody, static_values},
+    message::{response_body::ResponseBody, static_values},
     semantics::{
         byteranges,
         cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
@@ -209,7 +209,7 @@ pub(super) fn followed<B>(
     asked: &Asked,
     fill: &Fill,
     headers: &HeaderMap,
-    keep: &Shared,
+    keep: &Engine,
 ) -> Option<Response<ResponseBody<B>>> {
     let Content::Response(stored) = &fill.head.content else {
         return None;

@@ -13,14 +13,14 @@ use super::{
 };
 use crate::{
     engine::{
-        core::Shared,
+        core::Engine,
         hit::{Hit, Times},
         lookup::Found,
         snapshot::Snapshot,
     },
     identity::User,
     key::{Inputs, KeyBuf, url_key},
-    message::{body::ResponseBody, layer_markers::Passages, target},
+    message::{layer_markers::LayerMarkers, response_body::ResponseBody, target},
     semantics::{
         cache_control::RequestDirectives, cache_status::Forward, invalidation, policy::Scope,
         sharing::Credentials,
@@ -30,8 +30,12 @@ use crate::{
 
 /// The route that names a request's path; `None` if the request is not to be looked at any further.
 #[inline]
-pub(super) fn route<'p>(plan: &'p Plan, parts: &request::Parts) -> Option<Option<Matched<'p>>> {
-    let uri = target::uri(&parts.uri, &parts.extensions);
+pub(super) fn route<'p>(
+    keep: &Engine,
+    plan: &'p Plan,
+    parts: &request::Parts,
+) -> Option<Option<Matched<'p>>> {
+    let uri = keep.uri(&parts.uri, &parts.extensions);
     let host = || target::authority(uri, &parts.headers);
     let matched = plan.route_for(uri.path(), host);
     (matched.is_some() || plan.unlisted == Unlisted::Standard).then_some(matched)
@@ -136,7 +140,7 @@ impl<'a, 'p> Asking<'a, 'p> {
             config,
             snapshot,
             parts,
-            uri: target::uri(&parts.uri, &parts.extensions),
+            uri: config.keep.engine().uri(&parts.uri, &parts.extensions),
             present: Present::of(&parts.headers),
         }
     }
@@ -154,7 +158,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if !has_method(&self.parts.method, route.needs_body) {
             return Ask::Bypass(Forward::Method);
         }
-        if route.key_names_host && target::is_ambiguous(self.parts) {
+        if route.key_names_host && target::names_hosts(self.uri, &self.parts.headers) {
             return Ask::Bypass(Forward::Bypass);
         }
         if route.needs_body {
@@ -203,7 +207,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if safe && self.present.upgrade {
             return Ask::Nothing;
         }
-        if safe && target::is_ambiguous(self.parts) {
+        if safe && target::names_hosts(self.uri, &self.parts.headers) {
             return Ask::Bypass(Forward::Bypass);
         }
         if invalidation::is_query(method) {
@@ -265,7 +269,7 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     fn user(self) -> Option<User<'a>> {
-        self.config.keep.shared().user(self.snapshot, self.parts)
+        self.config.keep.engine().user(self.snapshot, self.parts)
     }
 
     #[inline]
@@ -297,8 +301,8 @@ impl<'a, 'p> Asking<'a, 'p> {
     /// one it does what RFC 9111 section 4.4 asks. Most of what a route says of writes is for that
     /// layer to do.
     fn invalidate_below(self, route: Option<&RoutePlan>) -> Ask<'p> {
-        let keep = self.config.keep.shared();
-        let above = Passages::of(&self.parts.extensions).invalidate == keep.id();
+        let keep = self.config.keep.engine();
+        let above = LayerMarkers::of(&self.parts.extensions).invalidate == keep.id();
         if !above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
             keep.misused(
                 "no InvalidateLayer stands above the CacheLayer, so a write makes its own path unusable and nothing else that the table says",
@@ -322,7 +326,7 @@ fn has_method(method: &Method, content_in_key: bool) -> bool {
 impl Glance<'_> {
     /// What the local tier says; what cannot be used as it is, is left as the candidate.
     #[inline(always)]
-    pub(super) fn look<B>(&mut self, keep: &Shared, headers: &HeaderMap) -> Local<B> {
+    pub(super) fn look<B>(&mut self, keep: &Engine, headers: &HeaderMap) -> Local<B> {
         let now = keep.clock.now();
         let Some(found) = keep.find_local(self.key, headers, now) else {
             return Local::Nothing;

@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderName};
 
 use super::{
     answer::Shape,
-    fetch::Original,
     judge::{Judged, Traits, judge, may_have},
 };
 use crate::{
     clock::{Now, Timestamp},
-    engine::{core::Shared, lookup::Found, snapshot::Snapshot},
+    engine::{core::Engine, lookup::Found, snapshot::Snapshot},
     fence::Capture,
     key::KeyBuf,
+    message::client_request::ClientRequest,
     semantics::{
         cache_control::RequestDirectives,
         cache_status::Forward,
@@ -98,7 +98,7 @@ impl Asked {
     /// Ends what is stored, unless only this client is to have nothing of it.
     pub(super) async fn end(
         &self,
-        keep: &Shared,
+        keep: &Engine,
         entry: &Arc<Entry>,
         request: &HeaderMap,
         why: Refusal,
@@ -157,17 +157,17 @@ impl Asked {
     }
 
     /// Whether the fence lets what was captured then be stored now.
-    pub(super) fn may_store(&self, keep: &Shared, capture: &Capture, entry: &Entry) -> bool {
+    pub(super) fn may_store(&self, keep: &Engine, capture: &Capture, entry: &Entry) -> bool {
         keep.may_store(capture, entry, self.key.base())
     }
 
     /// Stores a response whose body is whole.
     pub(super) async fn put(
         &self,
-        keep: &Shared,
+        keep: &Engine,
         capture: &Capture,
         entry: &Arc<Entry>,
-        original: &Original,
+        original: &ClientRequest,
     ) {
         let Content::Response(response) = &entry.content else {
             return;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, request};
-use http_body::{Body, Frame};
+use http_body::Frame;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -19,7 +19,8 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
-        body::{RequestBody, ResponseBody},
+        request_body::{ReplayableBody, Resumed},
+        response_body::ResponseBody,
         service::HttpService,
     },
     semantics::cache_status::Forward,
@@ -37,8 +38,8 @@ pub(super) async fn run<S, B>(
     body: B,
 ) -> Result<Answer<S, B>, S::ServiceError>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let content = match read(body).await {
         Content::Whole(content) => content,
@@ -51,10 +52,10 @@ where
             return Ok(Response::from_parts(head, ResponseBody::inner(body)));
         }
     };
-    let keep = config.keep.shared();
+    let keep = config.keep.engine();
     let mut key = KeyBuf::new();
     let asked = Ask::with_content(&config, &snapshot, &parts, &content, &mut key);
-    let body = RequestBody::bytes(content.clone());
+    let body = B::from_bytes(content.clone());
     let Ask::Stored(mut asked) = asked else {
         let request = Request::from_parts(parts, body);
         let (mut head, body) = inner.oneshot(request).await?.into_parts();
@@ -77,12 +78,12 @@ where
 enum Content<B> {
     Whole(Bytes),
     /// What was read of it is put back in front.
-    TooLong(RequestBody<B>),
+    TooLong(B),
     /// It ended in an error: nobody knows what the whole would have been.
     Broken,
 }
 
-async fn read<B: Body<Data = Bytes>>(body: B) -> Content<B> {
+async fn read<B: ReplayableBody>(body: B) -> Content<B> {
     let mut body = Box::pin(body);
     // In one piece: what a client sends in crumbs costs no more than that.
     let mut content = BytesMut::new();
@@ -99,11 +100,11 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Content<B> {
     Content::Whole(content.freeze())
 }
 
-impl<B> Content<B> {
+impl<B: ReplayableBody> Content<B> {
     fn too_long(content: BytesMut, next: Frame<Bytes>, rest: Pin<Box<B>>) -> Self {
         let read = Some(Frame::data(content.freeze()));
         let read = read.filter(|read| read.data_ref().is_some_and(|data| !data.is_empty()));
         let held: VecDeque<_> = read.into_iter().chain([next]).collect();
-        Self::TooLong(RequestBody::resumed(held, rest))
+        Self::TooLong(B::resume(Resumed::new(held, rest)))
     }
 }

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response, request};
-use http_body::Body;
 use tower::ServiceExt;
 
 use super::{answer, layer::Config, miss::Answer};
 use crate::{
-    message::{
-        body::{RequestBody, ResponseBody},
-        service::HttpService,
-    },
+    message::{request_body::ReplayableBody, response_body::ResponseBody, service::HttpService},
     semantics::cache_status::Forward,
 };
 
@@ -24,11 +19,11 @@ pub(super) async fn run<S, B>(
     reason: Forward,
 ) -> Result<Answer<S, B>, S::ServiceError>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
-    config.keep.shared().metrics.bypass.increment(1);
-    let request = Request::from_parts(parts, RequestBody::original(body));
+    config.keep.engine().metrics.bypass.increment(1);
+    let request = Request::from_parts(parts, body);
     let (mut head, body) = inner.oneshot(request).await?.into_parts();
     config.tag_fields.pass(&mut head.headers);
     answer::label(&mut head, reason, false, None);

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
-use http_body::Body;
+use http::{HeaderMap, Request, StatusCode, request, response};
 use tower::ServiceExt;
 
 use super::{
@@ -19,45 +17,15 @@ use crate::{
     clock::Now,
     engine::lookup::Found,
     fence::{Capture, Verdict},
-    message::{body::RequestBody, layer_markers::Passages, service::HttpService, target},
+    message::{
+        client_request::ClientRequest, layer_markers::LayerMarkers, request_body::ReplayableBody,
+        service::HttpService,
+    },
     semantics::{
         conditional,
         freshness::{self, Exchange},
-        sharing::Credentials,
-        storable::RequestHead,
     },
 };
-
-/// The request as the caller sent it; the one that goes to the inner service may differ.
-#[derive(Clone, Debug)]
-pub(super) struct Original {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
-}
-
-impl Original {
-    pub(super) fn of(parts: &request::Parts) -> Self {
-        Self {
-            method: parts.method.clone(),
-            uri: target::uri(&parts.uri, &parts.extensions).clone(),
-            headers: parts.headers.clone(),
-        }
-    }
-
-    pub(super) fn head(&self, credentials: Credentials) -> RequestHead<'_> {
-        RequestHead {
-            method: &self.method,
-            headers: &self.headers,
-            credentials,
-            authority: target::authority(&self.uri, &self.headers),
-            target: self
-                .uri
-                .path_and_query()
-                .map_or("/", |target| target.as_str()),
-        }
-    }
-}
 
 /// An answer of the inner service.
 pub(super) struct Fetched<B> {
@@ -75,18 +43,18 @@ pub(super) struct Seen {
 }
 
 /// Between a failure of the inner service and the next attempt for the same key.
-const REST: Duration = Duration::from_secs(1);
+const BACKOFF: Duration = Duration::from_secs(1);
 
 impl<S, B> Miss<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     /// Calls the inner service, and stores what it answers if that may be.
     pub(super) async fn fetch(
         self,
         parts: request::Parts,
-        body: RequestBody<B>,
+        body: B,
         mut lead: Leading,
     ) -> Result<Answer<S, B>, S::ServiceError> {
         let answer = self.fetch_leading(parts, body, &mut lead).await;
@@ -97,19 +65,19 @@ where
     async fn fetch_leading(
         mut self,
         mut parts: request::Parts,
-        body: RequestBody<B>,
+        body: B,
         lead: &mut Leading,
     ) -> Result<Answer<S, B>, S::ServiceError> {
         if self.asked.candidate.is_none() {
             self.keep().metrics.miss.increment(1);
         }
-        let original = Original::of(&parts);
+        let original = self.keep().client_request(&parts);
         // Taken before the call: what is invalidated from here on wins. And before the candidate is
         // looked at: what is made of it counts as read now.
         let capture = self.keep().fence.capture();
         self.drop_if_unusable();
         let prepared = validate::prepare(&mut self.asked, &mut parts.headers);
-        Passages::mark(&mut parts.extensions, |passages| {
+        LayerMarkers::mark(&mut parts.extensions, |passages| {
             passages.cache = self.keep().id();
         });
         let mut again = parts.clone();
@@ -130,7 +98,7 @@ where
                 conditional::make_unconditional(&mut again.headers);
                 self.asked.candidate = None;
                 self.asked.sent = Sent::Whole;
-                let content = RequestBody::bytes(self.content.clone());
+                let content = B::from_bytes(self.content.clone());
                 let capture = self.keep().fence.capture();
                 self.call(again, content, capture).await?
             }
@@ -146,7 +114,7 @@ where
     async fn call(
         &mut self,
         parts: request::Parts,
-        body: RequestBody<B>,
+        body: B,
         capture: Capture,
     ) -> Result<Fetched<S::ResponseBody>, S::ServiceError> {
         let requested = self.keep().clock.now().wall;
@@ -172,7 +140,7 @@ where
     }
 
     /// Something stale instead of the inner service's own error (RFC 9111 section 4.2.4).
-    pub(super) fn stale_on_disconnect(&self, original: &Original) -> Option<Answer<S, B>> {
+    pub(super) fn stale_on_disconnect(&self, original: &ClientRequest) -> Option<Answer<S, B>> {
         self.stale(self.good_without_inner()?, &original.headers, None)
     }
 
@@ -190,7 +158,7 @@ where
     }
 
     /// Something stale instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
-    fn stale_on_error(&self, original: &Original, status: StatusCode) -> Option<Answer<S, B>> {
+    fn stale_on_error(&self, original: &ClientRequest, status: StatusCode) -> Option<Answer<S, B>> {
         let found = self.asked.candidate.as_ref()?;
         if !freshness::is_error(status) {
             return None;
@@ -212,8 +180,8 @@ where
     ) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
-        keep.resting
-            .remember(self.asked.key.as_str(), now.mono, REST);
+        keep.origin_backoff
+            .remember(self.asked.key.as_str(), now.mono, BACKOFF);
         keep.metrics.hit_stale.increment(1);
         answer::stale(&self.asked.traits, found, headers, now, instead_of)
     }

@@ -21,8 +21,8 @@ use crate::{
     engine::fill::Fill,
     error::BoxError,
     message::{
-        body::ResponseBody,
-        shared_buffer::{self, End, Writer},
+        response_body::ResponseBody,
+        shared_buffer::{self, BodyEnd, BodyWriter},
     },
     store::entry::Entry,
 };
@@ -124,7 +124,7 @@ where
         }));
     }
     if prefix.ended {
-        writer.finish(End::Complete(prefix.trailers));
+        writer.finish(BodyEnd::Complete(prefix.trailers));
     } else {
         tokio::spawn(pump(recipe, body, writer, lead).in_current_span());
     }
@@ -189,7 +189,7 @@ fn trailers_of(frame: Frame<Bytes>, recipe: &Recipe) -> Option<HeaderMap> {
 }
 
 /// Reads the rest of `body` into `writer`, and stores it if it came whole.
-async fn pump<B>(recipe: Recipe, mut body: Pin<Box<B>>, writer: Writer, mut lead: Leading)
+async fn pump<B>(recipe: Recipe, mut body: Pin<Box<B>>, writer: BodyWriter, mut lead: Leading)
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -199,7 +199,7 @@ where
         () = unread(&writer) => None,
     };
     let trailers = match end {
-        Some(End::Complete(trailers)) => trailers,
+        Some(BodyEnd::Complete(trailers)) => trailers,
         Some(failed) => {
             recipe.failed("the body was cut short");
             miss::end(&mut lead);
@@ -213,15 +213,15 @@ where
         recipe.complete(&chunks, trailers.clone(), &lead).await;
     }
     miss::end(&mut lead);
-    writer.finish(End::Complete(trailers));
+    writer.finish(BodyEnd::Complete(trailers));
 }
 
 async fn read<B>(
     mut body: Pin<&mut B>,
-    writer: &Writer,
+    writer: &BodyWriter,
     recipe: &Recipe,
     lead: &mut Leading,
-) -> Option<End>
+) -> Option<BodyEnd>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -230,8 +230,8 @@ where
     let mut held = true;
     while writer.ready().await {
         let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            None => return Some(End::Complete(trailers)),
-            Some(Err(error)) => return Some(End::Failed(error.into().to_string())),
+            None => return Some(BodyEnd::Complete(trailers)),
+            Some(Err(error)) => return Some(BodyEnd::Failed(error.into().to_string())),
             Some(Ok(frame)) => frame,
         };
         match frame.into_data() {
@@ -248,7 +248,7 @@ where
 }
 
 /// Until nobody has read for a while.
-async fn unread(writer: &Writer) {
+async fn unread(writer: &BodyWriter) {
     loop {
         writer.abandoned().await;
         tokio::time::sleep(ABANDONED).await;

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
-use super::{service::CacheService, tags::TagFields};
-use crate::{keep::Keep, key::Key, message::layer_markers::Passages};
+use super::{service::Cache, tags::TagFields};
+use crate::{keep::Keep, key::Key, message::layer_markers::LayerMarkers};
 
 /// Answers requests from stored responses and stores the answers to those it cannot.
 ///
@@ -26,8 +26,8 @@ pub(super) struct Config {
 impl Config {
     /// Whether a layer of the same keep has sent this request down.
     pub(super) fn is_below_itself(&self, parts: &request::Parts) -> bool {
-        let keep = self.keep.shared();
-        let below = Passages::of(&parts.extensions).cache == keep.id();
+        let keep = self.keep.engine();
+        let below = LayerMarkers::of(&parts.extensions).cache == keep.id();
         if below {
             keep.misused(
                 "a CacheLayer is applied twice to the same request; the inner one does nothing",
@@ -90,7 +90,7 @@ impl CacheLayer {
     pub fn tag_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         let config = Arc::make_mut(&mut self.config);
         config.tag_fields.name(names);
-        let keep = config.keep.shared();
+        let keep = config.keep.engine();
         config
             .tag_fields
             .names()
@@ -123,10 +123,10 @@ impl CacheLayer {
 }
 
 impl<S> Layer<S> for CacheLayer {
-    type Service = CacheService<S>;
+    type Service = Cache<S>;
 
-    fn layer(&self, inner: S) -> CacheService<S> {
-        CacheService::new(inner, Arc::clone(&self.config))
+    fn layer(&self, inner: S) -> Cache<S> {
+        Cache::new(inner, Arc::clone(&self.config))
     }
 }
 

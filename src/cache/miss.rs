@@ -4,22 +4,20 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, request};
-use http_body::Body;
 
-use super::{answer, asked::Asked, judge::Judged, layer::Config, refresh, store::MISFIT};
+use super::{answer, asked::Asked, judge::Judged, layer::Config, refresh, store::UNCACHEABLE_FOR};
 use crate::{
     clock::Now,
     engine::{
-        core::Shared,
+        core::Engine,
         fill::Fill,
-        fill_lock::{FleetLead, Led, Look},
+        fill_lock::{FillLock, Led, Look},
         lookup::Found,
-        single_flight::{Follower, Joined, Lead, Release},
+        single_flight::{Follower, Joined, LeaderGuard, Release},
     },
     fence::{Capture, Verdict},
     message::{
-        body::{RequestBody, ResponseBody},
-        layer_markers::Passages,
+        layer_markers::LayerMarkers, request_body::ReplayableBody, response_body::ResponseBody,
         service::HttpService,
     },
     semantics::{
@@ -44,8 +42,7 @@ pub(super) struct Miss<S, B> {
 }
 
 /// What a request is answered with.
-pub(super) type Answer<S, B> =
-    Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
+pub(super) type Answer<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
 
 /// The right to fill a key for everybody, where somebody has it.
 pub(super) type Leading = Option<Leader>;
@@ -55,12 +52,12 @@ pub(super) type Leading = Option<Leader>;
 /// Ended once what is to be stored has been stored: whoever waits then finds it.
 #[derive(Debug)]
 pub(super) struct Leader {
-    flight: Lead<Arc<Fill>>,
-    fleet: Option<FleetLead>,
+    flight: LeaderGuard<Arc<Fill>>,
+    fleet: Option<FillLock>,
 }
 
 impl Leader {
-    pub(super) fn new(flight: Lead<Arc<Fill>>, fleet: Option<FleetLead>) -> Self {
+    pub(super) fn new(flight: LeaderGuard<Arc<Fill>>, fleet: Option<FillLock>) -> Self {
         Self { flight, fleet }
     }
 
@@ -74,9 +71,9 @@ impl Leader {
     }
 
     /// Nobody anywhere is to wait for it.
-    pub(super) fn is_unshared(&mut self, keep: &Shared, capture: &Capture) {
+    pub(super) fn is_noted_uncacheable(&mut self, keep: &Engine, capture: &Capture) {
         if let Some(fleet) = &mut self.fleet {
-            fleet.note_unshared(capture.position, keep.clock.now().wall);
+            fleet.note_uncacheable(capture.position, keep.clock.now().wall);
         }
     }
 }
@@ -105,15 +102,15 @@ impl<S, B> Miss<S, B> {
     }
 
     /// The keep whose tiers serve and are filled.
-    pub(super) fn keep(&self) -> &Shared {
-        self.config.keep.shared()
+    pub(super) fn keep(&self) -> &Engine {
+        self.config.keep.engine()
     }
 }
 
 impl<S, B> Miss<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     /// Answers from what is stored behind the local tier, from another request's fill, or from the
     /// inner service.
@@ -122,7 +119,7 @@ where
     pub(super) fn run(
         mut self,
         parts: request::Parts,
-        body: RequestBody<B>,
+        body: B,
     ) -> impl Future<Output = Result<Answer<S, B>, S::ServiceError>> + Send {
         async move {
             if let Some(response) = self.search(&parts) {
@@ -139,7 +136,7 @@ where
     async fn answer_anew(
         mut self,
         parts: request::Parts,
-        body: RequestBody<B>,
+        body: B,
     ) -> Result<Answer<S, B>, S::ServiceError> {
         if self.asked.candidate.is_none() && self.keep().varies(&self.asked.key) {
             self.asked.missed = Forward::VaryMiss;
@@ -170,15 +167,18 @@ where
             }
             self.asked.candidate = Some(found);
         }
-        self.answer_resting(self.asked.candidate.as_ref()?, parts)
+        self.answer_in_backoff(self.asked.candidate.as_ref()?, parts)
     }
 
     /// Something stale while the inner service, which has just failed for this very key, is left
     /// in peace.
-    fn answer_resting(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
+    fn answer_in_backoff(&self, found: &Found, parts: &request::Parts) -> Option<Answer<S, B>> {
         let keep = self.keep();
         let now = keep.clock.now();
-        if !keep.resting.contains(self.asked.key.as_str(), now.mono) {
+        if !keep
+            .origin_backoff
+            .contains(self.asked.key.as_str(), now.mono)
+        {
             return None;
         }
         match self.judge_again(found) {
@@ -220,10 +220,10 @@ where
 
     /// Waits for whoever fetches the same already.
     async fn collapse(&mut self, parts: &request::Parts) -> Turn<Answer<S, B>> {
-        if !self.asked.collapses() || self.is_misfit() {
+        if !self.asked.collapses() || self.is_uncacheable() {
             return Turn::Fetch(None);
         }
-        if Passages::of(&parts.extensions).refetch {
+        if LayerMarkers::of(&parts.extensions).refetch {
             // Who is at it already may have begun before the write.
             let flight = self.keep().fills.try_lead(self.asked.key.as_str());
             return Turn::Fetch(flight.map(|flight| Leader::new(flight, None)));
@@ -264,7 +264,7 @@ where
                 }
             }
             // What came to nothing is tried once more together; then everyone asks alone.
-            if in_vain || self.is_misfit() {
+            if in_vain || self.is_uncacheable() {
                 return Turn::Fetch(None);
             }
             in_vain = true;
@@ -274,7 +274,7 @@ where
     /// Leads this process: waits for other processes that fetch the same, or leads them, too.
     async fn lead(
         &mut self,
-        lead: Lead<Arc<Fill>>,
+        lead: LeaderGuard<Arc<Fill>>,
         flight: &str,
         parts: &request::Parts,
     ) -> Turn<Answer<S, B>> {
@@ -288,11 +288,11 @@ where
             let found = keep.find_stored(&asked.key, &parts.headers).await;
             match found.filter(|(found, now)| asked.judge(found, *now).serves()) {
                 Some((found, _)) => Look::Found(found),
-                None if keep.is_unshared(&asked.key) => Look::Unshared,
+                None if keep.is_noted_uncacheable(&asked.key) => Look::Unshared,
                 None => Look::Nothing,
             }
         };
-        let found = match keep.lead_fleet(flight, look).await {
+        let found = match keep.acquire_fill_lock(flight, look).await {
             Led::Lead(fleet) => return Turn::Fetch(Some(Leader::new(lead, fleet))),
             Led::Found(found) => found,
         };
@@ -308,7 +308,7 @@ where
     }
 
     /// What another process has stored goes to those who wait here.
-    fn hand_out(&self, lead: &Lead<Arc<Fill>>, found: &Found, parts: &request::Parts) {
+    fn hand_out(&self, lead: &LeaderGuard<Arc<Fill>>, found: &Found, parts: &request::Parts) {
         let variant = self.asked.variant(&found.entry, &parts.headers);
         if lead.is_followed()
             && found.verdict == Verdict::Usable
@@ -363,13 +363,15 @@ where
         let from_the_start = freshness::usable(&response.lifetime, Duration::ZERO, &asked);
         if matches!(from_the_start, Use::Validate { .. }) {
             let key = self.asked.key.as_str();
-            self.keep().misfits.remember(key, now.mono, MISFIT);
+            self.keep()
+                .uncacheable
+                .remember(key, now.mono, UNCACHEABLE_FOR);
         }
     }
 
-    fn is_misfit(&self) -> bool {
+    fn is_uncacheable(&self) -> bool {
         let (keep, key) = (self.keep(), &self.asked.key);
-        keep.misfits.contains(key.as_str(), keep.clock.mono()) || keep.is_unshared(key)
+        keep.uncacheable.contains(key.as_str(), keep.clock.mono()) || keep.is_noted_uncacheable(key)
     }
 
     fn answer_again(&self, parts: &request::Parts) -> Option<Answer<S, B>> {
@@ -378,9 +380,9 @@ where
         found
             .and_then(|found| {
                 self.answer_found(&found, parts)
-                    .or_else(|| self.answer_resting(&found, parts))
+                    .or_else(|| self.answer_in_backoff(&found, parts))
             })
-            .or_else(|| self.answer_resting(self.asked.candidate.as_ref()?, parts))
+            .or_else(|| self.answer_in_backoff(self.asked.candidate.as_ref()?, parts))
     }
 }
 
@@ -416,7 +418,7 @@ mod tests {
     };
 
     type Body = Full<Bytes>;
-    type Inner = BoxCloneService<Request<RequestBody<Body>>, Response<Body>, Infallible>;
+    type Inner = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
 
     /// Each hit in the store allocated what a fill of the inner service takes: ten KiB.
     #[test]
@@ -426,7 +428,7 @@ mod tests {
         let layer = CacheLayer::new(&keep);
         let request = Request::get("/e/1").body(Body::default());
         let (parts, body) = request.expect("a request").into_parts();
-        let snapshot = keep.shared().snapshot.load();
+        let snapshot = keep.engine().snapshot.load();
         let mut key = KeyBuf::new();
         let matched = snapshot.plan.route("/e/1", None);
         let ask = Ask::of(&layer.config, &snapshot, &parts, matched.as_ref(), &mut key);
@@ -437,7 +439,7 @@ mod tests {
         let inner = Inner::new(service_fn(answer));
         let asked = asked.own(&snapshot);
         let miss = Miss::new(Arc::clone(&layer.config), inner, asked);
-        let size = size_of_val(&miss.run(parts, RequestBody::original(body)));
+        let size = size_of_val(&miss.run(parts, body));
         // What an allocator hands out without a search.
         assert!(size <= 1032, "{size} bytes");
     }

@@ -7,9 +7,9 @@
 //! use http::{Request, Response};
 //! use http_body_util::{Empty, Full};
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, keep::RequestBody};
+//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table};
 //!
-//! async fn read(_: Request<RequestBody<Empty<Bytes>>>) -> Result<Response<Full<Bytes>>, Infallible> {
+//! async fn read(_: Request<Empty<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
 //!     Ok(Response::new(Full::from("Open Forge")))
 //! }
 //!
@@ -96,4 +96,4 @@ mod validate;
 mod write;
 
 pub use layer::CacheLayer;
-pub use service::CacheService;
+pub use service::Cache;

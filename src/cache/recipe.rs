@@ -7,20 +7,20 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     asked::Asked,
-    fetch::Original,
     layer::Config,
     miss::{self, Leading},
-    store::MISFIT,
+    store::UNCACHEABLE_FOR,
     tags,
 };
 use crate::{
     engine::{
-        core::Shared,
+        core::Engine,
         fill::{Fill, concatenate},
     },
     fence::{Capture, Names, subjects_of},
     keep::values::is_json,
-    key::purge::Subject,
+    key::purge::PurgeTarget,
+    message::client_request::ClientRequest,
     semantics::{
         fields::Storing,
         partial::{self, Piece},
@@ -41,7 +41,7 @@ pub(super) struct Recipe {
     pub(super) config: Arc<Config>,
     /// With the key under which it is stored.
     pub(super) asked: Asked,
-    pub(super) original: Original,
+    pub(super) original: ClientRequest,
     pub(super) storable: Storable,
     pub(super) capture: Capture,
     /// The most bytes a body may have to be stored.
@@ -51,8 +51,8 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    fn keep(&self) -> &Shared {
-        self.config.keep.shared()
+    fn keep(&self) -> &Engine {
+        self.config.keep.engine()
     }
 
     fn response(&self) -> Option<&StoredResponse> {
@@ -64,8 +64,8 @@ impl Recipe {
 
     /// Stores the answer to a write, which has invalidated what it replaces, at the position of that
     /// invalidation. False if another write may have come between: then nothing is stored.
-    pub(super) async fn invalidate(&mut self, subjects: Vec<Subject>) -> bool {
-        let keep = self.config.keep.shared();
+    pub(super) async fn invalidate(&mut self, subjects: Vec<PurgeTarget>) -> bool {
+        let keep = self.config.keep.engine();
         let head = &self.storable.head;
         let key = self.asked.key.base();
         let hashes = &subjects_of(key, &head.entity, head.user.as_deref(), &head.tags);
@@ -116,7 +116,7 @@ impl Recipe {
         if !self.asked.may_store(keep, &self.capture, &entry) {
             return None;
         }
-        keep.misfits.forget(self.asked.key.as_str());
+        keep.uncacheable.forget(self.asked.key.as_str());
         let variant = self.storable.variant.as_ref();
         keep.put_response(&self.asked.key, variant, &entry).await;
         hand_out(lead, &entry, variant);
@@ -188,12 +188,12 @@ impl Recipe {
     pub(super) fn too_large(&self, lead: &mut Leading) {
         let keep = self.keep();
         if self.asked.collapses() {
-            keep.misfits
-                .remember(self.asked.key.as_str(), keep.clock.mono(), MISFIT);
+            keep.uncacheable
+                .remember(self.asked.key.as_str(), keep.clock.mono(), UNCACHEABLE_FOR);
         }
         keep.metrics.refused.increment(1);
         if let Some(lead) = lead {
-            lead.is_unshared(keep, &self.capture);
+            lead.is_noted_uncacheable(keep, &self.capture);
         }
         miss::end(lead);
     }
@@ -238,7 +238,7 @@ mod tests {
         let config = CacheLayer::new(&keep).config;
         let request = Request::get("/e/1").body(()).expect("a request");
         let (parts, ()) = request.into_parts();
-        let snapshot = keep.shared().snapshot.load_full();
+        let snapshot = keep.engine().snapshot.load_full();
         let mut key = KeyBuf::new();
         let matched = snapshot.plan.route("/e/1", None);
         let ask = Ask::of(&config, &snapshot, &parts, matched.as_ref(), &mut key);
@@ -246,8 +246,8 @@ mod tests {
             panic!("the route is listed");
         };
         let asked = asked.own(&snapshot);
-        let received = keep.shared().clock.now().wall;
-        let mut capture = keep.shared().fence.capture();
+        let received = keep.engine().clock.now().wall;
+        let mut capture = keep.engine().fence.capture();
         capture.at = 7;
         let seen = Seen {
             head: Response::new(()).into_parts().0,
@@ -258,10 +258,10 @@ mod tests {
                 received,
             },
         };
-        let original = Original::of(&parts);
+        let original = keep.client_request(&parts);
         let mut recipe = store::recipe(&config, &asked, &seen, &original)
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
-        let subjects = vec![Subject::Key("e:1".into())];
+        let subjects = vec![PurgeTarget::Key("e:1".into())];
         assert!(recipe.invalidate(subjects).await);
         let entry = recipe
             .complete([], None, &None)

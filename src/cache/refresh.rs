@@ -10,13 +10,11 @@ use tracing::Instrument;
 
 use super::miss::{Leader, Miss};
 use crate::{
-    engine::{fill::Fill, single_flight::Lead},
+    engine::{fill::Fill, single_flight::LeaderGuard},
     error::BoxError,
     keep::Keep,
     message::{
-        body::{RequestBody, ResponseBody},
-        replay,
-        service::HttpService,
+        replay, request_body::ReplayableBody, response_body::ResponseBody, service::HttpService,
     },
     store::entry::Entry,
 };
@@ -30,8 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// What is stored stays as it is if the refresh fails, panics, is late or refused.
 pub(super) fn start<S, B>(mut miss: Miss<S, B>, parts: &request::Parts)
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let Some(found) = miss
         .asked
@@ -76,15 +74,15 @@ fn is_replayable<S, B>(miss: &Miss<S, B>, parts: &request::Parts) -> bool {
 async fn refresh<S, B>(
     miss: Miss<S, B>,
     parts: request::Parts,
-    flight: Lead<Arc<Fill>>,
+    flight: LeaderGuard<Arc<Fill>>,
     attempt: Attempt,
 ) where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let keep = attempt.keep.clone();
-    let keep = keep.shared();
-    let Ok(fleet) = keep.try_lead_fleet(miss.asked.key.as_str()).await else {
+    let keep = keep.engine();
+    let Ok(fleet) = keep.try_fill_lock(miss.asked.key.as_str()).await else {
         return attempt.leave_to_another();
     };
     let stored = attempt.entry.stored;
@@ -99,7 +97,7 @@ async fn refresh<S, B>(
     }
     keep.metrics.refresh.increment(1);
     let lead = Some(Leader::new(flight, fleet));
-    let body = RequestBody::bytes(Bytes::new());
+    let body = B::from_bytes(Bytes::new());
     let Ok(response) = miss.fetch(parts, body, lead).await else {
         return;
     };
@@ -176,7 +174,7 @@ impl Drop for Attempt {
         if self.outcome == Outcome::Succeeded {
             return;
         }
-        let keep = self.keep.shared();
+        let keep = self.keep.engine();
         if self.outcome == Outcome::Failed {
             keep.metrics.fill_failed.increment(1);
         }

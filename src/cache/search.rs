@@ -6,27 +6,27 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, request};
-use http_body::Body;
 
 use super::{
     asked::Asked,
-    fetch::Original,
     miss::{Answer, Miss},
 };
 use crate::{
-    engine::core::Shared,
+    engine::core::Engine,
     key::{Inputs, KeyBuf, url_key},
-    message::{body::RequestBody, service::HttpService, target::Target},
+    message::{
+        client_request::ClientRequest, request_body::ReplayableBody, service::HttpService,
+        target::Target,
+    },
     semantics::no_vary_search::Rule,
     store::entry::{Content, Entry},
 };
 
 impl<S, B> Miss<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     /// Looks for the answer to an equivalent query; it is the candidate if it cannot be used as it
     /// is.
@@ -34,9 +34,9 @@ where
         if self.asked.candidate.is_some() || !applies(&self.asked, &parts.method) {
             return None;
         }
-        let keep = self.config.keep.shared();
-        let rules = keep.searches.of(self.asked.key.base())?;
-        let target = Target::of(parts);
+        let keep = self.config.keep.engine();
+        let rules = keep.query_rules.of(self.asked.key.base())?;
+        let target = keep.target(parts);
         let exact = self.asked.key.clone();
         for rule in rules.iter() {
             self.asked.key = key(target, &parts.headers, Some(rule));
@@ -80,7 +80,12 @@ impl Asked {
 
     /// Puts the key under which a response with these fields is stored in the place of that under
     /// which the request has looked.
-    pub(super) fn settle_key(&mut self, keep: &Shared, original: &Original, response: &HeaderMap) {
+    pub(super) fn settle_key(
+        &mut self,
+        keep: &Engine,
+        original: &ClientRequest,
+        response: &HeaderMap,
+    ) {
         if !applies(self, &original.method) {
             return;
         }
@@ -89,9 +94,9 @@ impl Asked {
             return;
         }
         if let Some(rule) = &rule {
-            keep.searches.learn(self.key.base(), rule);
+            keep.query_rules.learn(self.key.base(), rule);
         }
-        let target = Target::new(&original.uri, &original.headers);
+        let target = original.target();
         self.key = key(target, &original.headers, rule.as_deref());
         self.search = rule;
     }

@@ -19,12 +19,11 @@ use super::{
     refresh, write,
 };
 use crate::{
-    engine::{hit::Hit, snapshot::Snapshot, snapshot_cache::Seen},
+    engine::{hit::Hit, snapshot::Snapshot, snapshot_cache::SnapshotCache},
     error::BoxError,
     key::KeyBuf,
     message::{
-        body::{RequestBody, ResponseBody},
-        future::ResponseFuture,
+        future::ResponseFuture, request_body::ReplayableBody, response_body::ResponseBody,
         service::HttpService,
     },
     semantics::cache_status::Forward,
@@ -37,9 +36,9 @@ use crate::{
 /// service's answer is needed, a clone of it is made ready within the returned future, so its
 /// backpressure is felt there.
 #[derive(Clone)]
-pub struct CacheService<S> {
+pub struct Cache<S> {
     room: Room<S>,
-    seen: Seen,
+    table: SnapshotCache,
 }
 
 /// All but the table.
@@ -49,20 +48,20 @@ struct Room<S> {
     config: Arc<Config>,
 }
 
-impl<S> CacheService<S> {
+impl<S> Cache<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
         let room = Room { inner, config };
-        let seen = Seen::default();
-        Self { room, seen }
+        let table = SnapshotCache::default();
+        Self { room, table }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for CacheService<S>
+impl<S, B, R> Service<Request<B>> for Cache<S>
 where
-    S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send,
     S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: ReplayableBody,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -76,19 +75,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let snapshot = self.seen.present(self.room.config.keep.shared());
-        let route = ask::route(&snapshot.plan, &parts);
+        let snapshot = self.table.present(self.room.config.keep.engine());
+        let route = ask::route(self.room.config.keep.engine(), &snapshot.plan, &parts);
         let Some(matched) = &route else {
             return match self.room.ready() {
                 // Made where it is used, for it is large to be moved about.
                 Ok(mut inner) => {
-                    let body = RequestBody::original(body);
                     ResponseFuture::inner(inner.call(Request::from_parts(parts, body)))
                 }
-                Err(unready) => {
-                    let body = RequestBody::original(body);
-                    unready.pass(Request::from_parts(parts, body))
-                }
+                Err(unready) => unready.pass(Request::from_parts(parts, body)),
             };
         };
         let mut key = KeyBuf::new();
@@ -96,7 +91,7 @@ where
             .room
             .look(&parts, &snapshot, matched.as_ref(), &mut key)
         {
-            Look::Hit(hit) => ResponseFuture::hit(hit),
+            Look::Hit(hit) => ResponseFuture::ready(hit.response()),
             Look::Else(ask, local) => self.room.handle(ask, local, parts, body, &snapshot),
         }
     }
@@ -126,7 +121,7 @@ impl<S> Room<S> {
         key: &'p mut KeyBuf,
     ) -> Look<'p, R> {
         match Ask::of(&self.config, snapshot, parts, matched, key) {
-            Ask::Stored(mut asked) => match asked.look(self.config.keep.shared(), &parts.headers) {
+            Ask::Stored(mut asked) => match asked.look(self.config.keep.engine(), &parts.headers) {
                 Local::Hit(hit) => Look::Hit(hit),
                 local => Look::Else(Ask::Stored(asked), local),
             },
@@ -146,8 +141,8 @@ impl<S> Room<S> {
         snapshot: &Arc<Snapshot>,
     ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, S::ServiceError>
     where
-        S: HttpService<RequestBody<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
+        S: HttpService<B>,
+        B: ReplayableBody,
     {
         let config = || Arc::clone(&self.config);
         match ask {
@@ -168,7 +163,7 @@ impl<S> Room<S> {
                 ResponseFuture::boxed(body_key::run(config(), inner, snapshot, parts, body))
             }
             Ask::Stored(asked) => match local {
-                Local::Hit(hit) => ResponseFuture::hit(hit),
+                Local::Hit(hit) => ResponseFuture::ready(hit.response()),
                 Local::Answer(answer) => ResponseFuture::ready(answer),
                 Local::Refresh(answer) => {
                     refresh::start(self.miss(asked, snapshot), &parts);
@@ -185,7 +180,7 @@ impl<S> Room<S> {
                 }
                 Local::Nothing => {
                     let miss = self.miss(asked, snapshot);
-                    ResponseFuture::boxed(miss.run(parts, RequestBody::original(body)))
+                    ResponseFuture::boxed(miss.run(parts, body))
                 }
             },
         }
@@ -206,10 +201,10 @@ impl<S> Room<S> {
         body: B,
     ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, S::ServiceError>
     where
-        S: HttpService<RequestBody<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
+        S: HttpService<B>,
+        B: ReplayableBody,
     {
-        let request = Request::from_parts(parts, RequestBody::original(body));
+        let request = Request::from_parts(parts, body);
         match self.ready() {
             Ok(mut inner) => ResponseFuture::inner(inner.call(request)),
             Err(unready) => unready.pass(request),
@@ -220,7 +215,7 @@ impl<S> Room<S> {
     #[inline]
     fn ready<B>(&self) -> Result<S, Unready<S, S::ServiceError>>
     where
-        S: HttpService<RequestBody<B>>,
+        S: HttpService<B>,
     {
         let mut inner = self.inner.clone();
         match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
@@ -240,14 +235,11 @@ enum Unready<S, E> {
 impl<S, E> Unready<S, E> {
     /// Who is not ready is asked again in the future, by whoever polls that.
     #[cold]
-    fn pass<B>(
-        self,
-        request: Request<RequestBody<B>>,
-    ) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, E>
+    fn pass<B>(self, request: Request<B>) -> ResponseFuture<S::ServiceFuture, S::ResponseBody, E>
     where
-        S: HttpService<RequestBody<B>, ServiceError = E>,
+        S: HttpService<B, ServiceError = E>,
         E: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: ReplayableBody,
     {
         match self {
             Self::Failed(error) => ResponseFuture::boxed(ready(Err(error))),
@@ -258,9 +250,9 @@ impl<S, E> Unready<S, E> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
+impl<S: fmt::Debug> fmt::Debug for Cache<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheService")
+        f.debug_struct("Cache")
             .field("inner", &self.room.inner)
             .field("config", &self.room.config)
             .finish()

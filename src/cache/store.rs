@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{Response, StatusCode, header::CONTENT_LENGTH};
-use http_body::Body;
 
 use super::{
     answer,
     asked::{Asked, Sent},
-    fetch::{Fetched, Original, Seen},
+    fetch::{Fetched, Seen},
     fill,
     layer::Config,
     miss::{Answer, Leading, Miss},
@@ -18,7 +16,7 @@ use super::{
 };
 use crate::{
     message::{
-        body::{RequestBody, ResponseBody},
+        client_request::ClientRequest, request_body::ReplayableBody, response_body::ResponseBody,
         service::HttpService,
     },
     semantics::storable::Refusal,
@@ -28,12 +26,12 @@ use crate::{
 pub(super) async fn answer<S, B>(
     mut miss: Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
-    original: Original,
+    original: ClientRequest,
     lead: &mut Leading,
 ) -> Answer<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let worse = miss.refreshing && refresh::is_worse(fetched.seen.head.status);
     let recipe = if worse {
@@ -74,7 +72,7 @@ pub(super) fn recipe(
     config: &Arc<Config>,
     asked: &Asked,
     seen: &Seen,
-    original: &Original,
+    original: &ClientRequest,
 ) -> Result<Recipe, Refusal> {
     if seen.head.headers.len() > MOST_FIELDS {
         return Err(Refusal::Size);
@@ -86,7 +84,7 @@ pub(super) fn recipe(
         return Err(Refusal::Size);
     }
     let mut asked = asked.clone();
-    asked.settle_key(config.keep.shared(), original, &seen.head.headers);
+    asked.settle_key(config.keep.engine(), original, &seen.head.headers);
     Ok(Recipe {
         config: Arc::clone(config),
         asked,
@@ -102,7 +100,7 @@ fn storable(
     config: &Config,
     asked: &Asked,
     seen: &Seen,
-    original: &Original,
+    original: &ClientRequest,
 ) -> Result<Storable, Refusal> {
     let head = &seen.head;
     let request = original.head(asked.traits.credentials);
@@ -134,21 +132,21 @@ fn storable(
 async fn refused<S, B>(
     miss: &mut Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
-    original: &Original,
+    original: &ClientRequest,
     refusal: Refusal,
     lead: &mut Leading,
 ) -> Answer<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let keep = miss.keep();
     // What is refused to who shares nothing says nothing of the others.
     if refusal.is_lasting() && miss.asked.collapses() && !miss.refreshing {
-        keep.misfits
-            .remember(miss.asked.key.as_str(), keep.clock.mono(), MISFIT);
+        keep.uncacheable
+            .remember(miss.asked.key.as_str(), keep.clock.mono(), UNCACHEABLE_FOR);
         if let Some(lead) = lead {
-            lead.is_unshared(keep, &fetched.seen.capture);
+            lead.is_noted_uncacheable(keep, &fetched.seen.capture);
         }
     }
     keep.metrics.refused.increment(1);
@@ -176,13 +174,13 @@ fn labelled<S, B>(
     miss: &Miss<S, B>,
     seen: Seen,
     body: ResponseBody<S::ResponseBody>,
-    original: &Original,
+    original: &ClientRequest,
     stored: bool,
     detail: Option<&'static str>,
 ) -> Answer<S, B>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let received = seen.exchange.received;
     let mut head = seen.head;
@@ -195,7 +193,7 @@ where
 }
 
 /// How long a key whose answer was not shareable is taken to have others of the kind.
-pub(super) const MISFIT: Duration = Duration::from_secs(10);
+pub(super) const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
 
 /// More than any server sends, and little enough for a map to take some of ours beside them.
 const MOST_FIELDS: usize = 8 * 1024;

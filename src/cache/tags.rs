@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::{asked::Asked, fetch::Original};
+use super::asked::Asked;
 use crate::{
     key::Inputs,
-    message::target::Target,
+    message::client_request::ClientRequest,
     semantics::{
         cache_groups::{self, CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
         list,
@@ -79,7 +79,7 @@ const LONGEST: usize = 256;
 /// The tags known from the head, of which `fields` hold some; `None` if one cannot be told, so that it must not be stored.
 pub(super) fn of(
     asked: &Asked,
-    original: &Original,
+    original: &ClientRequest,
     fields: &HeaderMap,
 ) -> Option<Box<[Box<str>]>> {
     let mut tags = match &asked.route {
@@ -88,7 +88,7 @@ pub(super) fn of(
         }
         _ => Vec::new(),
     };
-    let target = Target::new(&original.uri, &original.headers);
+    let target = original.target();
     // What a route keeps, it keeps for every host that reaches it.
     let host = target.host.filter(|_| asked.route.is_none());
     for name in fields.keys() {
@@ -102,10 +102,10 @@ pub(super) fn of(
 /// The route's tags, with the fields of a JSON answer where it names some.
 pub(super) fn of_route(
     asked: &Asked,
-    original: &Original,
+    original: &ClientRequest,
     answer: Option<&Value>,
 ) -> Option<Vec<Box<str>>> {
-    let target = Target::new(&original.uri, &original.headers);
+    let target = original.target();
     let matched = asked.snapshot.plan.route(target.path, target.host)?;
     let inputs = Inputs {
         host: target.host,

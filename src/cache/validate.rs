@@ -3,21 +3,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
 use super::{
     answer,
     asked::{Asked, Sent},
-    fetch::{Fetched, Original, Seen},
+    fetch::{Fetched, Seen},
     miss::{Answer, Leading, Miss},
     recipe::{self, Recipe},
     store,
 };
 use crate::{
-    message::{body::RequestBody, service::HttpService},
+    message::{client_request::ClientRequest, request_body::ReplayableBody, service::HttpService},
     semantics::{
         cache_status::{CacheStatus, Forward, Outcome},
         conditional,
@@ -114,12 +112,12 @@ pub(super) async fn resolve<S, B>(
     miss: &mut Miss<S, B>,
     prepared: Prepared,
     fetched: Fetched<S::ResponseBody>,
-    original: &Original,
+    original: &ClientRequest,
     lead: &Leading,
 ) -> Resolved<Answer<S, B>, S::ResponseBody>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let status = fetched.seen.head.status;
     match prepared {
@@ -144,12 +142,12 @@ async fn confirmed<S, B>(
     miss: &mut Miss<S, B>,
     stored: &Arc<Entry>,
     seen: &Seen,
-    original: &Original,
+    original: &ClientRequest,
     lead: &Leading,
 ) -> Option<Answer<S, B>>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let Content::Response(response) = &stored.content else {
         return None;
@@ -198,7 +196,7 @@ fn updated(
     stored: &Entry,
     response: &StoredResponse,
     seen: &Seen,
-    original: &Original,
+    original: &ClientRequest,
 ) -> Result<Arc<Entry>, (Arc<Entry>, Refusal)> {
     // What is stored answered a GET.
     let request = RequestHead {
@@ -240,12 +238,12 @@ fn updated(
 async fn completed<S, B>(
     miss: &mut Miss<S, B>,
     fetched: Fetched<S::ResponseBody>,
-    original: &Original,
+    original: &ClientRequest,
     lead: &Leading,
 ) -> Resolved<Answer<S, B>, S::ResponseBody>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let Ok(recipe) = store::recipe(&miss.config, &miss.asked, &fetched.seen, original) else {
         return Resolved::Useless;
@@ -260,12 +258,12 @@ async fn whole<S, B>(
     miss: &mut Miss<S, B>,
     recipe: Recipe,
     rest: S::ResponseBody,
-    original: &Original,
+    original: &ClientRequest,
     lead: &Leading,
 ) -> Option<Answer<S, B>>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let rest = Limited::new(rest, recipe.cap).collect().await.ok()?;
     let entry = recipe.complete([&rest.to_bytes()], None, lead).await?;
@@ -294,11 +292,11 @@ where
 pub(super) async fn seen_by_head<S, B>(
     miss: &mut Miss<S, B>,
     seen: &Seen,
-    original: &Original,
+    original: &ClientRequest,
 ) -> Option<Answer<S, B>>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let (stored, response) = miss.asked.candidate_response()?;
     let length = response

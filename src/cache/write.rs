@@ -2,29 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
-use http_body::Body;
 use tower::ServiceExt;
 
 use super::{
-    answer,
-    ask::Ask,
-    asked::Asked,
-    fetch::{Original, Seen},
-    fill,
-    layer::Config,
-    miss::Answer,
-    store,
+    answer, ask::Ask, asked::Asked, fetch::Seen, fill, layer::Config, miss::Answer, store,
 };
 use crate::{
-    engine::targets::Changed,
-    key::{Key, KeyBuf, purge::Subject},
-    message::{
-        body::{RequestBody, ResponseBody},
-        service::HttpService,
-        target::Target,
-    },
+    engine::targets::WriteTargets,
+    key::{Key, KeyBuf, purge::PurgeTarget},
+    message::{request_body::ReplayableBody, response_body::ResponseBody, service::HttpService},
     semantics::{cache_status::Forward, freshness::Exchange},
 };
 
@@ -41,23 +28,23 @@ pub(super) async fn run<S, B>(
     body: B,
 ) -> Result<Answer<S, B>, S::ServiceError>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
-    let keep = config.keep.shared();
-    let changed = Changed::by(&parts, None);
+    let keep = config.keep.engine();
+    let changed = WriteTargets::by(keep.client_request(&parts), None);
     let own = own_key(&config, &parts);
-    let original = Original::of(&parts);
+    let original = keep.client_request(&parts);
     let asked = asked_by_get(&config, &parts, &changed);
     // Taken before the call: what is invalidated from here on wins.
     let capture = keep.fence.capture();
     let requested = keep.clock.now().wall;
-    let request = Request::from_parts(parts, RequestBody::original(body));
+    let request = Request::from_parts(parts, body);
     let response = inner.oneshot(request).await?;
     let received = keep.clock.now().wall;
     let mut subjects = changed.subjects(keep, &response);
     if !subjects.is_empty() {
-        subjects.extend(own.map(|key| Subject::Key(key.as_str().into())));
+        subjects.extend(own.map(|key| PurgeTarget::Key(key.as_str().into())));
     }
     subjects.append(&mut changed.groups(&response));
     let (mut head, body) = response.into_parts();
@@ -93,8 +80,8 @@ where
 }
 
 /// What a GET of the target asks for, where the write's own answer may be its answer too.
-fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> Option<Asked> {
-    let snapshot = config.keep.shared().snapshot.load_full();
+fn asked_by_get(config: &Config, parts: &request::Parts, changed: &WriteTargets) -> Option<Asked> {
+    let snapshot = config.keep.engine().snapshot.load_full();
     if !changed.may_answer_get(&snapshot) || changed.is_ambiguous() {
         return None;
     }
@@ -108,8 +95,9 @@ fn asked_by_get(config: &Config, parts: &request::Parts, changed: &Changed) -> O
 /// The key that the layer's own function gives to the target.
 fn own_key(config: &Config, parts: &request::Parts) -> Option<Key> {
     let derive = config.key.as_ref()?;
-    let snapshot = config.keep.shared().snapshot.load();
-    let target = Target::of(parts);
+    let keep = config.keep.engine();
+    let snapshot = keep.snapshot.load();
+    let target = keep.target(parts);
     snapshot.plan.route(target.path, target.host)?;
     derive(parts)
 }

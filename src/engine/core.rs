@@ -1,18 +1,25 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{HeaderMap, HeaderName, request};
+use http::{Extensions, HeaderMap, HeaderName, Uri, request};
 use tokio::sync::Semaphore;
 
 use super::{
-    busy::Busy, expiring_set::Brief, fill::Fill, limiter::Limiter, local_tier::Local,
-    query_rules::Searches, single_flight::Flights, snapshot::Snapshot, sweep::Sweep,
+    busy::Busy,
+    expiring_set::ExpiringSet,
+    fill::Fill,
+    limiter::Limiter,
+    local_tier::LocalTier,
+    query_rules::QueryVariationRules,
+    single_flight::SingleFlight,
+    snapshot::{self, Snapshot},
+    sweep::Sweep,
 };
 #[cfg(feature = "redis")]
 use crate::store::redis::{
@@ -27,16 +34,17 @@ use crate::{
     identity::{self, User, UserId},
     key::{
         KeyBuf,
-        purge::{Purge, Subject},
+        purge::{Purge, PurgeTarget},
+    },
+    message::{
+        client_request::ClientRequest,
+        target::{self, Target},
     },
     metrics::CacheMetrics,
-    semantics::{
-        cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
-    },
+    semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
     store::{
         contracts::{entries::Entries, plain::Plain},
         entry::Entry,
-        memory::entries::MemoryEntries,
     },
     table::{Plan, Table},
 };
@@ -44,34 +52,32 @@ use crate::{
 /// How many refreshes a process has under way at most.
 const MOST_REFRESHES: usize = 64;
 
-/// Bytes that the store of one process holds where the local tier is off.
-const MEMORY: u64 = 64 << 20;
-
+type OriginalUri = dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync;
 type Identify = dyn Fn(&request::Parts) -> Option<UserId> + Send + Sync;
 
 /// What every clone of a keep shares.
-pub(crate) struct Shared {
+pub(crate) struct Engine {
     /// One table at a time; each request sees one whole.
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) local: Local,
+    pub(crate) local: LocalTier,
     /// What lies behind the local tier; without it that tier is all there is.
     pub(crate) store: Option<Arc<dyn Entries>>,
     /// Where values that other programs read lie, with a store that others reach.
     pub(crate) plain: Option<Arc<dyn Plain>>,
     pub(crate) fence: Arc<Fence>,
     /// Responses on their way into the tiers, by full key.
-    pub(crate) fills: Arc<Flights<Arc<Fill>>>,
+    pub(crate) fills: Arc<SingleFlight<Arc<Fill>>>,
     /// Application values being made, by full key.
-    pub(crate) values: Arc<Flights<Arc<Entry>>>,
+    pub(crate) values: Arc<SingleFlight<Arc<Entry>>>,
     /// Removals under way, by pattern.
-    pub(crate) sweeps: Arc<Flights<Sweep>>,
+    pub(crate) sweeps: Arc<SingleFlight<Sweep>>,
     /// How many sweeps have been asked for, and have begun.
     pub(crate) swept: AtomicU64,
     /// Keys whose answers turned out not to be shareable: nobody waits for what will not be shared.
-    pub(crate) misfits: Brief,
+    pub(crate) uncacheable: ExpiringSet,
     /// Keys for which the inner service has just failed, while something stale serves.
-    pub(crate) resting: Brief,
+    pub(crate) origin_backoff: ExpiringSet,
     /// Writes that are followed to their end, whoever waits for it.
     pub(crate) writes: Arc<Busy>,
     /// How many responses and values have been stored.
@@ -82,31 +88,27 @@ pub(crate) struct Shared {
     reloading: Mutex<()>,
     /// Whether a misplaced layer has been reported.
     warned: AtomicBool,
-    pub(crate) searches: Searches,
+    pub(crate) query_rules: QueryVariationRules,
     pub(crate) metrics: CacheMetrics,
     pub(crate) limiter: Limiter,
     identify: ArcSwapOption<Box<Identify>>,
+    /// Finds the path as received, where a router other than axum's has changed it.
+    original_uri: OnceLock<Box<OriginalUri>>,
     /// Every response field that some layer reads tags from.
     tag_fields: ArcSwap<Vec<HeaderName>>,
 }
 
-impl Shared {
-    pub(crate) fn in_process(table: &Table, clock: Clock) -> Arc<Self> {
+impl Engine {
+    /// An engine without a store that others reach: the local tier is all there is.
+    pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
-        let (plan, _) = Plan::compile(table);
-        // With the local tier the store of one process would hold everything twice.
-        let entries = (plan.local_size == 0)
-            .then(|| Arc::new(MemoryEntries::new(MEMORY, Arc::clone(&clock))));
-        let plain = entries.clone().map(|entries| entries as Arc<dyn Plain>);
-        let entries = entries.map(|entries| entries as Arc<dyn Entries>);
-        Self::assemble(table, clock, fence, limiter, entries, plain)
+        Self::assemble(plan, clock, fence, limiter, None, None)
     }
 
     #[cfg(feature = "redis")]
-    pub(crate) async fn on_redis(table: &Table, store: &RedisStore) -> Arc<Self> {
-        let (plan, _) = Plan::compile(table);
+    pub(crate) async fn on_redis(plan: Plan, store: &RedisStore) -> Arc<Self> {
         let clock = Arc::new(Clock::boot());
         let connections = store.connections(plan.deadline);
         let options = fence::Options {
@@ -126,53 +128,54 @@ impl Shared {
             Arc::clone(&clock),
         ));
         let plain = Arc::clone(&entries) as Arc<dyn Plain>;
-        Self::assemble(table, clock, fence, limiter, Some(entries), Some(plain))
+        Self::assemble(plan, clock, fence, limiter, Some(entries), Some(plain))
     }
 
     fn assemble(
-        table: &Table,
+        plan: Plan,
         clock: Arc<Clock>,
         fence: Arc<Fence>,
         limiter: Limiter,
         store: Option<Arc<dyn Entries>>,
         plain: Option<Arc<dyn Plain>>,
     ) -> Arc<Self> {
-        let snapshot = Snapshot::new(table, &fence);
+        let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
         Arc::new(Self {
-            local: Local::new(snapshot.plan.local_size),
+            local: LocalTier::new(snapshot.plan.local_size),
             snapshot: ArcSwap::from_pointee(snapshot),
             clock,
             store,
             plain,
             fence,
-            fills: Flights::new(),
-            values: Flights::new(),
-            sweeps: Flights::new(),
+            fills: SingleFlight::new(),
+            values: SingleFlight::new(),
+            sweeps: SingleFlight::new(),
             swept: AtomicU64::new(0),
-            misfits: Brief::new(),
-            resting: Brief::new(),
+            uncacheable: ExpiringSet::new(),
+            origin_backoff: ExpiringSet::new(),
             writes: Arc::default(),
             stored: AtomicU64::new(0),
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             reloading: Mutex::new(()),
             warned: AtomicBool::new(false),
-            searches: Searches::new(),
+            query_rules: QueryVariationRules::new(),
             metrics: CacheMetrics::register(),
             limiter,
             identify: ArcSwapOption::empty(),
+            original_uri: OnceLock::new(),
             tag_fields: ArcSwap::from_pointee(vec![CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS]),
         })
     }
 
     pub(crate) fn reload(&self, table: &Table) -> Result<(), Error> {
-        table.validate()?;
+        let plan = snapshot::compile(table)?;
         let _one = self
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let present = self.snapshot.load();
-        let next = Snapshot::new(table, &self.fence);
+        let next = Snapshot::new(plan, &self.fence);
         if next.plan.namespace != present.plan.namespace {
             return Err(Error::config(format!(
                 "the namespace cannot change while the keep is in use; write {:?}, or start anew",
@@ -218,6 +221,34 @@ impl Shared {
             .any(|name| headers.contains_key(name))
     }
 
+    /// The URI as received: what the application's function finds, else axum's `OriginalUri`, else
+    /// the request's own.
+    #[inline]
+    pub(crate) fn uri<'a>(&self, uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+        self.original_uri
+            .get()
+            .and_then(|find| find(extensions))
+            .unwrap_or_else(|| target::uri(uri, extensions))
+    }
+
+    /// What the request asks for, by the URI as received.
+    pub(crate) fn target<'a>(&self, parts: &'a request::Parts) -> Target<'a> {
+        Target::new(self.uri(&parts.uri, &parts.extensions), &parts.headers)
+    }
+
+    pub(crate) fn client_request(&self, parts: &request::Parts) -> ClientRequest {
+        ClientRequest {
+            method: parts.method.clone(),
+            uri: self.uri(&parts.uri, &parts.extensions).clone(),
+            headers: parts.headers.clone(),
+        }
+    }
+
+    /// The first function stays.
+    pub(crate) fn set_original_uri(&self, find: Box<OriginalUri>) -> bool {
+        self.original_uri.set(find).is_ok()
+    }
+
     pub(crate) fn set_identify(&self, identify: Box<Identify>) {
         self.identify.store(Some(Arc::new(identify)));
     }
@@ -240,7 +271,11 @@ impl Shared {
     /// # Errors
     ///
     /// The journal has not taken it: it is queued, and what it names uncacheable here until then.
-    pub(crate) async fn invalidate(&self, subjects: Vec<Subject>, soft: bool) -> Result<(), Error> {
+    pub(crate) async fn invalidate(
+        &self,
+        subjects: Vec<PurgeTarget>,
+        soft: bool,
+    ) -> Result<(), Error> {
         self.invalidate_all(Purge::of(subjects, soft)).await
     }
 
@@ -248,7 +283,7 @@ impl Shared {
     pub(crate) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
         let hard = purges.iter().filter(|purge| !purge.soft);
         let keys = exact_keys(hard.clone().map(|purge| &purge.subject));
-        let everything = hard.clone().any(|p| p.subject == Subject::Everything);
+        let everything = hard.clone().any(|p| p.subject == PurgeTarget::Everything);
         let appended = self.fence.purge(&purges).await;
         if everything {
             self.local.clear();
@@ -266,7 +301,7 @@ impl Shared {
     pub(crate) async fn write_through(
         &self,
         before: &Capture,
-        subjects: Vec<Subject>,
+        subjects: Vec<PurgeTarget>,
         key: &KeyBuf,
         mut entry: Entry,
     ) -> Result<(), Error> {
@@ -294,8 +329,8 @@ impl Shared {
     pub(crate) async fn close(
         &self,
         declaration: Declaration,
-        declared: &[Subject],
-        mut subjects: Vec<Subject>,
+        declared: &[PurgeTarget],
+        mut subjects: Vec<PurgeTarget>,
     ) -> Result<(), Error> {
         subjects.retain(|subject| !declared.contains(subject));
         let mut keys = exact_keys(&subjects);
@@ -339,15 +374,15 @@ impl Shared {
 }
 
 /// What can be removed at once: the fence sees to the rest, and to the variations of these.
-fn exact_keys<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> Vec<Box<str>> {
+fn exact_keys<'a>(subjects: impl IntoIterator<Item = &'a PurgeTarget>) -> Vec<Box<str>> {
     let exact = subjects.into_iter().filter_map(|subject| match subject {
-        Subject::Key(key) => Some(key.clone()),
+        PurgeTarget::Key(key) => Some(key.clone()),
         _ => None,
     });
     exact.collect()
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keep")
             .field("local", &self.local)

@@ -9,12 +9,12 @@ const REMEMBERED: usize = 16 * 1024;
 
 /// Keys about which something holds for now, as hashes, bounded; who reads it must bear a
 /// collision, and that it is forgotten early.
-pub(crate) struct Brief {
+pub(crate) struct ExpiringSet {
     until: Cache<u64, u64>,
     hasher: RandomState,
 }
 
-impl Brief {
+impl ExpiringSet {
     pub(crate) fn new() -> Self {
         Self {
             until: Cache::new(REMEMBERED),
@@ -42,9 +42,9 @@ impl Brief {
     }
 }
 
-impl fmt::Debug for Brief {
+impl fmt::Debug for ExpiringSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Brief")
+        f.debug_struct("ExpiringSet")
             .field("len", &self.until.len())
             .finish()
     }

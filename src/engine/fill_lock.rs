@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::core::Shared;
+use super::core::Engine;
 use crate::{
     clock::Timestamp,
     key::KeyBuf,
@@ -45,11 +45,11 @@ pub(crate) enum Look<T> {
 pub(crate) enum Led<T> {
     Found(T),
     /// This process is to do the work; with the lock, if there is one to be had.
-    Lead(Option<FleetLead>),
+    Lead(Option<FillLock>),
 }
 
 /// The right to do a piece of work for every process. Dropping it gives it back.
-pub(crate) struct FleetLead {
+pub(crate) struct FillLock {
     store: Arc<dyn Entries>,
     key: Box<str>,
     token: u64,
@@ -58,17 +58,17 @@ pub(crate) struct FleetLead {
     note: Option<Arc<Entry>>,
 }
 
-impl Shared {
+impl Engine {
     /// Waits until `look` finds what another process makes, or this one is to make it.
     ///
     /// # Cancel safety
     ///
     /// Dropped, it holds no lock.
-    pub(crate) async fn lead_fleet<T, F>(&self, key: &str, look: impl Fn() -> F) -> Led<T>
+    pub(crate) async fn acquire_fill_lock<T, F>(&self, key: &str, look: impl Fn() -> F) -> Led<T>
     where
         F: Future<Output = Look<T>>,
     {
-        let Some(mut lead) = self.fleet_lead(key) else {
+        let Some(mut lead) = self.fill_lock(key) else {
             return Led::Lead(None);
         };
         let until = Instant::now() + PATIENCE;
@@ -100,8 +100,8 @@ impl Shared {
     /// # Errors
     ///
     /// Another process leads.
-    pub(crate) async fn try_lead_fleet(&self, key: &str) -> Result<Option<FleetLead>, ()> {
-        let Some(mut lead) = self.fleet_lead(key) else {
+    pub(crate) async fn try_fill_lock(&self, key: &str) -> Result<Option<FillLock>, ()> {
+        let Some(mut lead) = self.fill_lock(key) else {
             return Ok(None);
         };
         match lead.take().await {
@@ -111,9 +111,9 @@ impl Shared {
         }
     }
 
-    fn fleet_lead(&self, key: &str) -> Option<FleetLead> {
+    fn fill_lock(&self, key: &str) -> Option<FillLock> {
         let store = self.store.as_ref()?;
-        self.fence.trusted(self.clock.now()).then(|| FleetLead {
+        self.fence.trusted(self.clock.now()).then(|| FillLock {
             store: Arc::clone(store),
             key: key.into(),
             token: fastrand::u64(..),
@@ -123,7 +123,7 @@ impl Shared {
     }
 
     /// Whether a look into the store has just found the note that nothing of this key is shared.
-    pub(crate) fn is_unshared(&self, key: &KeyBuf) -> bool {
+    pub(crate) fn is_noted_uncacheable(&self, key: &KeyBuf) -> bool {
         let found = self.local_entry(key.as_bytes(), key, self.clock.now());
         found.is_some_and(|found| is_note(&found.entry))
     }
@@ -147,10 +147,10 @@ fn is_note(entry: &Entry) -> bool {
     matches!(&entry.content, Content::Variants(variants) if variants.0.is_empty())
 }
 
-impl FleetLead {
+impl FillLock {
     /// Notes for those who wait that there is nothing to wait for: before the lead is given back,
     /// and unless something is stored.
-    pub(crate) fn note_unshared(&mut self, position: Position, now: Timestamp) {
+    pub(crate) fn note_uncacheable(&mut self, position: Position, now: Timestamp) {
         self.note = Some(Arc::new(note(position, now)));
     }
 
@@ -166,7 +166,7 @@ impl FleetLead {
     }
 }
 
-impl Drop for FleetLead {
+impl Drop for FillLock {
     fn drop(&mut self) {
         if !self.held {
             return;
@@ -188,9 +188,9 @@ impl Drop for FleetLead {
     }
 }
 
-impl fmt::Debug for FleetLead {
+impl fmt::Debug for FillLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FleetLead")
+        f.debug_struct("FillLock")
             .field("key", &self.key)
             .field("held", &self.held)
             .finish_non_exhaustive()

@@ -6,7 +6,7 @@ use http::Response;
 
 use crate::{
     clock::Now,
-    message::{body::ResponseBody, static_values},
+    message::{response_body::ResponseBody, static_values},
     semantics::{freshness::Standing, stored::StoredResponse},
     store::entry::{Content, Entry},
 };

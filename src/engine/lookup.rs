@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::core::Shared;
+use super::core::Engine;
 use crate::{
     clock::{Now, Timestamp},
     fence::Verdict,
@@ -21,7 +21,7 @@ pub(crate) struct Found {
     pub(crate) verdict: Verdict,
 }
 
-impl Shared {
+impl Engine {
     /// What the local tier holds for this key and these request fields.
     pub(crate) fn find_local(&self, key: &KeyBuf, headers: &HeaderMap, now: Now) -> Option<Found> {
         let found = self.local_entry(key.as_bytes(), key, now)?;

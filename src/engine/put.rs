@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use http::HeaderMap;
 
-use super::{core::Shared, lookup::Found};
+use super::{core::Engine, lookup::Found};
 use crate::{
     key::KeyBuf,
     semantics::{
@@ -17,7 +17,7 @@ use crate::{
 /// How many variants of one key are kept; the oldest goes first.
 const VARIANTS: usize = 16;
 
-impl Shared {
+impl Engine {
     /// Stores an entry under its full key in both tiers.
     pub(crate) async fn put(&self, key: &str, entry: &Arc<Entry>) {
         self.keep_locally(key, entry);

@@ -12,12 +12,12 @@ const PATHS: usize = 4 * 1024;
 const RULES: usize = 4;
 
 /// A bounded memory of hints: whoever finds a response by one asks that response whether it is so.
-pub(crate) struct Searches {
+pub(crate) struct QueryVariationRules {
     rules: Cache<u64, Arc<[Arc<Rule>]>>,
     hasher: RandomState,
 }
 
-impl Searches {
+impl QueryVariationRules {
     pub(crate) fn new() -> Self {
         Self {
             rules: Cache::new(PATHS),
@@ -45,9 +45,9 @@ impl Searches {
     }
 }
 
-impl fmt::Debug for Searches {
+impl fmt::Debug for QueryVariationRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Searches")
+        f.debug_struct("QueryVariationRules")
             .field("len", &self.rules.len())
             .finish()
     }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_most_recent_rules_are_remembered_once_each() {
-        let searches = Searches::new();
+        let searches = QueryVariationRules::new();
         assert!(searches.of("url:h:/").is_none());
         let rule = |name: &str| {
             Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"))

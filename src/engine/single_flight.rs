@@ -13,7 +13,7 @@ use tokio::sync::watch;
 const SHARDS: usize = 64;
 
 /// Work under way, by key. `T` is what the leader shares with its followers.
-pub(crate) struct Flights<T> {
+pub(crate) struct SingleFlight<T> {
     shards: Box<[Mutex<Shard<T>>]>,
     hasher: RandomState,
 }
@@ -40,13 +40,13 @@ pub(crate) enum Release {
 /// Whether to do the work or to wait for who does it.
 #[derive(Debug)]
 pub(crate) enum Joined<T> {
-    Lead(Lead<T>),
+    Lead(LeaderGuard<T>),
     Follow(Follower<T>),
 }
 
 /// The one who works. Dropping it ends the flight: whoever still waits is released at once.
-pub(crate) struct Lead<T> {
-    flights: Arc<Flights<T>>,
+pub(crate) struct LeaderGuard<T> {
+    flights: Arc<SingleFlight<T>>,
     key: Box<str>,
     state: Arc<watch::Sender<State<T>>>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Follower<T> {
     state: watch::Receiver<State<T>>,
 }
 
-impl<T> Flights<T> {
+impl<T> SingleFlight<T> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -77,14 +77,18 @@ impl<T> Flights<T> {
     }
 
     /// Leads if nobody does.
-    pub(crate) fn try_lead(self: &Arc<Self>, key: &str) -> Option<Lead<T>> {
+    pub(crate) fn try_lead(self: &Arc<Self>, key: &str) -> Option<LeaderGuard<T>> {
         let mut shard = self.shard(key);
         (!shard.contains_key(key)).then(|| self.lead(&mut shard, key))
     }
 
     /// Leads in the place of a leader whose work no longer serves this follower and those after
     /// it; `None` if somebody else does already, or the leader has come to its end: join again.
-    pub(crate) fn succeed(self: &Arc<Self>, key: &str, follower: &Follower<T>) -> Option<Lead<T>> {
+    pub(crate) fn succeed(
+        self: &Arc<Self>,
+        key: &str,
+        follower: &Follower<T>,
+    ) -> Option<LeaderGuard<T>> {
         let mut shard = self.shard(key);
         let superseded = shard
             .get(key)
@@ -92,10 +96,10 @@ impl<T> Flights<T> {
         superseded.then(|| self.lead(&mut shard, key))
     }
 
-    fn lead(self: &Arc<Self>, shard: &mut Shard<T>, key: &str) -> Lead<T> {
+    fn lead(self: &Arc<Self>, shard: &mut Shard<T>, key: &str) -> LeaderGuard<T> {
         let state = Arc::new(watch::Sender::new(State::Waiting));
         shard.insert(key.into(), Arc::clone(&state));
-        Lead {
+        LeaderGuard {
             flights: Arc::clone(self),
             key: key.into(),
             state,
@@ -120,7 +124,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<T> Lead<T> {
+impl<T> LeaderGuard<T> {
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
@@ -157,7 +161,7 @@ impl<T> Lead<T> {
     }
 }
 
-impl<T> Drop for Lead<T> {
+impl<T> Drop for LeaderGuard<T> {
     fn drop(&mut self) {
         self.release(if std::thread::panicking() {
             Release::Ended
@@ -183,9 +187,9 @@ impl<T: Clone> Follower<T> {
     }
 }
 
-impl<T> fmt::Debug for Flights<T> {
+impl<T> fmt::Debug for SingleFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").finish_non_exhaustive()
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
     }
 }
 
@@ -195,9 +199,9 @@ impl<T> fmt::Debug for Follower<T> {
     }
 }
 
-impl<T> fmt::Debug for Lead<T> {
+impl<T> fmt::Debug for LeaderGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lead").field(&self.key).finish()
+        f.debug_tuple("LeaderGuard").field(&self.key).finish()
     }
 }
 
@@ -205,11 +209,11 @@ impl<T> fmt::Debug for Lead<T> {
 mod tests {
     use super::*;
 
-    fn lead<T>(flights: &Arc<Flights<T>>, key: &str) -> Lead<T> {
+    fn lead<T>(flights: &Arc<SingleFlight<T>>, key: &str) -> LeaderGuard<T> {
         flights.try_lead(key).expect("nobody leads")
     }
 
-    fn follow<T>(flights: &Arc<Flights<T>>, key: &str) -> Follower<T> {
+    fn follow<T>(flights: &Arc<SingleFlight<T>>, key: &str) -> Follower<T> {
         match flights.join(key) {
             Joined::Follow(follower) => follower,
             Joined::Lead(lead) => panic!("{lead:?} where somebody leads already"),
@@ -218,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn followers_get_what_the_leader_shares() {
-        let flights = Flights::new();
+        let flights = SingleFlight::new();
         let lead = lead(&flights, "k");
         assert!(!lead.is_followed());
         let mut early = follow(&flights, "k");
@@ -233,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_leader_releases_everyone() {
-        let flights = Flights::<u32>::new();
+        let flights = SingleFlight::<u32>::new();
         let lead = lead(&flights, "k");
         let mut follower = follow(&flights, "k");
         drop(lead);
@@ -243,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_told_an_end_from_a_cancellation() {
-        let flights = Flights::<u32>::new();
+        let flights = SingleFlight::<u32>::new();
         let first = lead(&flights, "k");
         let mut follower = follow(&flights, "k");
         first.end();
@@ -261,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_follower_succeeds_a_leader_whose_work_is_of_no_use() {
-        let flights = Flights::new();
+        let flights = SingleFlight::new();
         let old = lead(&flights, "k");
         let (one, other) = (follow(&flights, "k"), follow(&flights, "k"));
         old.share(1);

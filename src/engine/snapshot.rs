@@ -9,10 +9,24 @@ use http::HeaderMap;
 
 use crate::{
     clock::Timestamp,
+    error::Error,
     fence::Fence,
     semantics::{freshness::Lifetime, sharing::Credentials},
     table::{Plan, Table},
 };
+
+/// Compiles the table, and logs each warning of [`Table::check`].
+///
+/// # Errors
+///
+/// If the table is wrong; the error says what to write instead.
+pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
+    let plan = Plan::compile(table)?;
+    for warning in table.check() {
+        tracing::warn!(%warning, "the table is valid, but may not do what was meant");
+    }
+    Ok(plan)
+}
 
 /// A compiled table, and the run-time versions of its routes' keys.
 #[derive(Debug)]
@@ -23,11 +37,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(table: &Table, fence: &Fence) -> Self {
-        let (plan, errors) = Plan::compile(table);
-        for error in errors {
-            tracing::error!(%error, "a part of the table is left out");
-        }
+    pub(crate) fn new(plan: Plan, fence: &Fence) -> Self {
         let last = plan.routes().iter().map(|route| route.id).max();
         let mut versions = vec![Arc::default(); last.map_or(0, |last| last + 1)];
         for route in plan.routes() {

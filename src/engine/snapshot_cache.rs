@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use arc_swap::{ArcSwap, Cache, Guard};
 
-use super::{core::Shared, snapshot::Snapshot};
+use super::{core::Engine, snapshot::Snapshot};
 
 /// What a service that is called again and again remembers: the table of its last call, which is
 /// still the present one unless a comparison says otherwise.
@@ -12,7 +12,7 @@ use super::{core::Shared, snapshot::Snapshot};
 /// At a first call nothing is remembered: where a service is cloned for every request, as routers
 /// and hyper's adapter do, it would only be one more reference count that all threads write to.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct SnapshotCache {
     called: bool,
     cache: Option<Cache<Source, Arc<Snapshot>>>,
 }
@@ -23,9 +23,9 @@ pub(crate) enum Present<'a> {
     Loaded(Guard<Arc<Snapshot>>),
 }
 
-impl Seen {
+impl SnapshotCache {
     #[inline]
-    pub(crate) fn present(&mut self, keep: &Arc<Shared>) -> Present<'_> {
+    pub(crate) fn present(&mut self, keep: &Arc<Engine>) -> Present<'_> {
         if !self.called {
             self.called = true;
             return Present::Loaded(keep.snapshot.load());
@@ -36,15 +36,15 @@ impl Seen {
 }
 
 /// A clone is another service, and has not been called.
-impl Clone for Seen {
+impl Clone for SnapshotCache {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for SnapshotCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen").finish_non_exhaustive()
+        f.debug_struct("SnapshotCache").finish_non_exhaustive()
     }
 }
 
@@ -60,7 +60,7 @@ impl Deref for Present<'_> {
     }
 }
 
-struct Source(Arc<Shared>);
+struct Source(Arc<Engine>);
 
 impl Deref for Source {
     type Target = ArcSwap<Snapshot>;
@@ -81,13 +81,13 @@ mod tests {
     #[test]
     fn a_reloaded_table_is_seen_at_the_next_call() {
         let keep = Keep::new(Table::new());
-        let mut seen = Seen::default();
+        let mut seen = SnapshotCache::default();
         for max in 1..6 {
             keep.reload(&Table::new().max_ttl(secs(max)))
                 .expect("right");
             let mut clone = seen.clone();
             for seen in [&mut seen, &mut clone] {
-                let present = seen.present(keep.shared());
+                let present = seen.present(keep.engine());
                 assert_eq!(present.plan.max_ttl, secs(max));
             }
         }
@@ -96,15 +96,15 @@ mod tests {
     #[test]
     fn what_is_called_once_holds_no_table() {
         let keep = Keep::new(Table::new());
-        let holders = || Arc::strong_count(&keep.shared().snapshot.load_full());
+        let holders = || Arc::strong_count(&keep.engine().snapshot.load_full());
         let before = holders();
-        let mut seen = Seen::default();
-        seen.present(keep.shared());
+        let mut seen = SnapshotCache::default();
+        seen.present(keep.engine());
         assert_eq!(holders(), before);
-        seen.present(keep.shared());
+        seen.present(keep.engine());
         assert_eq!(holders(), before + 1);
         let mut clone = seen.clone();
-        clone.present(keep.shared());
+        clone.present(keep.engine());
         assert_eq!(holders(), before + 1);
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{
 use tokio::task::yield_now;
 
 use super::{
-    core::Shared,
-    single_flight::{Joined, Lead},
+    core::Engine,
+    single_flight::{Joined, LeaderGuard},
 };
 use crate::{error::Error, key::glob::matches_glob};
 
-impl Shared {
+impl Engine {
     /// Removes everything whose key the pattern matches from both tiers; answers how many entries
     /// there were. Of one pattern there is one sweep at a time.
     pub(crate) async fn sweep(self: &Arc<Self>, pattern: &str) -> Result<u64, Error> {
@@ -48,7 +48,7 @@ pub(crate) struct Sweep {
     removed: u64,
 }
 
-async fn lead_sweep(keep: Arc<Shared>, lead: Lead<Sweep>) -> Result<u64, Error> {
+async fn lead_sweep(keep: Arc<Engine>, lead: LeaderGuard<Sweep>) -> Result<u64, Error> {
     let began = keep.swept.fetch_add(1, Ordering::AcqRel);
     let globs = globs(lead.key());
     let locally = keep.sweep_local(&globs);
@@ -60,7 +60,7 @@ async fn lead_sweep(keep: Arc<Shared>, lead: Lead<Sweep>) -> Result<u64, Error> 
     Ok(removed)
 }
 
-impl Shared {
+impl Engine {
     fn sweep_local(&self, globs: &[String]) -> u64 {
         let (removed, now) = (AtomicU64::new(0), self.clock.now().wall);
         self.local.retain(|key, entry| {
@@ -180,10 +180,10 @@ mod tests {
         let local = crate::table::Local::new().size(0);
         let table = crate::table::Table::new().local(local).plain("config");
         let keep = crate::keep::Keep::new(table);
-        let Joined::Lead(passed_by) = keep.shared().sweeps.join("config:*") else {
+        let Joined::Lead(passed_by) = keep.engine().sweeps.join("config:*") else {
             panic!("nobody sweeps yet");
         };
-        let began = keep.shared().swept.fetch_add(1, Ordering::AcqRel);
+        let began = keep.engine().swept.fetch_add(1, Ordering::AcqRel);
         let key = crate::key::Key::new("config").id(1);
         keep.set(&key, "a value").await.expect("stored");
         let mut asked = [0, 1].map(|_| Box::pin(keep.delete_pattern("config:*")));

@@ -1,38 +1,34 @@
 //! What a successful unsafe request makes unusable by itself (RFC 9111 section 4.4).
 
-use http::{HeaderMap, HeaderName, Method, Response, Uri, request};
+use http::{HeaderName, Method, Response, Uri};
 
-use super::{core::Shared, snapshot::Snapshot};
+use super::{core::Engine, snapshot::Snapshot};
 use crate::{
-    key::{Inputs, KeyBuf, purge::Subject, url_key},
-    message::target::{self, Target},
+    key::{Inputs, KeyBuf, purge::PurgeTarget, url_key},
+    message::{client_request::ClientRequest, target::Target},
     semantics::{cache_groups, invalidation, sharing::Credentials, storable::RequestHead},
     table::Matched,
 };
 
 /// A request that may change something, as far as its answer's invalidations need it.
 #[derive(Debug)]
-pub(crate) struct Changed {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+pub(crate) struct WriteTargets {
+    request: ClientRequest,
     /// As it goes into keys, before encoding.
     user: Option<Box<str>>,
 }
 
-impl Changed {
-    pub(crate) fn by(parts: &request::Parts, user: Option<&str>) -> Self {
+impl WriteTargets {
+    pub(crate) fn by(request: ClientRequest, user: Option<&str>) -> Self {
         Self {
-            method: parts.method.clone(),
-            uri: target::uri(&parts.uri, &parts.extensions).clone(),
-            headers: parts.headers.clone(),
+            request,
             user: user.map(Into::into),
         }
     }
 
     /// The keys of the target and of what `Location` and `Content-Location` name, all their
     /// variations included; none for an error.
-    pub(crate) fn subjects<B>(&self, keep: &Shared, response: &Response<B>) -> Vec<Subject> {
+    pub(crate) fn subjects<B>(&self, keep: &Engine, response: &Response<B>) -> Vec<PurgeTarget> {
         let snapshot = keep.snapshot.load();
         self.targets(response)
             .iter()
@@ -41,7 +37,11 @@ impl Changed {
     }
 
     /// The same without the target's.
-    pub(crate) fn locations<B>(&self, snapshot: &Snapshot, response: &Response<B>) -> Vec<Subject> {
+    pub(crate) fn locations<B>(
+        &self,
+        snapshot: &Snapshot,
+        response: &Response<B>,
+    ) -> Vec<PurgeTarget> {
         let targets = self.targets(response);
         let others = targets.iter().skip(1);
         others
@@ -50,24 +50,26 @@ impl Changed {
     }
 
     /// The groups that the answer invalidates (RFC 9875 section 3), whatever its status.
-    pub(crate) fn groups<B>(&self, response: &Response<B>) -> Vec<Subject> {
-        if invalidation::is_safe(&self.method) || !response.headers().contains_key(&INVALIDATION) {
+    pub(crate) fn groups<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
+        if invalidation::is_safe(&self.request.method)
+            || !response.headers().contains_key(&INVALIDATION)
+        {
             return Vec::new();
         }
         let Some(groups) = cache_groups::members(response.headers(), &INVALIDATION) else {
             tracing::debug!("a Cache-Group-Invalidation field that cannot be read is ignored");
             return Vec::new();
         };
-        let host = target::authority(&self.uri, &self.headers);
+        let host = self.request.target().host;
         // Those of this host, and those that are kept for every host alike.
         let tags = groups
             .iter()
             .flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
-        tags.map(Subject::Tag).collect()
+        tags.map(PurgeTarget::Tag).collect()
     }
 
     /// The target's own key, all its variations included.
-    pub(crate) fn target(&self, snapshot: &Snapshot) -> Subject {
+    pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
         let inputs = self.inputs();
         match self.route(snapshot) {
             Some(matched) => matched.target(&inputs),
@@ -76,17 +78,17 @@ impl Changed {
     }
 
     pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p>> {
-        let Target { path, host, .. } = Target::new(&self.uri, &self.headers);
+        let Target { path, host, .. } = self.request.target();
         snapshot.plan.route(path, host)
     }
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
-        let Target { path, query, host } = Target::new(&self.uri, &self.headers);
+        let Target { path, query, host } = self.request.target();
         Inputs {
             host,
             path,
             query,
-            headers: &self.headers,
+            headers: &self.request.headers,
             user: self.user.as_deref(),
             body: None,
         }
@@ -94,7 +96,8 @@ impl Changed {
 
     /// The request as it came.
     pub(crate) fn as_sent(&self, snapshot: &Snapshot) -> RequestHead<'_> {
-        self.head(snapshot.credentials(&self.headers, self.user.is_some()))
+        self.request
+            .head(snapshot.credentials(&self.request.headers, self.user.is_some()))
     }
 
     /// The request as the GET whose answer this write's own answer is to be.
@@ -107,38 +110,25 @@ impl Changed {
 
     /// Whether the answer could be another host's than the key says.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        target::names_hosts(&self.uri, &self.headers)
+        self.request.is_ambiguous()
     }
 
     pub(crate) fn method(&self) -> &Method {
-        &self.method
+        &self.request.method
     }
 
     /// Whether the answer may be that of a later GET if it says so: a POST's, where no route says
     /// otherwise (RFC 9110 section 9.3.3).
     pub(crate) fn may_answer_get(&self, snapshot: &Snapshot) -> bool {
-        self.method == Method::POST && self.route(snapshot).is_none()
+        self.request.method == Method::POST && self.route(snapshot).is_none()
     }
 
     fn targets<B>(&self, response: &Response<B>) -> Vec<String> {
-        let request = self.head(Credentials::None);
+        let request = self.request.head(Credentials::None);
         invalidation::targets(&request, response.status(), response.headers())
     }
 
-    fn head(&self, credentials: Credentials) -> RequestHead<'_> {
-        RequestHead {
-            method: &self.method,
-            headers: &self.headers,
-            credentials,
-            authority: target::authority(&self.uri, &self.headers),
-            target: self
-                .uri
-                .path_and_query()
-                .map_or("/", |target| target.as_str()),
-        }
-    }
-
-    fn subject(&self, snapshot: &Snapshot, target: &str) -> Option<Subject> {
+    fn subject(&self, snapshot: &Snapshot, target: &str) -> Option<PurgeTarget> {
         let uri: Uri = target.parse().ok()?;
         let inputs = Inputs {
             path: uri.path(),
@@ -153,10 +143,10 @@ impl Changed {
     }
 }
 
-fn url(inputs: &Inputs<'_>) -> Subject {
+fn url(inputs: &Inputs<'_>) -> PurgeTarget {
     let mut key = KeyBuf::new();
     url_key(inputs, None, &mut key);
-    Subject::Key(key.base().into())
+    PurgeTarget::Key(key.base().into())
 }
 
 const INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Appended, Draft, Kind, MAX_PURGES, Record},
+        contracts::journal::{AppendRequest, Appended, MAX_PURGES, Record, RecordKind},
         position::Position,
     },
 };
@@ -33,14 +33,14 @@ impl Fence {
     /// Dropped, it is queued.
     pub(crate) async fn invalidate(
         &self,
-        subjects: Vec<Subject>,
+        subjects: Vec<PurgeTarget>,
         soft: bool,
     ) -> Result<Position, Error> {
         self.purge(&Purge::of(subjects, soft)).await
     }
 
     /// Queues an invalidation and waits for nothing: what it names is uncacheable here at once.
-    pub(crate) fn invalidate_later(&self, subjects: Vec<Subject>, soft: bool) {
+    pub(crate) fn invalidate_later(&self, subjects: Vec<PurgeTarget>, soft: bool) {
         self.purge_later(&Purge::of(subjects, soft));
     }
 
@@ -57,7 +57,7 @@ impl Fence {
     fn queue_all(&self, purges: &[Purge], public: bool) {
         for chunk in purges.chunks(MAX_PURGES) {
             // Dropped at once, the ticket queues it.
-            drop(self.ticket_for(Kind::Invalidate, chunk.into(), public));
+            drop(self.ticket_for(RecordKind::Invalidate, chunk.into(), public));
         }
         self.settle_later(purges);
     }
@@ -67,7 +67,7 @@ impl Fence {
         // All of them at once, before the first await: what is dropped is queued, none is forgotten.
         let tickets: Vec<_> = purges
             .chunks(MAX_PURGES)
-            .map(|chunk| self.ticket(Kind::Invalidate, chunk.into()))
+            .map(|chunk| self.ticket(RecordKind::Invalidate, chunk.into()))
             .collect();
         let mut outcome = Ok(self.position());
         for ticket in tickets {
@@ -88,24 +88,24 @@ impl Fence {
     pub(crate) async fn write_through(
         &self,
         before: &Capture,
-        subjects: Vec<Subject>,
+        subjects: Vec<PurgeTarget>,
         target: Names<'_>,
     ) -> Result<Option<Position>, Error> {
         let purges: Vec<_> = subjects.into_iter().map(Purge::hard).collect();
         if purges.len() > MAX_PURGES {
             return self.purge(&purges).await.map(|_| None);
         }
-        let ticket = self.ticket(Kind::Invalidate, purges.into());
+        let ticket = self.ticket(RecordKind::Invalidate, purges.into());
         ticket.deliver_through(before.position, target).await
     }
 
     /// From now on until it has been delivered, what this names is uncacheable here.
-    pub(super) fn ticket(&self, kind: Kind, purges: Arc<[Purge]>) -> Ticket<'_> {
-        let public = !matches!(kind, Kind::Open { .. });
+    pub(super) fn ticket(&self, kind: RecordKind, purges: Arc<[Purge]>) -> Ticket<'_> {
+        let public = !matches!(kind, RecordKind::Open { .. });
         self.ticket_for(kind, purges, public)
     }
 
-    fn ticket_for(&self, kind: Kind, purges: Arc<[Purge]>, public: bool) -> Ticket<'_> {
+    fn ticket_for(&self, kind: RecordKind, purges: Arc<[Purge]>, public: bool) -> Ticket<'_> {
         let id = self.change(|mirror| mirror.pend(kind, Arc::clone(&purges), public));
         Ticket {
             fence: self,
@@ -128,7 +128,7 @@ impl Fence {
         queued: bool,
     ) -> Result<Option<Appended>, Error> {
         let known = self.position();
-        let draft = Draft {
+        let draft = AppendRequest {
             known: since
                 .filter(|since| since.epoch == known.epoch)
                 .unwrap_or(known),
@@ -182,7 +182,7 @@ impl Fence {
             let Some(fence) = fence.upgrade() else { return };
             for purges in purges {
                 // Queued if it fails.
-                let _ = fence.ticket(Kind::Invalidate, purges).deliver().await;
+                let _ = fence.ticket(RecordKind::Invalidate, purges).deliver().await;
             }
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

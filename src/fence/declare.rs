@@ -16,9 +16,9 @@ use super::{check::Capture, names::Names};
 use super::{check::Fence, pending::nanos};
 use crate::{
     error::Error,
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Kind, MAX_PURGES},
+        contracts::journal::{MAX_PURGES, RecordKind},
         position::Position,
     },
 };
@@ -36,7 +36,7 @@ impl Fence {
     /// Dropped, the declaration is withdrawn: its closing is queued.
     pub(crate) async fn open(
         &self,
-        subjects: Vec<Subject>,
+        subjects: Vec<PurgeTarget>,
         lease: Duration,
     ) -> Result<Declaration, Error> {
         if subjects.len() > MAX_PURGES {
@@ -53,7 +53,7 @@ impl Fence {
             purges: Arc::clone(&purges),
             done: false,
         };
-        let ticket = self.ticket(Kind::Open { token, lease }, Arc::clone(&purges));
+        let ticket = self.ticket(RecordKind::Open { token, lease }, Arc::clone(&purges));
         ticket.deliver_or_forget().await?;
         opening.done = true;
         Ok(Declaration {
@@ -100,12 +100,12 @@ impl Declaration {
     /// # Cancel safety
     ///
     /// Dropped, it is queued.
-    pub(crate) async fn close(mut self, subjects: Vec<Subject>) -> Result<Position, Error> {
+    pub(crate) async fn close(mut self, subjects: Vec<PurgeTarget>) -> Result<Position, Error> {
         let Some(fence) = self.fence.upgrade() else {
             return Ok(Position::UNKNOWN);
         };
         self.closed = true;
-        let kind = Kind::Close { token: self.token };
+        let kind = RecordKind::Close { token: self.token };
         let ticket = fence.ticket(kind, Arc::clone(&self.purges));
         let also: Vec<_> = subjects.into_iter().map(Purge::hard).collect();
         fence.settle_later(&self.purges);
@@ -133,7 +133,7 @@ impl Declaration {
             return Ok(None);
         };
         self.closed = true;
-        let kind = Kind::Close { token: self.token };
+        let kind = RecordKind::Close { token: self.token };
         let ticket = fence.ticket(kind, Arc::clone(&self.purges));
         ticket.deliver_through(before.position, target).await
     }
@@ -144,7 +144,7 @@ impl Drop for Declaration {
         if !self.closed
             && let Some(fence) = self.fence.upgrade()
         {
-            let kind = Kind::Close { token: self.token };
+            let kind = RecordKind::Close { token: self.token };
             // Dropped at once, the ticket queues it.
             drop(fence.ticket(kind, Arc::clone(&self.purges)));
         }
@@ -163,7 +163,7 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.fence.change(|mirror| mirror.undeclare(self.token));
-            let kind = Kind::Close { token: self.token };
+            let kind = RecordKind::Close { token: self.token };
             // Dropped at once, the ticket queues it.
             drop(self.fence.ticket(kind, Arc::clone(&self.purges)));
         }

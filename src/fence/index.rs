@@ -11,7 +11,7 @@ use super::{
     names::{Names, hash_of, hash_of_prefix},
     pattern::{MAX_PATTERN, literal_prefix},
 };
-use crate::key::{glob::matches_glob, purge::Subject};
+use crate::key::{glob::matches_glob, purge::PurgeTarget};
 
 /// At most 32 bytes a subject for a value of two words, whatever its name, and what a hash table leaves
 /// empty: at most as much again.
@@ -38,11 +38,15 @@ impl<V> Default for Index<V> {
 impl<V: Default> Index<V> {
     /// Changes the value of a subject, and answers the subject under which it lies: the same, or a
     /// wider one where there is no room for the same.
-    pub(super) fn update(&mut self, subject: &Subject, mut change: impl FnMut(&mut V)) -> Subject {
+    pub(super) fn update(
+        &mut self,
+        subject: &PurgeTarget,
+        mut change: impl FnMut(&mut V),
+    ) -> PurgeTarget {
         let subject = self.fitting(subject);
         match &subject {
-            Subject::Glob(glob) => change(self.glob(glob)),
-            Subject::Prefix(name) if is_raw(name) => {
+            PurgeTarget::Glob(glob) => change(self.glob(glob)),
+            PurgeTarget::Prefix(name) if is_raw(name) => {
                 change(self.lengths.entry(name.len()).or_default());
                 self.change_hashed(&subject, change);
             }
@@ -93,10 +97,10 @@ impl<V: Default> Index<V> {
     /// Takes out the glob whose value is least, if there is no room for another.
     pub(super) fn surplus_glob<K: Ord>(
         &mut self,
-        subject: &Subject,
+        subject: &PurgeTarget,
         key: impl Fn(&V) -> K,
-    ) -> Option<(Subject, V)> {
-        let Subject::Glob(name) = subject else {
+    ) -> Option<(PurgeTarget, V)> {
+        let PurgeTarget::Glob(name) = subject else {
             return None;
         };
         if self.has_room_for(name) || name.len() > MAX_PATTERN {
@@ -107,7 +111,7 @@ impl<V: Default> Index<V> {
         Some((widened(&name), value))
     }
 
-    fn change_hashed(&mut self, subject: &Subject, mut change: impl FnMut(&mut V)) {
+    fn change_hashed(&mut self, subject: &PurgeTarget, mut change: impl FnMut(&mut V)) {
         if let Some(hash) = hash_of(subject) {
             change(self.hashed.entry(hash).or_default());
         }
@@ -122,15 +126,15 @@ impl<V: Default> Index<V> {
         &mut self.globs[index].1
     }
 
-    fn fitting(&self, subject: &Subject) -> Subject {
+    fn fitting(&self, subject: &PurgeTarget) -> PurgeTarget {
         match subject {
-            Subject::Glob(name) if !self.has_room_for(name) => self.fitting(&widened(name)),
-            Subject::Prefix(name) => self.fitting_prefix(name),
+            PurgeTarget::Glob(name) if !self.has_room_for(name) => self.fitting(&widened(name)),
+            PurgeTarget::Prefix(name) => self.fitting_prefix(name),
             other => other.clone(),
         }
     }
 
-    fn fitting_prefix(&self, name: &str) -> Subject {
+    fn fitting_prefix(&self, name: &str) -> PurgeTarget {
         let room = self.lengths.len() < LIVE_LENGTHS || self.lengths.contains_key(&name.len());
         let name = if is_raw(name) && !room {
             &name[..name.rfind(':').map_or(0, |colon| colon + 1)]
@@ -138,9 +142,9 @@ impl<V: Default> Index<V> {
             name
         };
         if name.is_empty() {
-            return Subject::Everything;
+            return PurgeTarget::Everything;
         }
-        Subject::Prefix(name.into())
+        PurgeTarget::Prefix(name.into())
     }
 
     fn has_room_for(&self, name: &str) -> bool {
@@ -154,8 +158,8 @@ fn is_raw(prefix: &str) -> bool {
     !prefix.ends_with(':')
 }
 
-fn widened(glob: &str) -> Subject {
-    Subject::Prefix(literal_prefix(glob).into())
+fn widened(glob: &str) -> PurgeTarget {
+    PurgeTarget::Prefix(literal_prefix(glob).into())
 }
 
 /// Passes on what is a hash already.
@@ -196,7 +200,7 @@ mod tests {
         let used = allocation_counter::measure(|| {
             for i in 0..count {
                 let name = format!("dashboard:an-identifier-of-some-length-{i}:engagement_list");
-                index.update(&Subject::Key(name.into()), |value| value[0] = i);
+                index.update(&PurgeTarget::Key(name.into()), |value| value[0] = i);
             }
         });
         assert_eq!(index.len() as u64, count);

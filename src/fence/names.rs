@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::{SharedSeed, quality::SeedableRandomState};
 use smallvec::SmallVec;
 
-use crate::key::purge::Subject;
+use crate::key::purge::PurgeTarget;
 
 /// An entry as invalidations see it.
 #[derive(Clone, Copy, Debug)]
@@ -53,15 +53,15 @@ fn segment_ends(text: &str) -> impl Iterator<Item = usize> {
 /// The hash of a subject: a collision only invalidates more.
 ///
 /// A version has none: its entity's keys change instead.
-pub(super) fn hash_of(subject: &Subject) -> Option<u64> {
+pub(super) fn hash_of(subject: &PurgeTarget) -> Option<u64> {
     let (kind, name): (u8, &str) = match subject {
-        Subject::Key(name) => (b'k', name),
-        Subject::Prefix(name) => (b'p', name),
-        Subject::Tag(name) => (b't', name),
-        Subject::User(name) => (b'u', name),
-        Subject::Entity(name) => (b'e', name),
-        Subject::Everything => EVERYTHING,
-        Subject::Glob(_) | Subject::Version(_) => return None,
+        PurgeTarget::Key(name) => (b'k', name),
+        PurgeTarget::Prefix(name) => (b'p', name),
+        PurgeTarget::Tag(name) => (b't', name),
+        PurgeTarget::User(name) => (b'u', name),
+        PurgeTarget::Entity(name) => (b'e', name),
+        PurgeTarget::Everything => EVERYTHING,
+        PurgeTarget::Glob(_) | PurgeTarget::Version(_) => return None,
     };
     Some(hash(kind, name))
 }

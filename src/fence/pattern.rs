@@ -1,7 +1,7 @@
 //! Patterns as other programs write them.
 
 use crate::{
-    key::{pattern::subject, purge::Subject},
+    key::{pattern::subject, purge::PurgeTarget},
     store::contracts::channel::CUT,
 };
 
@@ -13,7 +13,7 @@ pub(super) fn literal_prefix(glob: &str) -> &str {
 
 /// The subject that a pattern from anywhere names: never fewer keys than it means, often more.
 /// `None` if it is empty.
-pub(super) fn subject_of(pattern: &[u8]) -> Option<Subject> {
+pub(super) fn subject_of(pattern: &[u8]) -> Option<PurgeTarget> {
     let readable = readable(pattern);
     if readable.len() < pattern.len() {
         return Some(prefix(literal_prefix(readable)));
@@ -34,11 +34,11 @@ fn readable(pattern: &[u8]) -> &str {
     &text[..text.find(char::is_control).unwrap_or(text.len())]
 }
 
-fn prefix(literal: &str) -> Subject {
+fn prefix(literal: &str) -> PurgeTarget {
     if literal.is_empty() {
-        return Subject::Everything;
+        return PurgeTarget::Everything;
     }
-    Subject::Prefix(literal.into())
+    PurgeTarget::Prefix(literal.into())
 }
 
 /// No class is open and no escape dangles: what was meant by those is anybody's guess.
@@ -72,13 +72,16 @@ fn close_of(class: &[u8]) -> Option<usize> {
 }
 
 /// The pattern by which other programs know a subject: `None` for what only keeps know.
-pub(super) fn pattern_of(subject: &Subject) -> Option<String> {
+pub(super) fn pattern_of(subject: &PurgeTarget) -> Option<String> {
     match subject {
-        Subject::Key(name) => Some(escaped(name)),
-        Subject::Prefix(name) => Some(escaped(name) + "*"),
-        Subject::Glob(name) => Some(name.to_string()),
-        Subject::Everything => Some("*".to_owned()),
-        Subject::Tag(_) | Subject::User(_) | Subject::Entity(_) | Subject::Version(_) => None,
+        PurgeTarget::Key(name) => Some(escaped(name)),
+        PurgeTarget::Prefix(name) => Some(escaped(name) + "*"),
+        PurgeTarget::Glob(name) => Some(name.to_string()),
+        PurgeTarget::Everything => Some("*".to_owned()),
+        PurgeTarget::Tag(_)
+        | PurgeTarget::User(_)
+        | PurgeTarget::Entity(_)
+        | PurgeTarget::Version(_) => None,
     }
 }
 
@@ -127,16 +130,16 @@ mod tests {
     #[test]
     fn what_is_published_reads_back_as_what_was_meant() {
         for subject in [
-            Subject::Key("a[1]*".into()),
-            Subject::Key("a:1".into()),
-            Subject::Glob("a:*:b".into()),
-            Subject::Prefix("a:".into()),
-            Subject::Everything,
+            PurgeTarget::Key("a[1]*".into()),
+            PurgeTarget::Key("a:1".into()),
+            PurgeTarget::Glob("a:*:b".into()),
+            PurgeTarget::Prefix("a:".into()),
+            PurgeTarget::Everything,
         ] {
             let pattern = pattern_of(&subject).expect("other programs know it");
             assert_eq!(subject_of(pattern.as_bytes()), Some(subject), "{pattern}");
         }
-        assert_eq!(pattern_of(&Subject::Tag("a".into())), None);
+        assert_eq!(pattern_of(&PurgeTarget::Tag("a".into())), None);
     }
 
     proptest! {
@@ -152,9 +155,9 @@ mod tests {
             glob in "[ab:*?\\[\\]^\\\\-]{1,8}", key in "[ab:]{0,8}",
         ) {
             let covers = match subject_of(glob.as_bytes()).expect("not empty") {
-                Subject::Key(name) => *name == *key,
-                Subject::Prefix(name) => key.starts_with(&*name),
-                Subject::Glob(name) => matches_glob(&name, &key),
+                PurgeTarget::Key(name) => *name == *key,
+                PurgeTarget::Prefix(name) => key.starts_with(&*name),
+                PurgeTarget::Glob(name) => matches_glob(&name, &key),
                 _ => true,
             };
             prop_assert!(covers || !matches_glob(&glob, &key));

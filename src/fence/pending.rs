@@ -8,8 +8,8 @@ use std::{
 
 use super::{index::Index, names::Names};
 use crate::{
-    key::purge::{Purge, Subject},
-    store::contracts::journal::{Kind, MAX_PURGES},
+    key::purge::{Purge, PurgeTarget},
+    store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
 /// Subjects that make what they name unusable here, counted: by own appends without an applied
@@ -86,9 +86,9 @@ impl Count {
 }
 
 /// While a version bump is on its way, what is stored under the version before is unusable.
-fn as_block(subject: &Subject) -> Subject {
+fn as_block(subject: &PurgeTarget) -> PurgeTarget {
     match subject {
-        Subject::Version(entity) => Subject::Entity(entity.clone()),
+        PurgeTarget::Version(entity) => PurgeTarget::Entity(entity.clone()),
         other => other.clone(),
     }
 }
@@ -103,7 +103,7 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 struct Item {
-    kind: Kind,
+    kind: RecordKind,
     purges: Arc<[Purge]>,
     block: Block,
     /// Whether other programs are to hear of it.
@@ -116,7 +116,7 @@ struct Item {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) ids: Vec<u64>,
-    pub(super) kind: Kind,
+    pub(super) kind: RecordKind,
     pub(super) purges: Arc<[Purge]>,
     /// Whether other programs are to hear of it.
     pub(super) public: bool,
@@ -125,7 +125,7 @@ pub(super) struct Batch {
 impl Pending {
     pub(super) fn add(
         &mut self,
-        kind: Kind,
+        kind: RecordKind,
         purges: Arc<[Purge]>,
         public: bool,
         block: Block,
@@ -161,7 +161,7 @@ impl Pending {
     }
 
     /// Takes out everything that waits to be sent again, if that is more than `limit`.
-    pub(super) fn overflow(&mut self, limit: usize) -> Option<Vec<(Kind, Block)>> {
+    pub(super) fn overflow(&mut self, limit: usize) -> Option<Vec<(RecordKind, Block)>> {
         if self.queued <= limit {
             return None;
         }
@@ -188,7 +188,7 @@ impl Pending {
             purges: Arc::clone(&first.purges),
             public: first.public,
         };
-        if first.kind == Kind::Invalidate {
+        if first.kind == RecordKind::Invalidate {
             let mut purges = first.purges.to_vec();
             for (id, item) in queued {
                 let fits = purges.len() + item.purges.len() <= MAX_PURGES;
@@ -206,7 +206,7 @@ impl Pending {
     /// Whether the closing of this declaration is on its way.
     pub(super) fn closes(&self, token: u64) -> bool {
         let mut kinds = self.items.values().map(|item| item.kind);
-        kinds.any(|kind| kind == Kind::Close { token })
+        kinds.any(|kind| kind == RecordKind::Close { token })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -245,7 +245,7 @@ impl Recent {
         let overflown = self.overflown.take().is_some_and(|until| until > now);
         let purges = std::mem::take(&mut self.purges);
         if overflown {
-            return vec![Purge::hard(Subject::Everything)];
+            return vec![Purge::hard(PurgeTarget::Everything)];
         }
         let mut purges: Vec<_> = purges
             .into_iter()

@@ -13,7 +13,7 @@ use super::{
     pattern::{MAX_PATTERN, pattern_of, subject_of},
 };
 use crate::{
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::contracts::channel::Channel,
 };
 
@@ -55,7 +55,7 @@ impl Programs {
             .add(purges.iter().filter_map(|purge| pattern_of(&purge.subject)));
     }
 
-    fn read(&self, message: &[u8]) -> Option<Subject> {
+    fn read(&self, message: &[u8]) -> Option<PurgeTarget> {
         self.heard.increment(1);
         let odd = message.is_empty()
             || message.len() > MAX_PATTERN

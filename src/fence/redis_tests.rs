@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    key::purge::Subject,
+    key::purge::PurgeTarget,
     store::{
         entry::Entry,
         position::Position,
@@ -97,7 +97,7 @@ async fn a_process_that_starts_later_knows_what_was_invalidated() {
     }
     let last = here.invalidate(key(KEY), false).await.expect("appended");
     let cell = here.version("engagement");
-    let bump = vec![Subject::Version("engagement".into())];
+    let bump = vec![PurgeTarget::Version("engagement".into())];
     here.invalidate(bump, false).await.expect("appended");
     let (there, _) = process(&server).await;
     let mut copied = fill(&there);
@@ -244,10 +244,10 @@ async fn what_other_programs_publish_is_appended_and_ours_is_published() {
     let before = until("peace", agreed).await;
     let published = server.calls("publish");
     let names = vec![
-        Subject::Key("a".into()),
-        Subject::Prefix("b:".into()),
-        Subject::Tag("never".into()),
-        Subject::User("never".into()),
+        PurgeTarget::Key("a".into()),
+        PurgeTarget::Prefix("b:".into()),
+        PurgeTarget::Tag("never".into()),
+        PurgeTarget::User("never".into()),
     ];
     let own = here.invalidate(names, false).await.expect("appended");
     assert_eq!(own.n, before.n + 1);
@@ -255,7 +255,7 @@ async fn what_other_programs_publish_is_appended_and_ours_is_published() {
     until("two announcements and two patterns", told).await;
     // Heard by both, appended by neither: the next position is the next.
     let next = there
-        .invalidate(vec![Subject::Tag("x".into())], false)
+        .invalidate(vec![PurgeTarget::Tag("x".into())], false)
         .await
         .expect("appended");
     assert_eq!(next.n, own.n + 1);

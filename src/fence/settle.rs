@@ -1,7 +1,7 @@
 //! Reads that lag behind the write: `settle`.
 
 use super::{index::Index, names::Names};
-use crate::key::purge::Subject;
+use crate::key::purge::PurgeTarget;
 
 /// When what was invalidated last, for as long as a lagging read could still see what it replaced.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Settling {
         }
     }
 
-    pub(super) fn applied(&mut self, subject: &Subject, now: u64) {
+    pub(super) fn applied(&mut self, subject: &PurgeTarget, now: u64) {
         if self.window == 0 {
             return;
         }

@@ -17,11 +17,11 @@ use super::{
 use crate::{
     clock::Clock,
     error::Error,
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
         contracts::{
             StoreFuture,
-            journal::{Appended, Draft, Feed, Journal, Page},
+            journal::{AppendRequest, Appended, Feed, Journal, StatePage},
         },
         entry::{Entry, LocalState},
         memory::journal::MemoryJournal,
@@ -58,10 +58,10 @@ impl Meddled {
 
     /// Another process invalidates.
     async fn other(&self, name: &str) -> Position {
-        let draft = Draft {
+        let draft = AppendRequest {
             known: Position::UNKNOWN,
-            kind: crate::store::contracts::journal::Kind::Invalidate,
-            purges: [Purge::hard(Subject::Key(name.into()))].into(),
+            kind: crate::store::contracts::journal::RecordKind::Invalidate,
+            purges: [Purge::hard(PurgeTarget::Key(name.into()))].into(),
             with_open: false,
             queued: false,
         };
@@ -74,7 +74,7 @@ impl Meddled {
 }
 
 impl Journal for Meddled {
-    fn append<'a>(&'a self, draft: &'a Draft) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
         Box::pin(async move {
             let mut reply = self.inner().append(draft).await?;
             reply.floor = self.floor.load(Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Journal for Meddled {
         })
     }
 
-    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, Page> {
+    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
         Box::pin(async move {
             let page = self.inner().sync(from, page).await;
             let takes = self.sync_takes.load(Ordering::Relaxed);
@@ -306,7 +306,7 @@ async fn entries_of_another_epoch_are_unusable() {
     let (fence, journal) = meddled().await;
     let before = entry(&fence.capture());
     let cell = fence.version("engagement");
-    let bump = vec![Subject::Version("engagement".into())];
+    let bump = vec![PurgeTarget::Version("engagement".into())];
     fence.invalidate(bump, false).await.expect("appended");
     let version = cell.load(Ordering::Relaxed);
     let after = entry(&fence.capture());
@@ -419,8 +419,8 @@ async fn an_answer_that_is_not_beyond_what_was_applied_is_not_believed() {
     let known = fence.invalidate(key("a"), false).await.expect("appended");
     let batch = super::pending::Batch {
         ids: Vec::new(),
-        kind: crate::store::contracts::journal::Kind::Invalidate,
-        purges: [Purge::hard(Subject::Key(KEY.into()))].into(),
+        kind: crate::store::contracts::journal::RecordKind::Invalidate,
+        purges: [Purge::hard(PurgeTarget::Key(KEY.into()))].into(),
         public: false,
     };
     let reply = |n| Appended {
@@ -508,7 +508,7 @@ async fn too_many_undelivered_appends_become_everything() {
         .expect("in process");
     assert_eq!(
         page.latest.last().expect("appended").0,
-        Purge::hard(Subject::Everything)
+        Purge::hard(PurgeTarget::Everything)
     );
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{check::Fence, mirror::Staged};
 use crate::{
     error::Error,
-    store::{contracts::journal::Page, position::Position},
+    store::{contracts::journal::StatePage, position::Position},
 };
 
 impl Fence {
@@ -45,7 +45,7 @@ impl Fence {
     }
 
     /// Only here does the mirror change its epoch.
-    fn take(&self, staged: &mut Option<Staged>, page: &Page) {
+    fn take(&self, staged: &mut Option<Staged>, page: &StatePage) {
         let now = self.clock.mono();
         let epoch = page.head.epoch;
         if epoch == self.position().epoch {
@@ -73,7 +73,7 @@ impl Fence {
     }
 
     /// The journal's time is taken to be that of the middle between request and reply.
-    fn follow_wall_clock(&self, sent: u64, page: &Page) {
+    fn follow_wall_clock(&self, sent: u64, page: &StatePage) {
         if let Some(time) = page.time {
             let received = self.clock.mono();
             self.clock

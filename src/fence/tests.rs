@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::{Clock, Timestamp},
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     semantics::freshness::Lifetime,
     store::entry::{Content, Entry, LocalState, StoredValue},
 };
@@ -52,42 +52,42 @@ pub(super) fn verdict(fence: &Fence, entry: &Entry) -> Verdict {
     fence.check(entry, KEY, fence.clock.now())
 }
 
-pub(super) fn key(name: &str) -> Vec<Subject> {
-    vec![Subject::Key(name.into())]
+pub(super) fn key(name: &str) -> Vec<PurgeTarget> {
+    vec![PurgeTarget::Key(name.into())]
 }
 
-fn name(subject: fn(Box<str>) -> Subject, name: &str) -> Subject {
+fn name(subject: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
     subject(name.into())
 }
 
 #[tokio::test]
 async fn every_kind_of_subject_names_what_it_says_and_no_more() {
     let naming = [
-        name(Subject::Key, KEY),
-        name(Subject::Prefix, "engagement:"),
-        name(Subject::Prefix, "engagement:42:"),
-        name(Subject::Prefix, "engagement:4"),
-        name(Subject::Prefix, "eng"),
-        name(Subject::Prefix, KEY),
-        name(Subject::Prefix, ""),
-        name(Subject::Glob, "engagement:*:tasks"),
-        name(Subject::Glob, "*tasks"),
-        name(Subject::Tag, "org:1"),
-        name(Subject::User, "user-1"),
-        name(Subject::Entity, "engagement"),
-        name(Subject::Entity, "engagement:tasks"),
-        Subject::Everything,
+        name(PurgeTarget::Key, KEY),
+        name(PurgeTarget::Prefix, "engagement:"),
+        name(PurgeTarget::Prefix, "engagement:42:"),
+        name(PurgeTarget::Prefix, "engagement:4"),
+        name(PurgeTarget::Prefix, "eng"),
+        name(PurgeTarget::Prefix, KEY),
+        name(PurgeTarget::Prefix, ""),
+        name(PurgeTarget::Glob, "engagement:*:tasks"),
+        name(PurgeTarget::Glob, "*tasks"),
+        name(PurgeTarget::Tag, "org:1"),
+        name(PurgeTarget::User, "user-1"),
+        name(PurgeTarget::Entity, "engagement"),
+        name(PurgeTarget::Entity, "engagement:tasks"),
+        PurgeTarget::Everything,
     ];
     let others = [
-        name(Subject::Key, "engagement:42"),
-        name(Subject::Prefix, "engagement:42:tasks:"),
-        name(Subject::Prefix, "engagement:43"),
-        name(Subject::Glob, "engagement:*:task"),
-        name(Subject::Tag, "engagement"),
-        name(Subject::User, "user-2"),
-        name(Subject::Entity, "engagement:task"),
-        name(Subject::Entity, "tasks"),
-        name(Subject::Version, "engagement:tasks"),
+        name(PurgeTarget::Key, "engagement:42"),
+        name(PurgeTarget::Prefix, "engagement:42:tasks:"),
+        name(PurgeTarget::Prefix, "engagement:43"),
+        name(PurgeTarget::Glob, "engagement:*:task"),
+        name(PurgeTarget::Tag, "engagement"),
+        name(PurgeTarget::User, "user-2"),
+        name(PurgeTarget::Entity, "engagement:task"),
+        name(PurgeTarget::Entity, "tasks"),
+        name(PurgeTarget::Version, "engagement:tasks"),
     ];
     let naming = naming.into_iter().map(|subject| (subject, true));
     for (subject, names) in naming.chain(others.into_iter().map(|subject| (subject, false))) {
@@ -230,7 +230,7 @@ async fn a_write_through_is_stored_unless_another_write_may_have_come_between() 
     assert_eq!(verdict(&fence, &entry(&stored)), Verdict::Usable);
 
     let overtaken = fence.capture();
-    let prefix = vec![Subject::Prefix("engagement:".into())];
+    let prefix = vec![PurgeTarget::Prefix("engagement:".into())];
     fence.invalidate(prefix, false).await.expect("in process");
     let at = fence.write_through(&overtaken, key(KEY), target).await;
     assert_eq!(at.expect("in process"), None);
@@ -318,7 +318,7 @@ async fn a_version_follows_its_records() {
     let (fence, _) = fence(Options::default());
     let cell = fence.version("engagement");
     assert_eq!(cell.load(Ordering::Acquire), 0);
-    let bump = || vec![Subject::Version("engagement".into())];
+    let bump = || vec![PurgeTarget::Version("engagement".into())];
     fence.invalidate(bump(), false).await.expect("in process");
     let first = cell.load(Ordering::Acquire);
     fence.invalidate(bump(), false).await.expect("in process");
@@ -334,7 +334,7 @@ async fn listeners_hear_of_every_invalidation_and_slow_ones_of_everything() {
     let mut heard = fence.subscribe();
     fence.invalidate(key("a"), true).await.expect("in process");
     let purge = Purge {
-        subject: Subject::Key("a".into()),
+        subject: PurgeTarget::Key("a".into()),
         soft: true,
     };
     assert_eq!(heard.next().await, Some(News::Purges([purge].into())));
@@ -369,10 +369,10 @@ async fn a_million_subjects_neither_grow_it_nor_flush_what_is_new() {
 #[tokio::test]
 async fn globs_beyond_the_room_for_them_widen_to_their_beginning() {
     let (fence, _) = fence(Options::default());
-    let glob = |i: u32| vec![Subject::Glob(format!("a{i}:*:b").into())];
+    let glob = |i: u32| vec![PurgeTarget::Glob(format!("a{i}:*:b").into())];
     let before = entry(&fence.capture());
     fence
-        .invalidate(vec![Subject::Glob("engagement:*:other".into())], false)
+        .invalidate(vec![PurgeTarget::Glob("engagement:*:other".into())], false)
         .await
         .expect("in process");
     assert_eq!(verdict(&fence, &before), Verdict::Usable);
@@ -390,7 +390,7 @@ async fn globs_beyond_the_room_for_them_widen_to_their_beginning() {
 async fn more_lengths_of_prefixes_than_live_widen_to_whole_segments() {
     let (fence, _) = fence(Options::default());
     for length in 1..=64 {
-        let prefix = Subject::Prefix("x".repeat(length).into());
+        let prefix = PurgeTarget::Prefix("x".repeat(length).into());
         fence
             .invalidate(vec![prefix], false)
             .await
@@ -399,42 +399,42 @@ async fn more_lengths_of_prefixes_than_live_widen_to_whole_segments() {
     let before = entry(&fence.capture());
     let long = format!("engagement:{}", "x".repeat(200));
     fence
-        .invalidate(vec![Subject::Prefix(long.into())], false)
+        .invalidate(vec![PurgeTarget::Prefix(long.into())], false)
         .await
         .expect("in process");
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
-fn subject() -> impl Strategy<Value = Subject> {
+fn subject() -> impl Strategy<Value = PurgeTarget> {
     let text = "[ab:]{0,4}".prop_map(Box::<str>::from);
     (0..7_u8, text).prop_map(|(kind, text)| match kind {
-        0 => Subject::Key(text),
-        1 => Subject::Prefix(text),
-        2 => Subject::Glob(format!("{text}*a").into()),
-        3 => Subject::Tag(text),
-        4 => Subject::User(text),
-        5 => Subject::Entity(text),
-        _ => Subject::Everything,
+        0 => PurgeTarget::Key(text),
+        1 => PurgeTarget::Prefix(text),
+        2 => PurgeTarget::Glob(format!("{text}*a").into()),
+        3 => PurgeTarget::Tag(text),
+        4 => PurgeTarget::User(text),
+        5 => PurgeTarget::Entity(text),
+        _ => PurgeTarget::Everything,
     })
 }
 
 /// What the words of the documentation say, without any table.
-fn names(subject: &Subject, key: &str, entry: &Entry) -> bool {
+fn names(subject: &PurgeTarget, key: &str, entry: &Entry) -> bool {
     match subject {
-        Subject::Key(name) => **name == *key,
-        Subject::Prefix(name) => key.starts_with(&**name),
-        Subject::Glob(name) => {
+        PurgeTarget::Key(name) => **name == *key,
+        PurgeTarget::Prefix(name) => key.starts_with(&**name),
+        PurgeTarget::Glob(name) => {
             let start = name.trim_end_matches("*a");
             key.len() > start.len() && key.starts_with(start) && key.ends_with('a')
         }
-        Subject::Tag(name) => entry.tags.contains(name),
-        Subject::User(name) => entry.user.as_ref() == Some(name),
-        Subject::Entity(name) => {
+        PurgeTarget::Tag(name) => entry.tags.contains(name),
+        PurgeTarget::User(name) => entry.user.as_ref() == Some(name),
+        PurgeTarget::Entity(name) => {
             !name.is_empty()
                 && (entry.entity == *name || entry.entity.starts_with(&format!("{name}:")))
         }
-        Subject::Version(_) => false,
-        Subject::Everything => true,
+        PurgeTarget::Version(_) => false,
+        PurgeTarget::Everything => true,
     }
 }
 
@@ -446,10 +446,10 @@ enum Act {
         entity: String,
     },
     Purge {
-        subject: Subject,
+        subject: PurgeTarget,
         soft: bool,
     },
-    Open(Subject),
+    Open(PurgeTarget),
     Close,
 }
 
@@ -473,7 +473,7 @@ proptest! {
         runtime.block_on(async {
             let (fence, _) = fence(Options::default());
             let mut entries: Vec<(String, Entry, Verdict)> = Vec::new();
-            let mut open: Vec<(Subject, Declaration)> = Vec::new();
+            let mut open: Vec<(PurgeTarget, Declaration)> = Vec::new();
             for act in acts {
                 match act {
                     Act::Fill { key, tag, entity } => {

@@ -13,7 +13,7 @@ use crate::{
     engine::fill::concatenate,
     error::BoxError,
     keep::values::is_json,
-    message::{body::ResponseBody, shared_buffer},
+    message::{response_body::ResponseBody, shared_buffer},
 };
 
 /// The longest answer that is looked into for its fields, in bytes.

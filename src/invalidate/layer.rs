@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::request;
 use tower_layer::Layer;
 
-use super::service::InvalidateService;
+use super::service::Invalidate;
 use crate::{keep::Keep, key::Key};
 
 /// Makes stored responses unusable after a successful write, before its answer is sent.
@@ -66,10 +66,10 @@ impl InvalidateLayer {
 }
 
 impl<S> Layer<S> for InvalidateLayer {
-    type Service = InvalidateService<S>;
+    type Service = Invalidate<S>;
 
-    fn layer(&self, inner: S) -> InvalidateService<S> {
-        InvalidateService::new(inner, Arc::clone(&self.config))
+    fn layer(&self, inner: S) -> Invalidate<S> {
+        Invalidate::new(inner, Arc::clone(&self.config))
     }
 }
 

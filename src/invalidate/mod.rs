@@ -8,7 +8,7 @@
 //! ```
 //! use http::{Request, Response};
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, keep::RequestBody};
+//! use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -19,7 +19,7 @@
 //!         .scope(Scope::Public)
 //!         .invalidates(["engagements", "engagement:{id}:*"])));
 //!
-//! let handler = service_fn(async |_: Request<RequestBody<RequestBody<String>>>| {
+//! let handler = service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an answer".to_owned()))
 //! });
 //! let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
@@ -114,7 +114,7 @@ mod through_tests;
 mod write;
 
 pub use layer::InvalidateLayer;
-pub use service::InvalidateService;
+pub use service::Invalidate;
 
 #[doc = include_str!("protocol.md")]
 pub mod protocol {}

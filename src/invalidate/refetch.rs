@@ -12,7 +12,9 @@ use tracing::Instrument;
 
 use super::write::Write;
 use crate::{
-    message::{body::RequestBody, layer_markers::Passages, replay, service::HttpService},
+    message::{
+        layer_markers::LayerMarkers, replay, request_body::ReplayableBody, service::HttpService,
+    },
     table::{self, Through},
 };
 
@@ -33,21 +35,17 @@ impl Write {
 
     /// The request that fills the cache below once this one has been settled, if its route wants
     /// that.
-    pub(super) fn refetch<S, B>(
-        &self,
-        inner: &S,
-        request: &Request<RequestBody<B>>,
-    ) -> Option<Refetch>
+    pub(super) fn refetch<S, B>(&self, inner: &S, request: &Request<B>) -> Option<Refetch>
     where
-        S: HttpService<RequestBody<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
+        S: HttpService<B>,
+        B: ReplayableBody,
     {
         if self.through() != Some(Through::Refetch) {
             return None;
         }
         let mut parts = replay::as_get(request);
-        Passages::mark(&mut parts.extensions, |passages| passages.refetch = true);
-        let request = Request::from_parts(parts, RequestBody::bytes(Bytes::new()));
+        LayerMarkers::mark(&mut parts.extensions, |passages| passages.refetch = true);
+        let request = Request::from_parts(parts, B::from_bytes(Bytes::new()));
         let inner = inner.clone();
         Some(Refetch(Box::pin(async move {
             let Ok(response) = inner.oneshot(request).await else {

@@ -33,7 +33,7 @@ impl Replacement {
             None => write.changed.may_answer_get(&write.snapshot),
         };
         // An answer with tags of its own is left to a GET, whose tags are known to be those of the key.
-        let has_tags = write.config.keep.shared().has_tags(&head.headers);
+        let has_tags = write.config.keep.engine().has_tags(&head.headers);
         let ambiguous = route.is_none_or(|route| route.key_names_host);
         let ambiguous = ambiguous && write.changed.is_ambiguous();
         if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {
@@ -117,7 +117,7 @@ impl Write {
 
 /// The head as a GET's answer with it would be stored.
 fn stored(write: &Write, head: &response::Parts) -> Option<Head> {
-    let now = write.config.keep.shared().clock.now().wall;
+    let now = write.config.keep.engine().clock.now().wall;
     let exchange = Exchange {
         requested: now,
         received: now,

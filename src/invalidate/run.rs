@@ -16,27 +16,26 @@ use super::{
 };
 use crate::{
     error::BoxError,
-    key::purge::Subject,
+    key::purge::PurgeTarget,
     message::{
-        body::{RequestBody, ResponseBody},
-        deferred_end::AtEnd,
+        deferred_end::AtEnd, request_body::ReplayableBody, response_body::ResponseBody,
         service::HttpService,
     },
 };
 
 /// What the write is answered with.
-type Answer<S, B> = Response<ResponseBody<<S as HttpService<RequestBody<B>>>::ResponseBody>>;
+type Answer<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
 
 /// Calls the inner service and invalidates what it changed, in a task of its own: whoever waits for
 /// the answer may leave, and the write is still seen to its end.
 pub(super) async fn run<S, B>(
     write: Write,
     inner: S,
-    request: Request<RequestBody<B>>,
+    request: Request<B>,
 ) -> Result<Answer<S, B>, S::ServiceError>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let work = perform(write, inner, request);
     match tokio::spawn(work.in_current_span()).await {
@@ -53,11 +52,11 @@ where
 async fn perform<S, B>(
     write: Write,
     mut inner: S,
-    request: Request<RequestBody<B>>,
+    request: Request<B>,
 ) -> Result<Answer<S, B>, S::ServiceError>
 where
-    S: HttpService<RequestBody<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
+    S: HttpService<B>,
+    B: ReplayableBody,
 {
     let refetch = write.refetch(&inner, &request);
     let under_way = write.begin().await;
@@ -110,7 +109,7 @@ where
 /// What was written becomes unusable, or is replaced by the answer.
 async fn after_success<R>(
     under_way: UnderWay,
-    mut named: Vec<Subject>,
+    mut named: Vec<PurgeTarget>,
     response: Response<R>,
 ) -> (bool, Response<ResponseBody<R>>)
 where

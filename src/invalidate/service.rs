@@ -13,9 +13,8 @@ use super::{layer::Config, run, write::Write};
 use crate::{
     error::BoxError,
     message::{
-        body::{RequestBody, ResponseBody},
-        future::ResponseFuture,
-        layer_markers::Passages,
+        future::ResponseFuture, layer_markers::LayerMarkers, request_body::ReplayableBody,
+        response_body::ResponseBody,
     },
 };
 
@@ -23,23 +22,23 @@ use crate::{
 ///
 /// It is ready when the inner service is, and calls the very instance that was made ready.
 #[derive(Clone)]
-pub struct InvalidateService<S> {
+pub struct Invalidate<S> {
     inner: S,
     config: Arc<Config>,
 }
 
-impl<S> InvalidateService<S> {
+impl<S> Invalidate<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
         Self { inner, config }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for InvalidateService<S>
+impl<S, B, R> Service<Request<B>> for Invalidate<S>
 where
-    S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send,
     S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: ReplayableBody,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
@@ -55,10 +54,10 @@ where
         let (mut parts, body) = request.into_parts();
         let write = Write::of(&self.config, &parts);
         if write.is_some() {
-            let keep = self.config.keep.shared().id();
-            Passages::mark(&mut parts.extensions, |passages| passages.invalidate = keep);
+            let keep = self.config.keep.engine().id();
+            LayerMarkers::mark(&mut parts.extensions, |passages| passages.invalidate = keep);
         }
-        let request = Request::from_parts(parts, RequestBody::original(body));
+        let request = Request::from_parts(parts, body);
         match write {
             None => ResponseFuture::inner(self.inner.call(request)),
             Some(write) => {
@@ -71,9 +70,9 @@ where
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for InvalidateService<S> {
+impl<S: fmt::Debug> fmt::Debug for Invalidate<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InvalidateService")
+        f.debug_struct("Invalidate")
             .field("inner", &self.inner)
             .field("config", &self.config)
             .finish()

@@ -22,7 +22,6 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::{
     CacheLayer, InvalidateLayer, Keep, RedisStore, Route, Scope, Table,
     engine::lookup::Found,
-    keep::RequestBody,
     key::KeyBuf,
     store::entry::Content,
     support::RedisServer,
@@ -169,7 +168,7 @@ async fn send(
     method: Method,
     path: String,
 ) {
-    let handler = service_fn(move |request: Request<RequestBody<RequestBody<String>>>| {
+    let handler = service_fn(move |request: Request<String>| {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (database, round) = (Arc::clone(&database), Arc::clone(&round));
         async move { Ok::<_, Infallible>(database.answer(method, &path, &round).await) }
@@ -189,7 +188,7 @@ async fn send(
 /// Every process knows of every write.
 async fn at_rest(keeps: &[Keep; 2]) {
     for keep in keeps {
-        keep.shared()
+        keep.engine()
             .fence
             .sync()
             .await
@@ -199,7 +198,7 @@ async fn at_rest(keeps: &[Keep; 2]) {
 
 /// The versions that the tiers would serve.
 async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
-    let (shared, none) = (keep.shared(), HeaderMap::new());
+    let (shared, none) = (keep.engine(), HeaderMap::new());
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
     let local = shared.find_local(&key, &none, shared.clock.now());
     let behind = shared.find_stored(&key, &none).await;

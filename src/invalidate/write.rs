@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::layer::Config;
 use crate::{
-    engine::{busy::Work, snapshot::Snapshot, targets::Changed},
+    engine::{busy::Work, snapshot::Snapshot, targets::WriteTargets},
     fence::{Capture, Declaration},
-    key::{Key, KeyBuf, purge::Subject},
-    message::{layer_markers::Passages, target::Target},
+    key::{Key, KeyBuf, purge::PurgeTarget},
+    message::layer_markers::LayerMarkers,
     semantics::invalidation,
     store::entry::Entry,
     table::{RoutePlan, Unlisted},
@@ -22,7 +22,7 @@ pub(super) struct Write {
     pub(super) config: Arc<Config>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Option<Arc<RoutePlan>>,
-    pub(super) changed: Changed,
+    pub(super) changed: WriteTargets,
     /// What the layer's own function makes of the target.
     own: Option<Key>,
 }
@@ -33,21 +33,24 @@ impl Write {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
-        let keep = config.keep.shared();
+        let keep = config.keep.engine();
         let snapshot = keep.snapshot.load();
-        let target = Target::of(parts);
+        let target = keep.target(parts);
         let route = match snapshot.plan.route(target.path, target.host) {
             Some(matched) if matched.plan().is_safe(&parts.method) => return None,
             Some(matched) => Some(Arc::clone(matched.plan())),
             None if snapshot.plan.unlisted == Unlisted::Pass => return None,
             None => None,
         };
-        if Passages::of(&parts.extensions).invalidate == keep.id() {
+        if LayerMarkers::of(&parts.extensions).invalidate == keep.id() {
             keep.misused("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
             return None;
         }
         let user = keep.user(&snapshot, parts);
-        let changed = Changed::by(parts, user.as_ref().map(|user| user.id()));
+        let changed = WriteTargets::by(
+            keep.client_request(parts),
+            user.as_ref().map(|user| user.id()),
+        );
         let own = config.key.as_ref().filter(|_| route.is_some());
         let own = own.and_then(|derive| derive(parts));
         Some(Self {
@@ -72,7 +75,7 @@ impl Write {
 
     /// What the route says, and the target's own key. Fields of an answer that is not there match
     /// everything.
-    pub(super) fn subjects(&self, answer: Option<&Value>) -> Vec<Subject> {
+    pub(super) fn subjects(&self, answer: Option<&Value>) -> Vec<PurgeTarget> {
         let mut subjects = match self.changed.route(&self.snapshot) {
             Some(matched) => matched.invalidates(&self.changed.inputs(), answer),
             None => Vec::new(),
@@ -81,7 +84,7 @@ impl Write {
         subjects.extend(
             self.own
                 .as_ref()
-                .map(|key| Subject::Key(key.as_str().into())),
+                .map(|key| PurgeTarget::Key(key.as_str().into())),
         );
         subjects.sort_unstable();
         subjects.dedup();
@@ -89,7 +92,7 @@ impl Write {
     }
 
     /// What the answer's own fields say.
-    pub(super) fn named_by<B>(&self, response: &Response<B>) -> Vec<Subject> {
+    pub(super) fn named_by<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
         let mut subjects = self.changed.groups(response);
         subjects.append(&mut self.changed.locations(&self.snapshot, response));
         subjects
@@ -101,7 +104,7 @@ impl Write {
     /// be declared.
     pub(super) async fn begin(self) -> UnderWay {
         let declared = self.route.as_ref().is_some_and(|route| route.before);
-        let keep = Arc::clone(self.config.keep.shared());
+        let keep = Arc::clone(self.config.keep.engine());
         let declaration = if declared {
             let fence = &keep.fence;
             let opened = fence
@@ -137,7 +140,7 @@ pub(super) struct UnderWay {
 impl UnderWay {
     /// Makes the subjects unusable: appended, exact keys removed. What the journal does not take is
     /// queued, and not used at this process until it does; then this answers `false`.
-    pub(super) async fn settle(self, subjects: Vec<Subject>) -> bool {
+    pub(super) async fn settle(self, subjects: Vec<PurgeTarget>) -> bool {
         self.settle_with(subjects, None).await
     }
 
@@ -145,10 +148,10 @@ impl UnderWay {
     /// between. A declared write is only invalidated.
     pub(super) async fn settle_with(
         mut self,
-        subjects: Vec<Subject>,
+        subjects: Vec<PurgeTarget>,
         replacement: Option<(KeyBuf, Entry)>,
     ) -> bool {
-        let keep = Arc::clone(self.write.config.keep.shared());
+        let keep = Arc::clone(self.write.config.keep.engine());
         let again = self.settle_delay().map(|delay| (delay, subjects.clone()));
         // Dropped from here on, they are queued by the fence.
         self.settled = true;
@@ -177,13 +180,13 @@ impl UnderWay {
     }
 
     /// It has been written, and the answer says no more than that.
-    pub(super) async fn settle_written(self, mut named: Vec<Subject>) -> bool {
+    pub(super) async fn settle_written(self, mut named: Vec<PurgeTarget>) -> bool {
         named.append(&mut self.write.subjects(None));
         self.settle(named).await
     }
 
     /// It may have been written, or may still be: a declaration stays open until it no longer can.
-    pub(super) async fn settle_unknown(mut self, named: Vec<Subject>) -> bool {
+    pub(super) async fn settle_unknown(mut self, named: Vec<PurgeTarget>) -> bool {
         self.leave_declared();
         self.settle_written(named).await
     }
@@ -207,7 +210,7 @@ impl Drop for UnderWay {
         if !self.settled {
             self.leave_declared();
             let subjects = self.write.subjects(None);
-            let keep = self.write.config.keep.shared();
+            let keep = self.write.config.keep.engine();
             keep.fence.invalidate_later(subjects, false);
         }
     }

@@ -48,7 +48,7 @@ impl Keep {
     /// [`everything`](Invalidation::everything) instead of what was missed; so is everybody when
     /// nobody can say what was invalidated, as after a failover.
     pub fn invalidations(&self) -> Invalidations {
-        let subscription = self.shared().fence.subscribe();
+        let subscription = self.engine().fence.subscribe();
         Invalidations {
             news: stream::unfold(subscription, next).boxed(),
             queued: VecDeque::new(),

@@ -8,11 +8,11 @@ use std::{
 
 use super::{Invalidation, Keep};
 use crate::{
-    engine::core::Shared,
+    engine::core::Engine,
     error::Error,
     key::{
         Key,
-        purge::{Purge, Subject},
+        purge::{Purge, PurgeTarget},
     },
 };
 
@@ -48,8 +48,11 @@ impl Keep {
     /// # Cancel safety
     ///
     /// Dropped after its first poll, it is sent all the same.
-    pub fn invalidate(&self, invalidations: impl IntoIterator<Item = Invalidation>) -> Invalidate {
-        Invalidate {
+    pub fn invalidate(
+        &self,
+        invalidations: impl IntoIterator<Item = Invalidation>,
+    ) -> InvalidateFuture {
+        InvalidateFuture {
             keep: self.clone(),
             invalidations: invalidations.into_iter().collect(),
         }
@@ -98,12 +101,12 @@ impl Keep {
         F: Future<Output = Result<T, E>>,
     {
         let mut write = Unsettled {
-            keep: Arc::clone(self.shared()),
+            keep: Arc::clone(self.engine()),
             invalidations: invalidations.into_iter().collect(),
         };
         let outcome = work.await;
         // Dropped meanwhile, it is sent twice, which does no harm.
-        let _ = self.shared().purge(write.invalidations.clone()).await;
+        let _ = self.engine().purge(write.invalidations.clone()).await;
         write.invalidations.clear();
         outcome
     }
@@ -134,7 +137,7 @@ impl Keep {
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         let outcome = self.invalidate([Invalidation::key(key)]).await;
         // Under a version the key has another name.
-        self.shared()
+        self.engine()
             .remove(&[self.full_key(key).as_str().into()])
             .await;
         outcome
@@ -179,8 +182,8 @@ impl Keep {
     pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
         let (subject, soft) = Invalidation::pattern(pattern)?.into_parts();
         // Nothing is removed yet: it is to be counted.
-        let appended = self.shared().fence.invalidate(vec![subject], soft).await;
-        let removed = self.shared().sweep(pattern).await;
+        let appended = self.engine().fence.invalidate(vec![subject], soft).await;
+        let removed = self.engine().sweep(pattern).await;
         appended.and(removed)
     }
 
@@ -210,8 +213,8 @@ impl Keep {
     ///
     /// Nothing is lost: it only waits.
     pub async fn flush(&self) {
-        self.shared().writes.idle().await;
-        self.shared().fence.flush().await;
+        self.engine().writes.idle().await;
+        self.engine().fence.flush().await;
     }
 
     /// Gives the keys of `entity` a new version: what is stored under the present one, and what
@@ -244,10 +247,10 @@ impl Keep {
     pub async fn bump_version(&self, entity: &str) -> Result<(), Error> {
         // An entity below has a version of its own; as part of this one it becomes unusable.
         let subjects = vec![
-            Subject::Version(entity.into()),
-            Subject::Entity(entity.into()),
+            PurgeTarget::Version(entity.into()),
+            PurgeTarget::Entity(entity.into()),
         ];
-        self.shared().fence.invalidate(subjects, false).await?;
+        self.engine().fence.invalidate(subjects, false).await?;
         Ok(())
     }
 }
@@ -255,12 +258,12 @@ impl Keep {
 /// Some invalidations about to be made; see [`Keep::invalidate`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is invalidated before it is awaited"]
-pub struct Invalidate {
+pub struct InvalidateFuture {
     keep: Keep,
     invalidations: Vec<Invalidation>,
 }
 
-impl Invalidate {
+impl InvalidateFuture {
     /// All of them [`soft`](Invalidation::soft).
     pub fn soft(mut self) -> Self {
         self.invalidations = self
@@ -272,16 +275,16 @@ impl Invalidate {
     }
 }
 
-impl IntoFuture for Invalidate {
+impl IntoFuture for InvalidateFuture {
     type Output = Result<(), Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.keep.shared().purge(self.invalidations).await })
+        Box::pin(async move { self.keep.engine().purge(self.invalidations).await })
     }
 }
 
-impl Shared {
+impl Engine {
     /// All of them at once: none is left behind when the caller leaves.
     async fn purge(&self, invalidations: Vec<Invalidation>) -> Result<(), Error> {
         if invalidations.is_empty() {
@@ -293,7 +296,7 @@ impl Shared {
 
 /// A write of the application's whose end nobody has seen: dropped so, it may have happened.
 struct Unsettled {
-    keep: Arc<Shared>,
+    keep: Arc<Engine>,
     invalidations: Vec<Invalidation>,
 }
 

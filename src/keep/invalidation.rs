@@ -9,7 +9,7 @@ use crate::{
         encode::{self, Buf},
         glob::matches_glob,
         pattern::subject_of_pattern,
-        purge::{Purge, Subject},
+        purge::{Purge, PurgeTarget},
     },
 };
 
@@ -35,7 +35,7 @@ impl Invalidation {
     /// What is stored under `key`.
     #[must_use]
     pub fn key(key: &Key) -> Self {
-        Self::of(Subject::Key(key.as_str().into()))
+        Self::of(PurgeTarget::Key(key.as_str().into()))
     }
 
     /// What is stored under the keys that a Redis glob matches.
@@ -61,24 +61,24 @@ impl Invalidation {
         if kept.is_empty() {
             return Self::everything();
         }
-        Self::of(Subject::Prefix(kept.into()))
+        Self::of(PurgeTarget::Prefix(kept.into()))
     }
 
-    /// What carries `tag`: from a route's `tags`, [`EntryOf::tag`](super::EntryOf::tag), or a
+    /// What carries `tag`: from a route's `tags`, [`ValueEntry::tag`](super::ValueEntry::tag), or a
     /// response's own field.
     ///
     /// A value that a route's template puts in stands there as in a key:
     /// `Key::new("org").id(id).as_str()` is the tag that `org:{answer.org_id}` makes.
     #[must_use]
     pub fn tag(tag: impl Into<Box<str>>) -> Self {
-        Self::of(Subject::Tag(tag.into()))
+        Self::of(PurgeTarget::Tag(tag.into()))
     }
 
     /// What the keys of `entity`, and of the entities below it, hold: `agent` is above
     /// `agent:status`.
     #[must_use]
     pub fn entity(entity: impl Into<Box<str>>) -> Self {
-        Self::of(Subject::Entity(entity.into()))
+        Self::of(PurgeTarget::Entity(entity.into()))
     }
 
     /// What was stored for one user alone (`scope = "user"`), whose name is `user` as in
@@ -87,13 +87,13 @@ impl Invalidation {
     pub fn user(user: &str) -> Self {
         let mut encoded = Buf::new();
         encode::push_value(user.as_bytes(), &mut encoded);
-        Self::of(Subject::User(encode::text(&encoded).into()))
+        Self::of(PurgeTarget::User(encode::text(&encoded).into()))
     }
 
     /// All that is stored.
     #[must_use]
     pub fn everything() -> Self {
-        Self::of(Subject::Everything)
+        Self::of(PurgeTarget::Everything)
     }
 
     /// Makes what it names stale instead of unusable: it is validated before it is used again, and
@@ -118,12 +118,12 @@ impl Invalidation {
     pub fn names(&self, key: &Key) -> bool {
         let key = key.as_str();
         match &self.0.subject {
-            Subject::Key(name) => **name == *key,
-            Subject::Prefix(name) => key.starts_with(&**name),
-            Subject::Glob(glob) => matches_glob(glob, key),
-            Subject::Entity(entity) | Subject::Version(entity) => stands_in(entity, key),
-            Subject::Everything => true,
-            Subject::Tag(_) | Subject::User(_) => false,
+            PurgeTarget::Key(name) => **name == *key,
+            PurgeTarget::Prefix(name) => key.starts_with(&**name),
+            PurgeTarget::Glob(glob) => matches_glob(glob, key),
+            PurgeTarget::Entity(entity) | PurgeTarget::Version(entity) => stands_in(entity, key),
+            PurgeTarget::Everything => true,
+            PurgeTarget::Tag(_) | PurgeTarget::User(_) => false,
         }
     }
 
@@ -131,7 +131,7 @@ impl Invalidation {
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
         match &self.0.subject {
-            Subject::Tag(tag) => Some(tag),
+            PurgeTarget::Tag(tag) => Some(tag),
             _ => None,
         }
     }
@@ -140,7 +140,7 @@ impl Invalidation {
     #[must_use]
     pub fn as_user(&self) -> Option<&str> {
         match &self.0.subject {
-            Subject::User(user) => Some(user),
+            PurgeTarget::User(user) => Some(user),
             _ => None,
         }
     }
@@ -148,18 +148,18 @@ impl Invalidation {
     /// Whether it is [`everything`](Self::everything).
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.0.subject == Subject::Everything
+        self.0.subject == PurgeTarget::Everything
     }
 
     pub(super) fn of_purge(purge: &Purge) -> Self {
         Self(purge.clone())
     }
 
-    pub(super) fn into_parts(self) -> (Subject, bool) {
+    pub(super) fn into_parts(self) -> (PurgeTarget, bool) {
         (self.0.subject, self.0.soft)
     }
 
-    fn of(subject: Subject) -> Self {
+    fn of(subject: PurgeTarget) -> Self {
         Self(Purge::hard(subject))
     }
 }

@@ -15,9 +15,9 @@ use crate::{
 
 /// What [`Keep::rate_limit`] decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance(Outcome);
+pub struct RateLimitResult(Outcome);
 
-impl Allowance {
+impl RateLimitResult {
     /// Whether the use is within the quota, and was counted.
     #[must_use]
     pub fn allowed(&self) -> bool {
@@ -65,7 +65,7 @@ impl Keep {
     /// # Cancel safety
     ///
     /// Dropped, it may have counted or not.
-    pub async fn rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
+    pub async fn rate_limit(&self, key: &Key, quota: Quota) -> RateLimitResult {
         self.rate_limit_of(key, quota, 1).await
     }
 
@@ -87,13 +87,13 @@ impl Keep {
     /// # Cancel safety
     ///
     /// Dropped, it may have counted or not.
-    pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> Allowance {
-        let limiter = &self.shared().limiter;
+    pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> RateLimitResult {
+        let limiter = &self.engine().limiter;
         let (subject, rule) = counted(key, quota, cost);
         if limiter.is_shared() {
             return ask(limiter, subject, rule).await;
         }
-        Allowance(limiter.acquire_one_here(subject, &rule).outcome)
+        RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
     }
 
     /// What is left under `key`, without counting. While the store does not answer, of what this
@@ -117,9 +117,9 @@ impl Keep {
     /// # Cancel safety
     ///
     /// It changes nothing and can be dropped at any time.
-    pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> Allowance {
+    pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> RateLimitResult {
         let (subject, rule) = counted(key, quota, 1);
-        only(&self.shared().limiter.peek(subject, &[rule]).await)
+        only(&self.engine().limiter.peek(subject, &[rule]).await)
     }
 
     /// Forgets what was used under `key`. Other processes that have seen its refusal may go on
@@ -134,7 +134,7 @@ impl Keep {
     /// Dropped, the store may have forgotten it or not.
     pub async fn reset_rate_limit(&self, key: &Key) -> Result<(), Error> {
         let (subject, rule) = counted(key, Quota::per_second(0), 1);
-        self.shared().limiter.reset(subject, &[rule]).await
+        self.engine().limiter.reset(subject, &[rule]).await
     }
 
     /// Adds `amount` to a counter in one step and answers with the sum. The counter expires `ttl`
@@ -162,7 +162,7 @@ impl Keep {
     ///
     /// Dropped, it may have counted or not.
     pub async fn increment(&self, key: &Key, amount: i64, ttl: Duration) -> Result<i64, Error> {
-        self.shared()
+        self.engine()
             .limiter
             .increment(key.as_str(), amount, ttl)
             .await
@@ -174,12 +174,12 @@ impl Keep {
     where
         F: Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static,
     {
-        self.shared().limiter.set_peer(Box::new(peer));
+        self.engine().limiter.set_peer(Box::new(peer));
     }
 }
 
 /// What the store says, or what it is known to say.
-async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> Allowance {
+async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
     let rules = slice::from_ref(&rule);
     if let Some(known) = limiter.refused(subject, rules) {
         let ruling = known.first().copied().flatten();
@@ -194,7 +194,7 @@ async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> Allowance {
             }
             Err(error) => {
                 tracing::debug!(%error, "the store did not count");
-                Allowance(limiter.acquire_one_here(subject, &rule).outcome)
+                RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
             }
         },
     }
@@ -226,13 +226,13 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-fn only(verdict: &Verdict) -> Allowance {
+fn only(verdict: &Verdict) -> RateLimitResult {
     allowance(verdict.rulings.first().map(|ruling| ruling.outcome))
 }
 
 /// One rule has one ruling; without it nothing is allowed.
-fn allowance(outcome: Option<Outcome>) -> Allowance {
-    Allowance(outcome.unwrap_or(Outcome {
+fn allowance(outcome: Option<Outcome>) -> RateLimitResult {
+    RateLimitResult(outcome.unwrap_or(Outcome {
         admitted: false,
         remaining: 0,
         retry_after: Some(1_000_000),

@@ -10,49 +10,50 @@ mod warm;
 
 use std::{fmt, sync::Arc};
 
-use http::request;
+use http::{Extensions, Uri, request};
 
 pub use events::Invalidations;
-pub use invalidate::Invalidate;
+pub use invalidate::InvalidateFuture;
 pub use invalidation::Invalidation;
-pub use limits::Allowance;
-pub use values::{EntryOf, Mark};
-pub use warm::Warmed;
+pub use limits::RateLimitResult;
+pub use values::{Mark, ValueEntry};
+pub use warm::WarmUpReport;
 
-pub use crate::message::{
-    body::{RequestBody, ResponseBody},
-    future::ResponseFuture,
+use crate::{
+    clock::Clock,
+    engine::{core::Engine, snapshot},
+    error::Error,
+    identity::UserId,
+    table::{Plan, Table},
 };
-
-use crate::{clock::Clock, engine::core::Shared, error::Error, identity::UserId, table::Table};
 
 /// The handle. Every clone of it is the same keep.
 #[derive(Clone)]
-pub struct Keep(Arc<Shared>);
+pub struct Keep(Arc<Engine>);
 
 impl Keep {
     /// A keep in this process alone; nothing needs to be installed.
     ///
-    /// What is wrong in a table made in code is left out, with an event that says what to write
-    /// instead; [`Table::validate`] tells beforehand. A limit that is wrong refuses nobody. A table
-    /// from a file is known to be right.
+    /// Each warning of [`Table::check`] is logged.
     ///
     /// ```
     /// use tower_keep::{Keep, Table, table::mins};
     ///
-    /// let table = Table::new().ttl("engagement", mins(30));
-    /// table.validate()?;
-    /// let keep = Keep::new(table);
+    /// let keep = Keep::new(Table::new().ttl("engagement", mins(30)))?;
     /// # let _ = keep;
     /// # Ok::<(), tower_keep::Error>(())
     /// ```
-    #[must_use]
-    pub fn new(table: Table) -> Self {
-        Self(Shared::in_process(&table, Clock::tokio()))
+    ///
+    /// # Errors
+    ///
+    /// If the table is wrong; the error says what to write instead.
+    pub fn new(table: Table) -> Result<Self, Error> {
+        Self::with_clock(&table, Clock::tokio())
     }
 
-    pub(crate) fn with_clock(table: &Table, clock: Clock) -> Self {
-        Self(Shared::in_process(table, clock))
+    pub(crate) fn with_clock(table: &Table, clock: Clock) -> Result<Self, Error> {
+        let plan = snapshot::compile(table)?;
+        Ok(Self(Engine::in_process(plan, clock)))
     }
 
     /// A keep that shares what it stores, invalidates and counts with every other process that
@@ -87,8 +88,8 @@ impl Keep {
         table: Table,
         store: crate::store::redis::RedisStore,
     ) -> Result<Self, Error> {
-        table.validate()?;
-        Ok(Self(Shared::on_redis(&table, &store).await))
+        let plan = snapshot::compile(&table)?;
+        Ok(Self(Engine::on_redis(plan, &store).await))
     }
 
     /// Takes `table` in place of the present one: for the next request, as a whole. Only the
@@ -133,8 +134,40 @@ impl Keep {
         self.0.set_identify(Box::new(identify));
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    /// Says which URI a request was received with, for routers that change it and keep the original
+    /// in an extension, so that keys come from the whole path. axum's `nest` needs no such function
+    /// (feature `axum`). Where the function finds nothing, the request's own URI counts.
+    ///
+    /// To be set before the first request, once: a second function is ignored with a warning.
+    ///
+    /// ```
+    /// # use tower_keep::{Keep, Table};
+    /// #[derive(Clone)]
+    /// struct Received(http::Uri);
+    ///
+    /// let keep = Keep::new(Table::new())?;
+    /// keep.path(|extensions| extensions.get::<Received>().map(|received| &received.0));
+    /// # Ok::<(), tower_keep::Error>(())
+    /// ```
+    pub fn path<F>(&self, find: F)
+    where
+        F: for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync + 'static,
+    {
+        if !self.0.set_original_uri(Box::new(find)) {
+            tracing::warn!("Keep::path was called twice: the first function stays in use");
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.0
+    }
+}
+
+/// A keep in this process alone, with an empty table.
+impl Default for Keep {
+    fn default() -> Self {
+        let plan = Plan::compile(&Table::new()).expect("an empty table is valid");
+        Self(Engine::in_process(plan, Clock::tokio()))
     }
 }
 

@@ -13,10 +13,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Keep;
 use crate::{
     engine::{
-        core::Shared,
-        fill_lock::{FleetLead, Led, Look},
+        core::Engine,
+        fill_lock::{FillLock, Led, Look},
         lookup::Found,
-        single_flight::{Joined, Lead, Release},
+        single_flight::{Joined, LeaderGuard, Release},
     },
     error::{Error, Kind},
     fence::{Capture, Verdict},
@@ -37,7 +37,7 @@ pub struct Mark(Capture);
 /// How one application value is kept; made by [`Keep::entry`].
 #[derive(Clone, Debug)]
 #[must_use = "an entry does nothing until it is read or set"]
-pub struct EntryOf {
+pub struct ValueEntry {
     keep: Keep,
     key: Key,
     ttl: Option<Duration>,
@@ -73,7 +73,7 @@ impl Keep {
     /// It changes nothing and can be dropped at any time.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
         let value = self.read(key).await;
-        let metrics = &self.shared().metrics;
+        let metrics = &self.engine().metrics;
         match &value {
             Ok(Some(_)) => metrics.value_hit.increment(1),
             Ok(None) | Err(_) => metrics.value_miss.increment(1),
@@ -85,7 +85,7 @@ impl Keep {
     ///
     /// A value that was read before this call may have been invalidated since: where that
     /// matters, use [`get_or_set`](Self::get_or_set), or [`mark`](Self::mark) and
-    /// [`EntryOf::set_at`].
+    /// [`ValueEntry::set_at`].
     ///
     /// A store that does not take it is an event and a metric, and no error: the value is stored in
     /// this process alone, or not at all.
@@ -154,8 +154,8 @@ impl Keep {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn entry(&self, key: Key) -> EntryOf {
-        EntryOf {
+    pub fn entry(&self, key: Key) -> ValueEntry {
+        ValueEntry {
             keep: self.clone(),
             key,
             ttl: None,
@@ -163,7 +163,7 @@ impl Keep {
         }
     }
 
-    /// The present place in the order of invalidations, for [`EntryOf::set_at`]: what is
+    /// The present place in the order of invalidations, for [`ValueEntry::set_at`]: what is
     /// invalidated after it makes a value stored at it unusable.
     ///
     /// ```
@@ -183,7 +183,7 @@ impl Keep {
     /// ```
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark(self.shared().fence.capture())
+        Mark(self.engine().fence.capture())
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
@@ -204,7 +204,7 @@ impl Keep {
     }
 
     async fn find_value(&self, key: &KeyBuf) -> Option<Found> {
-        let shared = self.shared();
+        let shared = self.engine();
         let now = shared.clock.now();
         let none = HeaderMap::new();
         let (found, now) = match shared.find_local(key, &none, now) {
@@ -217,7 +217,7 @@ impl Keep {
     }
 
     pub(super) fn full_key(&self, key: &Key) -> KeyBuf {
-        let shared = self.shared();
+        let shared = self.engine();
         let plan = &shared.snapshot.load().plan;
         let (entity, _) = plan.ttl_for_raw_key(key.as_str());
         let bumped = shared.fence.version(entity).load(Ordering::Acquire);
@@ -226,7 +226,7 @@ impl Keep {
 
     /// Where the key's value lies as bare JSON, if the table says so.
     fn plain(&self, key: &Key) -> Option<&dyn Plain> {
-        let shared = self.shared();
+        let shared = self.engine();
         let plan = &shared.snapshot.load().plan;
         let (entity, _) = plan.ttl_for_raw_key(key.as_str());
         let plain = plan.is_plain(entity);
@@ -234,7 +234,7 @@ impl Keep {
     }
 }
 
-impl EntryOf {
+impl ValueEntry {
     /// Kept this long instead of the entity's TTL; `[ttl] max` still caps it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -346,7 +346,7 @@ impl EntryOf {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let shared = self.keep.shared();
+        let shared = self.keep.engine();
         if let Some(value) = self.usable().await {
             shared.metrics.value_hit.increment(1);
             return Ok(value);
@@ -372,7 +372,7 @@ impl EntryOf {
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "a value was not stored"),
             },
-            Ok(_) => lead.note_unshared(mark, shared),
+            Ok(_) => lead.note_uncacheable(mark, shared),
             Err(_) => {}
         }
         lead.end();
@@ -391,7 +391,7 @@ impl EntryOf {
     }
 
     async fn take_turn<T: DeserializeOwned>(&self) -> Turn<T> {
-        let shared = self.keep.shared();
+        let shared = self.keep.engine();
         let key = self.keep.full_key(&self.key);
         let mut in_vain = false;
         loop {
@@ -427,21 +427,25 @@ impl EntryOf {
     }
 
     /// Leads this process: waits for other processes that make the same, or leads them, too.
-    async fn lead<T: DeserializeOwned>(&self, key: &KeyBuf, flight: Lead<Arc<Entry>>) -> Turn<T> {
+    async fn lead<T: DeserializeOwned>(
+        &self,
+        key: &KeyBuf,
+        flight: LeaderGuard<Arc<Entry>>,
+    ) -> Turn<T> {
         // Somebody may have stored it between our look and our lead.
         if let Some(value) = self.usable().await {
             flight.end();
             return Turn::Found(value);
         }
-        let shared = self.keep.shared();
+        let shared = self.keep.engine();
         let look = || async {
             match self.usable().await {
                 Some(value) => Look::Found(value),
-                None if shared.is_unshared(key) => Look::Unshared,
+                None if shared.is_noted_uncacheable(key) => Look::Unshared,
                 None => Look::Nothing,
             }
         };
-        match shared.lead_fleet(key.as_str(), look).await {
+        match shared.acquire_fill_lock(key.as_str(), look).await {
             Led::Found(value) => {
                 flight.end();
                 Turn::Found(value)
@@ -457,7 +461,7 @@ impl EntryOf {
         if &*json == b"null" {
             return None;
         }
-        let shared = self.keep.shared();
+        let shared = self.keep.engine();
         let key = self.keep.full_key(&self.key);
         let (entity, ttl) = self.lifetime(shared);
         if let Some(plain) = self.keep.plain(&self.key) {
@@ -493,7 +497,7 @@ impl EntryOf {
     }
 
     /// The key's entity, and how long the value is kept.
-    fn lifetime(&self, shared: &Shared) -> (Box<str>, Duration) {
+    fn lifetime(&self, shared: &Engine) -> (Box<str>, Duration) {
         let plan = &shared.snapshot.load().plan;
         let (entity, ttl) = plan.ttl_for_raw_key(self.key.as_str());
         let ttl = self.ttl.unwrap_or(ttl).min(plan.max_ttl);
@@ -510,8 +514,8 @@ enum Turn<T> {
 /// Who makes a value: for this process and, with the store's lock, for all of them.
 #[derive(Default)]
 struct Leader {
-    flight: Option<Lead<Arc<Entry>>>,
-    fleet: Option<FleetLead>,
+    flight: Option<LeaderGuard<Arc<Entry>>>,
+    fleet: Option<FillLock>,
 }
 
 impl Leader {
@@ -522,9 +526,9 @@ impl Leader {
     }
 
     /// Nobody anywhere is to wait for what will not be stored.
-    fn note_unshared(&mut self, mark: Mark, shared: &Shared) {
+    fn note_uncacheable(&mut self, mark: Mark, shared: &Engine) {
         if let Some(fleet) = &mut self.fleet {
-            fleet.note_unshared(mark.0.position, shared.clock.now().wall);
+            fleet.note_uncacheable(mark.0.position, shared.clock.now().wall);
         }
     }
 

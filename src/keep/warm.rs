@@ -17,14 +17,14 @@ const AT_ONCE: usize = 8;
 
 /// What became of the requests of a warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Warmed {
+pub struct WarmUpReport {
     stored: u64,
     hits: u64,
     refused: u64,
     failed: u64,
 }
 
-impl Warmed {
+impl WarmUpReport {
     /// Answers that were stored.
     #[must_use]
     pub fn stored(&self) -> u64 {
@@ -76,11 +76,11 @@ impl Keep {
     /// ```
     /// # use http::{Request, Response};
     /// # use tower::{Layer, service_fn};
-    /// # use tower_keep::{CacheLayer, Keep, Route, Scope, Table, keep::RequestBody};
+    /// # use tower_keep::{CacheLayer, Keep, Route, Scope, Table};
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let keep = Keep::new(Table::new()
     ///     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)));
-    /// let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<RequestBody<String>>| {
+    /// let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<String>| {
     ///     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
     /// }));
     ///
@@ -98,7 +98,7 @@ impl Keep {
         &self,
         app: S,
         requests: impl IntoIterator<Item = Request<B>>,
-    ) -> Warmed
+    ) -> WarmUpReport
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
         R: Body<Data = Bytes>,
@@ -107,12 +107,12 @@ impl Keep {
             let app = app.clone();
             async move {
                 // Never closed.
-                let _permit = self.shared().refreshes.acquire().await;
+                let _permit = self.engine().refreshes.acquire().await;
                 send(app, request).await
             }
         });
         let mut outcomes = pin!(stream::iter(sent).buffer_unordered(AT_ONCE));
-        let mut warmed = Warmed::default();
+        let mut warmed = WarmUpReport::default();
         while let Some(outcome) = outcomes.next().await {
             warmed.count(outcome);
         }

@@ -18,9 +18,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub(crate) use buffer::KeyBuf;
 #[allow(unused_imports)]
 pub(crate) use inputs::{Inputs, push_host, push_url, url_key, without_default_port};
-pub(crate) use buffer::KeyBuf;
 
 use crate::error::Error;
 

@@ -1,13 +1,13 @@
 //! Patterns that applications and other programs give, in the syntax of Redis globs.
 
-use super::purge::Subject;
+use super::purge::PurgeTarget;
 use crate::error::Error;
 
 /// The longest pattern taken, in bytes.
 const MAX: usize = 1024;
 
 /// What a pattern names: `a:b` one key, `a:*` and `a*` a prefix, `*` everything, else a glob.
-pub(crate) fn subject_of_pattern(pattern: &str) -> Result<Subject, Error> {
+pub(crate) fn subject_of_pattern(pattern: &str) -> Result<PurgeTarget, Error> {
     if pattern.is_empty() {
         return Err(Error::config(
             "a pattern is empty; write a key, `engagement:42:*`, or `*` for everything",
@@ -28,18 +28,18 @@ pub(crate) fn subject_of_pattern(pattern: &str) -> Result<Subject, Error> {
 }
 
 /// As [`subject_of_pattern`], for a pattern that is known to be in order.
-pub(crate) fn subject(pattern: &str) -> Subject {
+pub(crate) fn subject(pattern: &str) -> PurgeTarget {
     let (start, rest) = literal_start(pattern);
     if rest.is_empty() {
-        Subject::Key(start.into())
+        PurgeTarget::Key(start.into())
     } else if rest.bytes().all(|byte| byte == b'*') {
         if start.is_empty() {
-            Subject::Everything
+            PurgeTarget::Everything
         } else {
-            Subject::Prefix(start.into())
+            PurgeTarget::Prefix(start.into())
         }
     } else {
-        Subject::Glob(pattern.into())
+        PurgeTarget::Glob(pattern.into())
     }
 }
 

@@ -5,12 +5,12 @@ use std::fmt;
 /// A subject, and whether what it names becomes stale rather than unusable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Purge {
-    pub(crate) subject: Subject,
+    pub(crate) subject: PurgeTarget,
     pub(crate) soft: bool,
 }
 
 impl Purge {
-    pub(crate) fn hard(subject: Subject) -> Self {
+    pub(crate) fn hard(subject: PurgeTarget) -> Self {
         Self {
             subject,
             soft: false,
@@ -18,7 +18,7 @@ impl Purge {
     }
 
     /// The same of each subject.
-    pub(crate) fn of(subjects: Vec<Subject>, soft: bool) -> Vec<Self> {
+    pub(crate) fn of(subjects: Vec<PurgeTarget>, soft: bool) -> Vec<Self> {
         let purges = subjects.into_iter().map(|subject| Self { subject, soft });
         purges.collect()
     }
@@ -29,8 +29,8 @@ impl Purge {
             Some(name) => (true, name),
             None => (false, text),
         };
-        let subject = std::str::from_utf8(name).ok().and_then(Subject::read);
-        subject.map_or(Self::hard(Subject::Everything), |subject| Self {
+        let subject = std::str::from_utf8(name).ok().and_then(PurgeTarget::read);
+        subject.map_or(Self::hard(PurgeTarget::Everything), |subject| Self {
             subject,
             soft,
         })
@@ -46,13 +46,13 @@ impl fmt::Display for Purge {
     }
 }
 
-/// What an invalidation names. Every kind but [`Subject::Version`] makes stored responses unusable
+/// What an invalidation names. Every kind but [`PurgeTarget::Version`] makes stored responses unusable
 /// (or stale, when soft); a version bump makes them unreachable.
 ///
 /// The text form is the member of the journal's sorted set in Redis: one letter, a colon, the name;
 /// a leading `~` marks a soft one; `*` is everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Subject {
+pub(crate) enum PurgeTarget {
     /// `k:` one key with all its variations.
     Key(Box<str>),
     /// `p:` every key that begins so.
@@ -71,7 +71,7 @@ pub(crate) enum Subject {
     Everything,
 }
 
-impl Subject {
+impl PurgeTarget {
     fn read(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Everything);
@@ -91,7 +91,7 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for PurgeTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(s) => write!(f, "k:{s}"),
@@ -114,14 +114,14 @@ mod tests {
     fn the_text_form_reads_back() {
         let name = || Box::from("a:b*~:");
         let subjects = [
-            Subject::Key(name()),
-            Subject::Prefix(name()),
-            Subject::Glob(name()),
-            Subject::Tag(name()),
-            Subject::User(name()),
-            Subject::Entity(name()),
-            Subject::Version(name()),
-            Subject::Everything,
+            PurgeTarget::Key(name()),
+            PurgeTarget::Prefix(name()),
+            PurgeTarget::Glob(name()),
+            PurgeTarget::Tag(name()),
+            PurgeTarget::User(name()),
+            PurgeTarget::Entity(name()),
+            PurgeTarget::Version(name()),
+            PurgeTarget::Everything,
         ];
         for subject in subjects {
             for soft in [false, true] {
@@ -139,7 +139,7 @@ mod tests {
         for text in [&b""[..], b"~", b"x:1", b"k", b"k:\xff", b"~~k:1", b"**"] {
             assert_eq!(
                 Purge::read(text),
-                Purge::hard(Subject::Everything),
+                Purge::hard(PurgeTarget::Everything),
                 "{text:?}"
             );
         }

@@ -8,7 +8,7 @@ use super::{
     encode::{self, Buf},
     glob::matches_glob,
     pattern::subject_of_pattern,
-    purge::Subject,
+    purge::PurgeTarget,
     query::{QueryFilter, single_value},
     url_key,
 };
@@ -248,18 +248,18 @@ fn the_parts_of_a_full_key() {
 #[test]
 fn patterns_become_the_cheapest_subject() {
     let of = |pattern: &str| subject_of_pattern(pattern).expect("a pattern");
-    assert_eq!(of("a:1"), Subject::Key("a:1".into()));
-    assert_eq!(of("a:*"), Subject::Prefix("a:".into()));
-    assert_eq!(of("a:42*"), Subject::Prefix("a:42".into()));
-    assert_eq!(of("a:**"), Subject::Prefix("a:".into()));
-    assert_eq!(of("*"), Subject::Everything);
-    assert_eq!(of("***"), Subject::Everything);
-    assert_eq!(of("a:*:b"), Subject::Glob("a:*:b".into()));
-    assert_eq!(of("a:?"), Subject::Glob("a:?".into()));
-    assert_eq!(of("a:[12]*"), Subject::Glob("a:[12]*".into()));
-    assert_eq!(of("a:*?"), Subject::Glob("a:*?".into()));
-    assert_eq!(of(r"a\*b"), Subject::Key("a*b".into()));
-    assert_eq!(of(r"a\*b*"), Subject::Prefix("a*b".into()));
+    assert_eq!(of("a:1"), PurgeTarget::Key("a:1".into()));
+    assert_eq!(of("a:*"), PurgeTarget::Prefix("a:".into()));
+    assert_eq!(of("a:42*"), PurgeTarget::Prefix("a:42".into()));
+    assert_eq!(of("a:**"), PurgeTarget::Prefix("a:".into()));
+    assert_eq!(of("*"), PurgeTarget::Everything);
+    assert_eq!(of("***"), PurgeTarget::Everything);
+    assert_eq!(of("a:*:b"), PurgeTarget::Glob("a:*:b".into()));
+    assert_eq!(of("a:?"), PurgeTarget::Glob("a:?".into()));
+    assert_eq!(of("a:[12]*"), PurgeTarget::Glob("a:[12]*".into()));
+    assert_eq!(of("a:*?"), PurgeTarget::Glob("a:*?".into()));
+    assert_eq!(of(r"a\*b"), PurgeTarget::Key("a*b".into()));
+    assert_eq!(of(r"a\*b*"), PurgeTarget::Prefix("a*b".into()));
     assert!(subject_of_pattern("").is_err());
     assert!(subject_of_pattern("a\0").is_err());
     assert!(subject_of_pattern(&"a".repeat(1025)).is_err());

@@ -10,8 +10,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::body::ResponseBody;
-use crate::engine::hit::Hit;
+use super::response_body::ResponseBody;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -28,7 +27,6 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<F, B, E> {
-        Hit { hit: Option<Hit> },
         Ready { response: Option<Response<ResponseBody<B>>> },
         Inner { #[pin] future: F },
         Boxed { future: BoxFuture<Result<Response<ResponseBody<B>>, E>> },
@@ -36,12 +34,6 @@ pin_project! {
 }
 
 impl<F, B, E> ResponseFuture<F, B, E> {
-    pub(crate) fn hit(hit: Hit) -> Self {
-        Self {
-            kind: Kind::Hit { hit: Some(hit) },
-        }
-    }
-
     pub(crate) fn ready(response: Response<ResponseBody<B>>) -> Self {
         Self {
             kind: Kind::Ready {
@@ -77,10 +69,6 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            KindProj::Hit { hit } => {
-                let hit = hit.take().expect("polled after it was ready");
-                Poll::Ready(Ok(hit.response()))
-            }
             KindProj::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after it was ready")))
             }
@@ -96,7 +84,7 @@ where
 impl<F, B, E> fmt::Debug for ResponseFuture<F, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Hit { .. } | Kind::Ready { .. } => "ready",
+            Kind::Ready { .. } => "ready",
             Kind::Inner { .. } => "inner",
             Kind::Boxed { .. } => "boxed",
         };

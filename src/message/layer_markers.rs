@@ -4,7 +4,7 @@ use http::Extensions;
 
 /// Left in a request that a layer handles, for those below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Passages {
+pub(crate) struct LayerMarkers {
     /// The keep whose `InvalidateLayer` sees to the invalidations of this request; 0 for none.
     pub(crate) invalidate: usize,
     /// The keep of the `CacheLayer` that fetches the answer; 0 for none.
@@ -14,7 +14,7 @@ pub(crate) struct Passages {
     pub(crate) refetch: bool,
 }
 
-impl Passages {
+impl LayerMarkers {
     /// One look-up; an empty map costs a comparison.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()

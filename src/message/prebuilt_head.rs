@@ -25,7 +25,7 @@ const STRIPES: usize = 2;
 /// The ready heads of one entry, a stripe per group of threads; none before its second use, for
 /// many an entry has only one.
 #[derive(Debug, Default)]
-pub(crate) struct ReadyHeads {
+pub(crate) struct PrebuiltHeads {
     used: AtomicBool,
     stripes: [OnceLock<Box<Ready>>; STRIPES],
 }
@@ -40,7 +40,7 @@ pub(crate) struct Ready {
     body: Bytes,
 }
 
-impl ReadyHeads {
+impl PrebuiltHeads {
     /// Whether this is not the first use.
     pub(crate) fn are_worthwhile(&self) -> bool {
         self.are_in_use() || self.used.swap(true, Ordering::Relaxed)
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn filled(stored: &HeaderMap) -> HeaderMap {
-        let heads = ReadyHeads::default();
+        let heads = PrebuiltHeads::default();
         let ready = heads.of(stored, &Bytes::from_static(b"body"));
         assert_eq!(ready.body(), "body");
         ready.head(HeaderValue::from(3), HeaderValue::from_static("ours"))
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_head_is_made_once() {
-        let heads = ReadyHeads::default();
+        let heads = PrebuiltHeads::default();
         let first: *const Ready = heads.of(&HeaderMap::new(), &Bytes::new());
         assert!(std::ptr::eq(
             first,

@@ -18,28 +18,28 @@ use http_body::{Frame, SizeHint};
 
 use crate::error::BoxError;
 
-/// The writer's end. Dropping it without [`Writer::finish`] fails every reader, so nothing partial
+/// The writer's end. Dropping it without [`BodyWriter::finish`] fails every reader, so nothing partial
 /// can pass for complete.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    shared: Arc<Shared>,
+pub(crate) struct BodyWriter {
+    shared: Arc<SharedBuffer>,
 }
 
 /// A reader's end. Dropping it stalls nobody.
-pub(crate) struct Reader {
-    shared: Arc<Shared>,
+pub(crate) struct BodyReader {
+    shared: Arc<SharedBuffer>,
     id: usize,
 }
 
 /// From which further readers begin, at the first byte.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
-    shared: Arc<Shared>,
+pub(crate) struct SharedBody {
+    shared: Arc<SharedBuffer>,
 }
 
 /// How a body came to its end.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
+pub(crate) enum BodyEnd {
     Complete(Option<HeaderMap>),
     Failed(String),
 }
@@ -51,21 +51,21 @@ pub(crate) fn most_pieces(cap: usize) -> usize {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedBuffer {
     cap: usize,
     length: Option<u64>,
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BufferState {
     chunks: VecDeque<Bytes>,
     /// Index of `chunks[0]` in the whole body.
     base: usize,
     /// Bytes in `chunks`.
     held: usize,
     overflowed: bool,
-    end: Option<End>,
+    end: Option<BodyEnd>,
     readers: Vec<Option<Progress>>,
     writer: Option<Waker>,
 }
@@ -79,26 +79,26 @@ struct Progress {
 }
 
 /// A body buffer that keeps up to `cap` bytes; `length` is what `Content-Length` says.
-pub(crate) fn channel(cap: usize, length: Option<u64>) -> (Writer, Source) {
-    let shared = Arc::new(Shared {
+pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBody) {
+    let shared = Arc::new(SharedBuffer {
         cap,
         length,
         state: Mutex::default(),
     });
-    let source = Source {
+    let source = SharedBody {
         shared: Arc::clone(&shared),
     };
-    (Writer { shared }, source)
+    (BodyWriter { shared }, source)
 }
 
-impl Shared {
+impl SharedBuffer {
     // No reader or writer can panic while it holds the lock; a poisoned state is whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BufferState {
     fn wake_readers(&mut self) {
         for reader in self.readers.iter_mut().flatten() {
             if let Some(waker) = reader.waker.take() {
@@ -128,7 +128,7 @@ impl State {
     }
 }
 
-impl Writer {
+impl BodyWriter {
     /// Adds a chunk; answers whether all of the body so far is still held.
     pub(crate) fn push(&self, chunk: Bytes) -> bool {
         let mut state = self.shared.lock();
@@ -195,26 +195,26 @@ impl Writer {
     }
 
     /// Says how the body ended.
-    pub(crate) fn finish(self, end: End) {
+    pub(crate) fn finish(self, end: BodyEnd) {
         let mut state = self.shared.lock();
         state.end = Some(end);
         state.wake_readers();
     }
 }
 
-impl Drop for Writer {
+impl Drop for BodyWriter {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.end.is_none() {
-            state.end = Some(End::Failed("the fill was abandoned".into()));
+            state.end = Some(BodyEnd::Failed("the fill was abandoned".into()));
             state.wake_readers();
         }
     }
 }
 
-impl Source {
+impl SharedBody {
     /// A reader from the first byte on; `None` when that byte is no longer held.
-    pub(crate) fn reader(&self) -> Option<Reader> {
+    pub(crate) fn reader(&self) -> Option<BodyReader> {
         let mut state = self.shared.lock();
         if state.base > 0 {
             return None;
@@ -230,14 +230,14 @@ impl Source {
                 state.readers.len() - 1
             }
         };
-        Some(Reader {
+        Some(BodyReader {
             shared: Arc::clone(&self.shared),
             id,
         })
     }
 }
 
-impl Reader {
+impl BodyReader {
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -266,12 +266,12 @@ impl Reader {
                 progress.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Some(End::Failed(why)) => Poll::Ready(Some(Err(why.clone().into()))),
-            Some(End::Complete(trailers)) if !progress.trailers_read => {
+            Some(BodyEnd::Failed(why)) => Poll::Ready(Some(Err(why.clone().into()))),
+            Some(BodyEnd::Complete(trailers)) if !progress.trailers_read => {
                 progress.trailers_read = true;
                 Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
             }
-            Some(End::Complete(_)) => Poll::Ready(None),
+            Some(BodyEnd::Complete(_)) => Poll::Ready(None),
         }
     }
 
@@ -282,7 +282,7 @@ impl Reader {
         };
         progress.next >= state.base + state.chunks.len()
             && match &state.end {
-                Some(End::Complete(trailers)) => trailers.is_none() || progress.trailers_read,
+                Some(BodyEnd::Complete(trailers)) => trailers.is_none() || progress.trailers_read,
                 _ => false,
             }
     }
@@ -301,7 +301,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for BodyReader {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if let Some(slot) = state.readers.get_mut(self.id) {
@@ -313,9 +313,9 @@ impl Drop for Reader {
     }
 }
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("id", &self.id).finish()
+        f.debug_struct("BodyReader").field("id", &self.id).finish()
     }
 }
 
@@ -325,11 +325,11 @@ mod tests {
 
     use super::*;
 
-    async fn next(reader: &mut Reader) -> Option<Result<Frame<Bytes>, BoxError>> {
+    async fn next(reader: &mut BodyReader) -> Option<Result<Frame<Bytes>, BoxError>> {
         poll_fn(|cx| reader.poll_frame(cx)).await
     }
 
-    async fn data(reader: &mut Reader) -> Bytes {
+    async fn data(reader: &mut BodyReader) -> Bytes {
         let frame = next(reader).await.expect("a frame").expect("no error");
         frame.into_data().expect("data")
     }
@@ -343,7 +343,7 @@ mod tests {
         let mut late = source.reader().expect("second");
         assert!(writer.push(Bytes::from_static(b"two")));
         assert_eq!(writer.whole().expect("held").len(), 2);
-        writer.finish(End::Complete(None));
+        writer.finish(BodyEnd::Complete(None));
         assert_eq!(data(&mut late).await, "one");
         assert_eq!(data(&mut late).await, "two");
         assert!(next(&mut late).await.is_none());
@@ -370,7 +370,7 @@ mod tests {
         assert!(next(&mut behind).await.expect("an answer").is_err());
         assert!(source.reader().is_none(), "the first byte is gone");
         assert!(writer.whole().is_none());
-        writer.finish(End::Complete(None));
+        writer.finish(BodyEnd::Complete(None));
         assert_eq!(data(&mut first).await, "cccc");
     }
 
@@ -400,7 +400,7 @@ mod tests {
         let mut reader = source.reader().expect("reader");
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-        writer.finish(End::Complete(Some(trailers)));
+        writer.finish(BodyEnd::Complete(Some(trailers)));
         assert!(!reader.is_end_stream());
         let frame = next(&mut reader).await.expect("a frame").expect("no error");
         assert!(frame.is_trailers());

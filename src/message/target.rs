@@ -1,6 +1,6 @@
 //! The request as it was received: its URI before a router took prefixes off, its authority.
 
-use http::{Extensions, HeaderMap, Uri, header::HOST, request, uri::Authority};
+use http::{Extensions, HeaderMap, Uri, header::HOST, uri::Authority};
 
 use crate::key::without_default_port;
 
@@ -25,11 +25,6 @@ pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
 /// Whether the inner service could take the request for another host's than the crate does: `Host`
 /// is repeated, or differs from the URI's authority, or one of them is more than a host and a port
 /// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
-pub(crate) fn is_ambiguous(parts: &request::Parts) -> bool {
-    names_hosts(uri(&parts.uri, &parts.extensions), &parts.headers)
-}
-
-/// As [`is_ambiguous`], of the URI as received and the fields.
 pub(crate) fn names_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
     let authority = uri.authority().map(Authority::as_str);
     if authority.is_some_and(|authority| !is_host_and_port(authority.as_bytes())) {
@@ -68,10 +63,6 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(crate) fn of(parts: &'a request::Parts) -> Self {
-        Self::new(uri(&parts.uri, &parts.extensions), &parts.headers)
-    }
-
     pub(crate) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
         Self {
             path: uri.path(),

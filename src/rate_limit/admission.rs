@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::claim::{Claim, Claims, Said, group, rules};
 use crate::{
     engine::{
-        core::Shared,
+        core::Engine,
         limiter::{Acquired, Event, Limiter},
         snapshot::Snapshot,
     },
@@ -123,7 +123,7 @@ fn in_background(refund: StoreFuture<'static, ()>) {
 
 /// What is decided by asking the store, and for whom.
 pub(super) struct Asked {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Engine>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) claims: Claims,
 }

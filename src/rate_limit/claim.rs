@@ -12,15 +12,12 @@ use super::{
 };
 use crate::{
     engine::{
-        core::Shared,
+        core::Engine,
         limiter::{Event, Warning},
         snapshot::Snapshot,
     },
     identity::{User, client_ip},
-    message::{
-        peer,
-        target::{self, Target},
-    },
+    message::peer,
     quota::{Charge, Outcome, Policy, Ruling},
     store::contracts::limits::{Counter, Refund, Rule},
     table::{LimitPlan, RateLimiting, limit_plan},
@@ -54,14 +51,14 @@ pub(super) enum Said {
 /// The claims of the table's limits on a request, from the [`first`] on; those of one subject side
 /// by side, the subject with the strictest limit first.
 pub(super) fn claims(
-    shared: &Shared,
+    shared: &Engine,
     snapshot: &Snapshot,
     options: &Options,
     parts: &request::Parts,
     first: usize,
 ) -> Claims {
     let plan = &snapshot.plan;
-    let path = target::uri(&parts.uri, &parts.extensions).path();
+    let path = shared.uri(&parts.uri, &parts.extensions).path();
     let find_user = || {
         let user = shared.user(snapshot, parts);
         user.filter(|user| user.is_verified())
@@ -75,7 +72,7 @@ pub(super) fn claims(
         find_user: &find_user,
         ip: OnceCell::new(),
         find_ip: &find_ip,
-        route: route(snapshot, parts),
+        route: route(shared, snapshot, parts),
         headers: &parts.headers,
         shared: shared.limiter.is_shared(),
     };
@@ -116,6 +113,7 @@ pub(super) fn claims(
 
 /// The first limit that may have a claim; asked before the request is taken apart.
 pub(super) fn first<B>(
+    shared: &Engine,
     snapshot: &Snapshot,
     options: &Options,
     request: &http::Request<B>,
@@ -124,18 +122,22 @@ pub(super) fn first<B>(
     if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
         return None;
     }
-    let path = target::uri(request.uri(), request.extensions()).path();
+    let path = shared.uri(request.uri(), request.extensions()).path();
     let mut limits = plan.limits().iter();
     limits.position(|limit| options.selects(&limit.name) && limit.applies(request.method(), path))
 }
 
 /// The route that the table names, else the one that axum matched.
-fn route<'a>(snapshot: &'a Snapshot, parts: &'a request::Parts) -> Option<&'a str> {
+fn route<'a>(
+    shared: &Engine,
+    snapshot: &'a Snapshot,
+    parts: &'a request::Parts,
+) -> Option<&'a str> {
     let by_route = |limit: &LimitPlan| limit.by.contains(&limit_plan::Subject::Route);
     if !snapshot.plan.limits().iter().any(by_route) {
         return None;
     }
-    let target = Target::of(parts);
+    let target = shared.target(parts);
     let listed = snapshot.plan.route(target.path, target.host);
     listed
         .map(|matched| &*matched.plan().path)
@@ -160,7 +162,7 @@ fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
 }
 
 /// Whether a layer further out has counted the request under this limit.
-fn is_repeated(shared: &Shared, parts: &request::Parts, name: &str) -> bool {
+fn is_repeated(shared: &Engine, parts: &request::Parts, name: &str) -> bool {
     let before = parts.extensions.get::<Decision>();
     let repeated = before.is_some_and(|decision| decision.limit(name).is_some());
     if repeated && shared.limiter.warns_of(Warning::AppliedTwice) {

@@ -14,7 +14,7 @@ use super::{
     fields::Fields,
     service::Gate,
 };
-use crate::message::body::ResponseBody;
+use crate::message::response_body::ResponseBody;
 
 pin_project! {
     /// An answer on its way through a [`RateLimit`](super::RateLimit).

@@ -5,7 +5,7 @@ use http::{Response, request};
 use tower_layer::Layer;
 
 use super::{decision::Decision, fields::Reset, refusal::Refuse, service::RateLimit};
-use crate::{engine::core::Shared, keep::Keep};
+use crate::{engine::core::Engine, keep::Keep};
 
 /// Applies the table's limits to requests. See the [module](super).
 ///
@@ -14,7 +14,7 @@ use crate::{engine::core::Shared, keep::Keep};
 #[derive(Clone)]
 #[must_use]
 pub struct RateLimitLayer {
-    shared: Arc<Shared>,
+    shared: Arc<Engine>,
     options: Arc<Options>,
 }
 
@@ -33,7 +33,7 @@ impl RateLimitLayer {
     /// Applies every limit of the keep's table.
     pub fn new(keep: &Keep) -> Self {
         Self {
-            shared: Arc::clone(keep.shared()),
+            shared: Arc::clone(keep.engine()),
             options: Arc::default(),
         }
     }

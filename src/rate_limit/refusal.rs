@@ -15,7 +15,7 @@ use super::{
     grpc::{self, Code},
 };
 use crate::{
-    message::body::ResponseBody,
+    message::response_body::ResponseBody,
     quota::{Problem, problem},
 };
 

@@ -17,8 +17,8 @@ use super::{
     refusal::refusal,
 };
 use crate::{
-    engine::{core::Shared, snapshot::Snapshot, snapshot_cache::Seen},
-    message::body::ResponseBody,
+    engine::{core::Engine, snapshot::Snapshot, snapshot_cache::SnapshotCache},
+    message::response_body::ResponseBody,
 };
 
 /// The service that [`RateLimitLayer`](super::RateLimitLayer) makes.
@@ -28,22 +28,22 @@ use crate::{
 pub struct RateLimit<S> {
     inner: S,
     gate: Gate,
-    seen: Seen,
+    table: SnapshotCache,
 }
 
 /// All but the inner service and the table.
 #[derive(Clone)]
 pub(super) struct Gate {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Engine>,
     pub(super) options: Arc<Options>,
 }
 
 impl<S> RateLimit<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>, options: Arc<Options>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Engine>, options: Arc<Options>) -> Self {
         Self {
             inner,
             gate: Gate { shared, options },
-            seen: Seen::default(),
+            table: SnapshotCache::default(),
         }
     }
 }
@@ -62,8 +62,8 @@ where
 
     // Asked before the request is taken apart: what passes is not moved at all.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let snapshot = self.seen.present(&self.gate.shared);
-        match claim::first(&snapshot, &self.gate.options, &request) {
+        let snapshot = self.table.present(&self.gate.shared);
+        match claim::first(&self.gate.shared, &snapshot, &self.gate.options, &request) {
             None => ResponseFuture::passing(self.inner.call(request)),
             Some(first) => self.gate.limit(&mut self.inner, request, &snapshot, first),
         }
@@ -180,7 +180,7 @@ impl<S: Clone> Clone for RateLimit<S> {
         Self {
             inner: self.inner.clone(),
             gate: self.gate.clone(),
-            seen: self.seen.clone(),
+            table: self.table.clone(),
         }
     }
 }

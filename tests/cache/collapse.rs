@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
-use tower_keep::{Keep, Table, cache::CacheService, keep::ResponseBody, table::Local};
+use tower_keep::{Keep, Table, cache::Cache, keep::ResponseBody, table::Local};
 
 use super::{
     kit::{get, request, send},
@@ -25,7 +25,7 @@ use super::{
 type Reply = Result<(String, String), String>;
 
 /// Sends it in a task of its own; answers body and `Cache-Status`.
-fn ask(service: &CacheService<Stage>, request: Request<Full<Bytes>>) -> JoinHandle<Reply> {
+fn ask(service: &Cache<Stage>, request: Request<Full<Bytes>>) -> JoinHandle<Reply> {
     let service = service.clone();
     tokio::spawn(async move {
         let response = service.oneshot(request).await.map_err(str::to_owned)?;
@@ -36,7 +36,7 @@ fn ask(service: &CacheService<Stage>, request: Request<Full<Bytes>>) -> JoinHand
     })
 }
 
-fn crowd(service: &CacheService<Stage>, number: usize) -> Vec<JoinHandle<Reply>> {
+fn crowd(service: &Cache<Stage>, number: usize) -> Vec<JoinHandle<Reply>> {
     (0..number)
         .map(|_| ask(service, get("/engagements/1")))
         .collect()

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower_keep::{
     Keep, RedisStore, Table,
-    cache::CacheService,
+    cache::Cache,
     table::{Local, Store},
 };
 
@@ -31,7 +31,7 @@ const SHORT: Duration = Duration::from_millis(100);
 
 /// A cache without a local tier, and what it counts of its store.
 struct Stand {
-    service: CacheService<Origin>,
+    service: Cache<Origin>,
     origin: Origin,
     snapshotter: Snapshotter,
     counts: RefCell<BTreeMap<String, u64>>,

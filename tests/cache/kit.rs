@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
-use tower_keep::{CacheLayer, Keep, cache::CacheService};
+use tower_keep::{CacheLayer, Keep, cache::Cache};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -105,7 +105,7 @@ impl Seen {
     }
 }
 
-pub(crate) fn cached(keep: &Keep, origin: &Origin) -> CacheService<Origin> {
+pub(crate) fn cached(keep: &Keep, origin: &Origin) -> Cache<Origin> {
     CacheLayer::new(keep).layer(origin.clone())
 }
 

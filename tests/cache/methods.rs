@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tower::Layer;
-use tower_keep::{InvalidateLayer, Keep, Table, cache::CacheService};
+use tower_keep::{InvalidateLayer, Keep, Table, cache::Cache};
 
 use super::kit::{Origin, Seen, answer, cached, get, request, send};
 
@@ -15,7 +15,7 @@ const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 async fn write(
     above: bool,
     keep: &Keep,
-    service: &CacheService<Origin>,
+    service: &Cache<Origin>,
     request: Request<Full<Bytes>>,
 ) -> Seen {
     if above {

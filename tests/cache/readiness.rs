@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use tower::{Service, ServiceBuilder, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit};
-use tower_keep::{CacheLayer, Keep, cache::CacheService};
+use tower_keep::{CacheLayer, Keep, cache::Cache};
 
 use super::{
     kit::{get, send},
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Over one permit; `/engagements/slow` waits for the gate.
-fn narrow(gate: &Gate) -> (Stage, CacheService<ConcurrencyLimit<Stage>>) {
+fn narrow(gate: &Gate) -> (Stage, Cache<ConcurrencyLimit<Stage>>) {
     let gate = gate.clone();
     let stage = Stage::new(move |request, call| {
         let gate = gate.clone();

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
     BoxError, CacheLayer, Keep, Route, Scope, Table,
-    cache::CacheService,
+    cache::Cache,
     keep::{RequestBody, ResponseBody},
     table::mins,
 };
@@ -84,7 +84,7 @@ impl Stage {
         eventually("the call", || self.calls() >= times).await;
     }
 
-    pub(crate) fn cached(&self, keep: &Keep) -> CacheService<Self> {
+    pub(crate) fn cached(&self, keep: &Keep) -> Cache<Self> {
         CacheLayer::new(keep).layer(self.clone())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keep::{Keep, Key, Route, Table, cache::CacheService, keep::Invalidation};
+use tower_keep::{Keep, Key, Route, Table, cache::Cache, keep::Invalidation};
 
 use super::{
     kit::{Seen, after, get, request, send},
@@ -164,7 +164,7 @@ fn changing(gate: &Gate) -> Stage {
 }
 
 /// Two that have found it stale: one asks, and the other waits for what it gets.
-async fn two_wait(stage: &Stage, service: &CacheService<Stage>) -> [JoinHandle<Seen>; 2] {
+async fn two_wait(stage: &Stage, service: &Cache<Stage>) -> [JoinHandle<Seen>; 2] {
     send(service, get("/engagements/1")).await;
     after(5).await;
     let ask = || {

@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Table,
-    keep::{EntryOf, Invalidation, RequestBody},
+    keep::{Invalidation, RequestBody, ValueEntry},
 };
 
 use super::{
@@ -306,7 +306,7 @@ impl Node {
     }
 
     /// Without a lock: several processes may be at it at the same time.
-    async fn set_by_hand(&self, entry: &EntryOf, view: View) -> io::Result<(String, bool)> {
+    async fn set_by_hand(&self, entry: &ValueEntry, view: View) -> io::Result<(String, bool)> {
         if let Some(value) = entry.get().await.map_err(io::Error::other)? {
             return Ok((value, false));
         }

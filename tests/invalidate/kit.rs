@@ -20,8 +20,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
-    BoxError, CacheLayer, InvalidateLayer, Keep, UserId, cache::CacheService,
-    invalidate::InvalidateService,
+    BoxError, CacheLayer, InvalidateLayer, Keep, UserId, cache::Cache, invalidate::Invalidate,
 };
 
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
@@ -116,7 +115,7 @@ impl Gate {
     }
 }
 
-pub(super) type Stack = InvalidateService<CacheService<Origin>>;
+pub(super) type Stack = Invalidate<Cache<Origin>>;
 
 pub(super) fn stack(keep: &Keep, origin: &Origin) -> Stack {
     (InvalidateLayer::new(keep), CacheLayer::new(keep)).layer(origin.clone())

@@ -22,9 +22,9 @@ use super::{
     settle::Settling,
 };
 use crate::{
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Action, Record},
+        contracts::journal::{Record, RecordAction},
         position::Position,
     },
 };
@@ -182,12 +182,12 @@ impl Mirror {
         self.revision += 1;
         let n = record.position.n;
         match record.action {
-            Action::Open(token) => self.opened(token, &record.purges, n),
-            Action::Close(token) => {
+            RecordAction::Open(token) => self.opened(token, &record.purges, n),
+            RecordAction::Close(token) => {
                 self.closed(token);
                 self.mark(&record.purges, n, now);
             }
-            Action::Invalidate => self.mark(&record.purges, n, now),
+            RecordAction::Invalidate => self.mark(&record.purges, n, now),
         }
     }
 
@@ -201,7 +201,7 @@ impl Mirror {
     }
 
     fn mark_one(&mut self, purge: &Purge, n: u64) {
-        if let Subject::Version(entity) = &purge.subject {
+        if let PurgeTarget::Version(entity) = &purge.subject {
             self.bump(entity, n);
         } else {
             self.marks.set(purge, n);
@@ -215,7 +215,7 @@ impl Mirror {
         } else {
             // More entities than any table has: what they name is unusable rather than unreachable.
             self.marks
-                .set(&Purge::hard(Subject::Entity(entity.into())), n);
+                .set(&Purge::hard(PurgeTarget::Entity(entity.into())), n);
         }
     }
 

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use super::{Mirror, Own};
 use crate::{
     fence::pending::Batch,
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Action, Appended, Kind, Record},
+        contracts::journal::{Appended, Record, RecordAction, RecordKind},
         position::Position,
     },
 };
 
 impl Mirror {
     /// From now until the reply has been applied, what this names is uncacheable here (rule 11).
-    pub(in crate::fence) fn pend(&mut self, kind: Kind, purges: Arc<[Purge]>, public: bool) -> u64 {
+    pub(in crate::fence) fn pend(
+        &mut self,
+        kind: RecordKind,
+        purges: Arc<[Purge]>,
+        public: bool,
+    ) -> u64 {
         self.revision += 1;
         let block = self.blocked.add(&purges);
         self.pending.add(kind, purges, public, block)
@@ -26,12 +31,12 @@ impl Mirror {
         if let Some(dropped) = self.pending.overflow(self.queue) {
             for (kind, block) in dropped {
                 self.blocked.lift(block);
-                if let Kind::Close { token } = kind {
+                if let RecordKind::Close { token } = kind {
                     self.undeclare(token);
                 }
             }
-            let everything = Arc::from([Purge::hard(Subject::Everything)]);
-            let id = self.pend(Kind::Invalidate, everything, true);
+            let everything = Arc::from([Purge::hard(PurgeTarget::Everything)]);
+            let id = self.pend(RecordKind::Invalidate, everything, true);
             self.pending.queue(id);
         }
     }
@@ -69,20 +74,20 @@ impl Mirror {
         // Its subjects count at once; the contiguous position moves only if nothing is missing
         // before it (rule 2).
         self.record(&own_record(reply.position, batch), now);
-        if !matches!(batch.kind, Kind::Open { .. }) {
+        if !matches!(batch.kind, RecordKind::Open { .. }) {
             self.recent.add(&batch.purges, now);
         }
-        if let Kind::Close { token } = batch.kind {
+        if let RecordKind::Close { token } = batch.kind {
             self.undeclare(token);
         }
         for id in &batch.ids {
             self.forget(*id);
         }
-        if let Kind::Open { token, .. } = batch.kind
+        if let RecordKind::Open { token, .. } = batch.kind
             && !self.declared.contains_key(&token)
         {
             // Declared once more in a new epoch, it has ended while that was on its way.
-            self.queue_new(Kind::Close { token }, Arc::clone(&batch.purges));
+            self.queue_new(RecordKind::Close { token }, Arc::clone(&batch.purges));
         }
         true
     }
@@ -111,9 +116,9 @@ impl Mirror {
 
 fn own_record(position: Position, batch: &Batch) -> Record {
     let action = match batch.kind {
-        Kind::Invalidate => Action::Invalidate,
-        Kind::Open { token, .. } => Action::Open(token),
-        Kind::Close { token } => Action::Close(token),
+        RecordKind::Invalidate => RecordAction::Invalidate,
+        RecordKind::Open { token, .. } => RecordAction::Open(token),
+        RecordKind::Close { token } => RecordAction::Close(token),
     };
     Record {
         position,

@@ -8,8 +8,8 @@ use std::{
 use super::{Mirror, marks::Marks};
 use crate::{
     fence::news::News,
-    key::purge::{Purge, Subject},
-    store::contracts::journal::{Declared, Kind, MAX_PURGES, Page},
+    key::purge::{Purge, PurgeTarget},
+    store::contracts::journal::{Declared, MAX_PURGES, RecordKind, StatePage},
 };
 
 /// The state of another epoch, while its pages come in.
@@ -22,7 +22,7 @@ pub(in crate::fence) struct Staged {
 
 impl Mirror {
     /// A page of this epoch's state; merged by maximum (rule 7).
-    pub(in crate::fence) fn merge(&mut self, page: &Page, now: u64) {
+    pub(in crate::fence) fn merge(&mut self, page: &StatePage, now: u64) {
         for (purge, n) in &page.latest {
             self.mark_one(purge, *n);
             self.settling.applied(&purge.subject, now);
@@ -37,7 +37,7 @@ impl Mirror {
         }
     }
 
-    fn complete(&mut self, page: &Page) {
+    fn complete(&mut self, page: &StatePage) {
         if page.head.n < self.at.n {
             return; // older than what the feed has brought
         }
@@ -78,7 +78,7 @@ impl Mirror {
 
     /// Takes over the state of another epoch, whose last page this is. What we invalidated lately
     /// and what we declared is to be appended to it (rule 10).
-    pub(in crate::fence) fn adopt(&mut self, staged: Staged, page: &Page, now: u64) {
+    pub(in crate::fence) fn adopt(&mut self, staged: Staged, page: &StatePage, now: u64) {
         self.revision += 1;
         self.at = page.head;
         self.floor = page.floor;
@@ -100,7 +100,7 @@ impl Mirror {
 
     fn repeat(&mut self, now: u64) {
         for purges in self.recent.take(now).chunks(MAX_PURGES) {
-            self.queue_new(Kind::Invalidate, purges.into());
+            self.queue_new(RecordKind::Invalidate, purges.into());
         }
         let declared: Vec<_> = self
             .declared
@@ -111,11 +111,11 @@ impl Mirror {
             .collect();
         for (token, left, purges) in declared {
             let lease = Duration::from_nanos(left);
-            self.queue_new(Kind::Open { token, lease }, purges);
+            self.queue_new(RecordKind::Open { token, lease }, purges);
         }
     }
 
-    pub(super) fn queue_new(&mut self, kind: Kind, purges: Arc<[Purge]>) {
+    pub(super) fn queue_new(&mut self, kind: RecordKind, purges: Arc<[Purge]>) {
         // Whoever listens has heard of it.
         let id = self.pend(kind, purges, false);
         self.queue(id);
@@ -135,9 +135,9 @@ impl Staged {
         self.epoch
     }
 
-    pub(in crate::fence) fn merge(&mut self, page: &Page) {
+    pub(in crate::fence) fn merge(&mut self, page: &StatePage) {
         for (purge, n) in &page.latest {
-            if let Subject::Version(entity) = &purge.subject {
+            if let PurgeTarget::Version(entity) = &purge.subject {
                 self.versions.push((entity.clone(), *n));
             } else {
                 self.marks.set(purge, *n);

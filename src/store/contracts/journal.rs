@@ -12,11 +12,11 @@ pub(crate) trait Journal: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// The record may or may not have been appended: append it again until an answer has come.
-    fn append<'a>(&'a self, draft: &'a Draft) -> StoreFuture<'a, Appended>;
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended>;
 
     /// The state after `from`, one page of it; all of the state if `from` is of another epoch. A
     /// journal that stands before `from` in the same epoch has lost records: it starts a new epoch.
-    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, Page>;
+    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage>;
 
     /// A reader of the feed.
     fn feed(&self) -> Box<dyn Feed>;
@@ -34,10 +34,10 @@ pub(crate) trait Feed: fmt::Debug + Send {
 
 /// A record to be appended.
 #[derive(Clone, Debug)]
-pub(crate) struct Draft {
+pub(crate) struct AppendRequest {
     /// What the appending process has applied; records between it and the new one come along.
     pub(crate) known: Position,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RecordKind,
     /// At most [`MAX_PURGES`].
     pub(crate) purges: Arc<[Purge]>,
     /// Whether the open declarations are to come along.
@@ -48,7 +48,7 @@ pub(crate) struct Draft {
 
 /// What a record does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RecordKind {
     /// What it names was written.
     Invalidate,
     /// What it names is about to be written; closed as an invalidation after `lease`.
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     Close { token: u64 },
 }
 
-impl Kind {
+impl RecordKind {
     /// True if the record opens or closes this declaration.
     pub(crate) fn is_of(self, token: u64) -> bool {
         match self {
@@ -71,13 +71,13 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) position: Position,
-    pub(crate) action: Action,
+    pub(crate) action: RecordAction,
     pub(crate) purges: Arc<[Purge]>,
 }
 
-/// [`Kind`] as others see it.
+/// [`RecordKind`] as others see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum RecordAction {
     Invalidate,
     Open(u64),
     Close(u64),
@@ -113,7 +113,7 @@ pub(crate) struct Declared {
 
 /// A page of the journal's state.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+pub(crate) struct StatePage {
     /// The head: the last record there is.
     pub(crate) head: Position,
     pub(crate) floor: u64,

@@ -16,8 +16,8 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     clock::{Clock, Timestamp},
-    engine::local_tier::BOOKKEEPING,
     key::glob::matches_glob,
+    store::entry::BOOKKEEPING,
     store::{
         contracts::{StoreFuture, entries::Entries, plain::Plain},
         entry::Entry,

@@ -17,7 +17,8 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                Action, Appended, Declared, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page, Record,
+                AppendRequest, Appended, Declared, Feed, Journal, MAX_BETWEEN, Record,
+                RecordAction, RecordKind, StatePage,
             },
         },
         position::Position,
@@ -74,7 +75,7 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn append<'a>(&'a self, draft: &'a Draft) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
         Box::pin(async move {
             let appended = self.log.state().append(draft);
             self.log.head.send_replace(appended.position.n);
@@ -82,7 +83,7 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, Page> {
+    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
         Box::pin(async move {
             let page = self.log.state().page(from, page);
             self.log.head.send_replace(page.head.n);
@@ -105,16 +106,18 @@ impl Log {
 }
 
 impl State {
-    fn append(&mut self, draft: &Draft) -> Appended {
+    fn append(&mut self, draft: &AppendRequest) -> Appended {
         self.refuse_lost(draft.known);
         self.close_expired();
         let (action, purges) = match draft.kind {
-            Kind::Invalidate => (Action::Invalidate, Arc::clone(&draft.purges)),
-            Kind::Open { token, lease } => {
+            RecordKind::Invalidate => (RecordAction::Invalidate, Arc::clone(&draft.purges)),
+            RecordKind::Open { token, lease } => {
                 self.declare(token, lease, &draft.purges);
-                (Action::Open(token), Arc::clone(&draft.purges))
+                (RecordAction::Open(token), Arc::clone(&draft.purges))
             }
-            Kind::Close { token } => (Action::Close(token), self.close(token, &draft.purges)),
+            RecordKind::Close { token } => {
+                (RecordAction::Close(token), self.close(token, &draft.purges))
+            }
         };
         let before = self.head;
         let position = self.record(action, purges);
@@ -126,7 +129,7 @@ impl State {
         }
     }
 
-    fn record(&mut self, action: Action, purges: Arc<[Purge]>) -> Position {
+    fn record(&mut self, action: RecordAction, purges: Arc<[Purge]>) -> Position {
         self.head.n += 1;
         self.records.push_back(Record {
             position: self.head,
@@ -149,7 +152,7 @@ impl State {
             .collect()
     }
 
-    fn open_beside(&self, draft: &Draft) -> Vec<Declared> {
+    fn open_beside(&self, draft: &AppendRequest) -> Vec<Declared> {
         if !draft.with_open {
             return Vec::new();
         }
@@ -160,7 +163,7 @@ impl State {
             .collect()
     }
 
-    fn page(&mut self, from: Position, size: usize) -> Page {
+    fn page(&mut self, from: Position, size: usize) -> StatePage {
         self.refuse_lost(from);
         self.close_expired();
         let from = if from.epoch == self.head.epoch {
@@ -179,12 +182,12 @@ impl State {
                 next = Some(record.position.n - 1);
                 break;
             }
-            if !matches!(record.action, Action::Open(_)) {
+            if !matches!(record.action, RecordAction::Open(_)) {
                 let n = record.position.n;
                 latest.extend(record.purges.iter().map(|purge| (purge.clone(), n)));
             }
         }
-        Page {
+        StatePage {
             head: self.head,
             floor: if from < oldest { oldest } else { 0 },
             latest,
@@ -232,7 +235,7 @@ impl State {
         while let Some(open) = self.open.iter().find(|open| open.until <= now) {
             let token = open.declared.token;
             let purges = self.close(token, &Arc::from([]));
-            self.record(Action::Close(token), purges);
+            self.record(RecordAction::Close(token), purges);
         }
     }
 

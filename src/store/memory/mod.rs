@@ -1,6 +1,7 @@
 //! The store of one process.
 
 pub(crate) mod counters;
+#[cfg(test)]
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod limits;

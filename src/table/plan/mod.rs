@@ -52,9 +52,16 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Compiles; what is invalid is left out, or at its default, and reported.
-    pub(crate) fn compile(table: &Table) -> (Self, Vec<Error>) {
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong; the error says what to write instead.
+    pub(crate) fn compile(table: &Table) -> Result<Self, Error> {
         let (plan, problems) = Self::of(&table.0);
-        (plan, problems.into_iter().map(Error::from).collect())
+        match problems.into_iter().next() {
+            None => Ok(plan),
+            Some(problem) => Err(problem.into()),
+        }
     }
 
     pub(super) fn of(fields: &Fields) -> (Self, Vec<Problem>) {

@@ -13,7 +13,7 @@ use crate::{
         Inputs, KeyBuf,
         encode::{self, Buf},
         pattern,
-        purge::Subject,
+        purge::PurgeTarget,
         push_url,
         query::QueryFilter,
     },
@@ -180,7 +180,7 @@ impl<'p> Matched<'p> {
     }
 
     /// What makes the stored responses of the very path unusable, all variations included.
-    pub(crate) fn target(&self, inputs: &Inputs<'_>) -> Subject {
+    pub(crate) fn target(&self, inputs: &Inputs<'_>) -> PurgeTarget {
         let mut out = Buf::new();
         match &self.plan.key {
             Some(template) => template.write_widened(&self.values(*inputs, None), &mut out),
@@ -207,7 +207,11 @@ impl<'p> Matched<'p> {
     }
 
     /// What a write invalidates; what is missing matches everything.
-    pub(crate) fn invalidates(&self, inputs: &Inputs<'_>, answer: Option<&Value>) -> Vec<Subject> {
+    pub(crate) fn invalidates(
+        &self,
+        inputs: &Inputs<'_>,
+        answer: Option<&Value>,
+    ) -> Vec<PurgeTarget> {
         let subject = |template: &Template| {
             let mut out = Buf::new();
             template.write_widened(&self.values(*inputs, answer), &mut out);

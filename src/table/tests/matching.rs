@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::WHOLE;
 use crate::{
-    key::{Inputs, Key, KeyBuf, purge::Subject},
+    key::{Inputs, Key, KeyBuf, purge::PurgeTarget},
     table::{
         Bypass, Limit, Plan, Route, Scope, Table,
-        limit_plan::{CostPlan, Subject as By},
+        limit_plan::{CostPlan, PurgeTarget as By},
         mins, secs,
     },
 };
@@ -332,18 +332,21 @@ fn what_is_missing_invalidates_more() {
     assert_eq!(
         of("/e/4%2A", None),
         [
-            Subject::Key("e:4%2A".into()),
-            Subject::Prefix("e:4%2A:".into()),
-            Subject::Glob("d:*:list".into()),
-            Subject::Prefix("o:".into()),
-            Subject::Glob("o:*:x".into()),
-            Subject::Everything,
-            Subject::Everything,
+            PurgeTarget::Key("e:4%2A".into()),
+            PurgeTarget::Prefix("e:4%2A:".into()),
+            PurgeTarget::Glob("d:*:list".into()),
+            PurgeTarget::Prefix("o:".into()),
+            PurgeTarget::Glob("o:*:x".into()),
+            PurgeTarget::Everything,
+            PurgeTarget::Everything,
         ]
     );
-    assert_eq!(of("/e/%zz", None)[0], Subject::Prefix("e:".into()));
+    assert_eq!(of("/e/%zz", None)[0], PurgeTarget::Prefix("e:".into()));
     let answer = json!({"org": "*"});
-    assert_eq!(of("/e/1", Some(&answer))[3], Subject::Key("o:%2A".into()));
+    assert_eq!(
+        of("/e/1", Some(&answer))[3],
+        PurgeTarget::Key("o:%2A".into())
+    );
 }
 
 #[test]

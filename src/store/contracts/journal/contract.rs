@@ -38,7 +38,9 @@ async fn memory() {
 }
 
 pub(in crate::store) fn keys<T: AsRef<str>>(names: &[T]) -> Arc<[Purge]> {
-    let keys = names.iter().map(|name| Subject::Key(name.as_ref().into()));
+    let keys = names
+        .iter()
+        .map(|name| PurgeTarget::Key(name.as_ref().into()));
     keys.map(Purge::hard).collect()
 }
 
@@ -47,16 +49,16 @@ pub(in crate::store) async fn append(
     known: Position,
     names: &[&str],
 ) -> Appended {
-    run(on, known, Kind::Invalidate, keys(names)).await
+    run(on, known, RecordKind::Invalidate, keys(names)).await
 }
 
 pub(in crate::store) async fn run(
     on: &dyn Journal,
     known: Position,
-    kind: Kind,
+    kind: RecordKind,
     purges: Arc<[Purge]>,
 ) -> Appended {
-    let draft = Draft {
+    let draft = AppendRequest {
         known,
         kind,
         purges,
@@ -69,7 +71,7 @@ pub(in crate::store) async fn run(
 pub(in crate::store) async fn state(
     on: &dyn Journal,
     mut from: Position,
-) -> (Page, Vec<(Purge, u64)>) {
+) -> (StatePage, Vec<(Purge, u64)>) {
     let mut all = Vec::new();
     loop {
         let page = on.sync(from, 10).await.expect("syncs");
@@ -118,11 +120,11 @@ async fn latest(on: Arc<dyn Journal>) {
     let first = append(&*on, Position::UNKNOWN, &["a", "b"]).await.position;
     let second = append(&*on, first, &["a"]).await.position;
     let soft: Arc<[Purge]> = [Purge {
-        subject: Subject::Everything,
+        subject: PurgeTarget::Everything,
         soft: true,
     }]
     .into();
-    let third = run(&*on, second, Kind::Invalidate, Arc::clone(&soft))
+    let third = run(&*on, second, RecordKind::Invalidate, Arc::clone(&soft))
         .await
         .position;
 
@@ -151,7 +153,7 @@ async fn pages(on: Arc<dyn Journal>) {
         // One record is larger than a page, some pages end exactly with a record.
         let size = if i == 20 { 35 } else { 1 + i % 4 };
         let names: Vec<_> = (0..size).map(|j| format!("{i}:{j}")).collect();
-        known = run(&*on, known, Kind::Invalidate, keys(&names))
+        known = run(&*on, known, RecordKind::Invalidate, keys(&names))
             .await
             .position;
         expected.extend(keys(&names).iter().map(|purge| (purge.clone(), known.n)));
@@ -169,12 +171,18 @@ async fn feed(on: Arc<dyn Journal>) {
     let other = Arc::clone(&on);
     let writer = tokio::spawn(async move {
         append(&*other, first, &["b"]).await;
-        let open = Kind::Open {
+        let open = RecordKind::Open {
             token: 7,
             lease: Duration::from_secs(60),
         };
         run(&*other, first, open, keys(&["c"])).await;
-        run(&*other, first, Kind::Close { token: 7 }, keys::<&str>(&[])).await
+        run(
+            &*other,
+            first,
+            RecordKind::Close { token: 7 },
+            keys::<&str>(&[]),
+        )
+        .await
     });
     let mut records = Vec::new();
     let mut after = first;
@@ -192,14 +200,18 @@ async fn feed(on: Arc<dyn Journal>) {
     let actions: Vec<_> = records.iter().map(|record| record.action).collect();
     assert_eq!(
         actions,
-        [Action::Invalidate, Action::Open(7), Action::Close(7)]
+        [
+            RecordAction::Invalidate,
+            RecordAction::Open(7),
+            RecordAction::Close(7)
+        ]
     );
     assert_eq!(records[2].purges, keys(&["c"]));
 }
 
 async fn declarations(on: Arc<dyn Journal>) {
     let lease = Duration::from_secs(60);
-    let open = |token| Kind::Open { token, lease };
+    let open = |token| RecordKind::Open { token, lease };
     let first = run(&*on, Position::UNKNOWN, open(1), keys(&["a"])).await;
     assert_eq!(first.open, [], "not its own");
     let second = run(&*on, first.position, open(2), keys(&["b"])).await;
@@ -217,7 +229,7 @@ async fn declarations(on: Arc<dyn Journal>) {
     let close = run(
         &*on,
         second.position,
-        Kind::Close { token: 1 },
+        RecordKind::Close { token: 1 },
         keys::<&str>(&[]),
     )
     .await;
@@ -235,9 +247,9 @@ async fn declarations(on: Arc<dyn Journal>) {
 
 async fn closing(on: Arc<dyn Journal>) {
     let lease = Duration::from_secs(60);
-    let open = Kind::Open { token: 1, lease };
+    let open = RecordKind::Open { token: 1, lease };
     let opened = run(&*on, Position::UNKNOWN, open, keys(&["a", "b"])).await;
-    let close = Kind::Close { token: 1 };
+    let close = RecordKind::Close { token: 1 };
     let closed = run(&*on, opened.position, close, keys(&["b", "c"])).await;
     for known in [Position::UNKNOWN, opened.position] {
         let (_, all) = state(&*on, known).await;
@@ -254,7 +266,7 @@ async fn closing(on: Arc<dyn Journal>) {
 }
 
 async fn leases(on: Arc<dyn Journal>) {
-    let open = |token, millis| Kind::Open {
+    let open = |token, millis| RecordKind::Open {
         token,
         lease: Duration::from_millis(millis),
     };
@@ -283,7 +295,7 @@ async fn leases(on: Arc<dyn Journal>) {
         }]
     );
     let next = append(&*on, short, &["x"]).await;
-    assert_eq!(next.between[0].action, Action::Close(2));
+    assert_eq!(next.between[0].action, RecordAction::Close(2));
 }
 
 async fn lost(on: Arc<dyn Journal>) {

@@ -38,7 +38,7 @@ use super::{
 use crate::store::{
     contracts::{
         StoreFuture,
-        journal::{Appended, Draft, Feed, Journal, Kind, MAX_BETWEEN, Page},
+        journal::{AppendRequest, Appended, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage},
     },
     memory::journal::epoch,
     position::Position,
@@ -111,12 +111,12 @@ impl RedisJournal {
 }
 
 impl Journal for RedisJournal {
-    fn append<'a>(&'a self, draft: &'a Draft) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
         Box::pin(async move {
             let (action, token, lease) = match draft.kind {
-                Kind::Invalidate => ("i", 0, Duration::ZERO),
-                Kind::Open { token, lease } => ("o", token, lease),
-                Kind::Close { token } => ("c", token, Duration::ZERO),
+                RecordKind::Invalidate => ("i", 0, Duration::ZERO),
+                RecordKind::Open { token, lease } => ("o", token, lease),
+                RecordKind::Close { token } => ("c", token, Duration::ZERO),
             };
             let purges: Vec<String> = draft.purges.iter().map(ToString::to_string).collect();
             let mut arguments = vec![
@@ -137,7 +137,7 @@ impl Journal for RedisJournal {
         })
     }
 
-    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, Page> {
+    fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
         Box::pin(async move {
             let size = u64::try_from(page.max(1)).unwrap_or(u64::MAX);
             let reply = self.run(Verb::Sync, &SYNC, from, &[size.into()]).await?;

@@ -6,9 +6,9 @@ use redis::Value;
 
 use crate::{
     error::{Error, Kind},
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Action, Appended, Declared, Page, Record},
+        contracts::journal::{Appended, Declared, Record, RecordAction, StatePage},
         position::Position,
     },
 };
@@ -23,7 +23,7 @@ pub(super) fn appended(reply: Value) -> Result<Appended, Error> {
     })
 }
 
-pub(super) fn page(reply: Value) -> Result<Page, Error> {
+pub(super) fn page(reply: Value) -> Result<StatePage, Error> {
     let [epoch, head, floor, latest, next, open, seconds, micros] = list(reply)?;
     let next = match next {
         Value::Nil => None,
@@ -31,7 +31,7 @@ pub(super) fn page(reply: Value) -> Result<Page, Error> {
     };
     let time =
         Duration::from_secs(number(&seconds)?).checked_add(Duration::from_micros(number(&micros)?));
-    Ok(Page {
+    Ok(StatePage {
         head: position(&epoch, &head)?,
         floor: number(&floor)?,
         latest: scored(latest)?,
@@ -67,9 +67,9 @@ fn record(entry: Value) -> Result<Record, Error> {
         }
     }
     let action = match action {
-        b'o' => Action::Open(token),
-        b'c' => Action::Close(token),
-        _ => Action::Invalidate,
+        b'o' => RecordAction::Open(token),
+        b'c' => RecordAction::Close(token),
+        _ => RecordAction::Invalidate,
     };
     Ok(Record {
         position: Position {
@@ -106,7 +106,7 @@ fn declared(reply: Value) -> Result<Declared, Error> {
         purges.push(Purge::read(bytes(name)?));
     }
     if purges.is_empty() {
-        purges.push(Purge::hard(Subject::Everything));
+        purges.push(Purge::hard(PurgeTarget::Everything));
     }
     Ok(Declared {
         token: token_of(bytes(token)?),

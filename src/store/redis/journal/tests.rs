@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{RedisChannel, RedisJournal};
 use crate::{
-    key::purge::{Purge, Subject},
+    key::purge::{Purge, PurgeTarget},
     store::{
         contracts::{
             channel::{CUT, Channel},
             journal::{
-                Draft, Journal, Kind,
+                AppendRequest, Journal, RecordKind,
                 contract::{BEHAVIOURS, append, keys, run, state},
             },
         },
@@ -204,9 +204,9 @@ async fn what_is_queued_has_time_to_be_taken() {
     let journal = RedisJournal::new(connections.expect("connects"), "", 1000);
     append(&journal, Position::UNKNOWN, &["a"]).await;
     for queued in [false, true] {
-        let draft = Draft {
+        let draft = AppendRequest {
             known: Position::UNKNOWN,
-            kind: Kind::Invalidate,
+            kind: RecordKind::Invalidate,
             purges: keys(&["b"]),
             with_open: false,
             queued,
@@ -246,7 +246,7 @@ async fn a_failover_begins_a_new_epoch() {
     let known = append(&journal(&primary).await, Position::UNKNOWN, &["a"])
         .await
         .position;
-    let open = Kind::Open {
+    let open = RecordKind::Open {
         token: 5,
         lease: Duration::from_secs(60),
     };
@@ -289,7 +289,7 @@ async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
     let mut known = Position::UNKNOWN;
     for i in 0..150 {
         let names: Vec<_> = (0..3).map(|j| format!("{i}:{j}")).collect();
-        known = run(&journal, known, Kind::Invalidate, keys(&names))
+        known = run(&journal, known, RecordKind::Invalidate, keys(&names))
             .await
             .position;
     }
@@ -308,7 +308,7 @@ async fn one_record_above_the_cap_is_kept() {
     let journal = RedisJournal::new(connections(&server.url()).await, "", 10);
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     let names: Vec<_> = (0..50).map(|i| i.to_string()).collect();
-    let appended = run(&journal, known, Kind::Invalidate, keys(&names)).await;
+    let appended = run(&journal, known, RecordKind::Invalidate, keys(&names)).await;
     assert_eq!(appended.floor, 1);
     let (page, all) = state(&journal, known).await;
     assert_eq!((page.head.n, all.len()), (2, 50));
@@ -326,12 +326,12 @@ async fn declarations_that_cannot_be_read_close_as_everything() {
         assert!(page.open.is_empty());
         assert!(
             all.iter()
-                .any(|(purge, _)| purge.subject == Subject::Everything)
+                .any(|(purge, _)| purge.subject == PurgeTarget::Everything)
         );
     }
     server.command(&["HSET", META, "o:not a number", "x"]);
     let (page, _) = state(&journal, known).await;
-    assert_eq!(page.open[0].purges[0].subject, Subject::Everything);
+    assert_eq!(page.open[0].purges[0].subject, PurgeTarget::Everything);
 }
 
 #[tokio::test]
@@ -358,7 +358,7 @@ async fn what_is_named_is_taken_as_bytes() {
     let (_, all) = state(&journal, Position::UNKNOWN).await;
     assert!(
         all.iter()
-            .any(|(purge, _)| *purge == Purge::hard(Subject::Everything))
+            .any(|(purge, _)| *purge == Purge::hard(PurgeTarget::Everything))
     );
 }
 
@@ -370,9 +370,9 @@ async fn a_primary_that_may_not_write_proves_nothing() {
     for (name, bad, good) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")] {
         server.command(&["CONFIG", "SET", name, bad]);
         journal.sync(Position::UNKNOWN, 10).await.expect_err(name);
-        let draft = Draft {
+        let draft = AppendRequest {
             known: Position::UNKNOWN,
-            kind: Kind::Invalidate,
+            kind: RecordKind::Invalidate,
             purges: keys(&["b"]),
             with_open: false,
             queued: false,

@@ -1,4 +1,4 @@
-//! The two bodies that every layer of the crate shares.
+//! The response body that every layer of the crate shares.
 
 use std::{
     collections::VecDeque,
@@ -14,97 +14,9 @@ use pin_project_lite::pin_project;
 
 use super::{
     deferred_end::{AtEnd, Gate},
-    shared_buffer::Reader,
+    shared_buffer::BodyReader,
 };
 use crate::error::BoxError;
-
-pin_project! {
-    /// The body of a request on its way to the inner service: the original, untouched, or bytes
-    /// that the crate holds (a buffered body, or none for a background refresh).
-    pub struct RequestBody<B> {
-        #[pin]
-        kind: RequestKind<B>,
-    }
-}
-
-pin_project! {
-    #[project = RequestProj]
-    enum RequestKind<B> {
-        Original { #[pin] body: B },
-        Bytes { bytes: Option<Bytes> },
-        // Read in part before it was found too long to hold.
-        Resumed { held: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>> },
-    }
-}
-
-impl<B> RequestBody<B> {
-    pub(crate) fn original(body: B) -> Self {
-        Self {
-            kind: RequestKind::Original { body },
-        }
-    }
-
-    pub(crate) fn bytes(bytes: Bytes) -> Self {
-        let bytes = Some(bytes).filter(|b| !b.is_empty());
-        Self {
-            kind: RequestKind::Bytes { bytes },
-        }
-    }
-
-    pub(crate) fn resumed(held: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
-        Self {
-            kind: RequestKind::Resumed { held, rest },
-        }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            RequestProj::Original { body } => body.poll_frame(cx),
-            RequestProj::Bytes { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            RequestProj::Resumed { held, rest } => match held.pop_front() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => rest.as_mut().poll_frame(cx),
-            },
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            RequestKind::Original { body } => body.is_end_stream(),
-            RequestKind::Bytes { bytes } => bytes.is_none(),
-            RequestKind::Resumed { held, rest } => held.is_empty() && rest.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            RequestKind::Original { body } => body.size_hint(),
-            RequestKind::Bytes { bytes } => exact(bytes),
-            RequestKind::Resumed { held, rest } => {
-                let held: u64 = held
-                    .iter()
-                    .filter_map(Frame::data_ref)
-                    .map(|b| b.len() as u64)
-                    .sum();
-                resumed(held, rest.size_hint())
-            }
-        }
-    }
-}
-
-impl<B> fmt::Debug for RequestBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody").finish_non_exhaustive()
-    }
-}
 
 pin_project! {
     /// The body of an answer: the inner service's own, or a stored one.
@@ -124,7 +36,7 @@ pin_project! {
         Chunks { chunks: VecDeque<Bytes>, trailers: Option<Box<HeaderMap>> },
         // What came before the inner body failed.
         Failed { chunks: VecDeque<Bytes>, error: Option<BoxError> },
-        Shared { reader: Reader },
+        Shared { reader: BodyReader },
         // Read in part before it was found too long to hold.
         Resumed { held: VecDeque<Bytes>, rest: Pin<Box<B>> },
         Gated { #[pin] gate: Gate<B> },
@@ -179,7 +91,7 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(crate) fn shared(reader: Reader) -> Self {
+    pub(crate) fn shared(reader: BodyReader) -> Self {
         Self {
             kind: ResponseKind::Shared { reader },
         }
@@ -269,7 +181,7 @@ where
             ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),
             ResponseKind::Resumed { held, rest } => {
-                resumed(held.iter().map(|b| b.len() as u64).sum(), rest.size_hint())
+                resumed_hint(held.iter().map(|b| b.len() as u64).sum(), rest.size_hint())
             }
             ResponseKind::Gated { gate } => gate.size_hint(),
         }
@@ -289,8 +201,8 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
-/// Of what is held, and what is still to come.
-fn resumed(held: u64, rest: SizeHint) -> SizeHint {
+/// The size of a body of which `held` bytes have been read already.
+pub(super) fn resumed_hint(held: u64, rest: SizeHint) -> SizeHint {
     let mut hint = SizeHint::new();
     hint.set_lower(rest.lower().saturating_add(held));
     if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {

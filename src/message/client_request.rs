@@ -1,0 +1,39 @@
+//! The request as the client sent it.
+
+use http::{HeaderMap, Method, Uri};
+
+use super::target::{self, Target};
+use crate::semantics::{sharing::Credentials, storable::RequestHead};
+
+/// The head of a request as the client sent it; the request to the inner service may differ.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientRequest {
+    pub(crate) method: Method,
+    /// The URI as received, before a router removed a prefix.
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+impl ClientRequest {
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target::new(&self.uri, &self.headers)
+    }
+
+    /// Whether the inner service could take the request for another host's than the crate does.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        target::names_hosts(&self.uri, &self.headers)
+    }
+
+    pub(crate) fn head(&self, credentials: Credentials) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            headers: &self.headers,
+            credentials,
+            authority: target::authority(&self.uri, &self.headers),
+            target: self
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+        }
+    }
+}
