@@ -80,7 +80,7 @@ impl Error {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("config").id("theme");
     /// keep.set(&key, "dark").await?;
     /// assert!(keep.get::<u32>(&key).await.unwrap_err().is_value());

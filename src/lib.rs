@@ -20,7 +20,7 @@
 //! let table = Table::new()
 //!     .ttl("engagement", mins(30))
 //!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
-//! let keep = Keep::new(table);
+//! let keep = Keep::new(table)?;
 //!
 //! let handler = service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))

@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Route, Scope, Table, UserId,
-    keep::RequestBody,
     table::{Through, Write, mins, secs},
     testing::{CacheStatus, TestKeep},
 };
@@ -83,13 +82,11 @@ impl App {
 
     async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Seen {
         let app = Arc::clone(self);
-        let handler = service_fn(
-            move |request: Request<RequestBody<RequestBody<Full<Bytes>>>>| {
-                let (parts, _) = request.into_parts();
-                let app = Arc::clone(&app);
-                async move { Ok::<_, Infallible>(app.handle(parts).await) }
-            },
-        );
+        let handler = service_fn(move |request: Request<Full<Bytes>>| {
+            let (parts, _) = request.into_parts();
+            let app = Arc::clone(&app);
+            async move { Ok::<_, Infallible>(app.handle(parts).await) }
+        });
         let layers = (
             InvalidateLayer::new(&self.keep),
             CacheLayer::new(&self.keep),

@@ -57,7 +57,7 @@ pub(crate) struct Warm {
 
 impl Warm {
     pub(crate) fn new(table: Table, count: usize, bytes: usize) -> Self {
-        let keep = Keep::new(table);
+        let keep = Keep::new(table).expect("a valid table");
         let service = CacheLayer::new(&keep).layer(Inner::new(bytes));
         let warm = Self {
             keep,

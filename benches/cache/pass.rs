@@ -18,7 +18,7 @@ pub(crate) fn run() {
     let inner = Inner::new(1024);
     let uri = Uri::from_static("/health");
     let limit = Limit::new("api", 1, secs(1)).path("/elsewhere");
-    let keep = Keep::new(kit::table().limit(limit));
+    let keep = Keep::new(kit::table().limit(limit)).expect("a valid table");
     let cache = CacheLayer::new(&keep).layer(inner.clone());
     let invalidate = InvalidateLayer::new(&keep).layer(inner.clone());
     let limits = RateLimitLayer::new(&keep).layer(inner.clone());

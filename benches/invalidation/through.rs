@@ -10,7 +10,6 @@ use tokio::runtime::Builder;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Keep, Route, Scope, Table,
-    keep::RequestBody,
     table::{Through, Write, mins},
 };
 
@@ -74,7 +73,7 @@ impl Writer {
 
     /// Of a few one after the other, the time of each.
     async fn put(&self, round: usize) -> Vec<u64> {
-        let handler = service_fn(async |_: Request<RequestBody<RequestBody<Full<Bytes>>>>| {
+        let handler = service_fn(async |_: Request<Full<Bytes>>| {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(BODY)))
         });
         let layers = (

@@ -78,7 +78,7 @@ fn ours(
     inner: &Answering,
     limit: Limit,
 ) -> impl Service<Request<()>, Response: Sized, Error = Infallible> + use<> {
-    let keep = Keep::new(Table::new().limit(limit));
+    let keep = Keep::new(Table::new().limit(limit)).expect("a valid table");
     RateLimitLayer::new(&keep).layer(inner.clone())
 }
 

@@ -18,7 +18,7 @@ use super::{
 const PLENTY: u32 = 1_000_000_000;
 
 pub(crate) fn run() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let plenty = Quota::per_second(PLENTY);
     let fixed = plenty.counted_by(Algorithm::FixedWindow);
     // slow enough that a subject's use lasts until its next turn

@@ -37,7 +37,7 @@ pub(crate) async fn outage() {
     let store = store.expect("the server runs");
     let keep = Keep::with_store(table(), store).await;
     let with = Service::new(keep.expect("a valid table"));
-    let without = Service::new(Keep::new(table()));
+    let without = Service::new(Keep::new(table()).expect("a valid table"));
     while !with.ask("known").await.contains("; hit") {
         tokio::task::yield_now().await;
     }

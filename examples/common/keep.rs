@@ -33,7 +33,7 @@ impl KeepFlags {
     pub(crate) async fn open(self) -> Result<Keep, Failure> {
         match self.redis {
             Some(url) => on_redis(self.table, url).await,
-            None => Ok(Keep::new(self.table)),
+            None => Ok(Keep::new(self.table).expect("a valid table")),
         }
     }
 }

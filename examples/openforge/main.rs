@@ -28,8 +28,10 @@ mod users;
 
 use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
+use http::Request;
+use hyper::body::Incoming;
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, message::RequestBody};
 
 use api::Api;
 use common::{Failure, Flags};
@@ -73,6 +75,7 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
 
     // Outermost first.
     let app = ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
         .layer(RateLimitLayer::new(&keep))
         .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))

@@ -21,8 +21,10 @@ mod server;
 
 use std::{process::ExitCode, time::Duration};
 
+use http::Request;
+use hyper::body::Incoming;
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table, message::RequestBody};
 
 use common::{Failure, Flags};
 use interim::Interim;
@@ -72,7 +74,9 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     server::serve(address, |stream| {
         let (io, turns) = Interim::new(stream);
         let app = app.clone();
-        let service = service_fn(move |request| gate::enter(app.clone(), turns.clone(), request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            gate::enter(app.clone(), turns.clone(), request.map(RequestBody::new))
+        });
         (io, service)
     })
     .await?;

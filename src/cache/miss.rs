@@ -424,7 +424,8 @@ mod tests {
     #[test]
     fn a_hit_in_the_store_needs_no_room_for_a_fill() {
         let route = Route::new("/e/{id}").key("e:{id}");
-        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route));
+        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route))
+            .expect("a valid table");
         let layer = CacheLayer::new(&keep);
         let request = Request::get("/e/1").body(Body::default());
         let (parts, body) = request.expect("a request").into_parts();

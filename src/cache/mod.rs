@@ -16,7 +16,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
-//! let keep = Keep::new(Table::new().route(route));
+//! let keep = Keep::new(Table::new().route(route))?;
 //! let service = CacheLayer::new(&keep).layer(service_fn(read));
 //! for expected in ["fwd=uri-miss; stored", "hit; ttl="] {
 //!     let request = Request::get("/engagements/42").body(Empty::new()).expect("a request");

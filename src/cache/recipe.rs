@@ -234,7 +234,8 @@ mod tests {
     #[tokio::test]
     async fn what_a_write_stores_is_as_old_as_its_call() {
         let route = Route::new("/e/{id}").key("e:{id}");
-        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route));
+        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route))
+            .expect("a valid table");
         let config = CacheLayer::new(&keep).config;
         let request = Request::get("/e/1").body(()).expect("a request");
         let (parts, ()) = request.into_parts();
@@ -258,7 +259,7 @@ mod tests {
                 received,
             },
         };
-        let original = keep.client_request(&parts);
+        let original = keep.engine().client_request(&parts);
         let mut recipe = store::recipe(&config, &asked, &seen, &original)
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         let subjects = vec![PurgeTarget::Key("e:1".into())];

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_reloaded_table_is_seen_at_the_next_call() {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let mut seen = SnapshotCache::default();
         for max in 1..6 {
             keep.reload(&Table::new().max_ttl(secs(max)))
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_called_once_holds_no_table() {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let holders = || Arc::strong_count(&keep.engine().snapshot.load_full());
         let before = holders();
         let mut seen = SnapshotCache::default();

@@ -179,7 +179,7 @@ mod tests {
         // A value that the one under way has passed by already stayed, though the deletion came later.
         let local = crate::table::Local::new().size(0);
         let table = crate::table::Table::new().local(local).plain("config");
-        let keep = crate::keep::Keep::new(table);
+        let keep = crate::keep::Keep::new(table).expect("a valid table");
         let Joined::Lead(passed_by) = keep.engine().sweeps.join("config:*") else {
             panic!("nobody sweeps yet");
         };

@@ -17,7 +17,7 @@
 //!     .route(Route::new("/engagements/{id}")
 //!         .key("engagement:{id}")
 //!         .scope(Scope::Public)
-//!         .invalidates(["engagements", "engagement:{id}:*"])));
+//!         .invalidates(["engagements", "engagement:{id}:*"])))?;
 //!
 //! let handler = service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an answer".to_owned()))

@@ -29,7 +29,7 @@ impl Keep {
     /// use std::collections::HashMap;
     /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let mut invalidations = keep.invalidations();
     /// let mut own = HashMap::from([(Key::raw("engagement:42")?, "a parsed document")]);
     ///

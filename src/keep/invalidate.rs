@@ -29,7 +29,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("engagement").id(42);
     /// keep.entry(key.clone()).tag("org:7").set("the first name").await?;
     ///
@@ -67,7 +67,7 @@ impl Keep {
     /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
     ///
     /// # async fn rename() -> Result<(), std::io::Error> { Ok(()) }
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("engagement").id(42);
     /// keep.set(&key, "the first name").await?;
     ///
@@ -118,7 +118,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("config").id("theme");
     /// keep.set(&key, "dark").await?;
     /// keep.delete(&key).await?;
@@ -158,7 +158,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// keep.set(&Key::new("engagement").id(42).sub("tasks"), "a list").await?;
     /// keep.set(&Key::new("engagement").id(421), "another").await?;
     /// assert_eq!(keep.delete_pattern("engagement:42:*").await?, 1);
@@ -201,7 +201,7 @@ impl Keep {
     /// use std::time::Duration;
     /// use tower_keep::{Keep, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new()).unwrap();
     /// // … the server has ended: with axum, `with_graceful_shutdown` has returned.
     /// if tokio::time::timeout(Duration::from_secs(5), keep.flush()).await.is_err() {
     ///     eprintln!("the store has not taken everything");
@@ -228,7 +228,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("engagement").id(42);
     /// keep.set(&key, "a name").await?;
     /// keep.bump_version("engagement").await?;

@@ -54,7 +54,7 @@ impl Keep {
     /// ```
     /// # use tower_keep::{Keep, Key, Table, rate_limit::Quota};
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new()).unwrap();
     /// let key = Key::new("login").id("user-123");
     /// let allowance = keep.rate_limit(&key, Quota::per_minute(5)).await;
     /// assert!(allowance.allowed());
@@ -76,7 +76,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table, rate_limit::Quota};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("tokens").id("user-123");
     /// let allowance = keep.rate_limit_of(&key, Quota::per_minute(100), 30).await;
     /// assert_eq!(allowance.remaining(), 70);
@@ -104,7 +104,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table, rate_limit::Quota};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("login").id("user-123");
     /// keep.rate_limit(&key, Quota::per_minute(5)).await;
     /// assert_eq!(keep.peek_rate_limit(&key, Quota::per_minute(5)).await.remaining(), 4);
@@ -145,7 +145,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table, table::mins};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let visits = Key::new("visits").id(42);
     /// assert_eq!(keep.increment(&visits, 1, mins(1)).await?, 1);
     /// assert_eq!(keep.increment(&visits, 5, mins(1)).await?, 6);

@@ -101,7 +101,7 @@ impl Keep {
     /// ```
     /// use tower_keep::{Keep, Table, table::mins};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// keep.reload(&Table::new().ttl("engagement", mins(5)))?;
     /// assert!(keep.reload(&Table::new().namespace("shop:")).is_err());
     /// # Ok::<(), tower_keep::Error>(())
@@ -121,7 +121,7 @@ impl Keep {
     /// ```
     /// # use tower_keep::{Keep, Table, UserId};
     /// # fn session_of(_: &str) -> Option<UserId> { None }
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// keep.identify(|parts| {
     ///     let token = parts.headers.get("x-session")?.to_str().ok()?;
     ///     session_of(token)

@@ -55,7 +55,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("config").id("theme");
     /// assert_eq!(keep.get::<String>(&key).await?, None);
     /// keep.set(&key, "dark").await?;
@@ -115,7 +115,7 @@ impl Keep {
     ///     Ok(format!("engagement {id}"))
     /// }
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("engagement").id(42);
     /// let made = keep.get_or_set(&key, || from_database(42)).await;
     /// assert_eq!(made.unwrap(), "engagement 42");
@@ -147,7 +147,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table, table::secs};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let entry = keep.entry(Key::new("search").id("towers")).ttl(secs(60)).tag("org:7");
     /// entry.set(&["a keep"]).await?;
     /// assert_eq!(entry.get::<Vec<String>>().await?.unwrap(), ["a keep"]);
@@ -171,7 +171,7 @@ impl Keep {
     /// # async fn main() -> Result<(), tower_keep::Error> {
     /// use tower_keep::{Keep, Key, Table};
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("engagement").id(42);
     /// let mark = keep.mark();
     /// let read = "the old name"; // from the database
@@ -319,7 +319,7 @@ impl ValueEntry {
     ///     Ok(Vec::new())
     /// }
     ///
-    /// let keep = Keep::new(Table::new());
+    /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("search").id("towers");
     /// let entry = keep.entry(key.clone());
     /// let hits = entry.get_or_set_if(|hits: &Vec<String>| !hits.is_empty(), || search("towers")).await;

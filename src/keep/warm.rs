@@ -79,7 +79,7 @@ impl Keep {
     /// # use tower_keep::{CacheLayer, Keep, Route, Scope, Table};
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let keep = Keep::new(Table::new()
-    ///     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)));
+    ///     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)))?;
     /// let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<String>| {
     ///     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
     /// }));

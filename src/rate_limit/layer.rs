@@ -46,7 +46,7 @@ impl RateLimitLayer {
     ///
     /// let keep = Keep::new(Table::new()
     ///     .limit(Limit::new("address", 1000, mins(1)).by([By::Ip]))
-    ///     .limit(Limit::new("api", 100, mins(1)).by([By::User])));
+    ///     .limit(Limit::new("api", 100, mins(1)).by([By::User]))).unwrap();
     /// let before_authentication = RateLimitLayer::new(&keep).only(["address"]);
     /// let behind_it = RateLimitLayer::new(&keep).only(["api"]);
     /// # let _ = (before_authentication, behind_it);

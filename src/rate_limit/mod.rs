@@ -6,7 +6,7 @@
 //! # use http::{Request, Response};
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let table = Table::new().limit(Limit::new("address", 2, mins(1)).by([By::Ip]));
-//! let keep = Keep::new(table);
+//! let keep = Keep::new(table)?;
 //! let service = service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new(String::new())));
 //! let mut service = RateLimitLayer::new(&keep).layer(service);
 //!

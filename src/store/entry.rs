@@ -192,7 +192,7 @@ pub(crate) const BOOKKEEPING: u64 = 256 + size_of::<Entry>() as u64;
 
 #[cfg(test)]
 mod tests {
-    use std::{hint::black_box, time::Duration};
+    use std::{hint::black_box, sync::Arc, time::Duration};
 
     use allocation_counter::measure;
     use bytes::Bytes;

@@ -58,7 +58,7 @@ fn items(name: &'static str) -> Router {
 async fn nested_routers_with_equal_paths_share_nothing() {
     for unlisted in [false, true] {
         let table = if unlisted { Table::new() } else { table() };
-        let keep = Keep::new(table);
+        let keep = Keep::new(table).expect("a valid table");
         let nested = |name| {
             let fresh = tower_http::set_header::SetResponseHeaderLayer::overriding(
                 http::header::CACHE_CONTROL,
@@ -82,7 +82,7 @@ async fn nested_routers_with_equal_paths_share_nothing() {
 
 #[tokio::test]
 async fn a_router_takes_all_layers_as_a_tuple() {
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let app = items("item").layer((
         RateLimitLayer::new(&keep),
         InvalidateLayer::new(&keep),
@@ -98,7 +98,7 @@ async fn a_router_takes_all_layers_as_a_tuple() {
 
 #[tokio::test]
 async fn a_method_router_takes_the_layer() {
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let calls = Arc::new(AtomicUsize::new(0));
     let read = move || async move { format!("{}", calls.fetch_add(1, Ordering::SeqCst) + 1) };
     let app = Router::new()
@@ -129,14 +129,14 @@ async fn compression_stands_on_either_side() {
         (
             long().layer((
                 CompressionLayer::new(),
-                CacheLayer::new(&Keep::new(table())),
+                CacheLayer::new(&Keep::new(table()).expect("a valid table")),
             )),
             "1 ",
         ),
         // Within, both forms are stored: each form is one call.
         (
             long().layer((
-                CacheLayer::new(&Keep::new(table())),
+                CacheLayer::new(&Keep::new(table()).expect("a valid table")),
                 CompressionLayer::new(),
             )),
             "2 ",

@@ -17,7 +17,7 @@ fn engagements() -> Table {
 
 #[tokio::test]
 async fn the_second_get_is_a_hit() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let origin = Origin::with(&[("content-type", "application/json")]);
     let service = cached(&keep, &origin);
 
@@ -40,13 +40,13 @@ async fn the_second_get_is_a_hit() {
 
 #[tokio::test]
 async fn an_unlisted_path_needs_freshness_of_its_own() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let fresh = Origin::with(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &fresh);
     send(&service, get("/a")).await;
     assert_eq!(send(&service, get("/a")).await.body, "call 1");
 
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let silent = Origin::with(&[]);
     let service = cached(&keep, &silent);
     send(&service, get("/a")).await;
@@ -55,7 +55,7 @@ async fn an_unlisted_path_needs_freshness_of_its_own() {
 
 #[tokio::test]
 async fn unlisted_paths_can_be_left_alone() {
-    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass));
+    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass)).expect("a valid table");
     let origin = Origin::with(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -66,7 +66,7 @@ async fn unlisted_paths_can_be_left_alone() {
 
 #[tokio::test]
 async fn a_stored_get_answers_head_and_conditions() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let origin = Origin::with(&[("etag", "\"one\"")]);
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1")).await;
@@ -84,7 +84,7 @@ async fn a_stored_get_answers_head_and_conditions() {
 
 #[tokio::test]
 async fn a_head_is_never_stored() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let origin = Origin::with(&[]);
     let service = cached(&keep, &origin);
     send(&service, request("HEAD", "/engagements/1", &[])).await;
@@ -93,7 +93,7 @@ async fn a_head_is_never_stored() {
 
 #[tokio::test]
 async fn variants_are_kept_apart() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let origin = Origin::new(|parts, call| {
         let language = parts.headers["accept-language"].to_str().expect("text");
         Response::builder()
@@ -111,7 +111,7 @@ async fn variants_are_kept_apart() {
 
 #[tokio::test]
 async fn a_successful_write_makes_what_is_stored_unusable() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let origin = Origin::with(&[]);
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1?page=2")).await;

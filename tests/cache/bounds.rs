@@ -29,7 +29,7 @@ async fn parts_do_not_grow_beyond_what_may_be_stored() {
             .body(Full::from(vec![b'x'; last + 1 - first]))
             .expect("a response")
     });
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     let range = |first: usize, length: usize| {
         let range = format!("bytes={first}-{}", first + length - 1);
         request("GET", "/a", &[("range", &range)])
@@ -50,7 +50,7 @@ async fn parts_do_not_grow_beyond_what_may_be_stored() {
 #[tokio::test(start_paused = true)]
 async fn heads_without_validators_do_not_prolong_for_ever() {
     let origin = Origin::with(&[FRESH]);
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     assert_eq!(send(&service, get("/a")).await.body, "call 1");
     let anew = [("cache-control", "no-cache")];
     let mut heads = 0;

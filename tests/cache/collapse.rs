@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
-use tower_keep::{Keep, Table, cache::Cache, keep::ResponseBody, table::Local};
+use tower_keep::{Keep, Table, cache::Cache, message::ResponseBody, table::Local};
 
 use super::{
     kit::{get, request, send},
@@ -65,7 +65,7 @@ fn gated(gate: &Gate, fields: &'static [(&'static str, &'static str)]) -> Stage 
 async fn ten_thousand_misses_are_one_call() {
     let gate = Gate::closed();
     let stage = gated(&gate, &[]);
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let crowd = crowd(&service, 10_000);
     stage.called(1).await;
     idle().await;
@@ -96,7 +96,7 @@ async fn a_crowd_needs_no_local_tier_to_share_one_call() {
                 let body = if streamed { trickled(json) } else { full(json) };
                 Ok(answer(body, &[("content-type", "application/json")]))
             });
-            let service = stage.cached(&Keep::new(table.clone()));
+            let service = stage.cached(&Keep::new(table.clone()).expect("a valid table"));
             let crowd = crowd(&service, 500);
             stage.called(1).await;
             idle().await;
@@ -128,7 +128,7 @@ async fn a_leader_that_fails_takes_nobody_along() {
         1 => Err("down"),
         _ => Ok(answer(full(format!("call {call}")), &[])),
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let crowd = crowd(&service, 100);
     stage.called(1).await;
     idle().await;
@@ -149,7 +149,7 @@ async fn a_leader_that_panics_releases_everyone() {
         assert_ne!(call, 1, "the first call panics");
         Ok(answer(full(format!("call {call}")), &[]))
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let crowd = crowd(&service, 100);
     stage.called(1).await;
     idle().await;
@@ -174,7 +174,7 @@ async fn leaders_that_leave_are_replaced_one_by_one() {
             Ok(answer(full(format!("call {call}")), &[]))
         }
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let mut crowd: HashMap<usize, _> = (0..100)
         .map(|number| {
             let fields = [("x-number", &*number.to_string())];
@@ -207,7 +207,7 @@ async fn a_client_that_leaves_after_the_head_leaves_the_fill_to_go_on() {
         let body = body.lock().expect("no panic").take().expect("one call");
         async move { Ok(answer(body, &[])) }
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let response = head(&service, get("/engagements/1")).await;
     let follower = ask(&service, get("/engagements/1"));
     feed.data("one ").await;
@@ -236,7 +236,7 @@ async fn nobody_gets_an_answer_that_is_not_shareable() {
     for fields in unshareable {
         let gate = Gate::closed();
         let stage = gated(&gate, fields);
-        let service = stage.cached(&Keep::new(engagements()));
+        let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
         let first = crowd(&service, 50);
         stage.called(1).await;
         idle().await;
@@ -255,7 +255,7 @@ async fn for_what_was_not_shareable_nobody_queues_for_a_while() {
     let gate = Gate::closed();
     gate.admit(1);
     let stage = gated(&gate, &[("cache-control", "private")]);
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     let at_once = crowd(&service, 20);
     stage.called(21).await;
@@ -274,7 +274,7 @@ async fn for_what_was_not_shareable_nobody_queues_for_a_while() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_stalls_nobody() {
     let stage = Stage::new(|_, _| async { Ok(answer(trickled("all of it".into()), &[])) });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let idler = head(&service, get("/engagements/1")).await;
     let follower = head(&service, get("/engagements/1")).await;
     assert!(
@@ -309,7 +309,7 @@ async fn beyond_the_cap_the_leader_sets_the_pace() {
         }
     });
     let table = engagement(|route| route.max_body(4));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     let mut leader = head(&service, get("/engagements/1")).await.into_body();
     feed.data("1234").await;
     feed.data("5678").await;
@@ -338,7 +338,8 @@ async fn a_follower_that_reads_along_gets_a_body_beyond_the_cap_whole() {
         let body = body.lock().expect("no panic").take().expect("one call");
         async move { Ok(answer(body, &[])) }
     });
-    let service = stage.cached(&Keep::new(engagement(|route| route.max_body(4))));
+    let service =
+        stage.cached(&Keep::new(engagement(|route| route.max_body(4))).expect("a valid table"));
     let mut leader = head(&service, get("/engagements/1")).await.into_body();
     let mut follower = head(&service, get("/engagements/1")).await.into_body();
     for part in ["123", "456", "789"] {
@@ -364,7 +365,7 @@ async fn a_fill_that_nobody_reads_is_not_awaited_for_ever() {
             ))
         }
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     drop(head(&service, get("/engagements/1")).await);
     feed.given_up().await;
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
@@ -397,7 +398,7 @@ async fn a_body_that_breaks_off_is_an_error_to_all_and_is_not_stored() {
             }
             Ok(answer(body, &[]))
         });
-        let service = stage.cached(&Keep::new(engagements()));
+        let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
         let leader = head(&service, get("/engagements/1")).await.into_body();
         let follower = head(&service, get("/engagements/1")).await.into_body();
         for mut body in [leader, follower] {
@@ -420,7 +421,7 @@ async fn a_body_of_another_length_than_it_says_is_not_stored() {
                 let body = if streamed { trickled(text) } else { full(text) };
                 Ok(answer(body, &[("content-length", length)]))
             });
-            let service = stage.cached(&Keep::new(engagements()));
+            let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
             let first = head(&service, get("/engagements/1")).await;
             let _ = whole(first.into_body()).await;
             idle().await;
@@ -442,7 +443,7 @@ async fn trailers_are_kept() {
         });
         Ok(answer(body, &[]))
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     for _ in 0..3 {
         let response = head(&service, get("/engagements/1")).await;
         let body: ResponseBody<StageBody> = response.into_body();
@@ -466,7 +467,7 @@ async fn what_cannot_be_stored_passes() {
         }
         Ok(response)
     });
-    let service = stage.cached(&Keep::new(Table::new()));
+    let service = stage.cached(&Keep::new(Table::new()).expect("a valid table"));
     let upgrade = || {
         request(
             "GET",
@@ -493,7 +494,7 @@ async fn requests_for_the_same_variant_wait_together() {
         let body = full(format!("{language} {call}"));
         Ok(answer(body, &[("vary", "accept-language")]))
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let crowd: Vec<_> = (0..300)
         .map(|n| {
             let language = ["de", "fr", "it"][n % 3];
@@ -528,7 +529,7 @@ async fn after_an_invalidation_one_fetches_anew_for_all() {
             Ok(answer(full(format!("call {call}")), &[]))
         }
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let before = ask(&service, get("/engagements/1"));
     stage.called(1).await;
     send(&service, request("PUT", "/engagements/1", &[])).await;
@@ -552,7 +553,7 @@ async fn after_an_invalidation_one_fetches_anew_for_all() {
 async fn nothing_is_left_of_a_crowd_that_left() {
     let gate = Gate::closed();
     let stage = gated(&gate, &[]);
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let crowd = crowd(&service, 100);
     stage.called(1).await;
     crowd.iter().for_each(JoinHandle::abort);

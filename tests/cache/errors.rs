@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{CacheLayer, Keep, Table, keep::RequestBody};
+use tower_keep::{CacheLayer, Keep, Table};
 
 use super::{
     kit::{Gone, Origin, after, answer, cached, get, request, send},
@@ -25,7 +25,7 @@ async fn what_is_stale_answers_for_an_origin_that_is_gone() {
         ("max-age=1, no-cache", false),
         ("s-maxage=1", false),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let fields = [("cache-control", directives)];
         let origin = Origin::script(vec![Ok(answer(200, &fields, "one")), Err(Gone)]);
         let service = cached(&keep, &origin);
@@ -48,7 +48,7 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
         ("max-age=1, stale-if-error=10", 11, "error"),
         ("max-age=1, stale-if-error=10, must-revalidate", 2, "error"),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let fields = [("cache-control", directives)];
         let script = vec![
             Ok(answer(200, &fields, "one")),
@@ -64,7 +64,7 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
         );
     }
     // The request may allow it as well.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let fields = [("cache-control", "max-age=1")];
     let script = vec![
         Ok(answer(200, &fields, "one")),
@@ -85,7 +85,7 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
 #[tokio::test(start_paused = true)]
 async fn what_is_stale_answers_while_it_is_refreshed() {
     // RFC 5861 section 3.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let fields = [("cache-control", "max-age=1, stale-while-revalidate=10")];
     let script = vec![
         Ok(answer(200, &fields, "one")),
@@ -116,7 +116,7 @@ type Chunks = Vec<Result<Frame<Bytes>, std::io::Error>>;
 fn breaking(
     then: impl Fn() -> Chunks + Clone + Send + 'static,
 ) -> impl tower::Service<
-    Request<RequestBody<Full<Bytes>>>,
+    Request<Full<Bytes>>,
     Response = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>>,
     Error = Infallible,
     Future: Send,
@@ -142,7 +142,7 @@ fn breaking(
 
 #[tokio::test(start_paused = true)]
 async fn what_is_stale_answers_for_a_body_that_breaks_off() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let cut = || {
         vec![
             Ok(Frame::data("who".into())),
@@ -172,7 +172,7 @@ async fn what_is_stale_answers_for_a_body_that_never_comes() {
             };
             async move { Ok(stage::answer(body, &fields)) }
         });
-        let service = stage.cached(&Keep::new(Table::new()));
+        let service = stage.cached(&Keep::new(Table::new()).expect("a valid table"));
         send(&service, get("/a")).await;
         after(5).await;
         let second = tokio::spawn({
@@ -201,7 +201,7 @@ async fn what_is_stale_answers_for_a_body_that_never_comes() {
 #[tokio::test]
 async fn an_error_about_a_range_or_a_condition_is_nobody_elses() {
     // RFC 9110 section 14.2: the field is the client's own, and in no key.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|parts, _| {
         let fields = [("cache-control", "max-age=60")];
         let asked = |name| parts.headers.contains_key(name);
@@ -227,26 +227,25 @@ async fn an_error_about_a_range_or_a_condition_is_nobody_elses() {
 #[tokio::test]
 async fn trailers_are_stored_and_leave_room_for_themselves() {
     // RFC 9112 section 7.1.2: a length would leave none.
-    let keep = Keep::new(Table::new());
-    let service =
-        CacheLayer::new(&keep).layer(service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
-            let trailers = [("x-sum", "5"), ("set-cookie", "a=b"), ("x-mine", "me")];
-            let trailers = trailers.map(|(name, value)| {
-                (
-                    name.parse::<http::HeaderName>().expect("a name"),
-                    value.parse::<http::HeaderValue>().expect("a value"),
-                )
-            });
-            let frames: Chunks = vec![
-                Ok(Frame::data("whole".into())),
-                Ok(Frame::trailers(trailers.into_iter().collect())),
-            ];
-            let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-            let response = Response::builder()
-                .header("cache-control", "max-age=60, private=\"x-mine\"")
-                .body(body);
-            Ok::<_, Infallible>(response.expect("a response"))
-        }));
+    let keep = Keep::new(Table::new()).expect("a valid table");
+    let service = CacheLayer::new(&keep).layer(service_fn(|_: Request<Full<Bytes>>| async {
+        let trailers = [("x-sum", "5"), ("set-cookie", "a=b"), ("x-mine", "me")];
+        let trailers = trailers.map(|(name, value)| {
+            (
+                name.parse::<http::HeaderName>().expect("a name"),
+                value.parse::<http::HeaderValue>().expect("a value"),
+            )
+        });
+        let frames: Chunks = vec![
+            Ok(Frame::data("whole".into())),
+            Ok(Frame::trailers(trailers.into_iter().collect())),
+        ];
+        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        let response = Response::builder()
+            .header("cache-control", "max-age=60, private=\"x-mine\"")
+            .body(body);
+        Ok::<_, Infallible>(response.expect("a response"))
+    }));
     for hit in [false, true] {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
         assert_eq!(response.headers().contains_key("age"), hit);
@@ -265,7 +264,7 @@ async fn trailers_are_stored_and_leave_room_for_themselves() {
 #[tokio::test]
 async fn a_204_has_no_content_whatever_it_says() {
     // RFC 9110 section 8.6.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let fields = [("cache-control", "max-age=60"), ("content-length", "5")];
     let origin = Origin::script(vec![Ok(answer(204, &fields, ""))]);
     let service = cached(&keep, &origin);
@@ -278,7 +277,7 @@ async fn a_204_has_no_content_whatever_it_says() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_short_is_never_stored() {
     // RFC 9112 section 8: incomplete.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let short = || vec![Ok(Frame::data("who".into()))];
     let service = CacheLayer::new(&keep).layer(breaking(short));
     let mut bodies = Vec::new();

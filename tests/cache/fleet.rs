@@ -13,11 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::{sync::watch, task::JoinSet};
 use tower::{Layer, Service, service_fn};
-use tower_keep::{
-    CacheLayer, Keep, Key, Route, Scope, Table,
-    keep::{RequestBody, ResponseBody},
-    table::mins,
-};
+use tower_keep::{CacheLayer, Keep, Key, Route, Scope, Table, message::ResponseBody, table::mins};
 
 use super::kit::{Answer, get, send};
 use crate::{
@@ -78,7 +74,7 @@ fn cached(
 + Sync
 + use<> {
     let origin = Arc::clone(origin);
-    let handler = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
+    let handler = service_fn(move |_: Request<Full<Bytes>>| {
         let origin = Arc::clone(&origin);
         async move { Ok(origin.answer().await) }
     });

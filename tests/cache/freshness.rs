@@ -7,7 +7,7 @@ use super::kit::{Origin, after, answer, cached, get, request, send};
 
 /// Whether what was stored with these fields answers after `seconds`.
 async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -> bool {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::script(vec![
         Ok(answer(200, fields, "one")),
         Ok(answer(200, &[], "two")),
@@ -89,7 +89,7 @@ async fn a_guess_is_made_where_nothing_is_said() {
         (599, &[("cache-control", "max-age=60")], true),
     ] {
         let origin = Origin::script(vec![Ok(answer(status, fields, ""))]);
-        let service = cached(&Keep::new(Table::new()), &origin);
+        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
         send(&service, get("/a")).await;
         send(&service, get("/a")).await;
         assert_eq!(origin.calls() == 1, hit, "{status} {fields:?}");
@@ -110,7 +110,7 @@ async fn fields_that_a_directive_names_are_not_replayed() {
         ("x-d", "1"),
     ];
     let origin = Origin::script(vec![Ok(answer(200, &fields, "one"))]);
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     for hit in [false, true] {
         let seen = send(&service, get("/a")).await;
         assert_eq!(seen.headers.contains_key("age"), hit);
@@ -149,7 +149,7 @@ async fn a_request_may_want_more_than_fresh() {
 #[tokio::test]
 async fn what_a_request_calls_no_store_is_not_stored() {
     // RFC 9111 section 5.2.1.5.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::with(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     let secret = request("GET", "/a", &[("cache-control", "no-store")]);
@@ -160,7 +160,7 @@ async fn what_a_request_calls_no_store_is_not_stored() {
 #[tokio::test]
 async fn only_if_cached_never_asks_the_origin() {
     // RFC 9111 section 5.2.1.7.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::with(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     let ask = || request("GET", "/a", &[("cache-control", "only-if-cached")]);
@@ -180,7 +180,7 @@ async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
         ("max-age=60, must-revalidate", true),
         ("max-age=60, proxy-revalidate", false),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let fields = [("cache-control", directives)];
         let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(200, &[], "two"))];
         let service = cached(&keep, &Origin::script(script));
@@ -197,7 +197,7 @@ async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
 #[tokio::test]
 async fn content_that_no_key_holds_makes_no_shared_answer() {
     // RFC 9110 section 9.3.1: the content of a GET has no meaning that anybody could know.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::with(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     let with_content = get("/a").map(|_| "poison".into());

@@ -300,7 +300,7 @@ proptest! {
     fn every_answer_is_the_one_that_the_origin_would_give(requests in vec(hostile(), 2..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let service = origin().cached(&Keep::new(table()));
+            let service = origin().cached(&Keep::new(table()).expect("a valid table"));
             for request in requests.into_iter().flatten() {
                 let own = seen_by_origin(&again(&request));
                 let (method, asked) = (request.method().clone(), format!("{request:?}"));
@@ -316,7 +316,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_path_of_64_kib_has_a_key_of_its_own() {
-    let service = origin().cached(&Keep::new(table()));
+    let service = origin().cached(&Keep::new(table()).expect("a valid table"));
     for prefix in ["/engagements/", "/"] {
         let long = |last: char| format!("{prefix}{}{last}", "x".repeat(65_000));
         let one = send(&service, get(&long('1'))).await;
@@ -331,7 +331,7 @@ async fn a_path_of_64_kib_has_a_key_of_its_own() {
 /// A careless origin that reads the last `Host` wrote what the first one's readers got.
 #[tokio::test]
 async fn a_request_for_two_hosts_is_not_stored() {
-    let service = origin().cached(&Keep::new(table()));
+    let service = origin().cached(&Keep::new(table()).expect("a valid table"));
     for path in ["/a", "/hosts/1"] {
         let mut two = get(path);
         two.headers_mut()

@@ -87,7 +87,7 @@ fn keep(scope: Option<Scope>) -> Keep {
         None => route,
     };
     let identity = Identity::new().header("x-user-id");
-    let keep = Keep::new(Table::new().identity(identity).route(route));
+    let keep = Keep::new(Table::new().identity(identity).route(route)).expect("a valid table");
     keep.identify(|parts| {
         let user = parts.headers.get("x-session")?.to_str().ok()?;
         Some(UserId::new(user))
@@ -221,7 +221,7 @@ async fn an_unverified_user_is_told_by_their_credentials() {
         .key("engagement:{id}")
         .scope(Scope::User);
     let identity = Identity::new().unverified(true);
-    let keep = Keep::new(Table::new().identity(identity).route(route));
+    let keep = Keep::new(Table::new().identity(identity).route(route)).expect("a valid table");
     let stage = stage(("x-none", "none"));
     let service = stage.cached(&keep);
     for _ in 0..2 {

@@ -18,7 +18,7 @@ use tokio::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, Keep,
-    keep::{RequestBody, ResponseBody},
+    message::{RequestBody, ResponseBody},
     table::Local,
 };
 
@@ -77,15 +77,15 @@ fn runtime() -> Runtime {
 /// the others over every chunk.
 fn peak(says_length: bool, linger: usize) -> u64 {
     let runtime = runtime();
-    let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
-        move |_: Request<RequestBody<Full<Bytes>>>| async move {
+    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
+        service_fn(move |_: Request<Full<Bytes>>| async move {
             Ok::<_, Infallible>(Response::new(Made {
                 left: GIB,
                 paused: false,
                 says_length,
             }))
-        },
-    ));
+        }),
+    );
     let info = measure(|| {
         runtime.block_on(async {
             let response = service.oneshot(get("/engagements/1")).await;
@@ -149,15 +149,15 @@ impl Body for Crumbs {
 /// The most that was allocated at any time by a request with this body, answered with that one.
 fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
     let runtime = runtime();
-    let service = CacheLayer::new(&Keep::new(engagements())).layer(service_fn(
-        move |request: Request<RequestBody<Crumbs>>| async move {
+    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
+        service_fn(move |request: Request<RequestBody<Crumbs>>| async move {
             request.into_body().collect().await.expect("content");
             Ok::<_, Infallible>(Response::new(Crumbs {
                 left: answer,
                 pauses,
             }))
-        },
-    ));
+        }),
+    );
     let crumbs = Crumbs {
         left: request,
         pauses,
@@ -165,7 +165,7 @@ fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
     // QUERY is for paths that no route names.
     let path = ["/engagements/1", "/a"][usize::from(method == "QUERY")];
     let request = Request::builder().method(method).uri(path);
-    let request = request.body(crumbs).expect("a request");
+    let request = request.body(RequestBody::new(crumbs)).expect("a request");
     let info = measure(|| {
         runtime.block_on(async {
             let response = service.oneshot(request).await.expect("an answer");
@@ -218,7 +218,7 @@ fn taken(size: u64, fields: usize, body: usize) -> u64 {
     let mut keep = None;
     let info = measure(|| {
         let table = engagements().local(Local::new().size(size));
-        runtime.block_on(fill(keep.insert(Keep::new(table))));
+        runtime.block_on(fill(keep.insert(Keep::new(table).expect("a valid table"))));
     });
     u64::try_from(info.bytes_current).expect("something is held")
 }
@@ -239,7 +239,8 @@ fn the_local_tier_takes_no_more_memory_than_its_size() {
 fn taken_by_nothing(size: u64) -> u64 {
     let mut keep = None;
     let info = measure(|| {
-        keep = Some(Keep::new(engagements().local(Local::new().size(size))));
+        keep =
+            Some(Keep::new(engagements().local(Local::new().size(size))).expect("a valid table"));
     });
     u64::try_from(info.bytes_current).expect("something is held")
 }

@@ -39,7 +39,7 @@ async fn a_success_invalidates_and_an_error_does_not() {
     .into_iter()
     .flat_map(|case| [(case, false), (case, true)])
     {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
             "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
             _ => answer(status, &[], ""),
@@ -60,7 +60,7 @@ async fn locations_of_the_same_origin_are_invalidated_too() {
         ("http://example.com/a", false),
         ("http://example.org/a", true),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
             "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
             _ => answer(201, &[("content-location", location)], ""),
@@ -88,7 +88,7 @@ async fn a_posts_answer_may_be_that_of_a_later_get() {
     .into_iter()
     .flat_map(|case| [(case.clone(), false), (case, true)])
     {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let of_post = fields.clone();
         let origin = Origin::new(move |parts, _| match parts.method.as_str() {
             "POST" => answer(status, &of_post, "of the post"),
@@ -120,7 +120,7 @@ fn query(content: &'static str) -> Request<Full<Bytes>> {
 
 #[tokio::test]
 async fn a_querys_content_is_part_of_its_key() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::with(&[FRESH]);
     let service = cached(&keep, &origin);
     assert_eq!(send(&service, query("one")).await.body, "call 1");
@@ -174,7 +174,7 @@ async fn equivalent_queries_share_an_answer() {
             ["one", "two", "one", "three"],
         ),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let service = cached(&keep, &searching(rule));
         for (query, body) in queries.into_iter().zip(bodies) {
             let answer = send(&service, get(&format!("/a{query}"))).await;
@@ -185,7 +185,7 @@ async fn equivalent_queries_share_an_answer() {
 
 #[tokio::test]
 async fn a_write_ends_all_equivalent_answers() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let service = cached(&keep, &searching("params=(\"utm\")"));
     assert_eq!(send(&service, get("/a?x=1&utm=1")).await.body, "one");
     send(&service, request("PUT", "/a?x=1", &[])).await;
@@ -195,7 +195,7 @@ async fn a_write_ends_all_equivalent_answers() {
 #[tokio::test]
 async fn a_rule_counts_only_for_responses_that_give_it() {
     // The path's second response no longer says that `utm` means nothing.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|_, call| match call {
         1 => answer(
             200,

@@ -17,7 +17,9 @@ use super::{
 fn keep() -> (Keep, Snapshotter) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(engagements()));
+    let keep = metrics::with_local_recorder(&recorder, || {
+        Keep::new(engagements()).expect("a valid table")
+    });
     (keep, snapshotter)
 }
 

@@ -41,7 +41,7 @@ fn ttl(seen: &Seen) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn a_response_is_fresh_for_the_ttl_and_not_longer() {
     let stage = counting(&[]);
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     advance(secs(1799)).await;
     let last = send(&service, get("/engagements/1")).await;
@@ -54,7 +54,7 @@ async fn a_response_is_fresh_for_the_ttl_and_not_longer() {
 #[tokio::test(start_paused = true)]
 async fn nothing_outlives_the_maximum() {
     let stage = counting(&[("cache-control", "max-age=31536000")]);
-    let service = stage.cached(&Keep::new(engagements().max_ttl(secs(60))));
+    let service = stage.cached(&Keep::new(engagements().max_ttl(secs(60))).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     assert_eq!(ttl(&send(&service, get("/engagements/1")).await), 60);
     advance(secs(60)).await;
@@ -68,7 +68,7 @@ async fn only_the_tables_ttl_is_spread() {
         (&[("cache-control", "max-age=1800")][..], false),
     ] {
         let stage = counting(fields);
-        let service = stage.cached(&Keep::new(engagements().jitter(0.5)));
+        let service = stage.cached(&Keep::new(engagements().jitter(0.5)).expect("a valid table"));
         let mut ttls = Vec::new();
         for id in 0..50 {
             let path = format!("/engagements/{id}");
@@ -85,7 +85,7 @@ async fn only_the_tables_ttl_is_spread() {
 
 #[tokio::test]
 async fn a_condition_in_code_refuses_what_the_table_allows() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let stage = counting(&[("x-degraded", "yes")]);
     let layer = CacheLayer::new(&keep).store_if(|head| !head.headers.contains_key("x-degraded"));
     let service = layer.layer(stage.clone());
@@ -97,7 +97,7 @@ async fn a_condition_in_code_refuses_what_the_table_allows() {
 /// What a write of such a path invalidated was the key of its path, under which nothing lay.
 #[tokio::test]
 async fn a_key_in_code_replaces_the_routes() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let stage = counting(&[]);
     let layer = CacheLayer::new(&keep).key(|parts| {
         let tenant = parts.headers.get("x-tenant")?.to_str().ok()?;
@@ -133,7 +133,7 @@ async fn a_key_in_code_replaces_the_routes() {
 
 #[tokio::test(start_paused = true)]
 async fn another_table_counts_from_the_next_request_on() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let stage = counting(&[]);
     let service = stage.cached(&keep);
     send(&service, get("/engagements/1")).await;
@@ -166,7 +166,7 @@ async fn another_table_counts_from_the_next_request_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tables_change_under_load() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let stage = counting(&[]);
     let service = stage.cached(&keep);
     let over = Arc::new(AtomicBool::new(false));
@@ -217,7 +217,7 @@ async fn errors_are_stored_for_as_long_as_the_table_says() {
         Ok(response)
     });
     let table = engagement(|route| route.negative(StatusCode::NOT_FOUND, secs(10)));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     let missing = send(&service, get("/engagements/404")).await;
     assert_eq!((missing.status, missing.body.as_str()), (404, "call 1"));
     advance(secs(9)).await;
@@ -244,7 +244,7 @@ async fn an_override_outranks_the_response_but_not_its_prohibitions() {
                 move |_, call| async move { Ok(answer(full(format!("call {call}")), &fields)) },
             );
         let table = engagement(|route| route.override_freshness(true));
-        let service = stage.cached(&Keep::new(table));
+        let service = stage.cached(&Keep::new(table).expect("a valid table"));
         send(&service, get("/engagements/1")).await;
         let second = send(&service, get("/engagements/1")).await;
         assert_eq!(is_hit(&second), stored, "{directives}: {second:?}");
@@ -262,7 +262,7 @@ async fn what_is_stripped_is_neither_stored_nor_replayed() {
         ("ratelimit", "\"a\";r=1"),
     ]);
     let table = engagement(|route| route.strip(["set-cookie", "x-trace"]));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     let first = send(&service, get("/engagements/1")).await;
     assert_eq!(first.headers["set-cookie"], "session=1");
     let hit = send(&service, get("/engagements/1")).await;
@@ -278,7 +278,7 @@ async fn only_keyed_parameters_distinguish() {
     let ignoring = engagement(|route| route.ignore_query(["utm_*"]));
     for (table, other) in [(only, "call 1"), (ignoring, "call 3")] {
         let stage = counting(&[]);
-        let service = stage.cached(&Keep::new(table));
+        let service = stage.cached(&Keep::new(table).expect("a valid table"));
         let body = async |query: &str| {
             send(&service, get(&format!("/engagements/1?{query}")))
                 .await
@@ -296,7 +296,7 @@ async fn only_keyed_parameters_distinguish() {
 async fn a_route_serves_its_hosts_alone() {
     let stage = counting(&[]);
     let table = engagement(|route| route.host(["api.example.com"]));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     let of = |host| request("GET", "/engagements/1", &[("host", host)]);
     assert_eq!(send(&service, of("api.example.com")).await.body, "call 1");
     assert_eq!(
@@ -312,7 +312,7 @@ async fn a_route_serves_its_hosts_alone() {
 
 #[tokio::test]
 async fn another_version_leaves_the_old_entries_behind() {
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let stage = counting(&[]);
     let service = stage.cached(&keep);
     send(&service, get("/engagements/1")).await;
@@ -328,7 +328,7 @@ async fn clients_can_be_kept_from_making_the_origin_work() {
     let table = engagement(|route| route.request_directives(RequestDirectives::Ignore));
     for (table, ignored) in [(table, true), (engagements(), false)] {
         let stage = counting(&[]);
-        let service = stage.cached(&Keep::new(table));
+        let service = stage.cached(&Keep::new(table).expect("a valid table"));
         send(&service, get("/engagements/1")).await;
         for directive in ["no-cache", "no-store", "max-age=0", "min-fresh=99999"] {
             advance(secs(1)).await;
@@ -365,7 +365,7 @@ async fn stale_while_revalidate_answers_at_once_and_refreshes() {
     let down = Arc::default();
     let stage = shaky(&down, &[("cache-control", "max-age=10")]);
     let table = engagement(|route| route.stale_while_revalidate(secs(30)));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     advance(secs(20)).await;
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
@@ -388,7 +388,7 @@ async fn a_failing_origin_is_left_in_peace_while_something_stale_serves() {
     let down = Arc::new(AtomicBool::new(false));
     let stage = shaky(&down, &[("cache-control", "max-age=10")]);
     let table = engagement(|route| route.stale_if_error(mins(10)));
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     advance(secs(20)).await;
     down.store(true, Ordering::SeqCst);
@@ -423,7 +423,7 @@ async fn must_revalidate_forbids_anything_stale() {
             .stale_if_error(mins(10))
             .stale_while_revalidate(mins(10))
     });
-    let service = stage.cached(&Keep::new(table));
+    let service = stage.cached(&Keep::new(table).expect("a valid table"));
     send(&service, get("/engagements/1")).await;
     advance(secs(20)).await;
     down.store(true, Ordering::SeqCst);
@@ -451,7 +451,7 @@ async fn a_request_that_is_sent_again_brings_its_content() {
         .key("search:{#body}")
         .scope(Scope::Public);
     let route = route.safe_methods(["POST"]);
-    let service = stage.cached(&Keep::new(Table::new().route(route)));
+    let service = stage.cached(&Keep::new(Table::new().route(route)).expect("a valid table"));
     let search = || {
         let request = Request::builder().method("POST").uri("/search");
         request.body(Full::from("what?")).expect("a request")

@@ -19,7 +19,9 @@ fn counting() -> Stage {
 async fn the_inner_one_does_nothing_and_is_reported_once() {
     let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
     let snapshotter = recorder.snapshotter();
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(engagements()));
+    let keep = metrics::with_local_recorder(&recorder, || {
+        Keep::new(engagements()).expect("a valid table")
+    });
 
     let stage = counting();
     let service = ServiceBuilder::new()
@@ -45,7 +47,7 @@ async fn a_missing_invalidate_layer_is_reported_once() {
     let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
     let snapshotter = recorder.snapshotter();
     let table = engagement(|route| route.invalidates(["dashboard:*"]));
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table));
+    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table).expect("a valid table"));
 
     let alone = CacheLayer::new(&keep).layer(counting());
     let complete = InvalidateLayer::new(&keep).layer(alone.clone());
@@ -82,7 +84,10 @@ fn misuses(snapshotter: &Snapshotter) -> u64 {
 
 #[tokio::test]
 async fn layers_of_two_keeps_are_two_caches() {
-    let (outer, inner) = (Keep::new(engagements()), Keep::new(engagements()));
+    let (outer, inner) = (
+        Keep::new(engagements()).expect("a valid table"),
+        Keep::new(engagements()).expect("a valid table"),
+    );
     let stage = counting();
     let inner = CacheLayer::new(&inner).layer(stage.clone());
     let both = CacheLayer::new(&outer).layer(inner.clone());

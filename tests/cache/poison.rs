@@ -60,7 +60,7 @@ async fn a_posts_answer_for_another_host_is_not_stored() {
                 let own = [FRESH, ("content-location", "/a")];
                 answer(200, &own, by_last_host(parts))
             });
-            let keep = Keep::new(Table::new());
+            let keep = Keep::new(Table::new()).expect("a valid table");
             assert_eq!(sent(&keep, &origin, above, poison).await.body, "evil");
             let victim = with_fields(get("/a"), &[good]);
             let seen = sent(&keep, &origin, above, victim).await;
@@ -95,7 +95,7 @@ async fn what_is_no_host_reaches_nobody_else() {
             "evil.example#@good.example:80",
         ] {
             let origin = Origin::new(|parts, _| answer(200, &[FRESH], by_last_host(parts)));
-            let service = cached(&Keep::new(table.clone()), &origin);
+            let service = cached(&Keep::new(table.clone()).expect("a valid table"), &origin);
             let poison = request("GET", path, &[("host", host)]);
             let seen = send(&service, poison).await;
             assert_eq!(seen.body, "evil");
@@ -116,7 +116,7 @@ async fn a_query_cannot_pass_for_the_content_of_a_query() {
         };
         answer(200, &[FRESH], body)
     });
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     let digest = Sha256::digest(b"text/plain\0\0\0select");
     let hash: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
     for forged in [format!("={hash}"), format!("+={hash}"), format!("+{hash}")] {
@@ -154,7 +154,10 @@ async fn a_304_brings_no_private_field_into_what_is_stored() {
             "",
         )),
     ];
-    let service = cached(&Keep::new(Table::new()), &Origin::script(script));
+    let service = cached(
+        &Keep::new(Table::new()).expect("a valid table"),
+        &Origin::script(script),
+    );
     send(&service, get("/a")).await;
     after(5).await;
     for status in ["fwd=stale", "hit"] {
@@ -182,7 +185,10 @@ async fn a_304_does_not_say_how_the_stored_bytes_are_coded() {
             "",
         )),
     ];
-    let service = cached(&Keep::new(Table::new()), &Origin::script(script));
+    let service = cached(
+        &Keep::new(Table::new()).expect("a valid table"),
+        &Origin::script(script),
+    );
     send(&service, get("/a")).await;
     after(5).await;
     let seen = send(&service, get("/a")).await;
@@ -196,7 +202,7 @@ async fn a_write_that_offers_an_upgrade_invalidates() {
     // RFC 9111 section 4.4.
     let origin = Origin::with(&[FRESH]);
     let engagement = Route::new("/e/{id}").key("e:{id}");
-    let keep = Keep::new(Table::new().route(engagement));
+    let keep = Keep::new(Table::new().route(engagement)).expect("a valid table");
     let service = cached(&keep, &origin);
     for path in ["/a", "/e/1"] {
         let before = send(&service, get(path)).await.body;
@@ -222,7 +228,7 @@ async fn the_answer_to_a_write_of_a_doubtful_user_is_nobody_elses() {
             response.headers_mut().insert("content-location", own);
             response
         });
-        let keep = Keep::new(table.clone());
+        let keep = Keep::new(table.clone()).expect("a valid table");
         let twice = [("x-user-id", "alice"), ("x-user-id", "gateway")];
         let write = with_fields(request(method, path, &[]), &twice);
         assert_eq!(sent(&keep, &origin, true, write).await.body, "alice");
@@ -240,7 +246,7 @@ async fn a_head_with_credentials_ends_nothing() {
             false => answer(200, &[("etag", "\"1\""), FRESH], "for all"),
         },
     );
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     send(&service, get("/a")).await;
     let own = [
         ("authorization", "Basic YTpi"),
@@ -265,7 +271,7 @@ async fn fields_that_are_no_lists_are_compared_as_they_are() {
             let vary = [("vary", name), ("cache-control", "public, max-age=60")];
             answer(200, &vary, if call == 1 { "forged" } else { "honest" })
         });
-        let service = cached(&Keep::new(Table::new()), &origin);
+        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
         send(&service, request("GET", "/a", &[(name, forged)])).await;
         let seen = send(&service, request("GET", "/a", &[(name, honest)])).await;
         assert_eq!(seen.body, "honest", "{name}");

@@ -43,7 +43,7 @@ fn range(value: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
 
 #[tokio::test]
 async fn ranges_are_cut_from_a_stored_whole() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -83,7 +83,7 @@ async fn ranges_are_cut_from_a_stored_whole() {
 
 #[tokio::test]
 async fn parts_serve_what_they_hold_and_grow_together() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     assert_eq!(send(&service, range("bytes=2-5")).await.body, "2345");
@@ -111,7 +111,7 @@ async fn parts_serve_what_they_hold_and_grow_together() {
 
 #[tokio::test]
 async fn parts_of_two_representations_are_never_combined() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin =
         Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
@@ -126,7 +126,7 @@ async fn parts_of_two_representations_are_never_combined() {
 async fn a_completion_that_is_refused_is_asked_for_whole() {
     // RFC 9111 section 3.3: the range is ours, and so is what is wrong with it.
     for refusal in [400, 403, 416] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let origin = Origin::new(move |parts, call| match parts.headers.get("range") {
             Some(_) if call > 1 => answer(refusal, &[], "no"),
             _ => bytes(parts, "\"one\""),
@@ -141,7 +141,7 @@ async fn a_completion_that_is_refused_is_asked_for_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_is_validated() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;
@@ -158,7 +158,7 @@ async fn a_stale_part_is_validated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_that_has_changed_is_replaced() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin =
         Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
@@ -176,7 +176,7 @@ async fn a_stale_part_that_has_changed_is_replaced() {
 
 #[tokio::test]
 async fn a_head_of_a_part_asks_the_origin() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;

@@ -25,7 +25,9 @@ fn narrow(gate: &Gate) -> (Stage, Cache<ConcurrencyLimit<Stage>>) {
         }
     });
     let service = ServiceBuilder::new()
-        .layer(CacheLayer::new(&Keep::new(engagements())))
+        .layer(CacheLayer::new(
+            &Keep::new(engagements()).expect("a valid table"),
+        ))
         .concurrency_limit(1)
         .service(stage.clone());
     (stage, service)
@@ -99,7 +101,9 @@ async fn serves_behind_and_before_a_buffer() {
         assert_eq!(send(&behind, get("/engagements/1")).await.body, "call 1");
     }
     let before = ServiceBuilder::new()
-        .layer(CacheLayer::new(&Keep::new(engagements())))
+        .layer(CacheLayer::new(
+            &Keep::new(engagements()).expect("a valid table"),
+        ))
         .buffer(4)
         .service(stage);
     for _ in 0..3 {

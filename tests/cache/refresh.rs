@@ -18,7 +18,6 @@ use tokio::{sync::watch, time::Instant};
 use tower::{Layer, service_fn};
 use tower_keep::{
     CacheLayer, Keep, Route, Scope, Table,
-    keep::RequestBody,
     table::{mins, secs},
 };
 
@@ -34,7 +33,7 @@ fn due() -> Route {
 }
 
 fn keep(route: Route) -> Keep {
-    Keep::new(Table::new().ttl("engagement", mins(30)).route(route))
+    Keep::new(Table::new().ttl("engagement", mins(30)).route(route)).expect("a valid table")
 }
 
 /// Good once, then as `later` says.
@@ -171,7 +170,7 @@ async fn a_refresh_without_end_is_given_up_after_30_seconds() {
     let keep = keep(due());
     let (calls, under_way) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let (calling, hanging) = (Arc::clone(&calls), Arc::clone(&under_way));
-    let handler = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
+    let handler = service_fn(move |_: Request<Full<Bytes>>| {
         let (call, hanging) = (
             calling.fetch_add(1, Ordering::SeqCst) + 1,
             Arc::clone(&hanging),
@@ -227,7 +226,7 @@ async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
         Arc::clone(&under_way),
         Arc::clone(&refreshed),
     );
-    let handler = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+    let handler = service_fn(move |request: Request<Full<Bytes>>| {
         let (mut open, counted) = (open.clone(), Arc::clone(&counted));
         if !*open.borrow() {
             let path = request.uri().path().to_owned();

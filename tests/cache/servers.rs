@@ -18,8 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower::Layer;
-use tower_keep::{CacheLayer, Keep, Table};
+use tower::{Layer, ServiceExt};
+use tower_keep::{CacheLayer, Keep, Table, message::RequestBody};
 
 use super::stage::{Stage, answer, engagements, feed, full};
 
@@ -31,7 +31,10 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 /// A hyper server that ends with the guard.
 async fn serve(stage: &Stage) -> (SocketAddr, JoinSet<()>) {
-    let service = TowerToHyperService::new(stage.cached(&Keep::new(engagements())));
+    let service = stage
+        .cached(&Keep::new(engagements()).expect("a valid table"))
+        .map_request(|request: Request<Incoming>| request.map(RequestBody::new));
+    let service = TowerToHyperService::new(service);
     let (listener, address) = listener().await;
     let mut server = JoinSet::new();
     server.spawn(async move {
@@ -172,8 +175,8 @@ async fn http_2_gets_the_same() {
 
 #[tokio::test]
 async fn a_function_that_takes_hypers_body_is_served() {
-    let service = CacheLayer::new(&Keep::new(engagements())).layer(tower::service_fn(
-        async |request: Request<tower_keep::keep::RequestBody<Incoming>>| {
+    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
+        tower::service_fn(async |request: Request<RequestBody<Incoming>>| {
             let length = request
                 .into_body()
                 .collect()
@@ -182,8 +185,9 @@ async fn a_function_that_takes_hypers_body_is_served() {
                 .to_bytes()
                 .len();
             Ok::<_, Infallible>(Response::new(Full::from(format!("{length} bytes"))))
-        },
-    ));
+        }),
+    );
+    let service = service.map_request(|request: Request<Incoming>| request.map(RequestBody::new));
     let service = TowerToHyperService::new(service);
     let (listener, address) = listener().await;
     let mut server = JoinSet::new();
@@ -220,7 +224,9 @@ async fn grpc_passes_with_its_trailers() {
     server.spawn(async move {
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
         tonic::transport::Server::builder()
-            .layer(CacheLayer::new(&Keep::new(Table::new())))
+            .layer(CacheLayer::new(
+                &Keep::new(Table::new()).expect("a valid table"),
+            ))
             .add_service(health)
             .serve_with_incoming(incoming)
             .await

@@ -19,9 +19,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::sync::{Semaphore, mpsc};
 use tower::{Layer, Service, ServiceExt};
 use tower_keep::{
-    BoxError, CacheLayer, Keep, Route, Scope, Table,
-    cache::Cache,
-    keep::{RequestBody, ResponseBody},
+    BoxError, CacheLayer, Keep, Route, Scope, Table, cache::Cache, message::ResponseBody,
     table::mins,
 };
 
@@ -89,7 +87,7 @@ impl Stage {
     }
 }
 
-impl<B> Service<Request<RequestBody<B>>> for Stage
+impl<B> Service<Request<B>> for Stage
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Debug,
@@ -102,7 +100,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody<B>>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let play = Arc::clone(&self.play);
         Box::pin(async move {

@@ -27,7 +27,7 @@ fn validating(unmodified: &'static [(&'static str, &'static str)]) -> Origin {
 #[tokio::test(start_paused = true)]
 async fn a_304_freshens_what_is_stored() {
     // RFC 9111 sections 4.3.4 and 3.2.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = validating(&[
         ("cache-control", "max-age=60"),
         ("x-version", "2"),
@@ -88,7 +88,7 @@ async fn conditions_are_met_from_what_is_stored() {
             ("x-kept", "1"),
         ]);
         let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
-        let service = cached(&Keep::new(Table::new()), &origin);
+        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
         send(&service, get("/a")).await;
         let seen = send(&service, request("GET", "/a", asked)).await;
         assert_eq!((seen.status, origin.calls()), (status, 1), "{asked:?}");
@@ -107,7 +107,7 @@ async fn conditions_are_met_from_what_is_stored() {
         [0, 24 * 3600].map(|ago| httpdate::fmt_http_date(now - Duration::from_secs(ago)));
     let fields = [("date", today.as_str()), ("cache-control", "max-age=60")];
     let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
-    let service = cached(&Keep::new(Table::new()), &origin);
+    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
     send(&service, get("/a")).await;
     for (asked, status) in [(&today, 304), (&yesterday, 200)] {
         let seen = send(&service, request("GET", "/a", &[(since, asked)])).await;
@@ -118,7 +118,7 @@ async fn conditions_are_met_from_what_is_stored() {
 #[tokio::test(start_paused = true)]
 async fn a_precondition_of_ours_that_fails_is_asked_without() {
     // RFC 9110 section 15.5.13: the client has set none.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|parts, call| match parts.headers.get("if-none-match") {
         Some(_) => answer(412, &[], "no"),
         None => answer(
@@ -137,7 +137,7 @@ async fn a_precondition_of_ours_that_fails_is_asked_without() {
 
 #[tokio::test(start_paused = true)]
 async fn a_304_that_forbids_storing_ends_what_is_stored() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = validating(&[("cache-control", "no-store")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -149,7 +149,7 @@ async fn a_304_that_forbids_storing_ends_what_is_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_304_to_credentials_leaves_what_is_stored() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = validating(&[("etag", "\"one\"")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -165,7 +165,7 @@ async fn a_304_to_credentials_leaves_what_is_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_304_for_another_representation_is_asked_again_without_conditions() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|parts, call| match call {
         1 => answer(200, &[("etag", "\"one\""), STALE_SOON], "one"),
         2 => answer(304, &[("etag", "\"two\"")], ""),
@@ -183,7 +183,7 @@ async fn a_304_for_another_representation_is_asked_again_without_conditions() {
 #[tokio::test(start_paused = true)]
 async fn what_a_full_answer_refutes_is_forgotten() {
     // RFC 9111 section 4.3.3: nothing nominated is suitable; the new answer may not be stored.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let script = vec![
         Ok(answer(
             200,
@@ -205,7 +205,7 @@ async fn what_a_full_answer_refutes_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clients_own_condition_is_met_by_what_validation_brings() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let script = vec![
         Ok(answer(200, &[("etag", "\"one\""), STALE_SOON], "one")),
         Ok(answer(200, &[("etag", "\"two\""), STALE_SOON], "two")),
@@ -221,7 +221,7 @@ async fn a_clients_own_condition_is_met_by_what_validation_brings() {
 #[tokio::test]
 async fn a_clients_condition_passes_where_nothing_is_stored() {
     // RFC 9111 section 4.3.2.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|parts, _| match parts.headers.get("if-none-match") {
         Some(tag) if tag == "\"one\"" => answer(304, &[("etag", "\"one\"")], ""),
         _ => answer(200, &[("etag", "\"one\""), STALE_SOON], "body"),
@@ -240,7 +240,7 @@ async fn a_listed_route_is_filled_by_a_conditional_request() {
             .key("thing:{id}")
             .scope(Scope::Public),
     );
-    let keep = Keep::new(table);
+    let keep = Keep::new(table).expect("a valid table");
     let origin = Origin::new(|parts, _| {
         assert!(!parts.headers.contains_key("if-none-match"));
         assert!(!parts.headers.contains_key("range"));
@@ -274,7 +274,7 @@ async fn a_head_updates_or_ends_a_stored_get() {
             false,
         ),
     ] {
-        let keep = Keep::new(Table::new());
+        let keep = Keep::new(Table::new()).expect("a valid table");
         let script = vec![
             Ok(answer(
                 200,

@@ -20,7 +20,7 @@ use super::{
 };
 
 fn keep() -> Keep {
-    Keep::new(Table::new().jitter(0.0).ttl("quote", secs(60)))
+    Keep::new(Table::new().jitter(0.0).ttl("quote", secs(60))).expect("a valid table")
 }
 
 fn key() -> Key {
@@ -273,7 +273,7 @@ async fn a_stored_json_response_is_a_value() {
             &[("content-type", kind)],
         ))
     });
-    let keep = Keep::new(engagements());
+    let keep = Keep::new(engagements()).expect("a valid table");
     let service = stage.cached(&keep);
     send(&service, get("/engagements/json")).await;
     send(&service, get("/engagements/text")).await;

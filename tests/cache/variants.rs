@@ -16,7 +16,7 @@ fn varying(vary: &'static str) -> Origin {
 }
 
 async fn bodies(origin: &Origin, requests: &[&[(&str, &str)]]) -> Vec<String> {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let service = cached(&keep, origin);
     let mut bodies = Vec::new();
     for fields in requests {
@@ -80,7 +80,7 @@ async fn the_most_recent_of_several_that_match_is_selected() {
 
 #[tokio::test]
 async fn only_so_many_variants_are_kept() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::with(&[("cache-control", "max-age=60"), ("vary", "foo")]);
     let service = cached(&keep, &origin);
     for number in 0..17 {
@@ -106,7 +106,7 @@ async fn only_so_many_variants_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_304_may_change_vary() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let origin = Origin::new(|parts, call| -> Answer {
         let fields = [
             ("etag", "\"one\""),
@@ -136,7 +136,7 @@ async fn a_304_may_change_vary() {
 #[tokio::test]
 async fn a_request_that_selects_no_variant_says_so() {
     // RFC 9211 section 2.2.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let service = cached(&keep, &varying("foo"));
     let first = send(&service, request("GET", "/a", &[("foo", "1")])).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");

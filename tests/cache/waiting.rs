@@ -26,7 +26,7 @@ async fn who_shares_nothing_keeps_nobody_else_from_sharing() {
     });
     for fields in [("cache-control", "no-store"), ("cookie", "session=1")] {
         let route = Route::new("/a/{id}").key("a:{id}");
-        let service = stage.cached(&Keep::new(Table::new().route(route)));
+        let service = stage.cached(&Keep::new(Table::new().route(route)).expect("a valid table"));
         let before = stage.calls();
         gate.admit(1);
         send(&service, request("GET", "/a/1", &[fields])).await;
@@ -84,7 +84,7 @@ async fn who_waits_gets_no_answer_that_must_be_validated_first() {
         let stage = Stage::gated(&gate, move |_, call| {
             Ok(answer(full(format!("call {call}")), fields))
         });
-        let service = stage.cached(&Keep::new(engagements()));
+        let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
         let ask = |fields: &'static [(&'static str, &'static str)]| {
             let service = service.clone();
             tokio::spawn(
@@ -122,7 +122,7 @@ async fn who_comes_late_to_a_slow_body_asks_anew() {
             Ok(answer(body, &[("cache-control", "max-age=1")]))
         }
     });
-    let service = stage.cached(&Keep::new(engagements()));
+    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
     let first = head(&service, get("/engagements/1")).await;
     slow.data("call ").await;
     after(5).await;
@@ -182,7 +182,10 @@ async fn two_wait(stage: &Stage, service: &Cache<Stage>) -> [JoinHandle<Seen>; 2
 #[tokio::test(start_paused = true)]
 async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
     let gate = Gate::closed();
-    let (stage, keep) = (changing(&gate), Keep::new(engagements()));
+    let (stage, keep) = (
+        changing(&gate),
+        Keep::new(engagements()).expect("a valid table"),
+    );
     let key = Key::new("engagement").id(1);
     let service = stage.cached(&keep);
     let [leader, follower] = two_wait(&stage, &service).await;
@@ -199,7 +202,10 @@ async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
 #[tokio::test(start_paused = true)]
 async fn what_was_invalidated_while_a_request_waited_answers_for_no_error() {
     let gate = Gate::closed();
-    let (stage, keep) = (changing(&gate), Keep::new(engagements()));
+    let (stage, keep) = (
+        changing(&gate),
+        Keep::new(engagements()).expect("a valid table"),
+    );
     let key = Key::new("engagement").id(1);
     let service = stage.cached(&keep);
     let [leader, follower] = two_wait(&stage, &service).await;

@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Keep, Key, RedisStore, Table,
-    keep::{Invalidation, RequestBody, ValueEntry},
+    keep::{Invalidation, ValueEntry},
 };
 
 use super::{
@@ -96,7 +96,7 @@ async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box
     tokio::spawn(listen(node.clone()));
 
     let inside = Arc::clone(&node.inside);
-    let handler = service_fn(move |request: Request<RequestBody<RequestBody<Content>>>| {
+    let handler = service_fn(move |request: Request<Content>| {
         let node = node.clone();
         async move { Ok::<_, Infallible>(node.answer(request).await) }
     });

@@ -24,7 +24,7 @@ fn key(text: &str) -> Key {
 }
 
 async fn filled(keys: &[&str]) -> Keep {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     fill(&keep, keys).await;
     keep
 }
@@ -97,7 +97,7 @@ async fn keys_prefixes_patterns_entities_and_everything() {
 
 #[tokio::test]
 async fn an_entity_below_is_named_by_the_entity_that_the_table_gives_it() {
-    let keep = Keep::new(Table::new().ttl("agent:status", secs(60)));
+    let keep = Keep::new(Table::new().ttl("agent:status", secs(60))).expect("a valid table");
     fill(&keep, &KEYS).await;
     keep.invalidate([Invalidation::entity("agent:status")])
         .await
@@ -128,7 +128,7 @@ async fn a_soft_one_makes_stale() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route.stale_if_error(mins(1))));
+    let keep = Keep::new(Table::new().route(route.stale_if_error(mins(1)))).expect("a valid table");
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
     let origin = Origin::new(move |parts| {
@@ -183,7 +183,8 @@ async fn a_soft_one_makes_stale() {
 async fn a_soft_one_is_validated_before_it_is_used_stale() {
     let route = Route::new("/engagements/{id}").key("engagement:{id}");
     let route = route.scope(Scope::Public).ttl(secs(1));
-    let keep = Keep::new(Table::new().route(route.stale_while_revalidate(mins(1))));
+    let keep = Keep::new(Table::new().route(route.stale_while_revalidate(mins(1))))
+        .expect("a valid table");
     let origin = Origin::new(|parts| {
         let unchanged = parts.headers.contains_key("if-none-match");
         let status = if unchanged { 304 } else { 200 };
@@ -213,7 +214,8 @@ async fn a_new_version() {
         Table::new()
             .route(route("/engagements/{id}", "engagement:{id}"))
             .route(route("/agents/{id}/status", "agent:{id}:status")),
-    );
+    )
+    .expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     let paths = ["/engagements/1", "/agents/1/status"];
     let keys = ["engagement:2", "agent:2", "agent:2:status"];
@@ -276,7 +278,7 @@ async fn a_value_is_deleted_with_all_that_lies_under_its_key() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route));
+    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     let paths = [
         "/engagements/42",
@@ -293,7 +295,7 @@ async fn deleting_by_pattern_counts_what_was_there() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route));
+    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     hits(
         &service,
@@ -326,7 +328,7 @@ async fn deleting_by_pattern_counts_what_was_there() {
 
 #[tokio::test]
 async fn applications_hear_of_what_is_invalidated() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let heard = keep.invalidations();
     keep.invalidate([
         Invalidation::key(&key("engagement:42")),
@@ -350,7 +352,7 @@ async fn applications_hear_of_what_is_invalidated() {
 
 #[tokio::test]
 async fn who_listens_too_slowly_is_told_everything() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let mut heard = keep.invalidations();
     for n in 0..3000 {
         let one = Invalidation::key(&Key::new("engagement").id(n));

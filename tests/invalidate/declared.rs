@@ -47,7 +47,7 @@ const PATHS: [&str; 3] = ["/engagements/1", "/engagements", "/engagements/2"];
 #[tokio::test(start_paused = true)]
 async fn nothing_it_may_change_is_cached_while_it_is_under_way() {
     for status in [200, 404, 500, 0] {
-        let (keep, gate) = (Keep::new(table()), Gate::new());
+        let (keep, gate) = (Keep::new(table()).expect("a valid table"), Gate::new());
         let service = stack(&keep, &slow(&gate, status));
         hits(&service, &PATHS).await;
         let write = AssertUnwindSafe(service.clone().oneshot(put("/engagements/1")));

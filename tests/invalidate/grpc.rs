@@ -35,6 +35,7 @@ fn keep() -> Keep {
                     .invalidates(["engagement:*"]),
             ),
     )
+    .expect("a valid table")
 }
 
 fn trailers(status: &'static str) -> HeaderMap {

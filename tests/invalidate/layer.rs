@@ -26,7 +26,7 @@ where
 
 #[tokio::test]
 async fn what_changes_nothing_passes_unboxed() {
-    let keep = Keep::new(table().unlisted(Unlisted::Pass));
+    let keep = Keep::new(table().unlisted(Unlisted::Pass)).expect("a valid table");
     let mut service = InvalidateLayer::new(&keep).layer(Origin::plain());
     for (passing, kind) in [
         (get("/engagements/1"), "inner"),
@@ -50,7 +50,7 @@ async fn what_changes_nothing_passes_unboxed() {
 async fn readiness_is_the_inner_services() {
     // A layer that calls a clone of what it made ready panics here, and one that says it is ready
     // when the inner service is not lets requests pile up behind it.
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let gate = Gate::new();
     let slow = gate.clone();
     let origin = Origin::of(move |parts, _| {
@@ -93,7 +93,7 @@ async fn readiness_is_the_inner_services() {
 async fn one_write_is_one_invalidation() {
     // CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and of two layers within each
     // other one works.
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let layers = (
         InvalidateLayer::new(&keep),
         InvalidateLayer::new(&keep),
@@ -112,7 +112,7 @@ async fn one_write_is_one_invalidation() {
 
 #[tokio::test]
 async fn a_cache_layer_alone_does_what_http_asks() {
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let service = CacheLayer::new(&keep).layer(Origin::plain());
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
@@ -124,7 +124,7 @@ async fn a_cache_layer_alone_does_what_http_asks() {
 
 #[tokio::test]
 async fn keys_derived_in_code_are_invalidated() {
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let derive = |parts: &http::request::Parts| {
         let id = parts.uri.path().rsplit('/').next()?;
         Some(Key::new("own").id(id))
@@ -155,7 +155,10 @@ async fn keys_derived_in_code_are_invalidated() {
 
 #[tokio::test]
 async fn a_layer_of_another_keep_takes_nothing_over() {
-    let (keep, other) = (Keep::new(table()), Keep::new(table()));
+    let (keep, other) = (
+        Keep::new(table()).expect("a valid table"),
+        Keep::new(table()).expect("a valid table"),
+    );
     let service = (InvalidateLayer::new(&other), CacheLayer::new(&keep)).layer(Origin::plain());
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
     send(&service, put("/engagements/1")).await;
@@ -165,7 +168,7 @@ async fn a_layer_of_another_keep_takes_nothing_over() {
 #[test]
 fn services_can_be_shared() {
     fn shared<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(5));
     shared(&layer);
     shared(&layer.layer(()));
@@ -175,7 +178,7 @@ fn services_can_be_shared() {
 #[tokio::test]
 async fn axum_takes_both_layers_as_a_tuple() {
     use axum::{Router, body::Body, routing::get};
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let app = Router::new()
         .route(
             "/engagements/{id}",

@@ -31,6 +31,7 @@ fn keep() -> Keep {
                     .invalidates(["engagements", "org:{answer.org}"]),
             ),
     )
+    .expect("a valid table")
 }
 
 const PATHS: [&str; 4] = [
@@ -103,7 +104,7 @@ async fn a_write_that_may_have_happened_counts() {
 #[tokio::test]
 async fn without_a_route_an_error_changes_nothing() {
     // RFC 9111 section 4.4 knows of non-error responses only.
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let fails = Origin::new(|parts| match parts.method.as_str() {
         "GET" => Response::builder().header("cache-control", "max-age=60"),
         _ => Response::builder().status(500),
@@ -245,7 +246,7 @@ async fn the_inner_service_runs_within_the_callers_span() {
 async fn what_lagging_reads_have_stored_is_invalidated_again() {
     let public = |path: &str| Route::new(path).key("engagement:{id}").scope(Scope::Public);
     let route = public("/engagements/{id}").settle(Duration::from_secs(1));
-    let keep = Keep::new(Table::new().route(route));
+    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     send(&service, put("/engagements/1")).await;
     assert_eq!(

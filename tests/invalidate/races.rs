@@ -13,7 +13,7 @@ use super::kit::{Gate, Origin, Stack, get, ok, put, send, stack};
 
 fn keep() -> Keep {
     let route = Route::new("/engagements/{id}").key("engagement:{id}");
-    Keep::new(Table::new().route(route.scope(Scope::Public)))
+    Keep::new(Table::new().route(route.scope(Scope::Public))).expect("a valid table")
 }
 
 /// A database of one number, which every PUT counts up. A GET of `?slow` reads it, then waits.

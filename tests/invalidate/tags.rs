@@ -18,7 +18,8 @@ async fn tags_of_routes_and_of_responses() {
         Table::new()
             .route(orgs.tags(["org:{org}"]))
             .route(answer.tags(["org:{answer.org}"])),
-    );
+    )
+    .expect("a valid table");
     let origin = Origin::of(|parts, _| async move {
         let answer = Response::builder()
             .header("cache-control", "max-age=60")
@@ -55,7 +56,7 @@ async fn a_tag_that_a_template_makes_is_encoded_as_a_key() {
     let orgs = Route::new("/orgs/{org}")
         .key("org:{org}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(orgs.tags(["org:{org}"])));
+    let keep = Keep::new(Table::new().route(orgs.tags(["org:{org}"]))).expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     hits(&service, &["/orgs/a%20b"]).await;
     keep.invalidate([Invalidation::tag("org:a b")])
@@ -91,7 +92,7 @@ fn mirror() -> Origin {
 async fn a_group_belongs_to_one_origin() {
     // RFC 9875 sections 2.1 and 3
     let listed = Route::new("/listed").key("listed").scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(listed));
+    let keep = Keep::new(Table::new().route(listed)).expect("a valid table");
     let service = stack(&keep, &mirror());
     let of = |host, path| {
         request(
@@ -164,7 +165,8 @@ async fn a_group_belongs_to_one_origin() {
 #[tokio::test]
 async fn what_was_stored_for_one_user() {
     let keep =
-        Keep::new(Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)));
+        Keep::new(Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)))
+            .expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     let (ann, bob) = (|| by("ann smith", get("/me")), || by("bob", get("/me")));
     for mine in [ann(), bob()] {
@@ -182,7 +184,7 @@ async fn fields_of_other_names_hold_tags_and_go_no_further() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route));
+    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
     let origin = Origin::new(|parts| {
         let answer = Response::builder()
             .header("x-tags", "a, b")

@@ -27,7 +27,7 @@ fn table() -> Table {
 
 #[tokio::test]
 async fn what_the_route_names_and_the_target_with_all_variations() {
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     let named = [
         "/engagements",
@@ -73,7 +73,7 @@ async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
             ]),
     );
     table.validate().expect("a table");
-    let keep = Keep::new(table);
+    let keep = Keep::new(table).expect("a valid table");
     let origin = Origin::of(|_, _| async {
         let answer = Response::builder().header("content-type", "application/json");
         Ok(answer.body(text(r#"{"org": 7}"#)).expect("a response"))
@@ -115,7 +115,7 @@ async fn what_is_missing_matches_everything() {
         ("text/plain", "{\"org\": 7}"),
         ("application/json", "{\"org\": [7]}"),
     ] {
-        let keep = Keep::new(table().route(write.clone()));
+        let keep = Keep::new(table().route(write.clone())).expect("a valid table");
         let origin = Origin::of(move |_, _| async move {
             let answer = Response::builder().header("content-type", kind);
             Ok(answer.body(text(body)).expect("a response"))
@@ -142,7 +142,7 @@ async fn what_is_missing_matches_everything() {
 #[tokio::test]
 async fn an_answer_too_large_to_look_into_matches_everything_and_goes_on_whole() {
     let write = public("/tasks", "tasks").invalidates(["dashboard:{answer.org}:stats"]);
-    let keep = Keep::new(table().route(write));
+    let keep = Keep::new(table().route(write)).expect("a valid table");
     let origin = Origin::of(|parts, _| async move {
         if parts.method == "GET" {
             return ok("");
@@ -165,7 +165,7 @@ async fn an_answer_too_large_to_look_into_matches_everything_and_goes_on_whole()
 #[tokio::test]
 async fn locations_of_the_same_origin() {
     // RFC 9111 section 4.4
-    let keep = Keep::new(table());
+    let keep = Keep::new(table()).expect("a valid table");
     let origin = Origin::new(|parts| {
         let mut answer = Response::builder();
         for name in ["location", "content-location"] {
@@ -197,7 +197,7 @@ async fn locations_of_the_same_origin() {
 #[tokio::test]
 async fn a_path_that_no_route_names() {
     let fresh = || Origin::new(|_| Response::builder().header("cache-control", "max-age=60"));
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let service = stack(&keep, &fresh());
     let paths = ["/a", "/a?b", "/c"];
     hits(&service, &paths).await;
@@ -210,7 +210,7 @@ async fn a_path_that_no_route_names() {
         "an unknown method is not safe"
     );
 
-    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass));
+    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass)).expect("a valid table");
     let mut heard = keep.invalidations();
     let service = stack(&keep, &fresh());
     send(&service, put("/a")).await;
@@ -226,7 +226,8 @@ async fn safe_methods_change_nothing() {
                 .safe_methods(["POST"])
                 .invalidates(["engagements"]),
         ),
-    );
+    )
+    .expect("a valid table");
     let service = stack(&keep, &Origin::plain());
     hits(&service, &["/engagements", "/engagements/1"]).await;
     for (method, path) in [

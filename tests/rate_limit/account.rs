@@ -31,7 +31,7 @@ where
 #[test]
 fn what_no_limit_claims_costs_no_allocation() {
     let limit = Limit::new("api", 9, mins(1)).path("/api");
-    let keep = Keep::new(Table::new().limit(limit));
+    let keep = Keep::new(Table::new().limit(limit)).expect("a valid table");
     let mut service = RateLimitLayer::new(&keep).layer(Inner::default());
     // what a thread sets up once
     allocations(&mut service, "/other");
@@ -45,7 +45,7 @@ fn what_no_limit_claims_costs_no_allocation() {
 
 #[test]
 fn a_decision_in_this_process_costs_no_allocation() {
-    let keep = Keep::new(Table::new());
+    let keep = Keep::new(Table::new()).expect("a valid table");
     let key = Key::new("api").id("user-123");
     let decide = || {
         let mut cx = Context::from_waker(Waker::noop());
@@ -87,7 +87,7 @@ async fn every_limit_counts_what_it_admitted_and_refused() {
         Limit::new("new", 1, mins(1)).shadow(true),
     ];
     let table = limits.into_iter().fold(Table::new(), Table::limit);
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table));
+    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table).expect("a valid table"));
     let mut service = RateLimitLayer::new(&keep).layer(Inner::default());
     assert_eq!(admitted(&mut service, 5, || of_user("/", "u")).await, 3);
     let expected = [

@@ -12,7 +12,7 @@ use tower_keep::{
 use super::{Inner, field, of_user, send};
 
 fn layer(limit: Limit) -> RateLimitLayer {
-    RateLimitLayer::new(&Keep::new(Table::new().limit(limit)))
+    RateLimitLayer::new(&Keep::new(Table::new().limit(limit)).expect("a valid table"))
 }
 
 fn service(limit: Limit) -> RateLimit<Inner> {

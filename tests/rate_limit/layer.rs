@@ -17,7 +17,7 @@ fn table(limits: impl IntoIterator<Item = Limit>) -> Table {
 }
 
 fn keep(limits: impl IntoIterator<Item = Limit>) -> Keep {
-    Keep::new(table(limits))
+    Keep::new(table(limits)).expect("a valid table")
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use tower_keep::{
 
 fn keep(limit: u64) -> Keep {
     Keep::new(Table::new().limit(Limit::new("address", limit, mins(1)).by([By::Ip])))
+        .expect("a valid table")
 }
 
 async fn listener() -> (TcpListener, SocketAddr) {
@@ -77,7 +78,7 @@ async fn axum() {
 async fn axum_routes_share_the_limit_and_divide_it_by_pattern_if_asked() {
     // With a limiter for each route, every route had the whole limit to itself.
     let by_route = Limit::new("route", 2, mins(1)).by([By::Ip, By::Route]);
-    let keep = Keep::new(Table::new().limit(by_route));
+    let keep = Keep::new(Table::new().limit(by_route)).expect("a valid table");
     let nested = Router::new().route("/{id}", get(async || "thing"));
     let app: Router = Router::new()
         .nest("/things", nested)

@@ -10,7 +10,7 @@ use super::{Inner, admitted, from, get, of_user};
 use crate::log::Log;
 
 fn service(toml: &str) -> (Keep, RateLimit<Inner>) {
-    let keep = Keep::new(Table::from_toml(toml).expect("a good table"));
+    let keep = Keep::new(Table::from_toml(toml).expect("a good table")).expect("a valid table");
     let service = RateLimitLayer::new(&keep).layer(Inner::default());
     (keep, service)
 }

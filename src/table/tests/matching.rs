@@ -9,15 +9,13 @@ use crate::{
     key::{Inputs, Key, KeyBuf, purge::PurgeTarget},
     table::{
         Bypass, Limit, Plan, Route, Scope, Table,
-        limit_plan::{CostPlan, PurgeTarget as By},
+        limit_plan::{CostPlan, Subject as By},
         mins, secs,
     },
 };
 
 fn plan(table: &Table) -> Plan {
-    let (plan, errors) = Plan::compile(table);
-    assert!(errors.is_empty(), "{errors:?}");
-    plan
+    Plan::compile(table).expect("a valid table")
 }
 
 fn one(route: Route) -> Plan {

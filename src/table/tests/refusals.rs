@@ -335,16 +335,22 @@ fn the_nearest_name_is_suggested() {
 }
 
 #[test]
-fn what_is_invalid_is_left_out_and_the_rest_serves() {
-    use crate::table::{Limit, Plan, Route, mins};
-    let table = Table::new()
-        .route(Route::new("/bad").key("a:{none}"))
-        .route(Route::new("/good").key("good:x"))
-        .limit(Limit::new("bad", 1, mins(0)))
-        .limit(Limit::new("good", 1, mins(1)));
-    let (plan, errors) = Plan::compile(&table);
-    assert_eq!(errors.len(), 2);
-    assert!(plan.route("/bad", None).is_none());
-    assert!(plan.route("/good", None).is_some());
-    assert_eq!(plan.limits().len(), 1);
+fn a_keep_is_not_made_of_an_invalid_table() {
+    use crate::{
+        keep::Keep,
+        table::{Limit, Route, mins},
+    };
+    let invalid = [
+        Table::new().route(Route::new("/bad").key("a:{none}")),
+        Table::new().limit(Limit::new("bad", 1, mins(0))),
+    ];
+    let keep = Keep::default();
+    for table in invalid {
+        let error = Keep::new(table.clone()).expect_err("an invalid table");
+        assert_eq!(
+            error.to_string(),
+            table.validate().expect_err("the same").to_string()
+        );
+        assert!(keep.reload(&table).is_err());
+    }
 }

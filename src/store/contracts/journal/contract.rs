@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::memory::journal::MemoryJournal;
+use crate::{key::purge::PurgeTarget, store::memory::journal::MemoryJournal};
 
 type Behaviour = fn(Arc<dyn Journal>) -> BoxFuture<'static, ()>;
 
