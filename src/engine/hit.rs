@@ -1,6 +1,6 @@
 //! A plain hit on its way out.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use http::Response;
 
@@ -34,7 +34,7 @@ impl Times {
         let Content::Response(stored) = &entry.content else {
             return None;
         };
-        if !is_whole(stored) || !entry.local.ready.are_worthwhile() {
+        if !is_whole(stored) || !entry.local.ready.use_again() {
             return None;
         }
         let resident = now.wall.since(entry.stored);
@@ -52,7 +52,7 @@ impl Times {
         standing: &Standing,
     ) -> Option<Self> {
         let left = standing.left?;
-        let again = is_whole(stored) && entry.local.ready.are_in_use();
+        let again = is_whole(stored) && entry.local.ready.is_used();
         again.then(|| Self {
             age: standing.age.as_secs(),
             ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -82,9 +82,7 @@ impl Hit {
         let fields = ready.head(static_values::age(age), static_values::hit(ttl));
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = stored.status;
-        // Those that a head is made with have never held anything: to drop them would take 50
-        // instructions, and free nothing.
-        mem::forget(mem::replace(&mut head.headers, fields));
+        head.headers = fields;
         Response::from_parts(head, ResponseBody::full(ready.body()))
     }
 }
@@ -154,7 +152,7 @@ mod tests {
             complete: None,
         };
         let part = entry(lifetime, Some(part));
-        part.local.ready.are_worthwhile();
+        part.local.ready.use_again();
         assert!(of_fresh(&part, now(10_000)).is_none());
     }
 
@@ -171,7 +169,7 @@ mod tests {
                 ..Lifetime::default()
             };
             let entry = entry(lifetime, None);
-            entry.local.ready.are_worthwhile();
+            entry.local.ready.use_again();
             let resident = now(wall).wall.since(entry.stored);
             let all = Times::of(&entry, now(wall)).expect("it has been used");
             match of_fresh(&entry, now(wall)) {

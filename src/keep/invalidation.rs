@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     key::{
         Key,
-        encode::{self, Buf},
+        encode::{self, KeyBytes},
         glob::matches_glob,
         pattern::subject_of_pattern,
         purge::{Purge, PurgeTarget},
@@ -85,7 +85,7 @@ impl Invalidation {
     /// [`UserId`](crate::UserId).
     #[must_use]
     pub fn user(user: &str) -> Self {
-        let mut encoded = Buf::new();
+        let mut encoded = KeyBytes::new();
         encode::push_value(user.as_bytes(), &mut encoded);
         Self::of(PurgeTarget::User(encode::text(&encoded).into()))
     }

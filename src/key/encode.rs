@@ -1,7 +1,11 @@
-//! The one encoder of values: routes, application keys and identities all use it.
+//! The encoder of the values in keys: routes, application keys and identities all use it.
+
+use smallvec::SmallVec;
 
 use super::hash;
-pub(crate) use crate::key::buf::Buf;
+
+/// A buffer that keys are written into; most fit into the bytes in place.
+pub(crate) type KeyBytes = SmallVec<[u8; 240]>;
 
 /// The longest encoded value, in bytes.
 pub(crate) const VALUE_MAX: usize = 64;
@@ -14,15 +18,15 @@ pub(crate) const KEY_MAX: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// A value as it is: every byte that is not plain becomes `%XX`; shortened when long.
-pub(crate) fn push_value(value: &[u8], out: &mut Buf) {
+/// A value that is not encoded yet: every byte that is not plain becomes `%XX`; shortened when long.
+pub(crate) fn push_value(value: &[u8], out: &mut KeyBytes) {
     let start = out.len();
     push_bytes(value, out);
     shorten(out, start, VALUE_MAX);
 }
 
-/// As [`push_value`], however long.
-pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
+/// As [`push_value`], but never shortened.
+pub(crate) fn push_bytes(value: &[u8], out: &mut KeyBytes) {
     if !push_plain(value, out) {
         value.iter().for_each(|&byte| push_byte(byte, out));
     }
@@ -33,7 +37,7 @@ pub(crate) fn push_bytes(value: &[u8], out: &mut Buf) {
 /// In a catch-all an encoded slash stays distinct from a raw one: it becomes `%2f`, and the encoder
 /// writes only upper-case digits.
 #[inline]
-pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
+pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut KeyBytes) -> Result<(), Malformed> {
     if push_plain(value.as_bytes(), out) {
         return Ok(());
     }
@@ -41,31 +45,37 @@ pub(crate) fn push_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(
 }
 
 #[inline(never)]
-fn push_decoded_path(value: &str, catch_all: bool, out: &mut Buf) -> Result<(), Malformed> {
+fn push_decoded_path(value: &str, catch_all: bool, out: &mut KeyBytes) -> Result<(), Malformed> {
     push_decoded(value, catch_all.then_some((b'/', b"%2f")), None, out)
 }
 
 /// A query parameter's value, percent-decoded; `+`, which servers read in two ways, becomes `%2b`
 /// and is neither a space nor an encoded plus sign.
-pub(crate) fn push_query(value: &str, out: &mut Buf) -> Result<(), Malformed> {
+pub(crate) fn push_query(value: &str, out: &mut KeyBytes) -> Result<(), Malformed> {
     if push_plain(value.as_bytes(), out) {
         return Ok(());
     }
     push_decoded(value, None, Some((b'+', b"%2b")), out)
 }
 
-/// Writes a value in which there is nothing to decode or encode; most values are such.
+/// Writes a value if no byte of it has to be decoded or encoded, as in most values.
 #[inline(always)]
-fn push_plain(value: &[u8], out: &mut Buf) -> bool {
-    out.extend_if_every(value, is_plain)
+fn push_plain(value: &[u8], out: &mut KeyBytes) -> bool {
+    // Without a branch for each byte, so that the compiler checks many at once.
+    let plain = value.iter().fold(true, |all, &byte| all & is_plain(byte));
+    if plain {
+        out.extend_from_slice(value);
+    }
+    plain
 }
 
-/// Decodes and encodes; `escaped` and `raw` say what one byte becomes when it stood so.
+/// Decodes and encodes; `escaped` and `raw` name a byte that becomes a special text where it is
+/// written as an escape, or as itself.
 fn push_decoded(
     value: &str,
     escaped: Option<(u8, &[u8; 3])>,
     raw: Option<(u8, &[u8; 3])>,
-    out: &mut Buf,
+    out: &mut KeyBytes,
 ) -> Result<(), Malformed> {
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -86,7 +96,7 @@ fn push_decoded(
 
 /// Part of a URL: only unreserved characters are decoded (RFC 3986 section 6.2.2), so that what an
 /// origin may tell apart stays apart; then encoded as any value.
-pub(crate) fn push_uri(part: &str, out: &mut Buf) {
+pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
     let mut rest = part.as_bytes();
     if push_plain(rest, out) {
         return;
@@ -108,20 +118,20 @@ pub(crate) fn push_uri(part: &str, out: &mut Buf) {
     }
 }
 
-/// Leaves what was written from `start` on if it has at most `max` bytes, else as many of them as
-/// there is room for, `+`, and 32 digits of the hash of all.
+/// Shortens what was written from `start` on to `max` bytes, if it is longer: as many of its bytes
+/// as there is room for, `+`, and 32 digits of the hash of all.
 #[inline]
-pub(crate) fn shorten(out: &mut Buf, start: usize, max: usize) {
+pub(crate) fn shorten(out: &mut KeyBytes, start: usize, max: usize) {
     if out.len() - start > max {
         cut(out, start, max);
     }
 }
 
 #[cold]
-fn cut(out: &mut Buf, start: usize, max: usize) {
+fn cut(out: &mut KeyBytes, start: usize, max: usize) {
     let digits = hash::long(&out[start..]);
     let mut end = start + max - digits.len() - 1;
-    // Not in the middle of an escape.
+    // An escape is not cut in two.
     if let Some(back) = out[end - 2..end]
         .iter()
         .rev()
@@ -154,12 +164,12 @@ pub(crate) fn form_bytes(text: &str) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-/// The text of what the encoder wrote, which is ASCII.
+/// Encoded bytes as text: the encoder writes ASCII only.
 pub(crate) fn text(encoded: &[u8]) -> &str {
     std::str::from_utf8(encoded).unwrap_or_default()
 }
 
-pub(crate) fn push_byte(byte: u8, out: &mut Buf) {
+pub(crate) fn push_byte(byte: u8, out: &mut KeyBytes) {
     if is_plain(byte) {
         out.push(byte);
     } else {
@@ -168,7 +178,7 @@ pub(crate) fn push_byte(byte: u8, out: &mut Buf) {
     }
 }
 
-fn push_hex(byte: u8, out: &mut Buf) {
+fn push_hex(byte: u8, out: &mut KeyBytes) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push(DIGITS[usize::from(byte >> 4)]);
     out.push(DIGITS[usize::from(byte & 15)]);
@@ -180,7 +190,7 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-/// Without branches or a table, so that the compiler finds it for many bytes at once.
+/// Without branches or a table, so that the compiler checks many bytes at once.
 fn is_plain(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     let digit = byte.wrapping_sub(b'0') < 10;

@@ -2,7 +2,7 @@ use http::HeaderMap;
 
 use super::{
     KeyBuf,
-    encode::{self, Buf},
+    encode::{self, KeyBytes},
     query,
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn url_key(inputs: &Inputs<'_>, user: Option<&str>, out: &mut KeyBuf)
 }
 
 /// `url:{host}:{path}`
-pub(crate) fn push_url(inputs: &Inputs<'_>, out: &mut Buf) {
+pub(crate) fn push_url(inputs: &Inputs<'_>, out: &mut KeyBytes) {
     out.extend_from_slice(b"url:");
     push_host(inputs.host.unwrap_or_default(), out);
     out.push(b':');
@@ -40,7 +40,7 @@ pub(crate) fn push_url(inputs: &Inputs<'_>, out: &mut Buf) {
 }
 
 /// An authority in the form that keys have: lower case, without a default port.
-pub(crate) fn push_host(host: &str, out: &mut Buf) {
+pub(crate) fn push_host(host: &str, out: &mut KeyBytes) {
     let start = out.len();
     for byte in without_default_port(host).bytes() {
         encode::push_byte(byte.to_ascii_lowercase(), out);

@@ -4,12 +4,11 @@
 //! or an argument keeps `A-Z a-z 0-9 - . _`; every other byte becomes `%XX`. It can forge neither a
 //! segment, nor a variation, nor a wildcard.
 
-pub(crate) mod buf;
-mod buffer;
 pub(crate) mod encode;
 pub(crate) mod glob;
 pub(crate) mod hash;
 mod inputs;
+pub(crate) mod key_builder;
 pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;
@@ -18,9 +17,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use buffer::KeyBuf;
 #[allow(unused_imports)]
 pub(crate) use inputs::{Inputs, push_host, push_url, url_key, without_default_port};
+pub(crate) use key_builder::KeyBuf;
 
 use crate::error::Error;
 
@@ -105,7 +104,7 @@ impl Key {
     /// route's key.
     #[must_use]
     pub fn hashed(self, value: impl fmt::Display) -> Self {
-        let mut encoded = encode::Buf::new();
+        let mut encoded = encode::KeyBytes::new();
         encode::push_bytes(value.to_string().as_bytes(), &mut encoded);
         self.segment(&hash::short(&encoded))
     }
@@ -122,11 +121,11 @@ impl Key {
     }
 
     fn push(mut self, value: &[u8]) -> Self {
-        let mut encoded = encode::Buf::new();
+        let mut encoded = encode::KeyBytes::new();
         encode::push_value(value, &mut encoded);
         self.whole.push_str(encode::text(&encoded));
         if self.whole.len() > encode::KEY_MAX {
-            let mut short = encode::Buf::from_slice(self.whole.as_bytes());
+            let mut short = encode::KeyBytes::from_slice(self.whole.as_bytes());
             encode::shorten(&mut short, 0, encode::KEY_MAX);
             self.short = Some(encode::text(&short).into());
         }
@@ -193,7 +192,7 @@ impl TryFrom<String> for Key {
 #[cfg(test)]
 /// A value in the form it has in keys; what `@user` holds and what names a user's responses.
 pub(crate) fn encoded(value: &str) -> Box<str> {
-    let mut out = encode::Buf::new();
+    let mut out = encode::KeyBytes::new();
     encode::push_value(value.as_bytes(), &mut out);
     encode::text(&out).into()
 }

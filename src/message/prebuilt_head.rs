@@ -1,12 +1,9 @@
-//! Heads kept ready to be cloned.
+//! Heads of hits, built once for each entry.
 //!
-//! A hit clones a head that has a place for `Age` and `Cache-Status`, and a body whose reference
-//! count only its own stripe touches: threads that serve the same hot key do not write to the same
-//! cache line.
+//! A hit clones a head that has a place for `Age` and `Cache-Status`.
 
 use std::{
     cell::Cell,
-    mem,
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,54 +16,47 @@ use http::{HeaderMap, HeaderValue, header::AGE};
 use super::header_map;
 use crate::semantics::cache_status::CACHE_STATUS;
 
-/// Each costs as much memory as what is stored of the head, and counts towards its weight.
+/// Copies of a head and of its body's reference count, each for a group of threads: threads that
+/// serve the same hot key then write to different cache lines.
+///
+/// Each takes as much memory as the stored head, and counts towards the entry's weight.
 const STRIPES: usize = 2;
 
-/// The ready heads of one entry, a stripe per group of threads; none before its second use, for
-/// many an entry has only one.
+/// The prebuilt heads of one entry. They are built at its second use, since many entries are used
+/// only once.
 #[derive(Debug, Default)]
 pub(crate) struct PrebuiltHeads {
     used: AtomicBool,
-    stripes: [OnceLock<Box<Ready>>; STRIPES],
-}
-
-/// A head, but for the values of `Age` and `Cache-Status`, and a body.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    headers: HeaderMap,
-    /// How many values stand between that of `Age`, which is the first, and ours of
-    /// `Cache-Status`: none, unless another cache has written one.
-    between: usize,
-    body: Bytes,
+    stripes: [OnceLock<Box<PrebuiltHead>>; STRIPES],
 }
 
 impl PrebuiltHeads {
-    /// Whether this is not the first use.
-    pub(crate) fn are_worthwhile(&self) -> bool {
-        self.are_in_use() || self.used.swap(true, Ordering::Relaxed)
+    /// Records a use; true if it is not the first.
+    pub(crate) fn use_again(&self) -> bool {
+        self.is_used() || self.used.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether there has been a use.
+    /// Whether the entry has been used before.
     #[inline]
-    pub(crate) fn are_in_use(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// This thread's stripe, made of what is stored if nobody has used it before.
+    /// The head of this thread's stripe, built of the stored fields and body if it is missing.
     #[inline]
-    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Ready {
+    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &PrebuiltHead {
         self.stripe(stripe(), stored, body)
     }
 
     #[inline]
-    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &Ready {
-        self.stripes[at].get_or_init(|| Box::new(Ready::new(stored, body)))
+    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &PrebuiltHead {
+        self.stripes[at].get_or_init(|| Box::new(PrebuiltHead::new(stored, body)))
     }
 
-    /// The bytes that all stripes hold at most.
+    /// The most bytes that all stripes hold.
     pub(crate) fn weight(stored: &HeaderMap) -> usize {
         STRIPES
-            * (size_of::<Ready>()
+            * (size_of::<PrebuiltHead>()
                 + OWNER
                 + 2 * (header_map::FIELD + 16)
                 + header_map::weight(stored))
@@ -75,33 +65,43 @@ impl PrebuiltHeads {
     #[cfg(test)]
     pub(crate) fn fill(&self, stored: &HeaderMap, body: &Bytes) {
         for at in 0..STRIPES {
-            let ready = self.stripe(at, stored, body);
-            ready.head(EMPTY, EMPTY);
-            ready.body();
+            let prebuilt = self.stripe(at, stored, body);
+            prebuilt.head(EMPTY, EMPTY);
+            prebuilt.body();
         }
     }
 }
 
-impl Ready {
+/// A head without the values of `Age` and `Cache-Status`, and a body.
+#[derive(Debug)]
+pub(crate) struct PrebuiltHead {
+    headers: HeaderMap,
+    /// How many values come between that of `Age`, the first, and our own of `Cache-Status`: none,
+    /// unless another cache has written that field.
+    between: usize,
+    body: Bytes,
+}
+
+impl PrebuiltHead {
     /// Copies the values into one allocation of their own; the body is shared, with a reference
-    /// count of its own. What is stored has no `Age`.
+    /// count of its own. Stored fields have no `Age`.
     fn new(stored: &HeaderMap, body: &Bytes) -> Self {
         let mut headers = HeaderMap::with_capacity(stored.len() + 2);
-        // First, for there they are found without a look-up.
+        // As the first field it is found without a look-up.
         headers.append(AGE, EMPTY);
         if !stored.contains_key(CACHE_STATUS) {
             headers.append(CACHE_STATUS, EMPTY);
         }
         header_map::append(stored, &mut headers);
         if stored.contains_key(CACHE_STATUS) {
-            // Behind those of caches nearer to the origin (RFC 9211 section 2).
+            // After those of caches nearer to the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, EMPTY);
         }
-        let ours = headers.iter().skip(1).enumerate();
-        let ours = ours.filter(|(_, (name, _))| *name == CACHE_STATUS);
-        let between = ours.last().map_or(0, |(at, _)| at);
+        let own = headers.iter().skip(1).enumerate();
+        let own = own.filter(|(_, (name, _))| *name == CACHE_STATUS);
+        let between = own.last().map_or(0, |(at, _)| at);
         Self {
-            // A clone has exactly the room that it needs.
+            // A clone has exactly the capacity that it needs.
             headers: headers.clone(),
             between,
             body: Bytes::from_owner(body.clone()),
@@ -112,12 +112,11 @@ impl Ready {
     pub(crate) fn head(&self, age: HeaderValue, status: HeaderValue) -> HeaderMap {
         let mut headers = self.headers.clone();
         let mut values = headers.values_mut();
-        // What stands in the places is static, so that there is nothing to drop.
-        if let Some(place) = values.next() {
-            mem::forget(mem::replace(place, age));
+        if let Some(value) = values.next() {
+            *value = age;
         }
-        if let Some(place) = values.nth(self.between) {
-            mem::forget(mem::replace(place, status));
+        if let Some(value) = values.nth(self.between) {
+            *value = status;
         }
         headers
     }
@@ -128,7 +127,7 @@ impl Ready {
     }
 }
 
-/// What a body's reference count of its own takes.
+/// The bytes of a body's own reference count.
 const OWNER: usize = 64;
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
@@ -152,9 +151,9 @@ mod tests {
 
     fn filled(stored: &HeaderMap) -> HeaderMap {
         let heads = PrebuiltHeads::default();
-        let ready = heads.of(stored, &Bytes::from_static(b"body"));
-        assert_eq!(ready.body(), "body");
-        ready.head(HeaderValue::from(3), HeaderValue::from_static("ours"))
+        let prebuilt = heads.of(stored, &Bytes::from_static(b"body"));
+        assert_eq!(prebuilt.body(), "body");
+        prebuilt.head(HeaderValue::from(3), HeaderValue::from_static("ours"))
     }
 
     fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a HeaderValue> {
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_what_is_stored_with_age_and_status() {
+    fn a_head_has_the_stored_fields_age_and_status() {
         let mut stored = HeaderMap::new();
         stored.append("set", HeaderValue::from_static("a"));
         stored.append("etag", HeaderValue::from_static("\"1\""));
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn our_status_follows_those_of_other_caches() {
+    fn our_cache_status_follows_those_of_other_caches() {
         let mut stored = HeaderMap::new();
         stored.append("a", HeaderValue::from_static("1"));
         stored.append("cache-status", HeaderValue::from_static("origin"));
@@ -187,15 +186,5 @@ mod tests {
         assert_eq!(lines(&head, "cache-status"), ["origin", "near", "ours"]);
         assert_eq!(lines(&head, "age"), ["3"]);
         assert_eq!(lines(&head, "c"), ["3"]);
-    }
-
-    #[test]
-    fn a_head_is_made_once() {
-        let heads = PrebuiltHeads::default();
-        let first: *const Ready = heads.of(&HeaderMap::new(), &Bytes::new());
-        assert!(std::ptr::eq(
-            first,
-            heads.of(&HeaderMap::new(), &Bytes::new())
-        ));
     }
 }

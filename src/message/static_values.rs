@@ -1,4 +1,7 @@
-//! `Age` and `Cache-Status` of a hit, which are made of a number of seconds.
+//! The values of `Age` and `Cache-Status` of a hit, prepared for each number of seconds.
+//!
+//! Without them an in-process hit takes 38 % more instructions (`cargo bench --bench cache`,
+//! "local hit, 1 KiB").
 
 use std::sync::LazyLock;
 
@@ -6,28 +9,28 @@ use http::HeaderValue;
 
 use crate::semantics::{cache_status::CacheStatus, reported::NAME};
 
-/// An hour's values are made once and for all: to clone one of them touches no reference count.
-const READY: usize = 3601;
+/// The values of an hour are prepared, as static text: a clone touches no reference count.
+const PREPARED: usize = 3601;
 
-/// RFC 9111 section 5.1.
+/// `Age` in seconds (RFC 9111 section 5.1).
 #[inline]
 pub(crate) fn age(seconds: u64) -> HeaderValue {
-    match ready(&AGES, seconds) {
+    match prepared(&AGES, seconds) {
         Some(value) => value.clone(),
         None => seconds.into(),
     }
 }
 
-/// A hit with so many seconds of freshness left.
+/// `Cache-Status` of a hit that stays fresh for `ttl` seconds (RFC 9211 section 2.3).
 #[inline]
 pub(crate) fn hit(ttl: i64) -> HeaderValue {
-    match ready(&HITS, ttl) {
+    match prepared(&HITS, ttl) {
         Some(value) => value.clone(),
         None => CacheStatus::hit(ttl).to_value(NAME),
     }
 }
 
-fn ready(values: &[HeaderValue], seconds: impl TryInto<usize>) -> Option<&HeaderValue> {
+fn prepared(values: &[HeaderValue], seconds: impl TryInto<usize>) -> Option<&HeaderValue> {
     values.get(seconds.try_into().ok()?)
 }
 
@@ -36,9 +39,9 @@ static AGES: LazyLock<Box<[HeaderValue]>> = LazyLock::new(|| values(|n| n.to_str
 static HITS: LazyLock<Box<[HeaderValue]>> =
     LazyLock::new(|| values(|n| format!("{NAME}; hit; ttl={n}")));
 
-/// One text for all of them, for ever.
+/// Slices of one text, which lives as long as the process.
 fn values(text: impl Fn(usize) -> String) -> Box<[HeaderValue]> {
-    let texts: Vec<String> = (0..READY).map(text).collect();
+    let texts: Vec<String> = (0..PREPARED).map(text).collect();
     let mut rest: &'static str = texts.concat().leak();
     let value = |text: &String| {
         let (first, after) = rest.split_at(text.len());
@@ -53,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_values_are_those_that_would_be_written() {
+    fn prepared_values_equal_those_that_are_formatted() {
         for n in [0_i64, 1, 59, 3599, 3600, 3601, 86400] {
             assert_eq!(age(n.unsigned_abs()), n.to_string());
             assert_eq!(hit(n), CacheStatus::hit(n).to_value(NAME));

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     identity::{IdentityPlan, User, truncate},
     key::{
-        encode::{Buf, push_bytes, push_value},
+        encode::{KeyBytes, push_bytes, push_value},
         hash,
     },
     table::limit_plan::Subject as By,
@@ -60,7 +60,7 @@ impl Subject {
     ///
     /// Where no user is known, or the request lacks the field, it is the address.
     pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
-        let (mut text, mut tag, mut address) = (Buf::new(), 0, false);
+        let (mut text, mut tag, mut address) = (KeyBytes::new(), 0, false);
         let mut push = |part: &By| {
             let start = text.len();
             if start > 0 {
@@ -120,20 +120,20 @@ fn in_order(by: &[By]) -> SmallVec<[&By; 4]> {
     parts
 }
 
-fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
+fn push_known(value: Option<&str>, text: &mut KeyBytes) -> Option<()> {
     push_value(value?.as_bytes(), text);
     Some(())
 }
 
 /// All lines count, so that none can hide another.
-fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
+fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut KeyBytes) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();
     text.extend_from_slice(b"field:");
     match lines.next() {
         None => push_hash(first, client.shared, text),
         Some(second) => {
-            let mut all = Buf::from_slice(first);
+            let mut all = KeyBytes::from_slice(first);
             for line in iter::once(second).chain(lines) {
                 all.push(b'\n');
                 all.extend_from_slice(line.as_bytes());
@@ -146,7 +146,7 @@ fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<
 
 /// The value may be a secret, and keys are seen by many: only its hash stands there. In one process
 /// a hash under a key that nobody knows will do: no value can be chosen to meet another's.
-fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
+fn push_hash(value: &[u8], shared: bool, text: &mut KeyBytes) {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     if shared {
         text.extend_from_slice(&hash::long(value));
@@ -158,7 +158,7 @@ fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
 }
 
 /// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
-fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
+fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
     text.extend_from_slice(b"ip:");
     match ip.map(|ip| truncate(ip, prefix)) {
         None => text.extend_from_slice(b"unknown"),
@@ -182,7 +182,7 @@ fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
     }
 }
 
-fn push_decimal(byte: u8, text: &mut Buf) {
+fn push_decimal(byte: u8, text: &mut KeyBytes) {
     if byte >= 100 {
         text.push(b'0' + byte / 100);
     }

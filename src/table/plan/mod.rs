@@ -181,7 +181,7 @@ impl Plan {
                 problems.push(Problem::new(at, message));
             }
         }
-        self.router.shorten(&by_shape);
+        self.router.add_shortcuts(&by_shape);
     }
 
     fn add_route(

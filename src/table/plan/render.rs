@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::template::{Piece, Source, Template};
 use crate::key::{
     Inputs,
-    encode::{self, Buf, Malformed},
+    encode::{self, KeyBytes, Malformed},
     hash, push_host,
     query::{QueryFilter, single_value},
 };
@@ -44,7 +44,7 @@ impl<'a> Values<'a> {
 impl Template {
     /// Writes text and values; stops at the first value that is missing.
     #[inline]
-    pub(super) fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    pub(super) fn write(&self, values: &Values<'_>, out: &mut KeyBytes) -> Result<(), Bypass> {
         for piece in &self.pieces {
             piece.write(values, out)?;
         }
@@ -52,7 +52,7 @@ impl Template {
     }
 
     /// Writes text and values, `*` for those that are missing.
-    pub(super) fn write_widened(&self, values: &Values<'_>, out: &mut Buf) {
+    pub(super) fn write_widened(&self, values: &Values<'_>, out: &mut KeyBytes) {
         for piece in &self.pieces {
             let before = out.len();
             if piece.write(values, out).is_err() {
@@ -65,7 +65,7 @@ impl Template {
 
 impl Piece {
     #[inline(always)]
-    fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    fn write(&self, values: &Values<'_>, out: &mut KeyBytes) -> Result<(), Bypass> {
         match self {
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Value {
@@ -88,11 +88,11 @@ impl Piece {
 impl Source {
     /// Writes a hash of the encoded value; of a body as it is.
     #[inline(never)]
-    fn write_hash(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    fn write_hash(&self, values: Values<'_>, out: &mut KeyBytes) -> Result<(), Bypass> {
         let digits = if *self == Self::Body {
             hash::short(values.inputs.body.ok_or(Bypass::Missing)?)
         } else {
-            let mut value = Buf::new();
+            let mut value = KeyBytes::new();
             self.write(&values, &mut value)?;
             hash::short(&value)
         };
@@ -102,7 +102,7 @@ impl Source {
 
     /// Writes the encoded value, however long.
     #[inline(always)]
-    fn write(&self, values: &Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    fn write(&self, values: &Values<'_>, out: &mut KeyBytes) -> Result<(), Bypass> {
         match self {
             Self::Path { number, catch_all } => {
                 let value = values.param(*number).ok_or(Bypass::Missing)?;
@@ -114,7 +114,7 @@ impl Source {
 
     /// The same of what is not part of the path.
     #[inline(never)]
-    fn write_rarer(&self, values: Values<'_>, out: &mut Buf) -> Result<(), Bypass> {
+    fn write_rarer(&self, values: Values<'_>, out: &mut KeyBytes) -> Result<(), Bypass> {
         let inputs = values.inputs;
         match self {
             Self::Query(name) => {
@@ -144,7 +144,11 @@ impl Source {
 }
 
 /// All lines of the field, as one list (RFC 9110 section 5.2).
-fn push_field(inputs: &Inputs<'_>, name: &http::HeaderName, out: &mut Buf) -> Result<(), Bypass> {
+fn push_field(
+    inputs: &Inputs<'_>,
+    name: &http::HeaderName,
+    out: &mut KeyBytes,
+) -> Result<(), Bypass> {
     let before = out.len();
     for (i, line) in inputs.headers.get_all(name).iter().enumerate() {
         if i > 0 {
@@ -159,7 +163,7 @@ fn push_field(inputs: &Inputs<'_>, name: &http::HeaderName, out: &mut Buf) -> Re
 }
 
 /// A top-level field of a JSON answer: text, a number or a truth value.
-fn push_answer(answer: Option<&Value>, field: &str, out: &mut Buf) -> Result<(), Bypass> {
+fn push_answer(answer: Option<&Value>, field: &str, out: &mut KeyBytes) -> Result<(), Bypass> {
     match answer.and_then(|answer| answer.get(field)) {
         Some(Value::String(text)) if !text.is_empty() => {
             encode::push_bytes(text.as_bytes(), out);

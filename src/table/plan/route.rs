@@ -11,7 +11,7 @@ use super::{
 use crate::{
     key::{
         Inputs, KeyBuf,
-        encode::{self, Buf},
+        encode::{self, KeyBytes},
         pattern,
         purge::PurgeTarget,
         push_url,
@@ -181,7 +181,7 @@ impl<'p> Matched<'p> {
 
     /// What makes the stored responses of the very path unusable, all variations included.
     pub(crate) fn target(&self, inputs: &Inputs<'_>) -> PurgeTarget {
-        let mut out = Buf::new();
+        let mut out = KeyBytes::new();
         match &self.plan.key {
             Some(template) => template.write_widened(&self.values(*inputs, None), &mut out),
             None => push_url(inputs, &mut out),
@@ -197,7 +197,7 @@ impl<'p> Matched<'p> {
         answer: Option<&Value>,
     ) -> Option<Vec<Box<str>>> {
         let tag = |template: &Template| {
-            let mut out = Buf::new();
+            let mut out = KeyBytes::new();
             template
                 .write(&self.values(*inputs, answer), &mut out)
                 .ok()?;
@@ -213,7 +213,7 @@ impl<'p> Matched<'p> {
         answer: Option<&Value>,
     ) -> Vec<PurgeTarget> {
         let subject = |template: &Template| {
-            let mut out = Buf::new();
+            let mut out = KeyBytes::new();
             template.write_widened(&self.values(*inputs, answer), &mut out);
             pattern::subject(encode::text(&out))
         };

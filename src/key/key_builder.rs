@@ -1,13 +1,11 @@
 use std::{fmt, ops::Range};
 
-use super::encode::{self, Buf};
+use super::encode::{self, KeyBytes};
 
 /// A full key under construction: key, `~version`, `@user`, `?query`, `#vary`, in this order.
-///
-/// Usually on the stack; the variations' places are remembered.
 #[derive(Clone, Default)]
 pub(crate) struct KeyBuf {
-    bytes: Buf,
+    bytes: KeyBytes,
     base: usize,
     user: Option<Range<usize>>,
 }
@@ -37,7 +35,7 @@ impl KeyBuf {
         &self.bytes
     }
 
-    /// The key without its variations: what invalidations name.
+    /// The key without its variations, which invalidations name.
     pub(crate) fn base(&self) -> &str {
         encode::text(&self.bytes[..self.base])
     }
@@ -60,7 +58,7 @@ impl KeyBuf {
     }
 
     #[cfg(test)]
-    /// Takes off what was pushed since the full key had `len` bytes.
+    /// Removes what was pushed after the full key had `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len.max(self.base));
     }
@@ -74,7 +72,7 @@ impl KeyBuf {
 
     /// Adds a hash of a request's content and of what describes it: QUERY's part of the key.
     pub(crate) fn push_content(&mut self, headers: &http::HeaderMap, content: &[u8]) {
-        let mut described = Buf::new();
+        let mut described = KeyBytes::new();
         for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
             for value in headers.get_all(name) {
                 described.extend_from_slice(value.as_bytes());
@@ -83,7 +81,7 @@ impl KeyBuf {
             described.push(0);
         }
         described.extend_from_slice(content);
-        // A `+` of its own stands in no query, and before digits alone in one that is hashed.
+        // No other query has a bare `+` at this place: in a hashed query, only digits follow it.
         self.bytes.extend_from_slice(b"?+=");
         self.bytes.extend_from_slice(&super::hash::long(&described));
     }
@@ -93,9 +91,9 @@ impl KeyBuf {
         format!("{}#{hash}", self.as_str())
     }
 
-    /// Puts the application's key in the place of the route's; the variations stay.
+    /// Replaces the route's key by the application's; the variations stay.
     pub(crate) fn replace_base(&mut self, key: &str) {
-        let variations = Buf::from_slice(&self.bytes[self.base..]);
+        let variations = KeyBytes::from_slice(&self.bytes[self.base..]);
         self.bytes.clear();
         self.bytes.extend_from_slice(key.as_bytes());
         let moved = |at: usize| at - self.base + key.len();
@@ -105,7 +103,7 @@ impl KeyBuf {
     }
 
     #[inline]
-    pub(crate) fn bytes(&mut self) -> &mut Buf {
+    pub(crate) fn bytes(&mut self) -> &mut KeyBytes {
         &mut self.bytes
     }
 
@@ -146,6 +144,6 @@ impl fmt::Debug for KeyBuf {
     }
 }
 
-fn push_number(number: u64, out: &mut Buf) {
+fn push_number(number: u64, out: &mut KeyBytes) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
