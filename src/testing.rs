@@ -50,7 +50,7 @@ use std::{
 
 use http::Response;
 
-use crate::{clock::Clock, keep::Keep, semantics::reported::Reported, table::Table};
+use crate::{clock::Clock, keep::Keep, semantics::cache_report::CacheReport, table::Table};
 
 /// A keep in this process alone, whose clock stands still until it is moved.
 ///
@@ -117,14 +117,14 @@ impl Deref for TestKeep {
 /// What a response's `Cache-Status` field (RFC 9211) says of its way through a
 /// [`CacheLayer`](crate::CacheLayer).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CacheStatus(Reported);
+pub struct CacheStatus(CacheReport);
 
 impl CacheStatus {
     /// Of the layer nearest to the client. A response that has passed by every layer was neither a
     /// hit nor stored, and has no reason to have gone forward.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
-        Self(Reported::of(response.headers()).unwrap_or_default())
+        Self(CacheReport::of(response.headers()).unwrap_or_default())
     }
 
     /// Whether it was answered from what was stored.

@@ -19,11 +19,11 @@ use crate::{
     message::{response_body::ResponseBody, static_values},
     semantics::{
         byteranges,
-        cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
+        cache_report::NAME,
+        cache_status::{CACHE_STATUS, CacheOutcome, CacheStatus, Forward},
         conditional,
         freshness::Lifetime,
         range::{self, Selection},
-        reported::NAME,
         stored::StoredResponse,
     },
     store::entry::{Content, Entry},
@@ -161,7 +161,7 @@ fn shaped<B>(
         || conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
     if shape.conditional
         && stored.part.is_none()
-        && unmodified() == conditional::Outcome::NotModified
+        && unmodified() == conditional::PreconditionResult::NotModified
     {
         conditional::not_modified(&mut fields);
         return Some(with(
@@ -216,7 +216,7 @@ pub(super) fn followed<B>(
     };
     let body = ResponseBody::shared(fill.body.reader()?);
     let status = CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason: asked.missed,
             status: None,
             stored: false,
@@ -245,7 +245,7 @@ pub(super) fn conditionally<B>(
         return response;
     }
     let outcome = conditional::evaluate(request, response.status(), response.headers(), received);
-    if outcome == conditional::Outcome::NotModified {
+    if outcome == conditional::PreconditionResult::NotModified {
         conditional::not_modified(response.headers_mut());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = ResponseBody::empty();
@@ -268,7 +268,7 @@ pub(super) fn label(
 }
 
 pub(super) fn forwarded(reason: Forward, stored: bool) -> CacheStatus<'static> {
-    let outcome = Outcome::Forward {
+    let outcome = CacheOutcome::Forward {
         reason,
         status: None,
         stored,
@@ -293,7 +293,7 @@ pub(super) fn stale<B>(
     };
     let resident = now.wall.since(found.entry.stored);
     let status = CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason: Forward::Stale,
             status: instead_of,
             stored: false,

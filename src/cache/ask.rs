@@ -19,13 +19,13 @@ use crate::{
         snapshot::Snapshot,
     },
     identity::User,
-    key::{Inputs, KeyBuf, url_key},
+    key::{KeyBuf, KeyInputs, url_key},
     message::{layer_markers::LayerMarkers, response_body::ResponseBody, target},
     semantics::{
-        cache_control::RequestDirectives, cache_status::Forward, invalidation, policy::Scope,
-        sharing::Credentials,
+        cache_control::RequestCacheControl, cache_status::Forward, invalidation,
+        policy::SharingScope, sharing::Credentials,
     },
-    table::{self, Matched, Plan, RoutePlan, Unlisted},
+    table::{self, Plan, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// The route that names a request's path; `None` if the request is not to be looked at any further.
@@ -34,7 +34,7 @@ pub(super) fn route<'p>(
     keep: &Engine,
     plan: &'p Plan,
     parts: &request::Parts,
-) -> Option<Option<Matched<'p>>> {
+) -> Option<Option<RouteMatch<'p>>> {
     let uri = keep.uri(&parts.uri, &parts.extensions);
     let host = || target::authority(uri, &parts.headers);
     let matched = plan.route_for(uri.path(), host);
@@ -93,7 +93,7 @@ impl<'p> Ask<'p> {
         config: &Config,
         snapshot: &'p Snapshot,
         parts: &request::Parts,
-        matched: Option<&Matched<'p>>,
+        matched: Option<&RouteMatch<'p>>,
         key: &'p mut KeyBuf,
     ) -> Self {
         // What comes after such a request is not HTTP any more.
@@ -146,7 +146,7 @@ impl<'a, 'p> Asking<'a, 'p> {
     }
 
     #[inline]
-    fn listed(self, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
+    fn listed(self, matched: &RouteMatch<'p>, key: &'p mut KeyBuf) -> Ask<'p> {
         let route = matched.plan();
         // A write is one whatever it offers: some clients offer an upgrade with every first request.
         if !route.is_safe(&self.parts.method) {
@@ -169,12 +169,17 @@ impl<'a, 'p> Asking<'a, 'p> {
 
     /// The key that a route gives, its body at hand where the key needs it.
     #[inline]
-    fn of_route(self, matched: &Matched<'p>, body: Option<&[u8]>, key: &'p mut KeyBuf) -> Ask<'p> {
+    fn of_route(
+        self,
+        matched: &RouteMatch<'p>,
+        body: Option<&[u8]>,
+        key: &'p mut KeyBuf,
+    ) -> Ask<'p> {
         let route = matched.plan();
         let scope = route.sharing();
         // Nobody asks who the user is where everybody gets the same answer.
         let user = match scope {
-            Scope::Public if !route.key_names_user => None,
+            SharingScope::Public if !route.key_names_user => None,
             _ => self.user(),
         };
         let user = user.as_ref().map(User::id);
@@ -227,7 +232,7 @@ impl<'a, 'p> Asking<'a, 'p> {
             key.push_content(&self.parts.headers, body);
         }
         let identified = self.user().is_some();
-        Ask::Stored(self.glance(identified, Scope::Standard, true, key))
+        Ask::Stored(self.glance(identified, SharingScope::Standard, true, key))
     }
 
     /// `obeys` the request's directives, if it has any.
@@ -235,13 +240,13 @@ impl<'a, 'p> Asking<'a, 'p> {
     fn glance(
         self,
         identified: bool,
-        scope: Scope,
+        scope: SharingScope,
         obeys: bool,
         key: &'p mut KeyBuf,
     ) -> Glance<'p> {
         let directives = match self.present.directives && obeys {
-            true => RequestDirectives::parse(&self.parts.headers),
-            false => RequestDirectives::default(),
+            true => RequestCacheControl::parse(&self.parts.headers),
+            false => RequestCacheControl::default(),
         };
         let traits = Traits {
             shape: Shape {
@@ -283,11 +288,11 @@ impl<'a, 'p> Asking<'a, 'p> {
         host: Option<&'i str>,
         user: Option<&'i str>,
         body: Option<&'i [u8]>,
-    ) -> Inputs<'i>
+    ) -> KeyInputs<'i>
     where
         'a: 'i,
     {
-        Inputs {
+        KeyInputs {
             host,
             path: self.uri.path(),
             query: self.uri.query(),

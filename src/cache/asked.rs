@@ -15,11 +15,11 @@ use crate::{
     key::KeyBuf,
     message::client_request::ClientRequest,
     semantics::{
-        cache_control::RequestDirectives,
+        cache_control::RequestCacheControl,
         cache_status::Forward,
         freshness::Lifetime,
-        no_vary_search::Rule,
-        policy::Policy,
+        no_vary_search::QueryVariationRule,
+        policy::StoragePolicy,
         sharing,
         storable::Refusal,
         stored::{StoredResponse, Variant},
@@ -44,7 +44,7 @@ pub(super) struct Asked {
     pub(super) candidate: Option<Found>,
     pub(super) sent: Sent,
     /// By which rule the key was found, if not the query as it stands makes it.
-    pub(super) search: Option<Arc<Rule>>,
+    pub(super) search: Option<Arc<QueryVariationRule>>,
 }
 
 /// How the request that goes to the inner service differs from the client's.
@@ -91,7 +91,7 @@ impl Asked {
     /// The same, asked for everybody: the whole, and whatever the directives of one client.
     pub(super) fn for_everybody(mut self) -> Self {
         self.traits.shape = Shape::WHOLE;
-        self.traits.directives = RequestDirectives::default();
+        self.traits.directives = RequestCacheControl::default();
         self
     }
 
@@ -120,7 +120,7 @@ impl Asked {
     }
 
     /// What the table says about the responses.
-    pub(super) fn policy(&self) -> Policy<'_> {
+    pub(super) fn policy(&self) -> StoragePolicy<'_> {
         self.snapshot.policy(self.route.as_deref())
     }
 

@@ -8,9 +8,9 @@ use crate::{
     engine::lookup::Found,
     fence::Verdict,
     semantics::{
-        cache_control::RequestDirectives,
-        freshness::{self, Reason, Standing, Use},
-        policy::Scope,
+        cache_control::RequestCacheControl,
+        freshness::{self, FreshnessState, Reason, Use},
+        policy::SharingScope,
         sharing::{self, Credentials},
         stored::StoredResponse,
     },
@@ -22,9 +22,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Traits {
     pub(super) shape: Shape,
-    pub(super) directives: RequestDirectives,
+    pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
-    pub(super) scope: Scope,
+    pub(super) scope: SharingScope,
 }
 
 /// What to do with what was found.
@@ -68,7 +68,7 @@ pub(super) fn judge(traits: &Traits, route: Option<&RoutePlan>, found: &Found, n
 
 /// An entry's response, and how it stands; `None` if it is something else.
 #[inline(always)]
-pub(super) fn standing(entry: &Entry, now: Now) -> Option<(&StoredResponse, Standing)> {
+pub(super) fn standing(entry: &Entry, now: Now) -> Option<(&StoredResponse, FreshnessState)> {
     let Content::Response(response) = &entry.content else {
         return None;
     };
@@ -83,7 +83,7 @@ pub(super) fn judge_at(
     route: Option<&RoutePlan>,
     verdict: Verdict,
     response: &StoredResponse,
-    standing: &Standing,
+    standing: &FreshnessState,
 ) -> Judged {
     if !may_have(traits, route, response) {
         return Judged::Refused;

@@ -21,7 +21,7 @@ use crate::{
         service::HttpService,
     },
     semantics::{
-        cache_control::RequestDirectives,
+        cache_control::RequestCacheControl,
         cache_status::Forward,
         freshness::{self, Reason, Use},
         vary,
@@ -359,7 +359,7 @@ where
         let Content::Response(response) = &fill.head.content else {
             return;
         };
-        let asked = RequestDirectives::default();
+        let asked = RequestCacheControl::default();
         let from_the_start = freshness::usable(&response.lifetime, Duration::ZERO, &asked);
         if matches!(from_the_start, Use::Validate { .. }) {
             let key = self.asked.key.as_str();

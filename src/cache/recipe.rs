@@ -22,8 +22,8 @@ use crate::{
     key::purge::PurgeTarget,
     message::client_request::ClientRequest,
     semantics::{
-        fields::Storing,
-        partial::{self, Piece},
+        fields::FieldFilter,
+        partial::{self, PartContent},
         stored::{StoredResponse, Variant},
     },
     store::entry::{Content, Entry},
@@ -140,7 +140,7 @@ impl Recipe {
     /// not keep, it does not bring in. A recipient may discard trailer fields (RFC 9110
     /// section 6.5.1), so who asked gets no others.
     pub(super) fn trailers(&self, trailers: HeaderMap) -> Option<HeaderMap> {
-        let storing = Storing::of(&self.response()?.headers, self.asked.policy().strip);
+        let storing = FieldFilter::of(&self.response()?.headers, self.asked.policy().strip);
         Some(storing.select_trailers(&trailers)).filter(|kept| !kept.is_empty())
     }
 
@@ -163,19 +163,19 @@ impl Recipe {
     /// RFC 9111 sections 3.3 and 3.4: a part, combined with the part that is stored already.
     fn make_part(&self, response: &mut StoredResponse) -> Option<()> {
         let part = partial::part(&response.headers, response.body.len() as u64)?;
-        let mut piece = Piece {
+        let mut piece = PartContent {
             part,
             body: response.body.clone(),
         };
         if let Some((_, stored)) = self.asked.candidate_response()
             && let Some(part) = stored.part
         {
-            let known = Piece {
+            let known = PartContent {
                 part,
                 body: stored.body.clone(),
             };
             let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
-            let fits = |combined: &Piece| combined.body.len() <= self.cap;
+            let fits = |combined: &PartContent| combined.body.len() <= self.cap;
             piece = combined.filter(fits).unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     engine::core::Engine,
-    key::{Inputs, KeyBuf, url_key},
+    key::{KeyBuf, KeyInputs, url_key},
     message::{
         client_request::ClientRequest, request_body::ReplayableBody, service::HttpService,
         target::Target,
     },
-    semantics::no_vary_search::Rule,
+    semantics::no_vary_search::QueryVariationRule,
     store::entry::{Content, Entry},
 };
 
@@ -74,7 +74,7 @@ impl Asked {
             let Content::Response(response) = &entry.content else {
                 return false;
             };
-            Rule::of(&response.headers).as_ref() == Some(rule)
+            QueryVariationRule::of(&response.headers).as_ref() == Some(rule)
         })
     }
 
@@ -89,7 +89,7 @@ impl Asked {
         if !applies(self, &original.method) {
             return;
         }
-        let rule = Rule::of(response).map(Arc::new);
+        let rule = QueryVariationRule::of(response).map(Arc::new);
         if rule.is_none() && self.search.is_none() {
             return;
         }
@@ -107,14 +107,14 @@ fn applies(asked: &Asked, method: &Method) -> bool {
     asked.route.is_none() && matches!(*method, Method::GET | Method::HEAD | Method::POST)
 }
 
-fn key(target: Target<'_>, headers: &HeaderMap, rule: Option<&Rule>) -> KeyBuf {
+fn key(target: Target<'_>, headers: &HeaderMap, rule: Option<&QueryVariationRule>) -> KeyBuf {
     let normal = rule.map(|rule| rule.normalize(target.query));
     let query = match &normal {
         Some(normal) if normal.is_empty() => None,
         Some(normal) => Some(normal.as_str()),
         None => target.query,
     };
-    let inputs = Inputs {
+    let inputs = KeyInputs {
         host: target.host,
         path: target.path,
         query,

@@ -27,7 +27,7 @@ use crate::{
         service::HttpService,
     },
     semantics::cache_status::Forward,
-    table::Matched,
+    table::RouteMatch,
 };
 
 /// The service that [`CacheLayer`](super::CacheLayer) makes.
@@ -117,7 +117,7 @@ impl<S> Room<S> {
         &self,
         parts: &request::Parts,
         snapshot: &'p Arc<Snapshot>,
-        matched: Option<&Matched<'p>>,
+        matched: Option<&RouteMatch<'p>>,
         key: &'p mut KeyBuf,
     ) -> Look<'p, R> {
         match Ask::of(&self.config, snapshot, parts, matched, key) {

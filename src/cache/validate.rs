@@ -17,13 +17,14 @@ use super::{
 use crate::{
     message::{client_request::ClientRequest, request_body::ReplayableBody, service::HttpService},
     semantics::{
-        cache_status::{CacheStatus, Forward, Outcome},
+        cache_status::{CacheOutcome, CacheStatus, Forward},
         conditional,
         partial::{self, Completion},
         range::{self, Selection},
-        storable::{Refusal, RequestHead},
+        request_head::RequestHead,
+        storable::Refusal,
         stored::StoredResponse,
-        update::{self, HeadEffect, Updated},
+        update::{self, HeadEffect, UpdatedHead},
     },
     store::entry::{Content, Entry},
 };
@@ -59,7 +60,7 @@ pub(super) fn prepare(asked: &mut Asked, headers: &mut HeaderMap) -> Prepared {
             // The range stays: where the part is no longer good, its answer is the client's.
             Some(_) if shape.range => {
                 let asks = is_covered(headers, response)
-                    && conditional::ask_whether_good(headers, status, stored);
+                    && conditional::add_validators(headers, status, stored);
                 if asks {
                     return Prepared::Validating(entry);
                 }
@@ -159,7 +160,7 @@ where
     let keep = miss.keep();
     keep.metrics.validated.increment(1);
     let status = CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason: miss.asked.forward_reason(),
             status: Some(seen.head.status),
             stored: updated.is_ok(),
@@ -203,7 +204,7 @@ fn updated(
         method: &Method::GET,
         ..original.head(asked.traits.credentials)
     };
-    let Updated { headers, lifetime } = update::update(
+    let UpdatedHead { headers, lifetime } = update::update(
         &request,
         response.status,
         &response.headers,
@@ -272,7 +273,7 @@ where
         return None;
     }
     let status = CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason: Forward::Partial,
             status: Some(StatusCode::PARTIAL_CONTENT),
             stored: true,
@@ -307,11 +308,11 @@ where
     let keep = miss.keep();
     match update::head_effect(head.status, &head.headers, &response.headers, length) {
         HeadEffect::None => {}
-        HeadEffect::Outdate if miss.asked.speaks_for_others() => {
+        HeadEffect::MarkStale if miss.asked.speaks_for_others() => {
             keep.forget(&miss.asked.key, &original.headers, stored)
                 .await;
         }
-        HeadEffect::Outdate => {}
+        HeadEffect::MarkStale => {}
         HeadEffect::Update => match updated(&miss.asked, stored, response, seen, original) {
             Ok(entry) => {
                 miss.asked.put(keep, &seen.capture, &entry, original).await;

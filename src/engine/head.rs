@@ -7,10 +7,12 @@ use super::snapshot::Snapshot;
 use crate::{
     clock::Timestamp,
     semantics::{
-        fields::Storing,
+        etag,
+        fields::FieldFilter,
         freshness::Exchange,
-        policy::Policy,
-        storable::{self, Refusal, RequestHead},
+        policy::StoragePolicy,
+        request_head::RequestHead,
+        storable::{self, Refusal},
         stored::StoredResponse,
         vary::VaryFields,
     },
@@ -56,13 +58,13 @@ impl Head {
 
 impl Snapshot {
     /// What the table says about the responses of a route, or of a path that no route names.
-    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> Policy<'a> {
+    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> StoragePolicy<'a> {
         let max = self.plan.max_ttl;
         match route {
             Some(route) => route.policy(max),
-            None => Policy {
+            None => StoragePolicy {
                 max,
-                ..Policy::STANDARD
+                ..StoragePolicy::STANDARD
             },
         }
     }
@@ -81,8 +83,8 @@ impl Snapshot {
         let table = route.map_or(&[][..], |route| &route.vary);
         let vary = VaryFields::of(&head.headers, table).map_err(|_| Refusal::Vary)?;
         let received = exchange.received;
-        let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);
-        let has_validator = storable::can_be_validated(head.status, &headers);
+        let headers = FieldFilter::of(&head.headers, policy.strip).select(&head.headers, received);
+        let has_validator = etag::can_be_validated(head.status, &headers);
         Ok(Head {
             vary,
             stored: received,

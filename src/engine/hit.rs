@@ -7,7 +7,7 @@ use http::Response;
 use crate::{
     clock::Now,
     message::{response_body::ResponseBody, static_values},
-    semantics::{freshness::Standing, stored::StoredResponse},
+    semantics::{freshness::FreshnessState, stored::StoredResponse},
     store::entry::{Content, Entry},
 };
 
@@ -49,7 +49,7 @@ impl Times {
     pub(crate) fn of_fresh(
         entry: &Entry,
         stored: &StoredResponse,
-        standing: &Standing,
+        standing: &FreshnessState,
     ) -> Option<Self> {
         let left = standing.left?;
         let again = is_whole(stored) && entry.local.ready.is_used();

@@ -5,7 +5,7 @@ use std::{fmt, hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-use crate::semantics::no_vary_search::Rule;
+use crate::semantics::no_vary_search::QueryVariationRule;
 
 const PATHS: usize = 4 * 1024;
 /// How many rules are remembered of one path, the most recent first.
@@ -13,7 +13,7 @@ const RULES: usize = 4;
 
 /// A bounded memory of hints: whoever finds a response by one asks that response whether it is so.
 pub(crate) struct QueryVariationRules {
-    rules: Cache<u64, Arc<[Arc<Rule>]>>,
+    rules: Cache<u64, Arc<[Arc<QueryVariationRule>]>>,
     hasher: RandomState,
 }
 
@@ -26,14 +26,14 @@ impl QueryVariationRules {
     }
 
     /// The rules of a key without its variations.
-    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<Rule>]>> {
+    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<QueryVariationRule>]>> {
         if self.rules.is_empty() {
             return None;
         }
         self.rules.get(&self.hasher.hash_one(key))
     }
 
-    pub(crate) fn learn(&self, key: &str, rule: &Arc<Rule>) {
+    pub(crate) fn learn(&self, key: &str, rule: &Arc<QueryVariationRule>) {
         let known = self.of(key).unwrap_or_default();
         if known.first() == Some(rule) {
             return;
@@ -62,7 +62,10 @@ mod tests {
         let searches = QueryVariationRules::new();
         assert!(searches.of("url:h:/").is_none());
         let rule = |name: &str| {
-            Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"))
+            Arc::new(
+                QueryVariationRule::parse(format!("params=(\"{name}\")").as_bytes())
+                    .expect("a rule"),
+            )
         };
         for name in ["a", "b", "c", "d", "e", "c"] {
             searches.learn("url:h:/", &rule(name));

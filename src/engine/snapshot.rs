@@ -21,7 +21,7 @@ use crate::{
 ///
 /// If the table is wrong; the error says what to write instead.
 pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
-    let plan = Plan::compile(table)?;
+    let plan = table.compile()?;
     for warning in table.check() {
         tracing::warn!(%warning, "the table is valid, but may not do what was meant");
     }

@@ -1,7 +1,7 @@
 //! Patterns as other programs write them.
 
 use crate::{
-    key::{pattern::subject, purge::PurgeTarget},
+    key::{pattern::target, purge::PurgeTarget},
     store::contracts::channel::CUT,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn subject_of(pattern: &[u8]) -> Option<PurgeTarget> {
     if !is_closed(readable) {
         return Some(prefix(literal_prefix(readable)));
     }
-    (!readable.is_empty()).then(|| subject(readable))
+    (!readable.is_empty()).then(|| target(readable))
 }
 
 /// What comes before anything that no key holds, and before the end of the longest pattern.

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     engine::head::Head,
-    key::{Inputs, KeyBuf, url_key},
-    semantics::{freshness::Exchange, policy::Scope},
+    key::{KeyBuf, KeyInputs, url_key},
+    semantics::{freshness::Exchange, policy::SharingScope},
     store::{entry::Entry, position::Position},
     table::{RoutePlan, Through},
 };
@@ -105,10 +105,10 @@ impl Write {
     }
 
     /// What a GET's key is made of.
-    fn inputs(&self, route: &RoutePlan) -> Inputs<'_> {
+    fn inputs(&self, route: &RoutePlan) -> KeyInputs<'_> {
         let inputs = self.changed.inputs();
-        let everybodys = route.sharing() == Scope::Public && !route.key_names_user;
-        Inputs {
+        let everybodys = route.sharing() == SharingScope::Public && !route.key_names_user;
+        KeyInputs {
             user: inputs.user.filter(|_| !everybodys),
             ..inputs
         }

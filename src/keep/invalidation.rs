@@ -8,7 +8,7 @@ use crate::{
         Key,
         encode::{self, KeyBytes},
         glob::matches_glob,
-        pattern::subject_of_pattern,
+        pattern::target_of_pattern,
         purge::{Purge, PurgeTarget},
     },
 };
@@ -49,7 +49,7 @@ impl Invalidation {
     ///
     /// If it is empty, longer than 1024 bytes, or holds a control character.
     pub fn pattern(pattern: &str) -> Result<Self, Error> {
-        subject_of_pattern(pattern).map(Self::of)
+        target_of_pattern(pattern).map(Self::of)
     }
 
     /// What is stored under the keys that begin with `text`, in which nothing is a wildcard. An

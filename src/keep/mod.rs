@@ -24,7 +24,7 @@ use crate::{
     engine::{core::Engine, snapshot},
     error::Error,
     identity::UserId,
-    table::{Plan, Table},
+    table::Table,
 };
 
 /// The handle. Every clone of it is the same keep.
@@ -166,7 +166,7 @@ impl Keep {
 /// A keep in this process alone, with an empty table.
 impl Default for Keep {
     fn default() -> Self {
-        let plan = Plan::compile(&Table::new()).expect("an empty table is valid");
+        let plan = Table::new().compile().expect("an empty table is valid");
         Self(Engine::in_process(plan, Clock::tokio()))
     }
 }

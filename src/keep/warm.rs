@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::Keep;
-use crate::semantics::reported::Reported;
+use crate::semantics::cache_report::CacheReport;
 
 /// How many requests of one warm-up are under way at most.
 const AT_ONCE: usize = 8;
@@ -136,7 +136,7 @@ where
             return Outcome::Failed;
         }
     }
-    match Reported::of(&head.headers) {
+    match CacheReport::of(&head.headers) {
         _ if head.status.is_server_error() => Outcome::Failed,
         Some(reported) if reported.hit => Outcome::Hit,
         Some(reported) if reported.stored || reported.collapsed => Outcome::Stored,

@@ -1,8 +1,8 @@
-//! Redis globs (`*`, `?`, `[a-z]`, `[^a]`, `\`), over bytes.
+//! Redis globs (`*`, `?`, `[a-z]`, `[^a]`, `\`), matched by bytes.
 
-/// Whether the whole of `text` matches.
+/// Whether the glob matches the whole text.
 ///
-/// A mismatch returns to the last `*` only, so the cost is at most the product of the lengths.
+/// Backtracks only to the last `*`, so the cost is at most the product of the lengths.
 pub(crate) fn matches_glob(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.as_bytes(), text.as_bytes());
     let (mut at, mut pos) = (0, 0);
@@ -17,11 +17,11 @@ pub(crate) fn matches_glob(glob: &str, text: &str) -> bool {
             }
             None
         } else {
-            one(&glob[at..], text[pos]).map(|used| (at + used, pos + 1))
+            match_one(&glob[at..], text[pos]).map(|used| (at + used, pos + 1))
         };
         match (step, star) {
             (Some(next), _) => (at, pos) = next,
-            // Let the last star take one byte more.
+            // Let the last `*` match one more byte.
             (None, Some((after, from))) if from < text.len() => {
                 star = Some((after, from + 1));
                 (at, pos) = (after, from + 1);
@@ -31,13 +31,13 @@ pub(crate) fn matches_glob(glob: &str, text: &str) -> bool {
     }
 }
 
-/// How many bytes of the glob the next element has, if it matches `byte`.
-fn one(glob: &[u8], byte: u8) -> Option<usize> {
+/// The length of the glob's first element, if it matches `byte`.
+fn match_one(glob: &[u8], byte: u8) -> Option<usize> {
     match glob {
         [] => None,
         [b'?', ..] => Some(1),
         [b'[', class @ ..] => {
-            let (used, matched) = class_matches(class, byte);
+            let (used, matched) = match_class(class, byte);
             matched.then_some(used + 1)
         }
         [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
@@ -45,9 +45,9 @@ fn one(glob: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// A class after its `[`: how long it is, and whether it holds `byte`. As in Redis, one that is not
-/// closed ends with the glob, and `z-a` is `a-z`.
-fn class_matches(class: &[u8], byte: u8) -> (usize, bool) {
+/// The length of a class after its `[`, and whether it contains `byte`. As in Redis, a class that
+/// is not closed ends with the glob, and `z-a` is `a-z`.
+fn match_class(class: &[u8], byte: u8) -> (usize, bool) {
     let negated = class.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut found = false;

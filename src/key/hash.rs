@@ -1,15 +1,15 @@
-//! Hashes in keys: SHA-256, cut to as many hexadecimal digits as the place needs.
+//! Hashes in keys: SHA-256, truncated, in hexadecimal digits.
 
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// 64 bits, for values that one program chooses or that name one thing.
+/// 64 bits, for arguments and hashed placeholders.
 pub(crate) fn short(bytes: &[u8]) -> [u8; 16] {
     digits(bytes)
 }
 
-/// 128 bits: nobody finds two long values that share one.
+/// 128 bits, for long values: nobody can find two with the same hash.
 pub(crate) fn long(bytes: &[u8]) -> [u8; 32] {
     digits(bytes)
 }
@@ -19,14 +19,15 @@ pub(crate) fn of_arguments<T: Serialize + ?Sized>(args: &T) -> [u8; 16] {
     match serde_json::to_value(args) {
         Ok(value) => short(canonical(&value).as_bytes()),
         Err(error) => {
-            tracing::warn!(%error, "the arguments of a key do not serialise; nothing is found under it");
-            // Never the same twice: a shared key would hand one caller's value to another.
+            tracing::warn!(%error, "the arguments of a key cannot be serialised as JSON: using a random key, under which nothing is cached");
+            // A fixed key would give one caller's value to another.
             short(&std::array::from_fn::<_, 32, _>(|_| fastrand::u8(..)))
         }
     }
 }
 
-/// The order of a map's keys depends on serde_json's features, which others may switch on.
+/// JSON with sorted keys. The order of serde_json's own output depends on its features, which any
+/// crate in the build can enable.
 fn canonical(value: &Value) -> String {
     let mut out = String::new();
     write_sorted(value, &mut out);

@@ -1,34 +1,35 @@
-//! Patterns that applications and other programs give, in the syntax of Redis globs.
+//! Patterns of applications and other programs, in the syntax of Redis globs.
 
 use super::purge::PurgeTarget;
 use crate::error::Error;
 
-/// The longest pattern taken, in bytes.
-const MAX: usize = 1024;
+/// The longest pattern, in bytes.
+const MAX_PATTERN: usize = 1024;
 
-/// What a pattern names: `a:b` one key, `a:*` and `a*` a prefix, `*` everything, else a glob.
-pub(crate) fn subject_of_pattern(pattern: &str) -> Result<PurgeTarget, Error> {
+/// The target of a pattern: for `a:b` one key, for `a:*` and `a*` a prefix, for `*` everything,
+/// otherwise a glob.
+pub(crate) fn target_of_pattern(pattern: &str) -> Result<PurgeTarget, Error> {
     if pattern.is_empty() {
         return Err(Error::config(
             "a pattern is empty; write a key, `engagement:42:*`, or `*` for everything",
         ));
     }
-    if pattern.len() > MAX {
+    if pattern.len() > MAX_PATTERN {
         return Err(Error::config(format!(
-            "a pattern of {} bytes is longer than {MAX}; name a prefix, as `engagement:*`",
+            "a pattern of {} bytes is longer than {MAX_PATTERN}; name a prefix, as `engagement:*`",
             pattern.len()
         )));
     }
     if pattern.contains(char::is_control) {
         return Err(Error::config(format!(
-            "the pattern {pattern:?} holds a control character, which no key does"
+            "the pattern {pattern:?} contains a control character, which no key does; leave it out"
         )));
     }
-    Ok(subject(pattern))
+    Ok(target(pattern))
 }
 
-/// As [`subject_of_pattern`], for a pattern that is known to be in order.
-pub(crate) fn subject(pattern: &str) -> PurgeTarget {
+/// As [`target_of_pattern`], for a pattern that is known to be valid.
+pub(crate) fn target(pattern: &str) -> PurgeTarget {
     let (start, rest) = literal_start(pattern);
     if rest.is_empty() {
         PurgeTarget::Key(start.into())
@@ -43,7 +44,7 @@ pub(crate) fn subject(pattern: &str) -> PurgeTarget {
     }
 }
 
-/// The text before the first wildcard, unescaped, and what follows it.
+/// The text before the first wildcard, unescaped, and the rest from the wildcard on.
 fn literal_start(pattern: &str) -> (String, &str) {
     let mut start = String::new();
     let mut chars = pattern.char_indices();

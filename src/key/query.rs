@@ -1,46 +1,41 @@
-//! The query as a variation: which parameters are keyed, and how they are written.
+//! The query in keys: which parameters are part of the key, and their encoding.
 //!
-//! Parameters are split at `&` and sorted by decoded name, repeated names in their order. What is
-//! written keeps every difference but the encoding of unreserved characters, so two different
-//! queries never share a key. A request without a query and one with an empty query differ too,
-//! unless only listed parameters are keyed.
+//! Parameters are split at `&` and sorted by decoded name; repeated names keep their order. The
+//! encoding keeps every difference except the encoding of unreserved characters, so different
+//! queries never share a key. A missing query and an empty one differ, unless only listed
+//! parameters count.
 
 use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::encode::{self, KeyBytes};
+use super::encode::{self, Buf};
 
 /// Which parameters distinguish stored responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum QueryFilter {
-    /// Every one.
+    /// All.
     #[default]
     All,
-    /// Those named.
+    /// Those with these names.
     Only(Box<[Box<str>]>),
-    /// All but those named; a trailing `*` names every one that begins so.
+    /// All but those with these names; a trailing `*` stands for all names with that prefix.
     Ignore(Box<[Box<str>]>),
-    /// None: the whole query is in the key already.
+    /// None: the whole query is already in the key.
     InKey,
 }
 
 impl QueryFilter {
-    /// Whether a parameter of this name is keyed.
-    pub(crate) fn keys(&self, name: &str) -> bool {
-        self.keeps(name)
-    }
-
-    /// Writes `?` and the keyed parameters, hashed when longer than 64 bytes; nothing if there are
-    /// none.
+    /// Writes `?` and the parameters that count, hashed if longer than 64 bytes; nothing if there
+    /// are none.
     #[inline]
-    pub(crate) fn push(&self, query: Option<&str>, out: &mut KeyBytes) {
+    pub(crate) fn push(&self, query: Option<&str>, out: &mut Buf) {
         if let Some(query) = query {
             self.push_keyed(query, out);
         }
     }
 
-    fn push_keyed(&self, query: &str, out: &mut KeyBytes) {
+    fn push_keyed(&self, query: &str, out: &mut Buf) {
         let before = out.len();
         out.push(b'?');
         if !self.push_sorted(query, out) {
@@ -50,8 +45,8 @@ impl QueryFilter {
         hash_if_long(before, out);
     }
 
-    /// Writes the keyed parameters; `false` if there are none.
-    pub(crate) fn push_sorted(&self, query: &str, out: &mut KeyBytes) -> bool {
+    /// Writes the parameters that count; `false` if there are none.
+    pub(crate) fn push_sorted(&self, query: &str, out: &mut Buf) -> bool {
         if *self == Self::InKey {
             return false;
         }
@@ -71,13 +66,14 @@ impl QueryFilter {
         !kept.is_empty()
     }
 
-    /// A pair with a semicolon is always kept: some servers split there, and would read parameters
-    /// that the cache has not seen.
+    /// A pair with a semicolon always counts: servers that split at semicolons see parameters in it
+    /// that the cache does not.
     fn keeps_pair(&self, pair: &str) -> bool {
         self.keeps(name(pair)) || (pair.contains(';') && !matches!(self, Self::InKey))
     }
 
-    fn keeps(&self, name: &str) -> bool {
+    /// Whether a parameter of this name is part of the key.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
         match self {
             Self::All => true,
             Self::InKey => false,
@@ -90,9 +86,9 @@ impl QueryFilter {
     }
 }
 
-/// Writes `?` and the query as it stands, but for the encoding of unreserved characters: without a
-/// table's word, even the order of parameters may count. Hashed when longer than 64 bytes.
-pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
+/// Writes `?` and the query unchanged, except for the encoding of unreserved characters: without a
+/// route, even the order of parameters may count. Hashed if longer than 64 bytes.
+pub(crate) fn push_whole(query: Option<&str>, out: &mut Buf) {
     let Some(query) = query else { return };
     let before = out.len();
     out.push(b'?');
@@ -105,7 +101,7 @@ pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
     hash_if_long(before, out);
 }
 
-fn hash_if_long(start: usize, out: &mut KeyBytes) {
+fn hash_if_long(start: usize, out: &mut Buf) {
     if out.len() - start > encode::VALUE_MAX {
         let digits = super::hash::long(&out[start + 1..]);
         out.truncate(start + 1);
@@ -114,8 +110,8 @@ fn hash_if_long(start: usize, out: &mut KeyBytes) {
     }
 }
 
-/// The value of the one parameter of that name; `None` if it is missing, has no value or is
-/// repeated, which servers read in different ways.
+/// The value of a parameter; `None` if it is missing, has no value, or is repeated, which servers
+/// interpret differently.
 pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&'a str> {
     let mut found = query?
         .split('&')
@@ -124,7 +120,7 @@ pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&
     found.next().is_none().then_some(value)
 }
 
-fn push_pair(pair: &str, out: &mut KeyBytes) {
+fn push_pair(pair: &str, out: &mut Buf) {
     match pair.split_once('=') {
         Some((name, value)) => {
             encode::push_uri(name, out);

@@ -4,36 +4,36 @@ use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::{
-    Inputs, Key, KeyBuf,
-    encode::{self, KeyBytes},
+    Key, KeyBuf, KeyInputs,
+    encode::{self, Buf},
     glob::matches_glob,
-    pattern::subject_of_pattern,
+    pattern::target_of_pattern,
     purge::PurgeTarget,
     query::{QueryFilter, single_value},
     url_key,
 };
 
 fn value(raw: &[u8]) -> String {
-    let mut out = KeyBytes::new();
+    let mut out = Buf::new();
     encode::push_value(raw, &mut out);
     encode::text(&out).to_owned()
 }
 
 fn path(raw: &str, catch_all: bool) -> Option<String> {
-    let mut out = KeyBytes::new();
+    let mut out = Buf::new();
     encode::push_path(raw, catch_all, &mut out).ok()?;
     Some(encode::text(&out).to_owned())
 }
 
 fn query(filter: &QueryFilter, raw: Option<&str>) -> String {
-    let mut out = KeyBytes::new();
+    let mut out = Buf::new();
     filter.push(raw, &mut out);
     encode::text(&out).to_owned()
 }
 
 fn url(host: Option<&str>, path: &str, query: Option<&str>) -> String {
     let headers = HeaderMap::new();
-    let inputs = Inputs {
+    let inputs = KeyInputs {
         host,
         path,
         query,
@@ -47,14 +47,14 @@ fn url(host: Option<&str>, path: &str, query: Option<&str>) -> String {
 }
 
 #[test]
-fn a_key_is_its_segments() {
+fn a_key_consists_of_its_segments() {
     let key = Key::new("engagement").id("550e8400-e29b").sub("tasks");
     assert_eq!(key.to_string(), "engagement:550e8400-e29b:tasks");
     assert_eq!(Key::new("user:profile").id(7).as_str(), "user:profile:7");
 }
 
 #[test]
-fn values_forge_nothing() {
+fn values_cannot_imitate_syntax() {
     let key = Key::new("a").id("b:c@d?e#f*g{h}i~j k%20/é\0");
     assert_eq!(
         key.as_str(),
@@ -72,7 +72,7 @@ fn long_values_keep_a_readable_prefix() {
     assert_ne!(
         value(key.as_bytes()),
         key,
-        "the shortened form cannot be asked for"
+        "no value encodes to the shortened form"
     );
     assert_eq!(value("x".repeat(64).as_bytes()), "x".repeat(64));
 }
@@ -88,7 +88,7 @@ fn shortening_never_cuts_an_escape() {
 }
 
 #[test]
-fn a_key_has_a_longest_form() {
+fn long_keys_are_shortened() {
     let key = (0..40).fold(Key::new("a"), |key, i| key.id("y".repeat(60)).id(i));
     let other = (0..40).fold(Key::new("a"), |key, i| key.id("y".repeat(60)).id(i + 1));
     assert_eq!(key.as_str().len(), encode::KEY_MAX);
@@ -96,24 +96,24 @@ fn a_key_has_a_longest_form() {
 }
 
 #[test]
-fn arguments_hash_alike_whatever_their_order() {
+fn the_hash_of_arguments_does_not_depend_on_their_order() {
     let one: BTreeMap<_, _> = [("b", 1), ("a", 2)].into();
     let two: serde_json::Value = serde_json::json!({"a": 2, "b": 1});
     assert_eq!(Key::new("s").hash(&one), Key::new("s").hash(&two));
     assert_eq!(Key::new("s").hash(&one).as_str().len(), 2 + 16);
     assert_ne!(Key::new("s").hash(&[1, 2]), Key::new("s").hash(&[2, 1]));
-    // SHA-256 of `{"a":2,"b":1}`, so that other programs can make the same key.
+    // SHA-256 of `{"a":2,"b":1}`: other programs can compute the same key.
     assert_eq!(Key::new("s").hash(&one).as_str(), "s:d3626ac30a87e6f7");
 }
 
 #[test]
-fn arguments_that_do_not_serialise_share_nothing() {
+fn arguments_that_cannot_be_serialised_share_no_key() {
     let bad: BTreeMap<Vec<u8>, u8> = [(vec![1], 1)].into();
     assert_ne!(Key::new("s").hash(&bad), Key::new("s").hash(&bad));
 }
 
 #[test]
-fn whole_keys_are_checked() {
+fn raw_keys_are_checked() {
     assert_eq!(
         Key::raw("a:b%20c+d/e").expect("raw").as_str(),
         "a:b%20c+d/e"
@@ -129,7 +129,7 @@ fn whole_keys_are_checked() {
 }
 
 #[test]
-fn path_values_are_those_of_the_application() {
+fn path_values_are_percent_decoded() {
     assert_eq!(path("a%20b", false).as_deref(), Some("a%20b"));
     assert_eq!(path("%61%3Ab", false).as_deref(), Some("a%3Ab"));
     assert_eq!(path("a%2fb", false).as_deref(), Some("a%2Fb"));
@@ -142,7 +142,7 @@ fn path_values_are_those_of_the_application() {
 }
 
 #[test]
-fn unlisted_paths_keep_what_an_origin_may_tell_apart() {
+fn unlisted_paths_keep_differences_that_origins_may_see() {
     let host = Some("Example.COM:80");
     assert_eq!(
         url(host, "/a/b", Some("x=1")),
@@ -168,7 +168,7 @@ fn unlisted_paths_keep_what_an_origin_may_tell_apart() {
 }
 
 #[test]
-fn parameters_are_sorted_repeated_ones_in_their_order() {
+fn parameters_are_sorted_but_repeated_ones_keep_their_order() {
     let all = QueryFilter::All;
     assert_eq!(query(&all, Some("b=2&a=1")), "?a=1&b=2");
     assert_eq!(query(&all, Some("a=2&b=0&a=1")), "?a=2&a=1&b=0");
@@ -184,7 +184,7 @@ fn parameters_are_sorted_repeated_ones_in_their_order() {
 }
 
 #[test]
-fn a_long_query_is_hashed_and_cannot_be_asked_for() {
+fn a_long_query_is_hashed() {
     let long = format!("q={}", "z".repeat(100));
     let hashed = query(&QueryFilter::All, Some(&long));
     assert_eq!(hashed.len(), 34);
@@ -192,14 +192,14 @@ fn a_long_query_is_hashed_and_cannot_be_asked_for() {
 }
 
 #[test]
-fn listed_parameters_are_those_that_the_handler_reads() {
+fn only_listed_parameters_count() {
     let only = QueryFilter::Only(["page".into(), "f[x]".into()].into());
     assert_eq!(query(&only, Some("x=1&page=2")), "?page=2");
     assert_eq!(query(&only, Some("x=1")), "");
     assert_eq!(query(&only, Some("")), "");
     assert_eq!(query(&only, Some("p%61ge=2")), "?page=2");
     assert_eq!(query(&only, Some("f%5Bx%5D=2")), "?f%255Bx%255D=2");
-    // A server that splits at semicolons would read `page` here.
+    // A server that splits at semicolons finds `page` here.
     assert_eq!(query(&only, Some("x=1;page=2")), "?x=1%3Bpage%3D2");
     let ignore = QueryFilter::Ignore(["utm_*".into(), "fbclid".into()].into());
     assert_eq!(
@@ -214,7 +214,7 @@ fn listed_parameters_are_those_that_the_handler_reads() {
 }
 
 #[test]
-fn a_value_that_servers_read_in_two_ways_is_none() {
+fn an_ambiguous_parameter_has_no_value() {
     assert_eq!(single_value(Some("a=1&b=2"), "b"), Some("2"));
     assert_eq!(single_value(Some("a=1&a=2"), "a"), None);
     assert_eq!(single_value(Some("a=1&%61=2"), "a"), None);
@@ -223,7 +223,7 @@ fn a_value_that_servers_read_in_two_ways_is_none() {
 }
 
 #[test]
-fn the_parts_of_a_full_key() {
+fn a_full_key_has_version_user_and_variation() {
     let mut key = KeyBuf::of("engagement:42", 2, 17);
     assert_eq!(key.as_str(), "engagement:42~2.17");
     key.push_user("user 1");
@@ -234,7 +234,7 @@ fn the_parts_of_a_full_key() {
         (key.base(), key.user()),
         ("engagement:42", Some("user%201"))
     );
-    assert_eq!(key.user(), Some(&*super::encoded("user 1")));
+    assert_eq!(key.user(), Some(&*value(b"user 1")));
     key.truncate(len);
     assert_eq!(key.as_str(), "engagement:42~2.17@user%201");
     assert_eq!(KeyBuf::of("a:1", 0, 0).as_str(), "a:1");
@@ -246,8 +246,8 @@ fn the_parts_of_a_full_key() {
 }
 
 #[test]
-fn patterns_become_the_cheapest_subject() {
-    let of = |pattern: &str| subject_of_pattern(pattern).expect("a pattern");
+fn patterns_become_the_cheapest_target() {
+    let of = |pattern: &str| target_of_pattern(pattern).expect("a pattern");
     assert_eq!(of("a:1"), PurgeTarget::Key("a:1".into()));
     assert_eq!(of("a:*"), PurgeTarget::Prefix("a:".into()));
     assert_eq!(of("a:42*"), PurgeTarget::Prefix("a:42".into()));
@@ -260,13 +260,13 @@ fn patterns_become_the_cheapest_subject() {
     assert_eq!(of("a:*?"), PurgeTarget::Glob("a:*?".into()));
     assert_eq!(of(r"a\*b"), PurgeTarget::Key("a*b".into()));
     assert_eq!(of(r"a\*b*"), PurgeTarget::Prefix("a*b".into()));
-    assert!(subject_of_pattern("").is_err());
-    assert!(subject_of_pattern("a\0").is_err());
-    assert!(subject_of_pattern(&"a".repeat(1025)).is_err());
+    assert!(target_of_pattern("").is_err());
+    assert!(target_of_pattern("a\0").is_err());
+    assert!(target_of_pattern(&"a".repeat(1025)).is_err());
 }
 
 #[test]
-fn globs_are_those_of_redis() {
+fn globs_match_as_in_redis() {
     for (glob, text, expected) in [
         ("", "", true),
         ("*", "", true),
@@ -290,7 +290,7 @@ fn globs_are_those_of_redis() {
 }
 
 #[test]
-fn no_glob_takes_long() {
+fn backtracking_is_not_exponential() {
     let glob = format!("{}b", "a*".repeat(400));
     let text = "a".repeat(4000);
     let started = std::time::Instant::now();
@@ -298,7 +298,7 @@ fn no_glob_takes_long() {
     assert!(started.elapsed() < std::time::Duration::from_secs(2));
 }
 
-/// As simple as can be, and exponential.
+/// A simple matcher of exponential cost.
 fn reference(glob: &[u8], text: &[u8]) -> bool {
     match (glob, text) {
         ([], []) => true,
@@ -318,7 +318,7 @@ const PARTS: &[&str] = &[
     "a", "%61", "/", "%2F", "%2f", "%252F", "2F", "+", "%20", "%2B", "%", "~", "%7E",
 ];
 
-/// Texts made of what decoding could confuse.
+/// Texts that decoding could confuse.
 fn confusable() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(PARTS), 0..3).prop_map(|parts| parts.concat())
 }
@@ -342,9 +342,9 @@ proptest! {
     }
 
     #[test]
-    fn any_glob_ends(glob in ".{0,20}", text in ".{0,20}") {
+    fn any_glob_is_accepted(glob in ".{0,20}", text in ".{0,20}") {
         matches_glob(&glob, &text);
-        let _ = subject_of_pattern(&glob);
+        let _ = target_of_pattern(&glob);
     }
 
     #[test]
@@ -353,7 +353,7 @@ proptest! {
     }
 
     #[test]
-    fn close_values_stay_apart(a in confusable(), b in confusable()) {
+    fn similar_values_have_different_keys(a in confusable(), b in confusable()) {
         prop_assert_eq!(value(a.as_bytes()) == value(b.as_bytes()), a == b);
         // A catch-all's slashes stay what they were.
         let decoded = |raw: &str| raw.replace("%2f", "\u{1}").replace("%2F", "\u{1}");
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn values_hold_nothing_that_means_something(raw in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn encoded_values_contain_no_syntax(raw in prop::collection::vec(any::<u8>(), 0..200)) {
         let key = value(&raw);
         prop_assert!(key.len() <= encode::VALUE_MAX);
         let forged = key.contains([':', '@', '?', '#', '*', '{', '}', '~', '[', ']', '\\', '/']);
@@ -374,9 +374,9 @@ proptest! {
     }
 
     #[test]
-    fn the_path_and_the_application_agree(raw in prop::collection::vec(any::<u8>(), 1..80)) {
+    fn paths_and_applications_encode_alike(raw in prop::collection::vec(any::<u8>(), 1..80)) {
         let escaped: String = raw.iter().map(|b| format!("%{b:02x}")).collect();
-        let mut out = KeyBytes::new();
+        let mut out = Buf::new();
         encode::push_path(&escaped, false, &mut out).expect("well-formed");
         encode::shorten(&mut out, 0, encode::VALUE_MAX);
         prop_assert_eq!(encode::text(&out), value(&raw));
@@ -385,9 +385,9 @@ proptest! {
     /// Two queries with one key differ only in the order of different names, or in the encoding of
     /// unreserved characters.
     #[test]
-    fn queries_share_no_key(a in "[ab=&+%27]{0,9}", b in "[ab=&+%27]{0,9}") {
+    fn different_queries_share_no_key(a in "[ab=&+%27]{0,9}", b in "[ab=&+%27]{0,9}") {
         let normal = |raw: &str| {
-            let mut out = KeyBytes::new();
+            let mut out = Buf::new();
             let mut pairs: Vec<(Vec<u8>, String)> = raw.split('&').map(|pair| {
                 out.clear();
                 let (name, value) = pair.split_once('=').map_or((pair, None), |(n, v)| (n, Some(v)));
@@ -406,13 +406,13 @@ proptest! {
     }
 
     #[test]
-    fn uris_differ_when_origins_may_tell_them_apart(a in confusable(), b in confusable()) {
-        // What RFC 3986 section 6.2.2 calls equivalent, found in another way.
+    fn uris_share_a_key_only_if_equivalent(a in confusable(), b in confusable()) {
+        // The equivalence of RFC 3986 section 6.2.2, computed in another way.
         let normal = |raw: &str| {
             let mut text = raw.to_owned();
             for byte in (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z').chain(*b"-._~") {
                 for form in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
-                    // Marked, so that what is decoded never becomes part of another escape.
+                    // The mark keeps decoded bytes from becoming part of another escape.
                     text = text.replace(&form, &format!("\u{1}{}", char::from(byte)));
                 }
             }

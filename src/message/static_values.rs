@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use http::HeaderValue;
 
-use crate::semantics::{cache_status::CacheStatus, reported::NAME};
+use crate::semantics::{cache_report::NAME, cache_status::CacheStatus};
 
 /// The values of an hour are prepared, as static text: a clone touches no reference count.
 const PREPARED: usize = 3601;

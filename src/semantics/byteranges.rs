@@ -1,4 +1,4 @@
-//! The content of a 206, cut from stored bytes without copying them (RFC 9110 section 14.6).
+//! The content of a 206 response: slices of the stored body, not copied (RFC 9110 section 14.6).
 
 use bytes::Bytes;
 use http::{
@@ -12,10 +12,11 @@ use super::{
     stored::StoredResponse,
 };
 
-/// The pieces of a body, to be sent one after the other.
-pub(crate) type Pieces = SmallVec<[Bytes; 1]>;
+/// The chunks of a body, in the order in which they are sent.
+pub(crate) type Chunks = SmallVec<[Bytes; 1]>;
 
-/// Makes `headers`, those of `stored`, the head of a 206 with `spans`, and gives its content.
+/// Turns `headers`, the fields of `stored`, into the head of a 206 with `spans`, and returns its
+/// content.
 ///
 /// `boundary` separates several spans: up to 70 letters and digits that the body does not contain.
 pub(crate) fn partial_content(
@@ -23,22 +24,22 @@ pub(crate) fn partial_content(
     stored: &StoredResponse,
     boundary: &str,
     headers: &mut HeaderMap,
-) -> Pieces {
-    let source = Source::of(stored);
+) -> Chunks {
+    let bytes = StoredBytes::of(stored);
     match spans.as_slice() {
         [span] => {
-            headers.insert(CONTENT_RANGE, value(source.content_range(*span)));
+            headers.insert(CONTENT_RANGE, value(bytes.content_range(*span)));
             headers.insert(CONTENT_LENGTH, span.length().into());
-            smallvec![source.slice(*span)]
+            smallvec![bytes.slice(*span)]
         }
         spans => {
-            let pieces = source.multipart(spans, boundary, headers.get(CONTENT_TYPE));
-            let length: usize = pieces.iter().map(Bytes::len).sum();
+            let chunks = bytes.multipart(spans, boundary, headers.get(CONTENT_TYPE));
+            let length: usize = chunks.iter().map(Bytes::len).sum();
             headers.remove(CONTENT_RANGE);
             headers.insert(CONTENT_LENGTH, (length as u64).into());
             let media_type = format!("multipart/byteranges; boundary={boundary}");
             headers.insert(CONTENT_TYPE, value(media_type));
-            pieces
+            chunks
         }
     }
 }
@@ -52,17 +53,17 @@ pub(crate) fn unsatisfiable(complete: u64) -> HeaderMap {
 }
 
 fn value(text: String) -> HeaderValue {
-    // Only a boundary with control characters could spoil it, and then nothing is better.
+    // Fails only for a boundary with control characters, which no caller passes.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-struct Source<'a> {
+struct StoredBytes<'a> {
     body: &'a Bytes,
     first: u64,
     complete: Option<u64>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> StoredBytes<'a> {
     fn of(stored: &'a StoredResponse) -> Self {
         let (first, complete) = match stored.part {
             Some(part) => (part.first, part.complete),
@@ -75,7 +76,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Never more than there is.
+    /// The bytes of a span, as far as they are stored.
     fn slice(&self, span: Span) -> Bytes {
         let length = self.body.len();
         let at = |position: u64| {
@@ -98,8 +99,8 @@ impl<'a> Source<'a> {
         spans: &[Span],
         boundary: &str,
         media_type: Option<&HeaderValue>,
-    ) -> Pieces {
-        let mut pieces = Pieces::with_capacity(spans.len() * 2 + 1);
+    ) -> Chunks {
+        let mut chunks = Chunks::with_capacity(spans.len() * 2 + 1);
         for (index, span) in spans.iter().enumerate() {
             let start = if index == 0 { "" } else { "\r\n" };
             let mut head = format!("{start}--{boundary}\r\n").into_bytes();
@@ -110,11 +111,11 @@ impl<'a> Source<'a> {
             }
             let range = self.content_range(*span);
             head.extend_from_slice(format!("Content-Range: {range}\r\n\r\n").as_bytes());
-            pieces.push(head.into());
-            pieces.push(self.slice(*span));
+            chunks.push(head.into());
+            chunks.push(self.slice(*span));
         }
-        pieces.push(format!("\r\n--{boundary}--\r\n").into());
-        pieces
+        chunks.push(format!("\r\n--{boundary}--\r\n").into());
+        chunks
     }
 }
 
@@ -146,12 +147,12 @@ mod tests {
             .map(|&(first, last)| Span { first, last })
             .collect();
         let mut headers = stored.headers.clone();
-        let pieces = partial_content(&spans, stored, "B", &mut headers);
-        (headers, pieces.concat())
+        let chunks = partial_content(&spans, stored, "B", &mut headers);
+        (headers, chunks.concat())
     }
 
     #[test]
-    fn one_span() {
+    fn one_span_is_the_whole_content() {
         // RFC 9110 section 15.3.7.1
         let (headers, body) = cut(&[(2, 4)], &stored(b"0123456789", None));
         assert_eq!(body, b"234");
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn several_spans() {
+    fn several_spans_are_a_multipart_body() {
         // RFC 9110 section 14.6 and 15.3.7.2
         let (headers, body) = cut(&[(0, 1), (9, 9)], &stored(b"0123456789", None));
         let expected = "--B\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n\
@@ -186,15 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_copied() {
+    fn a_span_shares_the_bytes_of_the_stored_body() {
         let whole = stored(b"0123456789", None);
         let spans = [Span { first: 3, last: 5 }].into_iter().collect();
-        let pieces = partial_content(&spans, &whole, "B", &mut HeaderMap::new());
-        assert_eq!(pieces[0].as_ptr(), whole.body[3..].as_ptr());
+        let chunks = partial_content(&spans, &whole, "B", &mut HeaderMap::new());
+        assert_eq!(chunks[0].as_ptr(), whole.body[3..].as_ptr());
     }
 
     #[test]
-    fn unsatisfiable_says_the_length() {
+    fn a_416_states_the_complete_length() {
         // RFC 9110 section 15.5.17
         assert_eq!(unsatisfiable(10)[CONTENT_RANGE], "bytes */10");
     }

@@ -1,7 +1,7 @@
-//! `Cache-Control` (RFC 9111 section 5.2, RFC 5861, RFC 8246), read in its most restrictive sense.
+//! `Cache-Control` (RFC 9111 section 5.2, RFC 5861, RFC 8246), in its most restrictive reading.
 //!
-//! Of repeated directives the stricter counts, and a lifetime that cannot be read is zero
-//! (section 4.2.1 encourages to consider such responses stale).
+//! The stricter of repeated directives counts, and a lifetime that cannot be parsed is zero
+//! (section 4.2.1 encourages caches to consider such responses stale).
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use http::{
 
 use super::list::{self, Members};
 
-/// The greatest number of seconds that is told apart (RFC 9111 section 1.2.2).
+/// The largest number of seconds; larger ones count as this (RFC 9111 section 1.2.2).
 pub(crate) const MAX_DELTA: Duration = Duration::from_secs(1 << 31);
 
-/// What a directive covers that may carry field names: `no-cache`, `private`.
+/// The part of a response that `no-cache` or `private` applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Cover {
+pub(crate) enum Coverage {
     #[default]
     Nothing,
-    /// The qualified form: these fields only.
+    /// Only these fields: the qualified form of the directive.
     Fields(Vec<HeaderName>),
     Whole,
 }
 
-impl Cover {
+impl Coverage {
     pub(crate) fn is_whole(&self) -> bool {
         *self == Self::Whole
     }
@@ -45,7 +45,8 @@ impl Cover {
         }
     }
 
-    /// The argument of a qualified directive; no names, or one that is none, means everything.
+    /// Parses the argument of a qualified directive. Without names, or with an invalid one, the
+    /// directive applies to the whole response.
     pub(super) fn of(argument: &[u8]) -> Self {
         let names: Option<Vec<_>> = list::unquoted(argument).and_then(|names| {
             Members::new(names)
@@ -66,8 +67,8 @@ pub(crate) struct ResponseDirectives {
     pub(crate) max_age: Option<Duration>,
     pub(crate) s_maxage: Option<Duration>,
     pub(crate) no_store: bool,
-    pub(crate) no_cache: Cover,
-    pub(crate) private: Cover,
+    pub(crate) no_cache: Coverage,
+    pub(crate) private: Coverage,
     pub(crate) public: bool,
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
@@ -79,26 +80,26 @@ pub(crate) struct ResponseDirectives {
 
 impl ResponseDirectives {
     pub(crate) fn parse(headers: &HeaderMap) -> Self {
-        let mut read = Self::default();
+        let mut directives = Self::default();
         for member in list::members(headers, &CACHE_CONTROL) {
-            read.add(&Directive::parse(member));
+            directives.add(&Directive::parse(member));
         }
-        read
+        directives
     }
 
     fn add(&mut self, directive: &Directive<'_>) {
         if directive.is("max-age") {
-            shorten(&mut self.max_age, directive.lifetime());
+            keep_shorter(&mut self.max_age, directive.lifetime());
         } else if directive.is("s-maxage") {
-            shorten(&mut self.s_maxage, directive.lifetime());
+            keep_shorter(&mut self.s_maxage, directive.lifetime());
         } else if directive.is("no-store") {
             self.no_store = true;
         } else if directive.is("no-cache") {
-            self.no_cache.widen(directive.cover());
+            self.no_cache.widen(directive.coverage());
         } else if directive.is("private") {
-            self.private.widen(directive.cover());
+            self.private.widen(directive.coverage());
         } else if directive.is("public") {
-            // With an argument it is something else, and grants nothing.
+            // With an argument it is not the standard's directive, and permits nothing.
             self.public |= directive.argument.is_none();
         } else if directive.is("must-revalidate") {
             self.must_revalidate = true;
@@ -109,9 +110,9 @@ impl ResponseDirectives {
         } else if directive.is("immutable") {
             self.immutable = true;
         } else if directive.is("stale-while-revalidate") {
-            shorten(&mut self.stale_while_revalidate, directive.lifetime());
+            keep_shorter(&mut self.stale_while_revalidate, directive.lifetime());
         } else if directive.is("stale-if-error") {
-            shorten(&mut self.stale_if_error, directive.lifetime());
+            keep_shorter(&mut self.stale_if_error, directive.lifetime());
         }
     }
 
@@ -120,18 +121,19 @@ impl ResponseDirectives {
         self.public || self.s_maxage.is_some() || self.must_revalidate
     }
 
-    /// Whether it may never be used stale by a shared cache (sections 5.2.2.2, .8 and .10).
+    /// Whether a shared cache must never use the response stale (sections 5.2.2.2, .8 and .10).
     pub(crate) fn forbids_stale(&self) -> bool {
         self.must_revalidate || self.proxy_revalidate || self.s_maxage.is_some()
     }
 }
 
-/// The directives of a request (RFC 9111 section 5.2.1, RFC 5861 section 4).
+/// The directives of a request (RFC 9111 section 5.2.1, RFC 5861 section 4), from `Cache-Control`
+/// or `Pragma`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RequestDirectives {
+pub(crate) struct RequestCacheControl {
     pub(crate) max_age: Option<Duration>,
     pub(crate) min_fresh: Option<Duration>,
-    /// [`Duration::MAX`] when any staleness will do.
+    /// [`Duration::MAX`] if any staleness is accepted.
     pub(crate) max_stale: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) no_cache: bool,
@@ -139,25 +141,25 @@ pub(crate) struct RequestDirectives {
     pub(crate) only_if_cached: bool,
 }
 
-impl RequestDirectives {
-    /// Two look-ups when the request says nothing, and never an allocation.
+impl RequestCacheControl {
+    /// Does not allocate.
     pub(crate) fn parse(headers: &HeaderMap) -> Self {
-        let mut read = Self::default();
+        let mut directives = Self::default();
         if headers.contains_key(CACHE_CONTROL) {
             for member in list::members(headers, &CACHE_CONTROL) {
-                read.add(&Directive::parse(member));
+                directives.add(&Directive::parse(member));
             }
         } else if headers.contains_key(PRAGMA) {
-            // Section 5.4: only where `Cache-Control` is absent.
-            read.no_cache = list::members(headers, &PRAGMA)
+            // Section 5.4: only if `Cache-Control` is absent.
+            directives.no_cache = list::members(headers, &PRAGMA)
                 .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
         }
-        read
+        directives
     }
 
     fn add(&mut self, directive: &Directive<'_>) {
         if directive.is("max-age") {
-            shorten(&mut self.max_age, directive.lifetime());
+            keep_shorter(&mut self.max_age, directive.lifetime());
         } else if directive.is("no-cache") {
             self.no_cache = true;
         } else if directive.is("no-store") {
@@ -171,17 +173,17 @@ impl RequestDirectives {
             } else {
                 directive.lifetime()
             };
-            shorten(&mut self.max_stale, limit);
+            keep_shorter(&mut self.max_stale, limit);
         } else if directive.is("min-fresh") {
             let wanted = directive.seconds().unwrap_or(MAX_DELTA);
             self.min_fresh = self.min_fresh.max(Some(wanted));
         } else if directive.is("stale-if-error") {
-            shorten(&mut self.stale_if_error, directive.lifetime());
+            keep_shorter(&mut self.stale_if_error, directive.lifetime());
         }
     }
 }
 
-fn shorten(kept: &mut Option<Duration>, found: Duration) {
+fn keep_shorter(kept: &mut Option<Duration>, found: Duration) {
     *kept = Some(kept.map_or(found, |kept| kept.min(found)));
 }
 
@@ -204,7 +206,7 @@ impl<'a> Directive<'a> {
         }
     }
 
-    /// White space before the `=` is an error, but restricts no less.
+    /// White space before the `=` is an error, but must not make a directive less restrictive.
     fn is(&self, name: &str) -> bool {
         self.name
             .trim_ascii_end()
@@ -218,17 +220,17 @@ impl<'a> Directive<'a> {
         delta_seconds(list::unquoted(self.argument?)?)
     }
 
-    /// Zero for what cannot be read.
+    /// Zero if the argument cannot be parsed.
     fn lifetime(&self) -> Duration {
         self.seconds().unwrap_or(Duration::ZERO)
     }
 
-    fn cover(&self) -> Cover {
-        self.argument.map_or(Cover::Whole, Cover::of)
+    fn coverage(&self) -> Coverage {
+        self.argument.map_or(Coverage::Whole, Coverage::of)
     }
 }
 
-/// `delta-seconds` (RFC 9111 section 1.2.2): digits only, whatever the number of them.
+/// Parses `delta-seconds` (RFC 9111 section 1.2.2): any number of digits.
 pub(crate) fn delta_seconds(digits: &[u8]) -> Option<Duration> {
     if digits.is_empty() {
         return None;
@@ -251,8 +253,8 @@ mod tests {
         ResponseDirectives::parse(&map(lines))
     }
 
-    fn request(line: &str) -> RequestDirectives {
-        RequestDirectives::parse(&map(&[line]))
+    fn request(line: &str) -> RequestCacheControl {
+        RequestCacheControl::parse(&map(&[line]))
     }
 
     fn map(lines: &[&str]) -> HeaderMap {
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_that_cannot_be_read_is_zero() {
+    fn an_invalid_lifetime_is_zero() {
         // RFC 9111 section 4.2.1
         for line in [
             "max-age=-3600",
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_strings_hold_no_directives() {
+    fn quoted_strings_contain_no_directives() {
         // RFC 9110 section 5.6.4
         assert_eq!(max_age("extension=\"max-age=3600\", max-age=1"), Some(1));
         assert_eq!(max_age("max-age=1, extension=\"max-age=3600\""), Some(1));
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grants_must_be_exact() {
+    fn permissive_directives_must_be_exact() {
         assert!(response(&["Public"]).shares());
         assert!(!response(&["public=x"]).shares());
         assert!(response(&["s-maxage=1"]).forbids_stale());
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_read_alike() {
+    fn request_directives_are_parsed() {
         // RFC 9111 section 5.2.1
         let read = request("max-age=10, min-fresh=5, max-stale, no-store, only-if-cached");
         assert_eq!(read.max_age, Some(Duration::from_secs(10)));
@@ -352,33 +354,36 @@ mod tests {
         assert!(read.no_store && read.only_if_cached && !read.no_cache);
         assert_eq!(request("max-stale=x").max_stale, Some(Duration::ZERO));
         assert_eq!(request("min-fresh=x").min_fresh, Some(MAX_DELTA));
-        assert_eq!(request("nothing-to-see-here"), RequestDirectives::default());
+        assert_eq!(
+            request("nothing-to-see-here"),
+            RequestCacheControl::default()
+        );
     }
 
     #[test]
-    fn pragma_counts_only_alone() {
+    fn pragma_counts_only_without_cache_control() {
         // RFC 9111 section 5.4
         let mut headers = HeaderMap::new();
         headers.insert(PRAGMA, HeaderValue::from_static("foo, No-Cache"));
-        assert!(RequestDirectives::parse(&headers).no_cache);
+        assert!(RequestCacheControl::parse(&headers).no_cache);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=5"));
-        assert!(!RequestDirectives::parse(&headers).no_cache);
+        assert!(!RequestCacheControl::parse(&headers).no_cache);
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(line in proptest::collection::vec(0x20u8..=0xff, 0..80)) {
+        fn any_bytes_are_accepted(line in proptest::collection::vec(0x20u8..=0xff, 0..80)) {
             if let Ok(value) = HeaderValue::from_bytes(&line) {
                 let mut headers = HeaderMap::new();
                 headers.insert(CACHE_CONTROL, value);
                 ResponseDirectives::parse(&headers);
-                RequestDirectives::parse(&headers);
+                RequestCacheControl::parse(&headers);
             }
         }
 
         #[test]
-        fn nothing_hides_a_no_store(before in "[ -~]{0,40}", after in "[ -~]{0,40}") {
-            // A line of its own cannot be reached by anything in other lines.
+        fn other_lines_never_hide_a_no_store(before in "[ -~]{0,40}", after in "[ -~]{0,40}") {
+            // Nothing in one line can affect another.
             prop_assert!(response(&[&before, "no-store", &after]).no_store);
         }
     }

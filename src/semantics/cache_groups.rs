@@ -1,15 +1,15 @@
-//! Groups of responses (RFC 9875), and the other fields by which responses carry tags.
+//! Groups of responses (RFC 9875), and the other fields in which responses carry tags.
 
 use http::{HeaderMap, HeaderName};
 
-use crate::key::without_default_port;
+use crate::key::host::without_default_port;
 
 pub(crate) const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
-/// Tags as content delivery networks have them; a comma-separated list.
+/// The tags of content delivery networks; a comma-separated list.
 pub(crate) const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 
-/// The same, separated by spaces (Edge Architecture Specification).
+/// Tags separated by spaces (Edge Architecture Specification).
 pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
 /// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
@@ -31,10 +31,10 @@ pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<
     Some(strings.collect())
 }
 
-/// What the group of an origin is called among tags (section 2.1: a group belongs to one origin).
-/// Without a host: of a response that is kept for every host alike.
+/// The tag for a group of one origin (section 2.1: a group belongs to one origin). Without a host,
+/// the group of responses that are stored for all hosts.
 ///
-/// The scheme is not told apart: in front of a server, TLS may end before this cache.
+/// The scheme does not count: TLS may be terminated in front of this cache.
 pub(crate) fn tag(group: &str, host: Option<&str>) -> Box<str> {
     let host = host.map(without_default_port).unwrap_or_default();
     format!("{group}@{}", host.to_ascii_lowercase()).into()
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_strings() {
+    fn only_strings_are_groups() {
         let groups = read(&["\"a, b\";x=1, token", "\"c\", (\"d\")"]).expect("a list");
         assert_eq!(
             groups.iter().map(|g| &**g).collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use super::freshness::Reason;
 
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Why a request went forward (section 2.2).
+/// Why a request was forwarded (section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forward {
     Bypass,
@@ -43,35 +43,24 @@ impl From<Reason> for Forward {
     }
 }
 
-/// `hit` and `fwd` exclude each other (section 2.1).
+/// How the request was handled; `hit` and `fwd` exclude each other (section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CacheOutcome {
     Hit,
     Forward {
         reason: Forward,
-        /// What the next hop answered, where the client gets another status.
+        /// The status of the next hop's response, if the client gets another one.
         status: Option<StatusCode>,
         stored: bool,
-        /// Whether waiting for another request's answer was of use, if it was tried.
+        /// Whether another request's response was used; `None` if that was not tried.
         collapsed: Option<bool>,
     },
-}
-
-impl Outcome {
-    pub(crate) const fn forward(reason: Forward) -> Self {
-        Self::Forward {
-            reason,
-            status: None,
-            stored: false,
-            collapsed: None,
-        }
-    }
 }
 
 /// One member of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheStatus<'a> {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: CacheOutcome,
     /// Seconds of freshness left, negative when stale.
     pub(crate) ttl: Option<i64>,
     pub(crate) key: Option<&'a str>,
@@ -81,27 +70,72 @@ pub(crate) struct CacheStatus<'a> {
 
 impl CacheStatus<'_> {
     pub(crate) const fn hit(ttl: i64) -> Self {
-        Self {
-            outcome: Outcome::Hit,
-            ttl: Some(ttl),
-            key: None,
-            detail: None,
-        }
+        Self::new(CacheOutcome::Hit).ttl(ttl)
     }
 
     pub(crate) const fn forward(reason: Forward) -> Self {
+        Self::new(CacheOutcome::Forward {
+            reason,
+            status: None,
+            stored: false,
+            collapsed: None,
+        })
+    }
+
+    /// The status of the next hop's response; has no effect on a hit.
+    #[must_use]
+    pub(crate) const fn status(mut self, next_hop: StatusCode) -> Self {
+        if let CacheOutcome::Forward { status, .. } = &mut self.outcome {
+            *status = Some(next_hop);
+        }
+        self
+    }
+
+    /// Whether the response was stored; has no effect on a hit.
+    #[must_use]
+    pub(crate) const fn stored(mut self, yes: bool) -> Self {
+        if let CacheOutcome::Forward { stored, .. } = &mut self.outcome {
+            *stored = yes;
+        }
+        self
+    }
+
+    /// Whether another request's response was used; has no effect on a hit.
+    #[must_use]
+    pub(crate) const fn collapsed(mut self, yes: bool) -> Self {
+        if let CacheOutcome::Forward { collapsed, .. } = &mut self.outcome {
+            *collapsed = Some(yes);
+        }
+        self
+    }
+
+    /// Seconds of freshness left, negative when stale.
+    #[must_use]
+    pub(crate) const fn ttl(mut self, seconds: i64) -> Self {
+        self.ttl = Some(seconds);
+        self
+    }
+
+    /// A token that says more about how the request was handled.
+    #[must_use]
+    pub(crate) const fn detail(mut self, token: &'static str) -> Self {
+        self.detail = Some(token);
+        self
+    }
+
+    const fn new(outcome: CacheOutcome) -> Self {
         Self {
-            outcome: Outcome::forward(reason),
+            outcome,
             ttl: None,
             key: None,
             detail: None,
         }
     }
 
-    /// Puts this cache's member behind those of caches nearer to the origin.
+    /// Appends this cache's member after those of caches nearer to the origin.
     ///
-    /// A line of its own is the same as a further member (RFC 9110 section 5.3), and leaves
-    /// alone what other caches have written, well-formed or not.
+    /// The member gets its own line, which is equivalent (RFC 9110 section 5.3) and leaves the
+    /// lines of other caches untouched, well-formed or not.
     pub(crate) fn append(&self, name: &str, headers: &mut HeaderMap) {
         headers.append(CACHE_STATUS, self.to_value(name));
     }
@@ -113,7 +147,7 @@ impl CacheStatus<'_> {
             .unwrap_or(HeaderValue::from_static("tower-keep"))
     }
 
-    /// Renders it, without an allocation when `out` has room.
+    /// Writes the member; allocates only if `out` has too little capacity.
     pub(crate) fn write(&self, name: &str, out: &mut Vec<u8>) {
         if is_token(name) {
             out.extend_from_slice(name.as_bytes());
@@ -121,8 +155,8 @@ impl CacheStatus<'_> {
             write_string(name, out);
         }
         match self.outcome {
-            Outcome::Hit => out.extend_from_slice(b"; hit"),
-            Outcome::Forward { reason, status, .. } => {
+            CacheOutcome::Hit => out.extend_from_slice(b"; hit"),
+            CacheOutcome::Forward { reason, status, .. } => {
                 out.extend_from_slice(b"; fwd=");
                 out.extend_from_slice(reason.as_str().as_bytes());
                 if let Some(status) = status {
@@ -132,11 +166,11 @@ impl CacheStatus<'_> {
             }
         }
         if let Some(ttl) = self.ttl {
-            // 15 digits are all that an Integer may have (RFC 9651 section 3.3.1).
+            // An Integer has at most 15 digits (RFC 9651 section 3.3.1).
             let ttl = ttl.clamp(-999_999_999_999_999, 999_999_999_999_999);
             write!(out, "; ttl={ttl}").expect("a vector takes everything");
         }
-        if let Outcome::Forward {
+        if let CacheOutcome::Forward {
             stored, collapsed, ..
         } = self.outcome
         {
@@ -160,7 +194,7 @@ impl CacheStatus<'_> {
     }
 }
 
-/// An `sf-token` (RFC 9651 section 3.3.4).
+/// Whether `text` is an `sf-token` (RFC 9651 section 3.3.4).
 fn is_token(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes
@@ -169,7 +203,7 @@ fn is_token(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte))
 }
 
-/// An `sf-string` (RFC 9651 section 3.3.3); what it cannot hold becomes `?`.
+/// Writes an `sf-string` (RFC 9651 section 3.3.3); characters that it cannot contain become `?`.
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for char in text.chars() {
@@ -194,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn hits() {
+    fn a_hit_has_its_ttl() {
         // RFC 9211 sections 2.1 and 2.4, and its examples
         assert_eq!(text(CacheStatus::hit(376)), "tower-keep; hit; ttl=376");
         assert_eq!(text(CacheStatus::hit(-412)), "tower-keep; hit; ttl=-412");
@@ -205,22 +239,20 @@ mod tests {
     }
 
     #[test]
-    fn forwards() {
+    fn a_forward_has_its_parameters() {
         // RFC 9211 sections 2.2 to 2.6
         assert_eq!(
             text(CacheStatus::forward(Forward::UriMiss)),
             "tower-keep; fwd=uri-miss"
         );
         let validated = CacheStatus {
-            outcome: Outcome::Forward {
-                reason: Reason::Stale.into(),
-                status: Some(StatusCode::NOT_MODIFIED),
-                stored: true,
-                collapsed: Some(false),
-            },
-            ttl: Some(60),
             key: Some("a\"b\u{e9}"),
-            detail: Some("LOCAL"),
+            ..CacheStatus::forward(Reason::Stale.into())
+                .status(StatusCode::NOT_MODIFIED)
+                .stored(true)
+                .collapsed(false)
+                .ttl(60)
+                .detail("LOCAL")
         };
         assert_eq!(
             text(validated),
@@ -241,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn other_caches_come_first() {
+    fn the_member_follows_those_of_other_caches() {
         // RFC 9211 section 2
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -258,8 +290,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_always_a_structured_field(name: String, key: String, ttl: i64) {
-            let status = CacheStatus { key: Some(&key), ttl: Some(ttl), ..CacheStatus::forward(Forward::UriMiss) };
+        fn any_member_is_a_valid_structured_field(name: String, key: String, ttl: i64) {
+            let status = CacheStatus { key: Some(&key), ..CacheStatus::forward(Forward::UriMiss).ttl(ttl) };
             let value = status.to_value(&name);
             let mut ignored = sfv::visitor::Ignored;
             prop_assert!(sfv::Parser::new(value.as_bytes()).parse_list_with_visitor(&mut ignored).is_ok());

@@ -1,5 +1,5 @@
-//! Conditional requests: evaluated against what is stored, and made to validate it
-//! (RFC 9111 sections 4.3.1 to 4.3.4, RFC 9110 section 13).
+//! Conditional requests: evaluating those of clients, and making those that validate stored
+//! responses (RFC 9111 sections 4.3.1 to 4.3.4, RFC 9110 section 13).
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
@@ -13,15 +13,15 @@ use http::{
 use super::{
     dates::DateField,
     etag::{self, EntityTag},
-    storable,
 };
 use crate::clock::Timestamp;
 
-/// What a request's preconditions make of a stored response.
+/// The result of evaluating a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// They hold, or there are none.
+pub(crate) enum PreconditionResult {
+    /// There are none, or they ask for the full response.
     Full,
+    /// The response is a 304.
     NotModified,
 }
 
@@ -29,14 +29,14 @@ pub(crate) enum Outcome {
 /// (RFC 9110 section 13.2.2).
 ///
 /// `If-Match` and `If-Unmodified-Since` are for the origin server alone (RFC 9111 section 4.3.2).
-/// `received` is when the stored response came, in the place of a `Date` that it lacks.
+/// `received` is when the stored response was received; it replaces a missing `Date`.
 pub(crate) fn evaluate(
     request: &HeaderMap,
     status: StatusCode,
     stored: &HeaderMap,
     received: Timestamp,
-) -> Outcome {
-    // Section 13.2.1: only where the answer would be a success without them.
+) -> PreconditionResult {
+    // Section 13.2.1: only if the response would be a success without them.
     let unmodified = status.is_success()
         && if request.contains_key(IF_NONE_MATCH) {
             names_stored_tag(request, stored)
@@ -44,13 +44,13 @@ pub(crate) fn evaluate(
             request.contains_key(IF_MODIFIED_SINCE) && unmodified_since(request, stored, received)
         };
     if unmodified {
-        Outcome::NotModified
+        PreconditionResult::NotModified
     } else {
-        Outcome::Full
+        PreconditionResult::Full
     }
 }
 
-/// RFC 9110 section 13.1.2: any of the tags, compared weakly, or `*`.
+/// RFC 9110 section 13.1.2: whether one of the tags matches by weak comparison, or is `*`.
 fn names_stored_tag(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let own = EntityTag::of(stored);
     request.get_all(IF_NONE_MATCH).iter().any(|line| {
@@ -59,7 +59,7 @@ fn names_stored_tag(request: &HeaderMap, stored: &HeaderMap) -> bool {
     })
 }
 
-/// RFC 9110 section 13.1.3; without `Last-Modified`, `Date` counts (RFC 9111 section 4.3.2).
+/// RFC 9110 section 13.1.3; `Date` replaces a missing `Last-Modified` (RFC 9111 section 4.3.2).
 fn unmodified_since(request: &HeaderMap, stored: &HeaderMap, received: Timestamp) -> bool {
     let read = |headers, name| DateField::read(headers, name, received).valid();
     let modified = read(stored, &LAST_MODIFIED)
@@ -70,7 +70,7 @@ fn unmodified_since(request: &HeaderMap, stored: &HeaderMap, received: Timestamp
 
 /// Turns the head of a stored response into that of a 304 (RFC 9110 section 15.4.5).
 ///
-/// What describes content goes, for there is none; the rest may guide the client's own cache.
+/// Removes the fields that describe content; the others may be of use to the client's own cache.
 pub(crate) fn not_modified(headers: &mut HeaderMap) {
     for name in DESCRIBES_CONTENT {
         headers.remove(name);
@@ -86,8 +86,8 @@ const DESCRIBES_CONTENT: [HeaderName; 6] = [
     TRAILER,
 ];
 
-/// Removes the preconditions and the range of a request whose answer is to be stored: an answer to
-/// them would be of use to this client only.
+/// Removes the preconditions and the range of a request, so that the response can be stored and
+/// used for others.
 pub(crate) fn make_unconditional(request: &mut HeaderMap) {
     for name in [
         IF_NONE_MATCH,
@@ -101,23 +101,23 @@ pub(crate) fn make_unconditional(request: &mut HeaderMap) {
     }
 }
 
-/// Makes a request ask whether `stored` is still good, in the place of whatever the client asked
-/// (RFC 9111 section 4.3.1). False when there is nothing to ask by; then it asks for a full answer.
+/// Replaces the preconditions of a request by those that validate `stored` (RFC 9111 section
+/// 4.3.1). Returns false if `stored` has no validator; then the request asks for a full response.
 ///
-/// The fields that `Vary` names must be those of the request that is to be satisfied.
+/// The fields that `Vary` names must be those of the request to be answered.
 pub(crate) fn validate(request: &mut HeaderMap, status: StatusCode, stored: &HeaderMap) -> bool {
     make_unconditional(request);
-    ask_whether_good(request, status, stored)
+    add_validators(request, status, stored)
 }
 
-/// Adds the preconditions that ask whether `stored` is still good; a range stays in force if it is
-/// not (RFC 9110 section 13.2.2). False when there is nothing to ask by.
-pub(crate) fn ask_whether_good(
+/// Adds the preconditions that validate `stored`, and leaves a range in place, which counts if the
+/// response has changed (RFC 9110 section 13.2.2). Returns false if `stored` has no validator.
+pub(crate) fn add_validators(
     request: &mut HeaderMap,
     status: StatusCode,
     stored: &HeaderMap,
 ) -> bool {
-    if !storable::can_be_validated(status, stored) {
+    if !etag::can_be_validated(status, stored) {
         return false;
     }
     if EntityTag::of(stored).is_some()
@@ -131,10 +131,10 @@ pub(crate) fn ask_whether_good(
     true
 }
 
-/// Whether a 304 that came in answer to [`validate`] speaks of the stored response
+/// Whether a 304 to a request made by [`validate`] selects the stored response
 /// (RFC 9111 section 4.3.4).
 ///
-/// A 304 without a validator that could be compared does: the request named no other response.
+/// A 304 without a comparable validator does: the request named no other response.
 pub(crate) fn selects(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
     match (EntityTag::of(not_modified), EntityTag::of(stored)) {
         (Some(new), Some(own)) if new.is_strong() => new.strongly_equals(own),
@@ -175,7 +175,8 @@ mod tests {
     }
 
     fn unmodified(request: &[(HeaderName, &str)], stored: &[(HeaderName, &str)]) -> bool {
-        evaluate(&map(request), StatusCode::OK, &map(stored), NOW) == Outcome::NotModified
+        evaluate(&map(request), StatusCode::OK, &map(stored), NOW)
+            == PreconditionResult::NotModified
     }
 
     #[test]
@@ -236,15 +237,15 @@ mod tests {
     }
 
     #[test]
-    fn preconditions_need_a_success() {
+    fn preconditions_apply_only_to_a_success() {
         // RFC 9110 section 13.2.1
         let request = map(&[(IF_NONE_MATCH, "*")]);
         let missing = evaluate(&request, StatusCode::NOT_FOUND, &HeaderMap::new(), NOW);
-        assert_eq!(missing, Outcome::Full);
+        assert_eq!(missing, PreconditionResult::Full);
     }
 
     #[test]
-    fn a_304_keeps_what_guides_caches() {
+    fn a_304_keeps_the_fields_that_caches_use() {
         // RFC 9110 section 15.4.5
         let mut headers = map(&[
             (ETAG, "\"a\""),
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn validation_asks_by_every_validator() {
+    fn validation_uses_every_validator() {
         // RFC 9111 section 4.3.1
         let modified = ago(10);
         let mut request = map(&[
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_304_must_speak_of_the_stored_response() {
+    fn a_304_must_select_the_stored_response() {
         // RFC 9111 section 4.3.4
         let chosen =
             |new: &[(HeaderName, &str)], own: &[(HeaderName, &str)]| selects(&map(new), &map(own));
@@ -313,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(list in "[ -~]{0,40}", tag in "[ -~]{0,20}") {
+        fn any_text_is_accepted(list in "[ -~]{0,40}", tag in "[ -~]{0,20}") {
             unmodified(&[(IF_NONE_MATCH, &list)], &[(ETAG, &tag)]);
             unmodified(&[(IF_MODIFIED_SINCE, &list)], &[(LAST_MODIFIED, &tag)]);
         }

@@ -1,10 +1,14 @@
-//! HTTP dates (RFC 9110 section 5.6.7): three forms, in any case, and nothing else.
+//! HTTP dates (RFC 9110 section 5.6.7): the three forms, without regard to case.
+//!
+//! `httpdate` formats them, but does not parse them: it rejects dates in another case and those
+//! whose day name does not match the date. Origins send both, and a date that is rejected makes an
+//! `Expires` response stale.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::Timestamp;
 
-/// A date field that a message may carry once.
+/// The value of a date field, of which a message may contain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DateField {
     Absent,
@@ -32,9 +36,9 @@ impl DateField {
     }
 }
 
-/// Reads an IMF-fixdate, an RFC 850 date or an asctime date. A date before 1970 is 1970.
+/// Parses an IMF-fixdate, an RFC 850 date or an asctime date. Dates before 1970 become 1970.
 ///
-/// The name of the day must be one, but need not be the right one.
+/// The day name must be valid, but may be the wrong one.
 pub(crate) fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let mut date = Cursor(value);
     let long = date.day_name()?;
@@ -47,9 +51,9 @@ pub(crate) fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     date.0.is_empty().then_some(time)
 }
 
-/// As an IMF-fixdate.
+/// Formats a time as an IMF-fixdate.
 pub(crate) fn format(time: Timestamp) -> HeaderValue {
-    // The formatter knows no year beyond 9999.
+    // An IMF-fixdate has no years beyond 9999.
     let time = time.min(Timestamp(LAST_SECOND * 1000));
     HeaderValue::try_from(httpdate::fmt_http_date(time.system())).expect("a date is a field value")
 }
@@ -93,7 +97,7 @@ impl Cursor<'_> {
         Some(number)
     }
 
-    /// Whether it was a long name.
+    /// Whether the day name is a long one.
     fn day_name(&mut self) -> Option<bool> {
         let end = self.0.iter().position(|byte| !byte.is_ascii_alphabetic())?;
         let (name, rest) = self.0.split_at(end);
@@ -171,7 +175,8 @@ fn position(names: &[&str], name: &[u8]) -> Option<usize> {
         .position(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// A year that seems more than 50 years ahead is the latest past one with the same two digits.
+/// Completes a two-digit year: one that seems more than 50 years in the future is the latest past
+/// year with the same digits.
 fn full_year(two_digits: u64, now: Timestamp) -> u64 {
     let this_year = 1970 + now.seconds() / 31_556_952;
     let year = this_year - this_year % 100 + two_digits;
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms() {
+    fn all_three_forms_are_parsed() {
         // RFC 9110 section 5.6.7
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("Sunday, 06-Nov-94 08:49:37 GMT"), Some(784_111_777));
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_date() {
+    fn other_forms_are_not_dates() {
         // RFC 9111 section 5.3: an invalid date is in the past, whatever it looks like
         for text in [
             "0",
@@ -303,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_are_no_date() {
+    fn a_repeated_field_is_invalid() {
         let mut headers = HeaderMap::new();
         assert_eq!(DateField::read(&headers, &EXPIRES, NOW), DateField::Absent);
         headers.append(EXPIRES, format(NOW));
@@ -313,19 +318,19 @@ mod tests {
     }
 
     #[test]
-    fn dates_before_the_epoch_are_past() {
+    fn dates_before_the_epoch_become_the_epoch() {
         assert_eq!(seconds("Thu, 01 Jan 1969 00:00:00 GMT"), Some(0));
         assert_eq!(seconds("Thu, 01 Jan 0000 00:00:00 GMT"), Some(0));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(value: Vec<u8>, now: u64) {
+        fn any_bytes_are_accepted(value: Vec<u8>, now: u64) {
             parse(&value, Timestamp(now));
         }
 
         #[test]
-        fn what_is_written_is_read(seconds in 0..LAST_SECOND) {
+        fn a_formatted_date_parses_to_itself(seconds in 0..LAST_SECOND) {
             let time = Timestamp(seconds * 1000);
             prop_assert_eq!(parse(format(time).as_bytes(), NOW), Some(time));
         }

@@ -1,16 +1,16 @@
-//! Validators and how they compare (RFC 9110 section 8.8).
+//! Validators and their comparison (RFC 9110 section 8.8).
 
 use std::time::Duration;
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderValue, StatusCode,
     header::{DATE, ETAG, LAST_MODIFIED},
 };
 
 use super::dates::DateField;
 use crate::clock::Timestamp;
 
-/// An entity tag; an invalid one compares as the text it is, and only weakly.
+/// An entity tag. An invalid one is compared as text, and only weakly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntityTag<'a> {
     weak: bool,
@@ -29,7 +29,7 @@ impl<'a> EntityTag<'a> {
         }
     }
 
-    /// That of a message, unless it has none or several.
+    /// The entity tag of a message; `None` if it has none or several.
     pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(ETAG).iter();
         let line = lines.next()?;
@@ -54,7 +54,7 @@ fn is_quoted(value: &[u8]) -> bool {
     matches!(value, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
 }
 
-/// The members of a list of entity tags: commas in quotes separate nothing, and nothing escapes.
+/// The members of a list of entity tags. Commas in quotes do not separate; there are no escapes.
 pub(crate) fn tags(line: &[u8]) -> impl Iterator<Item = EntityTag<'_>> {
     let mut quoted = false;
     line.split(move |byte| {
@@ -66,33 +66,41 @@ pub(crate) fn tags(line: &[u8]) -> impl Iterator<Item = EntityTag<'_>> {
     .map(EntityTag::parse)
 }
 
-/// `Last-Modified`, if it is a strong validator: at least a second before `Date`, so that no second
-/// change can hide within the same one (RFC 9110 section 8.8.2.2).
+/// `Last-Modified`, if it is a strong validator: at least one second before `Date`, so that no
+/// other change can have happened within the same second (RFC 9110 section 8.8.2.2).
 fn strong_modification(headers: &HeaderMap) -> Option<Timestamp> {
-    // A century is no matter here: both dates are compared to each other.
+    // The assumed century does not matter: the two dates are compared to each other.
     let date = DateField::read(headers, &DATE, Timestamp(u64::MAX / 2)).valid()?;
     let modified = DateField::read(headers, &LAST_MODIFIED, date).valid()?;
     (date.since(modified) >= Duration::from_secs(1)).then_some(modified)
 }
 
-/// A `Last-Modified` that can be read, as it is written.
+/// The value of `Last-Modified`, if it is a valid date.
 pub(crate) fn modification(headers: &HeaderMap) -> Option<&HeaderValue> {
-    // The century of a two-digit year does not matter for that.
+    // The century of a two-digit year does not matter for validity.
     let date = DateField::read(headers, &LAST_MODIFIED, Timestamp::default());
     date.valid().and_then(|_| headers.get(LAST_MODIFIED))
 }
 
-/// The field value to send in `If-Range`.
+/// Whether a stored response has a validator that a conditional request can use.
+///
+/// Only a success can be validated: a 304 describes the representation, not an error or a
+/// redirection.
+pub(crate) fn can_be_validated(status: StatusCode, headers: &HeaderMap) -> bool {
+    status.is_success() && (EntityTag::of(headers).is_some() || modification(headers).is_some())
+}
+
+/// The strong validator of a stored response, for use in `If-Range`.
 pub(crate) fn strong_validator(headers: &HeaderMap) -> Option<&HeaderValue> {
     match EntityTag::of(headers) {
         Some(tag) if tag.is_strong() => headers.get(ETAG),
-        // Section 13.1.5: no date when there is a tag.
+        // Section 13.1.5: a date must not be used if there is an entity tag.
         Some(_) => None,
         None => strong_modification(headers).and_then(|_| headers.get(LAST_MODIFIED)),
     }
 }
 
-/// Whether two messages are of the same representation, byte by byte.
+/// Whether strong validators show that two messages have the same representation, byte by byte.
 pub(crate) fn same_strong_validator(a: &HeaderMap, b: &HeaderMap) -> bool {
     match (EntityTag::of(a), EntityTag::of(b)) {
         (Some(a), Some(b)) => a.strongly_equals(b),
@@ -104,7 +112,8 @@ pub(crate) fn same_strong_validator(a: &HeaderMap, b: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the value of an `If-Range` identifies exactly this representation (section 13.1.5).
+/// Whether the value of an `If-Range` matches the representation with these fields (section
+/// 13.1.5).
 pub(crate) fn matches_if_range(value: &HeaderValue, headers: &HeaderMap) -> bool {
     let value = value.as_bytes();
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
@@ -126,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn comparison() {
-        // RFC 9110 section 8.8.3.2, its table
+    fn strong_and_weak_comparison() {
+        // The table of RFC 9110 section 8.8.3.2
         for (a, b, strong, weak) in [
             ("W/\"1\"", "W/\"1\"", false, true),
             ("W/\"1\"", "W/\"2\"", false, false),
@@ -143,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn lists() {
+    fn a_list_is_split_at_commas_outside_quotes() {
         let line = b"\"a,b\", W/\"c\\\" ,, d";
         let read: Vec<_> = tags(line).collect();
         assert_eq!(read, [tag("\"a,b\""), tag("W/\"c\\\""), tag("d")]);
@@ -160,7 +169,7 @@ mod tests {
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     #[test]
-    fn if_range_needs_the_strong_validator() {
+    fn if_range_needs_a_strong_validator() {
         // RFC 9110 section 13.1.5
         let tagged = map(&[(ETAG, "\"a\""), (LAST_MODIFIED, MODIFIED), (DATE, LATER)]);
         let matches = |value, headers: &HeaderMap| {

@@ -1,4 +1,4 @@
-//! Which header fields are stored, replayed and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
+//! Which header fields are stored and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
 
 use http::{
     HeaderMap, HeaderName,
@@ -10,10 +10,9 @@ use http::{
 use smallvec::SmallVec;
 
 use super::{
-    dates,
-    dates::DateField,
+    dates::{self, DateField},
     list,
-    targeted::{Binding, CDN_CACHE_CONTROL},
+    targeted::{CDN_CACHE_CONTROL, EffectiveDirectives},
 };
 use crate::clock::Timestamp;
 
@@ -21,9 +20,9 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
-type Names = SmallVec<[HeaderName; 4]>;
+type ConnectionOptions = SmallVec<[HeaderName; 4]>;
 
-/// Fields that end at the next hop whether or not `Connection` names them.
+/// Whether a field is hop-by-hop even if `Connection` does not name it.
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     [
         CONNECTION,
@@ -36,58 +35,58 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-/// Fields for every recipient, which a sender must not name in `Connection` (RFC 9110
-/// section 7.6.1): left out, they would let more be done with what is stored.
-const FOR_ALL: [HeaderName; 4] = [CACHE_CONTROL, CDN_CACHE_CONTROL, EXPIRES, VARY];
+/// Fields for all recipients, which a sender must not name in `Connection` (RFC 9110 section
+/// 7.6.1). Without them the cache would do more with the stored response than they allow.
+const FOR_ALL_RECIPIENTS: [HeaderName; 4] = [CACHE_CONTROL, CDN_CACHE_CONTROL, EXPIRES, VARY];
 
-/// The fields that `Connection` names; what is no field name is a connection option only.
-pub(crate) fn named_by_connection(headers: &HeaderMap) -> Names {
+/// The fields that `Connection` names. Options that are not field names are ignored.
+pub(crate) fn named_by_connection(headers: &HeaderMap) -> ConnectionOptions {
     if !headers.contains_key(CONNECTION) {
-        return Names::new();
+        return ConnectionOptions::new();
     }
     list::members(headers, &CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .filter(|name| !FOR_ALL.contains(name))
+        .filter(|name| !FOR_ALL_RECIPIENTS.contains(name))
         .collect()
 }
 
-/// Tells which fields of one response are stored.
+/// Decides which fields of one response are stored.
 #[derive(Debug)]
-pub(crate) struct Storing<'a> {
-    connection: Names,
-    binding: Binding,
+pub(crate) struct FieldFilter<'a> {
+    connection: ConnectionOptions,
+    effective: EffectiveDirectives,
     strip: &'a [HeaderName],
 }
 
-impl<'a> Storing<'a> {
-    /// `strip`: the fields that the route never stores.
+impl<'a> FieldFilter<'a> {
+    /// `strip` are the fields that the route does not store.
     pub(crate) fn of(headers: &HeaderMap, strip: &'a [HeaderName]) -> Self {
         Self {
             connection: named_by_connection(headers),
-            binding: Binding::of(headers),
+            effective: EffectiveDirectives::of(headers),
             strip,
         }
     }
 
     pub(crate) fn stores(&self, name: &HeaderName) -> bool {
         !(is_hop_by_hop(name)
-            || is_for_one_answer(name)
+            || is_for_one_response(name)
             || self.connection.contains(name)
-            || self.left_out().any(|left_out| left_out == name)
+            || self.forbidden().any(|forbidden| forbidden == name)
             || self.strip.contains(name))
     }
 
-    /// The fields that the response's own directives leave out.
-    pub(crate) fn left_out(&self) -> impl Iterator<Item = &HeaderName> {
-        let directives = &self.binding.directives;
+    /// The fields that the response's directives forbid to store.
+    pub(crate) fn forbidden(&self) -> impl Iterator<Item = &HeaderName> {
+        let directives = &self.effective.directives;
         let no_cache = directives.no_cache.fields().iter();
         no_cache.chain(directives.private.fields())
     }
 
-    /// What is stored of `headers`, with `Date` added when it is missing or no date.
+    /// The fields of `headers` that are stored. Adds `Date` if it is missing or invalid.
     ///
-    /// `Age` is not among them: a stored response's is calculated. `Cache-Status` of caches
-    /// nearer to the origin is kept, to be put before ours (RFC 9211 section 2).
+    /// Leaves out `Age`, which is calculated for each use. Keeps the `Cache-Status` of caches
+    /// nearer to the origin, which comes before ours (RFC 9211 section 2).
     pub(crate) fn select(&self, headers: &HeaderMap, received: Timestamp) -> HeaderMap {
         let mut stored = HeaderMap::with_capacity(headers.keys_len() + 2);
         self.copy(headers, &mut stored);
@@ -95,7 +94,7 @@ impl<'a> Storing<'a> {
         stored
     }
 
-    /// What is stored of the trailer section, which stays apart from the head.
+    /// The trailer fields that are stored; they are not merged into the head.
     pub(crate) fn select_trailers(&self, trailers: &HeaderMap) -> HeaderMap {
         let mut stored = HeaderMap::new();
         self.copy(trailers, &mut stored);
@@ -111,16 +110,17 @@ impl<'a> Storing<'a> {
     }
 }
 
-/// RFC 9110 section 6.6.1: a recipient with a clock adds `Date` to what it stores or forwards.
+/// Adds a missing `Date`, as a recipient with a clock must before it stores or forwards a response
+/// (RFC 9110 section 6.6.1).
 pub(crate) fn add_date(headers: &mut HeaderMap, received: Timestamp) {
     if DateField::read(headers, &DATE, received).valid().is_none() {
         headers.insert(DATE, dates::format(received));
     }
 }
 
-/// Fields about one exchange, one client or one hop; cookies for safety's sake, should a caller
-/// forget to refuse them.
-fn is_for_one_answer(name: &HeaderName) -> bool {
+/// Whether a field concerns one exchange, one client or one hop. Cookies are among them as a
+/// precaution: callers already refuse to store responses that set cookies.
+fn is_for_one_response(name: &HeaderName) -> bool {
     [
         AGE,
         SET_COOKIE,
@@ -152,7 +152,7 @@ mod tests {
 
     fn stored(fields: &[(&'static str, &str)], strip: &[HeaderName]) -> Vec<String> {
         let headers = map(fields);
-        let stored = Storing::of(&headers, strip).select(&headers, NOW);
+        let stored = FieldFilter::of(&headers, strip).select(&headers, NOW);
         let mut names: Vec<_> = stored.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort();
         names
@@ -182,12 +182,12 @@ mod tests {
             ("x-ratelimit-limit", "1"),
             ("set-cookie2", "a=b"),
         ];
-        // No connection may take away what every recipient must know.
+        // `Vary` is for all recipients.
         assert_eq!(stored(&fields, &[]), ["c", "date", "set-cookie2", "vary"]);
     }
 
     #[test]
-    fn qualified_directives_and_the_route_leave_out_fields() {
+    fn fields_named_by_directives_or_the_route_are_not_stored() {
         // RFC 9111 sections 5.2.2.4 and 5.2.2.7
         let fields = [
             ("cache-control", "no-cache=\"a, b\", private=c"),
@@ -205,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn date_is_added_when_missing_or_wrong() {
+    fn a_missing_or_invalid_date_is_added() {
         // RFC 9110 section 6.6.1
         let date = |fields: &[(&'static str, &str)]| {
             let headers = map(fields);
-            Storing::of(&headers, &[]).select(&headers, NOW)[DATE].clone()
+            FieldFilter::of(&headers, &[]).select(&headers, NOW)[DATE].clone()
         };
         assert_eq!(date(&[]), dates::format(NOW));
         assert_eq!(date(&[("date", "foo")]), dates::format(NOW));

@@ -1,4 +1,4 @@
-//! Freshness and age (RFC 9111 section 4.2), and what may be done with a stored response.
+//! Freshness and age (RFC 9111 section 4.2), and the use of stored responses (section 4).
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use http::{
 };
 
 use super::{
-    cache_control::{RequestDirectives, ResponseDirectives, delta_seconds},
+    cache_control::{RequestCacheControl, ResponseDirectives, delta_seconds},
     dates::DateField,
     list,
 };
 use crate::clock::Timestamp;
 
-/// How long a stored response may be used, and on what terms.
+/// How long a stored response may be used, and under which conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     /// `freshness_lifetime`, capped by the table's `max`.
@@ -29,31 +29,31 @@ pub(crate) struct Lifetime {
     pub(crate) must_revalidate: bool,
     /// `no-cache`: validated before every use.
     pub(crate) no_cache: bool,
-    /// The lifetime is a guess of ours (section 4.2.2).
+    /// The lifetime was estimated (section 4.2.2).
     pub(crate) heuristic: bool,
-    /// The response itself said how long it is fresh.
+    /// The response stated the lifetime.
     pub(crate) explicit: bool,
-    /// `public`, `s-maxage` or `must-revalidate`: it may be used whatever credentials the
-    /// requests carry (section 3.5).
+    /// `public`, `s-maxage` or `must-revalidate`: it may be used for requests with any credentials
+    /// (section 3.5).
     pub(crate) shared: bool,
 }
 
 impl Lifetime {
-    /// Age after `resident` time in the cache (section 4.2.3).
+    /// The age after `resident` time in the cache (section 4.2.3).
     #[inline]
     pub(crate) fn age(&self, resident: Duration) -> Duration {
         self.initial_age.saturating_add(resident)
     }
 
-    /// Both at once.
+    /// Age and remaining freshness after `resident` time in the cache.
     #[inline(always)]
-    pub(crate) fn standing(&self, resident: Duration) -> Standing {
+    pub(crate) fn standing(&self, resident: Duration) -> FreshnessState {
         let age = self.age(resident);
         let left = self.fresh.checked_sub(age).filter(|left| !left.is_zero());
-        Standing { age, left }
+        FreshnessState { age, left }
     }
 
-    /// What is left of the freshness after `resident` time, `None` when stale.
+    /// The remaining freshness after `resident` time in the cache; `None` when stale.
     #[inline]
     pub(crate) fn remaining(&self, resident: Duration) -> Option<Duration> {
         self.standing(resident).left
@@ -70,18 +70,18 @@ impl Lifetime {
         }
     }
 
-    /// How long after it was received a stored response is of any use, stale or not.
+    /// How long after it was received a stored response can be used, fresh or stale.
     ///
-    /// Beyond its windows a stale response still serves for validation, and where the next hop
-    /// cannot be reached (section 4.2.4).
+    /// After the windows of RFC 5861, a stale response can still be validated, or serve if the next
+    /// hop cannot be reached (section 4.2.4).
     pub(crate) fn useful(&self, has_validator: bool) -> Duration {
         let windows = self.stale_while_revalidate.max(self.stale_if_error);
         let stale = if has_validator {
-            self.fresh.clamp(STALE_FLOOR, STALE_CEILING)
+            self.fresh.clamp(MIN_STALE, MAX_STALE)
         } else if self.must_revalidate || self.no_cache {
             Duration::ZERO
         } else {
-            STALE_FLOOR
+            MIN_STALE
         };
         self.fresh
             .saturating_sub(self.initial_age)
@@ -89,62 +89,66 @@ impl Lifetime {
     }
 }
 
-/// How a stored response stands at some time.
+/// The age and remaining freshness of a stored response at some time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct FreshnessState {
     /// Section 4.2.3.
     pub(crate) age: Duration,
-    /// Of its freshness; `None` when stale.
+    /// The remaining freshness; `None` when stale.
     pub(crate) left: Option<Duration>,
 }
 
-/// How long a stale response is kept beyond its windows: to be validated, as long as it was fresh,
-/// in these bounds; without a validator the shorter.
-const STALE_FLOOR: Duration = Duration::from_secs(3600);
-const STALE_CEILING: Duration = Duration::from_secs(24 * 3600);
+/// Bounds of the time that a stale response is kept after its windows. With a validator it is kept
+/// as long as it was fresh, within these bounds; without one, for the lower bound.
+const MIN_STALE: Duration = Duration::from_secs(3600);
+const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// What may be done with a stored response for a request (section 4).
+/// How a stored response may be used for a request (section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     Fresh {
         ttl: Duration,
     },
-    /// It may be used now although it has been stale for `over`.
+    /// It may be used although it has been stale for `over`.
     Stale {
         over: Duration,
-        /// Within `stale-while-revalidate`: to be refreshed in the background.
+        /// Whether `stale-while-revalidate` allows it: then it is refreshed in the background.
         revalidate: bool,
     },
-    /// It may be used only after validation, or when that fails as said here.
+    /// It may be used only after validation, or if the validation fails in one of these ways.
     Validate {
         reason: Reason,
-        /// If the next hop answers 500, 502, 503 or 504 (RFC 5861 section 4).
+        /// The next hop responds with 500, 502, 503 or 504 (RFC 5861 section 4).
         on_error: bool,
-        /// If the next hop cannot be reached or breaks off (section 4.2.4).
+        /// The next hop cannot be reached, or the connection breaks (section 4.2.4).
         on_disconnect: bool,
     },
 }
 
-/// Why a stored response was not used as it is.
+/// Why a stored response must be validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     Stale,
-    /// The request's directives.
+    /// The request's directives demand it.
     Request,
 }
 
-/// Whether, and on what terms, a response that has lain here for `resident` answers a request.
+/// How a response that has been stored for `resident` time may be used for a request.
 #[inline]
-pub(crate) fn usable(lifetime: &Lifetime, resident: Duration, request: &RequestDirectives) -> Use {
+pub(crate) fn usable(
+    lifetime: &Lifetime,
+    resident: Duration,
+    request: &RequestCacheControl,
+) -> Use {
     usable_at(lifetime, &lifetime.standing(resident), request)
 }
 
-/// The same where its age has been calculated.
+/// As [`usable`], with the age already calculated.
 #[inline(always)]
 pub(crate) fn usable_at(
     lifetime: &Lifetime,
-    standing: &Standing,
-    request: &RequestDirectives,
+    standing: &FreshnessState,
+    request: &RequestCacheControl,
 ) -> Use {
     if lifetime.no_cache {
         return validate(Reason::Stale, false, false);
@@ -159,7 +163,7 @@ pub(crate) fn usable_at(
 }
 
 #[inline(always)]
-fn usable_fresh(ttl: Duration, age: Duration, request: &RequestDirectives) -> Use {
+fn usable_fresh(ttl: Duration, age: Duration, request: &RequestCacheControl) -> Use {
     let too_old = request.max_age.is_some_and(|max| age > max);
     let too_late = request.min_fresh.is_some_and(|min| ttl < min);
     if too_old || too_late {
@@ -168,19 +172,19 @@ fn usable_fresh(ttl: Duration, age: Duration, request: &RequestDirectives) -> Us
     Use::Fresh { ttl }
 }
 
-fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestDirectives) -> Use {
+fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheControl) -> Use {
     if lifetime.must_revalidate {
         return validate(Reason::Stale, false, false);
     }
     let over = age.saturating_sub(lifetime.fresh);
     let revalidate = over < lifetime.stale_while_revalidate;
-    // Section 5.2.1.1: a request with `max-age` wants nothing stale unless it says `max-stale`.
-    let wanted = request.min_fresh.is_none()
+    // Section 5.2.1.1: a request with `max-age` accepts stale responses only with `max-stale`.
+    let acceptable = request.min_fresh.is_none()
         && request
             .max_age
             .is_none_or(|max| age <= max && request.max_stale.is_some());
-    let accepted = request.max_stale.is_some_and(|max| over <= max);
-    if wanted && (accepted || revalidate) {
+    let within_max_stale = request.max_stale.is_some_and(|max| over <= max);
+    if acceptable && (within_max_stale || revalidate) {
         return Use::Stale { over, revalidate };
     }
     let window = lifetime
@@ -197,12 +201,12 @@ fn validate(reason: Reason, on_error: bool, on_disconnect: bool) -> Use {
     }
 }
 
-/// What counts as an error for `stale-if-error` (RFC 5861 section 4).
+/// Whether a status is an error for `stale-if-error` (RFC 5861 section 4).
 pub(crate) fn is_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
-/// When a request was sent and its response received, by one clock.
+/// When a request was sent and its response received, on the same clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
     pub(crate) requested: Timestamp,
@@ -217,20 +221,20 @@ impl Exchange {
         self.apparent_age(headers).max(corrected)
     }
 
-    /// In whole seconds, as `Date` has no smaller ones.
+    /// In whole seconds, the resolution of `Date`.
     fn apparent_age(&self, headers: &HeaderMap) -> Duration {
         let date = self.date(headers).seconds();
         Duration::from_secs(self.received.seconds().saturating_sub(date))
     }
 
-    /// When the response was generated; when it came, if it does not say.
+    /// When the response was generated; if it has no valid `Date`, when it was received.
     pub(crate) fn date(&self, headers: &HeaderMap) -> Timestamp {
         DateField::read(headers, &DATE, self.received)
             .valid()
             .unwrap_or(self.received)
     }
 
-    /// `freshness_lifetime` as the response gives it (section 4.2.1).
+    /// `freshness_lifetime` as stated by the response (section 4.2.1).
     pub(crate) fn explicit_lifetime(
         &self,
         directives: &ResponseDirectives,
@@ -243,7 +247,7 @@ impl Exchange {
             .or_else(|| with_expires.then(|| self.expires_in(headers)).flatten())
     }
 
-    /// An invalid `Expires` is in the past (section 5.3).
+    /// An invalid `Expires` counts as a time in the past (section 5.3).
     fn expires_in(&self, headers: &HeaderMap) -> Option<Duration> {
         match DateField::read(headers, &EXPIRES, self.received) {
             DateField::Absent => None,
@@ -253,7 +257,8 @@ impl Exchange {
     }
 }
 
-/// `Age` (section 5.1): the first member of the first line, parameters apart; zero if it is none.
+/// `Age` (section 5.1): the first member of the first line, without parameters; zero if it is
+/// invalid.
 fn age_value(headers: &HeaderMap) -> Duration {
     let first = list::members(headers, &AGE).next().unwrap_or_default();
     let digits = first.split(|byte| *byte == b';').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What may be assumed of a response that does not say it (RFC 9111 section 4.2.2).
+//! Heuristic freshness, for responses that do not state any (RFC 9111 section 4.2.2).
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use http::{HeaderMap, StatusCode, header::LAST_MODIFIED};
 
 use super::{dates::DateField, freshness::Exchange};
 
-/// No guess is longer.
-const LONGEST_GUESS: Duration = Duration::from_secs(24 * 3600);
+/// The longest heuristic lifetime.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Heuristically cacheable by definition (RFC 9110 section 15.1, RFC 7725 section 3).
+/// Whether a status is heuristically cacheable (RFC 9110 section 15.1, RFC 7725 section 3).
 pub(crate) fn is_cacheable(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
@@ -17,7 +17,8 @@ pub(crate) fn is_cacheable(status: StatusCode) -> bool {
     )
 }
 
-/// What `must-understand` means (RFC 9111 section 5.2.2.3): final statuses of RFC 9110 section 15.
+/// Whether this cache understands a status, as `must-understand` requires (RFC 9111 section
+/// 5.2.2.3): the final statuses of RFC 9110 section 15.
 pub(crate) fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
@@ -25,11 +26,11 @@ pub(crate) fn is_understood(status: StatusCode) -> bool {
     )
 }
 
-/// A tenth of the time since the last modification.
+/// A tenth of the time since the last modification, at most one day.
 pub(crate) fn lifetime(headers: &HeaderMap, exchange: &Exchange) -> Option<Duration> {
     let modified = DateField::read(headers, &LAST_MODIFIED, exchange.received).valid()?;
     let unchanged = exchange.date(headers).since(modified);
-    Some((unchanged / 10).min(LONGEST_GUESS))
+    Some((unchanged / 10).min(MAX_LIFETIME))
 }
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_780_000_000_000);
 
-    fn guess(unmodified: u64) -> Option<Duration> {
+    fn heuristic(unmodified: u64) -> Option<Duration> {
         let mut headers = HeaderMap::new();
         headers.insert(DATE, dates::format(NOW));
         let modified = Timestamp(NOW.0 - unmodified * 1000);
@@ -54,14 +55,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_up_to_a_day() {
-        assert_eq!(guess(24 * 3600), Some(Duration::from_secs(8640)));
-        assert_eq!(guess(0), Some(Duration::ZERO));
-        assert_eq!(guess(365 * 24 * 3600), Some(LONGEST_GUESS));
+    fn the_lifetime_is_a_tenth_up_to_a_day() {
+        assert_eq!(heuristic(24 * 3600), Some(Duration::from_secs(8640)));
+        assert_eq!(heuristic(0), Some(Duration::ZERO));
+        assert_eq!(heuristic(365 * 24 * 3600), Some(MAX_LIFETIME));
     }
 
     #[test]
-    fn statuses_that_allow_a_guess() {
+    fn statuses_of_the_standard_are_cacheable() {
         // RFC 9110 section 15.1, RFC 7725 section 3
         let listed = |code| is_cacheable(StatusCode::from_u16(code).expect("a status"));
         for code in [

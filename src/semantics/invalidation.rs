@@ -1,13 +1,15 @@
-//! What a request may change, and which stored responses a change invalidates (RFC 9111 section 4.4).
+//! Safe methods, and the stored responses that an unsafe request invalidates (RFC 9111 section
+//! 4.4).
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri,
-    header::{CONTENT_LOCATION, LOCATION},
+    header::{CONTENT_LOCATION, EXPIRES, LOCATION},
 };
 
-use super::storable::RequestHead;
+use super::{request_head::RequestHead, targeted::EffectiveDirectives};
 
-/// Safe by definition (RFC 9110 section 9.2.1 and the registry of methods); unknown ones are not.
+/// Whether a method is safe (RFC 9110 section 9.2.1 and the registry of methods). Unknown methods
+/// are not.
 pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(
         method.as_str(),
@@ -15,15 +17,15 @@ pub(crate) fn is_safe(method: &Method) -> bool {
     )
 }
 
-/// QUERY: safe, its content part of the key.
+/// Whether the method is QUERY, which is safe, and whose content is part of the key.
 pub(crate) fn is_query(method: &Method) -> bool {
     method.as_str() == "QUERY"
 }
 
-/// The paths, with query, whose stored responses a response makes invalid, the target's first.
+/// The paths, with query, whose stored responses a response invalidates; the target's is the first.
 ///
-/// None for a safe method or an error. `Location` and `Content-Location` count where they have
-/// the target's origin.
+/// Empty for a safe method or an error. `Location` and `Content-Location` count if they have the
+/// target's origin.
 pub(crate) fn targets(
     request: &RequestHead<'_>,
     status: StatusCode,
@@ -33,7 +35,7 @@ pub(crate) fn targets(
         return Vec::new();
     }
     let mut targets = vec![request.target.to_owned()];
-    // Neither may be repeated; of those that are, every one may be meant.
+    // Neither field may be repeated. If one is, each line may be the intended one.
     let lines = [LOCATION, CONTENT_LOCATION].map(|name| headers.get_all(name));
     for reference in lines.iter().flatten() {
         if let Some(target) = same_origin(request, reference)
@@ -45,7 +47,8 @@ pub(crate) fn targets(
     targets
 }
 
-/// Whether `Content-Location` says that this is what a GET of the target would answer.
+/// Whether `Content-Location` states that the response is the one that a GET of the target would
+/// get.
 pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(CONTENT_LOCATION).iter();
     let own = lines
@@ -56,16 +59,17 @@ pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) ->
         && has_explicit_freshness(headers)
 }
 
-/// RFC 9110 section 9.3.3: a POST's answer needs it.
+/// Whether the response states its freshness, as a response to POST must to be stored (RFC 9110
+/// section 9.3.3).
 fn has_explicit_freshness(headers: &HeaderMap) -> bool {
-    let binding = super::targeted::Binding::of(headers);
-    let directives = &binding.directives;
+    let effective = EffectiveDirectives::of(headers);
+    let directives = &effective.directives;
     directives.s_maxage.is_some()
         || directives.max_age.is_some()
-        || (!binding.targeted && headers.contains_key(http::header::EXPIRES))
+        || (!effective.targeted && headers.contains_key(EXPIRES))
 }
 
-/// The path and query that a reference means, if it stays at the target's origin.
+/// Resolves a reference to path and query; `None` if it leads to another origin.
 fn same_origin(request: &RequestHead<'_>, reference: &HeaderValue) -> Option<String> {
     let reference = reference.to_str().ok()?;
     let reference = reference.split('#').next().unwrap_or_default();
@@ -75,13 +79,13 @@ fn same_origin(request: &RequestHead<'_>, reference: &HeaderValue) -> Option<Str
             .is_some_and(|own| host_and_port(own) == host_and_port(authority));
         return same.then(|| resolve("/", rest));
     }
-    // What has a scheme and no authority has another origin.
+    // A reference with a scheme and no authority has another origin.
     let first = reference.split(['/', '?']).next().unwrap_or_default();
     (!first.contains(':')).then(|| resolve(request.target, reference))
 }
 
-/// `http://a/b`, `https://a/b` and `//a/b` as `a` and `/b`. The scheme is not told apart: in front
-/// of a server, TLS may end before this cache.
+/// Splits `http://a/b`, `https://a/b` and `//a/b` into `a` and `/b`. The scheme does not count: TLS
+/// may be terminated in front of this cache.
 fn split_authority(reference: &str) -> Option<(&str, &str)> {
     let after = reference
         .strip_prefix("//")
@@ -96,7 +100,7 @@ fn strip_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// Default ports of both schemes are the absence of one.
+/// Treats the default ports of both schemes as no port.
 fn host_and_port(authority: &str) -> (String, Option<u16>) {
     let host_port = authority.rsplit('@').next().unwrap_or_default();
     let parsed = Uri::builder()
@@ -113,7 +117,7 @@ fn host_and_port(authority: &str) -> (String, Option<u16>) {
     (host, port)
 }
 
-/// RFC 3986 section 5.2, for references without an authority.
+/// Resolves a reference without an authority (RFC 3986 section 5.2).
 fn resolve(base: &str, reference: &str) -> String {
     let base_path = base.split('?').next().unwrap_or_default();
     if reference.is_empty() {
@@ -139,7 +143,7 @@ fn resolve(base: &str, reference: &str) -> String {
     resolved
 }
 
-/// RFC 3986 section 5.2.4.
+/// Removes dot segments (RFC 3986 section 5.2.4).
 fn without_dots(path: &str) -> String {
     if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return path.to_owned();
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_and_unknown_methods_that_succeed() {
+    fn successful_unsafe_and_unknown_methods_invalidate() {
         // RFC 9111 section 4.4
         for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "FOO"] {
             assert_eq!(invalidated(method, 200, &[]), ["/a/b?c"], "{method}");
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn references_of_the_same_origin() {
+    fn references_to_the_same_origin_are_resolved() {
         // RFC 3986 section 5.2, RFC 9111 section 4.4
         for (reference, target) in [
             ("/x?y", "/x?y"),
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn references_of_another_origin() {
+    fn references_to_another_origin_are_ignored() {
         for reference in [
             "http://example.org/x",
             "http://example.com:8080/x",
@@ -244,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn both_fields_count_once() {
+    fn equal_fields_count_once() {
         let fields = [(LOCATION, "/x"), (CONTENT_LOCATION, "/x")];
         assert_eq!(invalidated("PUT", 204, &fields), ["/a/b?c", "/x"]);
     }
 
     #[test]
-    fn repeated_fields_invalidate_more_and_store_less() {
+    fn repeated_fields_all_invalidate_but_do_not_permit_storing() {
         // RFC 9110 sections 5.3, 8.7 and 10.2.2: neither is a list.
         let fields = [(LOCATION, "/x"), (LOCATION, "/y")];
         assert_eq!(invalidated("PUT", 204, &fields), ["/a/b?c", "/x", "/y"]);
@@ -277,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_reference_resolves(reference in "\\PC{0,40}") {
+        fn any_reference_resolves_to_a_path(reference in "\\PC{0,40}") {
             if let Ok(value) = HeaderValue::from_bytes(reference.as_bytes()) {
                 let mut headers = HeaderMap::new();
                 headers.insert(LOCATION, value);

@@ -1,58 +1,66 @@
-//! How long a storable response is fresh, by the table's precedence, and what it is kept for.
+//! The lifetime of a storable response: its own, or one that the table gives.
 
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 
 use super::{
+    etag,
     freshness::{Exchange, Lifetime},
     heuristics,
-    policy::{Policy, Scope},
-    storable::{RequestHead, can_be_validated},
-    targeted::Binding,
+    policy::{SharingScope, StoragePolicy},
+    request_head::RequestHead,
+    targeted::EffectiveDirectives,
 };
 
 /// A response that may be stored.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Response<'a> {
+pub(super) struct StorableResponse<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) exchange: &'a Exchange,
-    pub(super) binding: &'a Binding,
+    pub(super) effective: &'a EffectiveDirectives,
 }
 
-/// Where a freshness lifetime comes from.
-enum Source {
+/// The source of a freshness lifetime.
+enum FreshnessSource {
     Response(Duration),
-    /// Counted from when the response was received.
+    /// The table's TTL, which counts from when the response was received.
     Table(Duration),
-    Guess(Duration),
-    Nothing,
+    /// RFC 9111 section 4.2.2.
+    Heuristic(Duration),
+    None,
 }
 
-impl Response<'_> {
-    /// `None` when it would be of use to nobody.
+impl StorableResponse<'_> {
+    /// The lifetime; `None` if the response can never be used.
     pub(super) fn lifetime(
         &self,
         request: &RequestHead<'_>,
-        policy: &Policy<'_>,
+        policy: &StoragePolicy<'_>,
     ) -> Option<Lifetime> {
-        let lifetime = self.terms(request, policy);
+        let lifetime = self.unchecked_lifetime(request, policy);
         self.is_worth_keeping(&lifetime).then_some(lifetime)
     }
 
-    fn terms(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Lifetime {
-        let directives = &self.binding.directives;
+    fn unchecked_lifetime(
+        &self,
+        request: &RequestHead<'_>,
+        policy: &StoragePolicy<'_>,
+    ) -> Lifetime {
+        let directives = &self.effective.directives;
         let initial_age = self.exchange.initial_age(self.headers);
-        let overridden = self.overrides(request, policy);
+        let overridden = self.overriding_ttl(request, policy);
         let source = match overridden {
-            Some(ttl) => Source::Table(ttl),
+            Some(ttl) => FreshnessSource::Table(ttl),
             None => self.source(request, policy),
         };
         let fresh = match source {
-            Source::Response(fresh) | Source::Guess(fresh) => fresh.min(policy.max),
-            Source::Table(ttl) => initial_age.saturating_add(ttl.min(policy.max)),
-            Source::Nothing => Duration::ZERO,
+            FreshnessSource::Response(fresh) | FreshnessSource::Heuristic(fresh) => {
+                fresh.min(policy.max)
+            }
+            FreshnessSource::Table(ttl) => initial_age.saturating_add(ttl.min(policy.max)),
+            FreshnessSource::None => Duration::ZERO,
         };
         let must_revalidate = directives.forbids_stale();
         let no_cache = directives.no_cache.is_whole() && overridden.is_none();
@@ -70,58 +78,64 @@ impl Response<'_> {
             stale_if_error: window(directives.stale_if_error, policy.stale_if_error),
             must_revalidate,
             no_cache,
-            heuristic: matches!(source, Source::Guess(_)),
-            explicit: matches!(source, Source::Response(_)),
+            heuristic: matches!(source, FreshnessSource::Heuristic(_)),
+            explicit: matches!(source, FreshnessSource::Response(_)),
             shared: directives.shares(),
         }
     }
 
-    /// The table's TTL where it outranks the response's own.
-    fn overrides(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Option<Duration> {
-        let may = policy.override_ && table_applies(request, policy);
+    /// The table's TTL, if it takes precedence over the response's own lifetime.
+    fn overriding_ttl(
+        &self,
+        request: &RequestHead<'_>,
+        policy: &StoragePolicy<'_>,
+    ) -> Option<Duration> {
+        let may = policy.override_freshness && table_applies(request, policy);
         may.then(|| policy.ttl_of(self.status)).flatten()
     }
 
-    fn source(&self, request: &RequestHead<'_>, policy: &Policy<'_>) -> Source {
-        let directives = &self.binding.directives;
-        let own = self
-            .exchange
-            .explicit_lifetime(directives, self.headers, !self.binding.targeted);
+    fn source(&self, request: &RequestHead<'_>, policy: &StoragePolicy<'_>) -> FreshnessSource {
+        let directives = &self.effective.directives;
+        let own =
+            self.exchange
+                .explicit_lifetime(directives, self.headers, !self.effective.targeted);
         if let Some(fresh) = own {
-            return Source::Response(fresh);
+            return FreshnessSource::Response(fresh);
         }
         if !table_applies(request, policy) {
-            return Source::Nothing;
+            return FreshnessSource::None;
         }
         if let Some(ttl) = policy.ttl_of(self.status) {
-            return Source::Table(ttl);
+            return FreshnessSource::Table(ttl);
         }
-        let may_guess = policy.heuristic
+        let may_use_heuristic = policy.heuristic
             && request.method != Method::POST
             && (directives.public || heuristics::is_cacheable(self.status));
-        may_guess
+        may_use_heuristic
             .then(|| heuristics::lifetime(self.headers, self.exchange))
             .flatten()
-            .map_or(Source::Nothing, Source::Guess)
+            .map_or(FreshnessSource::None, FreshnessSource::Heuristic)
     }
 
-    /// Of use to someone: fresh, usable when stale, or to be validated.
+    /// Whether the response is fresh, usable when stale, or can be validated.
     fn is_worth_keeping(&self, lifetime: &Lifetime) -> bool {
         let fresh = !lifetime.no_cache && lifetime.fresh > lifetime.initial_age;
         let stale =
             !lifetime.stale_while_revalidate.is_zero() || !lifetime.stale_if_error.is_zero();
         fresh
             || stale
-            || (self.is_cacheable(lifetime) && can_be_validated(self.status, self.headers))
+            || (self.is_cacheable(lifetime) && etag::can_be_validated(self.status, self.headers))
     }
 
-    /// The last condition of section 3.
+    /// The last condition of RFC 9111 section 3.
     fn is_cacheable(&self, lifetime: &Lifetime) -> bool {
-        lifetime.explicit || self.binding.directives.public || heuristics::is_cacheable(self.status)
+        lifetime.explicit
+            || self.effective.directives.public
+            || heuristics::is_cacheable(self.status)
     }
 }
 
-/// Neither the table's TTL nor a guess applies to a response made for somebody.
-fn table_applies(request: &RequestHead<'_>, policy: &Policy<'_>) -> bool {
-    policy.scope != Scope::Standard || !request.credentials.any()
+/// Whether the table's TTL and heuristics apply: not if the response may depend on credentials.
+fn table_applies(request: &RequestHead<'_>, policy: &StoragePolicy<'_>) -> bool {
+    policy.scope != SharingScope::Standard || !request.credentials.any()
 }

@@ -1,11 +1,11 @@
-//! Comma-separated lists (RFC 9110 section 5.6.1) in field lines of any origin.
+//! Comma-separated lists (RFC 9110 section 5.6.1) in field lines that need not be well-formed.
 
 use http::{HeaderMap, HeaderName};
 
-/// The non-empty members of a list field, over all its lines, white space around them removed.
+/// The non-empty members of a list field, from all its lines, without surrounding white space.
 ///
-/// A comma inside a quoted-string separates nothing. A quote that is never closed is taken for an
-/// ordinary character, so that it hides no member: the most restrictive reading.
+/// A comma inside a quoted-string does not separate. A quote that is never closed is an ordinary
+/// character, so that it hides no member: the most restrictive reading.
 pub(crate) fn members<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -20,7 +20,8 @@ pub(crate) fn members<'a>(
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     rest: Option<&'a [u8]>,
-    /// Cleared for good at the first quote without an end: looking again would be quadratic.
+    /// Whether quotes can still open a quoted-string. Cleared at the first quote that is not
+    /// closed, because searching again for an end would take quadratic time.
     quotes: bool,
 }
 
@@ -64,7 +65,8 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the quoted-string that begins before `from` ends (RFC 9110 section 5.6.4).
+/// The position of the quote that closes a quoted-string (RFC 9110 section 5.6.4); `from` is after
+/// the opening quote.
 fn closing_quote(line: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while at < line.len() {
@@ -77,9 +79,9 @@ fn closing_quote(line: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// What a token or a quoted-string says; `None` for a quoted-string with escapes or an odd quote.
+/// The text of a token or a quoted-string; `None` if it contains escapes or an unmatched quote.
 ///
-/// No value that this crate understands needs an escape.
+/// No value that this crate uses needs an escape.
 pub(crate) fn unquoted(value: &[u8]) -> Option<&[u8]> {
     let inner = match value {
         [b'"', inner @ .., b'"'] => inner,
@@ -101,20 +103,20 @@ mod tests {
     }
 
     #[test]
-    fn commas_in_quoted_strings_separate_nothing() {
+    fn commas_in_quoted_strings_do_not_separate() {
         // RFC 9110 section 5.6.1, 5.6.4
         assert_eq!(split(r#"a, b="c, d" ,, e"#), ["a", r#"b="c, d""#, "e"]);
         assert_eq!(split(r#"a="\", x", b"#), [r#"a="\", x""#, "b"]);
     }
 
     #[test]
-    fn an_open_quote_hides_nothing() {
+    fn an_unclosed_quote_hides_no_member() {
         assert_eq!(split(r#"a="b, no-store"#), [r#"a="b"#, "no-store"]);
         assert_eq!(split("a=\"b\\"), ["a=\"b\\"]);
     }
 
     #[test]
-    fn quoting_comes_off() {
+    fn quotes_are_removed() {
         assert_eq!(unquoted(b"\"60\""), Some(&b"60"[..]));
         assert_eq!(unquoted(b"60"), Some(&b"60"[..]));
         assert_eq!(unquoted(b"\"60"), None);

@@ -1,19 +1,19 @@
-//! HTTP caching (RFC 9111 and its kin) as plain functions of values.
+//! HTTP caching (RFC 9111 and related standards) as plain functions of values.
 //!
-//! No I/O, no async and no clock: times come in as arguments. In the order in which a request needs
-//! them:
+//! There is no I/O, no async code and no clock: times are arguments. In the order in which a
+//! request needs them:
 //!
-//! - may this request be answered with what is stored: [`vary::choose`], [`sharing::may_serve`],
-//!   [`freshness::usable`]; then how: [`conditional::evaluate`], [`range::select`];
-//! - what to ask of the next hop: [`fields::remove_hop_by_hop`], [`conditional::validate`],
-//!   [`partial::completion`];
-//! - what to do with its answer: [`storable::decide`], [`fields::Storing`], [`update::update`],
-//!   [`partial::combine`], [`invalidation::targets`];
-//! - and what to say about it: [`cache_status::CacheStatus`].
+//! - whether a stored response may answer a request: [`vary::choose`], [`sharing::may_serve`],
+//!   [`freshness::usable`]; and how: [`conditional::evaluate`], [`range::select`];
+//! - what to request from the next hop: [`conditional::validate`], [`partial::completion`];
+//! - what to do with its response: [`storable::decide`], [`fields::FieldFilter`],
+//!   [`update::update`], [`partial::combine`], [`invalidation::targets`];
+//! - and how to report what was done: [`cache_status::CacheStatus`].
 
 pub(crate) mod byteranges;
 pub(crate) mod cache_control;
 pub(crate) mod cache_groups;
+pub(crate) mod cache_report;
 pub(crate) mod cache_status;
 pub(crate) mod conditional;
 pub(crate) mod dates;
@@ -29,7 +29,7 @@ pub(crate) mod partial;
 pub(crate) mod policy;
 mod preferences;
 pub(crate) mod range;
-pub(crate) mod reported;
+pub(crate) mod request_head;
 pub(crate) mod sharing;
 pub(crate) mod storable;
 pub(crate) mod stored;

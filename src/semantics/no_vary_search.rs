@@ -1,4 +1,4 @@
-//! `No-Vary-Search`: what in a query does not change the response.
+//! `No-Vary-Search`: the query parameters that do not change the response.
 
 use std::convert::Infallible;
 
@@ -12,9 +12,9 @@ use sfv::{
 
 pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
 
-/// Which parameters count, and whether their order does.
+/// Which query parameters distinguish responses, and whether their order does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub(crate) struct QueryVariationRule {
     parameters: Parameters,
     order_counts: bool,
 }
@@ -27,9 +27,9 @@ enum Parameters {
     Only(Vec<String>),
 }
 
-impl Rule {
-    /// `None` where the whole query counts, as it stands: the field is absent, says nothing, or
-    /// cannot be read.
+impl QueryVariationRule {
+    /// `None` if the whole query counts, unchanged: the field is absent, has no effect, or is
+    /// invalid.
     pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
         let mut lines = response.get_all(NO_VARY_SEARCH).iter();
         let first = lines.next()?;
@@ -42,37 +42,37 @@ impl Rule {
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
-        if value.len() > LONGEST {
+        if value.len() > MAX_VALUE {
             return None;
         }
-        let mut found = Found::default();
+        let mut found = RuleMembers::default();
         Parser::new(value)
             .parse_dictionary_with_visitor(&mut found)
             .ok()?;
         let order_counts = match found.key_order {
-            Member::Absent => true,
-            Member::Boolean(key_order) => !key_order,
-            Member::Strings(_) | Member::Invalid => return None,
+            MemberValue::Absent => true,
+            MemberValue::Boolean(key_order) => !key_order,
+            MemberValue::Strings(_) | MemberValue::Invalid => return None,
         };
-        let most =
-            |member: &Member| matches!(member, Member::Strings(names) if names.len() > MOST_NAMES);
-        if most(&found.params) || most(&found.except) {
+        let too_many = |member: &MemberValue| matches!(member, MemberValue::Strings(names) if names.len() > MAX_NAMES);
+        if too_many(&found.params) || too_many(&found.except) {
             return None;
         }
         let parameters = match (found.params, found.except) {
-            (Member::Absent, Member::Absent) => Parameters::AllBut(Vec::new()),
-            (Member::Strings(names), Member::Absent) => Parameters::AllBut(names),
-            (Member::Absent, Member::Strings(names)) => Parameters::Only(names),
+            (MemberValue::Absent, MemberValue::Absent) => Parameters::AllBut(Vec::new()),
+            (MemberValue::Strings(names), MemberValue::Absent) => Parameters::AllBut(names),
+            (MemberValue::Absent, MemberValue::Strings(names)) => Parameters::Only(names),
             _ => return None,
         };
-        let says_nothing = order_counts && parameters == Parameters::AllBut(Vec::new());
-        (!says_nothing).then_some(Self {
+        let has_no_effect = order_counts && parameters == Parameters::AllBut(Vec::new());
+        (!has_no_effect).then_some(Self {
             parameters,
             order_counts,
         })
     }
 
-    /// One text for all queries that are equivalent under this rule. No query is an empty one.
+    /// Maps all queries that are equivalent under this rule to the same text. A missing query is an
+    /// empty one.
     pub(crate) fn normalize(&self, query: Option<&str>) -> String {
         let mut pairs: Vec<(String, String)> = query
             .unwrap_or_default()
@@ -83,7 +83,7 @@ impl Rule {
             .filter(|(name, _)| self.counts(name))
             .collect();
         if !self.order_counts {
-            // Stable: the order among parameters of one name always counts.
+            // Stable: the order of parameters with the same name always counts.
             pairs.sort_by(|a, b| utf16_order(&a.0, &b.0));
         }
         let mut normal = String::new();
@@ -111,17 +111,17 @@ impl Rule {
     }
 }
 
-/// More than any path has. Every parameter of every later query is compared to each of them.
-const MOST_NAMES: usize = 64;
-/// Rules of thousands of paths are remembered.
-const LONGEST: usize = 2048;
+/// The most names in a rule. Every parameter of every later query is compared to each name.
+const MAX_NAMES: usize = 64;
+/// The longest value, in bytes: the rules of thousands of paths are kept in memory.
+const MAX_VALUE: usize = 2048;
 
-/// By code units, as the URL standard sorts.
+/// Compares by code units, as the URL standard does.
 fn utf16_order(a: &str, b: &str) -> std::cmp::Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 
-/// As `application/x-www-form-urlencoded` is read: `+` is a space, and what is not UTF-8 is U+FFFD.
+/// Decodes `application/x-www-form-urlencoded`: `+` is a space, and invalid UTF-8 becomes U+FFFD.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -162,14 +162,14 @@ fn encode(text: &str, out: &mut String) {
 }
 
 #[derive(Default)]
-struct Found {
-    params: Member,
-    except: Member,
-    key_order: Member,
+struct RuleMembers {
+    params: MemberValue,
+    except: MemberValue,
+    key_order: MemberValue,
 }
 
 #[derive(Default)]
-enum Member {
+enum MemberValue {
     #[default]
     Absent,
     Boolean(bool),
@@ -177,7 +177,7 @@ enum Member {
     Invalid,
 }
 
-impl<'de> DictionaryVisitor<'de> for Found {
+impl<'de> DictionaryVisitor<'de> for RuleMembers {
     type Error = Infallible;
 
     fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
@@ -190,7 +190,7 @@ impl<'de> DictionaryVisitor<'de> for Found {
     }
 }
 
-impl<'de> ItemVisitor<'de> for &mut Member {
+impl<'de> ItemVisitor<'de> for &mut MemberValue {
     type Error = Infallible;
 
     fn bare_item(
@@ -198,28 +198,28 @@ impl<'de> ItemVisitor<'de> for &mut Member {
         item: BareItemFromInput<'de>,
     ) -> Result<impl ParameterVisitor<'de>, Infallible> {
         *self = match item {
-            BareItemFromInput::Boolean(value) => Member::Boolean(value),
-            _ => Member::Invalid,
+            BareItemFromInput::Boolean(value) => MemberValue::Boolean(value),
+            _ => MemberValue::Invalid,
         };
         Ok(Ignored)
     }
 }
 
-impl<'de> EntryVisitor<'de> for &mut Member {
+impl<'de> EntryVisitor<'de> for &mut MemberValue {
     fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        *self = Member::Strings(Vec::new());
-        Ok(Names(self))
+        *self = MemberValue::Strings(Vec::new());
+        Ok(StringListVisitor(self))
     }
 }
 
-/// An inner list, all of whose items must be strings.
-struct Names<'a>(&'a mut Member);
+/// Reads an inner list, all of whose items must be strings.
+struct StringListVisitor<'a>(&'a mut MemberValue);
 
-impl<'de> InnerListVisitor<'de> for Names<'_> {
+impl<'de> InnerListVisitor<'de> for StringListVisitor<'_> {
     type Error = Infallible;
 
     fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        Ok(Name(self.0))
+        Ok(StringVisitor(self.0))
     }
 
     fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
@@ -227,9 +227,9 @@ impl<'de> InnerListVisitor<'de> for Names<'_> {
     }
 }
 
-struct Name<'a>(&'a mut Member);
+struct StringVisitor<'a>(&'a mut MemberValue);
 
-impl<'de> ItemVisitor<'de> for Name<'_> {
+impl<'de> ItemVisitor<'de> for StringVisitor<'_> {
     type Error = Infallible;
 
     fn bare_item(
@@ -237,10 +237,10 @@ impl<'de> ItemVisitor<'de> for Name<'_> {
         item: BareItemFromInput<'de>,
     ) -> Result<impl ParameterVisitor<'de>, Infallible> {
         match (item, &mut *self.0) {
-            (BareItemFromInput::String(name), Member::Strings(names)) => {
+            (BareItemFromInput::String(name), MemberValue::Strings(names)) => {
                 names.push(decoded(name.as_str()));
             }
-            (_, member) => *member = Member::Invalid,
+            (_, member) => *member = MemberValue::Invalid,
         }
         Ok(Ignored)
     }
@@ -252,8 +252,8 @@ mod tests {
 
     use super::*;
 
-    fn rule(value: &str) -> Option<Rule> {
-        Rule::parse(value.as_bytes())
+    fn rule(value: &str) -> Option<QueryVariationRule> {
+        QueryVariationRule::parse(value.as_bytes())
     }
 
     fn same(value: &str, a: &str, b: &str) -> bool {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_and_empty_rules_are_none() {
+    fn invalid_rules_and_those_without_effect_are_none() {
         // The draft's section on parsing, its examples
         for value in [
             "key-order=\"not a boolean\"",
@@ -290,8 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_too_many_names_is_none() {
-        // Each of them would be compared to each parameter of every later query.
+    fn a_rule_with_too_many_names_is_none() {
         let names = |number: usize| {
             let names: Vec<_> = (0..number).map(|n| format!("\"n{n}\"")).collect();
             rule(&format!("params=({})", names.join(" ")))
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_do_not_count() {
+    fn parameters_are_ignored_by_name() {
         assert!(same("params=(\"utm\")", "a=1&utm=2", "utm=3&a=1"));
         assert!(!same("params=(\"utm\")", "a=1&utm=2", "a=2&utm=2"));
         assert!(!same("params=(\"utm\")", "a=1&b=2", "b=2&a=1"));
@@ -314,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn order_of_names_but_not_of_values() {
+    fn the_order_of_different_names_can_be_ignored() {
         assert!(same("key-order", "a=1&b=2", "b=2&a=1"));
         assert!(!same("key-order", "a=1&a=2", "a=2&a=1"));
         assert!(same("key-order, params=(\"c\")", "a=1&b=2", "b=2&c&a=1"));
     }
 
     #[test]
-    fn queries_are_read_as_forms() {
+    fn queries_are_decoded_as_forms() {
         // The draft's section on comparing, its examples
         for (a, b) in [
             ("a=x", "%61=%78"),
@@ -350,15 +349,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalizing_again_changes_nothing(query in "\\PC{0,30}", key_order: bool) {
+        fn normalizing_is_idempotent(query in "\\PC{0,30}", key_order: bool) {
             let rule = rule(if key_order { "key-order" } else { "params=(\"a\")" }).expect("a rule");
             let once = rule.normalize(Some(&query));
             prop_assert_eq!(rule.normalize(Some(&once)), once);
         }
 
         #[test]
-        fn any_bytes_are_read(value: Vec<u8>) {
-            Rule::parse(&value);
+        fn any_bytes_are_accepted(value: Vec<u8>) {
+            QueryVariationRule::parse(&value);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Parts of representations: stored, completed and combined (RFC 9111 sections 3.3 and 3.4).
+//! Storing, completing and combining parts of representations (RFC 9111 sections 3.3 and 3.4).
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -17,7 +17,7 @@ pub(crate) struct ContentRange {
 }
 
 impl ContentRange {
-    /// `None` unless there is exactly one, in bytes, of something, and consistent.
+    /// The range of a message; `None` unless it has exactly one, in bytes, that is consistent.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(CONTENT_RANGE).iter();
         let line = lines.next()?;
@@ -46,12 +46,12 @@ impl ContentRange {
         (unit.eq_ignore_ascii_case("bytes") && consistent).then_some(range)
     }
 
-    /// What part `length` bytes of content are.
+    /// The part that `length` bytes of content are.
     ///
-    /// Where they are fewer than the range says although the message came whole, and the range
-    /// claims to reach the end, its first position is believed, and that the content ends where
-    /// the representation ends; [`combine`] then finds that the complete lengths differ. Any
-    /// other mismatch makes the content useless.
+    /// The content of a complete message may be shorter than a range that reaches the end of the
+    /// representation. Then the first position is trusted, and the content is assumed to end with
+    /// the representation; [`combine`] will find that the complete lengths differ. Content with any
+    /// other mismatch cannot be used.
     pub(crate) fn part(&self, length: u64) -> Option<Part> {
         let claimed = (self.last - self.first).checked_add(1)?;
         let to_end = self.complete == self.last.checked_add(1);
@@ -68,27 +68,27 @@ impl ContentRange {
     }
 }
 
-/// Digits alone, without the sign that `parse` would allow.
+/// Parses digits, without the sign that `parse` would allow.
 pub(super) fn number(digits: &str) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| digits.parse().ok())?
 }
 
-/// What part of a representation the content of a 206 is; `None` when it cannot be stored.
+/// The part of a representation that the content of a 206 is; `None` if it cannot be stored.
 pub(crate) fn part(headers: &HeaderMap, length: u64) -> Option<Part> {
     ContentRange::of(headers)?.part(length)
 }
 
-/// The rest that a stored part lacks, to be asked for with `Range` (RFC 9111 section 3.3).
+/// The request fields that ask for the missing rest of a stored part (RFC 9111 section 3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
     pub(crate) range: HeaderValue,
-    /// The validator by which what comes can be combined with what is there. Without one a 206
-    /// cannot be: then the request must be sent again without `Range`.
+    /// The validator that allows to combine the rest with the stored part. Without one, a 206
+    /// cannot be combined, and the request must be repeated without `Range`.
     pub(crate) if_range: Option<HeaderValue>,
 }
 
-/// How to complete a part that reaches one end of the representation.
+/// How to complete a part that contains the beginning or the end of the representation.
 pub(crate) fn completion(headers: &HeaderMap, part: Part, length: u64) -> Option<Completion> {
     let end = part.first.checked_add(length)?;
     let range = if part.first == 0 {
@@ -104,14 +104,14 @@ pub(crate) fn completion(headers: &HeaderMap, part: Part, length: u64) -> Option
     })
 }
 
-/// A part with its bytes.
+/// The content of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct PartContent {
     pub(crate) part: Part,
     pub(crate) body: Bytes,
 }
 
-impl Piece {
+impl PartContent {
     fn end(&self) -> Option<u64> {
         self.part.first.checked_add(self.body.len() as u64)
     }
@@ -122,10 +122,14 @@ impl Piece {
     }
 }
 
-/// Combines two parts that touch or overlap and share a strong validator (RFC 9111 section 3.4).
+/// Combines two parts that are adjacent or overlap, and have the same strong validator (RFC 9111
+/// section 3.4).
 ///
-/// Where both have a byte, `newer`'s is taken. The bytes are copied: once, when storing.
-pub(crate) fn combine(stored: (&HeaderMap, &Piece), newer: (&HeaderMap, &Piece)) -> Option<Piece> {
+/// Where they overlap, the bytes of `newer` count. The bytes are copied once.
+pub(crate) fn combine(
+    stored: (&HeaderMap, &PartContent),
+    newer: (&HeaderMap, &PartContent),
+) -> Option<PartContent> {
     let ((stored_headers, stored), (newer_headers, newer)) = (stored, newer);
     if !etag::same_strong_validator(stored_headers, newer_headers) {
         return None;
@@ -156,20 +160,20 @@ pub(crate) fn combine(stored: (&HeaderMap, &Piece), newer: (&HeaderMap, &Piece))
         complete,
     };
     let body = body.freeze();
-    Some(Piece { part, body })
+    Some(PartContent { part, body })
 }
 
-/// Makes `headers` those of `piece`, and gives the status under which it is stored.
-pub(crate) fn describe(piece: &Piece, headers: &mut HeaderMap) -> StatusCode {
-    let length = piece.body.len() as u64;
+/// Changes `headers` to describe `content`, and returns the status it is stored with.
+pub(crate) fn describe(content: &PartContent, headers: &mut HeaderMap) -> StatusCode {
+    let length = content.body.len() as u64;
     headers.insert(CONTENT_LENGTH, length.into());
-    if piece.is_whole() {
+    if content.is_whole() {
         headers.remove(CONTENT_RANGE);
         return StatusCode::OK;
     }
-    let first = piece.part.first;
+    let first = content.part.first;
     let last = first.saturating_add(length).saturating_sub(1);
-    let range = match piece.part.complete {
+    let range = match content.part.complete {
         Some(complete) => format!("bytes {first}-{last}/{complete}"),
         None => format!("bytes {first}-{last}/*"),
     };
@@ -233,15 +237,15 @@ mod tests {
         HeaderMap::from_iter([(ETAG, HeaderValue::from_static(tag))])
     }
 
-    fn piece(first: u64, complete: Option<u64>, body: &'static str) -> Piece {
-        Piece {
+    fn piece(first: u64, complete: Option<u64>, body: &'static str) -> PartContent {
+        PartContent {
             part: Part { first, complete },
             body: Bytes::from_static(body.as_bytes()),
         }
     }
 
     #[test]
-    fn what_lacks_is_asked_for() {
+    fn the_missing_rest_is_requested() {
         // RFC 9111 section 3.3
         let ask = |first, complete| completion(&tagged("\"a\""), Part { first, complete }, 5);
         let prefix = ask(0, Some(10)).expect("a prefix");
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_say_what_is_there() {
+    fn headers_describe_the_stored_content() {
         // RFC 9110 section 15.3.7.1
         let mut headers = HeaderMap::new();
         let part = describe(&piece(5, Some(10), "5678"), &mut headers);
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn others_do_not_combine() {
+    fn parts_of_different_representations_do_not_combine() {
         // RFC 9111 section 3.4
         let (strong, other, weak) = (tagged("\"a\""), tagged("\"b\""), tagged("W/\"a\""));
         let (left, right) = (piece(0, Some(10), "01234"), piece(5, Some(10), "56789"));
@@ -339,16 +343,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(value: Vec<u8>, length: u64) {
+        fn any_bytes_are_accepted(value: Vec<u8>, length: u64) {
             if let Some(range) = ContentRange::parse(&value) {
                 range.part(length);
             }
         }
 
         #[test]
-        fn combining_loses_and_invents_nothing(a in 0usize..20, b in 0usize..20, len_a in 1usize..20, len_b in 1usize..20) {
+        fn a_combined_part_has_exactly_the_bytes_of_both(a in 0usize..20, b in 0usize..20, len_a in 1usize..20, len_b in 1usize..20) {
             let whole: Bytes = (0..40u8).collect();
-            let cut = |first: usize, length: usize| Piece {
+            let cut = |first: usize, length: usize| PartContent {
                 part: Part { first: first as u64, complete: Some(40) },
                 body: whole.slice(first..first + length),
             };

@@ -1,4 +1,4 @@
-//! What the table says about the responses of a route.
+//! The table's settings for the responses of a route, as the caching rules use them.
 
 use std::time::Duration;
 
@@ -6,37 +6,38 @@ use http::{HeaderName, StatusCode};
 
 /// Who may share a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// RFC 9111 decides, section 3.5 above all.
+pub(crate) enum SharingScope {
+    /// RFC 9111 decides, in particular section 3.5.
     #[default]
     Standard,
-    /// The route vouches that everybody gets the same answer.
+    /// All clients: the route guarantees that the response is the same for all.
     Public,
-    /// The user is part of the key.
+    /// Only one user, who is part of the key.
     User,
 }
 
-/// The table's word on one request's response.
+/// The settings for the response to one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy<'a> {
-    pub(crate) scope: Scope,
-    /// The entity's TTL; only a listed route has one.
+pub(crate) struct StoragePolicy<'a> {
+    pub(crate) scope: SharingScope,
+    /// The entity's TTL; `None` if no route names the path, or the route has no key.
     pub(crate) ttl: Option<Duration>,
-    /// The table's TTL counts even where the response gives its own.
-    pub(crate) override_: bool,
-    /// TTLs by status, for responses that give none.
+    /// Whether the table's TTL takes precedence over the response's own.
+    pub(crate) override_freshness: bool,
+    /// TTLs by status, for responses that state none.
     pub(crate) negative: &'a [(StatusCode, Duration)],
-    /// No response stays fresh longer, counted from when it was received.
+    /// The longest lifetime, counted from when the response was received.
     pub(crate) max: Duration,
     /// Fields that are never stored.
     pub(crate) strip: &'a [HeaderName],
-    /// Where the response gives none.
+    /// The default for responses that state none.
     pub(crate) stale_while_revalidate: Option<Duration>,
-    /// Where the response gives none.
+    /// The default for responses that state none.
     pub(crate) stale_if_error: Option<Duration>,
-    /// Whether freshness may be guessed (RFC 9111 section 4.2.2); only for unlisted paths.
+    /// Whether freshness may be estimated (RFC 9111 section 4.2.2); only for paths that no route
+    /// names.
     pub(crate) heuristic: bool,
-    /// The route vouches that this method is safe, and its content is part of the key.
+    /// Whether the route declares the method safe, with the content as part of the key.
     pub(crate) safe_method: bool,
     /// Whether a 206 may be stored as a part (RFC 9111 section 3.3).
     pub(crate) partial: bool,
@@ -44,12 +45,12 @@ pub(crate) struct Policy<'a> {
     pub(crate) request_directives: bool,
 }
 
-impl Policy<'_> {
-    /// RFC 9111 alone, for a path that no route names.
-    pub(crate) const STANDARD: Policy<'static> = Policy {
-        scope: Scope::Standard,
+impl StoragePolicy<'_> {
+    /// RFC 9111 alone, for paths that no route names.
+    pub(crate) const STANDARD: StoragePolicy<'static> = StoragePolicy {
+        scope: SharingScope::Standard,
         ttl: None,
-        override_: false,
+        override_freshness: false,
         negative: &[],
         max: Duration::from_secs(30 * 24 * 3600),
         strip: &[],
@@ -65,7 +66,7 @@ impl Policy<'_> {
         self.strip.contains(name)
     }
 
-    /// The table's TTL for a status, if it has one.
+    /// The table's TTL for a status.
     pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
         if matches!(status.as_u16(), 200 | 203 | 204 | 301 | 308) && self.ttl.is_some() {
             return self.ttl;

@@ -1,16 +1,16 @@
-//! Weighted preferences (RFC 9110 section 12.4.2) in a form in which equivalent ones are equal.
+//! Weighted preferences (RFC 9110 section 12.4.2), normalised so that equivalent ones are equal.
 
 use http::{HeaderMap, HeaderName};
 
 use super::list;
 
-/// Members of `Accept-Encoding` or `Accept-Language`, by descending weight, then by name.
+/// The members of `Accept-Encoding` or `Accept-Language`, by descending weight, then by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preferences(Vec<Preference>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preference {
-    /// In lower case; with its parameters where these are not a weight.
+    /// In lower case, with parameters other than the weight.
     pub(crate) name: String,
     /// In thousandths.
     pub(crate) weight: u16,
@@ -30,7 +30,7 @@ impl Preferences {
         self.0.iter()
     }
 
-    /// What is preferred to everything else, if one thing is.
+    /// The member that is preferred to all others, if there is one.
     pub(crate) fn sole_favourite(&self) -> Option<String> {
         let (first, others) = self.0.split_first()?;
         let sole = others.iter().all(|other| other.weight < first.weight);
@@ -52,7 +52,7 @@ impl Preference {
     }
 }
 
-/// `q=` and a number from 0 to 1 with up to three decimals.
+/// Parses `q=` and a number from 0 to 1 with up to three decimals.
 fn weight(parameter: &[u8]) -> Option<u16> {
     let [b'q' | b'Q', b'=', unit, decimals @ ..] = parameter else {
         return None;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn weights() {
+    fn weights_are_in_thousandths() {
         // RFC 9110 section 12.4.2
         assert_eq!(weight(b"q=1.000"), Some(1000));
         assert_eq!(weight(b"Q=0.05"), Some(50));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_favourite_is_alone() {
+    fn only_a_sole_favourite_counts() {
         let favourite = |line: &str| read(line.as_bytes()).sole_favourite();
         assert_eq!(favourite("fr;q=0.5, DE ; q=1.0").as_deref(), Some("de"));
         assert_eq!(favourite("fr, de"), None);
@@ -116,14 +116,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_means_nothing(mut members in proptest::collection::vec("[a-c]{1,2}(;q=0\\.[0-9])?", 0..5)) {
+        fn the_order_does_not_matter(mut members in proptest::collection::vec("[a-c]{1,2}(;q=0\\.[0-9])?", 0..5)) {
             let before = read(members.join(",").as_bytes());
             members.reverse();
             prop_assert_eq!(before, read(members.join(" , ").as_bytes()));
         }
 
         #[test]
-        fn any_bytes_are_read(line: Vec<u8>) {
+        fn any_bytes_are_accepted(line: Vec<u8>) {
             read(&line).sole_favourite();
         }
     }

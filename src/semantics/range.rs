@@ -1,4 +1,4 @@
-//! Range requests answered from what is stored (RFC 9110 section 14).
+//! Range requests for stored responses (RFC 9110 section 14).
 
 use http::{
     HeaderMap, StatusCode,
@@ -23,29 +23,29 @@ impl Span {
 
 pub(crate) type Spans = SmallVec<[Span; 1]>;
 
-/// What of a stored response answers a request.
+/// The bytes of a stored response that answer a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// All of it: no range is asked for, or what is asked is not to be heeded.
+    /// All: the request has no range, or the range is ignored.
     Whole,
-    /// 206 with these.
+    /// These, in a 206.
     Spans(Spans),
-    /// 416: the representation is that long.
+    /// None, in a 416: the representation has this length.
     Unsatisfiable(u64),
-    /// A stored part does not suffice.
+    /// More than the stored part contains.
     Missing,
 }
 
-/// More ranges than that are ignored, as section 14.2 allows: they serve no honest purpose.
+/// A field with more ranges is ignored, as section 14.2 allows: such requests are attacks.
 const MAX_RANGES: usize = 16;
 
-/// What of `stored` answers a GET request.
+/// Selects the bytes of `stored` that answer a GET request.
 pub(crate) fn select(request: &HeaderMap, stored: &StoredResponse) -> Selection {
     let ranges = || {
         let mut lines = request.get_all(RANGE).iter();
         let line = lines.next()?;
-        let heeded = lines.next().is_none() && if_range_holds(request, &stored.headers);
-        heeded.then(|| parse(line.as_bytes()))?
+        let counts = lines.next().is_none() && if_range_holds(request, &stored.headers);
+        counts.then(|| parse(line.as_bytes()))?
     };
     match stored.part {
         None if stored.status != StatusCode::OK || !request.contains_key(RANGE) => Selection::Whole,
@@ -70,7 +70,7 @@ fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a part has all of it, and no overlaps ask for more than the part holds.
+/// Whether a part contains the selection, which must not be larger than the part by overlaps.
 fn is_within(selection: &Selection, first: u64, length: u64) -> bool {
     match selection {
         Selection::Spans(spans) => {
@@ -87,13 +87,13 @@ fn is_within(selection: &Selection, first: u64, length: u64) -> bool {
 
 /// One `range-spec` (section 14.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spec {
+enum RangeSpec {
     From { first: u64, last: Option<u64> },
     Suffix(u64),
 }
 
-/// `None` for what is no set of byte ranges, or too large a one: to be ignored.
-fn parse(value: &[u8]) -> Option<SmallVec<[Spec; 2]>> {
+/// Parses a set of byte ranges; `None` if it is invalid or has too many: then it is ignored.
+fn parse(value: &[u8]) -> Option<SmallVec<[RangeSpec; 2]>> {
     let (unit, set) = value.split_at_checked(6)?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
@@ -103,12 +103,12 @@ fn parse(value: &[u8]) -> Option<SmallVec<[Spec; 2]>> {
         if specs.len() == MAX_RANGES {
             return None;
         }
-        specs.push(Spec::parse(member)?);
+        specs.push(RangeSpec::parse(member)?);
     }
     (!specs.is_empty()).then_some(specs)
 }
 
-impl Spec {
+impl RangeSpec {
     fn parse(member: &[u8]) -> Option<Self> {
         let dash = member.iter().position(|byte| *byte == b'-')?;
         let (first, last) = (&member[..dash], &member[dash + 1..]);
@@ -124,14 +124,14 @@ impl Spec {
             .then_some(Self::From { first, last })
     }
 
-    fn resolve(self, complete: Option<u64>) -> Resolved {
+    fn resolve(self, complete: Option<u64>) -> ResolvedRange {
         let Some(complete) = complete else {
             return match self {
                 Self::From {
                     first,
                     last: Some(last),
-                } => Resolved::Span(Span { first, last }),
-                Self::From { last: None, .. } | Self::Suffix(_) => Resolved::Unknown,
+                } => ResolvedRange::Span(Span { first, last }),
+                Self::From { last: None, .. } | Self::Suffix(_) => ResolvedRange::Unknown,
             };
         };
         let span = complete.checked_sub(1).and_then(|end| match self {
@@ -144,19 +144,19 @@ impl Spec {
                 last: end,
             }),
         });
-        span.map_or(Resolved::Beyond, Resolved::Span)
+        span.map_or(ResolvedRange::Beyond, ResolvedRange::Span)
     }
 }
 
-/// What a `range-spec` means for a representation.
-enum Resolved {
+/// A `range-spec` applied to a representation.
+enum ResolvedRange {
     Span(Span),
     Beyond,
-    /// It depends on the complete length, which is not known.
+    /// Needs the complete length, which is unknown.
     Unknown,
 }
 
-/// Digits; more than a number holds are beyond every end.
+/// Parses digits. A number that is too large for `u64` is beyond every end.
 fn position(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -167,22 +167,23 @@ fn position(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// `None`: to be ignored, because it cannot be told, or asks for more than there is by overlaps.
-fn satisfy(specs: &[Spec], complete: Option<u64>) -> Option<Selection> {
+/// `None` if the ranges are ignored: they need an unknown length, or overlaps make them larger than
+/// the representation.
+fn satisfy(specs: &[RangeSpec], complete: Option<u64>) -> Option<Selection> {
     let mut spans = Spans::new();
     let mut total = 0u64;
     for spec in specs {
         match spec.resolve(complete) {
-            Resolved::Span(span) => {
+            ResolvedRange::Span(span) => {
                 total = total.saturating_add(span.length());
                 spans.push(span);
             }
-            Resolved::Beyond => {}
-            Resolved::Unknown => return None,
+            ResolvedRange::Beyond => {}
+            ResolvedRange::Unknown => return None,
         }
     }
     match (spans.is_empty(), complete) {
-        // Of nothing, nothing can be cut; a 200 says it as well.
+        // An empty representation has no satisfiable range; answer 200.
         (true, Some(0)) => None,
         (true, complete) => complete.map(Selection::Unsatisfiable),
         (false, Some(complete)) if total > complete => None,

@@ -1,18 +1,18 @@
-//! Whose responses may answer whom (RFC 9111 section 3.5).
+//! Which clients may share a response (RFC 9111 section 3.5).
 
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, COOKIE},
 };
 
-use super::{cache_control::ResponseDirectives, freshness::Lifetime, policy::Scope};
+use super::{cache_control::ResponseDirectives, freshness::Lifetime, policy::SharingScope};
 
 /// The strongest credentials that a request carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Credentials {
     #[default]
     None,
-    /// `Cookie`: perhaps a user's, perhaps a preference.
+    /// `Cookie`, which may identify a user or hold a preference.
     Cookie,
     /// `Authorization`, or an identity established by the application.
     User,
@@ -42,26 +42,26 @@ impl Credentials {
 /// Whether a response to a request with these credentials may be stored for others.
 pub(crate) fn may_store(
     credentials: Credentials,
-    scope: Scope,
+    scope: SharingScope,
     directives: &ResponseDirectives,
 ) -> bool {
-    scope != Scope::Standard || !credentials.any() || directives.shares()
+    scope != SharingScope::Standard || !credentials.any() || directives.shares()
 }
 
-/// Whether a request with these credentials may be answered with what is stored.
+/// Whether a stored response may answer a request with these credentials.
 ///
-/// What is stored was made for nobody in particular, else [`may_store`] would have refused it. On a
-/// path that no route names (`listed` is false) HTTP alone decides, and it knows cookies as a field
-/// like any other: what the response itself says to be fresh serves whoever asks, for had it
-/// depended on the cookie, `Vary` would say so. A listed route counts cookies as credentials.
+/// The response does not depend on credentials, or [`may_store`] would have refused it. On a path
+/// that no route names (`listed` is false) HTTP alone decides, and to HTTP a cookie is a field like
+/// any other: a response that states its freshness may answer any request, because `Vary` would
+/// name `Cookie` if the response depended on it. On a listed route, cookies are credentials.
 #[inline]
 pub(crate) fn may_serve(
     credentials: Credentials,
-    scope: Scope,
+    scope: SharingScope,
     listed: bool,
     lifetime: &Lifetime,
 ) -> bool {
-    scope != Scope::Standard
+    scope != SharingScope::Standard
         || match credentials {
             Credentials::None => true,
             Credentials::Cookie => lifetime.shared || (lifetime.explicit && !listed),
@@ -69,9 +69,9 @@ pub(crate) fn may_serve(
         }
 }
 
-/// Whether requests may wait for one answer: only those that any answer to the others would suit.
-pub(crate) fn may_collapse(credentials: Credentials, scope: Scope) -> bool {
-    scope != Scope::Standard || !credentials.any()
+/// Whether a request may wait for the response to another: only if it may use any such response.
+pub(crate) fn may_collapse(credentials: Credentials, scope: SharingScope) -> bool {
+    scope != SharingScope::Standard || !credentials.any()
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_need_leave_to_be_shared() {
+    fn a_response_to_credentials_is_shared_only_if_permitted() {
         // RFC 9111 section 3.5
         let silent = ResponseDirectives::default();
         let public = ResponseDirectives {
@@ -89,16 +89,20 @@ mod tests {
             ..ResponseDirectives::default()
         };
         for credentials in [Credentials::Cookie, Credentials::User] {
-            assert!(!may_store(credentials, Scope::Standard, &silent));
-            assert!(may_store(credentials, Scope::Standard, &public));
-            assert!(may_store(credentials, Scope::User, &silent));
-            assert!(!may_collapse(credentials, Scope::Standard));
+            assert!(!may_store(credentials, SharingScope::Standard, &silent));
+            assert!(may_store(credentials, SharingScope::Standard, &public));
+            assert!(may_store(credentials, SharingScope::User, &silent));
+            assert!(!may_collapse(credentials, SharingScope::Standard));
         }
-        assert!(may_store(Credentials::None, Scope::Standard, &silent));
+        assert!(may_store(
+            Credentials::None,
+            SharingScope::Standard,
+            &silent
+        ));
     }
 
     #[test]
-    fn guesses_and_table_ttls_are_not_for_credentials() {
+    fn credentials_need_explicit_freshness() {
         let guessed = Lifetime::default();
         let explicit = Lifetime {
             explicit: true,
@@ -106,33 +110,38 @@ mod tests {
         };
         assert!(!may_serve(
             Credentials::Cookie,
-            Scope::Standard,
+            SharingScope::Standard,
             false,
             &guessed
         ));
         assert!(may_serve(
             Credentials::Cookie,
-            Scope::Standard,
+            SharingScope::Standard,
             false,
             &explicit
         ));
         assert!(!may_serve(
             Credentials::Cookie,
-            Scope::Standard,
+            SharingScope::Standard,
             true,
             &explicit
         ));
         assert!(!may_serve(
             Credentials::User,
-            Scope::Standard,
+            SharingScope::Standard,
             false,
             &explicit
         ));
-        assert!(may_serve(Credentials::User, Scope::Public, true, &guessed));
+        assert!(may_serve(
+            Credentials::User,
+            SharingScope::Public,
+            true,
+            &guessed
+        ));
     }
 
     #[test]
-    fn the_strongest_counts() {
+    fn the_strongest_credentials_count() {
         let mut headers = HeaderMap::new();
         assert_eq!(Credentials::of(&headers, false), Credentials::None);
         assert_eq!(Credentials::of(&headers, true), Credentials::User);

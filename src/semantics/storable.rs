@@ -6,29 +6,17 @@ use http::{
 };
 
 use super::{
-    cache_control::RequestDirectives,
-    etag::{self, EntityTag},
+    cache_control::RequestCacheControl,
     freshness::{Exchange, Lifetime},
     heuristics, invalidation,
-    lifetime::Response,
+    lifetime::StorableResponse,
     partial::ContentRange,
-    policy::{Policy, Scope},
-    sharing::{self, Credentials},
-    targeted::Binding,
+    policy::{SharingScope, StoragePolicy},
+    request_head::RequestHead,
+    sharing,
+    targeted::EffectiveDirectives,
     vary::VaryFields,
 };
-
-/// What counts of a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestHead<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) credentials: Credentials,
-    /// Host and port, if known.
-    pub(crate) authority: Option<&'a str>,
-    /// Path and query as received.
-    pub(crate) target: &'a str,
-}
 
 /// Why a response is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +30,18 @@ pub(crate) enum Refusal {
     Vary,
     Stream,
     Partial,
-    /// No lifetime, and nothing to validate it by.
+    /// Neither a lifetime nor a validator.
     NoLifetime,
-    /// Larger than the route's or the layer's bound.
+    /// Larger than the route or the layer allows.
     Size,
-    /// The layer's own condition.
+    /// The layer's `store_if` condition.
     Condition,
-    /// A tag's value is missing.
+    /// The value of a tag is missing.
     Tags,
 }
 
 impl Refusal {
-    /// For `detail` of `Cache-Status`, events and metrics.
+    /// The word for `detail` of `Cache-Status`, events and metrics.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Method => "method",
@@ -78,23 +66,23 @@ impl Refusal {
     }
 }
 
-/// Whether to store the response to `request`, and how long it may be used.
+/// Decides whether to store the response to `request`, and how long it may be used.
 ///
-/// A lifetime of zero means: for validation, or for use when stale.
+/// A response with a lifetime of zero is stored for validation, or for use when stale.
 pub(crate) fn decide(
     request: &RequestHead<'_>,
     status: StatusCode,
     headers: &HeaderMap,
     exchange: &Exchange,
-    policy: &Policy<'_>,
+    policy: &StoragePolicy<'_>,
 ) -> Result<Lifetime, Refusal> {
-    let binding = Binding::of(headers);
-    permitted(request, status, headers, policy, &binding)?;
-    let response = Response {
+    let effective = EffectiveDirectives::of(headers);
+    permitted(request, status, headers, policy, &effective)?;
+    let response = StorableResponse {
         status,
         headers,
         exchange,
-        binding: &binding,
+        effective: &effective,
     };
     response
         .lifetime(request, policy)
@@ -105,27 +93,27 @@ fn permitted(
     request: &RequestHead<'_>,
     status: StatusCode,
     headers: &HeaderMap,
-    policy: &Policy<'_>,
-    binding: &Binding,
+    policy: &StoragePolicy<'_>,
+    effective: &EffectiveDirectives,
 ) -> Result<(), Refusal> {
-    let directives = &binding.directives;
+    let directives = &effective.directives;
     permitted_method(request, headers, policy)?;
     permitted_status(status, headers, policy)?;
     let understood = heuristics::is_understood(status);
     if directives.must_understand && !understood {
         return Err(Refusal::Status);
     }
-    // Section 5.2.2.3: whoever understands `must-understand` ignores the `no-store` beside it.
+    // Section 5.2.2.3: a cache that implements `must-understand` ignores a `no-store` beside it.
     if directives.no_store && !directives.must_understand {
         return Err(Refusal::NoStore);
     }
-    if policy.request_directives && RequestDirectives::parse(request.headers).no_store {
+    if policy.request_directives && RequestCacheControl::parse(request.headers).no_store {
         return Err(Refusal::NoStore);
     }
-    if directives.private.is_whole() && policy.scope != Scope::User {
+    if directives.private.is_whole() && policy.scope != SharingScope::User {
         return Err(Refusal::Private);
     }
-    if headers.contains_key(SET_COOKIE) && !leaves_out_cookies(policy, binding) {
+    if headers.contains_key(SET_COOKIE) && !leaves_out_cookies(policy, effective) {
         return Err(Refusal::SetCookie);
     }
     if is_stream(headers) {
@@ -139,12 +127,12 @@ fn permitted(
     }
 }
 
-/// GET, QUERY, and what the route vouches for; POST where its answer is also that of a later GET
-/// (RFC 9110 section 9.3.3).
+/// Permits GET, QUERY, methods that the route declares safe, and POST if its response also answers
+/// a later GET (RFC 9110 section 9.3.3).
 fn permitted_method(
     request: &RequestHead<'_>,
     headers: &HeaderMap,
-    policy: &Policy<'_>,
+    policy: &StoragePolicy<'_>,
 ) -> Result<(), Refusal> {
     let storable = match request.method {
         &Method::GET => true,
@@ -157,27 +145,27 @@ fn permitted_method(
 fn permitted_status(
     status: StatusCode,
     headers: &HeaderMap,
-    policy: &Policy<'_>,
+    policy: &StoragePolicy<'_>,
 ) -> Result<(), Refusal> {
     match status.as_u16() {
         206 if policy.partial && ContentRange::of(headers).is_some() => Ok(()),
         206 => Err(Refusal::Partial),
-        // These answer preconditions, ranges and proxies' own business, not the target URI.
+        // Responses to preconditions, ranges and proxy authentication do not represent the target.
         ..200 | 304 | 407 | 412 | 416 => Err(Refusal::Status),
-        // RFC 6585: how one client asks, how often, or over which network. A table may know better.
+        // RFC 6585: these concern one client. The table may name them nevertheless.
         428 | 429 | 431 | 511 if policy.ttl_of(status).is_none() => Err(Refusal::Status),
         _ => Ok(()),
     }
 }
 
-/// `Set-Cookie` is harmless where it is not among the fields that are stored.
-fn leaves_out_cookies(policy: &Policy<'_>, binding: &Binding) -> bool {
+/// Whether `Set-Cookie` is not among the fields that are stored.
+fn leaves_out_cookies(policy: &StoragePolicy<'_>, effective: &EffectiveDirectives) -> bool {
     policy.strips(&SET_COOKIE)
-        || binding.directives.no_cache.fields().contains(&SET_COOKIE)
-        || binding.directives.private.fields().contains(&SET_COOKIE)
+        || effective.directives.no_cache.fields().contains(&SET_COOKIE)
+        || effective.directives.private.fields().contains(&SET_COOKIE)
 }
 
-/// Streams that never end.
+/// Whether the media type is one of endless streams.
 fn is_stream(headers: &HeaderMap) -> bool {
     const STREAMS: [&[u8]; 2] = [b"text/event-stream", b"multipart/x-mixed-replace"];
     headers.get(CONTENT_TYPE).is_some_and(|value| {
@@ -187,14 +175,6 @@ fn is_stream(headers: &HeaderMap) -> bool {
             .iter()
             .any(|stream| stream.eq_ignore_ascii_case(media_type))
     })
-}
-
-/// Whether a stored response can be validated by what it says of itself.
-///
-/// Only a success can: a 304 speaks of the representation, not of an error or a redirection.
-pub(crate) fn can_be_validated(status: StatusCode, headers: &HeaderMap) -> bool {
-    status.is_success()
-        && (EntityTag::of(headers).is_some() || etag::modification(headers).is_some())
 }
 
 #[cfg(test)]

@@ -7,18 +7,19 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::freshness::Lifetime;
 
-/// RFC 9111 section 3: what is kept of a response.
+/// A response in storage (RFC 9111 section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
-    /// End-to-end fields only, `Age` excepted.
+    /// End-to-end fields, without `Age`.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) lifetime: Lifetime,
-    /// What part of the representation `body` is; `None`: the whole (RFC 9111 section 3.3).
+    /// The part of the representation that `body` is (RFC 9111 section 3.3); `None` if it is
+    /// complete.
     pub(crate) part: Option<Part>,
-    /// How long the inner service took; for early refresh.
+    /// The time that the inner service took, for early refresh.
     pub(crate) cost: Duration,
 }
 
@@ -26,21 +27,22 @@ pub(crate) struct StoredResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) first: u64,
-    /// Complete length of the representation, when known.
+    /// The complete length of the representation, if known.
     pub(crate) complete: Option<u64>,
 }
 
-/// The variants of one key (RFC 9111 section 4.1), the most recently stored first, bounded.
+/// The variants of one key (RFC 9111 section 4.1), the most recently stored first; a bounded list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Variants(pub(crate) Vec<Variant>);
 
-/// One variant: the fields that `Vary` named, and the hash of the request's normalised values.
+/// The request fields that `Vary` names, and a hash of their normalised values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub(crate) fields: Box<[HeaderName]>,
     /// 32 hexadecimal digits: the `#vary` part of the variant's key.
     pub(crate) hash: Box<str>,
-    /// The same with the response's own language for the request's `Accept-Language`, where both
-    /// are known: it selects this variant for whoever prefers that language.
+    /// The hash with the response's language in place of the request's `Accept-Language`, if `Vary`
+    /// names that field and the response has one language. Requests that prefer this language
+    /// select the variant by it.
     pub(crate) by_language: Option<Box<str>>,
 }

@@ -1,4 +1,4 @@
-//! `CDN-Cache-Control` (RFC 9213): directives meant for us rather than for every cache.
+//! `CDN-Cache-Control` (RFC 9213): directives for this cache, which replace those for all caches.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,21 +10,22 @@ use sfv::{
     },
 };
 
-use super::cache_control::{Cover, MAX_DELTA, ResponseDirectives};
+use super::cache_control::{Coverage, MAX_DELTA, ResponseDirectives};
 
-/// The target list of this cache (RFC 9213 section 2.2).
+/// The only field in the target list of this cache (RFC 9213 section 2.2).
 pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// The directives that bind this cache.
+/// The directives that this cache obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Binding {
+pub(crate) struct EffectiveDirectives {
     pub(crate) directives: ResponseDirectives,
-    /// They come from a targeted field, so `Expires` does not count either.
+    /// Whether they come from a targeted field: then `Expires` does not count.
     pub(crate) targeted: bool,
 }
 
-impl Binding {
-    /// The targeted field's directives if it is valid and not empty, else those of `Cache-Control`.
+impl EffectiveDirectives {
+    /// The directives of the targeted field if it is valid and not empty, otherwise those of
+    /// `Cache-Control`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         match parse(headers) {
             Targeted::Valid(directives) => Self {
@@ -43,7 +44,8 @@ impl Binding {
     }
 }
 
-/// A field that is not to be used must still not be the reason why something forbidden is stored.
+/// Adds the restrictions of a targeted field that is invalid: it must not be used, but the response
+/// must not be stored against its restrictions either.
 fn restricted(mut directives: ResponseDirectives, found: ResponseDirectives) -> ResponseDirectives {
     directives.no_store |= found.no_store;
     directives.no_cache.widen(found.no_cache);
@@ -52,9 +54,9 @@ fn restricted(mut directives: ResponseDirectives, found: ResponseDirectives) -> 
 }
 
 enum Targeted {
-    /// Absent, empty, or not a dictionary.
+    /// The field is absent, empty, or not a dictionary.
     None,
-    /// A value is not of the directive's type (RFC 9213 section 2.1).
+    /// A value does not have its directive's type (RFC 9213 section 2.1).
     Mistyped(ResponseDirectives),
     Valid(ResponseDirectives),
 }
@@ -106,19 +108,19 @@ impl<'de> DictionaryVisitor<'de> for Dictionary {
 
     fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
         self.empty = false;
-        Ok(Member {
+        Ok(DirectiveVisitor {
             name: key.as_str(),
             dictionary: self,
         })
     }
 }
 
-struct Member<'a, 'de> {
+struct DirectiveVisitor<'a, 'de> {
     name: &'de str,
     dictionary: &'a mut Dictionary,
 }
 
-impl<'de> ItemVisitor<'de> for Member<'_, 'de> {
+impl<'de> ItemVisitor<'de> for DirectiveVisitor<'_, 'de> {
     type Error = Infallible;
 
     /// Parameters are ignored (RFC 9213 section 2.1).
@@ -126,53 +128,53 @@ impl<'de> ItemVisitor<'de> for Member<'_, 'de> {
         self,
         item: BareItemFromInput<'de>,
     ) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        self.set(&Value::of(item));
+        self.set(&DirectiveValue::of(item));
         Ok(Ignored)
     }
 }
 
-impl<'de> EntryVisitor<'de> for Member<'_, 'de> {
+impl<'de> EntryVisitor<'de> for DirectiveVisitor<'_, 'de> {
     fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        self.set(&Value::Other);
+        self.set(&DirectiveValue::Other);
         Ok(Ignored)
     }
 }
 
-impl Member<'_, '_> {
-    /// The last of repeated members counts, as in every dictionary (RFC 9651 section 4.2.2).
-    fn set(self, value: &Value) {
+impl DirectiveVisitor<'_, '_> {
+    /// Called for each member: the last of repeated ones counts (RFC 9651 section 4.2.2).
+    fn set(self, value: &DirectiveValue) {
         let Dictionary {
             directives: to,
             mistyped,
             ..
         } = self.dictionary;
         let typed = match self.name {
-            "max-age" => value.delta(&mut to.max_age),
-            "s-maxage" => value.delta(&mut to.s_maxage),
-            "stale-while-revalidate" => value.delta(&mut to.stale_while_revalidate),
-            "stale-if-error" => value.delta(&mut to.stale_if_error),
-            "no-cache" => value.cover(&mut to.no_cache),
-            "private" => value.cover(&mut to.private),
-            "no-store" => value.restrict(&mut to.no_store),
-            "must-revalidate" => value.restrict(&mut to.must_revalidate),
-            "proxy-revalidate" => value.restrict(&mut to.proxy_revalidate),
-            "must-understand" => value.grant(&mut to.must_understand),
-            "public" => value.grant(&mut to.public),
-            "immutable" => value.grant(&mut to.immutable),
+            "max-age" => value.set_lifetime(&mut to.max_age),
+            "s-maxage" => value.set_lifetime(&mut to.s_maxage),
+            "stale-while-revalidate" => value.set_lifetime(&mut to.stale_while_revalidate),
+            "stale-if-error" => value.set_lifetime(&mut to.stale_if_error),
+            "no-cache" => value.set_coverage(&mut to.no_cache),
+            "private" => value.set_coverage(&mut to.private),
+            "no-store" => value.set_restriction(&mut to.no_store),
+            "must-revalidate" => value.set_restriction(&mut to.must_revalidate),
+            "proxy-revalidate" => value.set_restriction(&mut to.proxy_revalidate),
+            "must-understand" => value.set_permission(&mut to.must_understand),
+            "public" => value.set_permission(&mut to.public),
+            "immutable" => value.set_permission(&mut to.immutable),
             _ => true,
         };
         *mistyped |= !typed;
     }
 }
 
-enum Value {
+enum DirectiveValue {
     Present(bool),
     Seconds(Duration),
-    Names(Cover),
+    Names(Coverage),
     Other,
 }
 
-impl Value {
+impl DirectiveValue {
     fn of(item: BareItemFromInput<'_>) -> Self {
         match item {
             BareItemFromInput::Boolean(present) => Self::Present(present),
@@ -180,13 +182,15 @@ impl Value {
                 .map_or(Self::Other, |number| {
                     Self::Seconds(Duration::from_secs(number).min(MAX_DELTA))
                 }),
-            BareItemFromInput::String(names) => Self::Names(Cover::of(names.as_str().as_bytes())),
-            BareItemFromInput::Token(name) => Self::Names(Cover::of(name.as_str().as_bytes())),
+            BareItemFromInput::String(names) => {
+                Self::Names(Coverage::of(names.as_str().as_bytes()))
+            }
+            BareItemFromInput::Token(name) => Self::Names(Coverage::of(name.as_str().as_bytes())),
             _ => Self::Other,
         }
     }
 
-    fn delta(&self, to: &mut Option<Duration>) -> bool {
+    fn set_lifetime(&self, to: &mut Option<Duration>) -> bool {
         match self {
             Self::Seconds(seconds) => *to = Some(*seconds),
             _ => return false,
@@ -194,25 +198,25 @@ impl Value {
         true
     }
 
-    fn cover(&self, to: &mut Cover) -> bool {
+    fn set_coverage(&self, to: &mut Coverage) -> bool {
         match self {
-            Self::Present(false) => *to = Cover::Nothing,
+            Self::Present(false) => *to = Coverage::Nothing,
             Self::Names(names) => *to = names.clone(),
-            Self::Present(true) => *to = Cover::Whole,
+            Self::Present(true) => *to = Coverage::Whole,
             Self::Seconds(_) | Self::Other => {
-                *to = Cover::Whole;
+                *to = Coverage::Whole;
                 return false;
             }
         }
         true
     }
 
-    fn restrict(&self, to: &mut bool) -> bool {
+    fn set_restriction(&self, to: &mut bool) -> bool {
         *to = !matches!(self, Self::Present(false));
         matches!(self, Self::Present(_))
     }
 
-    fn grant(&self, to: &mut bool) -> bool {
+    fn set_permission(&self, to: &mut bool) -> bool {
         *to = matches!(self, Self::Present(true));
         matches!(self, Self::Present(_))
     }
@@ -225,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn binding(targeted: &[&str], general: &str) -> Binding {
+    fn binding(targeted: &[&str], general: &str) -> EffectiveDirectives {
         let mut headers = HeaderMap::new();
         for line in targeted {
             headers.append(
@@ -237,7 +241,7 @@ mod tests {
             CACHE_CONTROL,
             HeaderValue::from_str(general).expect("a value"),
         );
-        Binding::of(&headers)
+        EffectiveDirectives::of(&headers)
     }
 
     fn max_age(targeted: &str) -> Option<u64> {
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignored_field_lets_nothing_slip() {
+    fn restrictions_of_an_ignored_field_count() {
         assert!(
             binding(&["no-store, max-age=\"1\""], "max-age=60")
                 .directives
@@ -315,11 +319,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(line in proptest::collection::vec(0x20u8..=0xff, 0..60)) {
+        fn any_bytes_are_accepted(line in proptest::collection::vec(0x20u8..=0xff, 0..60)) {
             if let Ok(value) = HeaderValue::from_bytes(&line) {
                 let mut headers = HeaderMap::new();
                 headers.insert(CDN_CACHE_CONTROL, value);
-                Binding::of(&headers);
+                EffectiveDirectives::of(&headers);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Stored responses updated by later ones (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
+//! Updating stored responses with later ones (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
 
 use http::{
     HeaderMap, StatusCode,
@@ -6,66 +6,66 @@ use http::{
 };
 
 use super::{
-    fields::{self, Storing},
+    fields::{self, FieldFilter},
     freshness::{Exchange, Lifetime},
-    policy::Policy,
-    storable::{self, Refusal, RequestHead},
+    policy::StoragePolicy,
+    request_head::RequestHead,
+    storable::{self, Refusal},
 };
 
-/// A stored head as updated by a 304, or by the head of a 206 or of a HEAD's answer.
+/// A stored head, updated with a 304, a 206 or the response to a HEAD.
 #[derive(Debug)]
-pub(crate) struct Updated {
+pub(crate) struct UpdatedHead {
     pub(crate) headers: HeaderMap,
-    /// After a refusal it serves this request only. [`Refusal::Credentials`] says nothing against
-    /// what is stored, which stays as it was; any other ends it.
+    /// After a refusal, the updated response may answer this request only. The stored response
+    /// stays unchanged after [`Refusal::Credentials`], and must be removed after any other.
     pub(crate) lifetime: Result<Lifetime, Refusal>,
 }
 
-/// Updates what is stored with the fields of `newer` and decides anew how long it is fresh.
+/// Updates a stored response with the fields of `newer`, and decides again how long it is fresh.
 ///
-/// `status` is that of the stored response; `exchange` is that of the newer one.
+/// `status` belongs to the stored response, `exchange` to the newer one.
 pub(crate) fn update(
     request: &RequestHead<'_>,
     status: StatusCode,
     stored: &HeaderMap,
     newer: &HeaderMap,
     exchange: &Exchange,
-    policy: &Policy<'_>,
-) -> Updated {
+    policy: &StoragePolicy<'_>,
+) -> UpdatedHead {
     let mut headers = merge(status, stored, newer, policy);
-    // What does not say when it was generated was so when it came, not when the stored one was.
+    // A response without `Date` was generated when it was received, not when the stored one was.
     if !newer.contains_key(DATE) {
         headers.remove(DATE);
     }
     fields::add_date(&mut headers, exchange.received);
-    // Needed to decide, but never stored.
+    // `decide` needs `Age`, which is not stored.
     if let Some(age) = newer.get(AGE) {
         headers.insert(AGE, age.clone());
     }
     let lifetime = storable::decide(request, status, &headers, exchange, policy);
     headers.remove(AGE);
-    Updated { headers, lifetime }
+    UpdatedHead { headers, lifetime }
 }
 
-/// RFC 9111 section 3.2: every field, except those not stored and those that the bytes at hand
-/// settle. Which are private, or must not be used again, may have been said by the stored response
-/// alone.
+/// Replaces all fields (RFC 9111 section 3.2) but those that are not stored, and those that
+/// describe the stored bytes. Directives of either response can forbid to store a field.
 fn merge(
     status: StatusCode,
     stored: &HeaderMap,
     newer: &HeaderMap,
-    policy: &Policy<'_>,
+    policy: &StoragePolicy<'_>,
 ) -> HeaderMap {
-    let storing = Storing::of(newer, policy.strip);
+    let filter = FieldFilter::of(newer, policy.strip);
     let is_part = status == StatusCode::PARTIAL_CONTENT;
     let mut merged = stored.clone();
-    for name in storing.left_out() {
+    for name in filter.forbidden() {
         merged.remove(name);
     }
     for name in newer.keys() {
-        let settled = [CONTENT_LENGTH, CONTENT_ENCODING].contains(name)
+        let describes_bytes = [CONTENT_LENGTH, CONTENT_ENCODING].contains(name)
             || (is_part && *name == CONTENT_RANGE);
-        if settled || !storing.stores(name) {
+        if describes_bytes || !filter.stores(name) {
             continue;
         }
         merged.remove(name);
@@ -73,26 +73,26 @@ fn merge(
             merged.append(name, value.clone());
         }
     }
-    let left_out: Vec<_> = Storing::of(&merged, policy.strip)
-        .left_out()
+    let forbidden: Vec<_> = FieldFilter::of(&merged, policy.strip)
+        .forbidden()
         .cloned()
         .collect();
-    for name in left_out {
+    for name in forbidden {
         merged.remove(name);
     }
     merged
 }
 
-/// What a HEAD's answer means for a stored GET response (RFC 9111 section 4.3.5).
+/// The effect of the response to a HEAD on a stored response to GET (RFC 9111 section 4.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadEffect {
     None,
     Update,
-    /// It is to be considered stale.
-    Outdate,
+    /// The stored response is considered stale.
+    MarkStale,
 }
 
-/// `length`: of the stored representation, if all of it is stored.
+/// `length` is that of the stored representation, if it is complete.
 pub(crate) fn head_effect(
     status: StatusCode,
     head: &HeaderMap,
@@ -114,12 +114,12 @@ pub(crate) fn head_effect(
     if same_validators && same_length {
         HeadEffect::Update
     } else {
-        HeadEffect::Outdate
+        HeadEffect::MarkStale
     }
 }
 
-/// Whether an answer says which representation it speaks of. Without a validator a HEAD's updates
-/// whatever is stored, which may long have changed.
+/// Whether a response has a validator. The response to a HEAD without one updates any stored
+/// response, also one whose representation has changed since.
 pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
     [ETAG, LAST_MODIFIED]
         .iter()
@@ -152,7 +152,7 @@ mod tests {
         status: StatusCode,
         stored: &[(HeaderName, &str)],
         newer: &[(HeaderName, &str)],
-    ) -> Updated {
+    ) -> UpdatedHead {
         let request = RequestHead {
             method: &Method::GET,
             headers: &HeaderMap::new(),
@@ -170,7 +170,7 @@ mod tests {
             &map(stored),
             &map(newer),
             &exchange,
-            &Policy::STANDARD,
+            &StoragePolicy::STANDARD,
         )
     }
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_replaced_and_others_stay() {
+    fn newer_fields_replace_stored_ones() {
         // RFC 9111 sections 3.2 and 4.3.4
         let stored = [
             (x("test"), "a"),
@@ -199,7 +199,7 @@ mod tests {
             (SET_COOKIE, "a=b"),
             (AGE, "100"),
         ];
-        let Updated { headers, lifetime } = updated(StatusCode::OK, &stored, &newer);
+        let UpdatedHead { headers, lifetime } = updated(StatusCode::OK, &stored, &newer);
         let test: Vec<_> = headers.get_all("test").iter().collect();
         assert_eq!(test, ["b", "c"]);
         assert_eq!(
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_update_or_outdate() {
+    fn a_head_updates_or_marks_stale() {
         // RFC 9111 section 4.3.5
         let stored = map(&[(ETAG, "\"a\""), (CONTENT_LENGTH, "5")]);
         let effect =
@@ -269,15 +269,15 @@ mod tests {
         );
         assert_eq!(
             effect(StatusCode::OK, &[(ETAG, "\"b\"")]),
-            HeadEffect::Outdate
+            HeadEffect::MarkStale
         );
         assert_eq!(
             effect(StatusCode::OK, &[(LAST_MODIFIED, "x")]),
-            HeadEffect::Outdate
+            HeadEffect::MarkStale
         );
         assert_eq!(
             effect(StatusCode::OK, &[(CONTENT_LENGTH, "6")]),
-            HeadEffect::Outdate
+            HeadEffect::MarkStale
         );
         assert_eq!(
             effect(StatusCode::GONE, &[(ETAG, "\"b\"")]),

@@ -1,4 +1,4 @@
-//! `Vary`: which of a key's stored responses a request selects (RFC 9111 section 4.1).
+//! `Vary`: selecting one of a key's stored responses (RFC 9111 section 4.1).
 
 use std::fmt::Write;
 
@@ -17,14 +17,14 @@ use super::{
     stored::{Variant, Variants},
 };
 
-/// More names than any server means.
+/// A `Vary` with more names is not usable.
 const MAX_FIELDS: usize = 32;
 
-/// The request fields that select a response: those of its `Vary`, and those the table adds.
+/// The request fields that select a response: those in its `Vary`, and those that the table adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VaryFields(Box<[HeaderName]>);
 
-/// `*`, or a `Vary` that cannot be read: no later request can be known to match.
+/// The error for `*` and for an invalid `Vary`: no later request can be known to match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unmatchable;
 
@@ -35,7 +35,7 @@ impl VaryFields {
             if member == b"*" || names.len() >= MAX_FIELDS {
                 return Err(Unmatchable);
             }
-            // `*` is a token, so a name that merely contains it is one too.
+            // A name that only contains `*` is a valid token.
             names.push(HeaderName::from_bytes(member).map_err(|_| Unmatchable)?);
         }
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -47,7 +47,7 @@ impl VaryFields {
         self.0.is_empty()
     }
 
-    /// The variant that `response` is, given the request that it answered.
+    /// The variant of a response to this request.
     pub(crate) fn variant(self, request: &HeaderMap, response: &HeaderMap) -> Variant {
         let by_language = self
             .0
@@ -65,10 +65,10 @@ impl VaryFields {
 
 /// The most recently stored variant that the request selects.
 ///
-/// One in the very language that the request prefers to all others is as good as one that was
-/// made for the same `Accept-Language`: section 4.1 lets requests match that mean the same.
+/// A variant in the language that the request prefers to all others matches like one that was made
+/// for the same `Accept-Language`: section 4.1 allows matching of semantically equivalent fields.
 pub(crate) fn choose<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
-    let mut exact = Memo::default();
+    let mut exact = HashMemo::default();
     let by_values = variants
         .0
         .iter()
@@ -82,33 +82,33 @@ pub(crate) fn selects(variant: &Variant, request: &HeaderMap) -> bool {
     choose(&only, request).is_some()
 }
 
-/// The hash of the variant that a request would select, were `variant` one for it.
+/// The hash that a request has in the fields of `variant`.
 pub(crate) fn selected(variant: &Variant, request: &HeaderMap) -> Box<str> {
     hash(&variant.fields, request, None)
 }
 
 fn in_preferred_language<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
-    let mut speaking = variants
+    let mut with_language = variants
         .0
         .iter()
         .filter_map(|variant| Some((variant, variant.by_language.as_deref()?)))
         .peekable();
-    speaking.peek()?;
+    with_language.peek()?;
     let language = Preferences::of(request, &ACCEPT_LANGUAGE).sole_favourite()?;
-    let mut memo = Memo::default();
-    speaking
+    let mut memo = HashMemo::default();
+    with_language
         .find(|(variant, hash)| memo.hash(&variant.fields, request, Some(&language)) == *hash)
         .map(|(variant, _)| variant)
 }
 
-/// The variants of one key nearly always name the same fields: hash these once.
+/// Keeps the last hash: the variants of one key usually name the same fields.
 #[derive(Default)]
-struct Memo<'a> {
+struct HashMemo<'a> {
     fields: &'a [HeaderName],
     hash: Box<str>,
 }
 
-impl<'a> Memo<'a> {
+impl<'a> HashMemo<'a> {
     fn hash(
         &mut self,
         fields: &'a [HeaderName],
@@ -130,18 +130,18 @@ fn sole_language(response: &HeaderMap) -> Option<String> {
     sole.then(|| String::from_utf8_lossy(language).to_ascii_lowercase())
 }
 
-/// 32 hexadecimal digits for the normalised values of `fields`, or with `language` in the place
-/// of `Accept-Language`.
+/// 32 hexadecimal digits for the normalised values of `fields`, with `language` in place of
+/// `Accept-Language` if given.
 fn hash(fields: &[HeaderName], request: &HeaderMap, language: Option<&str>) -> Box<str> {
     let mut digest = Sha256::new();
     for name in fields {
-        part(&mut digest, name.as_str().as_bytes());
+        hash_part(&mut digest, name.as_str().as_bytes());
         match language {
             Some(language) if *name == ACCEPT_LANGUAGE => {
                 digest.update([LANGUAGE]);
-                part(&mut digest, language.as_bytes());
+                hash_part(&mut digest, language.as_bytes());
             }
-            _ => value(&mut digest, request, name),
+            _ => hash_value(&mut digest, request, name),
         }
     }
     let digest = digest.finalize();
@@ -152,32 +152,32 @@ fn hash(fields: &[HeaderName], request: &HeaderMap, language: Option<&str>) -> B
     hex.into()
 }
 
-/// Absent is not empty.
-fn value(digest: &mut Sha256, request: &HeaderMap, name: &HeaderName) {
+/// A missing field differs from an empty one.
+fn hash_value(digest: &mut Sha256, request: &HeaderMap, name: &HeaderName) {
     if !request.contains_key(name) {
         digest.update([ABSENT]);
     } else if [ACCEPT_ENCODING, ACCEPT_LANGUAGE].contains(name) {
         digest.update([PREFERENCES]);
         for preference in Preferences::of(request, name).iter() {
-            part(digest, preference.name.as_bytes());
+            hash_part(digest, preference.name.as_bytes());
             digest.update(preference.weight.to_be_bytes());
         }
-    } else if NO_LISTS.contains(name) {
+    } else if NOT_LISTS.contains(name) {
         digest.update([MEMBERS]);
         for line in request.get_all(name) {
-            part(digest, line.as_bytes().trim_ascii());
+            hash_part(digest, line.as_bytes().trim_ascii());
         }
     } else {
         digest.update([MEMBERS]);
         for member in list::members(request, name) {
-            part(digest, member);
+            hash_part(digest, member);
         }
     }
     digest.update([END]);
 }
 
-/// Commas in these mean nothing, or what the server takes them to mean.
-const NO_LISTS: [HeaderName; 9] = [
+/// Fields that are not lists: commas in them do not separate members.
+const NOT_LISTS: [HeaderName; 9] = [
     AUTHORIZATION,
     COOKIE,
     FROM,
@@ -189,8 +189,8 @@ const NO_LISTS: [HeaderName; 9] = [
     USER_AGENT,
 ];
 
-/// Lengths come first, so that no two sequences of parts look alike.
-fn part(digest: &mut Sha256, bytes: &[u8]) {
+/// Hashes the length first, so that different sequences of parts have different hashes.
+fn hash_part(digest: &mut Sha256, bytes: &[u8]) {
     digest.update([PART]);
     digest.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
     digest.update(bytes);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn star_anywhere_and_garbage_match_nothing() {
+    fn a_star_or_an_invalid_name_matches_no_request() {
         // RFC 9111 section 4.1
         for lines in [
             &["*"][..],
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_a_set_with_the_tables() {
+    fn names_are_merged_with_those_of_the_table() {
         let read = VaryFields::of(
             &map(&[("vary", "Foo, bar"), ("vary", "FOO")]),
             &[HeaderName::from_static("baz")],
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_language_selects() {
+    fn the_preferred_language_selects_a_variant() {
         // RFC 9111 section 4.1, RFC 9110 section 12.5.4
         let response = map(&[("vary", "Accept-Language, Foo"), ("content-language", "DE")]);
         let request = map(&[("accept-language", "en, de"), ("foo", "1")]);
@@ -363,8 +363,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_hexadecimal_and_lasting() {
-        // Stored in Redis: it must not change between versions.
+    fn the_hash_does_not_change_between_versions() {
+        // It is part of keys in Redis.
         let hash = hash(
             &[HeaderName::from_static("foo")],
             &map(&[("foo", "1")]),
@@ -375,7 +375,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn different_values_differ(a in "[a-z,]{0,8}", b in "[a-z,]{0,8}") {
+        fn different_values_do_not_match(a in "[a-z,]{0,8}", b in "[a-z,]{0,8}") {
             let members = |text: &str| text.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect::<Vec<_>>();
             prop_assert_eq!(same("Foo", &[("foo", &a)], &[("foo", &b)]), members(&a) == members(&b));
         }

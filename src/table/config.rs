@@ -1,58 +1,31 @@
-use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Identity, Limit, Local, RateLimiting, Route, Store, Warning, check, load, plan::Plan,
-    section::Values, ttl::Ttl,
+    check::{self, Warning},
+    limit::{Limit, RateLimiting},
+    load,
+    plan::Plan,
+    route::Route,
+    section::{Identity, Local, Store},
+    settings::{Settings, Unlisted},
 };
 use crate::error::Error;
 
-/// The whole configuration of a keep. See the [module](crate::table) for an example.
+/// The configuration of a [`Keep`](crate::Keep). See the [module](crate::table) for an example.
 ///
-/// From a file, from text, as a section of another configuration (it is [`Deserialize`]), or in
-/// code: all four know the same names. What is read is validated at once; what is written in code
-/// when [`validate`](Self::validate) is called.
+/// A table comes from a file, from text, from a section of another configuration (it implements
+/// [`Deserialize`]), or from code; all four use the same names. A table that is read is validated
+/// at once. One that is built in code is validated by [`Keep::new`](crate::Keep::new), which
+/// returns the error, or earlier by [`validate`](Self::validate).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
-pub struct Table(pub(crate) Fields);
-
-/// What happens to a path that no route names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Unlisted {
-    /// HTTP alone decides (RFC 9111), never the table's TTL: its response is fresh for as long as it
-    /// says itself. One that says nothing, to a request without credentials, is taken to be fresh
-    /// for a tenth of the time since its `Last-Modified`, a day at most (section 4.2.2); a handler
-    /// that does not want that says `Cache-Control: no-cache`.
-    #[default]
-    Standard,
-    /// It passes untouched.
-    Pass,
-}
-
-/// The table's names, as TOML and serde have them.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Fields {
-    pub(crate) namespace: String,
-    pub(crate) unlisted: Unlisted,
-    pub(crate) rate_limit: RateLimiting,
-    pub(crate) ttl: Ttl,
-    pub(crate) version: BTreeMap<String, u64>,
-    pub(crate) local: Local,
-    pub(crate) store: Store,
-    pub(crate) identity: Identity,
-    pub(crate) values: Values,
-    #[serde(rename = "route")]
-    pub(crate) routes: Vec<Route>,
-    #[serde(rename = "limit")]
-    pub(crate) limits: Vec<Limit>,
-}
+pub struct Table(Settings);
 
 impl Table {
-    /// No routes, no limits; entities live for an hour, nothing longer than 30 days.
+    /// A table without routes and limits: entities have a TTL of one hour, and no entry is kept for
+    /// more than 30 days.
     pub fn new() -> Self {
         Self::default()
     }
@@ -61,17 +34,17 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is refused: the message names file and line, and what to write
-    /// instead.
+    /// If the file cannot be read or its content is invalid: the message names the file and the
+    /// line, and says what to write instead.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        load::file(path.as_ref())
+        load::file(path.as_ref()).map(Self)
     }
 
     /// Reads and validates TOML.
     ///
     /// # Errors
     ///
-    /// If it is refused: the message names the line, and what to write instead.
+    /// If the text is invalid: the message names the line, and says what to write instead.
     ///
     /// ```
     /// use tower_keep::Table;
@@ -80,86 +53,94 @@ impl Table {
     /// assert!(error.to_string().starts_with("line 2: \"soon\" is no duration; write \"30m\""));
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        load::text(text, None)
+        load::text(text, None).map(Self)
     }
 
-    /// The first thing in it that is wrong, with its remedy.
+    /// Checks that a keep can be made from this table.
     ///
     /// # Errors
     ///
-    /// If a name, template, path, field, address or number is malformed, two routes serve one path,
-    /// or settings contradict each other.
+    /// The first error in the table, with what to write instead: a malformed name, template, path,
+    /// field, address or number, two routes for one path, or settings that contradict each other.
     pub fn validate(&self) -> Result<(), Error> {
-        Plan::compile(self).map(drop)
+        self.compile().map(drop)
     }
 
-    /// What is allowed, but probably not meant.
+    /// Lists settings that are valid, but probably not intended.
+    ///
+    /// [`Keep::new`](crate::Keep::new), `Keep::with_store` and
+    /// [`Keep::reload`](crate::Keep::reload) log each of them.
     #[must_use]
     pub fn check(&self) -> Vec<Warning> {
         check::warnings(&self.0)
     }
 
-    /// Put before every key and channel.
+    pub(crate) fn compile(&self) -> Result<Plan, Error> {
+        Plan::compile(&self.0)
+    }
+
+    /// The prefix of every key and channel.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.0.namespace = namespace.into();
         self
     }
 
-    /// What happens to a path that no route names.
+    /// How the cache treats a path that no route names.
     pub fn unlisted(mut self, unlisted: Unlisted) -> Self {
         self.0.unlisted = unlisted;
         self
     }
 
-    /// How long what belongs to `entity` stays fresh; [`Duration::MAX`] is `"never"`.
+    /// How long responses and values of `entity` stay fresh; [`Duration::MAX`] is `"never"`, which
+    /// means as long as [`max_ttl`](Self::max_ttl) allows.
     pub fn ttl(mut self, entity: impl Into<String>, ttl: Duration) -> Self {
         self.0.ttl.entities.insert(entity.into(), ttl);
         self
     }
 
-    /// The TTL of entities without one of their own; one hour if not given.
+    /// The TTL of entities without one of their own; one hour by default.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl.default = ttl;
         self
     }
 
-    /// What nothing outlives; 30 days if not given.
+    /// The longest time that any entry is kept; 30 days by default.
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl.max = ttl;
         self
     }
 
-    /// The share of a TTL by which it is shortened at random, 0 to 1; 0.1 if not given.
+    /// The largest share of a TTL, from 0 to 1, by which it is shortened at random; 0.1 by default.
     pub fn jitter(mut self, share: f64) -> Self {
         self.0.ttl.jitter = share;
         self
     }
 
-    /// The version of an entity's keys: another one makes every earlier entry unreachable.
+    /// The version of an entity's keys. A new version makes all earlier entries unreachable.
     pub fn version(mut self, entity: impl Into<String>, version: u64) -> Self {
         self.0.version.insert(entity.into(), version);
         self
     }
 
-    /// The tier in each process.
+    /// The local tier of each process.
     pub fn local(mut self, local: Local) -> Self {
         self.0.local = local;
         self
     }
 
-    /// How long the shared store may take.
+    /// The time limits of the shared store.
     pub fn store(mut self, store: Store) -> Self {
         self.0.store = store;
         self
     }
 
-    /// How users and addresses are known.
+    /// How users and client addresses are identified.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.0.identity = identity;
         self
     }
 
-    /// Adds an entity whose application values are bare JSON, which other programs read.
+    /// Stores the application values of `entity` as bare JSON, which other programs can read.
     pub fn plain(mut self, entity: impl Into<String>) -> Self {
         self.0.values.plain.push(entity.into());
         self
@@ -171,7 +152,7 @@ impl Table {
         self
     }
 
-    /// Switches all limits: on, only watching, or off.
+    /// Switches all limits on, off, or to shadow mode.
     pub fn rate_limit(mut self, switch: RateLimiting) -> Self {
         self.0.rate_limit = switch;
         self
@@ -184,7 +165,7 @@ impl Table {
     }
 }
 
-/// As [`Table::from_toml`].
+/// Reads TOML, as [`Table::from_toml`].
 impl FromStr for Table {
     type Err = Error;
 
@@ -193,10 +174,10 @@ impl FromStr for Table {
     }
 }
 
-/// As a section of another configuration; validated.
+/// Reads and validates a section of another configuration.
 impl<'de> Deserialize<'de> for Table {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = Self(Fields::deserialize(deserializer)?);
+        let table = Self(Settings::deserialize(deserializer)?);
         table.validate().map_err(de::Error::custom)?;
         Ok(table)
     }

@@ -5,7 +5,7 @@ use serde::{
     de::{self, SeqAccess},
 };
 
-use super::{route::strings, unit};
+use super::{one_or_many::OneOrMany, unit};
 use crate::quota::Algorithm;
 
 /// `[[limit]]`: how much a subject may ask for.
@@ -140,14 +140,14 @@ impl Limit {
     }
 
     /// Only requests of these methods.
-    pub fn methods<S: Into<String>>(mut self, methods: impl IntoIterator<Item = S>) -> Self {
-        self.methods = strings(methods);
+    pub fn methods<Shape: ?Sized>(mut self, methods: impl OneOrMany<String, Shape>) -> Self {
+        self.methods = methods.into_vec();
         self
     }
 
     /// What requests are counted by; of several, each combination has a count of its own.
-    pub fn by(mut self, by: impl IntoIterator<Item = By>) -> Self {
-        self.by = by.into_iter().collect();
+    pub fn by<Shape: ?Sized>(mut self, by: impl OneOrMany<By, Shape>) -> Self {
+        self.by = by.into_vec();
         self
     }
 
@@ -170,8 +170,8 @@ impl Limit {
     }
 
     /// Answers that count for nothing: `5xx`, `404`.
-    pub fn refund_on<S: Into<String>>(mut self, statuses: impl IntoIterator<Item = S>) -> Self {
-        self.refund_on = strings(statuses);
+    pub fn refund_on<Shape: ?Sized>(mut self, statuses: impl OneOrMany<String, Shape>) -> Self {
+        self.refund_on = statuses.into_vec();
         self
     }
 
@@ -197,8 +197,8 @@ impl Limit {
     }
 
     /// Who is not counted: `user:admin`, `ip:10.0.0.0/8`, `path:/healthz`.
-    pub fn exempt<S: Into<String>>(mut self, subjects: impl IntoIterator<Item = S>) -> Self {
-        self.exempt = strings(subjects);
+    pub fn exempt<Shape: ?Sized>(mut self, subjects: impl OneOrMany<String, Shape>) -> Self {
+        self.exempt = subjects.into_vec();
         self
     }
 

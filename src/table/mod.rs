@@ -1,4 +1,9 @@
-//! The table: TTLs by entity, routes, limits and identity, from TOML, serde or code.
+//! The configuration: TTLs by entity, routes, limits and identity, from TOML, serde or code.
+//!
+//! An invalid table is an error: [`Table::load`], [`Keep::new`](crate::Keep::new) and
+//! [`Keep::reload`](crate::Keep::reload) return it, and its message says what to write instead.
+//! Settings that are valid but probably not intended are warnings: a keep logs them when it takes
+//! the table, and [`Table::check`] lists them.
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,28 +31,32 @@
 
 mod check;
 mod config;
-mod effect;
 mod limit;
 mod load;
 mod nearest;
+mod one_or_many;
 mod plan;
 mod problem;
 mod remedy;
 mod route;
+mod route_options;
 mod section;
+mod settings;
 mod ttl;
 mod unit;
 
 pub use crate::quota::Algorithm;
 pub use check::Warning;
-pub use config::{Table, Unlisted};
+pub use config::Table;
 pub use limit::{By, Cost, Limit, OnError, RateLimiting};
-pub use route::{Grpc, RequestDirectives, Route, Scope, Through, Write};
+pub use one_or_many::OneOrMany;
+pub use route::Route;
+pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
+pub use settings::Unlisted;
 pub use unit::{days, hours, mins, secs};
 
-#[allow(unused_imports)]
-pub(crate) use plan::{Bypass, LimitPlan, Matched, Plan, RoutePlan, limit as limit_plan};
+pub(crate) use plan::{LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan};
 
 #[cfg(test)]
 mod tests;

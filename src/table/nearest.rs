@@ -1,6 +1,6 @@
-//! What somebody who wrote an unknown name probably meant.
+//! Suggestions for misspelt names.
 
-/// The known name with the fewest edits from `word`, if they are few.
+/// The known name with the smallest edit distance from `word`, if that is small.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance; long words are far from everything.
+/// The Levenshtein distance, without regard to case. Long words are not compared.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 {
         return usize::MAX;

@@ -1,60 +1,91 @@
-//! What is wrong in a table, and where.
+//! Errors and warnings about a table, with the place they belong to.
 
 use std::fmt;
 
+use super::{limit::Limit, route::Route};
 use crate::error::Error;
 
-/// Where in the table: the names and positions that lead there.
+/// A field of a route or limit, and what is wrong with it.
+pub(super) type FieldProblem = (&'static str, String);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum At {
+pub(super) struct TableProblem {
+    pub(super) location: Location,
+    pub(super) message: String,
+}
+
+impl TableProblem {
+    pub(super) fn new(location: Location, message: impl Into<String>) -> Self {
+        Self {
+            location,
+            message: message.into(),
+        }
+    }
+
+    /// `index` counts the table's routes from 0.
+    pub(super) fn in_route(index: usize, route: &Route, (field, message): FieldProblem) -> Self {
+        Self::in_item("route", index, &route.path, field, message)
+    }
+
+    /// `index` counts the table's limits from 0.
+    pub(super) fn in_limit(index: usize, limit: &Limit, (field, message): FieldProblem) -> Self {
+        Self::in_item("limit", index, &limit.name, field, message)
+    }
+
+    fn in_item(
+        list: &'static str,
+        index: usize,
+        label: &str,
+        field: &'static str,
+        message: String,
+    ) -> Self {
+        let label = label.to_owned();
+        let location = Location::Item {
+            list,
+            index,
+            label,
+            field,
+        };
+        Self { location, message }
+    }
+}
+
+impl fmt::Display for TableProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.location, self.message)
+    }
+}
+
+impl From<TableProblem> for Error {
+    fn from(problem: TableProblem) -> Self {
+        Self::config(problem.to_string())
+    }
+}
+
+/// A place in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// A name outside all sections.
+    Top(&'static str),
     /// `[section] name`
     Section(&'static str, String),
-    /// `[[route]]` or `[[limit]]` number so-and-so, counted from 0; what it is called; its field.
+    /// A field of `[[route]]` or `[[limit]]`; the label is its path or name.
     Item {
         list: &'static str,
         index: usize,
         label: String,
         field: &'static str,
     },
-    /// A name at the top.
-    Top(&'static str),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) at: At,
-    pub(crate) message: String,
-}
-
-impl Problem {
-    pub(crate) fn new(at: At, message: impl Into<String>) -> Self {
-        Self {
-            at,
-            message: message.into(),
-        }
-    }
-}
-
-impl fmt::Display for At {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Top(name) => f.write_str(name),
             Self::Section(section, name) => write!(f, "[{section}] {name}"),
             Self::Item {
                 list, label, field, ..
             } => write!(f, "{list} {label:?}, {field}"),
-            Self::Top(name) => f.write_str(name),
         }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
-
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Self::config(problem.to_string())
     }
 }

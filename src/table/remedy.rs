@@ -1,13 +1,13 @@
-//! What to write instead of what TOML or serde refuse.
+//! Suggestions for input that TOML or serde reject.
 
 use super::nearest::nearest;
 
-/// The reader's message, with a remedy where it has none. `found` is the text that it points at,
-/// `line` the whole line.
-pub(super) fn of(message: &str, found: &str, line: &str) -> String {
+/// Adds what to write instead to a message of TOML or serde. `found` is the text that the message
+/// points to, `line` the whole line.
+pub(super) fn explain(message: &str, found: &str, line: &str) -> String {
     let message = message.trim();
     if message.starts_with("unknown ") {
-        return unknown(message);
+        return unknown_name(message);
     }
     let plain = message.replace("expected u64", "expected a whole number");
     match instead(message, found.lines().next().unwrap_or_default(), line) {
@@ -16,8 +16,8 @@ pub(super) fn of(message: &str, found: &str, line: &str) -> String {
     }
 }
 
-/// serde lists every known name; the one that was meant is enough.
-fn unknown(message: &str) -> String {
+/// Replaces serde's list of all known names by the most similar one.
+fn unknown_name(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let Some(unknown) = quoted.next() else {
         return message.to_owned();
@@ -25,7 +25,7 @@ fn unknown(message: &str) -> String {
     let Some((start, _)) = message.split_once(", expected") else {
         return message.to_owned();
     };
-    if let Some((_, what)) = ELSEWHERE.iter().find(|(name, _)| *name == unknown) {
+    if let Some((_, what)) = EQUIVALENTS.iter().find(|(name, _)| *name == unknown) {
         return format!("{start}; {what}");
     }
     match nearest(unknown, quoted) {
@@ -34,8 +34,8 @@ fn unknown(message: &str) -> String {
     }
 }
 
-/// Names that mean something elsewhere, and what means it here.
-const ELSEWHERE: [(&str, &str); 10] = [
+/// Names that other programs use, with the table's equivalent.
+const EQUIVALENTS: [(&str, &str); 10] = [
     (
         "private",
         "write \"user\": each user's own, who is then part of the key",
@@ -56,13 +56,13 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ),
     ("max_age", "write ttl = \"5m\""),
 ];
-const STORE: &str = "where Redis is does not stand in the table; write RedisStore::connect(\"redis://127.0.0.1/\") in code";
+const STORE: &str = "the address of Redis does not belong in the table; write RedisStore::connect(\"redis://127.0.0.1/\") in code";
 const METHODS: &str = "write methods = [\"POST\"] for a limit, safe_methods = [\"POST\"] for a route whose POST changes nothing";
 const WINDOW: &str = "write window = \"1m\"";
 
 fn instead(message: &str, found: &str, line: &str) -> Option<String> {
     if let Some(field) = message.strip_prefix("missing field `") {
-        return missing(field.trim_end_matches('`')).map(str::to_owned);
+        return missing_field(field.trim_end_matches('`')).map(str::to_owned);
     }
     if message.starts_with("invalid unquoted key") {
         let name = line.split('=').next().unwrap_or_default().trim();
@@ -73,7 +73,7 @@ fn instead(message: &str, found: &str, line: &str) -> Option<String> {
     match expected {
         "a sequence" if found.starts_with('[') => Some(format!("[{}]", found.trim())),
         "a sequence" => Some(format!("[{found}]")),
-        "u64" | "u8" => Some(whole(found)),
+        "u64" | "u8" => Some(whole_number(found)),
         "a string" => Some(format!("\"{found}\"")),
         "a boolean" => Some("true or false, without quotes".to_owned()),
         "a size" => Some("\"64MiB\" or a whole number of bytes".to_owned()),
@@ -87,7 +87,7 @@ fn instead(message: &str, found: &str, line: &str) -> Option<String> {
     }
 }
 
-fn missing(field: &str) -> Option<&'static str> {
+fn missing_field(field: &str) -> Option<&'static str> {
     match field {
         "name" => Some("name = \"api\""),
         "path" => Some("path = \"/engagements/{id}\""),
@@ -97,8 +97,8 @@ fn missing(field: &str) -> Option<&'static str> {
     }
 }
 
-/// `"100"` is 100 in quotes.
-fn whole(found: &str) -> String {
+/// Suggests a number without its quotes, if there are quotes.
+fn whole_number(found: &str) -> String {
     let digits = found.trim_matches(['"', '\'']);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("{digits}, without quotes")

@@ -6,9 +6,13 @@ use serde::{
     de::{self, MapAccess},
 };
 
-use super::unit;
+use super::{
+    one_or_many::OneOrMany,
+    route_options::{Grpc, RequestDirectives, Scope, Through, Write},
+    unit,
+};
 
-/// `[[route]]`: how the responses of one path are kept.
+/// `[[route]]`: how the responses of one path are stored, and what writes to it invalidate.
 ///
 /// ```
 /// use tower_keep::table::{Route, Scope, mins};
@@ -73,70 +77,8 @@ pub struct Route {
     pub(crate) grpc: Option<Grpc>,
 }
 
-/// Who may be served a stored response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Scope {
-    /// Whoever reaches the layer: the author vouches that all get the same answer.
-    Public,
-    /// Only the user it was made for.
-    User,
-}
-
-/// What a successful write does to the stored response of its key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Write {
-    /// It becomes unusable.
-    #[default]
-    Invalidate,
-    /// It is replaced.
-    Through,
-    /// The write itself is to be accepted at once and applied later. It has no effect yet, and
-    /// [`Table::check`](crate::Table::check) says so: the write reaches the handler at once, and
-    /// what it changed becomes unusable.
-    Behind,
-}
-
-/// What replaces a stored response on write-through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Through {
-    /// What a GET answers after the write.
-    #[default]
-    Refetch,
-    /// The write's own answer.
-    Answer,
-}
-
-/// What a gRPC method does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Grpc {
-    /// It changes nothing: handled as a safe method.
-    Read,
-    /// It may change something: handled as an unsafe method.
-    Write,
-}
-
-/// What the request's own `Cache-Control` counts for (RFC 9111 section 5.2.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum RequestDirectives {
-    /// It is obeyed.
-    #[default]
-    Obey,
-    /// It is ignored: clients cannot make the inner service work.
-    Ignore,
-}
-
 impl Route {
-    /// A route of this path, in matchit's syntax as axum's: `/users/{id}`, `/files/{*path}`.
+    /// Creates a route for a path in the syntax of axum: `/users/{id}`, `/files/{*path}`.
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -167,77 +109,80 @@ impl Route {
         }
     }
 
-    /// The key's template: `engagement:{id}`. Without one, host and path are the key, as for a
-    /// path that no route names.
+    /// The template of the key: `engagement:{id}`. Without it the key is made of host, path and
+    /// query, as for a path that no route names.
     pub fn key(mut self, template: impl Into<String>) -> Self {
         self.key = Some(template.into());
         self
     }
 
-    /// Who may be served a stored response; without a scope, RFC 9111 section 3.5 says.
+    /// Who may be served a stored response; if not given, RFC 9111 section 3.5 decides.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// Serves only these authorities. For others the path is one that no route names.
-    pub fn host<S: Into<String>>(mut self, authorities: impl IntoIterator<Item = S>) -> Self {
-        self.host = strings(authorities);
+    /// The authorities that the route serves; all if not given. With any other authority, the path
+    /// is treated as one that no route names.
+    pub fn host<Shape: ?Sized>(mut self, authorities: impl OneOrMany<String, Shape>) -> Self {
+        self.host = authorities.into_vec();
         self
     }
 
-    /// Only these query parameters distinguish responses.
-    pub fn query<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.query = Some(strings(names));
+    /// The only query parameters that distinguish responses.
+    pub fn query<Shape: ?Sized>(mut self, names: impl OneOrMany<String, Shape>) -> Self {
+        self.query = Some(names.into_vec());
         self
     }
 
-    /// All query parameters but these distinguish responses; `utm_*` names all that begin so.
-    pub fn ignore_query<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.ignore_query = strings(names);
+    /// Query parameters that do not distinguish responses; `utm_*` stands for all names with that
+    /// prefix.
+    pub fn ignore_query<Shape: ?Sized>(mut self, names: impl OneOrMany<String, Shape>) -> Self {
+        self.ignore_query = names.into_vec();
         self
     }
 
-    /// Request fields that distinguish responses, whether or not their `Vary` says so.
-    pub fn vary<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
-        self.vary = strings(fields);
+    /// Request fields that distinguish responses, in addition to those in the responses' `Vary`.
+    pub fn vary<Shape: ?Sized>(mut self, fields: impl OneOrMany<String, Shape>) -> Self {
+        self.vary = fields.into_vec();
         self
     }
 
-    /// Templates of the tags that its responses carry: `org:{answer.org_id}`.
-    pub fn tags<S: Into<String>>(mut self, templates: impl IntoIterator<Item = S>) -> Self {
-        self.tags = strings(templates);
+    /// Templates of the tags of stored responses: `org:{answer.org_id}`.
+    pub fn tags<Shape: ?Sized>(mut self, templates: impl OneOrMany<String, Shape>) -> Self {
+        self.tags = templates.into_vec();
         self
     }
 
-    /// Templates of the keys and patterns that a successful write of this path invalidates.
-    pub fn invalidates<S: Into<String>>(mut self, templates: impl IntoIterator<Item = S>) -> Self {
-        self.invalidates = strings(templates);
+    /// Templates of the keys and patterns that a successful write to this path invalidates.
+    pub fn invalidates<Shape: ?Sized>(mut self, templates: impl OneOrMany<String, Shape>) -> Self {
+        self.invalidates = templates.into_vec();
         self
     }
 
-    /// How long its responses stay fresh, instead of the entity's TTL; only with a
+    /// How long responses stay fresh, instead of the entity's TTL. Has an effect only with a
     /// [`key`](Self::key).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Whether the TTL, and [`negative`](Self::negative)'s, count even where the response says
-    /// otherwise: `override` in a file.
+    /// Whether the TTL, and those set by [`negative`](Self::negative), take precedence over the
+    /// freshness that a response states; `override` in a file.
     pub fn override_freshness(mut self, yes: bool) -> Self {
         self.override_freshness = yes;
         self
     }
 
-    /// Refreshes in the background once less than this is left; must be less than the TTL.
+    /// Refreshes a response in the background when a request uses it and it stays fresh for less
+    /// than this. Must be less than the TTL.
     pub fn refresh_ahead(mut self, left: Duration) -> Self {
         self.refresh_ahead = Some(left);
         self
     }
 
-    /// Whether a response is refreshed early at random, the likelier the dearer it is and the
-    /// nearer its end.
+    /// Whether responses are refreshed before they expire, at random: the probability grows with
+    /// the time that the inner service took, and as the expiry comes closer.
     pub fn early_refresh(mut self, yes: bool) -> Self {
         self.early_refresh = yes;
         self
@@ -255,44 +200,45 @@ impl Route {
         self
     }
 
-    /// How long an answer of this status is stored: a redirection or an error.
+    /// How long responses of this status, a redirection or an error, are fresh.
     pub fn negative(mut self, status: StatusCode, time: Duration) -> Self {
         self.negative.insert(status.as_u16(), time);
         self
     }
 
-    /// Response fields that are not stored: `set-cookie` makes its responses storable.
-    pub fn strip<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
-        self.strip = strings(fields);
+    /// Response fields that are not stored. Responses that set cookies are stored only if this
+    /// names `set-cookie`.
+    pub fn strip<Shape: ?Sized>(mut self, fields: impl OneOrMany<String, Shape>) -> Self {
+        self.strip = fields.into_vec();
         self
     }
 
-    /// The longest body stored, in bytes; 1 MiB if not given.
+    /// The longest body that is stored, in bytes; 1 MiB by default.
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = Some(bytes);
         self
     }
 
-    /// Methods beside GET and HEAD that change nothing here.
-    pub fn safe_methods<S: Into<String>>(mut self, methods: impl IntoIterator<Item = S>) -> Self {
-        self.safe_methods = strings(methods);
+    /// Methods besides GET and HEAD that change nothing on this path.
+    pub fn safe_methods<Shape: ?Sized>(mut self, methods: impl OneOrMany<String, Shape>) -> Self {
+        self.safe_methods = methods.into_vec();
         self
     }
 
-    /// What the request's own `Cache-Control` counts for.
+    /// Whether the `Cache-Control` of requests is obeyed; it is by default.
     pub fn request_directives(mut self, directives: RequestDirectives) -> Self {
         self.request_directives = directives;
         self
     }
 
-    /// Whether a write is declared before the inner service is called, so that even one whose
-    /// process dies invalidates.
+    /// Whether a write is declared in the journal before the inner service is called, so that it
+    /// invalidates even if the process dies during the write.
     pub fn before(mut self, yes: bool) -> Self {
         self.before = yes;
         self
     }
 
-    /// Invalidates a second time after this delay, for reads through a lagging replica.
+    /// Invalidates a second time after this delay, for handlers that read from a lagging replica.
     pub fn settle(mut self, delay: Duration) -> Self {
         self.settle = Some(delay);
         self
@@ -310,18 +256,14 @@ impl Route {
         self
     }
 
-    /// What the gRPC method of this path does.
+    /// Marks the path as a gRPC method that reads or writes.
     pub fn grpc(mut self, grpc: Grpc) -> Self {
         self.grpc = Some(grpc);
         self
     }
 }
 
-pub(super) fn strings<S: Into<String>>(items: impl IntoIterator<Item = S>) -> Vec<String> {
-    items.into_iter().map(Into::into).collect()
-}
-
-/// Durations by status; the names of a TOML table are text.
+/// Reads durations by status; the names in a TOML table are text.
 fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, D::Error> {
     struct Visitor;
 
@@ -338,7 +280,7 @@ fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, 
                 let status = name.parse().map_err(|_| {
                     de::Error::custom(format_args!("{name:?} is no status; write 404"))
                 })?;
-                times.insert(status, map.next_value::<Time>()?.0);
+                times.insert(status, map.next_value::<DurationValue>()?.0);
             }
             Ok(times)
         }
@@ -348,4 +290,4 @@ fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, 
 }
 
 #[derive(Deserialize)]
-struct Time(#[serde(deserialize_with = "unit::duration")] Duration);
+struct DurationValue(#[serde(deserialize_with = "unit::duration")] Duration);

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::unit;
+use super::{one_or_many::OneOrMany, unit};
 
-/// `[local]`: the tier in each process.
+/// `[local]`: the in-memory tier of each process.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Local {
@@ -19,11 +19,11 @@ impl Local {
         Self { size: 64 << 20 }
     }
 
-    /// How much memory stored responses may hold, in bytes; 0 turns it off.
+    /// The memory that stored responses may use, in bytes; 0 turns the tier off.
     ///
-    /// Beside key, body and tags a stored response counts with all that it ever holds: at most
-    /// 2 KiB, and for each header field 432 bytes and three times its text, as it is stored and as
-    /// two groups of threads have it ready for their hits.
+    /// A stored response counts with its key, body and tags, and with at most 2 KiB of overhead.
+    /// Each header field counts 432 bytes and three times its text: once as stored, twice in the
+    /// response heads that are prepared for hits.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
@@ -37,7 +37,7 @@ impl Default for Local {
     }
 }
 
-/// `[store]`: how long the shared store may take.
+/// `[store]`: the time limits of the shared store.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
@@ -48,7 +48,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// 50 ms for an answer, 2 s of lag.
+    /// A deadline of 50 ms, and a maximum lag of 2 s.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -57,15 +57,16 @@ impl Store {
         }
     }
 
-    /// How long a request waits for the store before it does without.
+    /// How long a request waits for the store before it continues without it.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// How long after the last proof that no invalidation was missed stored responses are used.
-    /// Beyond it only what this process itself fetched less than `max_lag` ago is.
+    /// How long stored responses are used after the process last confirmed that it has seen every
+    /// invalidation. After that, it uses only responses that it fetched itself less than `max_lag`
+    /// ago.
     #[must_use]
     pub fn max_lag(mut self, lag: Duration) -> Self {
         self.max_lag = lag;
@@ -79,7 +80,7 @@ impl Default for Store {
     }
 }
 
-/// `[identity]`: how users and addresses are known.
+/// `[identity]`: how users and client addresses are identified.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
@@ -91,7 +92,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// No header, no trusted proxies, only verified users, IPv6 addresses by `/64`.
+    /// No header and no trusted proxies; only verified users; IPv6 addresses are cut to `/64`.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -103,17 +104,18 @@ impl Identity {
         }
     }
 
-    /// The field that names the user. Only behind a gateway that sets or removes it.
+    /// The request field that names the user. Set it only behind a gateway that sets or removes the
+    /// field.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.header = Some(name.into());
         self
     }
 
-    /// Whose forwarding fields count: addresses or CIDR blocks.
+    /// The proxies whose forwarding fields are trusted: addresses or CIDR blocks.
     #[must_use]
-    pub fn trusted_proxies<S: Into<String>>(mut self, nets: impl IntoIterator<Item = S>) -> Self {
-        self.trusted_proxies = nets.into_iter().map(Into::into).collect();
+    pub fn trusted_proxies<Shape: ?Sized>(mut self, nets: impl OneOrMany<String, Shape>) -> Self {
+        self.trusted_proxies = nets.into_vec();
         self
     }
 
@@ -124,16 +126,16 @@ impl Identity {
         self
     }
 
-    /// The field in which the trusted proxies write the address they were asked from; if none is
-    /// named, `X-Forwarded-For`, else `Forwarded` (RFC 7239). Name it when the proxies write only
-    /// one of them and let the other pass.
+    /// The field in which the trusted proxies write the client's address; by default
+    /// `X-Forwarded-For`, or else `Forwarded` (RFC 7239). Set it if the proxies write only one of
+    /// them and forward the other as received.
     #[must_use]
     pub fn ip_header(mut self, name: impl Into<String>) -> Self {
         self.ip_header = Some(name.into());
         self
     }
 
-    /// How many bits of an IPv6 address name one client: 64 by default.
+    /// The number of bits of an IPv6 address that identify a client; 64 by default.
     #[must_use]
     pub fn ipv6_prefix(mut self, bits: u8) -> Self {
         self.ipv6_prefix = bits;
@@ -147,10 +149,10 @@ impl Default for Identity {
     }
 }
 
-/// `[values]`: application values.
+/// `[values]`: how application values are stored.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Values {
-    /// Entities whose values are bare JSON, which other programs read.
+pub(crate) struct ValueSettings {
+    /// Entities whose values are stored as bare JSON, which other programs can read.
     pub(crate) plain: Vec<String>,
 }

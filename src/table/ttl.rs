@@ -7,7 +7,7 @@ use serde::{
 
 use super::unit;
 
-/// `[ttl]`: three names of its own, and the entities'.
+/// `[ttl]`: `default`, `max`, `jitter`, and the TTLs of entities.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ttl {
     pub(crate) default: Duration,
@@ -46,12 +46,12 @@ impl<'de> de::Visitor<'de> for Visitor {
         let mut ttl = Ttl::default();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "default" => ttl.default = map.next_value::<Lifetime>()?.0,
-                // That "never" is no cap is said where the table is checked.
-                "max" => ttl.max = map.next_value::<Lifetime>()?.0,
-                "jitter" => ttl.jitter = map.next_value::<Share>()?.0,
+                "default" => ttl.default = map.next_value::<TtlValue>()?.0,
+                // `plan::globals` rejects "never" as a maximum.
+                "max" => ttl.max = map.next_value::<TtlValue>()?.0,
+                "jitter" => ttl.jitter = map.next_value::<ShareValue>()?.0,
                 _ => {
-                    let lifetime = map.next_value::<Lifetime>()?.0;
+                    let lifetime = map.next_value::<TtlValue>()?.0;
                     ttl.entities.insert(name, lifetime);
                 }
             }
@@ -61,7 +61,7 @@ impl<'de> de::Visitor<'de> for Visitor {
 }
 
 #[derive(Deserialize)]
-struct Lifetime(#[serde(deserialize_with = "unit::ttl")] Duration);
+struct TtlValue(#[serde(deserialize_with = "unit::ttl")] Duration);
 
 #[derive(Deserialize)]
-struct Share(#[serde(deserialize_with = "unit::share")] f64);
+struct ShareValue(#[serde(deserialize_with = "unit::share")] f64);

@@ -1,37 +1,37 @@
-//! Durations, sizes and shares, as the table writes them.
+//! Durations, sizes and shares in the notation of the table.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserializer, de};
 
-/// That many seconds.
+/// A duration of `n` seconds.
 #[must_use]
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// That many minutes.
+/// A duration of `n` minutes.
 #[must_use]
 pub const fn mins(n: u64) -> Duration {
     secs(n.saturating_mul(60))
 }
 
-/// That many hours.
+/// A duration of `n` hours.
 #[must_use]
 pub const fn hours(n: u64) -> Duration {
     mins(n.saturating_mul(60))
 }
 
-/// That many days.
+/// A duration of `n` days.
 #[must_use]
 pub const fn days(n: u64) -> Duration {
     hours(n.saturating_mul(24))
 }
 
-/// As long as the table's `max` allows.
+/// `"never"`: as long as the table's `max` allows.
 pub(crate) const NEVER: Duration = Duration::MAX;
 
-/// `30m`, `1h30m`, `50ms`: numbers with units, each smaller than the one before.
+/// Parses `30m`, `1h30m` or `50ms`: numbers with units in descending order.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || {
         format!(
@@ -70,14 +70,14 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// A century: nothing longer is meant.
+/// A century: longer durations are mistakes.
 const LONGEST: Duration = days(36_525);
 
 fn too_long(text: impl fmt::Display) -> String {
     format!("{text} is longer than a century; write \"30d\" or less")
 }
 
-/// `64MiB`, `1MB`, `512`: bytes.
+/// Parses `64MiB`, `1MB` or `512` to a number of bytes.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bad =
         || format!("{text:?} is no size; write \"64MiB\", \"1MB\" or a whole number of bytes");
@@ -96,7 +96,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(bad)
 }
 
-/// `10%` as `0.1`.
+/// Parses `10%` to `0.1`.
 pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     text.strip_suffix('%')
         .and_then(|number| number.trim_end().parse::<f64>().ok())
@@ -122,7 +122,7 @@ pub(crate) fn some_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Du
     duration(d).map(Some)
 }
 
-/// A duration, or `"never"`.
+/// Reads a duration or `"never"`.
 pub(crate) fn ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     let text = |text: &str| {
         if text == "never" {
@@ -182,7 +182,7 @@ fn none<T>(_: f64) -> Option<T> {
     None
 }
 
-/// Takes text or a number, whichever the format has.
+/// Reads text or a number.
 struct Visitor<Text, Number, T> {
     kind: &'static str,
     text: Text,

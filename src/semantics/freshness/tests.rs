@@ -32,7 +32,7 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[test]
-fn age_is_the_first_number() {
+fn the_age_is_the_first_number_of_the_field() {
     // RFC 9111 section 5.1
     let age = |lines: &[&str]| {
         let fields: Vec<_> = lines.iter().map(|line| (&AGE, *line)).collect();
@@ -117,7 +117,7 @@ const fn secs_const(seconds: u64) -> Duration {
 }
 
 fn plain(resident: u64) -> Use {
-    usable(&MINUTE, secs(resident), &RequestDirectives::default())
+    usable(&MINUTE, secs(resident), &RequestCacheControl::default())
 }
 
 #[test]
@@ -143,16 +143,16 @@ fn fresh_then_stale_then_validated() {
 }
 
 #[test]
-fn prohibitions_override_the_windows() {
+fn prohibitions_take_precedence_over_windows() {
     // RFC 9111 sections 4.2.4, 5.2.2.2, 5.2.2.4
     let strict = Lifetime {
         must_revalidate: true,
         ..MINUTE
     };
-    let generous = RequestDirectives {
+    let generous = RequestCacheControl {
         max_stale: Some(Duration::MAX),
         stale_if_error: Some(Duration::MAX),
-        ..RequestDirectives::default()
+        ..RequestCacheControl::default()
     };
     assert_eq!(
         usable(&strict, secs(61), &generous),
@@ -173,10 +173,10 @@ fn prohibitions_override_the_windows() {
 }
 
 #[test]
-fn requests_narrow_and_widen() {
+fn request_directives_restrict_and_extend_use() {
     // RFC 9111 section 5.2.1
-    let with = |change: fn(&mut RequestDirectives)| {
-        let mut request = RequestDirectives::default();
+    let with = |change: fn(&mut RequestCacheControl)| {
+        let mut request = RequestCacheControl::default();
         change(&mut request);
         move |resident| usable(&MINUTE, secs(resident), &request)
     };
@@ -211,7 +211,7 @@ fn requests_narrow_and_widen() {
 }
 
 #[test]
-fn ttl_turns_negative() {
+fn the_ttl_is_negative_when_stale() {
     // RFC 9211 section 2.4
     assert_eq!(MINUTE.ttl(secs(10)), 50);
     assert_eq!(MINUTE.ttl(secs(60)), 0);
@@ -221,16 +221,16 @@ fn ttl_turns_negative() {
 
 proptest! {
     #[test]
-    fn age_is_never_less_than_received(age: u32, date in -100_000i64..100_000, resident: u32) {
+    fn the_age_is_never_less_than_the_received_one(age: u32, date in -100_000i64..100_000, resident: u32) {
         let headers = map(&[(&AGE, &age.to_string()), (&DATE, &at(date))]);
         let life = Lifetime { initial_age: AT_ONCE.initial_age(&headers), ..MINUTE };
         prop_assert!(life.age(secs(resident.into())) >= secs(age.min(1 << 31).into()));
     }
 
     #[test]
-    fn never_fresh_beyond_the_lifetime(fresh: u64, initial: u64, resident: u64) {
+    fn a_response_is_fresh_exactly_within_its_lifetime(fresh: u64, initial: u64, resident: u64) {
         let life = Lifetime { fresh: secs(fresh), initial_age: secs(initial), ..MINUTE };
-        let used = usable(&life, secs(resident), &RequestDirectives::default());
+        let used = usable(&life, secs(resident), &RequestCacheControl::default());
         let age = u128::from(initial) + u128::from(resident);
         prop_assert_eq!(matches!(used, Use::Fresh { .. }), age.min(u64::MAX.into()) < u128::from(fresh));
         life.useful(true);
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn lifetimes_are_never_negative(expires in "[ -~]{0,40}", date in "[ -~]{0,40}", now: u64) {
+    fn any_dates_are_accepted(expires in "[ -~]{0,40}", date in "[ -~]{0,40}", now: u64) {
         let headers = map(&[(&EXPIRES, &expires), (&DATE, &date)]);
         let exchange = Exchange { requested: Timestamp(now), received: Timestamp(now) };
         exchange.explicit_lifetime(&ResponseDirectives::default(), &headers, true);

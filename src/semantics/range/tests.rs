@@ -45,7 +45,7 @@ fn spans(pairs: &[(u64, u64)]) -> Selection {
 }
 
 #[test]
-fn ranges_of_a_whole() {
+fn ranges_select_spans() {
     // RFC 9110 section 14.1.2
     assert_eq!(of_ten("bytes=0-1"), spans(&[(0, 1)]));
     assert_eq!(of_ten("BYTES=1-"), spans(&[(1, 9)]));
@@ -60,7 +60,7 @@ fn ranges_of_a_whole() {
 }
 
 #[test]
-fn what_cannot_be_satisfied() {
+fn ranges_beyond_the_end_are_unsatisfiable() {
     // RFC 9110 section 15.5.17
     for range in [
         "bytes=10-",
@@ -73,7 +73,7 @@ fn what_cannot_be_satisfied() {
 }
 
 #[test]
-fn what_is_ignored() {
+fn invalid_or_excessive_ranges_are_ignored() {
     // RFC 9110 section 14.2
     let many = format!("bytes={}", ["0-0"; 17].join(","));
     for range in [
@@ -110,7 +110,7 @@ fn what_is_ignored() {
 }
 
 #[test]
-fn if_range_guards() {
+fn a_range_needs_a_matching_if_range() {
     // RFC 9110 section 13.1.5
     let mut whole = stored(Bytes::from_static(b"0123456789"), None);
     let guarded = |validator: &str, stored: &StoredResponse| {
@@ -136,7 +136,7 @@ fn if_range_guards() {
 }
 
 #[test]
-fn parts_answer_what_they_cover() {
+fn a_part_answers_ranges_within_it() {
     // RFC 9111 section 3.3
     let part = |complete| {
         stored(
@@ -151,7 +151,7 @@ fn parts_answer_what_they_cover() {
     assert_eq!(asked("bytes=-1", Some(9)), spans(&[(8, 8)]));
     assert_eq!(asked("bytes=3-5", Some(9)), Selection::Missing);
     assert_eq!(asked("bytes=6-9", Some(10)), Selection::Missing);
-    // RFC 9110 section 14.2: overlaps give nobody more than there is.
+    // RFC 9110 section 14.2: overlapping ranges that exceed the part
     assert_eq!(asked("bytes=4-6,6-8", Some(9)), Selection::Missing);
     assert_eq!(asked("bytes=4-6,7-8", Some(9)), spans(&[(4, 6), (7, 8)]));
     assert_eq!(asked("bytes=6-8", None), spans(&[(6, 8)]));
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read(range: Vec<u8>) {
+    fn any_bytes_are_accepted(range: Vec<u8>) {
         if let Some(specs) = parse(&range) {
             satisfy(&specs, Some(10));
             satisfy(&specs, None);

@@ -4,15 +4,18 @@ use http::{HeaderName, HeaderValue, header::*};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{clock::Timestamp, semantics::dates};
+use crate::{
+    clock::Timestamp,
+    semantics::{dates, sharing::Credentials},
+};
 
 const NOW: Timestamp = Timestamp(1_780_000_000_000);
 const CDN: HeaderName = crate::semantics::targeted::CDN_CACHE_CONTROL;
 const NOT_FOUND: &[(StatusCode, Duration)] = &[(StatusCode::NOT_FOUND, secs(10))];
-const LISTED: Policy<'static> = Policy {
+const LISTED: StoragePolicy<'static> = StoragePolicy {
     ttl: Some(secs(300)),
     heuristic: false,
-    ..Policy::STANDARD
+    ..StoragePolicy::STANDARD
 };
 
 const fn secs(seconds: u64) -> Duration {
@@ -37,7 +40,7 @@ struct Case {
     request: HeaderMap,
     credentials: Credentials,
     status: u16,
-    policy: Policy<'static>,
+    policy: StoragePolicy<'static>,
 }
 
 impl Default for Case {
@@ -47,7 +50,7 @@ impl Default for Case {
             request: HeaderMap::new(),
             credentials: Credentials::None,
             status: 200,
-            policy: Policy::STANDARD,
+            policy: StoragePolicy::STANDARD,
         }
     }
 }
@@ -90,7 +93,7 @@ fn with_status(status: u16) -> Case {
 }
 
 #[test]
-fn any_final_status_with_explicit_freshness() {
+fn any_final_status_with_explicit_freshness_is_stored() {
     // RFC 9111 section 3
     for status in [
         200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 503, 599,
@@ -118,7 +121,7 @@ fn statuses_about_one_client_are_not_stored() {
     }
     // Unless the table names the status.
     let named = Case {
-        policy: Policy {
+        policy: StoragePolicy {
             negative: PACED,
             ..LISTED
         },
@@ -128,7 +131,7 @@ fn statuses_about_one_client_are_not_stored() {
 }
 
 #[test]
-fn guesses_only_where_allowed() {
+fn heuristic_freshness_needs_a_cacheable_status() {
     // RFC 9111 section 4.2.2
     let modified = ago(24 * 3600);
     for (status, expected) in [
@@ -159,12 +162,12 @@ fn guesses_only_where_allowed() {
 }
 
 #[test]
-fn no_store_and_private_win() {
+fn no_store_and_private_take_precedence() {
     // RFC 9111 sections 5.2.2.5 and 5.2.2.7
     let overriding = Case {
-        policy: Policy {
-            override_: true,
-            scope: Scope::Public,
+        policy: StoragePolicy {
+            override_freshness: true,
+            scope: SharingScope::Public,
             ..LISTED
         },
         ..Case::default()
@@ -184,8 +187,8 @@ fn no_store_and_private_win() {
         );
     }
     let user = Case {
-        policy: Policy {
-            scope: Scope::User,
+        policy: StoragePolicy {
+            scope: SharingScope::User,
             ..LISTED
         },
         ..Case::default()
@@ -214,7 +217,7 @@ fn targeted_directives_replace_the_others() {
 }
 
 #[test]
-fn must_understand_lifts_no_store_where_the_status_is_known() {
+fn must_understand_overrides_no_store_for_known_statuses() {
     // RFC 9111 section 5.2.2.3
     let fields = [(CACHE_CONTROL, "max-age=60, no-store, must-understand")];
     assert_eq!(with_status(200).fresh(&fields), Some(60));
@@ -222,7 +225,7 @@ fn must_understand_lifts_no_store_where_the_status_is_known() {
 }
 
 #[test]
-fn credentials_need_leave() {
+fn a_response_to_credentials_needs_permission() {
     // RFC 9111 section 3.5
     for credentials in [Credentials::Cookie, Credentials::User] {
         let case = Case {
@@ -248,8 +251,8 @@ fn credentials_need_leave() {
         assert_eq!(case.fresh(&guess), Some(0));
         let vouched = Case {
             credentials,
-            policy: Policy {
-                scope: Scope::Public,
+            policy: StoragePolicy {
+                scope: SharingScope::Public,
                 ..LISTED
             },
             ..Case::default()
@@ -263,9 +266,9 @@ fn cookies_are_not_stored() {
     let fields = [(SET_COOKIE, "a=b"), (CACHE_CONTROL, "max-age=60, public")];
     assert_eq!(standard(&fields), Err(Refusal::SetCookie));
     let stripping = Case {
-        policy: Policy {
+        policy: StoragePolicy {
             strip: &[SET_COOKIE],
-            ..Policy::STANDARD
+            ..StoragePolicy::STANDARD
         },
         ..Case::default()
     };
@@ -292,7 +295,7 @@ fn vary_star_and_streams_are_not_stored() {
 }
 
 #[test]
-fn what_can_be_validated_is_kept() {
+fn a_response_with_a_validator_is_stored() {
     // RFC 9111 section 5.2.2.4
     let kept = standard(&[(CACHE_CONTROL, "max-age=60, no-cache"), (ETAG, "\"a\"")]).expect("kept");
     assert!(kept.no_cache);
@@ -309,7 +312,7 @@ fn what_can_be_validated_is_kept() {
         standard(&[(CACHE_CONTROL, "max-age=0")]),
         Err(Refusal::NoLifetime)
     );
-    // A 304 says nothing about an error.
+    // A 304 does not describe an error.
     assert_eq!(
         with_status(404).decide(&[(CACHE_CONTROL, "max-age=0"), (ETAG, "\"a\"")]),
         Err(Refusal::NoLifetime)
@@ -321,7 +324,7 @@ fn what_can_be_validated_is_kept() {
 }
 
 #[test]
-fn the_table_has_its_place() {
+fn the_tables_ttl_has_its_precedence() {
     let listed = Case {
         policy: LISTED,
         ..Case::default()
@@ -331,7 +334,7 @@ fn the_table_has_its_place() {
     let aged = listed.decide(&[(AGE, "1000")]).expect("stored");
     assert_eq!(aged.remaining(Duration::ZERO), Some(secs(300)));
     let negative = Case {
-        policy: Policy {
+        policy: StoragePolicy {
             negative: NOT_FOUND,
             ..LISTED
         },
@@ -340,8 +343,8 @@ fn the_table_has_its_place() {
     assert_eq!(negative.fresh(&[]), Some(10));
     assert_eq!(negative.fresh(&[(CACHE_CONTROL, "max-age=7")]), Some(7));
     let overriding = Case {
-        policy: Policy {
-            override_: true,
+        policy: StoragePolicy {
+            override_freshness: true,
             ..LISTED
         },
         ..Case::default()
@@ -351,7 +354,7 @@ fn the_table_has_its_place() {
         .expect("stored");
     assert_eq!((life.fresh, life.no_cache), (secs(300), false));
     let capped = Case {
-        policy: Policy {
+        policy: StoragePolicy {
             max: secs(5),
             ..LISTED
         },
@@ -364,7 +367,7 @@ fn the_table_has_its_place() {
 #[test]
 fn windows_come_from_the_response_then_the_table() {
     // RFC 5861, RFC 9111 section 5.2.2.10
-    let policy = Policy {
+    let policy = StoragePolicy {
         stale_while_revalidate: Some(secs(30)),
         stale_if_error: Some(secs(40)),
         ..LISTED
@@ -392,7 +395,7 @@ fn windows_come_from_the_response_then_the_table() {
 }
 
 #[test]
-fn methods() {
+fn only_some_methods_are_stored() {
     // RFC 9111 section 3, RFC 9110 section 9.3.3
     let by = |method: &str, fields: &[(HeaderName, &str)]| {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -436,9 +439,9 @@ fn requests_may_forbid_storing() {
         case.decide(&[(CACHE_CONTROL, "max-age=60")]),
         Err(Refusal::NoStore)
     );
-    let policy = Policy {
+    let policy = StoragePolicy {
         request_directives: false,
-        ..Policy::STANDARD
+        ..StoragePolicy::STANDARD
     };
     assert_eq!(
         Case { policy, ..case }.fresh(&[(CACHE_CONTROL, "max-age=60")]),
@@ -460,17 +463,17 @@ fn parts_need_a_content_range() {
 
 proptest! {
     #[test]
-    fn nothing_makes_a_no_store_response_stored(
+    fn a_no_store_response_is_never_stored(
         before in "[ -~&&[^\"]]{0,30}", after in "[ -~]{0,30}", status in 100u16..600,
-        override_: bool, public: bool, ttl in proptest::option::of(0u64..1000),
+        override_freshness: bool, public: bool, ttl in proptest::option::of(0u64..1000),
     ) {
         let cache_control = format!("{before}, no-store, {after}");
         prop_assume!(!cache_control.to_ascii_lowercase().contains("must-understand"));
-        let policy = Policy {
-            override_,
-            scope: if public { Scope::Public } else { Scope::Standard },
+        let policy = StoragePolicy {
+            override_freshness,
+            scope: if public { SharingScope::Public } else { SharingScope::Standard },
             ttl: ttl.map(secs),
-            ..Policy::STANDARD
+            ..StoragePolicy::STANDARD
         };
         let stored = Case { policy, ..with_status(status) }
             .decide(&[(CACHE_CONTROL, &cache_control), (ETAG, "\"a\""), (EXPIRES, "Thu, 18 Aug 2050 02:01:18 GMT")]);
@@ -478,8 +481,8 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_fresh_beyond_max(cache_control in "[ -~]{0,40}", age: u32, max in 0u64..100_000) {
-        let policy = Policy { max: secs(max), ..LISTED };
+    fn no_lifetime_exceeds_the_maximum(cache_control in "[ -~]{0,40}", age: u32, max in 0u64..100_000) {
+        let policy = StoragePolicy { max: secs(max), ..LISTED };
         let case = Case { policy, ..Case::default() };
         if let Ok(life) = case.decide(&[(CACHE_CONTROL, &cache_control), (AGE, &age.to_string())]) {
             prop_assert!(life.remaining(Duration::ZERO).unwrap_or_default() <= secs(max));

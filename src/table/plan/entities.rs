@@ -1,17 +1,17 @@
-//! Which entity a key belongs to, and what the table says of it.
+//! Entities of keys, with their TTLs and versions.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// The table's `[ttl]` and `[version]` names, and the routes' entities.
+/// The entities that `[ttl]`, `[version]` or routes name.
 #[derive(Debug)]
 pub(crate) struct Entities {
-    /// By first segment; those with the most segments first, then alphabetically.
-    names: HashMap<Box<str>, Vec<Named>>,
+    /// By first segment; each list in descending number of segments, then alphabetically.
+    by_first: HashMap<Box<str>, Vec<EntitySettings>>,
     default: Duration,
 }
 
 #[derive(Debug)]
-struct Named {
+struct EntitySettings {
     entity: Arc<str>,
     ttl: Option<Duration>,
     version: Option<u64>,
@@ -20,27 +20,27 @@ struct Named {
 impl Entities {
     pub(super) fn new(default: Duration) -> Self {
         Self {
-            names: HashMap::new(),
+            by_first: HashMap::new(),
             default,
         }
     }
 
     pub(super) fn set_ttl(&mut self, entity: &str, ttl: Duration) {
-        self.named(entity).ttl = Some(ttl);
+        self.settings(entity).ttl = Some(ttl);
     }
 
     pub(super) fn set_version(&mut self, entity: &str, version: u64) {
-        self.named(entity).version = Some(version);
+        self.settings(entity).version = Some(version);
     }
 
-    /// Makes the name known, and hands out its one copy.
+    /// Adds the name if it is new, and returns the shared copy.
     pub(super) fn intern(&mut self, entity: &str) -> Arc<str> {
-        Arc::clone(&self.named(entity).entity)
+        Arc::clone(&self.settings(entity).entity)
     }
 
-    fn named(&mut self, entity: &str) -> &mut Named {
-        let list = self.names.entry(first(entity).into()).or_default();
-        let order = |other: &Named| {
+    fn settings(&mut self, entity: &str) -> &mut EntitySettings {
+        let list = self.by_first.entry(first(entity).into()).or_default();
+        let order = |other: &EntitySettings| {
             let segments = |name: &str| std::cmp::Reverse(name.split(':').count());
             (segments(&other.entity), &*other.entity).cmp(&(segments(entity), entity))
         };
@@ -49,7 +49,7 @@ impl Entities {
             Err(at) => {
                 list.insert(
                     at,
-                    Named {
+                    EntitySettings {
                         entity: entity.into(),
                         ttl: None,
                         version: None,
@@ -61,19 +61,19 @@ impl Entities {
         &mut list[at]
     }
 
-    /// The TTL of an entity: its own, else that of the nearest name above it, else the default.
+    /// The TTL of an entity: its own, or that of the nearest name above it, or the default.
     pub(crate) fn ttl(&self, entity: &str) -> Duration {
         self.inherited(entity, |named| named.ttl)
             .unwrap_or(self.default)
     }
 
-    /// The version that the table gives an entity or the nearest name above it; 0 is none.
+    /// The version of an entity: its own, or that of the nearest name above it, or 0 for none.
     pub(crate) fn version(&self, entity: &str) -> u64 {
         self.inherited(entity, |named| named.version).unwrap_or(0)
     }
 
-    fn inherited<T>(&self, entity: &str, of: impl Fn(&Named) -> Option<T>) -> Option<T> {
-        let list = self.names.get(first(entity))?;
+    fn inherited<T>(&self, entity: &str, of: impl Fn(&EntitySettings) -> Option<T>) -> Option<T> {
+        let list = self.by_first.get(first(entity))?;
         let mut name = entity;
         loop {
             if let Some(value) = list.iter().find(|n| *n.entity == *name).and_then(&of) {
@@ -83,8 +83,8 @@ impl Entities {
         }
     }
 
-    /// The known name with the most segments that stand in the key in order, from the first on;
-    /// else the key's first segment.
+    /// The entity of a key: the known name with the most segments, all of which occur in the key in
+    /// this order, starting with the first segment. If there is none, the key's first segment.
     pub(crate) fn of_key<'a>(&'a self, key: &'a str) -> &'a str {
         self.in_key(key, |_| true)
             .map_or(first(key), |named| &named.entity)
@@ -96,15 +96,19 @@ impl Entities {
             .unwrap_or(self.default)
     }
 
-    fn in_key(&self, key: &str, counts: impl Fn(&Named) -> bool) -> Option<&Named> {
-        self.names
+    fn in_key(
+        &self,
+        key: &str,
+        counts: impl Fn(&EntitySettings) -> bool,
+    ) -> Option<&EntitySettings> {
+        self.by_first
             .get(first(key))?
             .iter()
-            .find(|named| counts(named) && stands_in(&named.entity, key))
+            .find(|named| counts(named) && occurs_in(&named.entity, key))
     }
 }
 
-fn stands_in(name: &str, key: &str) -> bool {
+fn occurs_in(name: &str, key: &str) -> bool {
     let mut segments = key.split(':');
     name.split(':')
         .all(|wanted| segments.any(|segment| segment == wanted))

@@ -1,4 +1,4 @@
-//! Names and addresses that are written as text.
+//! Parses field names, methods, addresses and hosts.
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -16,7 +16,8 @@ pub(super) fn methods(names: &[String]) -> Result<Box<[Method]>, String> {
     names
         .iter()
         .map(|name| {
-            // Methods are case-sensitive (RFC 9110 section 9.1), and no registered one is lower case.
+            // Methods are case-sensitive (RFC 9110 section 9.1), and no registered one is lower
+            // case.
             match Method::from_bytes(name.as_bytes()) {
                 Ok(method) if !name.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
                 _ => Err(format!(
@@ -37,7 +38,7 @@ fn suggestion(name: &str) -> String {
     }
 }
 
-/// A CIDR block, or one address.
+/// Parses a CIDR block or one address.
 pub(super) fn net(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
@@ -46,9 +47,13 @@ pub(super) fn net(text: &str) -> Result<IpNet, String> {
         })
 }
 
-/// An authority in the form that comparisons use.
-pub(super) fn host(text: &str) -> Result<Box<str>, String> {
-    let host = crate::key::without_default_port(text);
+pub(super) fn hosts(authorities: &[String]) -> Result<Box<[Box<str>]>, String> {
+    authorities.iter().map(|text| host(text)).collect()
+}
+
+/// Parses an authority: the result is in lower case, without a default port.
+fn host(text: &str) -> Result<Box<str>, String> {
+    let host = crate::key::host::without_default_port(text);
     let authority = host.parse::<http::uri::Authority>();
     if authority.is_err() || text.contains('@') {
         return Err(format!(

@@ -1,29 +1,29 @@
-//! What the table says beside routes and limits.
+//! Checks and compiles everything but routes and limits.
 
 use super::{entities::Entities, fields};
 use crate::{
     identity::IdentityPlan,
-    key,
+    key::literal::is_literal,
     table::{
-        Identity,
-        config::Fields,
-        problem::{At, Problem},
+        problem::{Location, TableProblem},
+        section::Identity,
+        settings::Settings,
         unit::NEVER,
     },
 };
 
-/// Reports namespace, TTLs, store and entity names that cannot be meant.
-pub(super) fn check(fields: &Fields, problems: &mut Vec<Problem>) {
-    let ttl = &fields.ttl;
-    let mut report = |at, message: &str| problems.push(Problem::new(at, message));
-    let section = |section, name: &str| At::Section(section, name.to_owned());
-    if let Err(message) = check_namespace(&fields.namespace) {
-        report(At::Top("namespace"), &message);
+/// Reports an invalid namespace, TTL, time limit or entity name.
+pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
+    let ttl = &settings.ttl;
+    let mut report = |at, message: &str| problems.push(TableProblem::new(at, message));
+    let section = |section, name: &str| Location::Section(section, name.to_owned());
+    if let Err(message) = check_namespace(&settings.namespace) {
+        report(Location::Top("namespace"), &message);
     }
     if ttl.max.is_zero() || ttl.max == NEVER {
         report(
             section("ttl", "max"),
-            "it caps every lifetime; write \"30d\", or another that ends",
+            "it caps every lifetime; write \"30d\", or another finite duration",
         );
     }
     if !(0.0..=1.0).contains(&ttl.jitter) {
@@ -32,45 +32,48 @@ pub(super) fn check(fields: &Fields, problems: &mut Vec<Problem>) {
             "it is a share of the TTL; write \"10%\", or a number from 0 to 1",
         );
     }
-    if fields.store.deadline.is_zero() {
+    if settings.store.deadline.is_zero() {
         report(
             section("store", "deadline"),
             "the store could never answer; write \"50ms\"",
         );
     }
-    if fields.store.max_lag.is_zero() {
+    if settings.store.max_lag.is_zero() {
         report(
             section("store", "max_lag"),
             "nothing stored could ever be used; write \"2s\"",
         );
     }
-    for (list, name) in entity_names(fields) {
+    for (list, name) in entity_names(settings) {
         if let Err(message) = check_entity(name) {
             report(section(list, name), &message);
         }
     }
 }
 
-pub(super) fn entities(fields: &Fields) -> Entities {
-    let mut entities = Entities::new(fields.ttl.default);
-    for (name, ttl) in &fields.ttl.entities {
+pub(super) fn entities(settings: &Settings) -> Entities {
+    let mut entities = Entities::new(settings.ttl.default);
+    for (name, ttl) in &settings.ttl.entities {
         entities.set_ttl(name, *ttl);
     }
-    for (name, version) in &fields.version {
+    for (name, version) in &settings.version {
         entities.set_version(name, *version);
     }
     entities
 }
 
-/// All entities that sections name, with their sections.
-fn entity_names(fields: &Fields) -> impl Iterator<Item = (&'static str, &str)> {
-    let ttl = fields
+/// All entities that sections name, each with its section.
+fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
+    let ttl = settings
         .ttl
         .entities
         .keys()
         .map(|name| ("ttl", name.as_str()));
-    let version = fields.version.keys().map(|name| ("version", name.as_str()));
-    let plain = fields
+    let version = settings
+        .version
+        .keys()
+        .map(|name| ("version", name.as_str()));
+    let plain = settings
         .values
         .plain
         .iter()
@@ -79,7 +82,7 @@ fn entity_names(fields: &Fields) -> impl Iterator<Item = (&'static str, &str)> {
 }
 
 fn check_entity(name: &str) -> Result<(), String> {
-    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(key::is_literal);
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_literal);
     if name.len() <= 256 && name.split(':').all(is_segment) {
         return Ok(());
     }
@@ -89,7 +92,7 @@ fn check_entity(name: &str) -> Result<(), String> {
 }
 
 fn check_namespace(namespace: &str) -> Result<(), String> {
-    if namespace.len() <= 128 && namespace.bytes().all(key::is_literal) {
+    if namespace.len() <= 128 && namespace.bytes().all(is_literal) {
         return Ok(());
     }
     Err(format!(
@@ -97,10 +100,10 @@ fn check_namespace(namespace: &str) -> Result<(), String> {
     ))
 }
 
-pub(super) fn identity(identity: &Identity, problems: &mut Vec<Problem>) -> IdentityPlan {
+pub(super) fn identity(identity: &Identity, problems: &mut Vec<TableProblem>) -> IdentityPlan {
     let mut report = |name: &str, message: String| {
-        problems.push(Problem::new(
-            At::Section("identity", name.to_owned()),
+        problems.push(TableProblem::new(
+            Location::Section("identity", name.to_owned()),
             message,
         ));
     };

@@ -270,7 +270,7 @@ fn one_path(path: &str) -> Result<Path, String> {
 }
 
 fn insert_path(path: &str, router: &mut matchit::Router<()>) -> Result<(), String> {
-    let shape = path::Shape::parse(path)?;
+    let shape = path::PathPattern::parse(path)?;
     router
         .insert(shape.canonical, ())
         .map_err(|error| path::refusal(path, &error))

@@ -1,21 +1,22 @@
-//! Paths in matchit's syntax, with their parameters numbered: two paths that differ only in their
-//! parameters' names are one.
+//! Parses paths in matchit's syntax.
+//!
+//! Parameters are numbered, so that paths which differ only in the names of parameters are equal.
 
-/// What a path looks like to the router, and what its author calls the parameters.
+/// A path for the router, and the parameters' names in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct PathPattern {
     /// `/users/{p0}/files/{*p1}`
     pub(crate) canonical: String,
-    pub(crate) params: Vec<Param>,
+    pub(crate) params: Vec<PathParam>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Param {
+pub(crate) struct PathParam {
     pub(crate) name: String,
     pub(crate) catch_all: bool,
 }
 
-impl Shape {
+impl PathPattern {
     pub(crate) fn parse(path: &str) -> Result<Self, String> {
         if !path.starts_with('/') {
             return Err(format!(
@@ -23,29 +24,29 @@ impl Shape {
             ));
         }
         if let Some(segment) = path.split('/').find(|s| s.starts_with([':', '*'])) {
-            return Err(foreign(path, segment));
+            return Err(foreign_syntax(path, segment));
         }
-        let mut shape = Self {
+        let mut pattern = Self {
             canonical: String::new(),
             params: Vec::new(),
         };
         let mut rest = path;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, brace) = rest.split_at(at);
-            shape.canonical.push_str(before);
+            pattern.canonical.push_str(before);
             rest = match brace.get(..2) {
                 Some(escape @ ("{{" | "}}")) => {
-                    shape.canonical.push_str(escape);
+                    pattern.canonical.push_str(escape);
                     &brace[2..]
                 }
-                _ => shape.param(path, brace)?,
+                _ => pattern.param(path, brace)?,
             };
         }
-        shape.canonical.push_str(rest);
-        Ok(shape)
+        pattern.canonical.push_str(rest);
+        Ok(pattern)
     }
 
-    /// Takes the parameter at the beginning of `brace`.
+    /// Parses the parameter at the beginning of `brace`, and returns the rest.
     fn param<'a>(&mut self, path: &str, brace: &'a str) -> Result<&'a str, String> {
         let lone = || {
             format!(
@@ -71,7 +72,7 @@ impl Shape {
         let star = if catch_all { "*" } else { "" };
         self.canonical
             .push_str(&format!("{{{star}{}}}", canonical(self.params.len())));
-        self.params.push(Param {
+        self.params.push(PathParam {
             name: name.to_owned(),
             catch_all,
         });
@@ -79,8 +80,9 @@ impl Shape {
     }
 }
 
-/// `/:id` and `/*rest` of other routers, which would match themselves alone.
-fn foreign(path: &str, segment: &str) -> String {
+/// The error for `/:id` and `/*rest`, the syntax of other routers, which would match only
+/// literally.
+fn foreign_syntax(path: &str, segment: &str) -> String {
     let (star, name, else_) = match segment.strip_prefix('*') {
         Some(name) => ("*", name, "rest"),
         None => ("", &segment[1..], "id"),
@@ -90,7 +92,7 @@ fn foreign(path: &str, segment: &str) -> String {
     format!("{path:?} has no parameter, and matches itself alone; write {instead:?}")
 }
 
-/// What the router knows the parameter of that number by.
+/// The name of a parameter in the router.
 pub(super) fn canonical(number: usize) -> String {
     format!("p{number}")
 }
@@ -102,7 +104,7 @@ fn is_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// Why the router does not take a path.
+/// The error for a path that the router rejects.
 pub(crate) fn refusal(path: &str, error: &matchit::InsertError) -> String {
     match error {
         matchit::InsertError::Conflict { .. } => {

@@ -114,28 +114,29 @@ fn in_code() -> Table {
 }
 
 #[test]
-fn toml_serde_and_code_are_one_grammar() {
+fn toml_serde_and_code_make_the_same_table() {
     let from_toml = Table::from_toml(WHOLE).expect("the whole table");
     assert_eq!(from_toml, in_code());
     in_code().validate().expect("the same table");
 
-    // A section of somebody's configuration, in another format.
+    // As a section of another configuration, in another format
     #[derive(Deserialize)]
-    struct Theirs {
+    struct Application {
         keep: Table,
     }
     let value: toml::Value = toml::from_str(WHOLE).expect("TOML");
     let json = serde_json::json!({ "keep": value }).to_string();
-    let theirs: Theirs = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(theirs.keep, from_toml);
-    let theirs: Theirs = toml::Value::Table([("keep".to_owned(), value)].into_iter().collect())
-        .try_into()
-        .expect("a section");
-    assert_eq!(theirs.keep, from_toml);
+    let application: Application = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(application.keep, from_toml);
+    let application: Application =
+        toml::Value::Table([("keep".to_owned(), value)].into_iter().collect())
+            .try_into()
+            .expect("a section");
+    assert_eq!(application.keep, from_toml);
 }
 
 #[test]
-fn serde_refuses_what_toml_refuses() {
+fn serde_rejects_what_toml_rejects() {
     let error =
         serde_json::from_str::<Table>(r#"{"route": [{"path": "/{id}", "key": "a:{idd}"}]}"#)
             .expect_err("a missing parameter");
@@ -151,7 +152,7 @@ fn an_empty_table_is_the_default() {
 }
 
 #[test]
-fn a_file_is_named_in_its_errors() {
+fn errors_name_the_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("keep.toml");
     std::fs::write(&path, WHOLE).expect("written");
@@ -160,13 +161,16 @@ fn a_file_is_named_in_its_errors() {
     let error = Table::load(&path).expect_err("no duration");
     let place = format!("{}:3: ", path.display());
     assert!(error.to_string().starts_with(&place), "{error}");
-    assert!(std::error::Error::source(&error).is_none(), "said twice");
+    assert!(
+        std::error::Error::source(&error).is_none(),
+        "a source would repeat the message"
+    );
     let error = Table::load(dir.path().join("none.toml")).expect_err("no file");
     assert!(error.is_config() && std::error::Error::source(&error).is_some());
 }
 
 #[test]
-fn durations() {
+fn durations_are_parsed() {
     for (text, millis) in [
         ("30m", 1_800_000),
         ("1h", 3_600_000),
@@ -204,7 +208,7 @@ fn durations() {
 }
 
 #[test]
-fn sizes_and_shares() {
+fn sizes_and_shares_are_parsed() {
     for (text, bytes) in [
         ("64MiB", 64 << 20),
         ("1MB", 1_000_000),
@@ -225,7 +229,7 @@ fn sizes_and_shares() {
 }
 
 #[test]
-fn warnings_say_what_was_probably_meant() {
+fn doubtful_settings_are_warned_about() {
     let table = Table::new()
         .ttl("engagment", mins(1))
         .ttl("agent", mins(1))
@@ -269,7 +273,7 @@ fn warnings_say_what_was_probably_meant() {
 }
 
 #[test]
-fn what_has_no_effect_is_said() {
+fn settings_without_effect_are_warned_about() {
     let table = Table::from_toml(
         r#"
             [[route]]
@@ -325,7 +329,7 @@ fn what_has_no_effect_is_said() {
 }
 
 #[test]
-fn the_whole_table_warns_of_what_has_no_use() {
+fn the_whole_table_has_warnings() {
     let warnings: Vec<String> = in_code().check().iter().map(ToString::to_string).collect();
     let (ttl, others): (Vec<_>, Vec<_>) = warnings.iter().partition(|w| w.starts_with("[ttl]"));
     assert!(!ttl.iter().any(|w| w.starts_with("[ttl] engagement")));
@@ -356,32 +360,32 @@ fn words() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+    fn no_text_panics(text in "\\PC{0,200}") {
         let _ = Table::from_toml(&text);
     }
 
     #[test]
-    fn no_table_makes_it_panic(text in words()) {
+    fn no_table_panics(text in words()) {
         if let Ok(table) = Table::from_toml(&text) {
             let _ = table.check();
         }
     }
 
     #[test]
-    fn no_path_or_template_makes_it_panic(path in "[/{}*a-c:é%?]{0,16}", other in "[/{}*ab]{0,12}", key in "[{}#:a-c.*é]{0,16}") {
+    fn no_path_or_template_panics(path in "[/{}*a-c:é%?]{0,16}", other in "[/{}*ab]{0,12}", key in "[{}#:a-c.*é]{0,16}") {
         let table = Table::new()
             .route(Route::new(format!("/{path}")).key(format!("k:{key}")).invalidates([key.clone()]))
             .route(Route::new(format!("/{other}")).tags([key]))
             .limit(Limit::new("a", 1, secs(1)).path(other));
         let _ = table.validate();
         let _ = table.check();
-        if let Ok(plan) = super::super::Plan::compile(&table) {
+        if let Ok(plan) = table.compile() {
             plan.route(&path, None);
         }
     }
 
     #[test]
-    fn no_number_makes_it_panic(n in any::<u64>(), f in any::<f64>()) {
+    fn no_number_panics(n in any::<u64>(), f in any::<f64>()) {
         let duration = Duration::from_secs(n);
         let table = Table::new()
             .default_ttl(duration)
@@ -394,7 +398,7 @@ proptest! {
 }
 
 #[test]
-fn deep_nesting_is_refused() {
+fn deep_nesting_is_rejected() {
     for text in [
         "a = ".to_owned() + &"[".repeat(100_000),
         "a = ".to_owned() + &"{a=".repeat(100_000),

@@ -1,4 +1,4 @@
-//! Paths to routes, keys, tags and invalidations.
+//! From paths to routes, keys, tags and invalidations.
 
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
@@ -6,25 +6,27 @@ use serde_json::json;
 
 use super::WHOLE;
 use crate::{
-    key::{Inputs, Key, KeyBuf, purge::PurgeTarget},
+    key::{Key, KeyBuf, KeyInputs, purge::PurgeTarget},
     table::{
-        Bypass, Limit, Plan, Route, Scope, Table,
+        Limit, Plan, Route, Scope, Table,
         limit_plan::{CostPlan, Subject as By},
-        mins, secs,
+        mins,
+        plan::value_source::KeyError,
+        secs,
     },
 };
 
 fn plan(table: &Table) -> Plan {
-    Plan::compile(table).expect("a valid table")
+    table.compile().expect("a valid table")
 }
 
 fn one(route: Route) -> Plan {
     plan(&Table::new().route(route))
 }
 
-/// A request, as far as keys know it.
+/// A request without its path.
 #[derive(Default)]
-struct Asked<'a> {
+struct TestRequest<'a> {
     host: Option<&'a str>,
     query: Option<&'a str>,
     headers: HeaderMap,
@@ -32,9 +34,9 @@ struct Asked<'a> {
     body: Option<&'a [u8]>,
 }
 
-impl Asked<'_> {
-    fn inputs<'a>(&'a self, path: &'a str) -> Inputs<'a> {
-        Inputs {
+impl TestRequest<'_> {
+    fn inputs<'a>(&'a self, path: &'a str) -> KeyInputs<'a> {
+        KeyInputs {
             host: self.host,
             path,
             query: self.query,
@@ -44,7 +46,7 @@ impl Asked<'_> {
         }
     }
 
-    fn key(&self, plan: &Plan, path: &str) -> Result<String, Bypass> {
+    fn key(&self, plan: &Plan, path: &str) -> Result<String, KeyError> {
         let mut out = KeyBuf::new();
         let matched = plan.route(path, self.host).expect("a route");
         matched.key(&self.inputs(path), 0, &mut out)?;
@@ -52,30 +54,30 @@ impl Asked<'_> {
     }
 }
 
-fn key(plan: &Plan, path: &str) -> Result<String, Bypass> {
-    Asked::default().key(plan, path)
+fn key(plan: &Plan, path: &str) -> Result<String, KeyError> {
+    TestRequest::default().key(plan, path)
 }
 
 #[test]
-fn the_keys_of_the_whole_table() {
+fn the_whole_table_makes_keys() {
     let plan = plan(&WHOLE.parse().expect("valid"));
-    let asked = Asked {
+    let request = TestRequest {
         query: Some("utm_source=x&page=2"),
         user: Some("user-123"),
         host: Some("api.example.com"),
         body: Some(b"{}"),
-        ..Asked::default()
+        ..TestRequest::default()
     };
     assert_eq!(
-        asked.key(&plan, "/engagements/42").as_deref(),
+        request.key(&plan, "/engagements/42").as_deref(),
         Ok("engagement:42~2?page=2")
     );
     assert_eq!(
-        asked.key(&plan, "/users/123/preferences").as_deref(),
+        request.key(&plan, "/users/123/preferences").as_deref(),
         Ok("user:123:preferences@user-123?page=2&utm_source=x")
     );
     assert_eq!(
-        asked.key(&plan, "/search").as_deref(),
+        request.key(&plan, "/search").as_deref(),
         Ok("search:embeddings:44136fa355b3678a?page=2")
     );
     let route = plan
@@ -116,7 +118,7 @@ fn the_most_specific_path_wins() {
 }
 
 #[test]
-fn hosts_choose_between_routes_of_one_path() {
+fn the_host_selects_among_routes_of_one_path() {
     let plan = plan(
         &Table::new()
             .route(Route::new("/a/{x}").key("any:{x}"))
@@ -128,9 +130,9 @@ fn hosts_choose_between_routes_of_one_path() {
             ),
     );
     let at = |host, path| {
-        Asked {
+        TestRequest {
             host,
-            ..Asked::default()
+            ..TestRequest::default()
         }
         .key(&plan, path)
     };
@@ -149,27 +151,27 @@ fn hosts_choose_between_routes_of_one_path() {
 }
 
 #[test]
-fn parameters_are_found_by_their_place() {
+fn parameters_are_found_by_position() {
     let plan = one(Route::new("/{a}/{b}/{c}/{d}/{*e}").key("k:{e}:{d}:{c}:{b}:{a}"));
     assert_eq!(key(&plan, "/1/2/3/4/5/6").as_deref(), Ok("k:5%2F6:4:3:2:1"));
 }
 
 #[test]
-fn every_placeholder() {
+fn every_placeholder_is_filled() {
     let plan = one(Route::new("/t/{token}")
         .key("k:{#token}:{query.q}:{header.x-lang}:{host}:{user}")
         .scope(Scope::User));
-    let mut asked = Asked {
+    let mut request = TestRequest {
         host: Some("H:80"),
         query: Some("z=1&q=a%20b"),
         user: Some("me@x"),
-        ..Asked::default()
+        ..TestRequest::default()
     };
-    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Missing));
-    asked
+    assert_eq!(request.key(&plan, "/t/secret"), Err(KeyError::Missing));
+    request
         .headers
         .insert("x-lang", http::HeaderValue::from_static("de, en"));
-    let full = asked.key(&plan, "/t/secret").expect("a key");
+    let full = request.key(&plan, "/t/secret").expect("a key");
     // The first digits of SHA-256 of `secret`.
     assert_eq!(
         full,
@@ -179,25 +181,25 @@ fn every_placeholder() {
         Key::new("k").hashed("secret").as_str(),
         "k:2bb80d537b1da3e3"
     );
-    asked.user = None;
-    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::NoUser));
-    asked.user = Some("me");
-    asked.query = Some("q=1&q=2");
-    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Missing));
-    asked.query = Some("q=%zz");
-    assert_eq!(asked.key(&plan, "/t/secret"), Err(Bypass::Malformed));
-    assert_eq!(asked.key(&plan, "/t/%"), Err(Bypass::Malformed));
+    request.user = None;
+    assert_eq!(request.key(&plan, "/t/secret"), Err(KeyError::NoUser));
+    request.user = Some("me");
+    request.query = Some("q=1&q=2");
+    assert_eq!(request.key(&plan, "/t/secret"), Err(KeyError::Missing));
+    request.query = Some("q=%zz");
+    assert_eq!(request.key(&plan, "/t/secret"), Err(KeyError::Malformed));
+    assert_eq!(request.key(&plan, "/t/%"), Err(KeyError::Malformed));
 }
 
 #[test]
-fn a_hashed_query_is_no_variation_too() {
+fn a_hashed_query_is_not_also_a_variation() {
     let plan = one(Route::new("/s")
         .key("search:{#query}")
         .ignore_query(["utm_*"]));
     let at = |query| {
-        Asked {
+        TestRequest {
             query,
-            ..Asked::default()
+            ..TestRequest::default()
         }
         .key(&plan, "/s")
     };
@@ -205,31 +207,31 @@ fn a_hashed_query_is_no_variation_too() {
     assert_eq!(hashed.len(), "search:".len() + 16);
     assert_eq!(at(Some("b=2&utm_x=1&a=1")).as_deref(), Ok(&*hashed));
     assert_ne!(at(Some("a=1")).as_deref(), Ok(&*hashed));
-    assert_eq!(at(None), Err(Bypass::Missing));
+    assert_eq!(at(None), Err(KeyError::Missing));
 }
 
 #[test]
-fn a_query_parameter_in_the_key_is_no_variation_too() {
+fn a_query_parameter_in_the_key_is_not_also_a_variation() {
     let only = one(Route::new("/s").key("s:{query.q}").query(["q", "page"]));
-    let asked = Asked {
+    let request = TestRequest {
         query: Some("q=a&page=1&x=2"),
-        ..Asked::default()
+        ..TestRequest::default()
     };
-    assert_eq!(asked.key(&only, "/s").as_deref(), Ok("s:a?page=1"));
+    assert_eq!(request.key(&only, "/s").as_deref(), Ok("s:a?page=1"));
     let all = one(Route::new("/s").key("s:{query.q}"));
-    assert_eq!(asked.key(&all, "/s").as_deref(), Ok("s:a?page=1&x=2"));
+    assert_eq!(request.key(&all, "/s").as_deref(), Ok("s:a?page=1&x=2"));
 }
 
 #[test]
-fn a_route_without_a_key_has_host_and_path() {
+fn the_key_of_a_route_without_template_is_host_and_path() {
     let plan = one(Route::new("/a/{id}").query(["page"]));
-    let asked = Asked {
+    let request = TestRequest {
         host: Some("h"),
         query: Some("page=1&x=2"),
-        ..Asked::default()
+        ..TestRequest::default()
     };
     assert_eq!(
-        asked.key(&plan, "/a/1").as_deref(),
+        request.key(&plan, "/a/1").as_deref(),
         Ok("url:h:%2Fa%2F1?page=1")
     );
 }
@@ -244,7 +246,7 @@ fn versions_follow_the_key() {
     let plan = plan(&table);
     let headers = HeaderMap::new();
     let path = "/a/7";
-    let inputs = Inputs {
+    let inputs = KeyInputs {
         host: None,
         path,
         query: Some("x"),
@@ -264,33 +266,14 @@ fn versions_follow_the_key() {
 }
 
 #[test]
-fn a_usual_key_stays_on_the_stack() {
-    let plan = plan(&WHOLE.parse().expect("valid"));
-    let headers = HeaderMap::new();
-    let path = "/engagements/550e8400-e29b-41d4-a716-446655440000";
-    let inputs = Inputs {
-        host: Some("api.example.com"),
-        path,
-        query: Some("page=2"),
-        headers: &headers,
-        user: Some("user-123"),
-        body: None,
-    };
-    let mut out = KeyBuf::new();
-    let matched = plan.route(path, inputs.host).expect("a route");
-    matched.key(&inputs, 0, &mut out).expect("a key");
-    assert!(!out.bytes().spilled());
-}
-
-#[test]
-fn tags_need_their_values() {
+fn a_missing_value_leaves_a_response_without_tags() {
     let plan = one(Route::new("/e/{id}")
         .key("e:{id}")
         .tags(["org:{answer.org_id}", "e-{id}"]));
-    let asked = Asked::default();
+    let request = TestRequest::default();
     let path = "/e/a%20b";
     let matched = plan.route(path, None).expect("a route");
-    let tags = |answer: serde_json::Value| matched.tags(&asked.inputs(path), Some(&answer));
+    let tags = |answer: serde_json::Value| matched.tags(&request.inputs(path), Some(&answer));
     let found = tags(json!({"org_id": "o:1"})).expect("tags");
     assert_eq!(
         found.iter().map(|tag| &**tag).collect::<Vec<_>>(),
@@ -306,12 +289,12 @@ fn tags_need_their_values() {
     ] {
         assert_eq!(tags(missing.clone()), None, "{missing}");
     }
-    assert_eq!(matched.tags(&asked.inputs(path), None), None);
+    assert_eq!(matched.tags(&request.inputs(path), None), None);
     assert!(matched.plan().tags_need_answer() && !matched.plan().invalidates_need_answer());
 }
 
 #[test]
-fn what_is_missing_invalidates_more() {
+fn a_missing_value_invalidates_more() {
     let plan = one(Route::new("/e/{id}").key("e:{id}").invalidates([
         "e:{id}",
         "e:{id}:*",
@@ -321,11 +304,11 @@ fn what_is_missing_invalidates_more() {
         "{user}",
         "*",
     ]));
-    let asked = Asked::default();
+    let request = TestRequest::default();
     let of = |path: &str, answer: Option<&serde_json::Value>| {
         plan.route(path, None)
             .expect("a route")
-            .invalidates(&asked.inputs(path), answer)
+            .invalidates(&request.inputs(path), answer)
     };
     assert_eq!(
         of("/e/4%2A", None),
@@ -348,7 +331,7 @@ fn what_is_missing_invalidates_more() {
 }
 
 #[test]
-fn entities_of_whole_keys() {
+fn the_entity_of_a_key_is_the_longest_name() {
     let table = Table::new()
         .ttl("agent", secs(1))
         .ttl("agent:status", secs(2))
@@ -376,7 +359,7 @@ fn entities_of_whole_keys() {
 }
 
 #[test]
-fn plain_values_are_an_entitys() {
+fn an_entity_and_those_below_it_are_plain() {
     let plan = plan(&Table::new().plain("config"));
     assert!(plan.is_plain("config") && plan.is_plain("config:app"));
     assert!(!plan.is_plain("configs") && !plan.is_plain("conf"));
@@ -429,13 +412,15 @@ fn the_longest_key_is_bounded() {
         .key(format!("{}:{{a}}:{{b}}:{{header.x}}", "k".repeat(500)))
         .scope(Scope::User));
     let long = "v".repeat(5000);
-    let mut asked = Asked {
+    let mut request = TestRequest {
         query: Some(&long),
         user: Some(&long),
-        ..Asked::default()
+        ..TestRequest::default()
     };
-    asked.headers.insert("x", long.parse().expect("a value"));
-    let key = asked.key(&plan, &format!("/{long}/{long}")).expect("a key");
+    request.headers.insert("x", long.parse().expect("a value"));
+    let key = request
+        .key(&plan, &format!("/{long}/{long}"))
+        .expect("a key");
     let base = key.split_once('@').expect("a user").0;
     assert_eq!(base.len(), 512);
     assert!(key.len() < 512 + 210, "{}", key.len());
@@ -443,7 +428,7 @@ fn the_longest_key_is_bounded() {
 
 proptest! {
     #[test]
-    fn route_and_application_make_one_key(raw in "\\PC{1,80}", sub in "[a-z]{1,5}") {
+    fn routes_and_applications_make_the_same_key(raw in "\\PC{1,80}", sub in "[a-z]{1,5}") {
         let escaped: String = raw.bytes().map(|b| format!("%{b:02X}")).collect();
         let plan = one(Route::new("/e/{id}/x").key(format!("engagement:{{id}}:{sub}")));
         let made = Key::new("engagement").id(&raw).sub(&sub);
@@ -451,7 +436,7 @@ proptest! {
     }
 
     #[test]
-    fn long_keys_agree_too(parts in prop::collection::vec("[a-z%]{0,90}", 9..12)) {
+    fn routes_and_applications_shorten_keys_alike(parts in prop::collection::vec("[a-z%]{0,90}", 9..12)) {
         let names: Vec<String> = (0..parts.len()).map(|i| format!("{{p{i}}}")).collect();
         let plan = one(Route::new(format!("/{}", names.join("/"))).key(format!("k:{}", names.join(":"))));
         let parts: Vec<String> = parts.into_iter().map(|p| p + "z").collect();
@@ -461,7 +446,7 @@ proptest! {
     }
 
     #[test]
-    fn requests_forge_nothing(
+    fn requests_cannot_imitate_syntax(
         path in "/e/[!-~]{1,20}",
         query in prop::option::of("[!-~]{0,30}"),
         host in prop::option::of("[!-~]{0,20}"),
@@ -471,11 +456,11 @@ proptest! {
         let plan = one(
             Route::new("/e/{*id}").key("e:{id}:{header.x}:{host}").scope(Scope::User),
         );
-        let mut asked = Asked { host: host.as_deref(), query: query.as_deref(), user: Some(&user), ..Asked::default() };
-        asked.headers.insert("x", field.parse().expect("a value"));
+        let mut request = TestRequest { host: host.as_deref(), query: query.as_deref(), user: Some(&user), ..TestRequest::default() };
+        request.headers.insert("x", field.parse().expect("a value"));
         let mut out = KeyBuf::new();
-        let matched = plan.route(&path, asked.host).expect("a route");
-        if matched.key(&asked.inputs(&path), 0, &mut out).is_ok() {
+        let matched = plan.route(&path, request.host).expect("a route");
+        if matched.key(&request.inputs(&path), 0, &mut out).is_ok() {
             let base = out.base();
             prop_assert_eq!(base.split(':').count(), 4, "{}", base);
             let forged = base.contains(['@', '?', '#', '*', '{', '}', '~', '[', '\\']);
@@ -490,7 +475,7 @@ proptest! {
 }
 
 #[test]
-fn a_limits_path_is_found_behind_what_it_begins_with() {
+fn a_limit_applies_to_its_path_only() {
     let applies = |limit: &str, path: &str| {
         let table = Table::new().limit(Limit::new("a", 1, secs(1)).path(limit));
         plan(&table).limits()[0].applies(&Method::GET, path)

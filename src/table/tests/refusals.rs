@@ -1,8 +1,8 @@
-//! What is refused at load, with the line, and what to write instead.
+//! Errors of invalid tables: each names the line, and what to write instead.
 
 use crate::table::Table;
 
-fn refused(text: &str) -> String {
+fn error_of(text: &str) -> String {
     match Table::from_toml(text) {
         Ok(_) => panic!("accepted: {text}"),
         Err(error) => error.to_string(),
@@ -10,7 +10,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn golden() {
+fn invalid_tables_have_helpful_errors() {
     let mut wrong = Vec::new();
     for (text, message) in [
         (
@@ -248,7 +248,7 @@ fn golden() {
         ),
         (
             "[store]\nurl = \"redis://a\"",
-            "line 2: unknown field `url`; where Redis is does not stand in the table; write RedisStore::connect(",
+            "line 2: unknown field `url`; the address of Redis does not belong in the table; write RedisStore::connect(",
         ),
         (
             "namespace = 5",
@@ -305,7 +305,7 @@ fn golden() {
         ("a = ", "line 1: "),
         ("[ttl]\na = 1\na = 2", "line 3: duplicate key"),
     ] {
-        let error = refused(text);
+        let error = error_of(text);
         if !error.starts_with(message) {
             wrong.push(format!("{text}\n  is: {error}\n  not: {message}"));
         }
@@ -325,17 +325,17 @@ fn the_nearest_name_is_suggested() {
         ("[store]\nmaxlag = 1", "max_lag"),
         ("[[route]]\npath = \"/a\"\nscope = \"publc\"", "public"),
     ] {
-        let error = refused(text);
+        let error = error_of(text);
         assert!(
             error.ends_with(&format!("did you mean `{name}`?")),
             "{error}"
         );
     }
-    assert!(!refused("zzzzzzzz = 1").contains("did you mean"));
+    assert!(!error_of("zzzzzzzz = 1").contains("did you mean"));
 }
 
 #[test]
-fn a_keep_is_not_made_of_an_invalid_table() {
+fn a_keep_rejects_an_invalid_table() {
     use crate::{
         keep::Keep,
         table::{Limit, Route, mins},

@@ -1,27 +1,28 @@
-//! `Cache-Status` as this cache has reported it (RFC 9211).
+//! Reads this cache's member of `Cache-Status` (RFC 9211).
 
 use http::HeaderMap;
 
 use super::cache_status::CACHE_STATUS;
 
-/// How this cache calls itself in `Cache-Status` (RFC 9211 section 2).
+/// The name of this cache in `Cache-Status` (RFC 9211 section 2).
 pub(crate) const NAME: &str = "tower-keep";
 
-/// What a response says of its way through this cache.
+/// How this cache handled a request, according to the response's `Cache-Status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reported {
+pub(crate) struct CacheReport {
     pub(crate) hit: bool,
     pub(crate) stored: bool,
     pub(crate) collapsed: bool,
-    /// In seconds; negative when stale.
+    /// Seconds of freshness left, negative when stale.
     pub(crate) ttl: Option<i64>,
-    /// Why the request went forward.
+    /// Why the request was forwarded.
     pub(crate) forward: Option<Box<str>>,
     pub(crate) detail: Option<Box<str>>,
 }
 
-impl Reported {
-    /// Of the layer nearest to the client; `None` if there was none, or the field is malformed.
+impl CacheReport {
+    /// The member of the layer nearest to the client; `None` if there is none, or the field is
+    /// malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let lines: Option<Vec<_>> = headers
             .get_all(&CACHE_STATUS)
@@ -71,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    fn read(lines: &[&'static str]) -> Option<Reported> {
+    fn read(lines: &[&'static str]) -> Option<CacheReport> {
         let lines = lines
             .iter()
             .map(|line| (CACHE_STATUS, HeaderValue::from_static(line)));
@@ -79,11 +80,11 @@ mod tests {
         for (name, value) in lines {
             headers.append(name, value);
         }
-        Reported::of(&headers)
+        CacheReport::of(&headers)
     }
 
     #[test]
-    fn the_last_of_ours_counts() {
+    fn the_last_member_of_this_cache_counts() {
         let hit = read(&[
             "tower-keep; fwd=uri-miss; stored, other; hit",
             "tower-keep; hit; ttl=-3",
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_does_not_count() {
+    fn members_of_other_caches_are_ignored() {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&["other; hit"]), None);
         assert_eq!(read(&["tower-keep; hit; ,;"]), None);

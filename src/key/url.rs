@@ -1,0 +1,30 @@
+//! Keys of paths that no route names, or whose route has no key.
+
+use super::{
+    KeyBuf,
+    encode::{self, Buf},
+    host::push_host,
+    inputs::KeyInputs,
+    query,
+};
+
+/// Writes `url:{host}:{path}`, `@user` if one is given, and the whole query.
+pub(crate) fn url_key(inputs: &KeyInputs<'_>, user: Option<&str>, out: &mut KeyBuf) {
+    out.clear();
+    push_url(inputs, out.bytes());
+    out.end_base();
+    if let Some(user) = user {
+        out.push_user(user);
+    }
+    query::push_whole(inputs.query, out.bytes());
+}
+
+/// Writes `url:{host}:{path}`.
+pub(crate) fn push_url(inputs: &KeyInputs<'_>, out: &mut Buf) {
+    out.extend_from_slice(b"url:");
+    push_host(inputs.host.unwrap_or_default(), out);
+    out.push(b':');
+    let start = out.len();
+    encode::push_uri(inputs.path, out);
+    encode::shorten(out, start, encode::URL_MAX);
+}

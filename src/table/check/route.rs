@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use crate::table::{
+    problem::FieldProblem,
+    route::Route,
+    route_options::{Grpc, Scope, Through, Write},
+    unit::NEVER,
+};
+
+/// Checks one route; `max_ttl` is the table's.
+pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
+    let key = route.key.as_deref().unwrap_or_default();
+    let mut problems = Vec::new();
+    if is_public_key_of_user(route, key) {
+        let message =
+            "the key holds the user, and still everybody may share it; write scope = \"user\"";
+        problems.push(("scope", message.to_owned()));
+    }
+    problems.extend(open_prefixes(&route.invalidates));
+    let mut warn = |applies, field, message: &str| {
+        if applies {
+            problems.push((field, message.to_owned()));
+        }
+    };
+    warn(
+        !route.path.bytes().all(is_path_byte),
+        "path",
+        "no request has such a path; write it percent-encoded, without a query",
+    );
+    for name in parameters(&route.path) {
+        let message = format!(
+            "it lacks {{{name}}}, so paths that differ only there share a response; add {{{name}}}"
+        );
+        warn(!key.is_empty() && !mentions(key, name), "key", &message);
+    }
+    warn(
+        reads_body(route) && !key.contains("{#body}"),
+        "key",
+        "requests with different bodies share a response; add {#body}",
+    );
+    warn(
+        route.write == Write::Behind && route.before,
+        "before",
+        "a write that is applied later declares nothing; leave it out",
+    );
+    warn(
+        route.ttl.is_some_and(|ttl| ttl > max_ttl && ttl != NEVER),
+        "ttl",
+        "it is longer than [ttl] max, which caps it; write less, \"never\", or a longer max",
+    );
+    if route.key.is_none() {
+        problems.extend(ineffective_without_key(route));
+    }
+    problems.extend(ineffective_write(route));
+    problems.extend(ineffective_through(route));
+    problems
+}
+
+fn is_public_key_of_user(route: &Route, key: &str) -> bool {
+    route.scope == Some(Scope::Public) && (key.contains("{user}") || key.contains("{#user}"))
+}
+
+/// Patterns such as `engagement:{id}*`, whose `*` does not stand for whole segments.
+fn open_prefixes(patterns: &[String]) -> Vec<FieldProblem> {
+    let is_open = |pattern: &&String| {
+        let start = pattern.strip_suffix('*');
+        start.is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
+    };
+    let problem = |pattern: &String| {
+        let exact = pattern.trim_end_matches('*');
+        let message = format!(
+            "{pattern:?} also matches longer identifiers, as {exact}0; write \"{exact}\" and \"{exact}:*\""
+        );
+        ("invalidates", message)
+    };
+    patterns.iter().filter(is_open).map(problem).collect()
+}
+
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'?' && byte != b'#'
+}
+
+fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|part| {
+        let (name, _) = part.split_once('}')?;
+        Some(name.trim_start_matches('*'))
+    })
+}
+
+fn mentions(key: &str, name: &str) -> bool {
+    key.split('{').skip(1).any(|part| {
+        part.split_once('}')
+            .is_some_and(|(inside, _)| inside.trim_start_matches('#') == name)
+    })
+}
+
+/// Whether requests with content are answered from the store.
+fn reads_body(route: &Route) -> bool {
+    route.safe_methods.iter().any(|m| m != "GET" && m != "HEAD") || route.grpc == Some(Grpc::Read)
+}
+
+/// Without a key only the freshness that responses state counts.
+fn ineffective_without_key(route: &Route) -> Vec<FieldProblem> {
+    const NO_EFFECT: &str =
+        "it has no effect on a route without `key`; write one, as key = \"engagement:{id}\"";
+    let settings = [
+        ("ttl", route.ttl.is_some(), NO_EFFECT),
+        (
+            "override",
+            route.override_freshness && route.negative.is_empty(),
+            NO_EFFECT,
+        ),
+        (
+            "refresh_ahead",
+            route.refresh_ahead.is_some(),
+            "without `key` it counts only where a response says itself how long it is fresh; write one, as key = \"engagement:{id}\"",
+        ),
+    ];
+    let given = settings.into_iter().filter(|(_, is_set, _)| *is_set);
+    given
+        .map(|(field, _, message)| (field, message.to_owned()))
+        .collect()
+}
+
+fn ineffective_write(route: &Route) -> Option<FieldProblem> {
+    let has_body_key = || {
+        route
+            .key
+            .as_ref()
+            .is_some_and(|key| key.contains("{#body}"))
+    };
+    let message = match route.write {
+        Write::Behind => {
+            "\"behind\" has no effect yet: the write reaches the handler at once, and what it changed becomes unusable; leave it out"
+        }
+        Write::Through if route.grpc.is_some() || has_body_key() => {
+            "it has no effect on a gRPC method, nor under a key with {#body}; leave it out"
+        }
+        _ => return None,
+    };
+    Some(("write", message.to_owned()))
+}
+
+fn ineffective_through(route: &Route) -> Option<FieldProblem> {
+    if route.through != Through::Answer {
+        return None;
+    }
+    let message = if route.write != Write::Through {
+        "it has no effect by itself; write write = \"through\" as well, or leave it out"
+    } else if route.before || !route.vary.is_empty() {
+        "a write's answer is never stored where `before` or `vary` is given; write \"refetch\""
+    } else {
+        return None;
+    };
+    Some(("through", message.to_owned()))
+}

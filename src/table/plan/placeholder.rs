@@ -1,0 +1,99 @@
+//! Parses placeholders.
+
+use super::{path::PathParam, value_source::ValueSource};
+use crate::table::nearest::nearest;
+
+/// Where a template is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TemplatePurpose {
+    Key,
+    Tag,
+    Invalidates,
+}
+
+/// Parses the inside of a placeholder's braces: where the value comes from, and whether it is
+/// hashed.
+pub(super) fn parse(
+    name: &str,
+    template: &str,
+    params: &[PathParam],
+    purpose: TemplatePurpose,
+) -> Result<(ValueSource, bool), String> {
+    let plain = name.strip_prefix('#').unwrap_or(name);
+    let hashed = plain.len() < name.len();
+    let source = value_source(plain, hashed, template, params)?;
+    if purpose == TemplatePurpose::Key && matches!(source, ValueSource::Answer(_)) {
+        return Err(format!(
+            "{{{name}}} in {template:?}: an answer's field cannot be part of a key, which is needed before; use it in tags or invalidates"
+        ));
+    }
+    if purpose != TemplatePurpose::Key && source == ValueSource::Body {
+        return Err(format!(
+            "{{{name}}} in {template:?}: only a key may hold a hash of the body; leave it out"
+        ));
+    }
+    Ok((source, hashed))
+}
+
+fn value_source(
+    name: &str,
+    hashed: bool,
+    template: &str,
+    params: &[PathParam],
+) -> Result<ValueSource, String> {
+    let of_path = params.iter().position(|param| param.name == name);
+    let own = match name {
+        "host" => Some(ValueSource::Host),
+        "user" => Some(ValueSource::User),
+        "query" if hashed => Some(ValueSource::WholeQuery),
+        "body" if hashed => Some(ValueSource::Body),
+        _ => None,
+    };
+    match (own, of_path) {
+        (Some(_), Some(_)) => Err(format!(
+            "{{{name}}} in {template:?} means the request's {name}, and the path has a parameter of that name; name the parameter otherwise"
+        )),
+        (Some(source), None) => Ok(source),
+        (None, Some(index)) => Ok(ValueSource::Path {
+            number: index,
+            catch_all: params[index].catch_all,
+        }),
+        (None, None) => dotted_source(name, template, params),
+    }
+}
+
+fn dotted_source(name: &str, template: &str, params: &[PathParam]) -> Result<ValueSource, String> {
+    match name.split_once('.') {
+        Some(("query", parameter)) if !parameter.is_empty() => {
+            Ok(ValueSource::Query(parameter.into()))
+        }
+        Some(("answer", field)) if !field.is_empty() => Ok(ValueSource::Answer(field.into())),
+        Some(("header", field)) => field.parse().map(ValueSource::Header).map_err(|_| {
+            format!(
+                "{field:?} in {template:?} is no field name; write \"{{header.accept-language}}\""
+            )
+        }),
+        _ if matches!(name, "query" | "body") => Err(format!(
+            "{{{name}}} in {template:?} is too long for a key; write \"{{#{name}}}\", its hash"
+        )),
+        _ => Err(unknown_parameter(name, template, params)),
+    }
+}
+
+fn unknown_parameter(name: &str, template: &str, params: &[PathParam]) -> String {
+    let names = || params.iter().map(|param| param.name.as_str());
+    let remedy = match nearest(name, names()) {
+        Some(meant) => format!("did you mean {{{meant}}}?"),
+        None if params.is_empty() => {
+            "add it to the path, or write {query.NAME}, {header.NAME}, {host} or {user}".to_owned()
+        }
+        None => format!(
+            "it has {}",
+            names()
+                .map(|n| format!("{{{n}}}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    format!("{{{name}}} in {template:?} is no parameter of the path; {remedy}")
+}

@@ -1,0 +1,66 @@
+//! Which query parameters distinguish the responses of a route.
+
+use super::{template::Template, value_source::ValueSource};
+use crate::{
+    key::query::QueryFilter,
+    table::{problem::FieldProblem, route::Route},
+};
+
+/// The query parameters that count.
+pub(super) fn filter(route: &Route) -> Result<QueryFilter, FieldProblem> {
+    let boxed = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
+    match (&route.query, route.ignore_query.as_slice()) {
+        (Some(_), [_, ..]) => Err((
+            "ignore_query",
+            "`query` already names the parameters that count; keep one of the two".to_owned(),
+        )),
+        (Some(names), []) => match names.iter().find(|name| name.contains('*')) {
+            Some(name) => Err((
+                "query",
+                format!(
+                    "{name:?} is a pattern; name each parameter, or use ignore_query for those that do not count"
+                ),
+            )),
+            None => Ok(QueryFilter::Only(boxed(names))),
+        },
+        (None, []) => Ok(QueryFilter::All),
+        (None, names) => match names
+            .iter()
+            .find(|name| name.trim_end_matches('*').contains('*') || name.ends_with("**"))
+        {
+            Some(name) => Err((
+                "ignore_query",
+                format!("{name:?} has a `*` before its end; write \"utm_*\""),
+            )),
+            None => Ok(QueryFilter::Ignore(boxed(names))),
+        },
+    }
+}
+
+/// The query parameters that are a variation: those that count and are not part of the key.
+pub(super) fn variation(filter: &QueryFilter, key: Option<&Template>) -> QueryFilter {
+    let sources = || key.into_iter().flat_map(Template::sources);
+    if sources().any(|source| *source == ValueSource::WholeQuery) {
+        return QueryFilter::InKey;
+    }
+    let in_key = || {
+        sources().filter_map(|source| match source {
+            ValueSource::Query(name) => Some(name.clone()),
+            _ => None,
+        })
+    };
+    match filter {
+        QueryFilter::All if in_key().next().is_some() => QueryFilter::Ignore(in_key().collect()),
+        QueryFilter::Ignore(names) => {
+            QueryFilter::Ignore(names.iter().cloned().chain(in_key()).collect())
+        }
+        QueryFilter::Only(names) => QueryFilter::Only(
+            names
+                .iter()
+                .filter(|name| in_key().all(|k| k != **name))
+                .cloned()
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}

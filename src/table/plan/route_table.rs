@@ -1,0 +1,79 @@
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    path,
+    route::RoutePlan,
+    router::{Params, Router},
+};
+use crate::table::problem::FieldProblem;
+
+/// All routes, by path and host.
+#[derive(Debug, Default)]
+pub(super) struct RouteTable {
+    router: Router,
+    /// The slot of each path, by its canonical form.
+    slots: HashMap<String, usize>,
+    /// By slot: the routes of one path, those that name hosts first.
+    by_slot: Vec<Vec<Arc<RoutePlan>>>,
+    all: Vec<Arc<RoutePlan>>,
+}
+
+impl RouteTable {
+    /// In the order of the table.
+    pub(super) fn all(&self) -> &[Arc<RoutePlan>] {
+        &self.all
+    }
+
+    /// The route that serves a path, and the positions of the path's parameters. Calls `host` only
+    /// if routes of this path name hosts.
+    #[inline]
+    pub(super) fn find<'h>(
+        &self,
+        path: &str,
+        host: impl Fn() -> Option<&'h str>,
+    ) -> Option<(&Arc<RoutePlan>, Params)> {
+        let (slot, params) = self.router.at(path)?;
+        let mut routes = self.by_slot.get(slot)?.iter();
+        let serves = |plan: &&Arc<RoutePlan>| plan.hosts.is_empty() || plan.names_host(host());
+        Some((routes.find(serves)?, params))
+    }
+
+    pub(super) fn add(&mut self, plan: RoutePlan, path: String) -> Result<(), FieldProblem> {
+        let slot = self.slot(&plan, path)?;
+        let same_path = &mut self.by_slot[slot];
+        if let Some(other) = same_path.iter().find(|other| other.overlaps(&plan)) {
+            let message = format!(
+                "the route {:?} serves this path already; make them one, or give them different hosts",
+                other.path
+            );
+            return Err(("path", message));
+        }
+        let plan = Arc::new(plan);
+        self.all.push(Arc::clone(&plan));
+        let at = if plan.hosts.is_empty() {
+            same_path.len()
+        } else {
+            0
+        };
+        same_path.insert(at, plan);
+        Ok(())
+    }
+
+    /// To be called once all routes are added.
+    pub(super) fn finish(&mut self) {
+        self.router.shorten(&self.slots);
+    }
+
+    fn slot(&mut self, plan: &RoutePlan, path: String) -> Result<usize, FieldProblem> {
+        if let Some(slot) = self.slots.get(&path) {
+            return Ok(*slot);
+        }
+        let slot = self.by_slot.len();
+        self.router
+            .insert(&path, slot)
+            .map_err(|error| ("path", path::refusal(&plan.path, &error)))?;
+        self.by_slot.push(Vec::new());
+        self.slots.insert(path, slot);
+        Ok(slot)
+    }
+}

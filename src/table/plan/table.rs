@@ -1,0 +1,162 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    build, entities::Entities, globals, limit::LimitPlan, path::PathPattern, route::RoutePlan,
+    route_match::RouteMatch, route_table::RouteTable,
+};
+use crate::{
+    error::Error,
+    identity::IdentityPlan,
+    table::{
+        limit::RateLimiting,
+        problem::TableProblem,
+        settings::{Settings, Unlisted},
+    },
+};
+
+/// A table, compiled.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    routes: RouteTable,
+    limits: Vec<LimitPlan>,
+    entities: Entities,
+    pub(crate) unlisted: Unlisted,
+    pub(crate) rate_limit: RateLimiting,
+    pub(crate) namespace: Box<str>,
+    pub(crate) max_ttl: Duration,
+    /// A share of the TTL, 0 to 1.
+    pub(crate) jitter: f64,
+    /// In bytes.
+    pub(crate) local_size: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) max_lag: Duration,
+    pub(crate) identity: IdentityPlan,
+    plain: Box<[Box<str>]>,
+}
+
+impl Plan {
+    /// # Errors
+    ///
+    /// The first problem in the table; the error says what to write instead.
+    pub(in crate::table) fn compile(settings: &Settings) -> Result<Self, Error> {
+        let (plan, problems) = Self::with_problems(settings);
+        match problems.into_iter().next() {
+            None => Ok(plan),
+            Some(problem) => Err(problem.into()),
+        }
+    }
+
+    /// Compiles what is valid; the rest is left out or at its default, and reported.
+    pub(in crate::table) fn with_problems(settings: &Settings) -> (Self, Vec<TableProblem>) {
+        let mut problems = Vec::new();
+        let mut plan = Self::without_routes(settings, &mut problems);
+        plan.add_routes(settings, &mut problems);
+        plan.add_limits(settings, &mut problems);
+        (plan, problems)
+    }
+
+    /// The route that serves a path at a host: the most specific that matches the path; of several
+    /// with the same path, the one that names the host.
+    pub(crate) fn route(&self, path: &str, host: Option<&str>) -> Option<RouteMatch<'_>> {
+        self.route_for(path, || host)
+    }
+
+    /// As `Self::route`; calls `host` only if routes of this path name hosts.
+    #[inline]
+    pub(crate) fn route_for<'h>(
+        &self,
+        path: &str,
+        host: impl Fn() -> Option<&'h str>,
+    ) -> Option<RouteMatch<'_>> {
+        let (plan, params) = self.routes.find(path, host)?;
+        Some(RouteMatch { plan, params })
+    }
+
+    pub(crate) fn routes(&self) -> &[Arc<RoutePlan>] {
+        self.routes.all()
+    }
+
+    pub(crate) fn limits(&self) -> &[LimitPlan] {
+        &self.limits
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ttl_of_entity(&self, entity: &str) -> Duration {
+        self.entities.ttl(entity).min(self.max_ttl)
+    }
+
+    /// The version that the table gives to an entity; 0 if none.
+    pub(crate) fn version_of_entity(&self, entity: &str) -> u64 {
+        self.entities.version(entity)
+    }
+
+    /// The entity of an application's key, and its TTL.
+    pub(crate) fn ttl_for_raw_key<'a>(&'a self, key: &'a str) -> (&'a str, Duration) {
+        let ttl = self.entities.ttl_of_key(key).min(self.max_ttl);
+        (self.entities.of_key(key), ttl)
+    }
+
+    /// The entities whose values are stored as bare JSON, and not fenced.
+    pub(crate) fn plain(&self) -> &[Box<str>] {
+        &self.plain
+    }
+
+    /// Whether the values of an entity are stored as bare JSON, and not fenced.
+    pub(crate) fn is_plain(&self, entity: &str) -> bool {
+        self.plain.iter().any(|plain| {
+            entity
+                .strip_prefix(&**plain)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        })
+    }
+
+    fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {
+        let ttl = &settings.ttl;
+        globals::check(settings, problems);
+        let plain = settings.values.plain.iter();
+        Self {
+            routes: RouteTable::default(),
+            limits: Vec::new(),
+            entities: globals::entities(settings),
+            unlisted: settings.unlisted,
+            rate_limit: settings.rate_limit,
+            namespace: settings.namespace.as_str().into(),
+            max_ttl: ttl.max,
+            jitter: if ttl.jitter.is_finite() {
+                ttl.jitter.clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+            local_size: settings.local.size,
+            deadline: settings.store.deadline,
+            max_lag: settings.store.max_lag,
+            identity: globals::identity(&settings.identity, problems),
+            plain: plain.map(|entity| entity.as_str().into()).collect(),
+        }
+    }
+
+    fn add_routes(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {
+        for (index, route) in settings.routes.iter().enumerate() {
+            let added = PathPattern::parse(&route.path)
+                .map_err(|message| ("path", message))
+                .and_then(|pattern| {
+                    let plan =
+                        build::route(index, route, &pattern, &mut self.entities, self.max_ttl)?;
+                    self.routes.add(plan, pattern.canonical)
+                });
+            if let Err(problem) = added {
+                problems.push(TableProblem::in_route(index, route, problem));
+            }
+        }
+        self.routes.finish();
+    }
+
+    fn add_limits(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {
+        for (index, limit) in settings.limits.iter().enumerate() {
+            match LimitPlan::compile(limit) {
+                Ok(plan) => self.limits.push(plan),
+                Err(problem) => problems.push(TableProblem::in_limit(index, limit, problem)),
+            }
+        }
+    }
+}

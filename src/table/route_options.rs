@@ -1,0 +1,63 @@
+use serde::Deserialize;
+
+/// Who may be served a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Scope {
+    /// Every client: the author of the table guarantees that the response is the same for all.
+    Public,
+    /// Only the user it was made for: the user is part of the key.
+    User,
+}
+
+/// What a successful write does to the stored response of its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Write {
+    /// Makes it unusable.
+    #[default]
+    Invalidate,
+    /// Replaces it.
+    Through,
+    /// Accepts the write at once and applies it later. This has no effect yet, and
+    /// [`Table::check`](crate::Table::check) warns about it: the write reaches the handler at once,
+    /// and the stored response becomes unusable.
+    Behind,
+}
+
+/// What replaces a stored response on write-through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Through {
+    /// The response to a GET that is sent to the handler after the write.
+    #[default]
+    Refetch,
+    /// The response to the write itself.
+    Answer,
+}
+
+/// Whether a gRPC method reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Grpc {
+    /// It changes nothing, and is handled as a safe HTTP method.
+    Read,
+    /// It may change something, and is handled as an unsafe HTTP method.
+    Write,
+}
+
+/// Whether the `Cache-Control` of requests is obeyed (RFC 9111 section 5.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RequestDirectives {
+    /// It is obeyed.
+    #[default]
+    Obey,
+    /// It is ignored, so that clients cannot force requests to the inner service.
+    Ignore,
+}
