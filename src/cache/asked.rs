@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::{Now, Timestamp},
     engine::{core::Engine, lookup::Found, snapshot::Snapshot},
-    fence::Capture,
+    fence::capture::Capture,
     key::KeyBuf,
     message::client_request::ClientRequest,
     semantics::{

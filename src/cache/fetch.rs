@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Now,
     engine::lookup::Found,
-    fence::{Capture, Verdict},
+    fence::{capture::Capture, verdict::Verdict},
     message::{
         client_request::ClientRequest, layer_markers::LayerMarkers, request_body::ReplayableBody,
         service::HttpService,

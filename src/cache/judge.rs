@@ -6,7 +6,7 @@ use super::answer::Shape;
 use crate::{
     clock::Now,
     engine::lookup::Found,
-    fence::Verdict,
+    fence::verdict::Verdict,
     semantics::{
         cache_control::RequestCacheControl,
         freshness::{self, FreshnessState, Reason, Use},

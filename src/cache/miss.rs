@@ -15,7 +15,7 @@ use crate::{
         lookup::Found,
         single_flight::{Follower, Joined, LeaderGuard, Release},
     },
-    fence::{Capture, Verdict},
+    fence::{capture::Capture, verdict::Verdict},
     message::{
         layer_markers::LayerMarkers, request_body::ReplayableBody, response_body::ResponseBody,
         service::HttpService,

@@ -17,7 +17,10 @@ use crate::{
         core::Engine,
         fill::{Fill, concatenate},
     },
-    fence::{Capture, Names, subjects_of},
+    fence::{
+        capture::Capture,
+        entry_names::{EntryNames, target_hashes},
+    },
     keep::values::is_json,
     key::purge::PurgeTarget,
     message::client_request::ClientRequest,
@@ -68,8 +71,8 @@ impl Recipe {
         let keep = self.config.keep.engine();
         let head = &self.storable.head;
         let key = self.asked.key.base();
-        let hashes = &subjects_of(key, &head.entity, head.user.as_deref(), &head.tags);
-        let names = Names { key, hashes };
+        let hashes = &target_hashes(key, &head.entity, head.user.as_deref(), &head.tags);
+        let names = EntryNames { key, hashes };
         // What the journal does not take now is queued, and uncacheable here until it does.
         let appended = keep
             .fence

@@ -30,7 +30,13 @@ use crate::store::redis::{
 use crate::{
     clock::Clock,
     error::Error,
-    fence::{self, Capture, Declaration, Fence, Names, subjects_of},
+    fence::{
+        self,
+        capture::Capture,
+        declaration::Declaration,
+        entry_names::{EntryNames, target_hashes},
+        fence::Fence,
+    },
     identity::{self, User, UserId},
     key::{
         KeyBuf,
@@ -102,7 +108,7 @@ impl Engine {
     /// An engine without a store that others reach: the local tier is all there is.
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
-        let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
+        let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
         Self::assemble(plan, clock, fence, limiter, None, None)
     }
@@ -111,12 +117,12 @@ impl Engine {
     pub(crate) async fn on_redis(plan: Plan, store: &RedisStore) -> Arc<Self> {
         let clock = Arc::new(Clock::boot());
         let connections = store.connections(plan.deadline);
-        let options = fence::Options {
+        let options = fence::config::FenceConfig {
             max_lag: plan.max_lag,
-            ..fence::Options::default()
+            ..fence::config::FenceConfig::default()
         };
         let namespace = &plan.namespace;
-        let journal = RedisJournal::new(connections.clone(), namespace, options.subjects);
+        let journal = RedisJournal::new(connections.clone(), namespace, options.max_targets);
         let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
         let channel = RedisChannel::new(connections.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
@@ -256,10 +262,10 @@ impl Engine {
     /// Whether the fence lets what was captured then be stored now under this key.
     pub(crate) fn may_store(&self, capture: &Capture, entry: &Entry, key: &str) -> bool {
         let user = entry.user.as_deref();
-        let hashes = subjects_of(key, &entry.entity, user, &entry.tags);
+        let hashes = target_hashes(key, &entry.entity, user, &entry.tags);
         self.fence.may_store(
             capture,
-            Names {
+            EntryNames {
                 key,
                 hashes: &hashes,
             },
@@ -282,8 +288,8 @@ impl Engine {
     /// The same where some may become stale only.
     pub(crate) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
         let hard = purges.iter().filter(|purge| !purge.soft);
-        let keys = exact_keys(hard.clone().map(|purge| &purge.subject));
-        let everything = hard.clone().any(|p| p.subject == PurgeTarget::Everything);
+        let keys = exact_keys(hard.clone().map(|purge| &purge.target));
+        let everything = hard.clone().any(|p| p.target == PurgeTarget::Everything);
         let appended = self.fence.purge(&purges).await;
         if everything {
             self.local.clear();
@@ -307,8 +313,8 @@ impl Engine {
     ) -> Result<(), Error> {
         let keys = exact_keys(&subjects);
         let user = entry.user.as_deref();
-        let hashes = subjects_of(key.base(), &entry.entity, user, &entry.tags);
-        let names = Names {
+        let hashes = target_hashes(key.base(), &entry.entity, user, &entry.tags);
+        let names = EntryNames {
             key: key.base(),
             hashes: &hashes,
         };

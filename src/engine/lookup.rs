@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::core::Engine;
 use crate::{
     clock::{Now, Timestamp},
-    fence::Verdict,
+    fence::verdict::Verdict,
     key::KeyBuf,
     semantics::vary,
     store::entry::{Content, Entry},
@@ -40,7 +40,7 @@ impl Engine {
             self.local.discard(full, &entry);
             return None;
         }
-        match self.fence.check_named(&entry, || key.base(), now) {
+        match self.fence.check_with(&entry, || key.base(), now) {
             Verdict::Unusable => {
                 self.metrics.fenced.increment(1);
                 self.local.discard(full, &entry);
@@ -112,7 +112,7 @@ impl Engine {
         if !newer || matches!(here.content, Content::Variants(_)) || here.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_named(&here, || key.base(), now);
+        let verdict = self.fence.check_with(&here, || key.base(), now);
         (verdict != Verdict::Unusable).then(|| Found::new(here, verdict))
     }
 
@@ -126,7 +126,7 @@ impl Engine {
         if entry.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_named(&entry, || key.base(), now);
+        let verdict = self.fence.check_with(&entry, || key.base(), now);
         if verdict == Verdict::Unusable {
             self.metrics.fenced.increment(1);
             return None;

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::{
     clock::Timestamp,
     error::Error,
-    fence::Fence,
+    fence::fence::Fence,
     semantics::{freshness::Lifetime, sharing::Credentials},
     table::{Plan, Table},
 };

@@ -1,4 +1,4 @@
-//! Gauges of the fence.
+//! Metrics of the fence.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use super::mirror::Mirror;
 
 /// Registered once, with the recorder that is installed by then.
 ///
-/// - `tower_keep_fence_position`: how many records of the epoch have been applied, without a gap;
-/// - `tower_keep_fence_lag_seconds`: age of the last proof of freshness when it was last renewed or
-///   failed to be;
+/// - `tower_keep_fence_position`: how many records of the epoch have been applied without a gap;
+/// - `tower_keep_fence_lag_seconds`: the age of the last proof of freshness, measured when it was
+///   renewed or when that failed;
 /// - `tower_keep_fence_trusted`: 1 while stored responses are used;
-/// - `tower_keep_fence_live_subjects`: what has been named and is kept apart;
-/// - `tower_keep_fence_floor`: stored responses from before this position are unusable; when it moves
-///   faster than responses expire, more subjects should be kept;
-/// - `tower_keep_fence_pending_appends`: own invalidations under way or to be sent again;
+/// - `tower_keep_fence_live_subjects`: how many purge targets are tracked one by one;
+/// - `tower_keep_fence_floor`: stored responses from before this position are unusable. If it rises
+///   faster than responses expire, more targets should be tracked;
+/// - `tower_keep_fence_pending_appends`: own invalidations that the journal has not confirmed;
 /// - `tower_keep_fence_epochs_total`, `tower_keep_fence_sync_failures_total`.
 pub(super) struct FenceMetrics {
     position: Gauge,
     lag: Gauge,
     trusted: Gauge,
-    subjects: Gauge,
+    targets: Gauge,
     floor: Gauge,
     pending: Gauge,
     pub(super) epochs: Counter,
@@ -34,7 +34,7 @@ impl FenceMetrics {
             position: gauge!("tower_keep_fence_position"),
             lag: gauge!("tower_keep_fence_lag_seconds"),
             trusted: gauge!("tower_keep_fence_trusted"),
-            subjects: gauge!("tower_keep_fence_live_subjects"),
+            targets: gauge!("tower_keep_fence_live_subjects"),
             floor: gauge!("tower_keep_fence_floor"),
             pending: gauge!("tower_keep_fence_pending_appends"),
             epochs: counter!("tower_keep_fence_epochs_total"),
@@ -45,7 +45,7 @@ impl FenceMetrics {
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating")]
     pub(super) fn observe(&self, mirror: &Mirror) {
         self.position.set(mirror.position().n as f64);
-        self.subjects.set(mirror.live_subjects() as f64);
+        self.targets.set(mirror.tracked_targets() as f64);
         self.floor.set(mirror.floor() as f64);
         self.pending.set(mirror.pending() as f64);
     }

@@ -1,36 +1,37 @@
-//! The fence: each process's mirror of the journal, which decides whether a stored response is
-//! still usable.
+//! The fence: which stored entries may still be used.
 //!
-//! A stored response carries the position up to which this process had applied the journal before
-//! the inner service was called. It is usable while nothing later in the journal names it. The fast
-//! path is one comparison of stamps, and for what has not been checked here before one of positions:
-//! what nothing at all was named after needs no names; see [`Fence::check`].
+//! Every invalidation is a record in the journal, which all processes share. The fence mirrors the
+//! journal. An entry carries the position up to which this process had applied the journal before the
+//! entry's content was read, and is usable while no later record names it.
+//!
+//! The fast path compares two stamps; [`Fence::check`](fence::Fence::check) has the rest. Code
+//! comments cite the rules of the protocol below as "rule N".
+#![doc = include_str!("protocol.md")]
 
-mod append;
-mod check;
-mod declare;
-mod index;
+mod appender;
+pub(crate) mod capture;
+pub(crate) mod config;
+pub(crate) mod declaration;
+pub(crate) mod entry_names;
+#[expect(clippy::module_inception, reason = "it holds `Fence`")]
+pub(crate) mod fence;
+mod journal_sync;
 mod metrics;
 mod mirror;
-mod names;
-mod news;
 mod pattern;
-mod pending;
-mod programs;
+mod pubsub;
+mod shared_mirror;
+pub(crate) mod subscription;
+mod target_index;
+mod tasks;
+mod trust;
+pub(crate) mod verdict;
+
+#[cfg(test)]
+mod kit;
 #[cfg(all(test, feature = "redis"))]
 mod redis_tests;
-mod settle;
 #[cfg(test)]
 mod shared_tests;
-mod sync;
-mod tasks;
 #[cfg(test)]
 mod tests;
-
-#[allow(unused_imports)] // while the rooms are being built
-pub(crate) use self::{
-    check::{Capture, Fence, Options, Verdict},
-    declare::Declaration,
-    names::{Names, subjects_of},
-    news::{News, Subscription},
-};

@@ -1,31 +1,30 @@
-//! Patterns as other programs write them.
+//! The patterns that other programs publish and receive.
 
 use crate::{
-    key::{pattern::target, purge::PurgeTarget},
+    key::{pattern::subject, purge::PurgeTarget},
     store::contracts::channel::CUT,
 };
 
-/// What stands before the first wildcard. An escape ends it too: shorter only matches more.
+/// The part before the first wildcard or escape; a shorter prefix only matches more.
 pub(super) fn literal_prefix(glob: &str) -> &str {
     let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());
     &glob[..end]
 }
 
-/// The subject that a pattern from anywhere names: never fewer keys than it means, often more.
-/// `None` if it is empty.
-pub(super) fn subject_of(pattern: &[u8]) -> Option<PurgeTarget> {
-    let readable = readable(pattern);
-    if readable.len() < pattern.len() {
-        return Some(prefix(literal_prefix(readable)));
+/// The target that a published pattern names; `None` if it is empty.
+///
+/// It never matches fewer keys than the pattern. A pattern that is too long or malformed counts as its
+/// valid beginning.
+pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
+    let valid = valid_part(pattern);
+    if valid.len() < pattern.len() || !is_closed(valid) {
+        return Some(prefix(literal_prefix(valid)));
     }
-    if !is_closed(readable) {
-        return Some(prefix(literal_prefix(readable)));
-    }
-    (!readable.is_empty()).then(|| target(readable))
+    (!valid.is_empty()).then(|| subject(valid))
 }
 
-/// What comes before anything that no key holds, and before the end of the longest pattern.
-fn readable(pattern: &[u8]) -> &str {
+/// The part before the first byte that no key contains, cut to the longest pattern.
+fn valid_part(pattern: &[u8]) -> &str {
     let pattern = &pattern[..pattern.len().min(MAX_PATTERN)];
     let text = match std::str::from_utf8(pattern) {
         Ok(text) => text,
@@ -41,15 +40,15 @@ fn prefix(literal: &str) -> PurgeTarget {
     PurgeTarget::Prefix(literal.into())
 }
 
-/// No class is open and no escape dangles: what was meant by those is anybody's guess.
+/// Whether every class is closed and every escape is followed by a character.
 fn is_closed(glob: &str) -> bool {
     let mut rest = glob.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         rest = match first {
             b'\\' if after.is_empty() => return false,
             b'\\' => &after[1..],
-            b'[' => match close_of(after) {
-                Some(close) => &after[close..],
+            b'[' => match end_of_class(after) {
+                Some(end) => &after[end..],
                 None => return false,
             },
             _ => after,
@@ -58,7 +57,7 @@ fn is_closed(glob: &str) -> bool {
     true
 }
 
-fn close_of(class: &[u8]) -> Option<usize> {
+fn end_of_class(class: &[u8]) -> Option<usize> {
     let mut at = usize::from(class.first() == Some(&b'^'));
     loop {
         match class.get(at..)? {
@@ -71,9 +70,9 @@ fn close_of(class: &[u8]) -> Option<usize> {
     }
 }
 
-/// The pattern by which other programs know a subject: `None` for what only keeps know.
-pub(super) fn pattern_of(subject: &PurgeTarget) -> Option<String> {
-    match subject {
+/// The pattern to publish for a target; `None` if other programs have no notion of it.
+pub(super) fn pattern_of(target: &PurgeTarget) -> Option<String> {
+    match target {
         PurgeTarget::Key(name) => Some(escaped(name)),
         PurgeTarget::Prefix(name) => Some(escaped(name) + "*"),
         PurgeTarget::Glob(name) => Some(name.to_string()),
@@ -96,7 +95,7 @@ fn escaped(name: &str) -> String {
     escaped
 }
 
-/// Longer patterns, in bytes, count as their literal beginning: no key is that long.
+/// In bytes. A longer pattern counts as its literal beginning, since no key is that long.
 pub(super) const MAX_PATTERN: usize = CUT - 1;
 
 #[cfg(test)]
@@ -107,8 +106,8 @@ mod tests {
     use crate::key::glob::matches_glob;
 
     #[test]
-    fn a_foreign_pattern_names_what_it_means_or_more() {
-        let named = |pattern: &[u8]| subject_of(pattern).expect("named").to_string();
+    fn a_published_pattern_matches_its_keys_or_more() {
+        let named = |pattern: &[u8]| target_of(pattern).expect("named").to_string();
         assert_eq!(named(b"engagement:42"), "k:engagement:42");
         assert_eq!(named(b"engagement:42*"), "p:engagement:42");
         assert_eq!(named(b"engagement:42:**"), "p:engagement:42:");
@@ -124,37 +123,37 @@ mod tests {
         assert_eq!(named(b"\0"), "*");
         let long = [b"x:".as_slice(), &[b'y'; 1 << 20]].concat();
         assert_eq!(named(&long).len(), 2 + MAX_PATTERN);
-        assert_eq!(subject_of(b""), None);
+        assert_eq!(target_of(b""), None);
     }
 
     #[test]
-    fn what_is_published_reads_back_as_what_was_meant() {
-        for subject in [
+    fn published_patterns_read_back_as_their_targets() {
+        for target in [
             PurgeTarget::Key("a[1]*".into()),
             PurgeTarget::Key("a:1".into()),
             PurgeTarget::Glob("a:*:b".into()),
             PurgeTarget::Prefix("a:".into()),
             PurgeTarget::Everything,
         ] {
-            let pattern = pattern_of(&subject).expect("other programs know it");
-            assert_eq!(subject_of(pattern.as_bytes()), Some(subject), "{pattern}");
+            let pattern = pattern_of(&target).expect("a pattern");
+            assert_eq!(target_of(pattern.as_bytes()), Some(target), "{pattern}");
         }
         assert_eq!(pattern_of(&PurgeTarget::Tag("a".into())), None);
     }
 
     proptest! {
         #[test]
-        fn a_literal_prefix_matches_more(glob in "[ab*?\\[\\]^\\\\-]{0,8}", key in "[ab]{0,8}") {
+        fn a_literal_prefix_matches_every_key_of_its_glob(glob in "[ab*?\\[\\]^\\\\-]{0,8}", key in "[ab]{0,8}") {
             if matches_glob(&glob, &key) {
                 prop_assert!(key.starts_with(literal_prefix(&glob)));
             }
         }
 
         #[test]
-        fn a_subject_matches_all_that_its_pattern_does(
+        fn a_target_matches_every_key_that_its_pattern_does(
             glob in "[ab:*?\\[\\]^\\\\-]{1,8}", key in "[ab:]{0,8}",
         ) {
-            let covers = match subject_of(glob.as_bytes()).expect("not empty") {
+            let covers = match target_of(glob.as_bytes()).expect("not empty") {
                 PurgeTarget::Key(name) => *name == *key,
                 PurgeTarget::Prefix(name) => key.starts_with(&*name),
                 PurgeTarget::Glob(name) => matches_glob(&name, &key),

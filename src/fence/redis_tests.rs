@@ -1,4 +1,4 @@
-//! Fences of two processes on one real Redis, with all their tasks.
+//! Fences of two processes on a real Redis, with all their tasks.
 
 use std::{
     sync::{
@@ -9,8 +9,13 @@ use std::{
 };
 
 use super::{
-    tests::{KEY, entry, key, verdict},
-    *,
+    config::FenceConfig,
+    fence::Fence,
+    kit::{
+        KEY, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
+        version_of,
+    },
+    verdict::Verdict,
 };
 use crate::{
     clock::Clock,
@@ -26,7 +31,7 @@ use crate::{
     support::{RedisServer, until},
 };
 
-/// A process's fence; its clock stands still unless it is moved.
+/// The fence of a process; its clock stands still unless it is moved.
 async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
     let config = Config {
         deadline: Duration::from_millis(500),
@@ -37,30 +42,40 @@ async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
         .expect("connects");
     let nanos = Arc::new(AtomicU64::new(1));
     let clock = Arc::new(Clock::manual(Arc::clone(&nanos)));
-    let options = Options {
+    let config = FenceConfig {
         max_lag: Duration::from_millis(800),
-        ..Options::default()
+        ..FenceConfig::default()
     };
-    let journal = RedisJournal::new(connections.clone(), "", options.subjects);
-    let fence = Fence::new(Arc::new(journal), clock, options);
+    let journal = RedisJournal::new(connections.clone(), "", config.max_targets);
+    let fence = Fence::new(Arc::new(journal), clock, config);
     let channel = RedisChannel::new(connections, "");
     fence.start(Some(Arc::new(channel))).await;
     (fence, nanos)
 }
 
 async fn becomes(fence: &Fence, entry: &Entry, wanted: Verdict) {
-    let look = || async { (verdict(fence, entry) == wanted).then_some(()) };
-    until(&format!("{wanted:?}"), look).await;
+    let check = || async { (verdict(fence, entry) == wanted).then_some(()) };
+    until(&format!("{wanted:?}"), check).await;
+}
+
+/// Waits until a fill that begins now is usable.
+async fn fills_become_usable(fence: &Fence) {
+    let check = || async { (verdict(fence, &fill(fence)) == Verdict::Usable).then_some(()) };
+    until("fills to be usable", check).await;
 }
 
 async fn reaches(fence: &Fence, position: Position) {
-    let look = || async { (fence.position() == position).then_some(()) };
-    until(&format!("{position:?}"), look).await;
+    let check = || async { (fence.position() == position).then_some(()) };
+    until(&format!("{position:?}"), check).await;
 }
 
-/// What a fill that begins now would give.
-fn fill(fence: &Fence) -> Entry {
-    entry(&fence.capture())
+/// Waits until the journal has a purge of [`KEY`].
+async fn has_purge(server: &RedisServer) {
+    let check = || async {
+        let score = server.command(&["ZSCORE", "cache:keep:{journal}:z", &format!("k:{KEY}")]);
+        (!score.text().is_empty()).then_some(())
+    };
+    until("the purge to be appended", check).await;
 }
 
 #[tokio::test]
@@ -70,35 +85,29 @@ async fn an_invalidation_reaches_every_process() {
     let (there, _) = process(&server).await;
     assert_eq!(here.position().epoch, there.position().epoch);
     let stored = fill(&there);
-    let position = here.invalidate(key(KEY), false).await.expect("appended");
+    let position = purge(&here, KEY).await;
     becomes(&there, &stored, Verdict::Unusable).await;
     reaches(&there, position).await;
     assert_eq!(verdict(&there, &fill(&there)), Verdict::Usable);
 
     let stored = fill(&there);
-    let lease = Duration::from_secs(60);
-    let declaration = here.open(key(KEY), lease).await.expect("declared");
+    let declaration = declare(&here, KEY).await;
     becomes(&there, &stored, Verdict::Unusable).await;
-    declaration.close(Vec::new()).await.expect("closed");
-    let usable = || async { (verdict(&there, &fill(&there)) == Verdict::Usable).then_some(()) };
-    until("the declaration to end", usable).await;
+    close(declaration).await;
+    fills_become_usable(&there).await;
     assert_eq!(verdict(&there, &stored), Verdict::Unusable);
 }
 
 #[tokio::test]
-async fn a_process_that_starts_later_knows_what_was_invalidated() {
+async fn a_process_that_starts_later_knows_earlier_invalidations() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
     let stored = fill(&here);
     for i in 0..50 {
-        here.invalidate(key(&i.to_string()), false)
-            .await
-            .expect("appended");
+        purge(&here, &i.to_string()).await;
     }
-    let last = here.invalidate(key(KEY), false).await.expect("appended");
-    let cell = here.version("engagement");
-    let bump = vec![PurgeTarget::Version("engagement".into())];
-    here.invalidate(bump, false).await.expect("appended");
+    let last = purge(&here, KEY).await;
+    purge_target(&here, PurgeTarget::Version("engagement".into())).await;
     let (there, _) = process(&server).await;
     let mut copied = fill(&there);
     copied.position = Position {
@@ -109,12 +118,12 @@ async fn a_process_that_starts_later_knows_what_was_invalidated() {
     copied.position = last;
     assert_eq!(verdict(&there, &copied), Verdict::Usable);
     assert_eq!(verdict(&there, &stored), Verdict::Unusable);
-    let version = there.version("engagement").load(Ordering::Relaxed);
-    assert_eq!(version, cell.load(Ordering::Relaxed));
+    let [version, expected] = [&there, &here].map(|fence| version_of(fence, "engagement"));
+    assert_eq!(version, expected);
 }
 
 #[tokio::test]
-async fn killed_connections_and_a_trimmed_feed_lose_nothing() {
+async fn no_invalidation_is_lost_to_killed_connections_or_a_trimmed_feed() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
     let (there, _) = process(&server).await;
@@ -129,19 +138,18 @@ async fn killed_connections_and_a_trimmed_feed_lose_nothing() {
     }
     let end = || async {
         let same = here.position() == there.position();
-        (same && here.read(|mirror| mirror.pending()) == 0).then_some(())
+        (same && pending(&here) == 0).then_some(())
     };
     until("both to agree", end).await;
     assert_eq!(verdict(&there, &fill(&there)), Verdict::Usable);
 }
 
-/// Rule 12 and rule 11 on a server that does not answer.
+/// Rules 11 and 12 on a server that does not answer.
 #[tokio::test]
-async fn trust_ends_when_redis_is_stopped_and_comes_back_with_it() {
+async fn trust_ends_when_redis_stops_and_returns_with_it() {
     let server = RedisServer::start();
     let (here, nanos) = process(&server).await;
-    let mut stored = fill(&here);
-    stored.local.captured = 0;
+    let stored = copied(&here);
     assert_eq!(verdict(&here, &stored), Verdict::Usable);
     server.stop_signal();
     here.invalidate(key("another"), false)
@@ -150,8 +158,12 @@ async fn trust_ends_when_redis_is_stopped_and_comes_back_with_it() {
     assert_eq!(verdict(&here, &stored), Verdict::Usable, "within max_lag");
     nanos.fetch_add(900_000_000, Ordering::Relaxed);
     assert_eq!(verdict(&here, &stored), Verdict::Untrusted);
-    let check = |entry: &Entry| here.check(entry, "another", here.clock.now());
-    assert_eq!(check(&fill(&here)), Verdict::Unusable, "undelivered");
+    let check = |entry: &Entry| here.check(entry, "another", now(&here));
+    assert_eq!(
+        check(&fill(&here)),
+        Verdict::Unusable,
+        "its invalidation is queued"
+    );
     server.continue_signal();
     becomes(&here, &stored, Verdict::Usable).await;
     let delivered = || async { (check(&fill(&here)) == Verdict::Usable).then_some(()) };
@@ -160,43 +172,38 @@ async fn trust_ends_when_redis_is_stopped_and_comes_back_with_it() {
 
 /// Rules 8, 9 and 10 on a server that comes back empty.
 #[tokio::test]
-async fn a_server_that_lost_everything_is_told_what_was_done_lately() {
+async fn recent_invalidations_are_appended_again_to_a_server_that_lost_everything() {
     let mut server = RedisServer::start();
     let (here, _) = process(&server).await;
     let (there, _) = process(&server).await;
     let stored = fill(&there);
-    here.invalidate(key(KEY), false).await.expect("appended");
+    purge(&here, KEY).await;
     let epoch = here.position().epoch;
     server.restart();
-    let told = || async {
-        let score = server.command(&["ZSCORE", "cache:keep:{journal}:z", &format!("k:{KEY}")]);
-        (!score.text().is_empty()).then_some(())
-    };
-    until("the invalidation again", told).await;
+    has_purge(&server).await;
     let agreed = || async {
         let (here, there) = (here.position(), there.position());
         (here == there && here.epoch != epoch).then_some(())
     };
     until("both to follow the new epoch", agreed).await;
     assert_eq!(verdict(&there, &stored), Verdict::Unusable);
-    let usable = || async { (verdict(&there, &fill(&there)) == Verdict::Usable).then_some(()) };
-    until("fills to be usable", usable).await;
+    fills_become_usable(&there).await;
 }
 
-/// Rule 6: less than what we have applied.
+/// Rule 6: the journal has less than what was applied.
 #[tokio::test]
-async fn a_server_that_lost_the_last_appends_is_found_out() {
+async fn a_server_that_lost_its_last_records_starts_a_new_epoch() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
     let before = fill(&here);
-    let known = here.invalidate(key("a"), false).await.expect("appended");
-    // Everything but the last append, as after a failover that nobody noticed.
+    let known = purge(&here, "a").await;
+    // Loses the last record, as a failover without a new replication id would.
     let saved = ["m", "z", "s"].map(|end| {
         let name = format!("cache:keep:{{journal}}:{end}");
         let dump = server.command(&["DUMP", &name]);
         (name, dump)
     });
-    here.invalidate(key(KEY), false).await.expect("appended");
+    purge(&here, KEY).await;
     for (name, dump) in &saved {
         let crate::support::Reply::Bulk(dump) = dump else {
             panic!("dumped");
@@ -207,15 +214,11 @@ async fn a_server_that_lost_the_last_appends_is_found_out() {
     let other = || async { (here.position().epoch != known.epoch).then_some(()) };
     until("a new epoch", other).await;
     assert_eq!(verdict(&here, &before), Verdict::Unusable);
-    let told = || async {
-        let score = server.command(&["ZSCORE", "cache:keep:{journal}:z", &format!("k:{KEY}")]);
-        (!score.text().is_empty()).then_some(())
-    };
-    until("the invalidation again", told).await;
+    has_purge(&server).await;
 }
 
 #[tokio::test]
-async fn what_other_programs_publish_is_appended_and_ours_is_published() {
+async fn patterns_of_other_programs_are_appended_and_own_ones_published() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
     let (there, _) = process(&server).await;
@@ -237,11 +240,10 @@ async fn what_other_programs_publish_is_appended_and_ours_is_published() {
     publish(b"");
 
     let agreed = || async {
-        let settled = here.position() == there.position()
-            && here.read(|mirror| mirror.pending()) + there.read(|mirror| mirror.pending()) == 0;
-        (settled && verdict(&here, &fill(&here)) == Verdict::Usable).then_some(here.position())
+        let agreed = here.position() == there.position() && pending(&here) + pending(&there) == 0;
+        (agreed && verdict(&here, &fill(&here)) == Verdict::Usable).then_some(here.position())
     };
-    let before = until("peace", agreed).await;
+    let before = until("both to agree", agreed).await;
     let published = server.calls("publish");
     let names = vec![
         PurgeTarget::Key("a".into()),
@@ -251,24 +253,21 @@ async fn what_other_programs_publish_is_appended_and_ours_is_published() {
     ];
     let own = here.invalidate(names, false).await.expect("appended");
     assert_eq!(own.n, before.n + 1);
-    let told = || async { (server.calls("publish") == published + 4).then_some(()) };
-    until("two announcements and two patterns", told).await;
-    // Heard by both, appended by neither: the next position is the next.
-    let next = there
-        .invalidate(vec![PurgeTarget::Tag("x".into())], false)
-        .await
-        .expect("appended");
+    let announced = || async { (server.calls("publish") == published + 4).then_some(()) };
+    until("two announcements and two patterns", announced).await;
+    // Both processes received the patterns, and neither appended them.
+    let next = purge_target(&there, PurgeTarget::Tag("x".into())).await;
     assert_eq!(next.n, own.n + 1);
 }
 
 #[tokio::test]
-async fn a_fence_that_is_dropped_leaves_nothing_behind() {
+async fn a_dropped_fence_ends_its_tasks_and_connections() {
     let server = RedisServer::start();
     let (here, _) = process(&server).await;
-    let weak = Arc::downgrade(&here);
+    let weak = Arc::downgrade(&here.appender);
     drop(here);
     let gone = || async { weak.upgrade().is_none().then_some(()) };
-    until("the fence to be gone", gone).await;
+    until("the tasks to end", gone).await;
     let alone = || async {
         let clients = server.command(&["CLIENT", "LIST"]).text();
         (clients.lines().count() == 1).then_some(())

@@ -1,4 +1,4 @@
-//! Fences of several processes on one journal: a meddled one, and a real Redis.
+//! Fences of several processes on one faulty journal.
 
 use std::{
     sync::{
@@ -11,8 +11,15 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    tests::{KEY, entry, key, verdict},
-    *,
+    config::FenceConfig,
+    fence::Fence,
+    kit::{
+        KEY, LEASE, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
+        version_of, write_through,
+    },
+    mirror::{FeedOutcome, append_queue::OwnRecord},
+    subscription::AppliedEvent,
+    verdict::Verdict,
 };
 use crate::{
     clock::Clock,
@@ -21,7 +28,7 @@ use crate::{
     store::{
         contracts::{
             StoreFuture,
-            journal::{AppendRequest, Appended, Feed, Journal, StatePage},
+            journal::{AppendReply, AppendRequest, Feed, Journal, Record, RecordKind, StatePage},
         },
         entry::{Entry, LocalState},
         memory::journal::MemoryJournal,
@@ -29,54 +36,91 @@ use crate::{
     },
 };
 
-/// A journal with what can happen on the way to it.
+/// A memory journal whose replies can be lost or changed on their way.
 #[derive(Debug)]
-struct Meddled {
-    /// Another one from time to time: a new epoch.
+struct FaultyJournal {
+    /// Replaced to begin a new epoch.
     journal: Mutex<Arc<MemoryJournal>>,
-    /// Appended, and nobody hears of it.
+    /// Records are appended, but the replies are lost.
     lose_replies: AtomicBool,
-    /// Answers to appends leave out what came between.
+    /// Replies to appends leave out the records in between.
     hide_between: AtomicBool,
-    /// The next answer to an append comes from another server.
+    /// The next reply to an append has another epoch.
     wrong_epoch: AtomicBool,
-    /// What answers to appends say of the floor.
+    /// The floor in replies to appends.
     floor: AtomicU64,
-    /// What a sync costs, on the manual clock.
+    /// The manual clock.
     nanos: Arc<AtomicU64>,
+    /// How far a sync moves the clock.
     sync_takes: AtomicU64,
 }
 
-impl Meddled {
+impl FaultyJournal {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            journal: Mutex::new(Arc::new(MemoryJournal::new())),
+            lose_replies: AtomicBool::default(),
+            hide_between: AtomicBool::default(),
+            wrong_epoch: AtomicBool::default(),
+            floor: AtomicU64::default(),
+            nanos: Arc::new(AtomicU64::new(1)),
+            sync_takes: AtomicU64::default(),
+        })
+    }
+
     fn inner(&self) -> Arc<MemoryJournal> {
         Arc::clone(&self.journal.lock().expect("no panic"))
     }
 
-    fn new_epoch(&self) {
+    fn begin_epoch(&self) {
         *self.journal.lock().expect("no panic") = Arc::new(MemoryJournal::new());
     }
 
-    /// Another process invalidates.
-    async fn other(&self, name: &str) -> Position {
-        let draft = AppendRequest {
+    fn set_lose_replies(&self, lose: bool) {
+        self.lose_replies.store(lose, Ordering::Relaxed);
+    }
+
+    fn advance(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).expect("short");
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Invalidates a key as another process.
+    async fn purge(&self, name: &str) {
+        let request = AppendRequest {
             known: Position::UNKNOWN,
-            kind: crate::store::contracts::journal::RecordKind::Invalidate,
+            kind: RecordKind::Invalidate,
             purges: [Purge::hard(PurgeTarget::Key(name.into()))].into(),
             with_open: false,
             queued: false,
         };
-        self.inner()
-            .append(&draft)
-            .await
-            .expect("in process")
-            .position
+        self.inner().append(&request).await.expect("in process");
+    }
+
+    async fn records_after(&self, position: Position) -> Vec<Record> {
+        let records = self.feed().next(position).await;
+        records.expect("in process")
+    }
+
+    async fn state(&self) -> StatePage {
+        let state = self.sync(Position::UNKNOWN, 100).await;
+        state.expect("in process")
+    }
+
+    async fn last_purge(&self) -> String {
+        let state = self.state().await;
+        state.latest.last().expect("a purge").0.to_string()
+    }
+
+    async fn has_declaration(&self) -> bool {
+        !self.state().await.open.is_empty()
     }
 }
 
-impl Journal for Meddled {
-    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
+impl Journal for FaultyJournal {
+    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
         Box::pin(async move {
-            let mut reply = self.inner().append(draft).await?;
+            let mut reply = self.inner().append(request).await?;
             reply.floor = self.floor.load(Ordering::Relaxed);
             if self.wrong_epoch.swap(false, Ordering::Relaxed) {
                 reply.position.epoch ^= 1;
@@ -105,69 +149,70 @@ impl Journal for Meddled {
     }
 }
 
-/// A fence without tasks: the test does what they would.
-async fn meddled() -> (Arc<Fence>, Arc<Meddled>) {
-    process(&journal()).await
+/// A fence that has synced. It has no tasks: what is queued waits until the test delivers it.
+async fn process() -> (Arc<Fence>, Arc<FaultyJournal>) {
+    let journal = FaultyJournal::new();
+    (process_on(&journal).await, journal)
 }
 
-/// Another process on the same journal.
-async fn process(journal: &Arc<Meddled>) -> (Arc<Fence>, Arc<Meddled>) {
-    let fence = unreached(journal);
-    fence.sync().await.expect("in process");
-    (fence, Arc::clone(journal))
-}
-
-fn journal() -> Arc<Meddled> {
-    Arc::new(Meddled {
-        journal: Mutex::new(Arc::new(MemoryJournal::new())),
-        lose_replies: AtomicBool::default(),
-        hide_between: AtomicBool::default(),
-        wrong_epoch: AtomicBool::default(),
-        floor: AtomicU64::default(),
-        nanos: Arc::new(AtomicU64::new(1)),
-        sync_takes: AtomicU64::default(),
-    })
-}
-
-fn unreached(journal: &Arc<Meddled>) -> Arc<Fence> {
-    let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
-    let options = Options {
-        pending: 4,
-        ..Options::default()
-    };
-    let fence = Fence::new(Arc::clone(journal) as _, clock, options);
-    fence.own_tasks(Box::from([])); // queued is queued, until the test drains it
+async fn process_on(journal: &Arc<FaultyJournal>) -> Arc<Fence> {
+    let fence = unsynced(journal);
+    sync(&fence).await;
     fence
 }
 
-fn pass(journal: &Meddled, time: Duration) {
-    let nanos = u64::try_from(time.as_nanos()).expect("short");
-    journal.nanos.fetch_add(nanos, Ordering::Relaxed);
+fn unsynced(journal: &Arc<FaultyJournal>) -> Arc<Fence> {
+    let config = FenceConfig {
+        max_queued: 4,
+        ..FenceConfig::default()
+    };
+    let fence = Fence::new(Arc::clone(journal) as _, clock(journal), config);
+    fence.set_tasks(Box::from([]));
+    fence
 }
 
-/// Rule 2: another's record before ours may still be on its way.
+fn clock(journal: &FaultyJournal) -> Arc<Clock> {
+    Arc::new(Clock::manual(Arc::clone(&journal.nanos)))
+}
+
+async fn sync(fence: &Fence) {
+    fence.sync().await.expect("the journal answers");
+}
+
+async fn deliver(fence: &Fence) {
+    let delivered = fence.appender.deliver_queued().await;
+    delivered.expect("the journal answers");
+}
+
+async fn purge_in_vain(fence: &Fence, name: &str) {
+    let outcome = fence.invalidate(key(name), false).await;
+    outcome.expect_err("the reply is lost");
+}
+
+fn apply(fence: &Fence, records: &[Record]) -> FeedOutcome {
+    fence.mirror().apply(records)
+}
+
+fn merge(fence: &Fence, page: &StatePage) {
+    fence.mirror().change(|mirror| mirror.merge(page));
+}
+
+/// Rule 2: a record of another process may still be on its way.
 #[tokio::test]
-async fn an_own_append_does_not_skip_what_came_before_it() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
+async fn an_own_append_does_not_move_the_position_over_missing_records() {
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
     journal.hide_between.store(true, Ordering::Relaxed);
-    journal.other(KEY).await;
-    let own = fence
-        .invalidate(key("another"), false)
-        .await
-        .expect("appended");
+    journal.purge(KEY).await;
+    let own = purge(&fence, "another").await;
     assert_eq!(own.n, 2);
     assert_eq!(fence.position().n, 0);
-    // Rule 3: it is checked now, and remembered as checked up to what is known, no further.
+    // Rule 3: the check counts up to the contiguous position only.
     assert_eq!(verdict(&fence, &before), Verdict::Usable);
-    let filled = entry(&fence.capture());
+    let filled = fill(&fence);
     assert_eq!(verdict(&fence, &filled), Verdict::Usable);
-    let records = journal
-        .feed()
-        .next(fence.position())
-        .await
-        .expect("in process");
-    fence.feed(&records);
+    let records = journal.records_after(fence.position()).await;
+    apply(&fence, &records);
     assert_eq!(fence.position().n, 2);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(
@@ -177,89 +222,68 @@ async fn an_own_append_does_not_skip_what_came_before_it() {
     );
 }
 
-/// What counts is the latest record that is known, not the contiguous position behind it.
+/// Rule 2: its targets count at once.
 #[tokio::test]
-async fn an_own_append_counts_before_what_came_before_it_has_come() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
+async fn an_own_append_invalidates_before_the_missing_records_arrive() {
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
     journal.hide_between.store(true, Ordering::Relaxed);
-    journal.other("another").await;
-    fence.invalidate(key(KEY), false).await.expect("appended");
+    journal.purge("another").await;
+    purge(&fence, KEY).await;
     assert_eq!(fence.position(), before.position);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
 #[tokio::test]
-async fn an_own_append_is_followed_at_once_when_its_answer_tells_all() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
-    journal.other(KEY).await;
-    fence
-        .invalidate(key("another"), false)
-        .await
-        .expect("appended");
+async fn an_own_append_moves_the_position_if_its_reply_is_complete() {
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
+    journal.purge(KEY).await;
+    purge(&fence, "another").await;
     assert_eq!(fence.position().n, 2);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
-/// Rule 6: records that nobody told us of are not followed over.
+/// Rule 6.
 #[tokio::test]
-async fn a_gap_in_the_feed_is_noticed() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
-    journal.other(KEY).await;
-    journal.other("another").await;
-    let records = journal
-        .feed()
-        .next(fence.position())
-        .await
-        .expect("in process");
-    assert_eq!(fence.feed(&records[1..]), super::mirror::Step::Lost);
+async fn a_gap_in_the_feed_needs_a_sync() {
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
+    journal.purge(KEY).await;
+    journal.purge("another").await;
+    let records = journal.records_after(fence.position()).await;
+    assert_eq!(apply(&fence, &records[1..]), FeedOutcome::SyncNeeded);
     assert_eq!(fence.position().n, 0);
-    fence.sync().await.expect("in process");
+    sync(&fence).await;
     assert_eq!(fence.position().n, 2);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
-/// Rule 6: so is another epoch in a record.
+/// Rule 6.
 #[tokio::test]
-async fn a_record_of_another_epoch_is_not_followed() {
-    let (fence, journal) = meddled().await;
+async fn a_record_of_another_epoch_needs_a_sync() {
+    let (fence, journal) = process().await;
     let known = fence.position();
-    journal.new_epoch();
-    journal.other(KEY).await;
-    let records = journal
-        .feed()
-        .next(Position { n: 0, ..known })
-        .await
-        .expect("in process");
-    assert_eq!(fence.feed(&records), super::mirror::Step::Lost);
+    journal.begin_epoch();
+    journal.purge(KEY).await;
+    let records = journal.records_after(Position { n: 0, ..known }).await;
+    assert_eq!(apply(&fence, &records), FeedOutcome::SyncNeeded);
     assert_eq!(fence.position(), known);
 }
 
-/// Rule 7: a state that is older than what the feed brought takes nothing back.
+/// Rule 7.
 #[tokio::test]
-async fn an_older_state_is_ignored() {
-    let (fence, journal) = meddled().await;
-    let lease = Duration::from_secs(60);
-    let declaration = fence.open(key(KEY), lease).await.expect("declared");
-    fence
-        .invalidate(key("twice"), false)
-        .await
-        .expect("appended");
-    let old = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    let before = entry(&fence.capture());
-    fence
-        .invalidate(key("twice"), false)
-        .await
-        .expect("appended");
-    declaration.close(Vec::new()).await.expect("closed");
-    let after = entry(&fence.capture());
+async fn an_older_state_takes_nothing_back() {
+    let (fence, journal) = process().await;
+    let declaration = declare(&fence, KEY).await;
+    purge(&fence, "twice").await;
+    let old = journal.state().await;
+    let before = fill(&fence);
+    purge(&fence, "twice").await;
+    close(declaration).await;
+    let after = fill(&fence);
     let position = fence.position();
-    fence.change(|mirror| mirror.merge(&old, 0));
+    merge(&fence, &old);
     assert_eq!(fence.position(), position);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(
@@ -271,502 +295,403 @@ async fn an_older_state_is_ignored() {
         local: LocalState::default(),
         ..before
     };
-    assert_eq!(
-        fence.check(&twice, "twice", fence.clock.now()),
-        Verdict::Unusable
-    );
+    let verdict = fence.check(&twice, "twice", now(&fence));
+    assert_eq!(verdict, Verdict::Unusable);
 }
 
-/// Rule 7: nor does it end a declaration that is later than it.
+/// Rule 7.
 #[tokio::test]
-async fn an_older_state_ends_no_later_declaration() {
-    let (fence, journal) = meddled().await;
-    let old = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    journal.other("a").await;
-    let (elsewhere, _) = process(&journal).await;
-    let lease = Duration::from_secs(60);
-    let declaration = elsewhere.open(key(KEY), lease).await.expect("declared");
-    let records = journal
-        .feed()
-        .next(fence.position())
-        .await
-        .expect("in process");
-    assert_eq!(fence.feed(&records[1..]), super::mirror::Step::Lost);
-    fence.change(|mirror| mirror.merge(&old, 0));
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
-    declaration.close(Vec::new()).await.expect("closed");
+async fn an_older_state_does_not_end_a_later_declaration() {
+    let (fence, journal) = process().await;
+    let old = journal.state().await;
+    journal.purge("a").await;
+    let elsewhere = process_on(&journal).await;
+    let declaration = declare(&elsewhere, KEY).await;
+    let records = journal.records_after(fence.position()).await;
+    assert_eq!(apply(&fence, &records[1..]), FeedOutcome::SyncNeeded);
+    merge(&fence, &old);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    close(declaration).await;
 }
 
-/// Rule 8: what an earlier epoch stored is of no use.
+/// Rule 8.
 #[tokio::test]
 async fn entries_of_another_epoch_are_unusable() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
-    let cell = fence.version("engagement");
-    let bump = vec![PurgeTarget::Version("engagement".into())];
-    fence.invalidate(bump, false).await.expect("appended");
-    let version = cell.load(Ordering::Relaxed);
-    let after = entry(&fence.capture());
-    let mut heard = fence.subscribe();
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
+    purge_target(&fence, PurgeTarget::Version("engagement".into())).await;
+    let version = version_of(&fence, "engagement");
+    let after = fill(&fence);
+    let mut events = fence.subscribe();
 
-    journal.new_epoch();
-    fence.sync().await.expect("in process");
-    assert_eq!(heard.next().await, Some(News::Everything));
+    journal.begin_epoch();
+    sync(&fence).await;
+    assert_eq!(events.next().await, Some(AppliedEvent::Everything));
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(
-        verdict(&fence, &entry(&fence.capture())),
+        verdict(&fence, &fill(&fence)),
         Verdict::Unusable,
         "the bump is pending"
     );
-    fence.drain().await.expect("in process");
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    deliver(&fence).await;
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
     for stored in [before, after] {
         assert_eq!(
             verdict(&fence, &stored),
             Verdict::Unusable,
-            "whatever its number"
+            "whatever its n"
         );
     }
-    let repeated = cell.load(Ordering::Relaxed);
+    let repeated = version_of(&fence, "engagement");
     assert!(
         repeated != 0 && repeated != version,
-        "no version comes back"
+        "no version is used twice"
     );
 }
 
-/// Rule 8: so is what is stored from before the floor.
+/// Rule 8.
 #[tokio::test]
 async fn entries_from_before_the_floor_are_unusable() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
-    journal.other("a").await;
-    fence.sync().await.expect("in process");
-    let after = entry(&fence.capture());
-    let mut page = journal
-        .sync(fence.position(), 10)
-        .await
-        .expect("in process");
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
+    journal.purge("a").await;
+    sync(&fence).await;
+    let after = fill(&fence);
+    let mut page = journal.state().await;
     page.floor = 1;
-    fence.change(|mirror| mirror.merge(&page, 0));
+    merge(&fence, &page);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(verdict(&fence, &after), Verdict::Usable);
 }
 
-/// Rule 10: an old primary may take our invalidations and declarations to its grave.
+/// Rule 10: a failed primary may have lost them.
 #[tokio::test]
-async fn a_new_epoch_is_told_what_we_did_lately() {
-    let (fence, journal) = meddled().await;
-    fence.invalidate(key(KEY), false).await.expect("appended");
-    let declaration = fence
-        .open(key("declared"), Duration::from_secs(60))
-        .await
-        .expect("declared");
-    journal.new_epoch();
-    fence.sync().await.expect("in process");
-    // Until it has been told, nothing that another process may have filled meanwhile is used here.
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
-    fence.drain().await.expect("in process");
-    let page = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    let named: Vec<_> = page
-        .latest
-        .iter()
-        .map(|(purge, _)| purge.to_string())
-        .collect();
-    assert_eq!(named, [format!("k:{KEY}")]);
-    assert_eq!(page.open.len(), 1);
-    assert_eq!(fence.read(|mirror| mirror.pending()), 0);
-    declaration.close(Vec::new()).await.expect("closed");
-    let page = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    assert_eq!(page.open, []);
+async fn recent_purges_and_declarations_are_repeated_in_a_new_epoch() {
+    let (fence, journal) = process().await;
+    purge(&fence, KEY).await;
+    let declaration = declare(&fence, "declared").await;
+    journal.begin_epoch();
+    sync(&fence).await;
+    // Another process may have filled it meanwhile.
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    deliver(&fence).await;
+    let state = journal.state().await;
+    let purges = state.latest.iter().map(|(purge, _)| purge.to_string());
+    assert_eq!(purges.collect::<Vec<_>>(), [format!("k:{KEY}")]);
+    assert_eq!(state.open.len(), 1);
+    assert_eq!(pending(&fence), 0);
+    close(declaration).await;
+    assert!(!journal.has_declaration().await);
 }
 
 #[tokio::test]
-async fn what_was_long_ago_is_not_told_again() {
-    let (fence, journal) = meddled().await;
-    fence.invalidate(key(KEY), false).await.expect("appended");
-    pass(&journal, Duration::from_secs(3600));
-    journal.new_epoch();
-    fence.sync().await.expect("in process");
-    assert_eq!(fence.read(|mirror| mirror.pending()), 0);
+async fn old_purges_are_not_repeated_in_a_new_epoch() {
+    let (fence, journal) = process().await;
+    purge(&fence, KEY).await;
+    journal.advance(Duration::from_secs(3600));
+    journal.begin_epoch();
+    sync(&fence).await;
+    assert_eq!(pending(&fence), 0);
 }
 
-/// Rule 10: an append that another epoch answered counts for nothing before the sync.
+/// Rule 10.
 #[tokio::test]
-async fn an_append_to_a_new_epoch_is_sent_again() {
-    let (fence, journal) = meddled().await;
+async fn an_append_answered_from_another_epoch_is_sent_again_after_the_sync() {
+    let (fence, journal) = process().await;
     let before = fence.position();
-    journal.new_epoch();
-    let position = fence.invalidate(key(KEY), false).await.expect("appended");
+    journal.begin_epoch();
+    let position = purge(&fence, KEY).await;
     assert_ne!(position.epoch, before.epoch);
     assert_eq!(position.n, 2, "appended twice");
     assert_eq!(fence.position().epoch, position.epoch);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// Rule 6: the journal has lost what we have applied.
+/// Rule 6: the journal has lost records that were applied here.
 #[tokio::test]
-async fn an_answer_that_is_not_beyond_what_was_applied_is_not_believed() {
-    let (fence, journal) = meddled().await;
-    let known = fence.invalidate(key("a"), false).await.expect("appended");
-    let batch = super::pending::Batch {
-        ids: Vec::new(),
-        kind: crate::store::contracts::journal::RecordKind::Invalidate,
-        purges: [Purge::hard(PurgeTarget::Key(KEY.into()))].into(),
-        public: false,
+async fn a_reply_that_is_not_beyond_what_was_applied_is_refused() {
+    let (fence, _journal) = process().await;
+    let known = purge(&fence, "a").await;
+    let purge = Purge::hard(PurgeTarget::Key(KEY.into()));
+    let sent = OwnRecord::invalidation([purge].into());
+    let applied = |n| {
+        let reply = AppendReply {
+            position: Position { n, ..known },
+            floor: 0,
+            between: Vec::new(),
+            open: Vec::new(),
+        };
+        let mirror = fence.mirror();
+        mirror.change(|mirror| mirror.apply_reply(known, (&[], &sent), &reply, 0))
     };
-    let reply = |n| Appended {
-        position: Position { n, ..known },
-        floor: 0,
-        between: Vec::new(),
-        open: Vec::new(),
-    };
-    let applied = |n| fence.change(|mirror| mirror.own(known, &batch, &reply(n), 0));
     assert!(!applied(known.n - 1));
     assert!(!applied(known.n));
     assert!(applied(known.n + 1));
-    drop(journal);
 }
 
-/// Rule 11: until the reply has been applied, its subjects are uncacheable here.
+/// Rule 11.
 #[tokio::test]
-async fn a_lost_reply_keeps_its_subjects_uncacheable() {
-    let (fence, journal) = meddled().await;
-    let before = entry(&fence.capture());
-    journal.lose_replies.store(true, Ordering::Relaxed);
-    fence.invalidate(key(KEY), false).await.expect_err("lost");
+async fn an_append_whose_reply_is_lost_keeps_its_targets_uncacheable() {
+    let (fence, journal) = process().await;
+    let before = fill(&fence);
+    journal.set_lose_replies(true);
+    purge_in_vain(&fence, KEY).await;
     for _ in 0..3 {
-        fence.drain().await.expect_err("lost");
-        // Even a fill that the record itself would not name.
-        fence.sync().await.expect("in process");
-        assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
-        let elsewhere = entry(&fence.capture());
-        assert_eq!(
-            fence.check(&elsewhere, "another", fence.clock.now()),
-            Verdict::Usable
-        );
+        let delivered = fence.appender.deliver_queued().await;
+        delivered.expect_err("the reply is lost");
+        // Fills from after the record are blocked, too.
+        sync(&fence).await;
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+        let verdict = fence.check(&fill(&fence), "another", now(&fence));
+        assert_eq!(verdict, Verdict::Usable);
     }
-    journal.lose_replies.store(false, Ordering::Relaxed);
-    fence.drain().await.expect("delivered");
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    journal.set_lose_replies(false);
+    deliver(&fence).await;
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_does_not_take_the_invalidation_along() {
-    let (fence, journal) = meddled().await;
-    let mut leaving = Box::pin(fence.invalidate(key(KEY), false));
-    // The journal of one process answers at once; the sync that a new epoch needs can be held up.
-    let gate = fence.syncing.lock().await;
-    journal.new_epoch();
-    assert!(
-        (&mut leaving).now_or_never().is_none(),
-        "it waits for the sync"
-    );
-    drop(leaving);
-    assert_eq!(fence.read(|mirror| mirror.pending()), 1);
-    drop(gate);
-    fence.drain().await.expect("delivered");
-    let page = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    assert_eq!(
-        page.latest.last().expect("appended").0.to_string(),
-        format!("k:{KEY}")
-    );
+async fn a_dropped_invalidation_is_queued() {
+    let (fence, journal) = process().await;
+    let mut dropped = Box::pin(fence.invalidate(key(KEY), false));
+    // The memory journal answers at once, but the sync that a new epoch needs can be held up.
+    let running = fence.sync_state().running.lock().await;
+    journal.begin_epoch();
+    assert!((&mut dropped).now_or_never().is_none(), "it waits to sync");
+    drop(dropped);
+    assert_eq!(pending(&fence), 1);
+    drop(running);
+    deliver(&fence).await;
+    assert_eq!(journal.last_purge().await, format!("k:{KEY}"));
 }
 
 #[tokio::test]
-async fn too_many_undelivered_appends_become_everything() {
-    let (fence, journal) = meddled().await;
-    journal.lose_replies.store(true, Ordering::Relaxed);
+async fn too_many_queued_appends_become_a_purge_of_everything() {
+    let (fence, journal) = process().await;
+    journal.set_lose_replies(true);
     for i in 0..4 {
-        fence
-            .invalidate(key(&i.to_string()), false)
-            .await
-            .expect_err("lost");
+        purge_in_vain(&fence, &i.to_string()).await;
     }
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
-    fence.invalidate(key("4"), false).await.expect_err("lost");
-    assert_eq!(fence.read(|mirror| mirror.pending()), 1);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Unusable);
-    journal.lose_replies.store(false, Ordering::Relaxed);
-    fence.drain().await.expect("delivered");
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
-    let page = journal
-        .sync(Position::UNKNOWN, 100)
-        .await
-        .expect("in process");
-    assert_eq!(
-        page.latest.last().expect("appended").0,
-        Purge::hard(PurgeTarget::Everything)
-    );
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+    purge_in_vain(&fence, "4").await;
+    assert_eq!(pending(&fence), 1);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    journal.set_lose_replies(false);
+    deliver(&fence).await;
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+    assert_eq!(journal.last_purge().await, "*");
 }
 
-/// Rule 12: a proof is as old as the question, however long the answer took.
+/// Rule 12.
 #[tokio::test]
-async fn trust_counts_from_when_the_question_was_sent() {
-    let (fence, journal) = meddled().await;
-    let stored = entry(&Capture {
-        at: 0,
-        ..fence.capture()
-    });
-    pass(&journal, Duration::from_millis(1999));
+async fn trust_counts_from_when_the_sync_was_sent() {
+    let (fence, journal) = process().await;
+    let stored = copied(&fence);
+    journal.advance(Duration::from_millis(1999));
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
-    pass(&journal, Duration::from_millis(1));
+    journal.advance(Duration::from_millis(1));
     assert_eq!(
         verdict(&fence, &stored),
         Verdict::Untrusted,
-        "even though it was checked"
+        "although it was checked"
     );
 
     journal.sync_takes.store(1_500_000_000, Ordering::Relaxed);
-    fence.sync().await.expect("in process");
+    sync(&fence).await;
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
-    pass(&journal, Duration::from_millis(500));
+    journal.advance(Duration::from_millis(500));
     assert_eq!(verdict(&fence, &stored), Verdict::Untrusted);
-    fence.invalidate(key(KEY), false).await.expect("appended");
+    purge(&fence, KEY).await;
     assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
 }
 
 #[tokio::test]
-async fn another_max_lag_weighs_the_last_proof_anew() {
-    let (fence, journal) = meddled().await;
-    let stored = entry(&Capture {
-        at: 0,
-        ..fence.capture()
-    });
-    pass(&journal, Duration::from_millis(500));
+async fn a_new_max_lag_applies_to_the_last_proof_and_to_own_fills() {
+    let (fence, journal) = process().await;
+    let stored = copied(&fence);
+    journal.advance(Duration::from_millis(500));
     fence.set_max_lag(Duration::from_millis(500));
     assert_eq!(verdict(&fence, &stored), Verdict::Untrusted);
     fence.set_max_lag(Duration::from_millis(501));
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
 
-    // Proofs to come are worth that much, too, as are own fills.
-    pass(&journal, Duration::from_secs(1));
-    fence.sync().await.expect("in process");
-    let own = entry(&fence.capture());
-    pass(&journal, Duration::from_millis(500));
+    // Also to later proofs.
+    journal.advance(Duration::from_secs(1));
+    sync(&fence).await;
+    let own = fill(&fence);
+    journal.advance(Duration::from_millis(500));
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
-    pass(&journal, Duration::from_millis(1));
+    journal.advance(Duration::from_millis(1));
     assert_eq!(verdict(&fence, &stored), Verdict::Untrusted);
     assert_eq!(verdict(&fence, &own), Verdict::Untrusted);
     fence.set_max_lag(Duration::from_secs(2));
     assert_eq!(verdict(&fence, &own), Verdict::Usable);
 
-    // Where nothing was ever proved, there is nothing to weigh.
-    let unproved = unreached(&journal);
+    let unproved = unsynced(&journal);
     unproved.set_max_lag(Duration::from_secs(60));
-    assert!(!unproved.trusted(unproved.clock.now()));
+    assert!(!unproved.trusted(now(&unproved)), "there is no proof");
 }
 
-/// It does not wait for the next proof as long as the one before allowed.
+/// The wait for the next proof ends at once.
 #[tokio::test(start_paused = true)]
 async fn a_shorter_max_lag_is_proved_more_often_at_once() {
-    let journal = journal();
-    let options = Options {
+    let journal = FaultyJournal::new();
+    let config = FenceConfig {
         max_lag: Duration::from_secs(4000),
-        ..Options::default()
+        ..FenceConfig::default()
     };
-    let clock = Arc::new(Clock::manual(Arc::clone(&journal.nanos)));
-    let fence = Fence::new(Arc::clone(&journal) as _, clock, options);
+    let fence = Fence::new(Arc::clone(&journal) as _, clock(&journal), config);
     fence.start(None).await;
-    let mut last = fence.proved_at();
+    let proved_at = || *fence.sync_state().trust.proved_at();
+    let mut last = proved_at();
     fence.set_max_lag(Duration::from_secs(4));
     for _ in 0..5 {
-        pass(&journal, Duration::from_secs(1));
+        journal.advance(Duration::from_secs(1));
         tokio::time::sleep(Duration::from_secs(1) + Duration::from_millis(1)).await;
-        assert!(fence.proved_at() > last, "a second later there is a proof");
-        last = fence.proved_at();
+        assert!(proved_at() > last, "a proof each second");
+        last = proved_at();
     }
 }
 
 #[tokio::test]
-async fn an_outage_is_no_stampede() {
-    let (fence, journal) = meddled().await;
-    pass(&journal, Duration::from_secs(60));
-    let own = entry(&fence.capture());
-    let copied = entry(&Capture {
-        at: 0,
-        ..fence.capture()
-    });
-    assert_eq!(
-        verdict(&fence, &own),
-        Verdict::Usable,
-        "its own read is the proof"
-    );
+async fn own_fills_are_used_for_max_lag_during_an_outage() {
+    let (fence, journal) = process().await;
+    journal.advance(Duration::from_secs(60));
+    let (own, copied) = (fill(&fence), copied(&fence));
+    assert_eq!(verdict(&fence, &own), Verdict::Usable);
     assert_eq!(verdict(&fence, &copied), Verdict::Untrusted);
-    pass(&journal, Duration::from_secs(2));
+    journal.advance(Duration::from_secs(2));
     assert_eq!(verdict(&fence, &own), Verdict::Untrusted);
 }
 
 #[tokio::test]
-async fn before_the_journal_was_ever_reached_only_own_fills_are_used() {
-    let journal = journal();
-    let fence = unreached(&journal);
-    let own = entry(&fence.capture());
+async fn before_the_first_sync_only_own_fills_are_used() {
+    let journal = FaultyJournal::new();
+    let fence = unsynced(&journal);
+    let own = fill(&fence);
     assert!(!own.position.is_known());
     assert_eq!(verdict(&fence, &own), Verdict::Usable);
-    let mut copied = entry(&fence.capture());
-    copied.local.captured = 0;
-    assert_eq!(verdict(&fence, &copied), Verdict::Unusable);
+    assert_eq!(verdict(&fence, &copied(&fence)), Verdict::Unusable);
 
-    journal.lose_replies.store(true, Ordering::Relaxed);
-    fence.invalidate(key(KEY), false).await.expect_err("lost");
+    journal.set_lose_replies(true);
+    purge_in_vain(&fence, KEY).await;
     assert_eq!(verdict(&fence, &own), Verdict::Unusable);
-    journal.lose_replies.store(false, Ordering::Relaxed);
-    fence.sync().await.expect("in process");
-    fence.drain().await.expect("delivered");
+    journal.set_lose_replies(false);
+    sync(&fence).await;
+    deliver(&fence).await;
     assert_eq!(
         verdict(&fence, &own),
         Verdict::Unusable,
-        "nobody can say what it missed"
+        "records may have been missed"
     );
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// Rule 14: a declaration of another process blocks here, too.
+/// Rule 14.
 #[tokio::test]
-async fn a_declaration_elsewhere_makes_its_subjects_uncacheable_here() {
-    let (fence, journal) = meddled().await;
-    let stored = entry(&fence.capture());
-    let (elsewhere, _) = process(&journal).await;
-    let lease = Duration::from_secs(60);
-    let declaration = elsewhere.open(key(KEY), lease).await.expect("declared");
-    fence.sync().await.expect("in process");
+async fn a_declaration_of_another_process_makes_its_targets_uncacheable() {
+    let (fence, journal) = process().await;
+    let stored = fill(&fence);
+    let elsewhere = process_on(&journal).await;
+    let declaration = declare(&elsewhere, KEY).await;
+    sync(&fence).await;
     assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
-    let during = entry(&fence.capture());
+    let during = fill(&fence);
     assert_eq!(verdict(&fence, &during), Verdict::Unusable);
-    declaration.close(Vec::new()).await.expect("closed");
-    let records = journal
-        .feed()
-        .next(fence.position())
-        .await
-        .expect("in process");
-    fence.feed(&records);
+    close(declaration).await;
+    let records = journal.records_after(fence.position()).await;
+    apply(&fence, &records);
     assert_eq!(
         verdict(&fence, &during),
         Verdict::Unusable,
         "its read may be older than the write"
     );
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// Rule 15: after a retry nobody knows what the first attempt met.
+/// Rule 15: what the first attempt met is unknown.
 #[tokio::test]
 async fn a_write_through_that_was_sent_twice_is_not_stored() {
-    let (fence, journal) = meddled().await;
-    let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let target = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
+    let (fence, journal) = process().await;
     for again in [false, true] {
         let before = fence.capture();
         journal.wrong_epoch.store(again, Ordering::Relaxed);
-        let at = fence
-            .write_through(&before, key("another"), target)
-            .await
-            .expect("appended");
-        assert_eq!(at.is_none(), again);
+        let position = write_through(&fence, &before, "another").await;
+        assert_eq!(position.expect("appended").is_none(), again);
     }
     let before = fence.capture();
-    journal.lose_replies.store(true, Ordering::Relaxed);
-    fence
-        .write_through(&before, key(KEY), target)
-        .await
-        .expect_err("lost");
+    journal.set_lose_replies(true);
+    let outcome = write_through(&fence, &before, KEY).await;
+    outcome.expect_err("the reply is lost");
 }
 
+/// Rule 15.
 #[tokio::test]
 async fn a_write_through_from_before_the_floor_is_not_stored() {
-    let (fence, journal) = meddled().await;
-    let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let target = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
+    let (fence, journal) = process().await;
     for (above, stored) in [(0, true), (1, false)] {
         let before = fence.capture();
-        journal
-            .floor
-            .store(before.position.n + above, Ordering::Relaxed);
-        let at = fence
-            .write_through(&before, key(KEY), target)
-            .await
-            .expect("appended");
-        assert_eq!(at.is_some(), stored);
+        let floor = before.position.n + above;
+        journal.floor.store(floor, Ordering::Relaxed);
+        let position = write_through(&fence, &before, "another").await;
+        assert_eq!(position.expect("appended").is_some(), stored);
     }
 }
 
-const LEASE: Duration = Duration::from_secs(60);
-
-/// Whether the journal holds a declaration that nobody is going to close.
-async fn is_declared(journal: &Meddled) -> bool {
-    let page = journal.sync(Position::UNKNOWN, 10).await;
-    !page.expect("in process").open.is_empty()
+/// It was opened again after its closing, and stayed open until its lease ended.
+#[tokio::test]
+async fn a_declaration_that_is_being_closed_is_not_repeated_in_a_new_epoch() {
+    let (fence, journal) = process().await;
+    let declaration = declare(&fence, KEY).await;
+    journal.set_lose_replies(true);
+    let closed = declaration.close(Vec::new()).await;
+    closed.expect_err("the reply is lost");
+    journal.begin_epoch();
+    journal.set_lose_replies(false);
+    sync(&fence).await;
+    deliver(&fence).await;
+    assert!(!journal.has_declaration().await);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// It was closed, then opened again behind its closing, and stayed so until its lease had ended.
+/// As above, where the write ends while it is being declared again.
 #[tokio::test]
-async fn a_write_that_is_over_is_not_declared_to_a_new_epoch() {
-    let (fence, journal) = meddled().await;
-    let declaration = fence.open(key(KEY), LEASE).await.expect("declared");
-    journal.lose_replies.store(true, Ordering::Relaxed);
-    declaration.close(Vec::new()).await.expect_err("lost");
-    journal.new_epoch();
-    journal.lose_replies.store(false, Ordering::Relaxed);
-    fence.sync().await.expect("in process");
-    fence.drain().await.expect("in process");
-    assert!(!is_declared(&journal).await);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+async fn a_declaration_repeated_after_its_closing_is_closed_again() {
+    let (fence, journal) = process().await;
+    let declaration = declare(&fence, KEY).await;
+    journal.begin_epoch();
+    sync(&fence).await;
+    close(declaration).await;
+    deliver(&fence).await;
+    assert!(!journal.has_declaration().await);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// The same where the write ends while it is being declared once more.
+/// The journal kept it until its lease ended.
 #[tokio::test]
-async fn a_declaration_that_arrives_after_its_closing_is_closed_again() {
-    let (fence, journal) = meddled().await;
-    let declaration = fence.open(key(KEY), LEASE).await.expect("declared");
-    journal.new_epoch();
-    fence.sync().await.expect("in process");
-    declaration.close(Vec::new()).await.expect("closed");
-    fence.drain().await.expect("in process");
-    assert!(!is_declared(&journal).await);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+async fn a_declaration_whose_reply_is_lost_is_withdrawn() {
+    let (fence, journal) = process().await;
+    journal.set_lose_replies(true);
+    let declared = fence.declare(key(KEY), LEASE).await;
+    declared.expect_err("the reply is lost");
+    assert!(journal.has_declaration().await);
+    journal.set_lose_replies(false);
+    deliver(&fence).await;
+    assert!(!journal.has_declaration().await);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
-/// The journal had it all the same, until its lease ended.
+/// Listening stopped while the journal was slow.
 #[tokio::test]
-async fn a_declaration_whose_reply_was_lost_is_withdrawn() {
-    let (fence, journal) = meddled().await;
-    journal.lose_replies.store(true, Ordering::Relaxed);
-    fence.open(key(KEY), LEASE).await.expect_err("lost");
-    assert!(is_declared(&journal).await);
-    journal.lose_replies.store(false, Ordering::Relaxed);
-    fence.drain().await.expect("in process");
-    assert!(!is_declared(&journal).await);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
-}
-
-/// Who listened waited for the journal, while more and more came in.
-#[tokio::test]
-async fn what_other_programs_say_waits_for_no_journal() {
-    let (fence, journal) = meddled().await;
-    let stored = entry(&fence.capture());
+async fn a_published_pattern_is_queued_without_waiting_for_the_journal() {
+    let (fence, journal) = process().await;
+    let stored = fill(&fence);
     let before = journal.inner().head();
-    fence.hear(&[Box::from(KEY.as_bytes())]);
-    assert_eq!(journal.inner().head(), before, "it is queued");
+    fence.appender.receive(&[Box::from(KEY.as_bytes())]);
+    assert_eq!(journal.inner().head(), before);
     assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
-    fence.drain().await.expect("in process");
+    deliver(&fence).await;
     assert_eq!(journal.inner().head().n, before.n + 1);
     assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
 }

@@ -1,4 +1,4 @@
-//! What goes on beside the requests: following the feed, proving freshness, appending again.
+//! The background tasks of a fence.
 
 use std::{
     sync::{Arc, Weak},
@@ -8,139 +8,132 @@ use std::{
 use tokio::{
     select,
     sync::Notify,
+    task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{check::Fence, mirror::Step};
+use super::{appender::Appender, mirror::FeedOutcome};
 use crate::store::contracts::{
     channel::{Channel, Listener},
-    journal::{Feed, Record},
+    journal::Feed,
 };
 
-impl Fence {
-    /// Follows the journal until the fence is dropped, and takes part in the channel of other
-    /// programs. Answers when the first attempt to reach the journal is over, however it ended:
-    /// without it, nothing stored is used until it can be reached.
-    pub(crate) async fn start(self: &Arc<Self>, channel: Option<Arc<dyn Channel>>) {
-        if let Err(error) = self.sync().await {
-            tracing::warn!(%error, "the journal cannot be reached yet");
-        }
-        let weak = || Arc::downgrade(self);
-        let mut tasks = vec![
-            tokio::spawn(follow(weak(), self.journal.feed())).abort_handle(),
-            tokio::spawn(prove(weak(), Arc::clone(&self.hurry))).abort_handle(),
-            tokio::spawn(redeliver(weak())).abort_handle(),
-        ];
-        if let Some(channel) = channel {
-            tasks.push(tokio::spawn(listen(weak(), channel.listen())).abort_handle());
-            tasks.push(tokio::spawn(self.programs.publish_on(channel)).abort_handle());
-        }
-        self.own_tasks(tasks.into());
-        self.kick();
+/// Spawns the tasks that follow the feed, prove freshness, deliver queued appends and, if there is a
+/// channel, listen to other programs and publish to them.
+pub(super) fn spawn(
+    appender: &Arc<Appender>,
+    max_lag_changed: &Arc<Notify>,
+    channel: Option<Arc<dyn Channel>>,
+) -> Box<[AbortHandle]> {
+    let weak = || Arc::downgrade(appender);
+    let queued = Arc::clone(&appender.sync.queued);
+    let feed = appender.sync.journal.feed();
+    let mut tasks = vec![
+        tokio::spawn(follow_feed(weak(), feed)).abort_handle(),
+        tokio::spawn(prove_freshness(weak(), Arc::clone(max_lag_changed))).abort_handle(),
+        tokio::spawn(deliver(weak(), queued)).abort_handle(),
+    ];
+    if let Some(channel) = channel {
+        tasks.push(tokio::spawn(listen(weak(), channel.listen())).abort_handle());
+        tasks.push(tokio::spawn(appender.pubsub.publisher(channel)).abort_handle());
     }
-
-    /// Applies records of the feed in order.
-    pub(super) fn feed(&self, records: &[Record]) -> Step {
-        let now = self.clock.mono();
-        if records.is_empty() {
-            return Step::Followed;
-        }
-        self.change(|mirror| {
-            let steps = records.iter().map(|record| mirror.record(record, now));
-            let lost = steps.filter(|step| *step == Step::Lost).count();
-            if lost > 0 { Step::Lost } else { Step::Followed }
-        })
-    }
+    tasks.into()
 }
 
-async fn follow(fence: Weak<Fence>, mut feed: Box<dyn Feed>) {
+async fn follow_feed(appender: Weak<Appender>, mut feed: Box<dyn Feed>) {
     let mut backoff = Backoff::default();
     loop {
-        let Some(position) = fence.upgrade().map(|fence| fence.position()) else {
+        let position = appender.upgrade().map(|this| this.sync.mirror.position());
+        let Some(position) = position else { return };
+        let records = feed.next(position).await;
+        let Some(appender) = appender.upgrade() else {
             return;
         };
-        let records = feed.next(position).await;
-        let Some(fence) = fence.upgrade() else { return };
-        let followed = match records {
-            Ok(records) => fence.feed(&records),
+        let outcome = match records {
+            Ok(records) => appender.sync.mirror.apply(&records),
             Err(error) => {
-                tracing::debug!(%error, "the journal's feed");
-                Step::Lost
+                tracing::debug!(%error, "the journal's feed failed: syncing");
+                FeedOutcome::SyncNeeded
             }
         };
-        if followed == Step::Followed {
+        if outcome == FeedOutcome::Applied {
             backoff = Backoff::default();
             continue;
         }
-        // The proof goes on by itself if this fails.
-        let _ = fence.sync().await;
-        drop(fence);
+        // If it fails, the task that proves freshness syncs again.
+        let _ = appender.sync.sync().await;
+        drop(appender);
         backoff.wait().await;
     }
 }
 
-async fn listen(fence: Weak<Fence>, mut listener: Box<dyn Listener>) {
+async fn listen(appender: Weak<Appender>, mut listener: Box<dyn Listener>) {
     let mut backoff = Backoff::default();
     loop {
-        let heard = listener.next().await;
-        let Some(fence) = fence.upgrade() else { return };
-        match heard {
+        let received = listener.next().await;
+        let Some(appender) = appender.upgrade() else {
+            return;
+        };
+        match received {
             Ok(messages) => {
                 backoff = Backoff::default();
-                fence.hear(&messages);
+                appender.receive(&messages);
             }
             Err(error) => {
-                drop(fence);
-                tracing::debug!(%error, "what other programs say is not heard");
+                drop(appender);
+                tracing::debug!(%error, "patterns that other programs publish are not received");
                 backoff.wait().await;
             }
         }
     }
 }
 
-async fn prove(fence: Weak<Fence>, hurry: Arc<Notify>) {
+async fn prove_freshness(appender: Weak<Appender>, max_lag_changed: Arc<Notify>) {
     loop {
-        let Some(strong) = fence.upgrade() else {
+        let Some(strong) = appender.upgrade() else {
             return;
         };
-        let next = Instant::now() + strong.pace();
-        if let Err(error) = strong.sync().await {
-            tracing::debug!(%error, "no proof of freshness");
+        let next = Instant::now() + strong.sync.trust.proof_interval();
+        if let Err(error) = strong.sync.sync().await {
+            tracing::debug!(%error, "journal unavailable: freshness is not proved");
         }
         drop(strong);
         select! {
             () = sleep_until(next) => {}
-            () = hurry.notified() => {}
+            () = max_lag_changed.notified() => {}
         }
     }
 }
 
-async fn redeliver(fence: Weak<Fence>) {
+async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
     let mut backoff = Backoff::default();
-    let mut told = false;
+    let mut warned = false;
     loop {
-        let Some(strong) = fence.upgrade() else {
+        let Some(strong) = appender.upgrade() else {
             return;
         };
-        match strong.drain().await {
+        match strong.deliver_queued().await {
             Ok(()) => {
-                if std::mem::take(&mut told) {
-                    tracing::info!("everything is appended");
+                if std::mem::take(&mut warned) {
+                    tracing::info!("journal available again: all queued invalidations delivered");
                 }
                 backoff = Backoff::default();
-                let queued = Arc::clone(&strong.undelivered);
                 drop(strong);
                 queued.notified().await;
             }
             Err(error) => {
-                let pending = strong.read(|mirror| mirror.pending());
-                // Once in an outage: it is tried again every second.
-                if std::mem::replace(&mut told, true) {
-                    tracing::debug!(%error, pending, "not appended yet");
-                } else {
-                    tracing::warn!(%error, pending, "not appended yet, and tried again until it is");
-                }
+                let pending = strong.sync.mirror.read(|mirror| mirror.pending());
                 drop(strong);
+                // A warning once an outage: it is retried every second.
+                if std::mem::replace(&mut warned, true) {
+                    tracing::debug!(%error, pending, "invalidations are still queued");
+                } else {
+                    tracing::warn!(
+                        %error,
+                        pending,
+                        "invalidations are queued: journal unavailable, retrying"
+                    );
+                }
                 backoff.wait().await;
             }
         }

@@ -1,67 +1,31 @@
-//! The fence of one process; what takes several stands in `tests_shared`.
+//! The fence of one process.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    capture::Capture,
+    config::FenceConfig,
+    declaration::Declaration,
+    kit::{
+        KEY, LEASE, close, declare, entry, fill, in_process, key, may_store, now, purge,
+        purge_target, verdict, version_of, write_through,
+    },
+    subscription::AppliedEvent,
+    verdict::Verdict,
+};
 use crate::{
-    clock::{Clock, Timestamp},
     key::purge::{Purge, PurgeTarget},
-    semantics::freshness::Lifetime,
-    store::entry::{Content, Entry, LocalState, StoredValue},
+    store::entry::Entry,
 };
 
-/// A fence whose clock is moved by hand.
-fn fence(options: Options) -> (Arc<Fence>, Arc<AtomicU64>) {
-    let nanos = Arc::new(AtomicU64::new(1));
-    let clock = Arc::new(Clock::manual(Arc::clone(&nanos)));
-    (Fence::in_process(clock, options), nanos)
-}
-
-pub(super) fn entry(capture: &Capture) -> Entry {
-    Entry {
-        content: Content::Value(StoredValue {
-            json: Bytes::new(),
-            lifetime: Lifetime::default(),
-            cost: Duration::ZERO,
-        }),
-        position: capture.position,
-        stored: Timestamp(0),
-        expires: Timestamp(u64::MAX),
-        entity: "engagement:tasks".into(),
-        user: Some("user-1".into()),
-        tags: ["org:1".into()].into(),
-        local: LocalState {
-            captured: capture.at,
-            ..LocalState::default()
-        },
-    }
-}
-
-pub(super) const KEY: &str = "engagement:42:tasks";
-
-pub(super) fn verdict(fence: &Fence, entry: &Entry) -> Verdict {
-    fence.check(entry, KEY, fence.clock.now())
-}
-
-pub(super) fn key(name: &str) -> Vec<PurgeTarget> {
-    vec![PurgeTarget::Key(name.into())]
-}
-
-fn name(subject: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
-    subject(name.into())
+fn name(target: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
+    target(name.into())
 }
 
 #[tokio::test]
-async fn every_kind_of_subject_names_what_it_says_and_no_more() {
+async fn a_target_names_its_entries_and_no_others() {
     let naming = [
         name(PurgeTarget::Key, KEY),
         name(PurgeTarget::Prefix, "engagement:"),
@@ -89,14 +53,14 @@ async fn every_kind_of_subject_names_what_it_says_and_no_more() {
         name(PurgeTarget::Entity, "tasks"),
         name(PurgeTarget::Version, "engagement:tasks"),
     ];
-    let naming = naming.into_iter().map(|subject| (subject, true));
-    for (subject, names) in naming.chain(others.into_iter().map(|subject| (subject, false))) {
+    let naming = naming.into_iter().map(|target| (target, true));
+    for (target, names) in naming.chain(others.into_iter().map(|target| (target, false))) {
         for soft in [false, true] {
-            let (fence, _) = fence(Options::default());
-            let before = entry(&fence.capture());
+            let fence = in_process(FenceConfig::default());
+            let before = fill(&fence);
             assert_eq!(verdict(&fence, &before), Verdict::Usable);
             fence
-                .invalidate(vec![subject.clone()], soft)
+                .invalidate(vec![target.clone()], soft)
                 .await
                 .expect("in process");
             let expected = match (names, soft) {
@@ -104,308 +68,190 @@ async fn every_kind_of_subject_names_what_it_says_and_no_more() {
                 (true, true) => Verdict::Stale,
                 (true, false) => Verdict::Unusable,
             };
-            assert_eq!(verdict(&fence, &before), expected, "{subject} soft: {soft}");
-            let after = entry(&fence.capture());
-            assert_eq!(verdict(&fence, &after), Verdict::Usable, "{subject}");
+            assert_eq!(verdict(&fence, &before), expected, "{target} soft: {soft}");
+            let after = fill(&fence);
+            assert_eq!(verdict(&fence, &after), Verdict::Usable, "{target}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_fill_that_began_before_the_invalidation_is_unusable_and_not_stored() {
-    let (fence, _) = fence(Options::default());
+async fn a_fill_that_began_before_an_invalidation_is_unusable_and_not_stored() {
+    let fence = in_process(FenceConfig::default());
     let before = fence.capture();
-    fence.invalidate(key(KEY), false).await.expect("in process");
+    purge(&fence, KEY).await;
     assert_eq!(verdict(&fence, &entry(&before)), Verdict::Unusable);
-    let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let names = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
-    assert!(!fence.may_store(&before, names));
-    assert!(fence.may_store(&fence.capture(), names));
+    assert!(!may_store(&fence, &before));
+    assert!(may_store(&fence, &fence.capture()));
 }
 
+/// Hashing the names would be most of the cost of a check.
 #[tokio::test]
-async fn a_checked_entry_costs_one_comparison_until_something_changes() {
-    let (fence, _) = fence(Options::default());
-    let entry = entry(&fence.capture());
-    assert_eq!(verdict(&fence, &entry), Verdict::Usable);
-    assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
-    fence
-        .invalidate(key("another"), false)
-        .await
-        .expect("in process");
-    assert_ne!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
-    assert_eq!(verdict(&fence, &entry), Verdict::Usable);
-    assert_eq!(entry.local.checked.load(Ordering::Relaxed), fence.stamp());
-}
-
-/// What comes from Redis is checked once: to hash its names would be most of what that costs.
-#[tokio::test]
-async fn what_nothing_was_named_after_is_checked_without_its_names() {
-    let (fence, _) = fence(Options::default());
-    let look = |capture: &Capture| {
-        let mut asked = false;
+async fn an_entry_is_checked_by_name_only_if_something_was_named_since() {
+    let fence = in_process(FenceConfig::default());
+    let check = |entry: &Entry| {
+        let mut by_name = false;
         let name = || {
-            asked = true;
+            by_name = true;
             KEY
         };
-        let verdict = fence.check_named(&entry(capture), name, fence.clock.now());
-        (verdict, asked)
+        let verdict = fence.check_with(entry, name, now(&fence));
+        (verdict, by_name)
     };
-    let before = fence.capture();
-    assert_eq!(look(&before), (Verdict::Usable, false));
-    let other = || key("another");
-    fence.invalidate(other(), false).await.expect("in process");
-    assert_eq!(look(&before), (Verdict::Usable, true));
-    let after = fence.capture();
-    assert_eq!(look(&after), (Verdict::Usable, false));
+    let before = fill(&fence);
+    assert_eq!(check(&before), (Verdict::Usable, false));
+    purge(&fence, "another").await;
+    assert_eq!(check(&before), (Verdict::Usable, true));
+    assert_eq!(check(&before), (Verdict::Usable, false), "checked already");
+    assert_eq!(check(&fill(&fence)), (Verdict::Usable, false));
 
-    let lease = Duration::from_secs(60);
-    let declaration = fence.open(other(), lease).await.expect("in process");
-    let during = fence.capture();
-    assert_eq!(look(&during), (Verdict::Usable, true));
-    declaration.close(Vec::new()).await.expect("in process");
-    assert_eq!(look(&fence.capture()), (Verdict::Usable, false));
+    let declaration = declare(&fence, "another").await;
+    assert_eq!(check(&fill(&fence)), (Verdict::Usable, true));
+    close(declaration).await;
+    assert_eq!(check(&fill(&fence)), (Verdict::Usable, false));
 }
 
-/// An entry of the local tier is checked after every invalidation, whatever that names.
+/// An entry of the local tier keeps its hashes from the second check on.
 #[tokio::test]
-async fn the_names_of_what_is_used_again_are_kept() {
-    let (fence, _) = fence(Options::default());
-    let entry = entry(&fence.capture());
-    for kept in [false, true] {
-        let other = key("another");
-        fence.invalidate(other, false).await.expect("in process");
+async fn an_entry_that_is_checked_again_and_again_is_still_found_by_its_names() {
+    let fence = in_process(FenceConfig::default());
+    let entry = fill(&fence);
+    for _ in 0..3 {
+        purge(&fence, "another").await;
         assert_eq!(verdict(&fence, &entry), Verdict::Usable);
-        assert_eq!(entry.local.subjects.get().is_some(), kept);
     }
-    fence.invalidate(key(KEY), false).await.expect("in process");
+    purge(&fence, KEY).await;
     assert_eq!(verdict(&fence, &entry), Verdict::Unusable);
 }
 
 #[tokio::test]
 async fn a_declared_write_is_uncacheable_until_it_is_closed_and_then_invalidated() {
-    let (fence, _) = fence(Options::default());
-    let lease = Duration::from_secs(60);
-    let before = entry(&fence.capture());
-    let declaration = fence.open(key(KEY), lease).await.expect("in process");
-    let during = entry(&fence.capture());
+    let fence = in_process(FenceConfig::default());
+    let before = fill(&fence);
+    let declaration = declare(&fence, KEY).await;
+    let during = fill(&fence);
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
     assert_eq!(verdict(&fence, &during), Verdict::Unusable);
-    declaration.close(Vec::new()).await.expect("in process");
+    close(declaration).await;
     assert_eq!(verdict(&fence, &during), Verdict::Unusable);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 
-    let dropped = fence.open(key(KEY), lease).await.expect("in process");
-    let during = entry(&fence.capture());
+    let dropped = declare(&fence, KEY).await;
+    let during = fill(&fence);
     drop(dropped);
     assert_eq!(verdict(&fence, &during), Verdict::Unusable);
-    assert_eq!(verdict(&fence, &entry(&fence.capture())), Verdict::Usable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
 #[tokio::test]
 async fn a_write_through_is_stored_unless_another_write_may_have_come_between() {
-    let (fence, _) = fence(Options::default());
-    let hashes = subjects_of::<&str>(KEY, "engagement", None, &[]);
-    let target = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
+    let fence = in_process(FenceConfig::default());
 
     let alone = fence.capture();
-    fence
-        .invalidate(key("another"), false)
-        .await
-        .expect("in process");
-    let at = fence
-        .write_through(&alone, key(KEY), target)
-        .await
-        .expect("in process");
-    let stored = Capture {
-        position: at.expect("alone"),
-        ..alone
-    };
-    assert_eq!(verdict(&fence, &entry(&stored)), Verdict::Usable);
+    purge(&fence, "another").await;
+    let position = write_through(&fence, &alone, KEY).await;
+    let position = position.expect("in process").expect("no other write");
+    let stored = entry(&Capture { position, ..alone });
+    assert_eq!(verdict(&fence, &stored), Verdict::Usable);
 
-    let overtaken = fence.capture();
-    let prefix = vec![PurgeTarget::Prefix("engagement:".into())];
-    fence.invalidate(prefix, false).await.expect("in process");
-    let at = fence.write_through(&overtaken, key(KEY), target).await;
-    assert_eq!(at.expect("in process"), None);
-
-    let other = fence
-        .open(key(KEY), Duration::from_secs(60))
-        .await
-        .expect("in process");
-    let beside = fence.capture();
-    let at = fence.write_through(&beside, key(KEY), target).await;
-    assert_eq!(at.expect("in process"), None, "another write is open");
-    other.close(Vec::new()).await.expect("in process");
-
-    let long_ago = fence.capture();
-    for _ in 0..100 {
-        fence
-            .invalidate(key("another"), false)
-            .await
-            .expect("in process");
-    }
-    let at = fence.write_through(&long_ago, key(KEY), target).await;
-    assert_eq!(
-        at.expect("in process"),
-        None,
-        "nobody can tell what came between"
-    );
-}
-
-#[tokio::test]
-async fn a_declared_write_through_does_not_stand_in_its_own_way() {
-    let (fence, _) = fence(Options::default());
-    let hashes = subjects_of::<&str>(KEY, "engagement", None, &[]);
-    let target = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
-    let declaration = fence
-        .open(key(KEY), Duration::from_secs(60))
-        .await
-        .expect("in process");
     let before = fence.capture();
-    let at = declaration
-        .close_through(&before, target)
-        .await
-        .expect("in process");
-    let stored = Capture {
-        position: at.expect("alone"),
-        ..before
-    };
-    assert_eq!(verdict(&fence, &entry(&stored)), Verdict::Usable);
-}
+    purge_target(&fence, name(PurgeTarget::Prefix, "engagement:")).await;
+    let position = write_through(&fence, &before, KEY).await;
+    assert_eq!(position.expect("in process"), None, "a write in between");
 
-#[tokio::test(start_paused = true)]
-async fn lagging_reads_after_an_invalidation_are_not_stored_and_invalidated_again() {
-    let settle = Duration::from_secs(1);
-    let (fence, nanos) = fence(Options {
-        settle,
-        ..Options::default()
-    });
-    let hashes = subjects_of::<&str>(KEY, "", None, &[]);
-    let names = Names {
-        key: KEY,
-        hashes: &hashes,
-    };
-    fence.invalidate(key(KEY), false).await.expect("in process");
-    let lagging = fence.capture();
-    assert!(!fence.may_store(&lagging, names));
-    let elsewhere = Names {
-        key: "x",
-        hashes: &subjects_of::<&str>("x", "", None, &[]),
-    };
-    assert!(fence.may_store(&lagging, elsewhere));
+    let open = declare(&fence, KEY).await;
+    let before = fence.capture();
+    let position = write_through(&fence, &before, KEY).await;
+    assert_eq!(position.expect("in process"), None, "an open declaration");
+    close(open).await;
 
-    let first = fence.position();
-    nanos.fetch_add(1_100_000_000, Ordering::Relaxed);
-    tokio::time::sleep(settle * 2).await;
-    assert_eq!(fence.position().n, first.n + 1, "appended again");
-    assert_eq!(verdict(&fence, &entry(&lagging)), Verdict::Unusable);
-    nanos.fetch_add(1_100_000_000, Ordering::Relaxed);
-    assert!(fence.may_store(&fence.capture(), names));
+    let before = fence.capture();
+    for _ in 0..100 {
+        purge(&fence, "another").await;
+    }
+    let position = write_through(&fence, &before, KEY).await;
+    assert_eq!(position.expect("in process"), None, "too many records");
 }
 
 #[tokio::test]
-async fn a_version_follows_its_records() {
-    let (fence, _) = fence(Options::default());
+async fn a_version_grows_with_every_bump() {
+    let fence = in_process(FenceConfig::default());
     let cell = fence.version("engagement");
-    assert_eq!(cell.load(Ordering::Acquire), 0);
-    let bump = || vec![PurgeTarget::Version("engagement".into())];
-    fence.invalidate(bump(), false).await.expect("in process");
-    let first = cell.load(Ordering::Acquire);
-    fence.invalidate(bump(), false).await.expect("in process");
-    let second = cell.load(Ordering::Acquire);
+    let bump = || purge_target(&fence, name(PurgeTarget::Version, "engagement"));
+    assert_eq!(version_of(&fence, "engagement"), 0);
+    bump().await;
+    let first = version_of(&fence, "engagement");
+    bump().await;
+    let second = version_of(&fence, "engagement");
     assert!(0 < first && first < second);
-    assert_eq!(fence.version("engagement").load(Ordering::Acquire), second);
-    assert_eq!(fence.version("agent").load(Ordering::Acquire), 0);
+    assert_eq!(cell.load(Ordering::Acquire), second, "the cell follows");
+    assert_eq!(version_of(&fence, "agent"), 0);
 }
 
 #[tokio::test]
-async fn listeners_hear_of_every_invalidation_and_slow_ones_of_everything() {
-    let (fence, _) = fence(Options::default());
-    let mut heard = fence.subscribe();
+async fn a_subscriber_gets_every_purge_and_a_slow_one_gets_everything() {
+    let fence = in_process(FenceConfig::default());
+    let mut events = fence.subscribe();
     fence.invalidate(key("a"), true).await.expect("in process");
-    let purge = Purge {
-        subject: PurgeTarget::Key("a".into()),
+    let purge_a = Purge {
+        target: PurgeTarget::Key("a".into()),
         soft: true,
     };
-    assert_eq!(heard.next().await, Some(News::Purges([purge].into())));
+    assert_eq!(
+        events.next().await,
+        Some(AppliedEvent::Purges([purge_a].into()))
+    );
     for _ in 0..5000 {
-        fence.invalidate(key("a"), false).await.expect("in process");
+        purge(&fence, "a").await;
     }
-    assert_eq!(heard.next().await, Some(News::Everything));
+    assert_eq!(events.next().await, Some(AppliedEvent::Everything));
     drop(fence);
-    while heard.next().await.is_some() {}
+    while events.next().await.is_some() {}
 }
 
 #[tokio::test]
-async fn a_million_subjects_neither_grow_it_nor_flush_what_is_new() {
-    let (fence, _) = fence(Options {
-        subjects: 1000,
-        ..Options::default()
+async fn many_targets_neither_grow_the_mirror_nor_drop_recent_entries() {
+    let fence = in_process(FenceConfig {
+        max_targets: 1000,
+        ..FenceConfig::default()
     });
     let mut recent = None;
     for i in 0..20_000 {
         if i == 19_900 {
-            recent = Some(entry(&fence.capture()));
+            recent = Some(fill(&fence));
         }
-        fence
-            .invalidate(key(&format!("k:{i}")), false)
-            .await
-            .expect("in process");
-        assert!(fence.read(|mirror| mirror.live_subjects()) <= 1126);
+        purge(&fence, &format!("k:{i}")).await;
+        let tracked = fence.mirror().read(|mirror| mirror.tracked_targets());
+        assert!(tracked <= 1126);
     }
-    assert_eq!(verdict(&fence, &recent.expect("captured")), Verdict::Usable);
+    assert_eq!(verdict(&fence, &recent.expect("filled")), Verdict::Usable);
 }
 
 #[tokio::test]
-async fn globs_beyond_the_room_for_them_widen_to_their_beginning() {
-    let (fence, _) = fence(Options::default());
-    let glob = |i: u32| vec![PurgeTarget::Glob(format!("a{i}:*:b").into())];
-    let before = entry(&fence.capture());
-    fence
-        .invalidate(vec![PurgeTarget::Glob("engagement:*:other".into())], false)
-        .await
-        .expect("in process");
+async fn too_many_globs_widen_the_oldest_to_its_prefix() {
+    let fence = in_process(FenceConfig::default());
+    let before = fill(&fence);
+    purge_target(&fence, name(PurgeTarget::Glob, "engagement:*:other")).await;
     assert_eq!(verdict(&fence, &before), Verdict::Usable);
     for i in 0..64 {
-        fence.invalidate(glob(i), false).await.expect("in process");
+        purge_target(&fence, name(PurgeTarget::Glob, &format!("a{i}:*:b"))).await;
     }
-    assert_eq!(
-        verdict(&fence, &before),
-        Verdict::Unusable,
-        "the oldest has become a prefix"
-    );
-}
-
-#[tokio::test]
-async fn more_lengths_of_prefixes_than_live_widen_to_whole_segments() {
-    let (fence, _) = fence(Options::default());
-    for length in 1..=64 {
-        let prefix = PurgeTarget::Prefix("x".repeat(length).into());
-        fence
-            .invalidate(vec![prefix], false)
-            .await
-            .expect("in process");
-    }
-    let before = entry(&fence.capture());
-    let long = format!("engagement:{}", "x".repeat(200));
-    fence
-        .invalidate(vec![PurgeTarget::Prefix(long.into())], false)
-        .await
-        .expect("in process");
     assert_eq!(verdict(&fence, &before), Verdict::Unusable);
 }
 
-fn subject() -> impl Strategy<Value = PurgeTarget> {
+#[tokio::test]
+async fn too_many_lengths_of_prefixes_widen_a_prefix_to_its_last_whole_segment() {
+    let fence = in_process(FenceConfig::default());
+    for length in 1..=64 {
+        purge_target(&fence, name(PurgeTarget::Prefix, &"x".repeat(length))).await;
+    }
+    let before = fill(&fence);
+    let long = format!("engagement:{}", "x".repeat(200));
+    purge_target(&fence, name(PurgeTarget::Prefix, &long)).await;
+    assert_eq!(verdict(&fence, &before), Verdict::Unusable);
+}
+
+fn target() -> impl Strategy<Value = PurgeTarget> {
     let text = "[ab:]{0,4}".prop_map(Box::<str>::from);
     (0..7_u8, text).prop_map(|(kind, text)| match kind {
         0 => PurgeTarget::Key(text),
@@ -418,9 +264,9 @@ fn subject() -> impl Strategy<Value = PurgeTarget> {
     })
 }
 
-/// What the words of the documentation say, without any table.
-fn names(subject: &PurgeTarget, key: &str, entry: &Entry) -> bool {
-    match subject {
+/// Whether the target names the entry, by the definition of [`PurgeTarget`].
+fn names(target: &PurgeTarget, key: &str, entry: &Entry) -> bool {
+    match target {
         PurgeTarget::Key(name) => **name == *key,
         PurgeTarget::Prefix(name) => key.starts_with(&**name),
         PurgeTarget::Glob(name) => {
@@ -439,76 +285,75 @@ fn names(subject: &PurgeTarget, key: &str, entry: &Entry) -> bool {
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Action {
     Fill {
         key: String,
         tag: String,
         entity: String,
     },
     Purge {
-        subject: PurgeTarget,
+        target: PurgeTarget,
         soft: bool,
     },
-    Open(PurgeTarget),
+    Declare(PurgeTarget),
     Close,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => ("[ab:]{1,5}", "[ab:]{0,2}", "[ab]{1,2}(:[ab]{1,2})?")
-            .prop_map(|(key, tag, entity)| Act::Fill { key, tag, entity }),
-        3 => (subject(), any::<bool>()).prop_map(|(subject, soft)| Act::Purge { subject, soft }),
-        1 => subject().prop_map(Act::Open),
-        1 => Just(Act::Close),
+            .prop_map(|(key, tag, entity)| Action::Fill { key, tag, entity }),
+        3 => (target(), any::<bool>()).prop_map(|(target, soft)| Action::Purge { target, soft }),
+        1 => target().prop_map(Action::Declare),
+        1 => Just(Action::Close),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Against a model that knows every entry and every invalidation since it began.
+    /// The model keeps every entry and applies every invalidation to each.
     #[test]
-    fn the_mirror_agrees_with_a_simple_model(acts in prop::collection::vec(act(), 1..40)) {
+    fn verdicts_agree_with_a_simple_model(actions in prop::collection::vec(action(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let (fence, _) = fence(Options::default());
+            let fence = in_process(FenceConfig::default());
             let mut entries: Vec<(String, Entry, Verdict)> = Vec::new();
             let mut open: Vec<(PurgeTarget, Declaration)> = Vec::new();
-            for act in acts {
-                match act {
-                    Act::Fill { key, tag, entity } => {
-                        let mut filled = entry(&fence.capture());
+            for action in actions {
+                match action {
+                    Action::Fill { key, tag, entity } => {
+                        let mut filled = fill(&fence);
                         filled.tags = [tag.into()].into();
                         filled.user = Some("ab".into());
                         filled.entity = entity.into();
                         entries.push((key, filled, Verdict::Usable));
                     }
-                    Act::Purge { subject, soft } => {
+                    Action::Purge { target, soft } => {
                         for (key, entry, verdict) in &mut entries {
-                            if names(&subject, key, entry) && *verdict != Verdict::Unusable {
+                            if names(&target, key, entry) && *verdict != Verdict::Unusable {
                                 *verdict = if soft { Verdict::Stale } else { Verdict::Unusable };
                             }
                         }
-                        fence.invalidate(vec![subject], soft).await.expect("in process");
+                        fence.invalidate(vec![target], soft).await.expect("in process");
                     }
-                    Act::Open(subject) => {
-                        let lease = Duration::from_secs(60);
-                        let declared = fence.open(vec![subject.clone()], lease).await;
-                        open.push((subject, declared.expect("in process")));
+                    Action::Declare(target) => {
+                        let declared = fence.declare(vec![target.clone()], LEASE).await;
+                        open.push((target, declared.expect("in process")));
                     }
-                    Act::Close => if let Some((subject, declaration)) = open.pop() {
+                    Action::Close => if let Some((target, declaration)) = open.pop() {
                         for (key, entry, verdict) in &mut entries {
-                            if names(&subject, key, entry) {
+                            if names(&target, key, entry) {
                                 *verdict = Verdict::Unusable;
                             }
                         }
-                        declaration.close(Vec::new()).await.expect("in process");
+                        close(declaration).await;
                     },
                 }
                 for (key, entry, verdict) in &entries {
-                    let declared = open.iter().any(|(subject, _)| names(subject, key, entry));
+                    let declared = open.iter().any(|(target, _)| names(target, key, entry));
                     let expected = if declared { Verdict::Unusable } else { *verdict };
-                    let found = fence.check(entry, key, fence.clock.now());
+                    let found = fence.check(entry, key, now(&fence));
                     prop_assert_eq!(found, expected, "{} {:?}", key, entry);
                 }
             }

@@ -3,58 +3,44 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::request;
 use tower_layer::Layer;
 
-use super::service::Invalidate;
+use super::{config::Config, service::Invalidate};
 use crate::{keep::Keep, key::Key};
 
-/// Makes stored responses unusable after a successful write, before its answer is sent.
+/// Makes stored responses unusable after a successful write, before the write is answered.
 ///
-/// See the [module](super) for what a write makes unusable, and when.
+/// See the [module](super) for what a write invalidates, and when.
 #[derive(Clone)]
 pub struct InvalidateLayer {
     config: Arc<Config>,
 }
 
-#[derive(Clone)]
-pub(super) struct Config {
-    pub(super) keep: Keep,
-    /// How long a declared write may take.
-    pub(super) longest_write: Duration,
-    pub(super) key: Option<Arc<KeyOf>>,
-}
-
-type KeyOf = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
-
 impl InvalidateLayer {
-    /// A layer over `keep`; its table says what the writes of a route invalidate.
+    /// Creates a layer over `keep`, whose table says what the writes of a route invalidate.
     #[must_use]
     pub fn new(keep: &Keep) -> Self {
         Self {
-            config: Arc::new(Config {
-                keep: keep.clone(),
-                longest_write: LONGEST_WRITE,
-                key: None,
-            }),
+            config: Arc::new(Config::new(keep.clone())),
         }
     }
 
-    /// How long a write may take that a route declares beforehand (`before = true`): one minute if
-    /// not given, a day at most.
+    /// How long a write may take that its route declares (`before = true`). The default is one
+    /// minute, the maximum a day.
     ///
-    /// If the process dies in the middle of such a write, or it ends so that nobody knows whether it
-    /// may still be committed, what it declared is not cached anywhere for this long, and then
-    /// invalidated. It must exceed the longest possible write: a commit
-    /// that comes later goes unnoticed if its process has died.
+    /// It must exceed the longest possible write. If the process dies during a declared write, or the
+    /// write ends without telling whether it may still be committed, what it declared is not cached
+    /// anywhere for this long, and then invalidated. A commit after that goes unnoticed if the
+    /// process has died.
     #[must_use]
     pub fn longest_write(mut self, time: Duration) -> Self {
         Arc::make_mut(&mut self.config).longest_write = time;
         self
     }
 
-    /// What a write of a route's path changes beside what the table names: the key that
-    /// [`CacheLayer::key`](crate::CacheLayer::key) derives of the same path.
+    /// Derives a key that a write to a route invalidates in addition to what the table names: the
+    /// key that [`CacheLayer::key`](crate::CacheLayer::key) derives for the same path.
     ///
-    /// The `CacheLayer` invalidates that key by itself, but only if the write succeeds and somebody
-    /// waits for its answer.
+    /// The `CacheLayer` invalidates that key by itself, but only if the write succeeds and its client
+    /// has not left.
     #[must_use]
     pub fn key<F>(mut self, key: F) -> Self
     where
@@ -78,15 +64,3 @@ impl fmt::Debug for InvalidateLayer {
         self.config.fmt(f)
     }
 }
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InvalidateLayer")
-            .field("keep", &self.keep)
-            .field("longest_write", &self.longest_write)
-            .field("key", &self.key.is_some())
-            .finish()
-    }
-}
-
-const LONGEST_WRITE: Duration = Duration::from_secs(60);

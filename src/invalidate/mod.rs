@@ -1,9 +1,9 @@
-//! HTTP invalidation: after a successful write nobody is answered with what it replaced.
+//! HTTP invalidation: after a successful write, no response that it replaced is served.
 //!
-//! [`InvalidateLayer`] stands above a [`CacheLayer`](crate::CacheLayer) of the same keep. Requests
-//! with safe methods pass it untouched. Any other request of a route, or of a path that no route
-//! names unless the table leaves those alone, is followed to its end; before its answer is sent,
-//! what it changed has become unusable.
+//! [`InvalidateLayer`] goes above a [`CacheLayer`](crate::CacheLayer) of the same keep. Requests with
+//! safe methods pass through untouched. For any other request, the layer invalidates what the request
+//! changed before the client gets its answer. Paths without a route are included unless the table
+//! leaves them alone.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -35,83 +35,89 @@
 //! # }
 //! ```
 //!
-//! # What a write makes unusable
+//! # What a write invalidates
 //!
 //! | answer | invalidated |
 //! |---|---|
 //! | 2xx, 3xx | what the route's `invalidates` names; the target's own key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
 //! | 4xx | nothing: nothing was written |
-//! | 5xx | `invalidates` and the target: it may have been written; nothing where no route names the path (RFC 9111 section 4.4) |
-//! | an error, a panic, a task that was cancelled | `invalidates` and the target: it may have been written |
+//! | 5xx | `invalidates` and the target, since it may have been written; nothing for a path without a route (RFC 9111 section 4.4) |
+//! | an error, a panic, a cancelled task | `invalidates` and the target, since it may have been written |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
 //!
-//! Every key is named with all its variations. In `invalidates`, path parameters, the user, keyed
-//! request fields and, as `{answer.FIELD}`, top-level fields of a JSON answer of up to 1 MiB can
-//! stand; one that is missing becomes `*`: when in doubt, more. An answer is waited for one second
-//! to be looked into: if it is not whole by then, its fields are missing, and it goes on as it comes.
+//! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
+//! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON answer of up to 1 MiB. A
+//! value that is missing becomes `*`, which invalidates more. The layer waits up to one second for the
+//! content of an answer; after that its fields are missing, and the answer is passed on as it comes.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
-//! trailers, which wait for the invalidation. INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-//! PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and UNAUTHENTICATED count as
-//! a 4xx, every other status as a 5xx.
+//! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
+//! ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and
+//! UNAUTHENTICATED count as a 4xx, every other status as a 5xx.
 //!
 //! # When
 //!
-//! Commit, invalidate, answer: in this order. The inner service is called in a task of its own,
-//! within the caller's span, so that a client that leaves after the commit does not take the
-//! invalidation along. A panic of the inner service goes on to the caller.
+//! Commit, invalidate, answer: in this order. The inner service is called in a task of its own, within
+//! the caller's span, so that a client that leaves after the commit does not prevent the
+//! invalidation. A panic of the inner service is passed on to the caller.
 //!
 //! With `before = true` the write is declared before the inner service is called. Until it is over,
-//! nothing that it may change is cached, anywhere; and if its process dies in the middle of it, that
-//! is invalidated all the same, [`longest_write`](InvalidateLayer::longest_write) later. It costs a
-//! round trip to the store more. A store that cannot be reached does not stop the write.
+//! nothing that it may change is cached by any process. If its process dies during the write, the
+//! same is invalidated after [`longest_write`](InvalidateLayer::longest_write). A declaration costs a
+//! round trip to the store. If the store cannot be reached, the write goes on without it.
 //!
-//! After a 5xx, an error, a panic or a cancellation the write may not only have been committed: it
-//! may still be. Declared, it is invalidated at once and stays declared until it no longer can be,
-//! [`longest_write`](InvalidateLayer::longest_write) after it began. Without `before` a commit that
-//! comes after such an end goes unnoticed.
+//! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
+//! committed later. It is invalidated at once, and a declaration stays open until
+//! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
+//! commit goes unnoticed.
 //!
-//! With `settle = "1s"` the same is invalidated a second time after that delay, for reads through a
-//! replica of the database that lags behind.
+//! With `settle = "1s"` the same is invalidated again after that delay, for reads through a replica
+//! of the database that lags behind.
 //!
 //! # Write-through
 //!
-//! On a route with `write = "through"`, a PUT or PATCH that was answered with a 2xx status replaces
-//! the stored response of a GET of the same target, for everybody, before its own answer is sent:
+//! On a route with `write = "through"`, a PUT or PATCH that succeeds with a 2xx status replaces the
+//! stored response to a GET of the same target before it is answered:
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | what a GET answers now: the request is sent through the layers below once more, as a GET without content, preconditions and ranges, with its own credentials and extensions, and the `CacheLayer` there stores the answer by the rules for every answer |
-//! | `"answer"` | the write's own answer, if it is a 200 that the route would store as the answer to a GET, and the handler vouches that it is the same |
+//! | `"refetch"` (default) | the answer to a GET that the layer sends to its inner service: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores the answer as it stores any other |
+//! | `"answer"` | the write's own answer, if it is a 200 that the route would store as the answer to a GET. The handler must make sure that both are the same |
 //!
-//! With `"refetch"` the handler is asked once more for each write, and the write's answer waits for
-//! it, five seconds at most. If it fails, panics, or takes longer, the write has succeeded all the
-//! same, and what it changed is stored by the next GET.
+//! With `"refetch"` the handler is called twice for each write, and the write's answer waits up to
+//! five seconds for the second call. If that fails, panics or takes longer, the write has succeeded
+//! all the same, and the next GET stores what it changed.
 //!
-//! With `"answer"` nothing is stored, and only invalidated, if another write of the same key began
-//! or ended since this one began, in this process or in any other; if the answer has a `Vary`
-//! field, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups`, trailers, a longer body than `max_body`, or
-//! one that is not whole within a second; if it says that it is JSON and is not; and on routes with `before` or `vary`. What
-//! [`CacheLayer::store_if`](crate::CacheLayer::store_if) and [`key`](crate::CacheLayer::key) say
-//! does not count here: use `"refetch"` with them.
+//! With `"answer"` the target is only invalidated, and nothing is stored, if
 //!
-//! However the commits of concurrent writers and their invalidations fall, what is stored at rest
-//! is never older than the database: it is the latest version, or nothing.
+//! - another write of the same key began or ended during this one, in any process;
+//! - the answer has `Vary`, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups` fields, or trailers;
+//! - its body is longer than `max_body`, or takes longer than a second;
+//! - it says that it is JSON, and is not;
+//! - the route has `before` or `vary`.
 //!
-//! # What it promises
+//! [`CacheLayer::store_if`](crate::CacheLayer::store_if) and [`key`](crate::CacheLayer::key) have no
+//! effect on it; use `"refetch"` with them.
+//!
+//! However the commits and invalidations of concurrent writers interleave, what remains stored is
+//! the latest version in the database, or nothing.
+//!
+//! # Guarantees
 //!
 //! See [`protocol`].
 
-mod answer;
+mod config;
+mod content;
+mod flow;
+mod in_flight_write;
 mod layer;
 mod outcome;
 mod refetch;
-mod replace;
-mod run;
+mod replacement;
 mod service;
 #[cfg(all(test, feature = "redis"))]
 mod through_tests;
-mod write;
+mod write_request;
 
 pub use layer::InvalidateLayer;
 pub use service::Invalidate;

@@ -1,18 +1,18 @@
-//! Whether a write has happened, as far as its answer tells.
+//! Whether a write was committed, as far as its answer says.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// What an answer says of the write.
+/// What the status of an answer says about the write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     Written,
-    /// It may have been written all the same.
+    /// It may have been written.
     Unknown,
     /// Nothing was written.
     Refused,
 }
 
-impl Outcome {
+impl WriteOutcome {
     pub(super) fn of_http(status: StatusCode) -> Self {
         if status.is_success() || status.is_redirection() {
             Self::Written
@@ -23,10 +23,10 @@ impl Outcome {
         }
     }
 
-    /// From the head of a gRPC answer; `None` if its status comes in the trailers.
+    /// From the head of a gRPC answer; `None` if the status follows in the trailers.
     pub(super) fn of_grpc(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         if status != StatusCode::OK {
-            // Whatever answered does not speak gRPC, so that its success says nothing.
+            // An answer that is not gRPC, so that even a success says nothing about the write.
             return Some(match Self::of_http(status) {
                 Self::Written => Self::Unknown,
                 other => other,
@@ -36,13 +36,13 @@ impl Outcome {
         has_status.then(|| Self::of_grpc_status(Some(headers)))
     }
 
-    /// From the fields that should hold `grpc-status`.
+    /// From the header or trailer fields that should contain `grpc-status`.
     pub(super) fn of_grpc_status(fields: Option<&HeaderMap>) -> Self {
         let status = fields.and_then(|fields| fields.get(GRPC_STATUS));
         match status.map(|status| status.as_bytes()) {
             Some(b"0") => Self::Written,
             // INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION,
-            // OUT_OF_RANGE, UNIMPLEMENTED, UNAUTHENTICATED: what an HTTP server answers 4xx for.
+            // OUT_OF_RANGE, UNIMPLEMENTED, UNAUTHENTICATED: like a 4xx of HTTP.
             Some(b"3" | b"5" | b"6" | b"7" | b"9" | b"11" | b"12" | b"16") => Self::Refused,
             _ => Self::Unknown,
         }
@@ -62,43 +62,50 @@ mod tests {
     }
 
     #[test]
-    fn http_statuses() {
+    fn http_statuses_map_to_outcomes() {
         for (status, outcome) in [
-            (200, Outcome::Written),
-            (204, Outcome::Written),
-            (303, Outcome::Written),
-            (404, Outcome::Refused),
-            (500, Outcome::Unknown),
-            (504, Outcome::Unknown),
-            (101, Outcome::Unknown),
-            (999, Outcome::Unknown),
+            (200, WriteOutcome::Written),
+            (204, WriteOutcome::Written),
+            (303, WriteOutcome::Written),
+            (404, WriteOutcome::Refused),
+            (500, WriteOutcome::Unknown),
+            (504, WriteOutcome::Unknown),
+            (101, WriteOutcome::Unknown),
+            (999, WriteOutcome::Unknown),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(Outcome::of_http(status), outcome, "{status}");
+            assert_eq!(WriteOutcome::of_http(status), outcome, "{status}");
         }
     }
 
     #[test]
-    fn grpc_statuses() {
+    fn grpc_statuses_map_to_outcomes() {
         for (status, outcome) in [
-            ("0", Outcome::Written),
-            ("3", Outcome::Refused),
-            ("16", Outcome::Refused),
-            ("1", Outcome::Unknown),
-            ("4", Outcome::Unknown),
-            ("14", Outcome::Unknown),
-            ("00", Outcome::Unknown),
+            ("0", WriteOutcome::Written),
+            ("3", WriteOutcome::Refused),
+            ("16", WriteOutcome::Refused),
+            ("1", WriteOutcome::Unknown),
+            ("4", WriteOutcome::Unknown),
+            ("14", WriteOutcome::Unknown),
+            ("00", WriteOutcome::Unknown),
         ] {
             let fields = fields(status);
-            assert_eq!(Outcome::of_grpc_status(Some(&fields)), outcome, "{status}");
-            assert_eq!(Outcome::of_grpc(StatusCode::OK, &fields), Some(outcome));
+            assert_eq!(
+                WriteOutcome::of_grpc_status(Some(&fields)),
+                outcome,
+                "{status}"
+            );
+            assert_eq!(
+                WriteOutcome::of_grpc(StatusCode::OK, &fields),
+                Some(outcome)
+            );
         }
         let none = HeaderMap::new();
-        assert_eq!(Outcome::of_grpc_status(None), Outcome::Unknown);
-        assert_eq!(Outcome::of_grpc(StatusCode::OK, &none), None);
-        let gone = Outcome::of_grpc(StatusCode::BAD_GATEWAY, &none);
-        assert_eq!(gone, Some(Outcome::Unknown));
-        let odd = Outcome::of_grpc(StatusCode::NO_CONTENT, &none);
-        assert_eq!(odd, Some(Outcome::Unknown));
+        assert_eq!(WriteOutcome::of_grpc_status(None), WriteOutcome::Unknown);
+        assert_eq!(WriteOutcome::of_grpc(StatusCode::OK, &none), None);
+        let gone = WriteOutcome::of_grpc(StatusCode::BAD_GATEWAY, &none);
+        assert_eq!(gone, Some(WriteOutcome::Unknown));
+        let odd = WriteOutcome::of_grpc(StatusCode::NO_CONTENT, &none);
+        assert_eq!(odd, Some(WriteOutcome::Unknown));
     }
 }

@@ -9,18 +9,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{layer::Config, run, write::Write};
+use super::{config::Config, flow, write_request::WriteRequest};
 use crate::{
     error::BoxError,
-    message::{
-        future::ResponseFuture, layer_markers::LayerMarkers, request_body::ReplayableBody,
-        response_body::ResponseBody,
-    },
+    message::{future::ResponseFuture, request_body::ReplayableBody, response_body::ResponseBody},
 };
 
-/// The service that [`InvalidateLayer`](super::InvalidateLayer) makes.
+/// The service of an [`InvalidateLayer`](super::InvalidateLayer).
 ///
-/// It is ready when the inner service is, and calls the very instance that was made ready.
+/// It is ready when the inner service is, and calls the instance that was made ready.
 #[derive(Clone)]
 pub struct Invalidate<S> {
     inner: S,
@@ -52,21 +49,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let write = Write::of(&self.config, &parts);
-        if write.is_some() {
-            let keep = self.config.keep.engine().id();
-            LayerMarkers::mark(&mut parts.extensions, |passages| passages.invalidate = keep);
-        }
+        let write = WriteRequest::of(&self.config, &mut parts);
         let request = Request::from_parts(parts, body);
-        match write {
-            None => ResponseFuture::inner(self.inner.call(request)),
-            Some(write) => {
-                // The instance that was made ready; its clone need not be.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                ResponseFuture::boxed(run::run(write, inner, request))
-            }
-        }
+        let Some(write) = write else {
+            return ResponseFuture::inner(self.inner.call(request));
+        };
+        // The write calls the instance that was made ready; its clone need not be ready.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        ResponseFuture::boxed(flow::run(write, inner, request))
     }
 }
 

@@ -1,7 +1,8 @@
-//! Write-through by many at once, on two keeps that share a Redis.
+//! Concurrent write-through, on two keeps that share a Redis.
 //!
-//! A round is one key that eight write at the same time, and what is stored of it once they are
-//! done. `KEEP_THROUGH_ROUNDS` says how many; without it, as many as 20 seconds allow.
+//! In a round, eight writers write one key at the same time; afterwards only the latest version may
+//! be stored. `KEEP_THROUGH_ROUNDS` sets the number of rounds; the default is as many as 20 seconds
+//! allow.
 
 use std::{
     collections::HashMap,
@@ -29,11 +30,11 @@ use crate::{
 };
 
 const WRITERS: usize = 8;
-/// How many keys are written at the same time. More than the records that come along with an answer
-/// would leave nothing to be stored by `Through::Answer`.
+/// How many keys are written at the same time. With more records than fit in a reply,
+/// `Through::Answer` would store nothing.
 const KEYS: usize = 8;
 
-/// What counts: the latest version of each row.
+/// The latest version of each row.
 #[derive(Default)]
 struct Database {
     rows: Mutex<HashMap<String, u64>>,
@@ -56,9 +57,9 @@ impl Database {
             .unwrap_or(0)
     }
 
-    /// Takes its time before and after, so that reads, commits and appends come in any order.
+    /// Yields before and after, so that reads, commits and appends interleave in many orders.
     async fn answer(&self, method: Method, path: &str, round: &Round) -> Response<Full<Bytes>> {
-        dawdle(4).await;
+        yield_up_to(4).await;
         let version = match method {
             Method::PUT => {
                 let version = self.write(path);
@@ -67,26 +68,26 @@ impl Database {
             }
             _ => self.read(path),
         };
-        dawdle(8).await;
+        yield_up_to(8).await;
         Response::new(Full::from(version.to_string()))
     }
 }
 
-/// Lets the writers of one key go on, to their appends, in another order than they have committed in.
+/// Makes the writers of one key append in another order than they commit.
 struct Round {
-    /// How many write at the same time. In half of the rounds the last one begins when the others have
-    /// been answered: else their own answers would hardly ever be stored.
+    /// How many write at the same time. In half of the rounds the last writer begins after the others:
+    /// otherwise hardly any answer would be stored.
     first: usize,
-    /// How many must have committed before the first of them goes on.
+    /// How many must have committed before the first of them appends.
     together: usize,
     order: [usize; WRITERS],
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<RoundProgress>,
 }
 
 #[derive(Default)]
-struct Progress {
+struct RoundProgress {
     committed: usize,
-    gone_on: usize,
+    released: usize,
     answered: usize,
 }
 
@@ -112,7 +113,7 @@ impl Round {
         }
     }
 
-    /// To be called right after the commit.
+    /// Called right after the commit.
     async fn reorder(&self) {
         let mut own = 0;
         self.progress.send_modify(|now| {
@@ -126,21 +127,21 @@ impl Round {
             WRITERS
         };
         let turn = self.order[own];
-        self.reaches(|now| now.committed >= all && now.gone_on == turn)
+        self.reaches(|now| now.committed >= all && now.released == turn)
             .await;
-        self.progress.send_modify(|now| now.gone_on += 1);
+        self.progress.send_modify(|now| now.released += 1);
     }
 
     fn end(&self) {
         self.progress.send_modify(|now| now.answered += 1);
     }
 
-    async fn reaches(&self, condition: impl Fn(&Progress) -> bool) {
+    async fn reaches(&self, condition: impl Fn(&RoundProgress) -> bool) {
         let _ = self.progress.subscribe().wait_for(condition).await;
     }
 }
 
-async fn dawdle(most: u32) {
+async fn yield_up_to(most: u32) {
     for _ in 0..fastrand::u32(..=most) {
         yield_now().await;
     }
@@ -154,13 +155,13 @@ async fn keep(server: &RedisServer, through: Through) -> Keep {
             .write(Write::Through)
             .through(through),
     );
-    // What is tested is what happens, not how fast on a busy machine.
+    // Not to fail on a busy machine.
     let store = RedisStore::builder(server.url()).deadline(Duration::from_secs(5));
     let store = store.connect().await.expect("a store");
     Keep::with_store(table, store).await.expect("a keep")
 }
 
-/// A writer, or now and then a reader.
+/// Sends a write or a read.
 async fn send(
     keep: Keep,
     database: Arc<Database>,
@@ -174,7 +175,7 @@ async fn send(
         async move { Ok::<_, Infallible>(database.answer(method, &path, &round).await) }
     });
     let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
-    dawdle(16).await;
+    yield_up_to(16).await;
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -185,8 +186,8 @@ async fn send(
         .expect("an answer");
 }
 
-/// Every process knows of every write.
-async fn at_rest(keeps: &[Keep; 2]) {
+/// Waits until both keeps have applied every write.
+async fn sync(keeps: &[Keep; 2]) {
     for keep in keeps {
         keep.engine()
             .fence
@@ -196,13 +197,13 @@ async fn at_rest(keeps: &[Keep; 2]) {
     }
 }
 
-/// The versions that the tiers would serve.
+/// The versions that both tiers would serve.
 async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
-    let (shared, none) = (keep.engine(), HeaderMap::new());
+    let (engine, none) = (keep.engine(), HeaderMap::new());
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
-    let local = shared.find_local(&key, &none, shared.clock.now());
-    let behind = shared.find_stored(&key, &none).await;
-    let found = [local, behind.map(|(found, _)| found)];
+    let local = engine.find_local(&key, &none, engine.clock.now());
+    let in_store = engine.find_stored(&key, &none).await;
+    let found = [local, in_store.map(|(found, _)| found)];
     found.into_iter().flatten().filter_map(version).collect()
 }
 
@@ -213,17 +214,16 @@ fn version(found: Found) -> Option<u64> {
     }
 }
 
-/// As many rounds as asked for, or as 20 seconds allow.
-async fn rounds(through: Through) {
-    let asked: Option<usize> = std::env::var("KEEP_THROUGH_ROUNDS")
+async fn run_rounds(through: Through) {
+    let limit: Option<usize> = std::env::var("KEEP_THROUGH_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
     let server = RedisServer::start();
     let keeps = [keep(&server, through).await, keep(&server, through).await];
     let database = Arc::new(Database::default());
     let (start, mut done, mut replaced) = (Instant::now(), 0, 0);
-    while done < asked.unwrap_or(100_000)
-        && (asked.is_some() || start.elapsed() < Duration::from_secs(20))
+    while done < limit.unwrap_or(100_000)
+        && (limit.is_some() || start.elapsed() < Duration::from_secs(20))
     {
         let mut requests = JoinSet::new();
         for id in 0..KEYS {
@@ -242,7 +242,7 @@ async fn rounds(through: Through) {
             }
         }
         requests.join_all().await;
-        at_rest(&keeps).await;
+        sync(&keeps).await;
         for id in 0..KEYS {
             let latest = database.read(&format!("/rows/{id}"));
             for keep in &keeps {
@@ -262,16 +262,16 @@ async fn rounds(through: Through) {
     );
     assert!(
         replaced > done / 20,
-        "{replaced} of {done}: hardly anything was stored"
+        "{replaced} of {done}: too little was stored"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refetched_by_many_nothing_old_stays() {
-    rounds(Through::Refetch).await;
+async fn concurrent_refetches_leave_no_old_version() {
+    run_rounds(Through::Refetch).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answered_by_many_nothing_old_stays() {
-    rounds(Through::Answer).await;
+async fn concurrent_answers_leave_no_old_version() {
+    run_rounds(Through::Answer).await;
 }

@@ -14,7 +14,7 @@ use futures_util::{
 };
 
 use super::{Invalidation, Keep};
-use crate::fence::{News, Subscription};
+use crate::fence::subscription::{AppliedEvent, Subscription};
 
 impl Keep {
     /// Invalidations from now on, in the order in which this process applies them: its own, those
@@ -56,7 +56,7 @@ impl Keep {
     }
 }
 
-async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
+async fn next(mut subscription: Subscription) -> Option<(AppliedEvent, Subscription)> {
     let news = subscription.next().await?;
     Some((news, subscription))
 }
@@ -64,7 +64,7 @@ async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
 /// The stream of [`Keep::invalidations`]; it ends when the keep is gone.
 #[must_use = "streams do nothing unless polled"]
 pub struct Invalidations {
-    news: BoxStream<'static, News>,
+    news: BoxStream<'static, AppliedEvent>,
     queued: VecDeque<Invalidation>,
 }
 
@@ -89,10 +89,10 @@ impl Stream for Invalidations {
             }
             match ready!(self.news.poll_next_unpin(cx)) {
                 None => return Poll::Ready(None),
-                Some(News::Everything) => {
+                Some(AppliedEvent::Everything) => {
                     return Poll::Ready(Some(Invalidation::everything()));
                 }
-                Some(News::Purges(purges)) => {
+                Some(AppliedEvent::Purges(purges)) => {
                     self.queued
                         .extend(purges.iter().map(Invalidation::of_purge));
                 }

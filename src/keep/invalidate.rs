@@ -309,7 +309,5 @@ impl Drop for Unsettled {
 
 fn purges(invalidations: Vec<Invalidation>) -> Vec<Purge> {
     let parts = invalidations.into_iter().map(Invalidation::into_parts);
-    parts
-        .map(|(subject, soft)| Purge { subject, soft })
-        .collect()
+    parts.map(|(target, soft)| Purge { target, soft }).collect()
 }

@@ -117,7 +117,7 @@ impl Invalidation {
     #[must_use]
     pub fn names(&self, key: &Key) -> bool {
         let key = key.as_str();
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::Key(name) => **name == *key,
             PurgeTarget::Prefix(name) => key.starts_with(&**name),
             PurgeTarget::Glob(glob) => matches_glob(glob, key),
@@ -130,7 +130,7 @@ impl Invalidation {
     /// The tag, if it is one.
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::Tag(tag) => Some(tag),
             _ => None,
         }
@@ -139,7 +139,7 @@ impl Invalidation {
     /// The user as encoded in keys, if it is one.
     #[must_use]
     pub fn as_user(&self) -> Option<&str> {
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::User(user) => Some(user),
             _ => None,
         }
@@ -148,7 +148,7 @@ impl Invalidation {
     /// Whether it is [`everything`](Self::everything).
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.0.subject == PurgeTarget::Everything
+        self.0.target == PurgeTarget::Everything
     }
 
     pub(super) fn of_purge(purge: &Purge) -> Self {
@@ -156,7 +156,7 @@ impl Invalidation {
     }
 
     pub(super) fn into_parts(self) -> (PurgeTarget, bool) {
-        (self.0.subject, self.0.soft)
+        (self.0.target, self.0.soft)
     }
 
     fn of(subject: PurgeTarget) -> Self {

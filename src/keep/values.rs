@@ -19,7 +19,7 @@ use crate::{
         single_flight::{Joined, LeaderGuard, Release},
     },
     error::{Error, Kind},
-    fence::{Capture, Verdict},
+    fence::{capture::Capture, verdict::Verdict},
     key::{Key, KeyBuf},
     semantics::freshness::Lifetime,
     store::{

@@ -1,37 +1,38 @@
-//! What an invalidation names, and its text form in the journal.
+//! Purges, and their text form in the journal.
 
 use std::fmt;
 
-/// A subject, and whether what it names becomes stale rather than unusable.
+/// A target, and whether the entries it names become stale (soft) or unusable (hard).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Purge {
-    pub(crate) subject: PurgeTarget,
+    pub(crate) target: PurgeTarget,
     pub(crate) soft: bool,
 }
 
 impl Purge {
-    pub(crate) fn hard(subject: PurgeTarget) -> Self {
+    pub(crate) fn hard(target: PurgeTarget) -> Self {
         Self {
-            subject,
+            target,
             soft: false,
         }
     }
 
-    /// The same of each subject.
-    pub(crate) fn of(subjects: Vec<PurgeTarget>, soft: bool) -> Vec<Self> {
-        let purges = subjects.into_iter().map(|subject| Self { subject, soft });
+    /// One purge of each target.
+    pub(crate) fn of(targets: Vec<PurgeTarget>, soft: bool) -> Vec<Self> {
+        let purges = targets.into_iter().map(|target| Self { target, soft });
         purges.collect()
     }
 
-    /// Reads the text form. What cannot be read names everything: it was meant to name something.
+    /// Parses the text form. A malformed one counts as everything, because it was meant to name
+    /// something.
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
             Some(name) => (true, name),
             None => (false, text),
         };
-        let subject = std::str::from_utf8(name).ok().and_then(PurgeTarget::read);
-        subject.map_or(Self::hard(PurgeTarget::Everything), |subject| Self {
-            subject,
+        let target = std::str::from_utf8(name).ok().and_then(PurgeTarget::read);
+        target.map_or(Self::hard(PurgeTarget::Everything), |target| Self {
+            target,
             soft,
         })
     }
@@ -42,32 +43,32 @@ impl fmt::Display for Purge {
         if self.soft {
             f.write_str("~")?;
         }
-        self.subject.fmt(f)
+        self.target.fmt(f)
     }
 }
 
-/// What an invalidation names. Every kind but [`PurgeTarget::Version`] makes stored responses unusable
-/// (or stale, when soft); a version bump makes them unreachable.
+/// The entries that an invalidation names. All kinds but [`PurgeTarget::Version`] make entries unusable,
+/// or stale if the purge is soft; a version bump makes them unreachable.
 ///
-/// The text form is the member of the journal's sorted set in Redis: one letter, a colon, the name;
-/// a leading `~` marks a soft one; `*` is everything.
+/// The text form is a member of the journal's sorted set in Redis: one letter, a colon and the name, or
+/// `*` for everything. A leading `~` marks a soft purge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum PurgeTarget {
-    /// `k:` one key with all its variations.
+    /// `k:` a key with all its variations.
     Key(Box<str>),
-    /// `p:` every key that begins so.
+    /// `p:` every key with this prefix.
     Prefix(Box<str>),
     /// `g:` a glob with a wildcard before its end.
     Glob(Box<str>),
-    /// `t:` everything that carries the tag.
+    /// `t:` every entry with this tag.
     Tag(Box<str>),
-    /// `u:` everything stored for the user.
+    /// `u:` every entry of this user.
     User(Box<str>),
-    /// `e:` everything of the entity and of the entities below it.
+    /// `e:` every entry of this entity and of the entities below it.
     Entity(Box<str>),
-    /// `v:` the run-time version of an entity's keys becomes this record's position.
+    /// `v:` sets the run-time version of the entity's keys to the record's position.
     Version(Box<str>),
-    /// `*`
+    /// `*` every entry.
     Everything,
 }
 
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn the_text_form_reads_back() {
         let name = || Box::from("a:b*~:");
-        let subjects = [
+        let targets = [
             PurgeTarget::Key(name()),
             PurgeTarget::Prefix(name()),
             PurgeTarget::Glob(name()),
@@ -123,10 +124,10 @@ mod tests {
             PurgeTarget::Version(name()),
             PurgeTarget::Everything,
         ];
-        for subject in subjects {
+        for target in targets {
             for soft in [false, true] {
                 let purge = Purge {
-                    subject: subject.clone(),
+                    target: target.clone(),
                     soft,
                 };
                 assert_eq!(Purge::read(purge.to_string().as_bytes()), purge);
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_everything() {
+    fn a_malformed_text_form_names_everything() {
         for text in [&b""[..], b"~", b"x:1", b"k", b"k:\xff", b"~~k:1", b"**"] {
             assert_eq!(
                 Purge::read(text),

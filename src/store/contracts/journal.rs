@@ -1,64 +1,66 @@
-//! The journal: the ordered record of invalidations that every process of a keep shares.
+//! The journal: an ordered log of invalidations, shared by all processes of a keep.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::StoreFuture;
 use crate::{key::purge::Purge, store::position::Position};
 
-/// The contract of the journal. Object-safe; both verbs are atomic where the journal lies.
+/// A journal. [`append`](Self::append) and [`sync`](Self::sync) are atomic in the store.
 pub(crate) trait Journal: fmt::Debug + Send + Sync {
-    /// Appends one record and answers with its position.
+    /// Appends one record.
     ///
     /// # Cancel safety
     ///
-    /// The record may or may not have been appended: append it again until an answer has come.
-    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended>;
+    /// Dropped, the record may or may not have been appended: append it again until a reply comes.
+    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply>;
 
-    /// The state after `from`, one page of it; all of the state if `from` is of another epoch. A
-    /// journal that stands before `from` in the same epoch has lost records: it starts a new epoch.
+    /// Reads a page of `page` targets: those named after `from`, or all if `from` is of another epoch.
+    ///
+    /// A journal whose head is before `from` in the same epoch has lost records and starts a new epoch.
     fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage>;
 
-    /// A reader of the feed.
+    /// Starts reading the feed.
     fn feed(&self) -> Box<dyn Feed>;
 }
 
-/// The latest records as they are appended. For speed only: a silent feed proves nothing.
+/// The latest records as they are appended. It only makes them known sooner: a silent feed does not
+/// prove that there are none.
 pub(crate) trait Feed: fmt::Debug + Send {
-    /// Waits for records after a position, oldest first; none when it has waited for long in vain.
+    /// Waits for records after a position, oldest first. Returns none after a long wait.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: the next call asks again.
+    /// No record is lost: the next call asks again.
     fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>>;
 }
 
-/// A record to be appended.
+/// A record to append.
 #[derive(Clone, Debug)]
 pub(crate) struct AppendRequest {
-    /// What the appending process has applied; records between it and the new one come along.
+    /// What this process has applied; the reply has the records after it.
     pub(crate) known: Position,
     pub(crate) kind: RecordKind,
     /// At most [`MAX_PURGES`].
     pub(crate) purges: Arc<[Purge]>,
-    /// Whether the open declarations are to come along.
+    /// Whether the reply should list the open declarations.
     pub(crate) with_open: bool,
-    /// Whether nobody waits for it, so that it may take its time.
+    /// Whether it is sent in the background, so that no request waits for the reply.
     pub(crate) queued: bool,
 }
 
 /// What a record does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordKind {
-    /// What it names was written.
+    /// The targets were written.
     Invalidate,
-    /// What it names is about to be written; closed as an invalidation after `lease`.
+    /// The targets are about to be written. After `lease` the journal closes the declaration.
     Open { token: u64, lease: Duration },
-    /// The declared write is over: what was declared, and what the record names, was written.
+    /// The declared write is over: what was declared, and the targets of this record, were written.
     Close { token: u64 },
 }
 
 impl RecordKind {
-    /// True if the record opens or closes this declaration.
+    /// Whether the record opens or closes this declaration.
     pub(crate) fn is_of(self, token: u64) -> bool {
         match self {
             Self::Invalidate => false,
@@ -67,7 +69,7 @@ impl RecordKind {
     }
 }
 
-/// One record.
+/// A record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) position: Position,
@@ -75,7 +77,7 @@ pub(crate) struct Record {
     pub(crate) purges: Arc<[Purge]>,
 }
 
-/// [`RecordKind`] as others see it.
+/// [`RecordKind`] as readers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordAction {
     Invalidate,
@@ -83,30 +85,31 @@ pub(crate) enum RecordAction {
     Close(u64),
 }
 
-/// The answer to an append.
+/// The reply to an append.
 #[derive(Clone, Debug)]
-pub(crate) struct Appended {
+pub(crate) struct AppendReply {
     pub(crate) position: Position,
-    /// What is stored from before this `n` is unusable.
+    /// Entries from before this `n` are unusable.
     pub(crate) floor: u64,
-    /// Records after `known` and before this one, oldest first: all of them, or it is empty.
+    /// All records after `known` and before this one, oldest first; empty if there are more than
+    /// [`MAX_BETWEEN`].
     pub(crate) between: Vec<Record>,
-    /// Open declarations other than the record's own, if asked for.
-    pub(crate) open: Vec<Declared>,
+    /// The open declarations except the record's own, if asked for.
+    pub(crate) open: Vec<OpenDeclaration>,
 }
 
-impl Appended {
-    /// True if the answer tells everything that happened between `from` and its own record.
-    pub(crate) fn tells_all_since(&self, from: Position) -> bool {
-        let told = u64::try_from(self.between.len()).unwrap_or(u64::MAX);
+impl AppendReply {
+    /// Whether [`between`](Self::between) has every record after `from`.
+    pub(crate) fn is_complete_since(&self, from: Position) -> bool {
+        let between = u64::try_from(self.between.len()).unwrap_or(u64::MAX);
         from.epoch == self.position.epoch
-            && from.n.saturating_add(told).saturating_add(1) >= self.position.n
+            && from.n.saturating_add(between).saturating_add(1) >= self.position.n
     }
 }
 
-/// A declaration that is open.
+/// An open declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Declared {
+pub(crate) struct OpenDeclaration {
     pub(crate) token: u64,
     pub(crate) purges: Arc<[Purge]>,
 }
@@ -114,22 +117,22 @@ pub(crate) struct Declared {
 /// A page of the journal's state.
 #[derive(Clone, Debug)]
 pub(crate) struct StatePage {
-    /// The head: the last record there is.
+    /// The position of the last record.
     pub(crate) head: Position,
     pub(crate) floor: u64,
-    /// What was named after `from`, with the latest `n` of each, in the order of `n`.
+    /// Purges after `from`, with the latest `n` of each, in the order of `n`.
     pub(crate) latest: Vec<(Purge, u64)>,
     /// The `n` after which the next page begins; `None` if this page is the last.
     pub(crate) next: Option<u64>,
-    pub(crate) open: Vec<Declared>,
-    /// Wall time at the journal, since the Unix epoch.
+    pub(crate) open: Vec<OpenDeclaration>,
+    /// The wall clock of the store, since the Unix epoch.
     pub(crate) time: Option<Duration>,
 }
 
-/// How many subjects a record may name; who has more names fewer and wider ones.
+/// How many purges a record may have.
 pub(crate) const MAX_PURGES: usize = 256;
 
-/// How many records come along with the answer to an append.
+/// How many records a reply to an append may have.
 pub(crate) const MAX_BETWEEN: u64 = 64;
 
 #[cfg(test)]

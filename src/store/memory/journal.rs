@@ -17,7 +17,7 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                AppendRequest, Appended, Declared, Feed, Journal, MAX_BETWEEN, Record,
+                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, OpenDeclaration, Record,
                 RecordAction, RecordKind, StatePage,
             },
         },
@@ -47,7 +47,7 @@ struct State {
 
 #[derive(Debug)]
 struct Open {
-    declared: Declared,
+    declared: OpenDeclaration,
     until: Instant,
 }
 
@@ -75,7 +75,7 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
         Box::pin(async move {
             let appended = self.log.state().append(draft);
             self.log.head.send_replace(appended.position.n);
@@ -106,7 +106,7 @@ impl Log {
 }
 
 impl State {
-    fn append(&mut self, draft: &AppendRequest) -> Appended {
+    fn append(&mut self, draft: &AppendRequest) -> AppendReply {
         self.refuse_lost(draft.known);
         self.close_expired();
         let (action, purges) = match draft.kind {
@@ -121,7 +121,7 @@ impl State {
         };
         let before = self.head;
         let position = self.record(action, purges);
-        Appended {
+        AppendReply {
             position,
             floor: 0,
             between: self.between(draft.known, before),
@@ -152,7 +152,7 @@ impl State {
             .collect()
     }
 
-    fn open_beside(&self, draft: &AppendRequest) -> Vec<Declared> {
+    fn open_beside(&self, draft: &AppendRequest) -> Vec<OpenDeclaration> {
         if !draft.with_open {
             return Vec::new();
         }
@@ -209,7 +209,7 @@ impl State {
     fn declare(&mut self, token: u64, lease: Duration, purges: &Arc<[Purge]>) {
         self.open.retain(|open| open.declared.token != token);
         self.open.push(Open {
-            declared: Declared {
+            declared: OpenDeclaration {
                 token,
                 purges: Arc::clone(purges),
             },

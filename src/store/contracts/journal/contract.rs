@@ -1,4 +1,4 @@
-//! One set of behaviours for every journal, run on each.
+//! The contract suite: behaviours that every journal must have.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,15 @@ use tokio::time::timeout;
 use super::*;
 use crate::{key::purge::PurgeTarget, store::memory::journal::MemoryJournal};
 
-type Behaviour = fn(Arc<dyn Journal>) -> BoxFuture<'static, ()>;
+type JournalBehaviour = fn(Arc<dyn Journal>) -> BoxFuture<'static, ()>;
 
-/// Each is given a journal of its own.
-pub(in crate::store) const BEHAVIOURS: &[(&str, Behaviour)] = &[
+/// Each runs on a journal of its own.
+pub(in crate::store) const BEHAVIOURS: &[(&str, JournalBehaviour)] = &[
     ("positions count up", |on| Box::pin(positions(on))),
-    ("answers tell what came between", |on| Box::pin(between(on))),
-    ("the state has the latest of each", |on| {
+    ("replies have the records in between", |on| {
+        Box::pin(between(on))
+    }),
+    ("the state has the latest record of each target", |on| {
         Box::pin(latest(on))
     }),
     ("the state comes in pages", |on| Box::pin(pages(on))),
@@ -22,15 +24,20 @@ pub(in crate::store) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("declarations open and close", |on| {
         Box::pin(declarations(on))
     }),
-    ("closing names all that was declared", |on| {
-        Box::pin(closing(on))
+    (
+        "closing a declaration invalidates all that was declared",
+        |on| Box::pin(closing(on)),
+    ),
+    ("a lease that ends counts as an invalidation", |on| {
+        Box::pin(leases(on))
     }),
-    ("leases run out as invalidations", |on| Box::pin(leases(on))),
-    ("what lost records is a new epoch", |on| Box::pin(lost(on))),
+    ("a journal that lost records starts a new epoch", |on| {
+        Box::pin(lost(on))
+    }),
 ];
 
 #[tokio::test]
-async fn memory() {
+async fn the_memory_journal_fulfils_the_contract() {
     for (name, behaviour) in BEHAVIOURS {
         eprintln!("{name}");
         behaviour(Arc::new(MemoryJournal::new())).await;
@@ -48,7 +55,7 @@ pub(in crate::store) async fn append(
     on: &dyn Journal,
     known: Position,
     names: &[&str],
-) -> Appended {
+) -> AppendReply {
     run(on, known, RecordKind::Invalidate, keys(names)).await
 }
 
@@ -57,15 +64,15 @@ pub(in crate::store) async fn run(
     known: Position,
     kind: RecordKind,
     purges: Arc<[Purge]>,
-) -> Appended {
-    let draft = AppendRequest {
+) -> AppendReply {
+    let request = AppendRequest {
         known,
         kind,
         purges,
         with_open: true,
         queued: false,
     };
-    on.append(&draft).await.expect("appends")
+    on.append(&request).await.expect("appends")
 }
 
 pub(in crate::store) async fn state(
@@ -97,30 +104,30 @@ async fn between(on: Arc<dyn Journal>) {
     let known = append(&*on, Position::UNKNOWN, &["a"]).await.position;
     append(&*on, known, &["b"]).await;
     append(&*on, known, &["c"]).await;
-    let told = append(&*on, known, &["d"]).await;
-    assert!(told.tells_all_since(known));
-    let purges: Vec<_> = told
+    let reply = append(&*on, known, &["d"]).await;
+    assert!(reply.is_complete_since(known));
+    let purges: Vec<_> = reply
         .between
         .iter()
         .map(|record| Arc::clone(&record.purges))
         .collect();
     assert_eq!(purges, [keys(&["b"]), keys(&["c"])]);
-    assert_eq!(told.between[1].position.n, known.n + 2);
-    assert!(!told.tells_all_since(Position { epoch: 7, ..known }));
+    assert_eq!(reply.between[1].position.n, known.n + 2);
+    assert!(!reply.is_complete_since(Position { epoch: 7, ..known }));
 
     for _ in 0..MAX_BETWEEN {
         append(&*on, Position::UNKNOWN, &["e"]).await;
     }
     let too_many = append(&*on, known, &["f"]).await;
     assert!(too_many.between.is_empty());
-    assert!(!too_many.tells_all_since(known));
+    assert!(!too_many.is_complete_since(known));
 }
 
 async fn latest(on: Arc<dyn Journal>) {
     let first = append(&*on, Position::UNKNOWN, &["a", "b"]).await.position;
     let second = append(&*on, first, &["a"]).await.position;
     let soft: Arc<[Purge]> = [Purge {
-        subject: PurgeTarget::Everything,
+        target: PurgeTarget::Everything,
         soft: true,
     }]
     .into();
@@ -150,7 +157,7 @@ async fn pages(on: Arc<dyn Journal>) {
     let mut expected = Vec::new();
     let mut known = Position::UNKNOWN;
     for i in 0..40 {
-        // One record is larger than a page, some pages end exactly with a record.
+        // One record is larger than a page, and some pages end exactly with a record.
         let size = if i == 20 { 35 } else { 1 + i % 4 };
         let names: Vec<_> = (0..size).map(|j| format!("{i}:{j}")).collect();
         known = run(&*on, known, RecordKind::Invalidate, keys(&names))
@@ -217,14 +224,14 @@ async fn declarations(on: Arc<dyn Journal>) {
     let second = run(&*on, first.position, open(2), keys(&["b"])).await;
     assert_eq!(
         second.open,
-        [Declared {
+        [OpenDeclaration {
             token: 1,
             purges: keys(&["a"])
         }]
     );
     let (page, all) = state(&*on, Position::UNKNOWN).await;
     assert_eq!(page.open.len(), 2);
-    assert_eq!(all, [], "a declaration invalidates nothing yet");
+    assert_eq!(all, [], "an open declaration invalidates nothing");
 
     let close = run(
         &*on,
@@ -235,7 +242,7 @@ async fn declarations(on: Arc<dyn Journal>) {
     .await;
     assert_eq!(
         close.open,
-        [Declared {
+        [OpenDeclaration {
             token: 2,
             purges: keys(&["b"])
         }]
@@ -259,7 +266,7 @@ async fn closing(on: Arc<dyn Journal>) {
         assert_eq!(names, ["k:a", "k:b", "k:c"]);
         assert!(all.iter().all(|(_, n)| *n == closed.position.n));
     }
-    // Twice is once more: its first answer may have been lost.
+    // The reply to the first closing may have been lost.
     run(&*on, closed.position, close, keys(&["d"])).await;
     let (_, all) = state(&*on, closed.position).await;
     assert_eq!(all, [(keys(&["d"])[0].clone(), closed.position.n + 1)]);
@@ -289,7 +296,7 @@ async fn leases(on: Arc<dyn Journal>) {
     assert_eq!(all, [(keys(&["short"])[0].clone(), short.n + 1)]);
     assert_eq!(
         page.open,
-        [Declared {
+        [OpenDeclaration {
             token: 1,
             purges: keys(&["long"])
         }]

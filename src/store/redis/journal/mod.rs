@@ -38,7 +38,7 @@ use super::{
 use crate::store::{
     contracts::{
         StoreFuture,
-        journal::{AppendRequest, Appended, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage},
+        journal::{AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage},
     },
     memory::journal::epoch,
     position::Position,
@@ -76,7 +76,7 @@ struct Keys {
 }
 
 impl RedisJournal {
-    /// `subjects` as in [`Options`](crate::fence::Options).
+    /// `subjects` as in [`FenceConfig::max_targets`](crate::fence::config::FenceConfig::max_targets).
     pub(crate) fn new(connections: Connections, namespace: &str, subjects: usize) -> Self {
         Self {
             connections,
@@ -111,7 +111,7 @@ impl RedisJournal {
 }
 
 impl Journal for RedisJournal {
-    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
         Box::pin(async move {
             let (action, token, lease) = match draft.kind {
                 RecordKind::Invalidate => ("i", 0, Duration::ZERO),

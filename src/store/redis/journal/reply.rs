@@ -8,14 +8,14 @@ use crate::{
     error::{Error, Kind},
     key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Appended, Declared, Record, RecordAction, StatePage},
+        contracts::journal::{AppendReply, OpenDeclaration, Record, RecordAction, StatePage},
         position::Position,
     },
 };
 
-pub(super) fn appended(reply: Value) -> Result<Appended, Error> {
+pub(super) fn appended(reply: Value) -> Result<AppendReply, Error> {
     let [epoch, n, floor, between, open] = list(reply)?;
-    Ok(Appended {
+    Ok(AppendReply {
         position: position(&epoch, &n)?,
         floor: number(&floor)?,
         between: records(between)?,
@@ -94,11 +94,11 @@ fn scored(reply: Value) -> Result<Vec<(Purge, u64)>, Error> {
     Ok(scored)
 }
 
-fn declarations(reply: Value) -> Result<Vec<Declared>, Error> {
+fn declarations(reply: Value) -> Result<Vec<OpenDeclaration>, Error> {
     items(reply)?.into_iter().map(declared).collect()
 }
 
-fn declared(reply: Value) -> Result<Declared, Error> {
+fn declared(reply: Value) -> Result<OpenDeclaration, Error> {
     let items = items(reply)?;
     let (token, named) = items.split_first().ok_or_else(unreadable)?;
     let mut purges = Vec::with_capacity(named.len());
@@ -108,7 +108,7 @@ fn declared(reply: Value) -> Result<Declared, Error> {
     if purges.is_empty() {
         purges.push(Purge::hard(PurgeTarget::Everything));
     }
-    Ok(Declared {
+    Ok(OpenDeclaration {
         token: token_of(bytes(token)?),
         purges: Arc::from(purges),
     })

@@ -1,4 +1,4 @@
-//! Looking into an answer for the fields that `{answer.FIELD}` names.
+//! Buffering the content of an answer, to read the fields that `{answer.FIELD}` names.
 
 use std::{collections::VecDeque, pin::Pin, time::Duration};
 
@@ -12,93 +12,95 @@ use tokio::{task::yield_now, time::timeout};
 use crate::{
     engine::fill::concatenate,
     error::BoxError,
-    keep::values::is_json,
+    keep::values,
     message::{response_body::ResponseBody, shared_buffer},
 };
 
-/// The longest answer that is looked into for its fields, in bytes.
-pub(super) const LONGEST: u64 = 1 << 20;
-
-/// An answer's content.
-pub(super) struct Whole {
+/// The complete content of an answer.
+pub(super) struct AnswerContent {
     pub(super) body: Bytes,
     pub(super) has_trailers: bool,
 }
 
-impl Whole {
-    /// What it says, if it is JSON that can be looked into.
+impl AnswerContent {
+    /// The JSON value; `None` if the content is not JSON, or longer than [`MAX_LENGTH`].
     pub(super) fn fields(&self, headers: &HeaderMap) -> Option<Value> {
-        let short = self.body.len() as u64 <= LONGEST;
-        let json = short && calls_itself_json(headers);
-        json.then(|| serde_json::from_slice(&self.body).ok())
+        let readable = self.body.len() as u64 <= MAX_LENGTH && is_json(headers);
+        readable
+            .then(|| serde_json::from_slice(&self.body).ok())
             .flatten()
     }
 }
 
-pub(super) fn calls_itself_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE);
-    kind.is_some_and(|kind| is_json(kind.as_bytes()))
+/// Whether `Content-Type` says that the content is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE);
+    content_type.is_some_and(|content_type| values::is_json(content_type.as_bytes()))
 }
 
-/// The content of an answer, and the same as it goes on to the caller. `None` if it is longer than
-/// `longest`, in too many pieces, breaks off, takes longer than [`PATIENCE`], or nothing is wanted of it (0).
-pub(super) async fn whole<R>(body: R, longest: u64) -> (Option<Whole>, ResponseBody<R>)
+/// Reads the content of an answer. Returns it with the body for the caller, which has all of it whether
+/// it was read or not.
+///
+/// The content is `None` if `max_length` is 0, or it is longer than that, is in too many chunks, fails,
+/// or takes longer than [`TIMEOUT`].
+pub(super) async fn read<R>(body: R, max_length: u64) -> (Option<AnswerContent>, ResponseBody<R>)
 where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    if longest == 0 || body.size_hint().lower() > longest {
+    if max_length == 0 || body.size_hint().lower() > max_length {
         return (None, ResponseBody::inner(body));
     }
     let mut body = Box::pin(body);
-    let mut read = Read::default();
-    let end = timeout(PATIENCE, read.whole(body.as_mut(), longest)).await;
-    let Read {
+    let mut reader = ContentReader::default();
+    let end = timeout(TIMEOUT, reader.read(body.as_mut(), max_length)).await;
+    let ContentReader {
         chunks, trailers, ..
-    } = read;
+    } = reader;
     match end {
         Ok(Ok(true)) => {
-            let whole = Whole {
+            let content = AnswerContent {
                 body: concatenate(chunks.iter()),
                 has_trailers: trailers.is_some(),
             };
-            (Some(whole), ResponseBody::chunks(chunks, trailers))
+            (Some(content), ResponseBody::chunks(chunks, trailers))
         }
         Ok(Err(error)) => (None, ResponseBody::failed(chunks, error)),
         Ok(Ok(false)) | Err(_) => (None, ResponseBody::resumed(chunks, body)),
     }
 }
 
-/// What has come of a body; it stays when the reading is given up.
+/// Keeps what has been read of a body when reading is given up.
 #[derive(Default)]
-struct Read {
+struct ContentReader {
     chunks: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     length: u64,
 }
 
-impl Read {
-    /// False if there is more than `longest`, or in too many pieces.
-    async fn whole<B>(&mut self, mut body: Pin<&mut B>, longest: u64) -> Result<bool, BoxError>
+impl ContentReader {
+    /// Reads to the end; `false` if the content is longer than `max_length`, or in too many chunks.
+    async fn read<B>(&mut self, mut body: Pin<&mut B>, max_length: u64) -> Result<bool, BoxError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let most = shared_buffer::most_pieces(usize::try_from(longest).unwrap_or(usize::MAX));
+        let limit = usize::try_from(max_length).unwrap_or(usize::MAX);
+        let max_chunks = shared_buffer::most_pieces(limit);
         let into = |frame: Result<_, B::Error>| frame.map_err(Into::<BoxError>::into);
         while let Some(frame) = body.frame().await.map(into) {
             match frame?.into_data() {
-                // Of no use, and an endless row of them would never reach the limit.
+                // Not kept: an endless stream of empty chunks would never reach the limit.
                 Ok(chunk) if chunk.is_empty() => yield_now().await,
                 Ok(chunk) => {
                     self.length += chunk.len() as u64;
                     self.chunks.push_back(chunk);
                 }
                 Err(frame) => {
-                    // Nothing follows them.
+                    // Trailers are the last frame.
                     self.trailers = frame.into_trailers().ok();
                     return Ok(true);
                 }
             }
-            if self.length > longest || self.chunks.len() > most {
+            if self.length > max_length || self.chunks.len() > max_chunks {
                 return Ok(false);
             }
         }
@@ -106,8 +108,11 @@ impl Read {
     }
 }
 
-/// How long an answer, and the invalidation with it, waits for a body that is looked into.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest content that is searched for fields, in bytes.
+pub(super) const MAX_LENGTH: u64 = 1 << 20;
+
+/// How long the answer, and with it the invalidation, waits for its content.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -122,8 +127,8 @@ mod tests {
     async fn answer(kind: &str, chunks: Vec<Chunk>) -> (Option<Value>, Result<Bytes, BoxError>) {
         let body = StreamBody::new(stream::iter(chunks));
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a value"))]);
-        let (whole, body) = whole(body, LONGEST).await;
-        let fields = whole.and_then(|whole| whole.fields(&headers));
+        let (content, body) = read(body, MAX_LENGTH).await;
+        let fields = content.and_then(|content| content.fields(&headers));
         let body = body.collect().await;
         (fields, body.map(http_body_util::Collected::to_bytes))
     }
@@ -141,36 +146,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_json_or_too_long_is_passed_on_unread() {
+    async fn content_that_is_not_json_or_too_long_is_passed_on() {
         let (fields, body) = answer("text/plain", vec![data("{}")]).await;
         assert_eq!((fields, body.expect("whole")), (None, Bytes::from("{}")));
         let (fields, body) = answer("application/json", vec![data("{")]).await;
         assert_eq!((fields, body.expect("whole")), (None, Bytes::from("{")));
-        let half = vec![b' '; (LONGEST as usize / 2) + 1];
+        let half = vec![b' '; (MAX_LENGTH as usize / 2) + 1];
         let chunks = vec![data(half.clone()), data(half), data("1")];
         let (fields, body) = answer("application/json", chunks).await;
         assert_eq!(fields, None);
-        assert_eq!(body.expect("whole").len() as u64, LONGEST + 3);
+        assert_eq!(body.expect("whole").len() as u64, MAX_LENGTH + 3);
     }
 
-    /// What holds a piece takes more room than a piece of one byte, or of none.
-    // Paused: a busy machine takes longer than a body is waited for.
+    /// Holding a chunk of one byte takes much more memory than the byte.
+    // Paused, because reading takes longer than the timeout on a busy machine.
     #[tokio::test(start_paused = true)]
-    async fn an_answer_in_crumbs_is_passed_on_unread() {
-        let crumbs = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
-        let (fields, body) = answer("application/json", crumbs(30_000).collect()).await;
+    async fn content_in_too_many_chunks_is_passed_on() {
+        let tiny = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
+        let (fields, body) = answer("application/json", tiny(30_000).collect()).await;
         assert!(fields.is_some());
         assert_eq!(body.expect("whole").len(), 30_007);
-        let (fields, body) = answer("application/json", crumbs(40_000).collect()).await;
+        let (fields, body) = answer("application/json", tiny(40_000).collect()).await;
         assert_eq!(fields, None);
         assert_eq!(body.expect("whole").len(), 40_007);
         let empty = (0..40_000).map(|_| data("")).chain([data("{\"a\":1}")]);
         let (fields, _) = answer("application/json", empty.collect()).await;
-        assert!(fields.is_some(), "they are not held");
+        assert!(fields.is_some(), "empty chunks are not kept");
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_fails_for_the_caller() {
+    async fn a_body_that_fails_fails_for_the_caller() {
         let chunks = vec![data("{}"), Err(std::io::Error::other("cut"))];
         let (fields, body) = answer("application/json", chunks).await;
         assert_eq!(fields, None);
@@ -178,11 +183,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stalls_is_waited_for_no_longer_than_that() {
-        // The write has been committed: neither its invalidation nor its answer may hang on this.
-        let (more, rest) = told_more(vec![data("{\"a\""), data("")]);
-        let (whole, body) = whole(StreamBody::new(rest), LONGEST).await;
-        assert!(whole.is_none());
+    async fn a_body_that_stalls_is_passed_on_after_the_timeout() {
+        // Neither the invalidation of a committed write nor its answer may depend on the body.
+        let (more, rest) = appendable(vec![data("{\"a\""), data("")]);
+        let (content, body) = read(StreamBody::new(rest), MAX_LENGTH).await;
+        assert!(content.is_none());
         more.send(data(":1}")).expect("it still reads");
         drop(more);
         let body = body.collect().await.expect("the rest of it");
@@ -190,18 +195,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_endless_row_of_nothing_is_given_up_and_not_kept() {
+    async fn an_endless_stream_of_empty_chunks_is_given_up() {
         let endless = StreamBody::new(stream::repeat_with(|| data("")));
-        let reading = tokio::spawn(whole(endless, LONGEST));
+        let reading = tokio::spawn(read(endless, MAX_LENGTH));
         yield_now().await;
-        tokio::time::advance(PATIENCE).await;
-        let (whole, body) = reading.await.expect("it ends");
-        assert!(whole.is_none());
+        tokio::time::advance(TIMEOUT).await;
+        let (content, body) = reading.await.expect("it ends");
+        assert!(content.is_none());
         assert_eq!(body.size_hint().lower(), 0);
     }
 
-    /// A body that goes on when it is told more.
-    fn told_more(
+    /// The chunks, followed by those that are sent later.
+    fn appendable(
         chunks: Vec<Chunk>,
     ) -> (
         tokio::sync::mpsc::UnboundedSender<Chunk>,

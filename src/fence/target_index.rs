@@ -1,4 +1,4 @@
-//! Subjects with a value each, looked up by the names of an entry.
+//! A map from purge targets to values, looked up by the names of an entry.
 
 use std::{
     collections::BTreeMap,
@@ -8,24 +8,25 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    names::{Names, hash_of, hash_of_prefix},
+    entry_names::{EntryNames, hash_of, hash_of_prefix},
     pattern::{MAX_PATTERN, literal_prefix},
 };
 use crate::key::{glob::matches_glob, purge::PurgeTarget};
 
-/// At most 32 bytes a subject for a value of two words, whatever its name, and what a hash table leaves
-/// empty: at most as much again.
+/// For a value of two words, a target takes at most 32 bytes, however long its name, and as much again
+/// for the free buckets of the hash table.
 ///
-/// Keys, tags, users, entities and prefixes at segment ends are one hash each. Other prefixes are
-/// found by the few lengths that live, globs one by one: both are bounded, and widened beyond that.
+/// A key, tag, user, entity or prefix at a segment end is looked up by its hash. Other prefixes are
+/// looked up once for each of their lengths, and globs are matched one by one: the number of both is
+/// bounded, and targets beyond it are widened.
 #[derive(Debug)]
-pub(super) struct Index<V> {
-    hashed: HashMap<u64, V, BuildHasherDefault<Hashed>>,
+pub(super) struct TargetIndex<V> {
+    hashed: HashMap<u64, V, BuildHasherDefault<IdentityHasher>>,
     lengths: BTreeMap<usize, V>,
     globs: Vec<(Box<str>, V)>,
 }
 
-impl<V> Default for Index<V> {
+impl<V> Default for TargetIndex<V> {
     fn default() -> Self {
         Self {
             hashed: HashMap::default(),
@@ -35,33 +36,33 @@ impl<V> Default for Index<V> {
     }
 }
 
-impl<V: Default> Index<V> {
-    /// Changes the value of a subject, and answers the subject under which it lies: the same, or a
-    /// wider one where there is no room for the same.
+impl<V: Default> TargetIndex<V> {
+    /// Changes the value of a target and returns the target that now holds it: a wider one if there
+    /// is no room for `target` itself.
     pub(super) fn update(
         &mut self,
-        subject: &PurgeTarget,
+        target: &PurgeTarget,
         mut change: impl FnMut(&mut V),
     ) -> PurgeTarget {
-        let subject = self.fitting(subject);
-        match &subject {
+        let target = self.widen(target);
+        match &target {
             PurgeTarget::Glob(glob) => change(self.glob(glob)),
-            PurgeTarget::Prefix(name) if is_raw(name) => {
+            PurgeTarget::Prefix(name) if ends_within_segment(name) => {
                 change(self.lengths.entry(name.len()).or_default());
-                self.change_hashed(&subject, change);
+                self.change_hashed(&target, change);
             }
-            _ => self.change_hashed(&subject, change),
+            _ => self.change_hashed(&target, change),
         }
-        subject
+        target
     }
 
-    /// Every value that belongs to a subject which names the entry.
-    pub(super) fn visit(&self, names: Names<'_>, mut visitor: impl FnMut(&V)) {
+    /// Calls `visitor` with the value of every target that names the entry.
+    pub(super) fn visit(&self, names: EntryNames<'_>, mut visitor: impl FnMut(&V)) {
         for hash in names.hashes {
             self.hashed.get(hash).into_iter().for_each(&mut visitor);
         }
-        let raw = self.lengths.keys();
-        for hash in raw.map_while(|length| hash_of_prefix(names.key, *length)) {
+        let lengths = self.lengths.keys();
+        for hash in lengths.map_while(|length| hash_of_prefix(names.key, *length)) {
             self.hashed.get(&hash).into_iter().for_each(&mut visitor);
         }
         for (glob, value) in &self.globs {
@@ -90,17 +91,14 @@ impl<V: Default> Index<V> {
         self.hashed.len() + self.globs.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Takes out the glob whose value is least, if there is no room for another.
-    pub(super) fn surplus_glob<K: Ord>(
+    /// If `target` is a glob without room, removes the glob with the least value to make room. Returns
+    /// the prefix that replaces it, and its value.
+    pub(super) fn evict_glob<K: Ord>(
         &mut self,
-        subject: &PurgeTarget,
+        target: &PurgeTarget,
         key: impl Fn(&V) -> K,
     ) -> Option<(PurgeTarget, V)> {
-        let PurgeTarget::Glob(name) = subject else {
+        let PurgeTarget::Glob(name) = target else {
             return None;
         };
         if self.has_room_for(name) || name.len() > MAX_PATTERN {
@@ -108,11 +106,11 @@ impl<V: Default> Index<V> {
         }
         let least = (0..self.globs.len()).min_by_key(|index| key(&self.globs[*index].1))?;
         let (name, value) = self.globs.swap_remove(least);
-        Some((widened(&name), value))
+        Some((prefix_of(&name), value))
     }
 
-    fn change_hashed(&mut self, subject: &PurgeTarget, mut change: impl FnMut(&mut V)) {
-        if let Some(hash) = hash_of(subject) {
+    fn change_hashed(&mut self, target: &PurgeTarget, mut change: impl FnMut(&mut V)) {
+        if let Some(hash) = hash_of(target) {
             change(self.hashed.entry(hash).or_default());
         }
     }
@@ -126,17 +124,17 @@ impl<V: Default> Index<V> {
         &mut self.globs[index].1
     }
 
-    fn fitting(&self, subject: &PurgeTarget) -> PurgeTarget {
-        match subject {
-            PurgeTarget::Glob(name) if !self.has_room_for(name) => self.fitting(&widened(name)),
-            PurgeTarget::Prefix(name) => self.fitting_prefix(name),
+    fn widen(&self, target: &PurgeTarget) -> PurgeTarget {
+        match target {
+            PurgeTarget::Glob(name) if !self.has_room_for(name) => self.widen(&prefix_of(name)),
+            PurgeTarget::Prefix(name) => self.widen_prefix(name),
             other => other.clone(),
         }
     }
 
-    fn fitting_prefix(&self, name: &str) -> PurgeTarget {
-        let room = self.lengths.len() < LIVE_LENGTHS || self.lengths.contains_key(&name.len());
-        let name = if is_raw(name) && !room {
+    fn widen_prefix(&self, name: &str) -> PurgeTarget {
+        let room = self.lengths.len() < MAX_LENGTHS || self.lengths.contains_key(&name.len());
+        let name = if ends_within_segment(name) && !room {
             &name[..name.rfind(':').map_or(0, |colon| colon + 1)]
         } else {
             name
@@ -149,30 +147,30 @@ impl<V: Default> Index<V> {
 
     fn has_room_for(&self, name: &str) -> bool {
         name.len() <= MAX_PATTERN
-            && (self.globs.len() < LIVE_GLOBS || self.globs.iter().any(|(glob, _)| **glob == *name))
+            && (self.globs.len() < MAX_GLOBS || self.globs.iter().any(|(glob, _)| **glob == *name))
     }
 }
 
-/// It does not end where a segment of a key ends.
-fn is_raw(prefix: &str) -> bool {
+/// Whether the prefix ends within a segment of a key.
+fn ends_within_segment(prefix: &str) -> bool {
     !prefix.ends_with(':')
 }
 
-fn widened(glob: &str) -> PurgeTarget {
+fn prefix_of(glob: &str) -> PurgeTarget {
     PurgeTarget::Prefix(literal_prefix(glob).into())
 }
 
-/// Passes on what is a hash already.
+/// For keys that are hashes already.
 #[derive(Debug, Default)]
-struct Hashed(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for Hashed {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Only `write_u64` is called for a `u64`; anything else would be slow, not wrong.
+        // Not called: a `u64` calls `write_u64`.
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
@@ -183,20 +181,20 @@ impl Hasher for Hashed {
     }
 }
 
-const LIVE_GLOBS: usize = 64;
-const LIVE_LENGTHS: usize = 64;
+const MAX_GLOBS: usize = 64;
+const MAX_LENGTHS: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Value = [u64; 2];
+    type Positions = [u64; 2];
 
     #[test]
-    fn a_million_subjects_take_32_bytes_each_beside_what_the_table_leaves_empty() {
-        // An entry, and the table's own byte for it.
-        assert!(size_of::<(u64, Value)>() < 32);
-        let (count, mut index) = (1 << 20, Index::<Value>::default());
+    fn a_million_targets_take_32_bytes_each_and_free_buckets() {
+        // A bucket and the table's control byte.
+        assert!(size_of::<(u64, Positions)>() < 32);
+        let (count, mut index) = (1 << 20, TargetIndex::<Positions>::default());
         let used = allocation_counter::measure(|| {
             for i in 0..count {
                 let name = format!("dashboard:an-identifier-of-some-length-{i}:engagement_list");
@@ -206,7 +204,7 @@ mod tests {
         assert_eq!(index.len() as u64, count);
         let most = 2 * 32 * i64::try_from(count).expect("a million");
         assert!(used.bytes_current < most, "{}", used.bytes_current);
-        // What was pruned gives its room back.
+        // Pruning releases memory.
         let given_back = allocation_counter::measure(|| index.retain(|value| value[0] < 1000));
         assert!(given_back.bytes_current < -most / 2, "{given_back:?}");
     }

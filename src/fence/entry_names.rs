@@ -1,4 +1,4 @@
-//! The subjects by which an entry can be named.
+//! The purge targets that name an entry.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -7,34 +7,36 @@ use smallvec::SmallVec;
 
 use crate::key::purge::PurgeTarget;
 
-/// An entry as invalidations see it.
+/// The names of an entry that purge targets are compared with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Names<'a> {
+pub(crate) struct EntryNames<'a> {
     /// The key without its variations.
     pub(crate) key: &'a str,
-    /// From [`subjects_of`].
+    /// From [`target_hashes`].
     pub(crate) hashes: &'a [u64],
 }
 
-/// Few enough to lie on the stack, nearly always.
-pub(crate) type Hashes = SmallVec<[u64; 16]>;
+/// Sized so that nearly all lie on the stack.
+pub(crate) type TargetHashes = SmallVec<[u64; 16]>;
 
-/// Hashes of every subject that can name an entry, raw prefixes and globs excepted: its key, the
-/// key's prefixes at segment ends, tags, the entity and those above it, the user, and everything.
-pub(crate) fn subjects_of<T: AsRef<str>>(
+/// The hash of every target that can name an entry: its key, the key's prefixes at segment ends, its
+/// tags, its entity and the entities above that, its user, and everything.
+///
+/// Other prefixes and globs are not among them; they are compared with the key.
+pub(crate) fn target_hashes<T: AsRef<str>>(
     key: &str,
     entity: &str,
     user: Option<&str>,
     tags: &[T],
-) -> Hashes {
-    let mut hashes = Hashes::new();
+) -> TargetHashes {
+    let mut hashes = TargetHashes::new();
     let (everything, nothing) = EVERYTHING;
     hashes.push(hash(everything, nothing));
     hashes.push(hash(b'k', key));
-    for end in segment_ends(key) {
+    for end in colons(key) {
         hashes.push(hash_bytes(b'p', &key.as_bytes()[..=end]));
     }
-    for end in segment_ends(entity) {
+    for end in colons(entity) {
         hashes.push(hash_bytes(b'e', &entity.as_bytes()[..end]));
     }
     if !entity.is_empty() {
@@ -45,16 +47,14 @@ pub(crate) fn subjects_of<T: AsRef<str>>(
     hashes
 }
 
-/// Where its colons are.
-fn segment_ends(text: &str) -> impl Iterator<Item = usize> {
+fn colons(text: &str) -> impl Iterator<Item = usize> {
     memchr::memchr_iter(b':', text.as_bytes())
 }
 
-/// The hash of a subject: a collision only invalidates more.
-///
-/// A version has none: its entity's keys change instead.
-pub(super) fn hash_of(subject: &PurgeTarget) -> Option<u64> {
-    let (kind, name): (u8, &str) = match subject {
+/// The hash of a target; `None` for a glob, and for a version, which changes keys instead of naming
+/// entries. A collision only invalidates more.
+pub(super) fn hash_of(target: &PurgeTarget) -> Option<u64> {
+    let (kind, name): (u8, &str) = match target {
         PurgeTarget::Key(name) => (b'k', name),
         PurgeTarget::Prefix(name) => (b'p', name),
         PurgeTarget::Tag(name) => (b't', name),
@@ -78,7 +78,7 @@ fn hash(kind: u8, name: &str) -> u64 {
 }
 
 fn hash_bytes(kind: u8, name: &[u8]) -> u64 {
-    // Seeded per process: which names collide cannot be known outside.
+    // Seeded per process, so that a client cannot choose names that collide.
     let state = SeedableRandomState::with_seed(0, SharedSeed::global_random());
     let mut hasher = state.build_hasher();
     hasher.write_u8(kind);

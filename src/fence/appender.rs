@@ -1,0 +1,236 @@
+//! Own records on their way to the journal.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::FutureExt;
+
+use super::{
+    entry_names::EntryNames,
+    journal_sync::JournalSync,
+    mirror::{append_queue::OwnRecord, own_appends::OwnAppends},
+    pubsub::PubSub,
+    target_index::TargetIndex,
+};
+use crate::{
+    error::Error,
+    key::purge::Purge,
+    store::{
+        contracts::journal::{AppendReply, AppendRequest, MAX_PURGES},
+        position::Position,
+    },
+};
+
+/// Appends records, and appends them again until they have been applied.
+pub(super) struct Appender {
+    pub(super) sync: JournalSync,
+    pub(super) pubsub: PubSub,
+    /// Whether a task delivers what is queued.
+    has_task: AtomicBool,
+}
+
+impl Appender {
+    pub(super) fn new(sync: JournalSync) -> Self {
+        Self {
+            sync,
+            pubsub: PubSub::default(),
+            has_task: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on, queued appends wait for a task that calls [`deliver_queued`](Self::deliver_queued).
+    pub(super) fn leave_to_task(&self) {
+        self.has_task.store(true, Ordering::Release);
+    }
+
+    /// Appends the purges; see [`Fence::purge`](super::fence::Fence::purge).
+    pub(super) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
+        // All begin before the first await, so that none is forgotten when the future is dropped.
+        let appends: Vec<_> = purges
+            .chunks(MAX_PURGES)
+            .map(|chunk| self.begin(OwnRecord::invalidation(chunk.into())))
+            .collect();
+        let mut outcome = Ok(self.sync.mirror.position());
+        for append in appends {
+            let appended = append.deliver().await;
+            outcome = outcome.and(appended);
+        }
+        outcome
+    }
+
+    /// Queues the purges, without waiting for the journal.
+    pub(super) fn queue(&self, purges: &[Purge]) {
+        for chunk in purges.chunks(MAX_PURGES) {
+            // An append that is dropped is queued.
+            drop(self.begin(OwnRecord::invalidation(chunk.into())));
+        }
+    }
+
+    /// Queues what other programs have published, so that a slow journal does not delay reading the
+    /// channel. It is not published again.
+    pub(super) fn receive(&self, messages: &[Box<[u8]>]) {
+        for chunk in self.pubsub.receive(messages).chunks(MAX_PURGES) {
+            drop(self.begin(OwnRecord::invalidation(chunk.into()).unpublished()));
+        }
+    }
+
+    /// Blocks what the record names until it has been applied.
+    pub(super) fn begin(&self, record: OwnRecord) -> OwnAppend<'_> {
+        let pending = record.clone();
+        let mirror = &self.sync.mirror;
+        OwnAppend {
+            appender: self,
+            id: mirror.change(|mirror| mirror.own_mut().begin(pending)),
+            record,
+            on_drop: OnDrop::Queue,
+        }
+    }
+
+    /// Appends the queued records, oldest first, until none is left.
+    ///
+    /// # Errors
+    ///
+    /// If the journal fails; the rest stays queued.
+    pub(super) async fn deliver_queued(&self) -> Result<(), Error> {
+        let next = || self.sync.mirror.read(|mirror| mirror.own().next_queued());
+        while let Some((ids, record)) = next() {
+            if self.send(&ids, &record, None, true).await?.is_none() {
+                self.sync.sync().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the queue delivered.
+    pub(super) fn wake(&self) {
+        if self.has_task.load(Ordering::Acquire) {
+            self.sync.queued.notify_one();
+        } else {
+            // The journal of one process answers at once.
+            let _ = self.deliver_queued().now_or_never();
+        }
+    }
+
+    /// Sends a record once and applies the reply. With `since`, the reply has the records from there
+    /// and the open declarations. `None` if the mirror must be synced first.
+    async fn send(
+        &self,
+        ids: &[u64],
+        record: &OwnRecord,
+        since: Option<Position>,
+        queued: bool,
+    ) -> Result<Option<AppendReply>, Error> {
+        let known = self.sync.mirror.position();
+        let request = AppendRequest {
+            known: since
+                .filter(|since| since.epoch == known.epoch)
+                .unwrap_or(known),
+            kind: record.kind,
+            purges: Arc::clone(&record.purges),
+            with_open: since.is_some(),
+            queued,
+        };
+        let reply = self.sync.journal.append(&request).await?;
+        let now = self.sync.clock.mono();
+        let applied = self.sync.mirror.change(|mirror| {
+            let applied = mirror.apply_reply(known, (ids, record), &reply, now);
+            if applied && record.published {
+                // Before the lock is released: `flush` waits for the delivery first, then for this.
+                self.pubsub.publish(&record.purges);
+            }
+            applied
+        });
+        Ok(applied.then_some(reply))
+    }
+}
+
+/// An own append. Dropped before its reply has been applied, it is queued.
+pub(super) struct OwnAppend<'a> {
+    appender: &'a Appender,
+    id: u64,
+    record: OwnRecord,
+    on_drop: OnDrop,
+}
+
+/// What happens when an own append is dropped.
+enum OnDrop {
+    Queue,
+    Forget,
+    Nothing,
+}
+
+impl OwnAppend<'_> {
+    pub(super) async fn deliver(self) -> Result<Position, Error> {
+        let (reply, _) = self.deliver_since(None).await?;
+        Ok(reply.position)
+    }
+
+    /// As [`deliver`](Self::deliver), but not sent again if it fails: a declaration is of no use then.
+    pub(super) async fn deliver_or_forget(mut self) -> Result<Position, Error> {
+        self.on_drop = OnDrop::Forget;
+        self.deliver().await
+    }
+
+    /// Answers the position if no other write of the entry can have come after `before` (rule 15).
+    pub(super) async fn deliver_through(
+        self,
+        before: Position,
+        entry: EntryNames<'_>,
+    ) -> Result<Option<Position>, Error> {
+        let (reply, attempts) = self.deliver_since(Some(before)).await?;
+        let alone = attempts == 1
+            && reply.floor <= before.n
+            && reply.is_complete_since(before)
+            && !names_entry(&reply, entry);
+        Ok(alone.then_some(reply.position))
+    }
+
+    /// The reply, and the number of attempts that it took.
+    async fn deliver_since(mut self, since: Option<Position>) -> Result<(AppendReply, u32), Error> {
+        let ids = [self.id];
+        for attempt in 1..=MAX_ATTEMPTS {
+            let sent = self.appender.send(&ids, &self.record, since, false);
+            if let Some(reply) = sent.await? {
+                self.on_drop = OnDrop::Nothing;
+                return Ok((reply, attempt));
+            }
+            self.appender.sync.sync().await?;
+        }
+        Err(Error::unavailable(
+            "the journal has changed its epoch repeatedly",
+        ))
+    }
+}
+
+impl Drop for OwnAppend<'_> {
+    fn drop(&mut self) {
+        let change = match self.on_drop {
+            OnDrop::Nothing => return,
+            OnDrop::Queue => OwnAppends::queue,
+            OnDrop::Forget => OwnAppends::forget,
+        };
+        let mirror = &self.appender.sync.mirror;
+        mirror.change(|mirror| change(mirror.own_mut(), self.id));
+        if matches!(self.on_drop, OnDrop::Queue) {
+            self.appender.wake();
+        }
+    }
+}
+
+/// Whether a record or an open declaration in the reply names the entry.
+fn names_entry(reply: &AppendReply, entry: EntryNames<'_>) -> bool {
+    let records = reply.between.iter().map(|record| &record.purges);
+    let declared = reply.open.iter().map(|open| &open.purges);
+    let mut index = TargetIndex::<()>::default();
+    for purge in records.chain(declared).flat_map(|purges| purges.iter()) {
+        index.update(&purge.target, |()| ());
+    }
+    let mut named = false;
+    index.visit(entry, |()| named = true);
+    named
+}
+
+/// New epochs are rare; two during one append mean that the journal is not stable.
+const MAX_ATTEMPTS: u32 = 3;

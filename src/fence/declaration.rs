@@ -1,0 +1,122 @@
+//! Writes that are declared before they begin (`before = true`).
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::future::join;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
+
+use super::{appender::Appender, mirror::append_queue::OwnRecord, trust::nanos};
+use crate::{
+    error::Error,
+    key::purge::{Purge, PurgeTarget},
+    store::{
+        contracts::journal::{MAX_PURGES, RecordKind},
+        position::Position,
+    },
+};
+
+/// A declared write. Dropped, it is closed as an invalidation.
+#[derive(Debug)]
+#[must_use = "dropped, the write counts as over"]
+pub(crate) struct Declaration {
+    appender: Weak<Appender>,
+    token: u64,
+    purges: Arc<[Purge]>,
+    /// When the lease ends: the write can no longer be committed then.
+    until: Instant,
+    closed: bool,
+}
+
+impl Declaration {
+    /// See [`Fence::declare`](super::fence::Fence::declare).
+    pub(super) async fn open(
+        appender: &Arc<Appender>,
+        targets: Vec<PurgeTarget>,
+        lease: Duration,
+    ) -> Result<Self, Error> {
+        if targets.len() > MAX_PURGES {
+            return Err(Error::config("a declared write names too many targets"));
+        }
+        let lease = lease.min(MAX_LEASE);
+        let token = fastrand::u64(1..=i64::MAX.unsigned_abs());
+        let until = appender.sync.clock.mono().saturating_add(nanos(lease));
+        // Made before the first await: dropped during it, it withdraws what the journal may hold.
+        let declaration = Self {
+            appender: Arc::downgrade(appender),
+            token,
+            purges: targets.into_iter().map(Purge::hard).collect(),
+            until: Instant::now() + lease,
+            closed: false,
+        };
+        let purges = || Arc::clone(&declaration.purges);
+        let mirror = &appender.sync.mirror;
+        mirror.change(|mirror| mirror.own_mut().declare(token, purges(), until));
+        let open = OwnRecord::new(RecordKind::Open { token, lease }, purges());
+        appender.begin(open).deliver_or_forget().await?;
+        Ok(declaration)
+    }
+
+    /// Keeps the declaration open until its lease ends, for a write that may still be committed. What
+    /// it may have written by now must be invalidated as well.
+    pub(crate) fn linger(self) {
+        // Without a runtime it is dropped here.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep_until(self.until).await;
+                drop(self);
+            });
+        }
+    }
+
+    /// Ends the declaration: invalidates what was declared, and `targets`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fence::invalidate`](super::fence::Fence::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is queued.
+    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<Position, Error> {
+        let Some(appender) = self.appender.upgrade() else {
+            return Ok(Position::UNKNOWN);
+        };
+        self.closed = true;
+        let close = appender.begin(self.closing());
+        if targets.is_empty() {
+            return close.deliver().await;
+        }
+        let others: Vec<_> = targets.into_iter().map(Purge::hard).collect();
+        let (declared, others) = join(close.deliver(), appender.purge(&others)).await;
+        let (declared, others) = (declared?, others?);
+        Ok(if others.n > declared.n {
+            others
+        } else {
+            declared
+        })
+    }
+
+    fn closing(&self) -> OwnRecord {
+        let kind = RecordKind::Close { token: self.token };
+        OwnRecord::new(kind, Arc::clone(&self.purges))
+    }
+}
+
+impl Drop for Declaration {
+    fn drop(&mut self) {
+        if !self.closed
+            && let Some(appender) = self.appender.upgrade()
+        {
+            // An append that is dropped is queued.
+            drop(appender.begin(self.closing()));
+        }
+    }
+}
+
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,339 @@
+//! The fence of a keep.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, task::AbortHandle};
+
+use super::{
+    appender::Appender,
+    capture::Capture,
+    config::FenceConfig,
+    declaration::Declaration,
+    entry_names::{EntryNames, target_hashes},
+    journal_sync::JournalSync,
+    mirror::{Mirror, append_queue::OwnRecord},
+    shared_mirror::SharedMirror,
+    subscription::Subscription,
+    tasks,
+    trust::Trust,
+    verdict::Verdict,
+};
+use crate::{
+    clock::{Clock, Now},
+    error::Error,
+    key::purge::{Purge, PurgeTarget},
+    store::{
+        contracts::{
+            channel::Channel,
+            journal::{Journal, MAX_PURGES},
+        },
+        entry::Entry,
+        memory::journal::MemoryJournal,
+        position::Position,
+    },
+};
+
+/// Decides which entries may be used, and appends this process's invalidations to the journal.
+///
+/// A check takes no lock while the mirror has not changed.
+pub(crate) struct Fence {
+    pub(super) appender: Arc<Appender>,
+    tasks: OnceLock<Box<[AbortHandle]>>,
+    /// Ends the wait for the next proof when `max_lag` changes.
+    pub(super) max_lag_changed: Arc<Notify>,
+}
+
+impl Fence {
+    /// The fence of a keep in a single process: it is always trusted and needs no task.
+    pub(crate) fn in_process(clock: Arc<Clock>, config: FenceConfig) -> Arc<Self> {
+        let journal = MemoryJournal::new();
+        let head = journal.head();
+        let trust = Trust::new(config.max_lag);
+        trust.prove(u64::MAX);
+        Self::build(Arc::new(journal), head, trust, clock, config)
+    }
+
+    /// A fence that has not read the journal yet; [`start`](Self::start) makes it follow it.
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        clock: Arc<Clock>,
+        config: FenceConfig,
+    ) -> Arc<Self> {
+        let trust = Trust::new(config.max_lag);
+        Self::build(journal, Position::UNKNOWN, trust, clock, config)
+    }
+
+    fn build(
+        journal: Arc<dyn Journal>,
+        position: Position,
+        trust: Trust,
+        clock: Arc<Clock>,
+        config: FenceConfig,
+    ) -> Arc<Self> {
+        let mirror = Mirror::new(position, &config);
+        let sync = JournalSync::new(mirror, trust, journal, clock);
+        Arc::new(Self {
+            appender: Arc::new(Appender::new(sync)),
+            tasks: OnceLock::new(),
+            max_lag_changed: Arc::default(),
+        })
+    }
+
+    /// Follows the journal, and the channel of other programs, until the fence is dropped. Returns
+    /// after the first attempt to read the journal, even if it failed: then nothing stored is used
+    /// until the journal can be read.
+    pub(crate) async fn start(&self, channel: Option<Arc<dyn Channel>>) {
+        if let Err(error) = self.sync().await {
+            tracing::warn!(
+                %error,
+                "journal unavailable: stored responses are not used until it can be read"
+            );
+        }
+        self.set_tasks(tasks::spawn(&self.appender, &self.max_lag_changed, channel));
+        self.appender.wake();
+    }
+
+    /// To be called before the inner service is.
+    pub(crate) fn capture(&self) -> Capture {
+        Capture {
+            at: self.sync_state().clock.mono(),
+            position: self.position(),
+        }
+    }
+
+    /// The contiguous position: every record up to it has been applied.
+    pub(crate) fn position(&self) -> Position {
+        self.mirror().position()
+    }
+
+    /// Whether stored responses may be used at all (rule 12).
+    pub(crate) fn trusted(&self, now: Now) -> bool {
+        self.sync_state().trust.holds(now.mono)
+    }
+
+    /// Whether the entry is a fill of this process and so young that its own read proves it. Without
+    /// the journal, fills are still shared for that long.
+    pub(crate) fn is_young_fill(&self, entry: &Entry, now: Now) -> bool {
+        let trust = &self.sync_state().trust;
+        trust.covers_fill(entry.local.captured, now.mono)
+    }
+
+    /// Whether the entry may be used; `key` is its key without variations.
+    ///
+    /// To be called at every use: for both tiers, followers and stale responses. `now` must have been
+    /// read for this request.
+    pub(crate) fn check(&self, entry: &Entry, key: &str, now: Now) -> Verdict {
+        self.check_with(entry, || key, now)
+    }
+
+    /// As [`check`](Self::check), but `key` is called only if the mirror has changed since the
+    /// entry's last check.
+    #[inline]
+    pub(crate) fn check_with<'k>(
+        &self,
+        entry: &Entry,
+        key: impl FnOnce() -> &'k str,
+        now: Now,
+    ) -> Verdict {
+        // Trust is loaded before the stamp, so that a new proof is seen together with what it proved.
+        let trusted = self.trusted(now);
+        if trusted && entry.local.checked.load(Ordering::Relaxed) == self.mirror().stamp() {
+            return Verdict::Usable;
+        }
+        self.check_mirror(entry, key, trusted || self.is_young_fill(entry, now))
+    }
+
+    #[cold]
+    fn check_mirror<'k>(
+        &self,
+        entry: &Entry,
+        key: impl FnOnce() -> &'k str,
+        proved: bool,
+    ) -> Verdict {
+        // Loaded before the mirror is read, so that a change in between leads to another check.
+        let stamp = self.mirror().stamp();
+        let verdict = self
+            .mirror()
+            .read(|mirror| mirror.verdict_without_names(entry.position))
+            .unwrap_or_else(|| self.check_names(entry, key()));
+        if verdict == Verdict::Usable {
+            entry.local.checked.store(stamp, Ordering::Relaxed);
+        }
+        match verdict {
+            Verdict::Unusable => verdict,
+            _ if proved => verdict,
+            _ if entry.position.is_known() => Verdict::Untrusted,
+            _ => Verdict::Unusable,
+        }
+    }
+
+    #[cold]
+    fn check_names(&self, entry: &Entry, key: &str) -> Verdict {
+        let hashes = || target_hashes(key, &entry.entity, entry.user.as_deref(), &entry.tags);
+        let verdict = |hashes: &[u64]| {
+            let names = EntryNames { key, hashes };
+            self.mirror()
+                .read(|mirror| mirror.verdict(entry.position, names))
+        };
+        // Kept only from the second check on: most entries from the store are used once.
+        if entry.local.checked.load(Ordering::Relaxed) == 0 {
+            return verdict(&hashes());
+        }
+        let kept = &entry.local.subjects;
+        verdict(kept.get_or_init(|| hashes().as_slice().into()))
+    }
+
+    /// Whether a fill may be stored under these names.
+    pub(crate) fn may_store(&self, capture: &Capture, names: EntryNames<'_>) -> bool {
+        self.mirror()
+            .read(|mirror| mirror.verdict(capture.position, names) == Verdict::Usable)
+    }
+
+    /// The run-time version of an entity's keys, 0 for none: a cell that follows the journal.
+    ///
+    /// No two epochs give the same version. A version that the journal has lost does no harm: entries
+    /// stored under it are of another epoch, and unusable.
+    pub(crate) fn version(&self, entity: &str) -> Arc<AtomicU64> {
+        self.mirror()
+            .read(|mirror| mirror.known_version(entity))
+            .unwrap_or_else(|| self.mirror().change(|mirror| mirror.version(entity)))
+    }
+
+    /// The invalidations that are applied from now on, for the application's own caches.
+    pub(crate) fn subscribe(&self) -> Subscription {
+        self.mirror().read(|mirror| mirror.events.subscribe())
+    }
+
+    /// Changes how long stored responses are used after a proof of freshness, the last one included.
+    pub(crate) fn set_max_lag(&self, max_lag: Duration) {
+        self.sync_state().trust.set_max_lag(max_lag);
+        self.max_lag_changed.notify_one();
+    }
+
+    /// Appends an invalidation and applies it here. From the first poll on, what it names is
+    /// uncacheable at this process until it has been applied.
+    ///
+    /// # Errors
+    ///
+    /// If the journal has not taken it, or the reply was lost. It is queued then, and appended again
+    /// until it has been applied; the caller has nothing left to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is queued.
+    pub(crate) async fn invalidate(
+        &self,
+        targets: Vec<PurgeTarget>,
+        soft: bool,
+    ) -> Result<Position, Error> {
+        self.purge(&Purge::of(targets, soft)).await
+    }
+
+    /// Queues an invalidation without waiting: what it names is uncacheable here at once.
+    pub(crate) fn invalidate_later(&self, targets: Vec<PurgeTarget>, soft: bool) {
+        self.purge_later(&Purge::of(targets, soft));
+    }
+
+    /// As [`invalidate`](Self::invalidate), for hard and soft purges at once.
+    pub(crate) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
+        self.appender.purge(purges).await
+    }
+
+    /// As [`invalidate_later`](Self::invalidate_later), for hard and soft purges at once.
+    pub(crate) fn purge_later(&self, purges: &[Purge]) {
+        self.appender.queue(purges);
+    }
+
+    /// Appends the invalidation of a write whose own answer is to be stored in `entry`. Answers the
+    /// position to store it at, to be put only over an earlier one; or `None` if another write may
+    /// have come between, so that nothing may be stored (rule 15). `before` is where the write began.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate); nothing may be stored.
+    pub(crate) async fn write_through(
+        &self,
+        before: &Capture,
+        targets: Vec<PurgeTarget>,
+        entry: EntryNames<'_>,
+    ) -> Result<Option<Position>, Error> {
+        let purges = Purge::of(targets, false);
+        if purges.len() > MAX_PURGES {
+            return self.purge(&purges).await.map(|_| None);
+        }
+        let append = self.appender.begin(OwnRecord::invalidation(purges.into()));
+        append.deliver_through(before.position, entry).await
+    }
+
+    /// Declares a write: until it is closed or `lease` has passed, what it names is uncacheable at
+    /// every process; then it is invalidated. The lease must exceed the longest possible write.
+    ///
+    /// # Errors
+    ///
+    /// If the journal has not taken it, or there are too many targets: the write is not declared.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the declaration is withdrawn.
+    pub(crate) async fn declare(
+        &self,
+        targets: Vec<PurgeTarget>,
+        lease: Duration,
+    ) -> Result<Declaration, Error> {
+        Declaration::open(&self.appender, targets, lease).await
+    }
+
+    /// Applies everything that the journal knows, which proves freshness (rule 12).
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not answer.
+    pub(crate) async fn sync(&self) -> Result<(), Error> {
+        self.sync_state().sync().await
+    }
+
+    /// Waits until all own appends have been applied, and published to other programs.
+    pub(crate) async fn flush(&self) {
+        self.mirror().delivered().await;
+        self.appender.pubsub.flushed().await;
+    }
+
+    pub(super) fn set_tasks(&self, tasks: Box<[AbortHandle]>) {
+        self.appender.leave_to_task();
+        if let Err(surplus) = self.tasks.set(tasks) {
+            surplus.iter().for_each(AbortHandle::abort);
+        }
+    }
+
+    pub(super) fn sync_state(&self) -> &JournalSync {
+        &self.appender.sync
+    }
+
+    pub(super) fn mirror(&self) -> &SharedMirror {
+        &self.appender.sync.mirror
+    }
+}
+
+impl Drop for Fence {
+    fn drop(&mut self) {
+        for task in self.tasks.get().into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence")
+            .field("position", &self.position())
+            .field("journal", &self.sync_state().journal)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the journal's state, which proves that nothing has been missed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, Notify};
+
+use super::{
+    mirror::{Mirror, new_epoch_state::NewEpochState},
+    shared_mirror::SharedMirror,
+    trust::Trust,
+};
+use crate::{
+    clock::Clock,
+    error::Error,
+    store::{
+        contracts::journal::{Journal, StatePage},
+        position::Position,
+    },
+};
+
+/// The mirror, the journal that it follows, and the trust in it.
+pub(super) struct JournalSync {
+    pub(super) mirror: SharedMirror,
+    pub(super) trust: Trust,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<Clock>,
+    /// Wakes the task that delivers queued appends.
+    pub(super) queued: Arc<Notify>,
+    /// Held during a sync.
+    pub(super) running: Mutex<()>,
+}
+
+impl JournalSync {
+    pub(super) fn new(
+        mirror: Mirror,
+        trust: Trust,
+        journal: Arc<dyn Journal>,
+        clock: Arc<Clock>,
+    ) -> Self {
+        let mirror = SharedMirror::new(mirror);
+        mirror.metrics.observe_trust(Duration::ZERO, trust.holds(0));
+        Self {
+            mirror,
+            trust,
+            journal,
+            clock,
+            queued: Arc::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Applies everything that the journal knows. If it succeeds, entries are trusted for `max_lag`
+    /// from the moment that the last page was asked for (rule 12).
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not answer; the last proof stays valid until it is too old.
+    pub(super) async fn sync(&self) -> Result<(), Error> {
+        let _running = self.running.lock().await;
+        let outcome = self.read_pages().await;
+        if outcome.is_err() {
+            self.mirror.metrics.sync_failures.increment(1);
+        }
+        self.observe_trust();
+        outcome
+    }
+
+    async fn read_pages(&self) -> Result<(), Error> {
+        let mut from = self.mirror.position();
+        let mut new_epoch: Option<NewEpochState> = None;
+        for _ in 0..MAX_PAGES {
+            let sent = self.clock.mono();
+            let page = self.journal.sync(from, PAGE).await?;
+            self.set_wall_clock(sent, &page);
+            self.apply_page(&mut new_epoch, &page);
+            match page.next {
+                Some(n) => from = Position { n, ..page.head },
+                None => {
+                    self.trust.prove(sent);
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::unavailable("the journal's state has no end"))
+    }
+
+    /// The only place where the mirror changes its epoch.
+    fn apply_page(&self, new_epoch: &mut Option<NewEpochState>, page: &StatePage) {
+        let epoch = page.head.epoch;
+        if epoch == self.mirror.position().epoch {
+            *new_epoch = None;
+            self.mirror.change(|mirror| mirror.merge(page));
+            return;
+        }
+        let mut state = new_epoch
+            .take()
+            .filter(|state| state.epoch == epoch)
+            .unwrap_or_else(|| NewEpochState::new(epoch));
+        state.merge(page);
+        if page.next.is_some() {
+            *new_epoch = Some(state);
+            return;
+        }
+        self.mirror.metrics.epochs.increment(1);
+        tracing::info!(
+            epoch,
+            head = page.head.n,
+            "the journal has a new epoch: entries stored before are unusable"
+        );
+        let now = self.clock.mono();
+        self.mirror.change(|mirror| mirror.adopt(state, page, now));
+        self.queued.notify_one();
+    }
+
+    /// Takes the journal's time to be that of the middle between request and reply.
+    fn set_wall_clock(&self, sent: u64, page: &StatePage) {
+        if let Some(time) = page.time {
+            let received = self.clock.mono();
+            self.clock
+                .set_wall(sent + received.saturating_sub(sent) / 2, time);
+        }
+    }
+
+    fn observe_trust(&self) {
+        let now = self.clock.mono();
+        let metrics = &self.mirror.metrics;
+        metrics.observe_trust(self.trust.lag(now), self.trust.holds(now));
+    }
+}
+
+/// Targets a page.
+const PAGE: usize = 2048;
+
+/// More than any state that the cap on targets allows.
+const MAX_PAGES: usize = 1 << 16;

@@ -1,0 +1,283 @@
+//! What this process knows of the journal: plain state, changed under one lock.
+
+pub(super) mod append_queue;
+mod blocked_targets;
+mod latest_purges;
+pub(super) mod new_epoch_state;
+mod open_writes;
+pub(super) mod own_appends;
+mod recent_purges;
+mod versions;
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use self::{
+    append_queue::OwnRecord, latest_purges::LatestPurges, new_epoch_state::NewEpochState,
+    open_writes::OpenWrites, own_appends::OwnAppends, versions::Versions,
+};
+use super::{
+    config::FenceConfig,
+    entry_names::EntryNames,
+    subscription::{AppliedEvent, EventSender},
+    verdict::Verdict,
+};
+use crate::{
+    key::purge::{Purge, PurgeTarget},
+    store::{
+        contracts::journal::{AppendReply, Record, RecordAction, StatePage},
+        position::Position,
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct Mirror {
+    /// The contiguous position: every record up to it has been applied.
+    position: Position,
+    /// Entries from before it are unusable.
+    floor: u64,
+    purges: LatestPurges,
+    open: OpenWrites,
+    own: OwnAppends,
+    versions: Versions,
+    pub(super) events: EventSender,
+    /// Changes whenever a verdict could; entries remember the one they were checked at.
+    revision: u64,
+    max_targets: usize,
+}
+
+/// What became of a record from the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FeedOutcome {
+    /// It and every record before it have been applied.
+    Applied,
+    /// Records are missing, or the epoch is another one (rule 6).
+    SyncNeeded,
+}
+
+impl Mirror {
+    pub(super) fn new(position: Position, config: &FenceConfig) -> Self {
+        Self {
+            position,
+            floor: 0,
+            purges: LatestPurges::default(),
+            open: OpenWrites::default(),
+            own: OwnAppends::new(config.max_queued),
+            versions: Versions::default(),
+            events: EventSender::default(),
+            revision: 1,
+            max_targets: config.max_targets.max(1),
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(super) fn tracked_targets(&self) -> usize {
+        self.purges.len()
+    }
+
+    /// How many own appends wait for their reply.
+    pub(super) fn pending(&self) -> usize {
+        self.own.pending()
+    }
+
+    /// The verdict on every entry of this position, if their names cannot make a difference: rule 8
+    /// refuses them all, or nothing has been named since.
+    pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {
+        if position.epoch != self.position.epoch || position.n < self.floor {
+            return Some(Verdict::Unusable);
+        }
+        let blocked = !self.open.blocked.is_empty() || !self.own.blocked.is_empty();
+        (!blocked && self.purges.latest() <= position.n).then_some(Verdict::Usable)
+    }
+
+    /// The verdict on an entry of this position (rules 1, 8, 11 and 14).
+    pub(super) fn verdict(&self, position: Position, names: EntryNames<'_>) -> Verdict {
+        if let Some(verdict) = self.verdict_without_names(position) {
+            return verdict;
+        }
+        let named = self.purges.latest_of(names);
+        let [open, own] = [&self.open.blocked, &self.own.blocked].map(|set| set.find(names));
+        if open.hard || own.hard || named.hard > position.n {
+            Verdict::Unusable
+        } else if open.soft || own.soft || named.soft > position.n {
+            Verdict::Stale
+        } else {
+            Verdict::Usable
+        }
+    }
+
+    /// The cell that holds the entity's version.
+    pub(super) fn version(&mut self, entity: &str) -> Arc<AtomicU64> {
+        self.versions.cell(entity)
+    }
+
+    pub(super) fn known_version(&self, entity: &str) -> Option<Arc<AtomicU64>> {
+        self.versions.known_cell(entity)
+    }
+
+    pub(super) fn own(&self) -> &OwnAppends {
+        &self.own
+    }
+
+    pub(super) fn own_mut(&mut self) -> &mut OwnAppends {
+        self.revision += 1;
+        &mut self.own
+    }
+
+    /// Applies a record of the feed, or one that came with a reply.
+    pub(super) fn apply(&mut self, record: &Record) -> FeedOutcome {
+        let Position { epoch, n } = record.position;
+        if epoch != self.position.epoch {
+            return FeedOutcome::SyncNeeded;
+        }
+        if n <= self.position.n {
+            return FeedOutcome::Applied;
+        }
+        self.apply_effect(record);
+        if n > self.position.n + 1 {
+            return FeedOutcome::SyncNeeded;
+        }
+        self.position.n = n;
+        FeedOutcome::Applied
+    }
+
+    /// Applies the reply to an own append that was sent when `known` had been applied.
+    ///
+    /// Answers `false` if the reply is of another epoch, or its position is not beyond what had been
+    /// applied (rules 6 and 10): then sync, and append again.
+    pub(super) fn apply_reply(
+        &mut self,
+        known: Position,
+        (ids, sent): (&[u64], &OwnRecord),
+        reply: &AppendReply,
+        now: u64,
+    ) -> bool {
+        let Position { epoch, n } = reply.position;
+        if epoch != self.position.epoch || (known.epoch == epoch && n <= known.n) {
+            return false;
+        }
+        for record in &reply.between {
+            self.apply(record);
+        }
+        self.raise_floor(reply.floor);
+        // Its targets count at once; the position moves only if no record before it is missing
+        // (rule 2).
+        self.apply(&sent.at(reply.position));
+        self.own_mut().applied(ids, sent, now);
+        true
+    }
+
+    /// Merges a page of this epoch's state by maximum (rule 7).
+    pub(super) fn merge(&mut self, page: &StatePage) {
+        for (purge, n) in &page.latest {
+            self.apply_purge(purge, *n);
+        }
+        if !page.latest.is_empty() {
+            self.revision += 1;
+            let purges = page.latest.iter().map(|(purge, _)| purge.clone());
+            self.events.send(|| AppliedEvent::Purges(purges.collect()));
+        }
+        // A head behind our position belongs to a state older than what the feed has brought.
+        if page.next.is_none() && page.head.n >= self.position.n {
+            self.complete(page);
+        }
+    }
+
+    fn complete(&mut self, page: &StatePage) {
+        if page.floor > self.position.n {
+            // Records that this process never saw have been pruned.
+            self.events.send(|| AppliedEvent::Everything);
+        }
+        if page.head.n > self.position.n {
+            self.position.n = page.head.n;
+            self.revision += 1;
+        }
+        self.raise_floor(page.floor);
+        self.prune();
+        self.revision += u64::from(self.open.replace(&page.open, page.head.n));
+    }
+
+    /// Takes over the state of another epoch, whose last page is `page`, and queues this process's
+    /// recent purges and declarations for it (rule 10).
+    pub(super) fn adopt(&mut self, state: NewEpochState, page: &StatePage, now: u64) {
+        self.revision += 1;
+        self.position = page.head;
+        self.floor = page.floor;
+        self.purges = state.purges;
+        self.versions.reset();
+        for (entity, n) in state.versions {
+            self.bump_version(&entity, n);
+        }
+        self.open = OpenWrites::default();
+        self.open.replace(&page.open, page.head.n);
+        self.prune();
+        self.own.repeat(now);
+        self.events.send(|| AppliedEvent::Everything);
+    }
+
+    fn apply_effect(&mut self, record: &Record) {
+        self.revision += 1;
+        let n = record.position.n;
+        match record.action {
+            RecordAction::Open(token) => return self.open.open(token, &record.purges, n),
+            RecordAction::Close(token) => self.open.close(token),
+            RecordAction::Invalidate => {}
+        }
+        for purge in record.purges.iter() {
+            self.apply_purge(purge, n);
+        }
+        self.prune();
+        self.events
+            .send(|| AppliedEvent::Purges(Arc::clone(&record.purges)));
+    }
+
+    fn apply_purge(&mut self, purge: &Purge, n: u64) {
+        if let PurgeTarget::Version(entity) = &purge.target {
+            self.bump_version(entity, n);
+        } else {
+            self.purges.set(purge, n);
+        }
+    }
+
+    fn bump_version(&mut self, entity: &str, n: u64) {
+        let position = Position { n, ..self.position };
+        if !self.versions.bump(entity, position) {
+            // No room for its version: its entries become unusable instead of unreachable.
+            self.purges
+                .set(&Purge::hard(PurgeTarget::Entity(entity.into())), n);
+        }
+    }
+
+    fn raise_floor(&mut self, floor: u64) {
+        if floor > self.floor {
+            self.floor = floor;
+            self.revision += 1;
+            self.prune();
+        }
+    }
+
+    /// Drops the purges that the floor covers once there are an eighth too many; raises the floor to
+    /// the median if that is not enough.
+    fn prune(&mut self) {
+        if self.purges.len() <= self.max_targets + self.max_targets / 8 {
+            return;
+        }
+        self.purges.drop_up_to(self.floor);
+        if self.purges.len() > self.max_targets {
+            let median = self.purges.median();
+            self.purges.drop_up_to(median);
+            self.floor = self.floor.max(median);
+            self.revision += 1;
+        }
+    }
+}

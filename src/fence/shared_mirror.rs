@@ -1,0 +1,80 @@
+//! The mirror behind its lock.
+
+use std::sync::{
+    PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    metrics::FenceMetrics,
+    mirror::{FeedOutcome, Mirror},
+};
+use crate::store::{contracts::journal::Record, position::Position};
+
+pub(super) struct SharedMirror {
+    /// The revision of the mirror, readable without the lock.
+    stamp: AtomicU64,
+    mirror: RwLock<Mirror>,
+    /// Whether own appends wait for their reply.
+    pending: watch::Sender<bool>,
+    pub(super) metrics: FenceMetrics,
+}
+
+impl SharedMirror {
+    pub(super) fn new(mirror: Mirror) -> Self {
+        Self {
+            stamp: AtomicU64::new(mirror.revision()),
+            mirror: RwLock::new(mirror),
+            pending: watch::Sender::default(),
+            metrics: FenceMetrics::register(),
+        }
+    }
+
+    /// Changes whenever a verdict could.
+    pub(super) fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// The contiguous position: every record up to it has been applied.
+    pub(super) fn position(&self) -> Position {
+        self.read(Mirror::position)
+    }
+
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Mirror) -> R) -> R {
+        read(&self.mirror.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Mirror) -> R) -> R {
+        let mut mirror = self.mirror.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut mirror);
+        // Before the lock is released, so that no verdict is older than its stamp.
+        self.stamp.store(mirror.revision(), Ordering::Release);
+        self.metrics.observe(&mirror);
+        let pending = mirror.pending() > 0;
+        self.pending
+            .send_if_modified(|was| std::mem::replace(was, pending) != pending);
+        result
+    }
+
+    /// Applies records of the feed in order.
+    pub(super) fn apply(&self, records: &[Record]) -> FeedOutcome {
+        if records.is_empty() {
+            return FeedOutcome::Applied;
+        }
+        self.change(|mirror| {
+            let mut outcome = FeedOutcome::Applied;
+            for record in records {
+                outcome = outcome.max(mirror.apply(record));
+            }
+            outcome
+        })
+    }
+
+    /// Waits until every own append has been applied.
+    pub(super) async fn delivered(&self) {
+        // Cannot fail: the sender lives as long as `self`.
+        let _ = self.pending.subscribe().wait_for(|pending| !pending).await;
+    }
+}

@@ -1,0 +1,151 @@
+//! The path of a write: declare, call, invalidate, answer.
+
+use std::{future::pending, panic::resume_unwind};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
+
+use super::{
+    content, in_flight_write::InFlightWrite, outcome::WriteOutcome, refetch::Refetch,
+    replacement::Replacement, write_request::WriteRequest,
+};
+use crate::{
+    error::BoxError,
+    key::purge::PurgeTarget,
+    message::{
+        deferred_end::AtEnd, request_body::ReplayableBody, response_body::ResponseBody,
+        service::HttpService,
+    },
+};
+
+type WriteResponse<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
+
+/// Calls the inner service and invalidates what it changed, in a task of its own, so that a client
+/// that leaves does not interrupt the write.
+pub(super) async fn run<S, B>(
+    write: WriteRequest,
+    inner: S,
+    request: Request<B>,
+) -> Result<WriteResponse<S, B>, S::ServiceError>
+where
+    S: HttpService<B>,
+    B: ReplayableBody,
+{
+    let work = perform(write, inner, request);
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Only the end of the runtime aborts the task, and it drops this future, too.
+            Err(_) => pending().await,
+        },
+    }
+}
+
+/// Dropped at any point after the call of the inner service, the write is invalidated as if it had
+/// been committed.
+async fn perform<S, B>(
+    write: WriteRequest,
+    mut inner: S,
+    request: Request<B>,
+) -> Result<WriteResponse<S, B>, S::ServiceError>
+where
+    S: HttpService<B>,
+    B: ReplayableBody,
+{
+    let refetch = Refetch::of(&write, &inner, &request);
+    let write = InFlightWrite::begin(write).await;
+    let response = match inner.call(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            write.settle_unknown(Vec::new()).await;
+            return Err(error);
+        }
+    };
+    let (status, headers) = (response.status(), response.headers());
+    let outcome = if write.request.is_grpc() {
+        match WriteOutcome::of_grpc(status, headers) {
+            Some(outcome) => outcome,
+            None => return Ok(settle_at_end(write, response)),
+        }
+    } else {
+        WriteOutcome::of_http(status)
+    };
+    let succeeded = outcome == WriteOutcome::Written && status.is_success();
+    let (settled, response) = settle(write, outcome, response).await;
+    if let Some(refetch) = refetch.filter(|_| settled && succeeded) {
+        refetch.run().await;
+    }
+    Ok(response)
+}
+
+/// Invalidates what the outcome says was changed. Answers `false` with the response if the journal
+/// has not taken it yet.
+async fn settle<R>(
+    write: InFlightWrite,
+    outcome: WriteOutcome,
+    response: Response<R>,
+) -> (bool, Response<ResponseBody<R>>)
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let named = write.request.targets_of_response(&response);
+    let settled = match outcome {
+        WriteOutcome::Written => return settle_success(write, named, response).await,
+        // RFC 9111 section 4.4: where no route says otherwise, an error invalidates nothing.
+        WriteOutcome::Unknown if write.request.route.is_none() => write.settle(named).await,
+        WriteOutcome::Unknown => write.settle_unknown(named).await,
+        // Groups are invalidated whatever the status (RFC 9875 section 3), and a declaration ends.
+        WriteOutcome::Refused => write.settle(named).await,
+    };
+    (settled, response.map(ResponseBody::inner))
+}
+
+/// Invalidates what was written, or replaces it with the write's own answer.
+async fn settle_success<R>(
+    write: InFlightWrite,
+    mut targets: Vec<PurgeTarget>,
+    response: Response<R>,
+) -> (bool, Response<ResponseBody<R>>)
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let request = &write.request;
+    let (head, body) = response.into_parts();
+    let replacement = Replacement::of(request, &head);
+    let max_length = match &replacement {
+        Some(replacement) => replacement.max_length(),
+        None if request.needs_answer() => content::MAX_LENGTH,
+        None => 0,
+    };
+    let (content, body) = content::read(body, max_length).await;
+    let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
+    targets.append(&mut request.targets(fields.as_ref()));
+    let replacement = replacement
+        .zip(content)
+        .and_then(|(replacement, content)| replacement.complete(request, content, fields.as_ref()));
+    let settled = write.settle_with(targets, replacement).await;
+    (settled, Response::from_parts(head, body))
+}
+
+/// Settles a gRPC write whose status follows its messages: holds the trailers back until what was
+/// written is unusable.
+fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
+    let named = write.request.targets_of_response(&response);
+    let (runtime, span) = (Handle::current(), Span::current());
+    let at_end: AtEnd = Box::new(move |trailers| {
+        let outcome = WriteOutcome::of_grpc_status(trailers);
+        let settled = async move {
+            match outcome {
+                WriteOutcome::Refused => write.settle(named).await,
+                WriteOutcome::Written => write.settle_written(named).await,
+                WriteOutcome::Unknown => write.settle_unknown(named).await,
+            };
+        };
+        runtime.spawn(settled.instrument(span))
+    });
+    response.map(|body| ResponseBody::gated(body, at_end))
+}

@@ -1,0 +1,132 @@
+//! A write from the call of the inner service until what it changed is unusable.
+
+use std::{sync::Arc, time::Duration};
+
+use super::write_request::WriteRequest;
+use crate::{
+    engine::busy::Work,
+    fence::{capture::Capture, declaration::Declaration},
+    key::{KeyBuf, purge::PurgeTarget},
+    store::entry::Entry,
+};
+
+/// A write that may have been committed. Dropped before it is settled, it is invalidated as if it had
+/// been.
+pub(super) struct InFlightWrite {
+    pub(super) request: WriteRequest,
+    declaration: Option<Declaration>,
+    began: Capture,
+    settled: bool,
+    /// Makes [`Keep::flush`](crate::Keep::flush) wait for this write.
+    _work: Work,
+}
+
+impl InFlightWrite {
+    /// Declares the write if the route wants that (`before`). If the journal cannot be reached, the
+    /// write goes on undeclared.
+    pub(super) async fn begin(request: WriteRequest) -> Self {
+        let engine = Arc::clone(request.engine());
+        let declared = request.route.as_ref().is_some_and(|route| route.before);
+        let declaration = if declared {
+            let (targets, lease) = (request.targets(None), request.config.longest_write);
+            let declared = engine.fence.declare(targets, lease).await;
+            let warn = |error: &_| {
+                tracing::warn!(
+                    %error,
+                    "journal unavailable: a write with `before` goes on without being declared"
+                );
+            };
+            declared.inspect_err(warn).ok()
+        } else {
+            None
+        };
+        Self {
+            request,
+            declaration,
+            // Before the inner service is called, so that no write during the call is missed.
+            began: engine.fence.capture(),
+            settled: false,
+            _work: engine.writes.begin(),
+        }
+    }
+
+    /// Appends an invalidation of the targets and removes exact keys. Answers `false` if the journal
+    /// has not taken it: it is queued then, and what it names is not used at this process until the
+    /// journal has.
+    pub(super) async fn settle(self, targets: Vec<PurgeTarget>) -> bool {
+        self.settle_with(targets, None).await
+    }
+
+    /// As [`settle`](Self::settle), and stores `replacement` unless the write was declared, or
+    /// another write may have come between.
+    pub(super) async fn settle_with(
+        mut self,
+        targets: Vec<PurgeTarget>,
+        replacement: Option<(KeyBuf, Entry)>,
+    ) -> bool {
+        let engine = Arc::clone(self.request.engine());
+        let again = self.settle_delay().map(|delay| (delay, targets.clone()));
+        // From here on, what is dropped is queued by the fence.
+        self.settled = true;
+        let appended = match (self.declaration.take(), replacement) {
+            (Some(declaration), _) => {
+                let declared = self.request.targets(None);
+                engine.close(declaration, &declared, targets).await
+            }
+            (None, Some((key, entry))) => {
+                engine
+                    .write_through(&self.began, targets, &key, entry)
+                    .await
+            }
+            (None, None) if targets.is_empty() => Ok(()),
+            (None, None) => engine.invalidate(targets, false).await,
+        };
+        if let Some((delay, targets)) = again.filter(|(_, targets)| !targets.is_empty()) {
+            let (work, engine) = (engine.writes.begin(), Arc::downgrade(&engine));
+            tokio::spawn(async move {
+                let _work = work;
+                tokio::time::sleep(delay).await;
+                if let Some(engine) = engine.upgrade() {
+                    let _ = engine.invalidate(targets, false).await;
+                }
+            });
+        }
+        appended.is_ok()
+    }
+
+    /// Settles a write that was committed, and whose content is not looked into.
+    pub(super) async fn settle_written(self, mut targets: Vec<PurgeTarget>) -> bool {
+        targets.append(&mut self.request.targets(None));
+        self.settle(targets).await
+    }
+
+    /// Settles a write that may have been committed, or may still be. Its declaration stays open.
+    pub(super) async fn settle_unknown(mut self, targets: Vec<PurgeTarget>) -> bool {
+        self.leave_declared();
+        self.settle_written(targets).await
+    }
+
+    /// Keeps the declaration open until the write can no longer be committed.
+    fn leave_declared(&mut self) {
+        if let Some(declaration) = self.declaration.take() {
+            declaration.linger();
+        }
+    }
+
+    /// How long after the write a replica of the database may lag behind.
+    fn settle_delay(&self) -> Option<Duration> {
+        let route = self.request.route.as_ref()?;
+        route.settle.filter(|delay| !delay.is_zero())
+    }
+}
+
+impl Drop for InFlightWrite {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.leave_declared();
+            let targets = self.request.targets(None);
+            let fence = &self.request.engine().fence;
+            fence.invalidate_later(targets, false);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Write-through by answer: stores a write's own answer as the response to a GET.
+
+use http::{StatusCode, header::CONTENT_LENGTH, response};
+use serde_json::Value;
+
+use super::{
+    content::{self, AnswerContent, is_json},
+    write_request::WriteRequest,
+};
+use crate::{
+    engine::head::Head,
+    key::{Inputs, KeyBuf, url_key},
+    semantics::{freshness::Exchange, policy::Scope},
+    store::{entry::Entry, position::Position},
+    table::{RoutePlan, Through},
+};
+
+/// The head of a write's answer that could answer a GET.
+pub(super) struct Replacement {
+    key: KeyBuf,
+    head: Head,
+    /// Of the content, in bytes.
+    max_length: u64,
+    is_json: bool,
+}
+
+impl Replacement {
+    /// `None` if the route does not want it, or the answer could not answer a GET.
+    pub(super) fn of(write: &WriteRequest, head: &response::Parts) -> Option<Self> {
+        let route = write.route.as_deref();
+        let wanted = match route {
+            Some(_) => write.through() == Some(Through::Answer),
+            None => write.changed.may_answer_get(&write.snapshot),
+        };
+        // Tags of a write's answer may not be those of a GET's.
+        let has_tags = write.engine().has_tags(&head.headers);
+        let ambiguous = route.is_none_or(|route| route.key_names_host);
+        let ambiguous = ambiguous && write.changed.is_ambiguous();
+        if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {
+            return None;
+        }
+        let storable = storable_head(write, head).filter(|head| head.vary.is_empty())?;
+        Some(Self {
+            key: get_key(write)?,
+            max_length: route.map_or(content::MAX_LENGTH, |route| route.max_body),
+            is_json: is_json(&head.headers),
+            head: storable,
+        })
+    }
+
+    /// The longest content that is stored, in bytes.
+    pub(super) fn max_length(&self) -> u64 {
+        self.max_length
+    }
+
+    /// The key and the entry, without a position. `None` if the content is not what the head says.
+    pub(super) fn complete(
+        mut self,
+        write: &WriteRequest,
+        content: AnswerContent,
+        fields: Option<&Value>,
+    ) -> Option<(KeyBuf, Entry)> {
+        let malformed =
+            self.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&content.body).is_err();
+        let response = &mut self.head.response;
+        let length = response.headers.get(CONTENT_LENGTH);
+        let complete = length
+            .is_none_or(|length| length.as_bytes() == content.body.len().to_string().as_bytes());
+        if malformed || !complete || content.has_trailers {
+            return None;
+        }
+        let route = write.route.as_deref();
+        let tags = match route.filter(|route| route.has_tags()) {
+            Some(route) => {
+                let matched = write.changed.route(&write.snapshot)?;
+                matched.tags(&get_inputs(write, route), fields)?
+            }
+            None => Vec::new(),
+        };
+        response
+            .headers
+            .insert(CONTENT_LENGTH, content.body.len().into());
+        response.body = content.body;
+        let entity = route.map_or("", |route| &route.entity);
+        let user = self.key.user();
+        let entry = self
+            .head
+            .into_entry(Position::UNKNOWN, entity, user, tags.into());
+        Some((self.key, entry))
+    }
+}
+
+/// The full key under which a GET of the target looks up its response.
+fn get_key(write: &WriteRequest) -> Option<KeyBuf> {
+    let mut key = KeyBuf::new();
+    let Some(route) = write.route.as_deref() else {
+        url_key(&write.changed.inputs(), None, &mut key);
+        return Some(key);
+    };
+    let matched = write.changed.route(&write.snapshot)?;
+    let version = write.snapshot.version(route.id);
+    let inputs = get_inputs(write, route);
+    matched.key(&inputs, version, &mut key).ok()?;
+    Some(key)
+}
+
+/// What the key of a GET is made of.
+fn get_inputs<'a>(write: &'a WriteRequest, route: &RoutePlan) -> Inputs<'a> {
+    let inputs = write.changed.inputs();
+    let shared = route.sharing() == Scope::Public && !route.key_names_user;
+    Inputs {
+        user: inputs.user.filter(|_| !shared),
+        ..inputs
+    }
+}
+
+/// The head as it would be stored if it answered a GET.
+fn storable_head(write: &WriteRequest, head: &response::Parts) -> Option<Head> {
+    let now = write.engine().clock.now().wall;
+    let exchange = Exchange {
+        requested: now,
+        received: now,
+    };
+    let request = match write.route {
+        Some(_) => write.changed.as_get(&write.snapshot),
+        None => write.changed.as_sent(&write.snapshot),
+    };
+    let route = write.route.as_deref();
+    let storable = write.snapshot.storable(&request, head, &exchange, route);
+    storable.ok()
+}

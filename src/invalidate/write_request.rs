@@ -1,0 +1,109 @@
+//! A request that may change something, and what it invalidates.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use http::{Method, Response, request};
+use serde_json::Value;
+
+use super::config::Config;
+use crate::{
+    engine::{core::Engine, snapshot::Snapshot, targets::WriteTargets},
+    key::{Key, purge::PurgeTarget},
+    message::layer_markers::LayerMarkers,
+    semantics::invalidation,
+    table::{RoutePlan, Through, Unlisted, Write},
+};
+
+/// A request with an unsafe method, for a path that the table does not leave alone.
+pub(super) struct WriteRequest {
+    pub(super) config: Arc<Config>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) route: Option<Arc<RoutePlan>>,
+    pub(super) changed: WriteTargets,
+    /// From [`InvalidateLayer::key`](super::InvalidateLayer::key).
+    derived_key: Option<Key>,
+}
+
+impl WriteRequest {
+    /// `None` if the request changes nothing, or another layer handles it. Else the request is
+    /// marked as handled by this layer.
+    pub(super) fn of(config: &Arc<Config>, parts: &mut request::Parts) -> Option<Self> {
+        if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
+            return None;
+        }
+        let engine = config.keep.engine();
+        let snapshot = engine.snapshot.load();
+        let target = engine.target(parts);
+        let route = match snapshot.plan.route(target.path, target.host) {
+            Some(matched) if matched.plan().is_safe(&parts.method) => return None,
+            Some(matched) => Some(Arc::clone(matched.plan())),
+            None if snapshot.plan.unlisted == Unlisted::Pass => return None,
+            None => None,
+        };
+        if LayerMarkers::of(&parts.extensions).invalidate == engine.id() {
+            engine.misused("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
+            return None;
+        }
+        let user = engine.user(&snapshot, parts);
+        let user = user.as_ref().map(|user| user.id());
+        let changed = WriteTargets::by(engine.client_request(parts), user);
+        let derive = config.key.as_ref().filter(|_| route.is_some());
+        let derived_key = derive.and_then(|derive| derive(parts));
+        LayerMarkers::mark(&mut parts.extensions, |markers| {
+            markers.invalidate = engine.id();
+        });
+        Some(Self {
+            config: Arc::clone(config),
+            snapshot: Guard::into_inner(snapshot),
+            route,
+            changed,
+            derived_key,
+        })
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        self.config.keep.engine()
+    }
+
+    pub(super) fn is_grpc(&self) -> bool {
+        let route = self.route.as_ref();
+        route.is_some_and(|route| route.grpc.is_some())
+    }
+
+    /// Whether the route's `invalidates` names fields of the answer.
+    pub(super) fn needs_answer(&self) -> bool {
+        let route = self.route.as_ref();
+        route.is_some_and(|route| route.invalidates_need_answer())
+    }
+
+    /// What a success replaces the stored response with, if it does.
+    pub(super) fn through(&self) -> Option<Through> {
+        let route = self.route.as_ref()?;
+        let replaces = matches!(*self.changed.method(), Method::PUT | Method::PATCH);
+        let through = route.write == Write::Through && replaces && !route.needs_body;
+        (through && route.grpc.is_none()).then_some(route.through)
+    }
+
+    /// What the route's `invalidates` names, and the target's own keys. Without `answer`, its fields
+    /// match everything.
+    pub(super) fn targets(&self, answer: Option<&Value>) -> Vec<PurgeTarget> {
+        let mut targets = match self.changed.route(&self.snapshot) {
+            Some(matched) => matched.invalidates(&self.changed.inputs(), answer),
+            None => Vec::new(),
+        };
+        targets.push(self.changed.target(&self.snapshot));
+        let derived = self.derived_key.as_ref();
+        targets.extend(derived.map(|key| PurgeTarget::Key(key.as_str().into())));
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+
+    /// What the response's own fields name: groups, `Location` and `Content-Location`.
+    pub(super) fn targets_of_response<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
+        let mut targets = self.changed.groups(response);
+        targets.append(&mut self.changed.locations(&self.snapshot, response));
+        targets
+    }
+}
