@@ -1,15 +1,18 @@
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    iter, mem,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::IdentityPlan;
+use super::plan::IdentityPlan;
 
-/// The address of the client: the peer's, or, behind trusted proxies, the nearest one in the
-/// forwarding field that is not a trusted proxy's own.
+/// The client's address: the peer's or, behind trusted proxies, the last one in the forwarding field
+/// that does not belong to a trusted proxy.
 ///
-/// The field is read from the right over all its lines, since only what trusted proxies appended is
-/// known to be true: `identity.ip_header` if it is given, else `X-Forwarded-For`, else `Forwarded`
-/// (RFC 7239). Reading stops at whatever is no address.
+/// The forwarding field is `identity.ip_header` if given, else `X-Forwarded-For`, else `Forwarded`
+/// (RFC 7239). Its lines are read from the right, since only what trusted proxies appended can be
+/// trusted, up to the first element that is not an address.
 pub(crate) fn client_ip(
     peer: Option<IpAddr>,
     headers: &HeaderMap,
@@ -35,8 +38,8 @@ pub(crate) fn client_ip(
     Some(client)
 }
 
-/// The address under which a client is limited: of IPv6 the first `prefix` bits, since one client
-/// has them all.
+/// The address that identifies a client: of IPv6 only the first `prefix` bits, since a client usually
+/// has a whole network of addresses.
 pub(crate) fn truncate(address: IpAddr, prefix: u8) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -66,12 +69,13 @@ fn forwarding_field<'a>(headers: &HeaderMap, identity: &'a IdentityPlan) -> Opti
     })
 }
 
-/// The elements of one line, the last first; commas in quoted strings do not separate.
+/// The elements of one line from the last to the first; a comma in a quoted string separates nothing.
+/// A line that is not text is one empty element.
 fn elements_from_right(line: &HeaderValue) -> impl Iterator<Item = &str> {
     let mut rest = line.to_str().ok();
-    let mut broken = rest.is_none();
-    std::iter::from_fn(move || {
-        if std::mem::take(&mut broken) {
+    let mut is_opaque = rest.is_none();
+    iter::from_fn(move || {
+        if mem::take(&mut is_opaque) {
             return Some("");
         }
         let text = rest?;
@@ -89,7 +93,7 @@ fn elements_from_right(line: &HeaderValue) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The address that an element names: as in `X-Forwarded-For`, or the `for` of `Forwarded`.
+/// The address in an element of `X-Forwarded-For`, or in the `for` parameter of `Forwarded`.
 fn address(element: &str, forwarded: bool) -> Option<IpAddr> {
     let node = if forwarded {
         element
@@ -104,7 +108,7 @@ fn address(element: &str, forwarded: bool) -> Option<IpAddr> {
     node_address(node.trim_matches('"'))
 }
 
-/// RFC 7239 section 6: an address, IPv6 in brackets, perhaps with a port.
+/// A node of RFC 7239 section 6: an address, IPv6 in brackets, optionally with a port.
 fn node_address(node: &str) -> Option<IpAddr> {
     let address = match node.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0.parse().ok()?,

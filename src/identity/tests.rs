@@ -3,7 +3,11 @@ use std::net::IpAddr;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{IdentityPlan, UserId, client_ip, truncate, user};
+use super::{
+    address::{client_ip, truncate},
+    plan::IdentityPlan,
+    user::{UserId, user},
+};
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines
@@ -44,7 +48,7 @@ fn id(
 }
 
 #[test]
-fn the_first_that_is_known_is_the_user() {
+fn the_extension_precedes_the_function_the_header_and_the_credentials() {
     let mut set = Extensions::new();
     set.insert(UserId::new("set").plan("pro"));
     let identity = IdentityPlan {
@@ -81,7 +85,7 @@ fn the_first_that_is_known_is_the_user() {
 }
 
 #[test]
-fn nothing_that_is_not_configured_names_a_user() {
+fn headers_that_are_not_configured_name_no_user() {
     let identity = IdentityPlan::default();
     let lines = [("x-user-id", "forged"), ("authorization", "Bearer t")];
     assert_eq!(id(&Extensions::new(), &lines, &identity, None), None);
@@ -92,7 +96,7 @@ fn nothing_that_is_not_configured_names_a_user() {
 }
 
 #[test]
-fn a_second_line_may_be_the_clients_own() {
+fn a_header_of_two_lines_names_no_user() {
     let identity = IdentityPlan {
         header: Some(HeaderName::from_static("x-user-id")),
         ..IdentityPlan::default()
@@ -111,7 +115,7 @@ fn a_second_line_may_be_the_clients_own() {
 }
 
 #[test]
-fn forwarding_fields_count_behind_trusted_proxies_only() {
+fn forwarding_fields_are_read_only_behind_trusted_proxies() {
     let forged = [("x-forwarded-for", "1.2.3.4")];
     assert_eq!(client("203.0.113.9", &forged), ip("203.0.113.9"));
     assert_eq!(client("10.0.0.1", &forged), ip("1.2.3.4"));
@@ -125,7 +129,7 @@ fn forwarding_fields_count_behind_trusted_proxies_only() {
 }
 
 #[test]
-fn the_field_is_read_from_the_right_over_all_lines() {
+fn the_forwarding_field_is_read_from_the_right_over_all_lines() {
     let lines = [
         ("x-forwarded-for", "6.6.6.6, 198.51.100.7"),
         ("x-forwarded-for", "10.0.0.9,10.0.0.8"),
@@ -138,7 +142,7 @@ fn the_field_is_read_from_the_right_over_all_lines() {
 }
 
 #[test]
-fn reading_stops_at_what_is_no_address() {
+fn reading_stops_at_the_first_element_that_is_not_an_address() {
     for broken in [
         "1.2.3.4, unknown, 10.0.0.2",
         "1.2.3.4, , 10.0.0.2",
@@ -163,7 +167,7 @@ fn reading_stops_at_what_is_no_address() {
 }
 
 #[test]
-fn ports_brackets_and_mapped_addresses() {
+fn ports_brackets_and_mapped_addresses_are_understood() {
     for (text, expected) in [
         ("1.2.3.4:5678", "1.2.3.4"),
         ("[2001:db8::1]", "2001:db8::1"),
@@ -189,7 +193,7 @@ fn ports_brackets_and_mapped_addresses() {
 }
 
 #[test]
-fn forwarded_is_read_as_rfc_7239_writes_it() {
+fn forwarded_is_read_as_rfc_7239_specifies() {
     let lines = [
         (
             "forwarded",
@@ -198,7 +202,7 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
         ("forwarded", r#"By="a,b";For=10.0.0.9"#),
     ];
     assert_eq!(client("10.0.0.1", &lines), ip("2001:db8::7"));
-    // What a proxy that writes `X-Forwarded-For` lets pass is the client's own.
+    // A proxy that sets `X-Forwarded-For` forwards the client's own `Forwarded`.
     let both = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "1.2.3.4")];
     assert_eq!(client("10.0.0.1", &both), ip("1.2.3.4"));
     let named = IdentityPlan {
@@ -212,7 +216,7 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
 }
 
 #[test]
-fn a_named_field_alone_counts() {
+fn a_configured_ip_header_is_the_only_one_that_is_read() {
     let named = IdentityPlan {
         ip_header: Some(HeaderName::from_static("x-real-ip")),
         ..behind_proxies()
@@ -230,7 +234,7 @@ fn a_named_field_alone_counts() {
 }
 
 #[test]
-fn one_client_has_a_whole_prefix() {
+fn an_ipv6_address_is_truncated_to_its_prefix() {
     assert_eq!(
         truncate(ip("2001:db8:1:2:3:4:5:6"), 64),
         ip("2001:db8:1:2::")
@@ -245,9 +249,8 @@ fn one_client_has_a_whole_prefix() {
 }
 
 proptest! {
-    /// Whatever the client sends, what its proxy appended decides.
     #[test]
-    fn nobody_forges_an_address(sent in "[ -~]{0,40}") {
+    fn a_client_cannot_forge_its_address(sent in "[ -~]{0,40}") {
         let line = format!("{sent}, 198.51.100.7");
         prop_assert_eq!(client("10.0.0.1", &[("x-forwarded-for", &line)]), ip("198.51.100.7"));
         prop_assert_eq!(

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
 
-use super::IdentityPlan;
+use super::plan::IdentityPlan;
 use crate::key::hash;
 
-/// A verified user: a request extension that the application's authentication sets.
+/// The verified user of a request: an extension that the application's authentication sets.
 ///
-/// It decides whose stored responses a request may be served (`scope = "user"`), and whose limits
-/// it counts against. Set it only once the identity is proved.
+/// It decides which stored responses the request may be answered with (`scope = "user"`) and whose
+/// limits count it. Set it only after the identity has been proved.
 ///
 /// ```
 /// use tower_keep::UserId;
@@ -23,7 +23,7 @@ pub struct UserId {
 }
 
 impl UserId {
-    /// The user of that name; an empty one is nobody.
+    /// The user with this name. An empty name counts as no user.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self {
             id: id.into(),
@@ -31,35 +31,35 @@ impl UserId {
         }
     }
 
-    /// The plan whose limits are the user's, as a limit's `plans` names it.
+    /// Sets the user's plan, which selects a limit from a limit's `plans`.
     #[must_use]
     pub fn plan(mut self, name: impl Into<Arc<str>>) -> Self {
         self.plan = Some(name.into());
         self
     }
 
-    /// What was given to [`new`](Self::new).
+    /// The user's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.id
     }
 }
 
-/// Who a request's user is, however that was found out.
+/// The user of a request, by the source of the name.
 #[derive(Clone, Debug)]
 pub(crate) enum User<'a> {
-    /// The request's extension.
+    /// The request's [`UserId`] extension.
     Extension(&'a UserId),
-    /// What the application's function answered.
+    /// The result of the function given to [`Keep::identify`](crate::Keep::identify).
     Identified(UserId),
-    /// What a gateway wrote into the configured header.
+    /// The value of the configured header, which a gateway sets.
     Header(&'a str),
-    /// `#` and 32 digits of the hash of `Authorization`: nobody has proved anything.
+    /// `#` and 32 hexadecimal digits of the hash of `Authorization`, which nothing has verified.
     Unverified([u8; 33]),
 }
 
 impl User<'_> {
-    /// As it goes into keys, before encoding.
+    /// The name in keys, before encoding.
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::Extension(user) => &user.id,
@@ -77,24 +77,24 @@ impl User<'_> {
         }
     }
 
-    /// Whether somebody vouches for it: limits count only these as users.
+    /// Whether the name has been verified. Limits count only verified users.
     pub(crate) fn is_verified(&self) -> bool {
         !matches!(self, Self::Unverified(_))
     }
 }
 
-/// The request's user: the extension, else what `identify` answers, else the configured header,
-/// else, if the table says `unverified = true`, a hash of `Authorization`.
+/// The request's user: from the extension, else from `identify`, else from the configured header,
+/// else, if the table has `unverified = true`, a hash of `Authorization`.
 pub(crate) fn user<'a>(
     extensions: &'a Extensions,
     headers: &'a HeaderMap,
     identity: &IdentityPlan,
     identify: impl FnOnce() -> Option<UserId>,
 ) -> Option<User<'a>> {
-    let set = extensions
+    let extension = extensions
         .get::<UserId>()
         .filter(|user| !user.id.is_empty());
-    if let Some(user) = set {
+    if let Some(user) = extension {
         return Some(User::Extension(user));
     }
     if let Some(user) = identify().filter(|user| !user.id.is_empty()) {
@@ -110,13 +110,14 @@ pub(crate) fn user<'a>(
     identity.unverified.then(|| credentials(headers)).flatten()
 }
 
-/// A field that has exactly one line: of two, one may be the client's own.
+/// The value of a field that has exactly one line: of two, the client may have sent one.
 fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next()?.to_str().ok()?.trim();
     (lines.next().is_none() && !line.is_empty()).then_some(line)
 }
 
+/// A hash of `Authorization`, if it has exactly one line.
 fn credentials<'a>(headers: &HeaderMap) -> Option<User<'a>> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let digits = hash::long(lines.next()?.as_bytes());

@@ -6,16 +6,16 @@ use http::Extensions;
 
 use super::Keep;
 use crate::{
-    engine::limiter::{Acquired, Limiter},
+    engine::limiter::Limiter,
     error::Error,
     key::Key,
-    quota::{Charge, Outcome, Quota, Verdict},
+    quota::{Charge, CombinedDecision, Quota, QuotaOutcome},
     store::contracts::limits::{Counter, Rule},
 };
 
 /// What [`Keep::rate_limit`] decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitResult(Outcome);
+pub struct RateLimitResult(QuotaOutcome);
 
 impl RateLimitResult {
     /// Whether the use is within the quota, and was counted.
@@ -93,7 +93,7 @@ impl Keep {
         if limiter.is_shared() {
             return ask(limiter, subject, rule).await;
         }
-        RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
+        RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome)
     }
 
     /// What is left under `key`, without counting. While the store does not answer, of what this
@@ -181,22 +181,13 @@ impl Keep {
 /// What the store says, or what it is known to say.
 async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
     let rules = slice::from_ref(&rule);
-    if let Some(known) = limiter.refused(subject, rules) {
-        let ruling = known.first().copied().flatten();
-        return allowance(ruling.map(|ruling| ruling.outcome));
+    if let Some(known) = limiter.known_refusals(subject, rules) {
+        let decision = known.first().copied().flatten();
+        return allowance(decision.map(|decision| decision.outcome));
     }
-    match limiter.acquire(subject, rules) {
-        Acquired::Decided(verdict) => only(&verdict),
-        Acquired::Asked(reply) => match reply.await {
-            Ok(verdict) => {
-                limiter.remember(subject, rules, &verdict);
-                only(&verdict)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the store did not count");
-                RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
-            }
-        },
+    match limiter.acquire(subject, rules).await {
+        Ok(decision) => only(&decision),
+        Err(_) => RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome),
     }
 }
 
@@ -226,13 +217,13 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-fn only(verdict: &Verdict) -> RateLimitResult {
-    allowance(verdict.rulings.first().map(|ruling| ruling.outcome))
+fn only(decision: &CombinedDecision) -> RateLimitResult {
+    allowance(decision.by_rule.first().map(|decision| decision.outcome))
 }
 
-/// One rule has one ruling; without it nothing is allowed.
-fn allowance(outcome: Option<Outcome>) -> RateLimitResult {
-    RateLimitResult(outcome.unwrap_or(Outcome {
+/// One rule has one decision; without it nothing is allowed.
+fn allowance(outcome: Option<QuotaOutcome>) -> RateLimitResult {
+    RateLimitResult(outcome.unwrap_or(QuotaOutcome {
         admitted: false,
         remaining: 0,
         retry_after: Some(1_000_000),

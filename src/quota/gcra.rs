@@ -4,27 +4,26 @@
 //! microseconds and `limit`ths of one, so that neither 3 per second nor 5,000,000 per second drifts.
 
 use super::{
-    Quota,
-    counting::Counting,
-    share::{div_rem, mul_div, quotient},
+    algorithm_state::AlgorithmState,
+    math::{div_rem, mul_div, quotient},
+    quota::Quota,
 };
 
 /// The theoretical arrival time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gcra {
+pub(crate) struct GcraState {
     pub(crate) micros: u64,
     /// In `1/limit` of a microsecond, below one.
     pub(crate) part: u64,
 }
 
-/// How far it lies ahead of now, in `1/limit` of a microsecond: one unit of quota costs `window`
-/// of them.
+/// How far the theoretical arrival time lies in the future, in ticks of `1/limit` microsecond: one
+/// quota unit costs `window` ticks.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead(u128);
+pub(super) struct Backlog(u128);
 
-impl Counting for Ahead {
-    /// Not farther ahead than the burst allows: the limit may have been lowered, the clock may have
-    /// stepped back.
+impl AlgorithmState for Backlog {
+    /// At most what the burst allows: the limit may have been lowered, or the clock stepped back.
     #[inline]
     fn settle(state: Option<Self>, quota: &Quota, _: u64) -> Self {
         Self(state.map_or(0, |state| state.0.min(full(quota))))
@@ -32,8 +31,8 @@ impl Counting for Ahead {
 
     #[inline]
     fn charge(&self, quota: &Quota, _: u64, cost: u64) -> Option<Self> {
-        let ahead = self.0 + ticks(quota, cost);
-        (quota.limit > 0 && ahead <= full(quota)).then_some(Self(ahead))
+        let backlog = self.0 + ticks(quota, cost);
+        (quota.limit > 0 && backlog <= full(quota)).then_some(Self(backlog))
     }
 
     fn remaining(&self, quota: &Quota, _: u64) -> u64 {
@@ -57,38 +56,39 @@ impl Counting for Ahead {
     }
 }
 
-impl Ahead {
-    /// The time that lies so far ahead of `now`.
+impl Backlog {
+    /// The theoretical arrival time that is this far after `now`.
     #[inline]
-    pub(super) fn of(self, quota: &Quota, now: u64) -> Gcra {
+    pub(super) fn after(self, quota: &Quota, now: u64) -> GcraState {
         let (micros, part) = div_rem(self.0, quota.limit.max(1));
-        Gcra {
+        GcraState {
             micros: now.saturating_add(micros),
             part,
         }
     }
 }
 
-impl Gcra {
-    /// Nothing, if it has passed.
+impl GcraState {
+    /// Zero if the theoretical arrival time has passed.
     #[inline]
-    pub(super) fn ahead(&self, quota: &Quota, now: u64) -> Ahead {
+    pub(super) fn backlog(&self, quota: &Quota, now: u64) -> Backlog {
         let Some(micros) = self.micros.checked_sub(now) else {
-            return Ahead(0);
+            return Backlog(0);
         };
-        // a larger limit's fractions, after a reload
+        // after a reload, the part may count fractions of a larger limit
         let part = self.part.min(quota.limit.saturating_sub(1));
-        Ahead(u128::from(micros) * u128::from(quota.limit) + u128::from(part))
+        Backlog(u128::from(micros) * u128::from(quota.limit) + u128::from(part))
     }
 
     pub(super) fn expires(&self) -> u64 {
         self.micros.saturating_add(u64::from(self.part > 0))
     }
 
-    /// Gives back what has not drained yet of the `cost` whose charge led to the time `anchor`.
+    /// Gives back the part of `cost` that has not drained yet; its charge moved the theoretical arrival
+    /// time to `anchor`.
     pub(super) fn refund(&self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
         let owed = anchor.saturating_sub(now);
-        let whole = span(quota, cost);
+        let whole = emission_time(quota, cost);
         let (micros, part) = if whole.0 < owed { whole } else { (owed, 0) };
         let borrow = u64::from(part > self.part);
         Self {
@@ -98,8 +98,8 @@ impl Gcra {
     }
 }
 
-/// How long the rate takes for `units`: whole microseconds, and `limit`ths.
-pub(crate) fn span(quota: &Quota, units: u64) -> (u64, u64) {
+/// The time in which the rate admits `units`: whole microseconds, and `limit`ths of one.
+pub(crate) fn emission_time(quota: &Quota, units: u64) -> (u64, u64) {
     let limit = quota.limit.max(1);
     if units == limit {
         return (quota.window, 0);
@@ -107,16 +107,17 @@ pub(crate) fn span(quota: &Quota, units: u64) -> (u64, u64) {
     mul_div(units, quota.window, limit)
 }
 
-/// The same in `1/limit` of a microsecond.
+/// The time in which the rate admits `units`, in ticks.
 fn ticks(quota: &Quota, units: u64) -> u128 {
     u128::from(units) * u128::from(quota.window)
 }
 
+/// The backlog at which the burst is used up.
 fn full(quota: &Quota) -> u128 {
     ticks(quota, quota.capacity)
 }
 
-/// Rounded up.
+/// Ticks in microseconds, rounded up.
 fn micros(quota: &Quota, ticks: u128) -> u64 {
     quotient(ticks + u128::from(quota.limit - 1), quota.limit)
 }

@@ -1,197 +1,34 @@
-//! Quotas and their algorithms: how much a subject may use, and what its state decides.
+//! Quotas and their algorithms: how much a subject may use, and how a decision changes its state.
 //!
-//! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store and
-//! the tests of the Redis script run these very functions.
+//! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store calls
+//! them to decide; the tests of the Redis script compare its decisions with theirs.
 
-mod counting;
-mod fixed;
+mod algorithm;
+mod algorithm_state;
+mod decision;
+mod fixed_window;
 mod gcra;
+mod math;
 mod outcome;
 mod policy;
-mod share;
-mod sliding;
+mod problem;
+#[allow(clippy::module_inception)]
+mod quota;
+mod sliding_window;
 mod state;
-mod verdict;
 
-use std::time::Duration;
+pub use algorithm::Algorithm;
+pub use quota::Quota;
 
-use serde::Deserialize;
-
-use crate::error::Error;
-
-pub(crate) use fixed::Fixed;
-pub(crate) use gcra::{Gcra, span};
-pub(crate) use outcome::Outcome;
-pub(crate) use policy::{Policy, Problem, problem};
-pub(crate) use sliding::Sliding;
-pub(crate) use state::State;
-pub(crate) use verdict::{Charge, Ruling, Verdict};
-
-/// How much a subject may use in which time, and by which algorithm that is counted.
-///
-/// | algorithm | promise | a client that hammers gets |
-/// |---|---|---|
-/// | [`SlidingWindow`](Algorithm::SlidingWindow) | the weighted sum of this window and the one before stays within the limit | the limit at once, then a steady flow at the limit's rate |
-/// | [`FixedWindow`](Algorithm::FixedWindow) | at most the limit in each window; a window begins with the first request after the last one ended | the limit at the beginning of every window: up to twice the limit around a boundary |
-/// | [`Gcra`](Algorithm::Gcra) | after the burst, one unit per emission interval | the burst at once and the limit's rate beside it: nearly twice the limit in the first window |
-///
-/// A limit of 0 refuses everything.
-///
-/// ```
-/// # use tower_keep::{rate_limit::Quota, table::Algorithm};
-/// let quota = Quota::per_minute(100);
-/// let steady = Quota::per_second(10).burst(5);
-/// assert_eq!(steady.algorithm(), Algorithm::Gcra);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Quota {
-    limit: u64,
-    window: u64,
-    algorithm: Algorithm,
-    /// What GCRA admits at once; the limit for the others.
-    capacity: u64,
-}
-
-/// How use is counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// Two adjacent windows, the earlier one weighted by how much of it the last window still covers.
-    #[default]
-    SlidingWindow,
-    /// Consecutive windows, each beginning with its first request.
-    FixedWindow,
-    /// The generic cell rate algorithm (a token bucket without a timer): a steady rate with a burst.
-    Gcra,
-}
-
-/// The longest window, and the longest time in which a burst may be refilled: 366 days.
-pub(crate) const MAX_WINDOW: u64 = 366 * 86_400 * 1_000_000;
-
-/// The largest limit; keeps every product exact in the doubles of a Redis script.
-pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
-
-impl Quota {
-    /// `limit` quota units per `window`.
-    ///
-    /// # Errors
-    ///
-    /// If the window is shorter than a microsecond or longer than 366 days, or the limit exceeds 10¹².
-    pub fn new(limit: u64, window: Duration) -> Result<Self, Error> {
-        let micros = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
-        if micros == 0 || micros > MAX_WINDOW {
-            return Err(Error::config(format!(
-                "a limit's window of {window:?} is out of range: write a duration of at most 366 days"
-            )));
-        }
-        if limit > MAX_LIMIT {
-            return Err(Error::config(format!(
-                "a limit of {limit} is too large: write at most {MAX_LIMIT}"
-            )));
-        }
-        Ok(Self::micros(limit, micros))
-    }
-
-    /// `limit` quota units per second.
-    #[must_use]
-    pub const fn per_second(limit: u32) -> Self {
-        Self::micros(limit as u64, 1_000_000)
-    }
-
-    /// `limit` quota units per minute.
-    #[must_use]
-    pub const fn per_minute(limit: u32) -> Self {
-        Self::micros(limit as u64, 60 * 1_000_000)
-    }
-
-    /// `limit` quota units per hour.
-    #[must_use]
-    pub const fn per_hour(limit: u32) -> Self {
-        Self::micros(limit as u64, 3_600 * 1_000_000)
-    }
-
-    /// `limit` quota units per 24 hours.
-    #[must_use]
-    pub const fn per_day(limit: u32) -> Self {
-        Self::micros(limit as u64, 86_400 * 1_000_000)
-    }
-
-    const fn micros(limit: u64, window: u64) -> Self {
-        Self {
-            limit,
-            window,
-            algorithm: Algorithm::SlidingWindow,
-            capacity: limit,
-        }
-    }
-
-    /// Counts by `algorithm`; GCRA's burst is the limit unless [`burst`](Self::burst) says otherwise.
-    #[must_use]
-    pub const fn counted_by(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
-        self.capacity = self.limit;
-        self
-    }
-
-    /// Counts by GCRA, with at most `burst` quota units at once.
-    ///
-    /// A burst that takes more than 366 days to refill is lowered to what 366 days refill.
-    #[must_use]
-    pub fn burst(mut self, burst: u64) -> Self {
-        let refilled = u128::from(MAX_WINDOW) * u128::from(self.limit) / u128::from(self.window);
-        let refilled = u64::try_from(refilled).unwrap_or(u64::MAX);
-        self.algorithm = Algorithm::Gcra;
-        self.capacity = burst.min(refilled).min(MAX_LIMIT);
-        self
-    }
-
-    /// Quota units per window.
-    #[must_use]
-    pub const fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    /// The time in which the limit may be used.
-    #[must_use]
-    pub const fn window(&self) -> Duration {
-        Duration::from_micros(self.window)
-    }
-
-    /// How use is counted.
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// What a subject that used nothing may use at once: the burst, or the limit.
-    #[must_use]
-    pub const fn capacity(&self) -> u64 {
-        self.capacity
-    }
-
-    /// A cost as the algorithms take it: what exceeds the capacity is refused all the same.
-    pub(crate) fn clamp(&self, cost: u64) -> u64 {
-        cost.min(self.capacity + 1)
-    }
-
-    pub(crate) const fn window_micros(&self) -> u64 {
-        self.window
-    }
-
-    /// Decides at `now` whether `cost` is admitted; the state is charged only if it is.
-    ///
-    /// A state of another algorithm is as good as none.
-    pub(crate) fn acquire(&self, state: Option<State>, now: u64, cost: u64) -> (State, Outcome) {
-        let ruling = State::acquire(state, self, now, cost);
-        (ruling.state, ruling.outcome)
-    }
-
-    /// What a subject has left at `now`, without charging it.
-    pub(crate) fn peek(&self, state: Option<State>, now: u64) -> Outcome {
-        State::peek(state, self, now).1
-    }
-}
+pub(crate) use decision::{Charge, CombinedDecision, RuleDecision};
+pub(crate) use fixed_window::FixedWindowState;
+pub(crate) use gcra::{GcraState, emission_time};
+pub(crate) use outcome::QuotaOutcome;
+pub(crate) use policy::QuotaPolicy;
+pub(crate) use problem::{ProblemType, problem_details};
+pub(crate) use quota::{MAX_LIMIT, MAX_WINDOW};
+pub(crate) use sliding_window::SlidingWindowState;
+pub(crate) use state::QuotaState;
 
 #[cfg(test)]
 pub(crate) mod model;

@@ -1,16 +1,16 @@
-//! Each algorithm a second time, from its definition: exact fractions over a log of what was
-//! admitted, without a state that is carried along.
+//! A second implementation of each algorithm, from its definition: exact fractions over a log of all
+//! admissions, without a running state.
 
-use super::{Algorithm, Quota};
+use super::{algorithm::Algorithm, quota::Quota};
 
-/// What was admitted, and when.
+/// A log of times and admitted costs.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     log: Vec<(u64, u64)>,
 }
 
 impl Model {
-    /// Whether `cost` fits at `now`; admitted, it is logged.
+    /// Whether `cost` is admitted at `now`; if so, it is logged.
     pub(crate) fn acquire(&mut self, quota: &Quota, now: u64, cost: u64) -> bool {
         let fits = self.used(quota, now) + u128::from(cost) * scale(quota)
             <= u128::from(quota.capacity()) * scale(quota);
@@ -30,7 +30,7 @@ impl Model {
         u64::try_from(left).expect("no more than the capacity")
     }
 
-    /// Use in `1/window` of a quota unit.
+    /// The use, in `1/window` of a quota unit.
     fn used(&self, quota: &Quota, now: u64) -> u128 {
         match quota.algorithm() {
             Algorithm::Gcra => self.level(quota, now),
@@ -39,7 +39,7 @@ impl Model {
         }
     }
 
-    /// A leaky bucket: every microsecond drains `limit` of what a unit fills with `window`.
+    /// The level of a leaky bucket: a unit adds `window` to it, each microsecond drains `limit`.
     fn level(&self, quota: &Quota, now: u64) -> u128 {
         let drain = |level: u128, micros: u64| {
             level.saturating_sub(u128::from(micros) * u128::from(quota.limit()))
@@ -51,7 +51,7 @@ impl Model {
         drain(level, now - last)
     }
 
-    /// The sum of the window that the first request after the last window opened.
+    /// The sum of the window at `now`, which the first admission after the previous window opened.
     fn in_window(&self, quota: &Quota, now: u64) -> u128 {
         let window = quota.window_micros();
         let mut open = 0;
@@ -65,7 +65,7 @@ impl Model {
         if now >= open + window { 0 } else { used }
     }
 
-    /// The current window's sum, and the previous one's by the part still covered.
+    /// The current window's sum, plus the previous one's in proportion to the part still covered.
     fn weighted(&self, quota: &Quota, now: u64) -> u128 {
         let window = quota.window_micros();
         let mut first = None;
@@ -73,7 +73,7 @@ impl Model {
         for (at, _) in &self.log {
             let begin = *first.get_or_insert(*at);
             let index = (at - begin) / window;
-            // two whole windows without use: as if nothing had ever been
+            // after two whole windows without use, windows start anew
             if index >= last + 2 {
                 first = Some(*at);
                 last = 0;

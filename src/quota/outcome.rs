@@ -1,12 +1,12 @@
-/// What one quota says about one request. Times are microseconds from the moment of the decision.
+/// How one quota answers one request. Times are in microseconds from the moment of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct QuotaOutcome {
     pub(crate) admitted: bool,
     /// Quota units left after the decision.
     pub(crate) remaining: u64,
-    /// After which the same cost will be admitted if nothing else is used; `None`: never. Zero if
-    /// it was admitted.
+    /// When the same cost will be admitted if nothing else is used until then: zero if it was
+    /// admitted, `None` if it never will be.
     pub(crate) retry_after: Option<u64>,
-    /// After which `remaining` will have grown; `None` if nothing is used, or it never grows.
+    /// When `remaining` will have grown; `None` if nothing is used, or it never grows.
     pub(crate) more_after: Option<u64>,
 }

@@ -1,100 +1,85 @@
-//! A named quota, and how a client is told of it.
-
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use sfv::{Integer, ItemSerializer, KeyRef, StringRef, key_ref};
 
-use super::Quota;
+use super::{
+    problem::{ProblemType, problem_details},
+    quota::Quota,
+};
+use crate::error::BoxError;
 
-/// A quota policy (draft-ietf-httpapi-ratelimit-headers-10 section 2) with what can be written down
-/// of it before a request comes.
+/// A quota policy (draft-ietf-httpapi-ratelimit-headers-10 section 2): a named quota, with the parts
+/// of responses that are the same for every request.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub(crate) struct QuotaPolicy {
     pub(crate) name: Box<str>,
     pub(crate) quota: Quota,
     /// The item of `RateLimit-Policy`.
     pub(crate) item: HeaderValue,
-    /// How the item of `RateLimit` begins; what is left follows.
-    pub(crate) head: Box<str>,
+    /// The item of `RateLimit` up to the number of units left.
+    pub(crate) remaining_prefix: Box<str>,
     /// The problem details of a refusal by this policy alone.
     pub(crate) problem: Bytes,
-    /// How much comes by in a time: the least is the strictest.
+    /// Units per microsecond, times 2^64: of several limits, the one of the lowest rate is the
+    /// strictest.
     pub(crate) rate: u128,
 }
 
-impl Policy {
-    /// `name` needs neither quoting nor escaping in a structured field's String: the table's limits
-    /// are named by letters, digits, `-`, `.` and `_`.
-    pub(crate) fn new(name: &str, quota: Quota) -> Arc<Self> {
-        Arc::new(Self {
-            item: item(name, &quota),
-            head: format!("\"{name}\";r=").into(),
-            problem: problem(Problem::QuotaExceeded, [name].into_iter()),
+impl QuotaPolicy {
+    /// # Errors
+    ///
+    /// If `name` has characters that are not ASCII.
+    pub(crate) fn new(name: &str, quota: Quota) -> Result<Arc<Self>, BoxError> {
+        let quoted = item(name, &[])?;
+        Ok(Arc::new(Self {
+            item: item(name, &parameters(&quota))?.try_into()?,
+            remaining_prefix: format!("{quoted};r=").into(),
+            problem: problem_details(ProblemType::QuotaExceeded, [name].into_iter()),
             name: name.into(),
             rate: rate(&quota),
             quota,
-        })
+        }))
     }
 }
 
-/// Limits are at most 10^12 and windows at least a microsecond: nothing is lost.
+/// No precision is lost: limits are at most 10^12, windows at least a microsecond.
 fn rate(quota: &Quota) -> u128 {
     (u128::from(quota.limit()) << 64) / u128::from(quota.window_micros())
 }
 
-/// `"api";q=100;w=60`, and a comment of ours where more or less may be used at once.
-fn item(name: &str, quota: &Quota) -> HeaderValue {
-    let mut item = format!("\"{name}\";q={}", quota.limit());
-    // whole seconds, and not shorter than the window: a client that trusts it waits long enough
+/// The draft's `q` and `w`, and `keep-burst`, this crate's own, where the burst is not the limit.
+fn parameters(quota: &Quota) -> Vec<(&'static KeyRef, u64)> {
+    // whole seconds, rounded up: a client that waits this long waits long enough
     let window = quota.window_micros().div_ceil(1_000_000);
-    let _ = write!(item, ";w={window}");
+    let mut parameters = vec![(key_ref("q"), quota.limit()), (key_ref("w"), window)];
     if quota.capacity() != quota.limit() {
-        let _ = write!(item, ";keep-burst={}", quota.capacity());
+        parameters.push((key_ref("keep-burst"), quota.capacity()));
     }
-    HeaderValue::try_from(item).unwrap_or_else(|_| HeaderValue::from_static("\"limit\""))
+    parameters
 }
 
-/// The problem types of the draft's section 4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
-    QuotaExceeded,
-    /// The store does not answer, and the limit is closed then.
-    ReducedCapacity,
-}
-
-/// Problem details (RFC 9457) that name the violated policies.
-pub(crate) fn problem<'a>(of: Problem, policies: impl Iterator<Item = &'a str>) -> Bytes {
-    let (kind, title, status) = match of {
-        Problem::QuotaExceeded => (
-            "quota-exceeded",
-            "Request cannot be satisfied as assigned quota has been exceeded",
-            429,
-        ),
-        Problem::ReducedCapacity => (
-            "temporary-reduced-capacity",
-            "Request cannot be satisfied due to temporary server capacity constraints",
-            503,
-        ),
-    };
-    let mut body = format!(
-        "{{\"type\":\"https://iana.org/assignments/http-problem-types#{kind}\",\"title\":\"{title}\",\
-         \"status\":{status},\"violated-policies\":["
-    );
-    for (at, policy) in policies.enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let _ = write!(body, "{comma}\"{policy}\"");
+/// An item of a structured field (RFC 9651).
+fn item(name: &str, parameters: &[(&KeyRef, u64)]) -> Result<String, sfv::Error> {
+    let mut item = ItemSerializer::new().bare_item(StringRef::from_str(name)?);
+    for (key, number) in parameters {
+        item = item.parameter(key, Integer::try_from(*number)?);
     }
-    body.push_str("]}");
-    body.into()
+    Ok(item.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn policy(name: &str, quota: Quota) -> Arc<QuotaPolicy> {
+        QuotaPolicy::new(name, quota).expect("an ASCII name")
+    }
+
     #[test]
-    fn an_item_is_one_of_a_structured_field() {
+    fn the_policy_item_has_the_limit_the_window_in_seconds_and_an_unusual_burst() {
+        let short = Quota::new(5, std::time::Duration::from_millis(10)).expect("in range");
         for (quota, item) in [
             (Quota::per_minute(100), r#""api";q=100;w=60"#),
             (Quota::per_second(0), r#""api";q=0;w=1"#),
@@ -102,28 +87,26 @@ mod tests {
                 Quota::per_second(5).burst(9),
                 r#""api";q=5;w=1;keep-burst=9"#,
             ),
+            (short, r#""api";q=5;w=1"#),
         ] {
-            assert_eq!(Policy::new("api", quota).item, item);
+            assert_eq!(policy("api", quota).item, item);
         }
-        let short = Quota::new(5, std::time::Duration::from_millis(10)).expect("in range");
-        assert_eq!(Policy::new("api", short).item, r#""api";q=5;w=1"#);
     }
 
     #[test]
-    fn a_problem_is_json_with_the_draft_s_members() {
-        let body = problem(Problem::QuotaExceeded, ["a", "b-2"].into_iter());
-        let json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!(
-            json["type"],
-            "https://iana.org/assignments/http-problem-types#quota-exceeded"
-        );
-        assert_eq!(json["status"], 429);
-        assert_eq!(json["violated-policies"], serde_json::json!(["a", "b-2"]));
+    fn the_remaining_item_begins_with_the_quoted_name() {
+        let policy = policy("a-b_c.9", Quota::per_minute(1));
+        assert_eq!(&*policy.remaining_prefix, r#""a-b_c.9";r="#);
     }
 
     #[test]
-    fn ten_a_second_is_stricter_than_a_thousand_but_a_thousand_a_day_is_stricter_still() {
-        let rate = |quota| Policy::new("x", quota).rate;
+    fn a_name_that_no_header_can_hold_is_an_error() {
+        assert!(QuotaPolicy::new("läuft", Quota::per_minute(1)).is_err());
+    }
+
+    #[test]
+    fn the_lowest_rate_is_the_strictest() {
+        let rate = |quota| policy("x", quota).rate;
         assert!(rate(Quota::per_second(10)) < rate(Quota::per_second(1000)));
         assert!(rate(Quota::per_day(1000)) < rate(Quota::per_second(10)));
         assert_eq!(rate(Quota::per_day(0)), 0);

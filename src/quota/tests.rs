@@ -1,6 +1,13 @@
 use std::time::Duration;
 
-use super::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, State, model::Model};
+use super::{
+    algorithm::Algorithm,
+    gcra::GcraState,
+    model::Model,
+    outcome::QuotaOutcome,
+    quota::{MAX_LIMIT, MAX_WINDOW, Quota},
+    state::QuotaState,
+};
 
 pub(crate) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::SlidingWindow,
@@ -8,7 +15,7 @@ pub(crate) const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::Gcra,
 ];
 
-/// From small and frequent to the largest that is allowed.
+/// A quota between the smallest and the largest that are allowed; small ones are the most frequent.
 pub(crate) fn random_quota(rng: &mut fastrand::Rng, algorithm: Algorithm) -> Quota {
     let limit = match rng.u8(..8) {
         0 => rng.u64(0..3),
@@ -33,7 +40,7 @@ pub(crate) fn random_quota(rng: &mut fastrand::Rng, algorithm: Algorithm) -> Quo
     quota.counted_by(algorithm)
 }
 
-/// Mostly the next moments, now and then a window's edge or a long silence.
+/// A step in time: mostly short, sometimes to the end of a window or over several windows.
 pub(crate) fn random_step(rng: &mut fastrand::Rng, quota: &Quota) -> u64 {
     let window = quota.window_micros();
     match rng.u8(..10) {
@@ -53,8 +60,21 @@ pub(crate) fn random_cost(rng: &mut fastrand::Rng, quota: &Quota) -> u64 {
     }
 }
 
+fn acquire(
+    quota: &Quota,
+    state: Option<QuotaState>,
+    now: u64,
+    cost: u64,
+) -> (QuotaState, QuotaOutcome) {
+    QuotaState::acquire(state, quota, now, cost)
+}
+
+fn peek(quota: &Quota, state: Option<QuotaState>, now: u64) -> QuotaOutcome {
+    QuotaState::peek(state, quota, now).1
+}
+
 #[test]
-fn ten_thousand_random_sequences_of_each_algorithm_follow_the_exact_model() {
+fn random_sequences_decide_as_the_exact_model_does() {
     for algorithm in ALGORITHMS {
         for seed in 0..10_000 {
             let rng = &mut fastrand::Rng::with_seed(seed);
@@ -67,18 +87,23 @@ fn ten_thousand_random_sequences_of_each_algorithm_follow_the_exact_model() {
 fn follow(rng: &mut fastrand::Rng, quota: &Quota, seed: u64) {
     let mut now = 1_760_000_000_000_000 + rng.u64(0..1_000_000_000);
     let mut model = Model::default();
-    let mut state: Option<State> = None;
+    let mut state: Option<QuotaState> = None;
     for step in 0..24 {
         now += random_step(rng, quota);
         let cost = random_cost(rng, quota);
-        let (next, outcome) = quota.acquire(state, now, cost);
-        let told = format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {outcome:?}");
-        assert_eq!(outcome.admitted, model.acquire(quota, now, cost), "{told}");
-        assert_eq!(outcome.remaining, model.remaining(quota, now), "{told}");
+        let (next, outcome) = acquire(quota, state, now, cost);
+        let context =
+            format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {outcome:?}");
+        assert_eq!(
+            outcome.admitted,
+            model.acquire(quota, now, cost),
+            "{context}"
+        );
+        assert_eq!(outcome.remaining, model.remaining(quota, now), "{context}");
         if outcome.admitted {
             state = Some(next);
         } else {
-            check_retry(quota, state, now, cost, outcome.retry_after, &told);
+            check_retry(quota, state, now, cost, outcome.retry_after, &context);
         }
         check_more(
             quota,
@@ -86,76 +111,82 @@ fn follow(rng: &mut fastrand::Rng, quota: &Quota, seed: u64) {
             now,
             outcome.remaining,
             outcome.more_after,
-            &told,
+            &context,
         );
         if let Some(state) = state {
-            let fresh = quota.peek(None, 0).remaining;
-            let then = quota.peek(Some(state), state.expires(quota).max(now));
-            assert_eq!(then.remaining, fresh, "not forgotten at its expiry: {told}");
+            let fresh = peek(quota, None, 0).remaining;
+            let then = peek(quota, Some(state), state.expires(quota).max(now));
+            assert_eq!(
+                then.remaining, fresh,
+                "the state is not fresh at its expiry: {context}"
+            );
         }
     }
 }
 
-/// Sufficient, and not a microsecond too long.
+/// Waiting for `retry_after` is enough, and one microsecond less is not.
 fn check_retry(
     quota: &Quota,
-    state: Option<State>,
+    state: Option<QuotaState>,
     now: u64,
     cost: u64,
     retry_after: Option<u64>,
-    told: &str,
+    context: &str,
 ) {
     let Some(after) = retry_after else {
-        assert!(quota.limit() == 0 || cost > quota.capacity(), "{told}");
+        assert!(quota.limit() == 0 || cost > quota.capacity(), "{context}");
         return;
     };
-    assert!(after > 0, "{told}");
-    assert!(quota.acquire(state, now + after, cost).1.admitted, "{told}");
+    assert!(after > 0, "{context}");
     assert!(
-        !quota.acquire(state, now + after - 1, cost).1.admitted,
-        "{told}"
+        acquire(quota, state, now + after, cost).1.admitted,
+        "{context}"
+    );
+    assert!(
+        !acquire(quota, state, now + after - 1, cost).1.admitted,
+        "{context}"
     );
 }
 
 fn check_more(
     quota: &Quota,
-    state: Option<State>,
+    state: Option<QuotaState>,
     now: u64,
     remaining: u64,
     more_after: Option<u64>,
-    told: &str,
+    context: &str,
 ) {
     let Some(after) = more_after else {
         assert!(
             remaining == quota.capacity() || quota.limit() == 0,
-            "{told}"
+            "{context}"
         );
         return;
     };
     assert!(
-        quota.peek(state, now + after).remaining > remaining,
-        "{told}"
+        peek(quota, state, now + after).remaining > remaining,
+        "{context}"
     );
     assert_eq!(
-        quota.peek(state, now + after - 1).remaining,
+        peek(quota, state, now + after - 1).remaining,
         remaining,
-        "{told}"
+        "{context}"
     );
 }
 
 #[test]
-fn whoever_hammers_a_sliding_window_never_gets_more_than_the_limit_in_any_window() {
+fn a_client_that_hammers_a_sliding_window_gets_at_most_the_limit_in_any_window() {
     let quota = Quota::per_minute(30);
     let admitted = hammered(&quota, 1_000_000_000);
     assert_eq!(most_in_a_window(&quota, &admitted), 30);
 }
 
-/// When a subject was admitted that asks every 50 milliseconds for five minutes.
+/// The times at which a subject that asks every 50 milliseconds for five minutes is admitted.
 fn hammered(quota: &Quota, from: u64) -> Vec<u64> {
     let (mut state, mut admitted) = (None, Vec::new());
     for tick in 0..6_000 {
         let now = from + tick * 50_000;
-        let (next, outcome) = quota.acquire(state, now, 1);
+        let (next, outcome) = acquire(quota, state, now, 1);
         if outcome.admitted {
             state = Some(next);
             admitted.push(now);
@@ -164,7 +195,7 @@ fn hammered(quota: &Quota, from: u64) -> Vec<u64> {
     admitted
 }
 
-/// How many were admitted at most in any window that begins with one of them.
+/// The most admissions in any window that begins with one of them.
 fn most_in_a_window(quota: &Quota, admitted: &[u64]) -> usize {
     let within = |from: &u64| {
         let until = from + quota.window_micros();
@@ -177,13 +208,13 @@ fn most_in_a_window(quota: &Quota, admitted: &[u64]) -> usize {
 }
 
 #[test]
-fn gcra_admits_nearly_twice_the_limit_at_first_and_the_limit_from_then_on() {
+fn gcra_admits_nearly_twice_the_limit_in_the_first_window_and_the_limit_afterwards() {
     let quota = Quota::per_minute(30).counted_by(Algorithm::Gcra);
     let admitted = hammered(&quota, 1_000_000_000);
     assert_eq!(most_in_a_window(&quota, &admitted), 30 + 29);
     let after_the_burst = &admitted[30..];
     assert_eq!(most_in_a_window(&quota, after_the_burst), 30);
-    // a burst of one makes it a hard limit
+    // with a burst of one, no window has more than the limit
     let steady = Quota::per_minute(30).burst(1);
     let admitted = hammered(&steady, 1_000_000_000);
     assert_eq!(most_in_a_window(&steady, &admitted), 30);
@@ -192,12 +223,12 @@ fn gcra_admits_nearly_twice_the_limit_at_first_and_the_limit_from_then_on() {
 #[test]
 fn a_fixed_window_admits_up_to_twice_the_limit_around_its_end() {
     let quota = Quota::per_minute(30).counted_by(Algorithm::FixedWindow);
-    let (first, _) = quota.acquire(None, 1_000_000_000, 1);
+    let (first, _) = acquire(&quota, None, 1_000_000_000, 1);
     let (mut state, mut admitted) = (Some(first), 1);
     // 29 just before the end, 30 just after it
     for now in [1_059_999_999, 1_060_000_000] {
         for _ in 0..40 {
-            let (next, outcome) = quota.acquire(state, now, 1);
+            let (next, outcome) = acquire(&quota, state, now, 1);
             if outcome.admitted {
                 state = Some(next);
                 admitted += 1;
@@ -208,12 +239,12 @@ fn a_fixed_window_admits_up_to_twice_the_limit_around_its_end() {
 }
 
 #[test]
-fn five_million_a_second_is_neither_slower_nor_faster_than_it_says() {
+fn five_million_a_second_is_counted_without_drift() {
     let quota = Quota::per_second(5_000_000).burst(17);
     let (mut state, mut admitted) = (None, 0);
     for now in 1_000..2_000 {
         while let (next, true) = {
-            let (next, outcome) = quota.acquire(state, now, 1);
+            let (next, outcome) = acquire(&quota, state, now, 1);
             (next, outcome.admitted)
         } {
             state = Some(next);
@@ -224,10 +255,10 @@ fn five_million_a_second_is_neither_slower_nor_faster_than_it_says() {
 }
 
 #[test]
-fn a_limit_of_zero_refuses_everything_for_ever() {
+fn a_limit_of_zero_refuses_everything() {
     for algorithm in ALGORITHMS {
         let quota = Quota::per_second(0).counted_by(algorithm);
-        let (_, outcome) = quota.acquire(None, 5, 1);
+        let (_, outcome) = acquire(&quota, None, 5, 1);
         assert!(!outcome.admitted);
         assert_eq!((outcome.remaining, outcome.retry_after), (0, None));
         assert_eq!(outcome.more_after, None);
@@ -239,7 +270,7 @@ fn a_cost_above_the_limit_is_never_admitted_and_never_charged() {
     for algorithm in ALGORITHMS {
         let quota = Quota::per_second(10).counted_by(algorithm);
         for cost in [11, MAX_LIMIT + 1, u64::MAX] {
-            let (_, outcome) = quota.acquire(None, 5_000_000, cost);
+            let (_, outcome) = acquire(&quota, None, 5_000_000, cost);
             assert_eq!((outcome.admitted, outcome.retry_after), (false, None));
             assert_eq!(outcome.remaining, 10);
         }
@@ -247,19 +278,23 @@ fn a_cost_above_the_limit_is_never_admitted_and_never_charged() {
 }
 
 #[test]
-fn refunds_give_back_what_still_counts_and_no_more() {
+fn a_refund_gives_back_only_what_still_counts() {
     for algorithm in ALGORITHMS {
         let quota = Quota::per_second(10).counted_by(algorithm);
         let now = 77_000_000;
-        let (charged, _) = quota.acquire(None, now, 4);
+        let (charged, _) = acquire(&quota, None, now, 4);
         let anchor = charged.anchor();
         let back = charged.refund(&quota, now, anchor, 4);
-        assert_eq!(quota.peek(Some(back), now).remaining, 10, "{algorithm:?}");
-        // the charge has left the window: whatever is used now was used by others
+        assert_eq!(peek(&quota, Some(back), now).remaining, 10, "{algorithm:?}");
+        // the charge has left the window: what is used now was charged later
         let later = charged.expires(&quota) + 5;
-        let (others, _) = quota.acquire(Some(charged), later, 7);
+        let (others, _) = acquire(&quota, Some(charged), later, 7);
         let back = others.refund(&quota, later, anchor, 4);
-        assert_eq!(quota.peek(Some(back), later).remaining, 3, "{algorithm:?}");
+        assert_eq!(
+            peek(&quota, Some(back), later).remaining,
+            3,
+            "{algorithm:?}"
+        );
     }
 }
 
@@ -267,67 +302,67 @@ fn refunds_give_back_what_still_counts_and_no_more() {
 fn a_refund_finds_its_charge_in_the_window_before() {
     let quota = Quota::per_second(10);
     let now = 77_000_000;
-    let (charged, _) = quota.acquire(None, now, 4);
+    let (charged, _) = acquire(&quota, None, now, 4);
     // a quarter into the next window: three of the four still count
     let later = now + 1_250_000;
-    let (others, outcome) = quota.acquire(Some(charged), later, 2);
+    let (others, outcome) = acquire(&quota, Some(charged), later, 2);
     assert_eq!(outcome.remaining, 10 - 3 - 2);
     let back = others.refund(&quota, later, charged.anchor(), 4);
-    assert_eq!(quota.peek(Some(back), later).remaining, 10 - 2);
+    assert_eq!(peek(&quota, Some(back), later).remaining, 10 - 2);
 }
 
 #[test]
 fn a_refund_gives_back_fractions_of_a_microsecond() {
     let quota = Quota::per_second(3).burst(9);
     let now = 77_000_000;
-    let two = quota.acquire(None, now, 2).0;
-    let three = quota.acquire(Some(two), now, 1).0;
+    let two = acquire(&quota, None, now, 2).0;
+    let three = acquire(&quota, Some(two), now, 1).0;
     assert_eq!(three.refund(&quota, now, three.anchor(), 1), two);
 }
 
 #[test]
-fn under_a_lowered_limit_more_comes_when_anything_is_left() {
+fn after_a_limit_is_lowered_more_after_is_when_a_unit_is_left() {
     for algorithm in ALGORITHMS {
         let (old, new) = (Quota::per_minute(10), Quota::per_minute(4));
         let (old, new) = (old.counted_by(algorithm), new.counted_by(algorithm));
         let now = 77_000_000;
-        let (state, _) = old.acquire(None, now, 10);
-        let told = new.peek(Some(state), now);
-        let more = told.more_after.expect("it is used up");
-        assert_eq!(told.remaining, 0, "{algorithm:?}");
-        assert_eq!(new.peek(Some(state), now + more - 1).remaining, 0);
-        assert!(new.peek(Some(state), now + more).remaining > 0);
+        let (state, _) = acquire(&old, None, now, 10);
+        let outcome = peek(&new, Some(state), now);
+        let more = outcome.more_after.expect("it is used up");
+        assert_eq!(outcome.remaining, 0, "{algorithm:?}");
+        assert_eq!(peek(&new, Some(state), now + more - 1).remaining, 0);
+        assert!(peek(&new, Some(state), now + more).remaining > 0);
     }
 }
 
 #[test]
-fn a_lowered_limit_reads_the_fractions_of_a_larger_one() {
+fn a_gcra_state_of_a_larger_limit_is_read_by_a_smaller_one() {
     // 2/3 of a microsecond under three per microsecond; under one there are no fractions
-    let state = State::Gcra(super::Gcra {
+    let state = QuotaState::Gcra(GcraState {
         micros: 1_000,
         part: 2,
     });
     let quota = Quota::new(1, Duration::from_micros(1)).expect("in range");
     let quota = quota.burst(5);
-    let (next, outcome) = quota.acquire(Some(state), 1_000, 1);
+    let (next, outcome) = acquire(&quota, Some(state), 1_000, 1);
     assert_eq!((outcome.admitted, outcome.remaining), (true, 4));
-    let expected = super::Gcra {
+    let expected = GcraState {
         micros: 1_001,
         part: 0,
     };
-    assert_eq!(next, State::Gcra(expected));
+    assert_eq!(next, QuotaState::Gcra(expected));
 }
 
 #[test]
-fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
+fn a_refund_never_leaves_more_than_if_nothing_had_been_charged() {
     for algorithm in ALGORITHMS {
         for seed in 0..2_000 {
             let rng = &mut fastrand::Rng::with_seed(seed);
             let quota = Quota::new(rng.u64(5..30), Duration::from_micros(rng.u64(10..10_000)));
             let quota = quota.expect("in range").counted_by(algorithm);
             let mut now = 1_000_000;
-            // one charge that is taken back, and others around it
-            let (first, outcome) = quota.acquire(None, now, 3);
+            // one charge that will be refunded, and others after it
+            let (first, outcome) = acquire(&quota, None, now, 3);
             assert!(outcome.admitted);
             let (mut with, mut without) = (Some(first), None);
             // both begin their windows at the same time
@@ -336,29 +371,29 @@ fn a_refund_never_leaves_less_used_than_if_it_had_not_been_charged() {
             }
             for _ in 0..rng.usize(0..4) {
                 now += rng.u64(0..quota.window_micros());
-                let (a, admitted) = quota.acquire(with, now, 1);
+                let (a, admitted) = acquire(&quota, with, now, 1);
                 if admitted.admitted {
                     with = Some(a);
-                    without = Some(quota.acquire(without, now, 1).0);
+                    without = Some(acquire(&quota, without, now, 1).0);
                 }
             }
             now += rng.u64(0..quota.window_micros());
-            let settled = State::peek(with, &quota, now).0;
+            let settled = QuotaState::peek(with, &quota, now).0;
             let back = settled.refund(&quota, now, first.anchor(), 3);
-            let (back, without) = (quota.peek(Some(back), now), quota.peek(without, now));
+            let (back, without) = (peek(&quota, Some(back), now), peek(&quota, without, now));
             assert!(back.remaining <= without.remaining, "{quota:?} seed {seed}");
         }
     }
 }
 
 #[test]
-fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_two_windows() {
+fn a_clock_that_steps_back_refuses_for_at_most_two_windows() {
     for algorithm in ALGORITHMS {
         let quota = Quota::per_minute(3).counted_by(algorithm);
         let late = 1_760_000_000_000_000;
-        let (state, _) = quota.acquire(None, late, 3);
+        let (state, _) = acquire(&quota, None, late, 3);
         let early = late - 10 * 86_400_000_000;
-        let (settled, outcome) = quota.acquire(Some(state), early, 1);
+        let (settled, outcome) = acquire(&quota, Some(state), early, 1);
         assert!(!outcome.admitted, "{algorithm:?}");
         let after = outcome.retry_after.expect("will be admitted");
         assert!(after <= 2 * quota.window_micros(), "{algorithm:?} {after}");
@@ -367,15 +402,14 @@ fn a_clock_that_steps_back_locks_nobody_out_for_longer_than_two_windows() {
 }
 
 #[test]
-fn the_time_of_a_reset_does_not_wobble() {
+fn the_reset_time_is_the_same_for_every_request_of_a_window() {
     // Derived from the moment of each request, it jumped by a second from answer to answer.
     for algorithm in ALGORITHMS {
         let quota = Quota::per_minute(3).counted_by(algorithm);
         let begin = 1_760_000_000_000_000;
-        let (state, _) = quota.acquire(None, begin, 3);
+        let (state, _) = acquire(&quota, None, begin, 3);
         let reset = |now| {
-            quota
-                .peek(Some(state), now)
+            peek(&quota, Some(state), now)
                 .more_after
                 .map(|after| now + after)
         };
@@ -388,12 +422,13 @@ fn the_time_of_a_reset_does_not_wobble() {
 }
 
 #[test]
-fn another_algorithm_or_a_lowered_limit_is_no_error() {
+fn a_state_of_another_algorithm_counts_as_none_and_a_higher_use_is_kept() {
     for old in ALGORITHMS {
         for new in ALGORITHMS {
-            let (state, _) = Quota::per_minute(500).counted_by(old).acquire(None, 9, 400);
+            let before = Quota::per_minute(500).counted_by(old);
+            let (state, _) = acquire(&before, None, 9, 400);
             let quota = Quota::per_second(2).counted_by(new);
-            let (_, outcome) = quota.acquire(Some(state), 10, 1);
+            let (_, outcome) = acquire(&quota, Some(state), 10, 1);
             assert_eq!(outcome.admitted, old != new, "{old:?} then {new:?}");
             assert!(outcome.retry_after.is_some());
         }
@@ -401,7 +436,7 @@ fn another_algorithm_or_a_lowered_limit_is_no_error() {
 }
 
 #[test]
-fn out_of_range_is_refused_with_a_remedy() {
+fn a_quota_out_of_range_is_an_error_that_says_what_to_write() {
     for (limit, window) in [
         (1, Duration::ZERO),
         (1, Duration::from_nanos(999)),

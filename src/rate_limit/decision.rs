@@ -2,79 +2,70 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use crate::quota::{Outcome, Policy};
+use crate::quota::{QuotaOutcome, QuotaPolicy};
 
-/// What the limits said about a request: a request extension of what was admitted, and what a
-/// refusal is made from.
+/// The decision of all limits that apply to a request: an extension of an admitted request, and the
+/// argument of [`refuse_with`](super::RateLimitLayer::refuse_with) for a refused one.
 ///
-/// Several [`RateLimitLayer`](super::RateLimitLayer)s write into one.
+/// If several [`RateLimitLayer`](super::RateLimitLayer)s admit a request, one extension has the
+/// decisions of all.
 #[derive(Clone, Default)]
 pub struct Decision {
     pub(super) limits: SmallVec<[LimitDecision; 1]>,
 }
 
-/// What one limit said.
+/// The decision of one limit.
 #[derive(Clone)]
 pub struct LimitDecision {
-    pub(super) policy: Arc<Policy>,
-    pub(super) outcome: Outcome,
+    pub(super) policy: Arc<QuotaPolicy>,
+    pub(super) outcome: QuotaOutcome,
     pub(super) shadow: bool,
-    pub(super) known: Known,
-}
-
-/// Whose word it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// The counter's.
-    Counted,
-    /// The store did not answer, and the limit says what to do then.
-    Unavailable,
+    /// `false` if the store did not answer and the limit's `on_error` is `open` or `closed`.
+    pub(super) counted: bool,
 }
 
 impl Decision {
-    /// Whether no limit refused, those with `shadow = true` aside.
+    /// Whether no limit refused the request, those with `shadow = true` aside.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
         self.violated().next().is_none()
     }
 
-    /// The limits that applied, each with what it said.
+    /// The decision of each limit that was applied.
     pub fn limits(&self) -> impl Iterator<Item = &LimitDecision> {
         self.limits.iter()
     }
 
-    /// What one limit said.
+    /// The decision of the limit of this name; `None` if it was not applied.
     #[must_use]
     pub fn limit(&self, name: &str) -> Option<&LimitDecision> {
         self.limits.iter().find(|limit| limit.name() == name)
     }
 
-    /// After which an equal request would be admitted, if nothing else is used until then; `None`
-    /// if this one was admitted, or none like it ever will be.
+    /// The time until an equal request would be admitted, if nothing else is used until then; `None`
+    /// if this request was admitted, or no equal one ever will be.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let longest = self
             .violated()
             .map(|limit| limit.outcome.retry_after)
-            .max_by_key(
-                // never is the longest
-                |after| after.map_or((true, 0), |after| (false, after)),
-            );
+            // `None`, which is never, is the longest
+            .max_by_key(|after| after.map_or((true, 0), |after| (false, after)));
         longest.flatten().map(Duration::from_micros)
     }
 
-    /// Those that refused and count.
+    /// The limits that refused the request, shadows aside.
     pub(super) fn violated(&self) -> impl Iterator<Item = &LimitDecision> {
         self.limits
             .iter()
             .filter(|limit| !limit.shadow && !limit.is_admitted())
     }
 
-    /// Those that a client is told of.
-    pub(super) fn told(&self) -> impl Iterator<Item = &LimitDecision> + Clone {
+    /// The limits that response fields report.
+    pub(super) fn reported(&self) -> impl Iterator<Item = &LimitDecision> + Clone {
         self.limits
             .iter()
-            .filter(|limit| !limit.shadow && limit.known == Known::Counted)
+            .filter(|limit| !limit.shadow && limit.counted)
     }
 }
 
@@ -85,13 +76,13 @@ impl LimitDecision {
         &self.policy.name
     }
 
-    /// Whether it admitted the request. A shadow's refusal has no consequence.
+    /// Whether the limit admitted the request. A refusal of a shadow has no effect.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
         self.outcome.admitted
     }
 
-    /// Whether it only watches.
+    /// Whether the limit only reports and never refuses.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         self.shadow
@@ -103,7 +94,7 @@ impl LimitDecision {
         self.policy.quota.limit()
     }
 
-    /// The time in which they may be used.
+    /// The time in which the limit may be used.
     #[must_use]
     pub fn window(&self) -> Duration {
         self.policy.quota.window()
@@ -115,20 +106,20 @@ impl LimitDecision {
         self.outcome.remaining
     }
 
-    /// After which an equal request would be admitted: zero if this one was, `None` if none ever will
-    /// be, because its cost exceeds the limit.
+    /// The time until an equal request would be admitted: zero if this one was, `None` if no equal one
+    /// ever will be, because its cost exceeds the limit.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.outcome.retry_after.map(Duration::from_micros)
     }
 
-    /// After which more quota units will be available; `None` if nothing is used.
+    /// The time until more quota units will be available; `None` if nothing is used.
     #[must_use]
     pub fn more_after(&self) -> Option<Duration> {
         self.outcome.more_after.map(Duration::from_micros)
     }
 
-    /// Seconds for `Retry-After`, never 0: of what will never be admitted the window.
+    /// The seconds of `Retry-After`, at least 1; the window if an equal request never will be admitted.
     pub(super) fn retry_seconds(&self) -> u64 {
         let micros = self.outcome.retry_after;
         let micros = micros.unwrap_or(self.policy.quota.window_micros());

@@ -1,5 +1,5 @@
-//! `RateLimit`, `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) and the three older
-//! fields.
+//! The response fields `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
+//! and, if configured, the older `X-RateLimit-*`.
 
 use std::{
     io::{self, Write},
@@ -11,44 +11,46 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::decision::{Decision, LimitDecision, seconds};
 use crate::clock::Timestamp;
 
-/// The reset of `X-RateLimit-Reset`, which servers have written in two ways.
+/// The unit of `X-RateLimit-Reset`, on which servers do not agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reset {
-    /// Seconds from now on, as Envoy and Kong write.
+    /// Seconds from now, as Envoy and Kong write it.
     Delta,
-    /// Seconds since the Unix epoch, as GitHub writes.
+    /// Seconds since the Unix epoch, as GitHub writes it.
     Epoch,
 }
 
-/// What an answer says of the limits, ready to be put into its head.
+/// The fields that report a decision to the client.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(super) struct RateLimitFields {
     rate_limit: HeaderValue,
     policy: HeaderValue,
-    legacy: Option<Box<[HeaderValue; 3]>>,
+    /// In the order of [`X_RATELIMIT`].
+    x_ratelimit: Option<Box<[HeaderValue; 3]>>,
 }
 
-impl Fields {
-    /// `None` if there is no limit to tell of.
-    pub(super) fn of(decision: &Decision, reset: Option<(Reset, Timestamp)>) -> Option<Self> {
-        let first = decision.told().next()?;
+impl RateLimitFields {
+    /// `None` if there is no limit to report. `X-RateLimit-*` is added if `x_ratelimit` is given.
+    pub(super) fn of(decision: &Decision, x_ratelimit: Option<(Reset, Timestamp)>) -> Option<Self> {
+        let first = decision.reported().next()?;
         Some(Self {
             rate_limit: rate_limit(decision)?,
-            policy: match decision.told().nth(1) {
+            policy: match decision.reported().nth(1) {
                 None => first.policy.item.clone(),
                 Some(_) => policies(decision)?,
             },
-            legacy: reset.and_then(|(reset, now)| legacy(decision, reset, now)),
+            x_ratelimit: x_ratelimit
+                .and_then(|(reset, now)| x_ratelimit_values(decision, reset, now)),
         })
     }
 
-    /// Adds to what an inner layer may have said: the fields are lists.
-    pub(super) fn put(self, headers: &mut HeaderMap) {
+    /// Adds the fields to those of an inner layer: `RateLimit` and `RateLimit-Policy` are lists.
+    pub(super) fn add_to(self, headers: &mut HeaderMap) {
         headers.append(RATE_LIMIT, self.rate_limit);
         headers.append(RATE_LIMIT_POLICY, self.policy);
-        if let Some(values) = self.legacy {
-            for (name, value) in LEGACY.into_iter().zip(*values) {
+        if let Some(values) = self.x_ratelimit {
+            for (name, value) in X_RATELIMIT.into_iter().zip(*values) {
                 headers.insert(name, value);
             }
         }
@@ -57,22 +59,22 @@ impl Fields {
 
 /// `"api";r=50;t=30` for each limit.
 fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
-    let mut told = decision.told();
-    let first = told.next()?;
-    let Some(second) = told.next() else {
-        return only(first);
+    let mut reported = decision.reported();
+    let first = reported.next()?;
+    let Some(second) = reported.next() else {
+        return single_item(first);
     };
     let mut text = Vec::with_capacity(4 * ITEM);
     write_item(first, &mut text).ok()?;
-    for limit in iter::once(second).chain(told) {
+    for limit in iter::once(second).chain(reported) {
         text.push(b',');
         write_item(limit, &mut text).ok()?;
     }
     HeaderValue::try_from(text).ok()
 }
 
-/// Most requests are under one limit: its item is written on the stack.
-fn only(limit: &LimitDecision) -> Option<HeaderValue> {
+/// The field for one limit, as most requests have; it is written on the stack.
+fn single_item(limit: &LimitDecision) -> Option<HeaderValue> {
     let mut text = [0; ITEM];
     let mut rest = &mut text[..];
     write_item(limit, &mut rest).ok()?;
@@ -81,7 +83,7 @@ fn only(limit: &LimitDecision) -> Option<HeaderValue> {
 }
 
 fn write_item(limit: &LimitDecision, to: &mut impl Write) -> io::Result<()> {
-    to.write_all(limit.policy.head.as_bytes())?;
+    to.write_all(limit.policy.remaining_prefix.as_bytes())?;
     write_number(limit.outcome.remaining, to)?;
     if let Some(more) = limit.outcome.more_after {
         to.write_all(b";t=")?;
@@ -94,12 +96,12 @@ fn write_number(number: u64, to: &mut impl Write) -> io::Result<()> {
     to.write_all(itoa::Buffer::new().format(number).as_bytes())
 }
 
-/// A name has at most 64 letters, a number 20 digits.
+/// The most bytes of an item: a name has at most 64 characters, a number at most 20 digits.
 const ITEM: usize = 128;
 
 fn policies(decision: &Decision) -> Option<HeaderValue> {
     let mut text = Vec::new();
-    for limit in decision.told() {
+    for limit in decision.reported() {
         if !text.is_empty() {
             text.push(b',');
         }
@@ -108,9 +110,14 @@ fn policies(decision: &Decision) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// Of the limit that is nearest to refusing: these fields know but one.
-fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[HeaderValue; 3]>> {
-    let nearest = decision.told().min_by_key(|limit| share_left(limit))?;
+/// The values for the limit that has the smallest share of its quota left; these fields can report
+/// only one limit.
+fn x_ratelimit_values(
+    decision: &Decision,
+    reset: Reset,
+    now: Timestamp,
+) -> Option<Box<[HeaderValue; 3]>> {
+    let nearest = decision.reported().min_by_key(|limit| share_left(limit))?;
     let wait = nearest.outcome.more_after.map_or(0, seconds);
     let reset = match reset {
         Reset::Delta => wait,
@@ -120,14 +127,15 @@ fn legacy(decision: &Decision, reset: Reset, now: Timestamp) -> Option<Box<[Head
     Some(Box::new(numbers.map(HeaderValue::from)))
 }
 
+/// In 2^-32.
 fn share_left(limit: &LimitDecision) -> u128 {
-    let of = u128::from(limit.policy.quota.capacity().max(1));
-    (u128::from(limit.outcome.remaining) << 32) / of
+    let capacity = u128::from(limit.policy.quota.capacity().max(1));
+    (u128::from(limit.outcome.remaining) << 32) / capacity
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const LEGACY: [HeaderName; 3] = [
+const X_RATELIMIT: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-reset"),

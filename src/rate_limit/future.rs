@@ -2,88 +2,84 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, request};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    admission::{Asked, Asking},
-    fields::Fields,
-    service::Gate,
+    admission::Admission,
+    config::Config,
+    post_process::{self, PostProcess},
+    refusal::refuse,
+    store_decision::StoreDecisionFuture,
 };
 use crate::message::response_body::ResponseBody;
 
 pin_project! {
-    /// An answer on its way through a [`RateLimit`](super::RateLimit).
+    /// The response future of [`RateLimit`](super::RateLimit).
     ///
-    /// Neither boxed nor spawned, except while the store is being asked.
+    /// It is boxed only if the shared store has to decide.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the inner service is called, it takes no quota. Dropped later, the request
-    /// counts.
+    /// A request that is dropped before the inner service is called is not counted; one that is
+    /// dropped later is.
     pub struct ResponseFuture<S, F, B, R> {
         #[pin]
-        kind: Kind<S, F, B, R>,
+        phase: Phase<S, F, B, R>,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum Kind<S, F, B, R> {
+    #[project = PhaseProj]
+    enum Phase<S, F, B, R> {
         Passing { #[pin] future: F },
-        Admitted { #[pin] future: F, after: Option<After> },
+        Admitted { #[pin] future: F, post_process: Option<PostProcess> },
         Refused { response: Option<Response<ResponseBody<R>>> },
-        Asking { asking: Asking, waiting: Option<Box<Waiting<S, B>>> },
+        Deciding { decision: StoreDecisionFuture, waiting: Option<Box<WaitingRequest<S, B>>> },
     }
 }
 
-/// What waits while the store is asked: the ready service and the request.
-pub(super) struct Waiting<S, B> {
+/// A request that waits for the decision of the store, and the ready service to call with it.
+pub(super) struct WaitingRequest<S, B> {
     pub(super) inner: S,
-    pub(super) gate: Gate,
+    pub(super) config: Arc<Config>,
     pub(super) parts: request::Parts,
     pub(super) body: B,
-}
-
-/// What is to be done with the answer of an admitted request.
-pub(super) struct After {
-    pub(super) fields: Option<Fields>,
-    /// Of requests that may be given back.
-    pub(super) asked: Option<Box<Asked>>,
 }
 
 impl<S, F, B, R> ResponseFuture<S, F, B, R> {
     pub(super) fn passing(future: F) -> Self {
         Self {
-            kind: Kind::Passing { future },
+            phase: Phase::Passing { future },
         }
     }
 
-    pub(super) fn admitted(future: F, after: After) -> Self {
+    pub(super) fn admitted(future: F, post_process: PostProcess) -> Self {
         Self {
-            kind: Kind::Admitted {
+            phase: Phase::Admitted {
                 future,
-                after: Some(after),
+                post_process: Some(post_process),
             },
         }
     }
 
     pub(super) fn refused(response: Response<ResponseBody<R>>) -> Self {
         Self {
-            kind: Kind::Refused {
+            phase: Phase::Refused {
                 response: Some(response),
             },
         }
     }
 
-    pub(super) fn asking(asking: Asking, waiting: Waiting<S, B>) -> Self {
+    pub(super) fn deciding(decision: StoreDecisionFuture, waiting: WaitingRequest<S, B>) -> Self {
         Self {
-            kind: Kind::Asking {
-                asking,
+            phase: Phase::Deciding {
+                decision,
                 waiting: Some(Box::new(waiting)),
             },
         }
@@ -99,8 +95,8 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.as_mut().project().kind.project() {
-            KindProj::Passing { future } => {
+        match self.as_mut().project().phase.project() {
+            PhaseProj::Passing { future } => {
                 let response = ready!(future.poll(cx))?;
                 Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
@@ -114,89 +110,74 @@ where
     S: Service<Request<B>, Response = Response<R>, Future = F>,
     F: Future<Output = Result<Response<R>, S::Error>>,
 {
-    // Inlined, it would be in the way of what passes.
+    // Not inlined, so that `poll` stays short for requests that pass.
     #[inline(never)]
     fn poll_limited(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
         loop {
-            let admitted = match self.as_mut().project().kind.project() {
-                KindProj::Passing { future } => {
+            let admitted = match self.as_mut().project().phase.project() {
+                PhaseProj::Passing { future } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                KindProj::Admitted { future, after } => {
-                    let answer = ready!(future.poll(cx));
-                    let after = after.take().expect("not polled after it was ready");
-                    return Poll::Ready(after.settle(answer));
+                PhaseProj::Admitted {
+                    future,
+                    post_process,
+                } => {
+                    let result = ready!(future.poll(cx));
+                    let post_process = post_process.take().expect("not polled after it was ready");
+                    return Poll::Ready(post_process.apply(result));
                 }
-                KindProj::Refused { response } => {
+                PhaseProj::Refused { response } => {
                     let response = response.take().expect("not polled after it was ready");
                     return Poll::Ready(Ok(response));
                 }
-                KindProj::Asking { asking, waiting } => {
-                    let (asked, admitted) = ready!(Pin::new(asking).poll(cx));
+                PhaseProj::Deciding { decision, waiting } => {
+                    let (admission, admitted) = ready!(Pin::new(decision).poll(cx));
                     let waiting = waiting.take().expect("not polled after it was ready");
                     if !admitted {
-                        // with the service goes the permit that it holds
-                        return Poll::Ready(Ok(waiting.gate.refuse(&asked.claims, &waiting.parts)));
+                        // dropping the service releases the permit that it may hold
+                        return Poll::Ready(Ok(waiting.refuse(&admission)));
                     }
-                    waiting.go_on(asked)
+                    waiting.call(admission)
                 }
             };
-            self.as_mut().project().kind.set(admitted);
+            self.as_mut().project().phase.set(admitted);
         }
     }
 }
 
-impl<S, B> Waiting<S, B> {
-    /// Calls the inner service.
-    fn go_on<F, R>(mut self, asked: Asked) -> Kind<S, F, B, R>
+impl<S, B> WaitingRequest<S, B> {
+    fn call<F, R>(mut self, admission: Admission) -> Phase<S, F, B, R>
     where
         S: Service<Request<B>, Response = Response<R>, Future = F>,
     {
-        let Asked {
-            snapshot,
-            mut claims,
-            ..
-        } = asked;
-        let (request, after) = self
-            .gate
-            .admit(&snapshot, &mut claims, self.parts, self.body);
-        Kind::Admitted {
+        let Admission {
+            snapshot, limits, ..
+        } = admission;
+        let post_process = post_process::admit(&self.config, &snapshot, limits, &mut self.parts);
+        let request = Request::from_parts(self.parts, self.body);
+        Phase::Admitted {
             future: self.inner.call(request),
-            after: Some(after),
+            post_process: Some(post_process),
         }
     }
-}
 
-impl After {
-    fn settle<R, E>(self, answer: Result<Response<R>, E>) -> Result<Response<ResponseBody<R>>, E> {
-        if let Some(asked) = self.asked {
-            // an error becomes a 500 further out
-            let status = answer
-                .as_ref()
-                .map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status);
-            let limits = asked.snapshot.plan.limits();
-            asked.give_back(|claim| limits.get(claim.limit).is_some_and(|l| l.refunds(status)));
-        }
-        let mut response = answer?.map(ResponseBody::inner);
-        if let Some(fields) = self.fields {
-            fields.put(response.headers_mut());
-        }
-        Ok(response)
+    fn refuse<R>(self, admission: &Admission) -> Response<ResponseBody<R>> {
+        refuse(&self.config, &admission.limits, &self.parts)
     }
 }
 
 impl<S, F, B, R> fmt::Debug for ResponseFuture<S, F, B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            Kind::Passing { .. } => "passing",
-            Kind::Admitted { .. } => "admitted",
-            Kind::Refused { .. } => "refused",
-            Kind::Asking { .. } => "asking",
+        let phase = match &self.phase {
+            Phase::Passing { .. } => "passing",
+            Phase::Admitted { .. } => "admitted",
+            Phase::Refused { .. } => "refused",
+            Phase::Deciding { .. } => "deciding",
         };
-        f.debug_tuple("ResponseFuture").field(&kind).finish()
+        f.debug_tuple("ResponseFuture").field(&phase).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! A refusal as gRPC has it: trailers-only, with what a client needs to retry.
+//! The refusal of a gRPC request: trailers-only, with the details that a client needs to retry.
 
 use std::fmt::Write;
 
@@ -8,38 +8,38 @@ use super::decision::{Decision, seconds};
 
 /// A gRPC status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Code {
+pub(super) enum GrpcStatus {
     ResourceExhausted = 8,
     Unavailable = 14,
 }
 
-/// Whether a request is one of gRPC, by its content type (gRPC over HTTP/2, gRPC-Web).
+/// Whether a request is one of gRPC or gRPC-Web, by its content type.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
-/// Writes the status into the head of an answer without content.
+/// Writes the status into the header fields of a response without content.
 ///
-/// `grpc-retry-pushback-ms` is negative where retrying will never help (gRFC A6).
+/// `grpc-retry-pushback-ms` is negative if retrying will never help (gRFC A6).
 pub(super) fn put(
     headers: &mut HeaderMap,
     request: &HeaderMap,
     decision: &Decision,
-    code: Code,
+    status: GrpcStatus,
     retry_after: Option<u64>,
 ) {
     let kind = request.get(CONTENT_TYPE).cloned();
     let kind = kind.unwrap_or(HeaderValue::from_static("application/grpc"));
     headers.insert(CONTENT_TYPE, kind);
-    headers.insert(GRPC_STATUS, HeaderValue::from(code as u16));
-    let message = message(decision, code);
-    let details = base64(&status(decision, code, &message, retry_after));
+    headers.insert(GRPC_STATUS, HeaderValue::from(status as u16));
+    let message = message(decision, status);
+    let details = base64(&status_details(decision, status, &message, retry_after));
     let pushback = retry_after.map_or(-1, |micros| {
         i32::try_from(micros.div_ceil(1000)).unwrap_or(i32::MAX)
     });
     for (name, text) in [(GRPC_MESSAGE, message), (GRPC_DETAILS, details)] {
-        // letters, digits, spaces and what names and base64 are made of
+        // never fails: limit names and base64 are visible ASCII
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
@@ -47,10 +47,10 @@ pub(super) fn put(
     headers.insert(GRPC_PUSHBACK, HeaderValue::from(pushback));
 }
 
-fn message(decision: &Decision, code: Code) -> String {
-    let mut message = match code {
-        Code::ResourceExhausted => "quota exceeded".to_owned(),
-        Code::Unavailable => "quota cannot be counted".to_owned(),
+fn message(decision: &Decision, status: GrpcStatus) -> String {
+    let mut message = match status {
+        GrpcStatus::ResourceExhausted => "quota exceeded".to_owned(),
+        GrpcStatus::Unavailable => "quota cannot be counted".to_owned(),
     };
     for limit in decision.violated() {
         let _ = write!(message, " {}", limit.name());
@@ -58,24 +58,23 @@ fn message(decision: &Decision, code: Code) -> String {
     message
 }
 
-/// `google.rpc.Status` with a `RetryInfo` and a `QuotaFailure`.
-fn status(decision: &Decision, code: Code, message: &str, retry_after: Option<u64>) -> Vec<u8> {
-    let mut status = Vec::with_capacity(256);
-    varint_field(1, code as u64, &mut status);
-    bytes_field(2, message.as_bytes(), &mut status);
+/// A `google.rpc.Status` with a `RetryInfo` and a `QuotaFailure`.
+fn status_details(
+    decision: &Decision,
+    status: GrpcStatus,
+    message: &str,
+    retry_after: Option<u64>,
+) -> Vec<u8> {
+    let mut details = Vec::with_capacity(256);
+    varint_field(1, status as u64, &mut details);
+    bytes_field(2, message.as_bytes(), &mut details);
     if let Some(micros) = retry_after {
-        bytes_field(
-            3,
-            &any("google.rpc.RetryInfo", &retry_info(micros)),
-            &mut status,
-        );
+        let retry_info = any("google.rpc.RetryInfo", &retry_info(micros));
+        bytes_field(3, &retry_info, &mut details);
     }
-    bytes_field(
-        3,
-        &any("google.rpc.QuotaFailure", &quota_failure(decision)),
-        &mut status,
-    );
-    status
+    let quota_failure = any("google.rpc.QuotaFailure", &quota_failure(decision));
+    bytes_field(3, &quota_failure, &mut details);
+    details
 }
 
 fn retry_info(micros: u64) -> Vec<u8> {
@@ -91,13 +90,10 @@ fn quota_failure(decision: &Decision) -> Vec<u8> {
     let mut failure = Vec::new();
     for limit in decision.violated() {
         let window = seconds(u64::try_from(limit.window().as_micros()).unwrap_or(u64::MAX));
+        let subject = format!("limit:{}", limit.name());
         let description = format!("{} per {window} seconds", limit.limit());
         let mut violation = Vec::new();
-        bytes_field(
-            1,
-            format!("limit:{}", limit.name()).as_bytes(),
-            &mut violation,
-        );
+        bytes_field(1, subject.as_bytes(), &mut violation);
         bytes_field(2, description.as_bytes(), &mut violation);
         bytes_field(1, &violation, &mut failure);
     }
@@ -105,17 +101,14 @@ fn quota_failure(decision: &Decision) -> Vec<u8> {
 }
 
 fn any(name: &str, message: &[u8]) -> Vec<u8> {
+    let url = format!("type.googleapis.com/{name}");
     let mut any = Vec::new();
-    bytes_field(
-        1,
-        format!("type.googleapis.com/{name}").as_bytes(),
-        &mut any,
-    );
+    bytes_field(1, url.as_bytes(), &mut any);
     bytes_field(2, message, &mut any);
     any
 }
 
-/// Zero is the default and is not written.
+/// A field whose value is 0 is omitted, as proto3 requires of defaults.
 fn varint_field(field: u8, number: u64, to: &mut Vec<u8>) {
     if number != 0 {
         to.push(field << 3);
@@ -140,7 +133,7 @@ fn varint(mut number: u64, to: &mut Vec<u8>) {
     }
 }
 
-/// Without padding, as gRPC writes binary metadata.
+/// Base64 (RFC 4648) without padding, as gRPC encodes binary metadata.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -165,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_rfc_4648_without_padding() {
+    fn base64_matches_the_examples_of_rfc_4648_without_padding() {
         for (bytes, text) in [
             ("", ""),
             ("f", "Zg"),
@@ -180,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_info_is_what_a_protobuf_compiler_writes() {
+    fn retry_info_matches_the_output_of_protoc() {
         // RetryInfo { retry_delay: Duration { seconds: 1, nanos: 500000000 } }
         let expected = [0x0a, 0x08, 0x08, 0x01, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
         assert_eq!(retry_info(1_500_000), expected);
@@ -188,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_grpc_is_grpc() {
+    fn a_request_is_grpc_by_its_content_type() {
         for (kind, is) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),

@@ -4,105 +4,84 @@ use bytes::Bytes;
 use http::{Response, request};
 use tower_layer::Layer;
 
-use super::{decision::Decision, fields::Reset, refusal::Refuse, service::RateLimit};
-use crate::{engine::core::Engine, keep::Keep};
+use super::{config::Config, decision::Decision, fields::Reset, service::RateLimit};
+use crate::{keep::Keep, table::OneOrMany};
 
 /// Applies the table's limits to requests. See the [module](super).
 ///
-/// Counters belong to the [`Keep`]: every clone of this layer, every service it makes and every
-/// other layer of the same keep count together.
+/// Counters belong to the [`Keep`]: all clones of this layer, all services it makes and all other
+/// layers of the same keep count together.
 #[derive(Clone)]
 #[must_use]
 pub struct RateLimitLayer {
-    shared: Arc<Engine>,
-    options: Arc<Options>,
+    config: Arc<Config>,
 }
-
-/// What a layer was given beside the table.
-#[derive(Clone, Default)]
-pub(super) struct Options {
-    only: Option<Box<[Box<str>]>>,
-    pub(super) reset: Option<Reset>,
-    pub(super) refuse: Option<Arc<Refuse>>,
-    pub(super) cost: Option<Arc<Cost>>,
-}
-
-type Cost = dyn Fn(&request::Parts) -> u64 + Send + Sync;
 
 impl RateLimitLayer {
     /// Applies every limit of the keep's table.
     pub fn new(keep: &Keep) -> Self {
         Self {
-            shared: Arc::clone(keep.engine()),
-            options: Arc::default(),
+            config: Arc::new(Config::new(keep)),
         }
     }
 
-    /// Applies the limits of these names only: those by address before authentication, say, and those
-    /// by user behind it, in a layer of their own. A name that no limit has is warned of.
+    /// Applies only the limits of these names: for example those by address before authentication,
+    /// and those by user after it, in a second layer. A name that no limit has is logged.
     ///
     /// ```
     /// use tower_keep::{Keep, Limit, RateLimitLayer, Table, table::{By, mins}};
     ///
     /// let keep = Keep::new(Table::new()
-    ///     .limit(Limit::new("address", 1000, mins(1)).by([By::Ip]))
-    ///     .limit(Limit::new("api", 100, mins(1)).by([By::User]))).unwrap();
-    /// let before_authentication = RateLimitLayer::new(&keep).only(["address"]);
-    /// let behind_it = RateLimitLayer::new(&keep).only(["api"]);
-    /// # let _ = (before_authentication, behind_it);
+    ///     .limit(Limit::new("address", 1000, mins(1)).by(By::Ip))
+    ///     .limit(Limit::new("api", 100, mins(1)).by(By::User))).unwrap();
+    /// let before_authentication = RateLimitLayer::new(&keep).only("address");
+    /// let after_authentication = RateLimitLayer::new(&keep).only(["api"]);
+    /// # let _ = (before_authentication, after_authentication);
     /// ```
-    pub fn only<N: Into<Box<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        let names: Box<[Box<str>]> = names.into_iter().map(Into::into).collect();
-        let snapshot = self.shared.snapshot.load();
+    pub fn only<Shape: ?Sized>(mut self, names: impl OneOrMany<Box<str>, Shape>) -> Self {
+        let names = names.into_vec();
+        let snapshot = self.config.engine().snapshot.load();
+        let limits = snapshot.plan.limits();
         for name in &names {
-            if !snapshot
-                .plan
-                .limits()
-                .iter()
-                .any(|limit| *limit.name == **name)
-            {
+            if !limits.iter().any(|limit| *limit.name == **name) {
                 tracing::warn!(limit = %name, "no limit of the table has this name");
             }
         }
         drop(snapshot);
-        Arc::make_mut(&mut self.options).only = Some(names);
+        self.config_mut().only = Some(names.into());
         self
     }
 
-    /// Takes the cost of a request from a function, in place of the table's `cost`. A request that
-    /// costs 0 is not counted and not refused.
+    /// Takes the cost of each request from a function, in place of the table's `cost`. A request that
+    /// costs 0 is neither counted nor refused.
     pub fn cost<F>(mut self, cost: F) -> Self
     where
         F: Fn(&request::Parts) -> u64 + Send + Sync + 'static,
     {
-        Arc::make_mut(&mut self.options).cost = Some(Arc::new(cost));
+        self.config_mut().cost = Some(Arc::new(cost));
         self
     }
 
-    /// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the limit that is nearest to
-    /// refusing.
+    /// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the limit that has the smallest share of
+    /// its quota left.
     pub fn x_ratelimit(mut self, reset: Reset) -> Self {
-        Arc::make_mut(&mut self.options).reset = Some(reset);
+        self.config_mut().x_ratelimit = Some(reset);
         self
     }
 
-    /// Answers refused requests by a function, in place of problem details. `Retry-After` (unless it
-    /// is set) and the `RateLimit` fields are added. gRPC requests get a gRPC status all the same.
+    /// Answers refused requests by a function, in place of problem details. The layer adds the
+    /// `RateLimit` fields and, unless it is set, `Retry-After`. gRPC requests are still answered with
+    /// a gRPC status.
     pub fn refuse_with<F>(mut self, refuse: F) -> Self
     where
         F: Fn(&Decision, &request::Parts) -> Response<Bytes> + Send + Sync + 'static,
     {
-        Arc::make_mut(&mut self.options).refuse = Some(Arc::new(refuse));
+        self.config_mut().refuse = Some(Arc::new(refuse));
         self
     }
-}
 
-impl Options {
-    /// Whether a limit is applied here.
-    #[inline]
-    pub(super) fn selects(&self, name: &str) -> bool {
-        let Some(only) = &self.only else { return true };
-        only.iter().any(|selected| **selected == *name)
+    fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
     }
 }
 
@@ -110,15 +89,15 @@ impl<S> Layer<S> for RateLimitLayer {
     type Service = RateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::clone(&self.shared), Arc::clone(&self.options))
+        RateLimit::new(inner, Arc::clone(&self.config))
     }
 }
 
 impl fmt::Debug for RateLimitLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitLayer")
-            .field("only", &self.options.only)
-            .field("x_ratelimit", &self.options.reset)
+            .field("only", &self.config.only)
+            .field("x_ratelimit", &self.config.x_ratelimit)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,12 @@
-//! Rate limits that hold across every process.
+//! Middleware that limits the rate of requests, across all processes that share a Redis.
 //!
 //! ```
 //! # use tower_keep::{Keep, Limit, Table, rate_limit::RateLimitLayer, table::{By, mins}};
 //! # use tower::{Layer, Service, ServiceExt, service_fn};
 //! # use http::{Request, Response};
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-//! let table = Table::new().limit(Limit::new("address", 2, mins(1)).by([By::Ip]));
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_keep::Error> {
+//! let table = Table::new().limit(Limit::new("address", 2, mins(1)).by(By::Ip));
 //! let keep = Keep::new(table)?;
 //! let service = service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new(String::new())));
 //! let mut service = RateLimitLayer::new(&keep).layer(service);
@@ -21,98 +22,114 @@
 //! let third = service.ready().await.unwrap().call(request()).await.unwrap();
 //! assert_eq!(third.status(), 429);
 //! assert_eq!(third.headers()["retry-after"], "90");
-//! # });
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Which limits apply
 //!
 //! Each limit of the table applies to the requests that its `path` and `methods` select, independently
-//! of the others and of the routes; all that apply must admit a request. [`RateLimitLayer::only`]
-//! applies some of them: by address before authentication, by user behind it.
+//! of the other limits and of the routes. All limits that apply must admit a request.
+//! [`RateLimitLayer::only`] selects limits by name: those by address in a layer before authentication,
+//! those by user in a layer after it.
 //!
-//! # Whom they count
+//! # Subjects
 //!
-//! `by = "user"` counts the verified user ([`UserId`](crate::UserId)); where none is known, the
-//! address. A bearer token that nobody has verified is nobody's name: sending another one frees
-//! nobody. Addresses come from the connection, and from forwarding fields only behind
-//! `trusted_proxies`; of IPv6 the first 64 bits count. `by = "header:x-key"` counts by what the
-//! client sends, of which only a hash is kept, and trusts it to be the client's own: put a limit by
-//! address in front of it. `by = "route"` is the pattern of the
-//! route that matched, never the path.
+//! A limit counts each subject separately; its `by` says what the subject is:
 //!
-//! The server must say from which address a request comes. In axum: the crate's feature `axum`, and
+//! | `by` | subject |
+//! |---|---|
+//! | `"user"` | the verified user ([`UserId`](crate::UserId)); if there is none, the address |
+//! | `"ip"` | the client's address; of IPv6 the first 64 bits |
+//! | `"header:x-key"` | a hash of the header; if the request does not have it, the address |
+//! | `"route"` | the pattern of the route that matches, never the path; all paths without a route are one subject |
+//!
+//! A bearer token that has not been verified does not name a user, so a client gains nothing by sending
+//! another one. A client can choose the value of a header: put a limit by address in front of a limit
+//! by header. `X-Forwarded-For` and its like are read only behind `trusted_proxies`.
+//!
+//! The server must provide the address from which a request comes. In axum: the feature `axum` and
 //! `app.into_make_service_with_connect_info::<SocketAddr>()`. In tonic: the feature `tonic`.
-//! Elsewhere a [`SocketAddr`](std::net::SocketAddr) among the request's extensions, or
-//! [`Keep::peer`](crate::Keep::peer). Where nobody says it, all requests without a user **share one
-//! counter**, which is warned of once.
+//! Elsewhere: a [`SocketAddr`](std::net::SocketAddr) in the request's extensions, or
+//! [`Keep::peer`](crate::Keep::peer). Without it, all requests without a user **share one counter**,
+//! and a warning is logged once.
 //!
-//! # How they count
+//! # How requests are counted
 //!
-//! [`Algorithm`](crate::table::Algorithm) compares the three. Times are whole microseconds of one clock: the
-//! Redis server's, or this process's monotonic one. All limits of a subject are decided in one step,
-//! in Redis by one script: all of them admit, or nothing is charged. Limits of different subjects are
-//! asked one after the other, the strictest first; what was charged is given back if a later one
-//! refuses, and a request that is dropped before it reached the inner service is given back too.
-//! A cost that exceeds the limit is always refused; a limit of 0 refuses everything.
+//! [`Quota`] compares the three algorithms. Times are whole microseconds of one clock: the Redis
+//! server's, or, without Redis, this process's monotonic clock. All limits of one subject are decided
+//! in one atomic step (in Redis by one script): all of them admit, or nothing is charged. Limits of
+//! different subjects are decided one after the other, the strictest first; if one refuses, what the
+//! earlier ones charged is given back. So is the charge of a request that is dropped before it reached
+//! the inner service. A cost above the limit is always refused; a limit of 0 refuses everything.
 //!
-//! After a change of `algorithm` a counter starts anew. While two processes count one limit by
-//! different algorithms, each starts the other's counters anew: give the limit another name when
-//! that matters.
+//! After a change of `algorithm`, counters start anew. If two processes count one limit by different
+//! algorithms, each resets the counters of the other; where this matters, rename the limit.
 //!
-//! # What clients are told
+//! # Responses
 //!
-//! Every answer has `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), a
-//! refusal is 429 (RFC 6585) with `Retry-After` of at least one second and problem details (RFC
-//! 9457); gRPC requests get `RESOURCE_EXHAUSTED`, trailers-only, with `grpc-retry-pushback-ms` and
-//! `RetryInfo`. Where a cost will never be admitted, `Retry-After` is the window and the pushback
-//! is negative. The inner service finds the [`Decision`] in the request's extensions.
+//! Every response has `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). A
+//! refusal is a 429 (RFC 6585) with a `Retry-After` of at least one second and problem details (RFC
+//! 9457). A refused gRPC request gets `RESOURCE_EXHAUSTED`, trailers-only, with
+//! `grpc-retry-pushback-ms` and `RetryInfo`. If a cost will never be admitted, `Retry-After` is the
+//! window and the pushback is negative. The inner service finds the [`Decision`] in the request's
+//! extensions.
 //!
 //! # When Redis does not answer
 //!
-//! Each limit does as its `on_error` says: `local` counts in this process with the same limit, from
-//! nothing; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). That is so when Redis is away,
-//! when it takes longer than the deadline, and when it answers with an error, as a primary does that
-//! has become a replica (`READONLY`). If it fails between two subjects of one request, what the first
-//! was charged is given back if a later one refuses, and kept if the request is admitted. An answer
-//! that comes after the deadline has been counted all the same: such a subject gets less, never more.
+//! Each limit does what its `on_error` says: `local` counts in this process with the same limit,
+//! starting from zero; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). This applies when
+//! Redis is unavailable, takes longer than the deadline, or answers with an error, as a primary that
+//! has become a replica does (`READONLY`). If Redis fails between two subjects of one request, what
+//! was charged to the first is given back if the second refuses, and kept if the request is admitted.
+//! If Redis answers after the deadline, it has counted all the same: the subject gets less than its
+//! limit, never more.
 //!
-//! A subject that was refused by Redis is refused by this process without asking, for as long as it
-//! has to wait, but not longer than ten seconds: then a reset or a refund elsewhere is noticed.
+//! A subject that Redis has refused is refused by this process without asking Redis until waiting
+//! would help, but for at most ten seconds, so that a reset or a refund by another process takes
+//! effect.
 //!
-//! A Redis that restarts empty, or whose replica takes over before it had the latest counters, counts
-//! from what it has: at most one more limit is admitted, and no request fails. Scripts that were
-//! flushed are sent again. Where a long quota must outlast that, keep it in a database.
+//! A Redis that restarts empty, or fails over to a replica without the latest counters, goes on with
+//! the counters it has: at most one more limit is admitted, and no request fails. Scripts that Redis
+//! has flushed are loaded again. Keep a long quota that must survive this in a database.
 //!
 //! # Bad input
 //!
-//! | what | then |
+//! | input | effect |
 //! |---|---|
 //! | a limit of 0 | refuses everything |
-//! | a window of 0, or longer than 366 days; a limit beyond 10¹² | the table, or [`Quota::new`], is refused |
-//! | a cost above the limit | is refused and charged nowhere, and no client is told to retry soon |
-//! | a cost field that is no number, or 0 | costs one unit; of several lines the dearest counts |
-//! | a name or a field of any length or bytes | is encoded, and hashed when long |
-//! | a million subjects of one attacker | memory stays bounded, and nobody limited is freed; see below |
-//! | the Redis host's clock steps forward | as if that time had passed |
-//! | it steps back | nobody waits for longer than two windows |
-//! | another algorithm, or foreign bytes, under the key | counted anew |
+//! | a window of 0 or longer than 366 days; a limit above 10¹² | an error of the table, or of [`Quota::new`] |
+//! | a cost above the limit | refused and not charged; the client is not asked to retry soon |
+//! | a cost header that is not a number, or 0 | costs one unit; of several lines the largest number counts |
+//! | a user or header of any length and bytes | is escaped, and hashed if long |
+//! | a million subjects of one attacker | memory stays bounded, and no subject that has reached its limit is admitted; see below |
+//! | the clock of the Redis host steps forward | as if that time had passed |
+//! | the clock of the Redis host steps back | a subject waits for at most two windows |
+//! | a counter of another algorithm, or other bytes, under the key | counting starts anew |
 //!
 //! # Memory
 //!
-//! A process holds at most 131,072 counters of its own and 65,536 refusals, some 20 and 15 MB. When
-//! there are more subjects, those make room whose window has passed, then those that have used the
-//! least. A subject that has used more than half of its quota never makes room; newcomers that find
-//! none share a counter.
+//! A process holds at most 131,072 local counters and 65,536 known refusals, about 20 MB and 15 MB.
+//! When the counters are full, a new subject replaces one whose window has passed, or else one that
+//! has used little of its quota. A subject that has used more than half of its quota is never
+//! replaced. If there is no room, new subjects share a counter.
 
 mod admission;
-mod claim;
+mod applied_limit;
+mod config;
+mod cost;
 mod decision;
 mod fields;
 mod future;
 mod grpc;
 mod layer;
+mod local_decision;
+mod post_process;
+mod refund;
 mod refusal;
+mod select;
 mod service;
+mod store_decision;
 mod subject;
 
 pub use self::{

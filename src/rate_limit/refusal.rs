@@ -1,8 +1,3 @@
-//! The answer to what is not admitted.
-
-use std::sync::Arc;
-
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -10,56 +5,66 @@ use http::{
 };
 
 use super::{
-    decision::{Decision, Known},
-    fields::Fields,
-    grpc::{self, Code},
+    applied_limit::{self, AppliedLimit},
+    config::Config,
+    decision::Decision,
+    grpc::{self, GrpcStatus},
 };
 use crate::{
     message::response_body::ResponseBody,
-    quota::{Problem, problem},
+    quota::{ProblemType, problem_details},
 };
 
-/// What the application answers in place of problem details.
-pub(super) type Refuse = dyn Fn(&Decision, &request::Parts) -> Response<Bytes> + Send + Sync;
-
-/// 429 with problem details (503 where the quota could not be counted), or a gRPC status.
-pub(super) fn refusal<B>(
-    decision: &Decision,
-    fields: Option<Fields>,
+/// The response to a refused request: 429 with problem details (503 where the limits could not be
+/// counted), the application's own, or a gRPC status.
+pub(super) fn refuse<R>(
+    config: &Config,
+    limits: &[AppliedLimit],
     parts: &request::Parts,
-    refuse: Option<&Arc<Refuse>>,
-) -> Response<ResponseBody<B>> {
-    let uncounted = decision
-        .violated()
-        .all(|limit| limit.known == Known::Unavailable);
-    let mut response = if grpc::is_grpc(&parts.headers) {
-        grpc_refusal(decision, uncounted, &parts.headers)
-    } else if let Some(refuse) = refuse {
-        refuse(decision, parts).map(ResponseBody::full)
-    } else {
-        problem_details(decision, uncounted)
-    };
+) -> Response<ResponseBody<R>> {
+    let events = limits.iter().filter_map(AppliedLimit::event);
+    config.engine().limiter.count(events);
+    let decision = applied_limit::decision(limits);
+    let mut response = response(config, &decision, parts);
     let headers = response.headers_mut();
     let seconds = decision.violated().map(|limit| limit.retry_seconds()).max();
     headers
         .entry(RETRY_AFTER)
         .or_insert_with(|| HeaderValue::from(seconds.unwrap_or(1)));
-    if let Some(fields) = fields {
-        fields.put(headers);
+    if let Some(fields) = config.fields(&decision) {
+        fields.add_to(headers);
     }
     response
 }
 
-fn problem_details<B>(decision: &Decision, uncounted: bool) -> Response<ResponseBody<B>> {
-    let mut violated = decision.violated();
-    let (status, of) = if uncounted {
-        (StatusCode::SERVICE_UNAVAILABLE, Problem::ReducedCapacity)
+fn response<R>(
+    config: &Config,
+    decision: &Decision,
+    parts: &request::Parts,
+) -> Response<ResponseBody<R>> {
+    let uncounted = decision.violated().all(|limit| !limit.counted);
+    if grpc::is_grpc(&parts.headers) {
+        grpc_response(decision, uncounted, &parts.headers)
+    } else if let Some(refuse) = &config.refuse {
+        refuse(decision, parts).map(ResponseBody::full)
     } else {
-        (StatusCode::TOO_MANY_REQUESTS, Problem::QuotaExceeded)
+        problem_response(decision, uncounted)
+    }
+}
+
+fn problem_response<R>(decision: &Decision, uncounted: bool) -> Response<ResponseBody<R>> {
+    let mut violated = decision.violated();
+    let (status, problem) = if uncounted {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ProblemType::ReducedCapacity,
+        )
+    } else {
+        (StatusCode::TOO_MANY_REQUESTS, ProblemType::QuotaExceeded)
     };
     let body = match (violated.next(), violated.next()) {
         (Some(only), None) if !uncounted => only.policy.problem.clone(),
-        _ => problem(of, decision.violated().map(|limit| limit.name())),
+        _ => problem_details(problem, decision.violated().map(|limit| limit.name())),
     };
     let mut response = Response::new(ResponseBody::full(body));
     *response.status_mut() = status;
@@ -72,19 +77,19 @@ fn problem_details<B>(decision: &Decision, uncounted: bool) -> Response<Response
     response
 }
 
-fn grpc_refusal<B>(
+fn grpc_response<R>(
     decision: &Decision,
     uncounted: bool,
     request: &HeaderMap,
-) -> Response<ResponseBody<B>> {
-    let code = if uncounted {
-        Code::Unavailable
+) -> Response<ResponseBody<R>> {
+    let status = if uncounted {
+        GrpcStatus::Unavailable
     } else {
-        Code::ResourceExhausted
+        GrpcStatus::ResourceExhausted
     };
     let after = decision.retry_after();
     let after = after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
     let mut response = Response::new(ResponseBody::empty());
-    grpc::put(response.headers_mut(), request, decision, code, after);
+    grpc::put(response.headers_mut(), request, decision, status, after);
     response
 }

@@ -1,4 +1,4 @@
-//! Whom a limit counts a request for.
+//! The subject that a limit counts a request for.
 
 use std::{
     cell::OnceCell,
@@ -9,30 +9,30 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
 
 use crate::{
     identity::{IdentityPlan, User, truncate},
     key::{
-        encode::{KeyBytes, push_bytes, push_value},
+        encode::{Buf, push_bytes, push_value},
         hash,
     },
-    table::limit_plan::Subject as By,
+    table::limit_plan::SubjectPart,
 };
-use smallvec::SmallVec;
 
-/// What is known of who makes a request.
+/// The properties of a request that subjects are made of. User and address are found when a limit
+/// first needs them.
 pub(super) struct Client<'a> {
-    /// The user somebody vouches for, once a limit has asked.
+    /// The verified user.
     pub(super) user: OnceCell<Option<User<'a>>>,
     pub(super) find_user: &'a dyn Fn() -> Option<User<'a>>,
-    /// The address, once a limit has asked for it.
     pub(super) ip: OnceCell<Option<IpAddr>>,
     pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
-    /// The route's pattern; never the path, of which a client has as many as it likes.
+    /// The route's pattern; never the path, which a client could vary to get more counters.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    /// Whether other processes count, too, and must find the same subject.
-    pub(super) shared: bool,
+    /// Whether other processes count, too, and must derive the same subject.
+    pub(super) is_shared: bool,
 }
 
 impl<'a> Client<'a> {
@@ -45,108 +45,128 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A subject in its parts: the tag is what the counters of one subject have in common (a Cluster's
-/// hash tag), the rest divides it further.
+/// What a limit counts a request by. All counters with one tag (the hash tag in a Redis Cluster) are
+/// decided in one step; the rest divides them further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Subject {
+pub(super) struct LimitSubject {
     text: SmallVec<[u8; 64]>,
-    /// How long the tag is.
-    tag: usize,
+    tag_len: usize,
 }
 
-impl Subject {
-    /// The subject of a limit: its tag is the user, or else the address, a field, the route, so that
-    /// limits by user and by user and route lie together.
+impl LimitSubject {
+    /// The subject of a request under a limit that counts by these parts.
     ///
-    /// Where no user is known, or the request lacks the field, it is the address.
-    pub(super) fn of(by: &[By], client: &Client<'_>, identity: &IdentityPlan) -> Self {
-        let (mut text, mut tag, mut address) = (KeyBytes::new(), 0, false);
-        let mut push = |part: &By| {
-            let start = text.len();
-            if start > 0 {
-                text.push(b':');
-            }
-            let written = text.len();
-            let known = match part {
-                By::User => push_known(client.user().map(User::id), &mut text),
-                By::Header(name) => push_field(name, client, &mut text),
-                By::Route => push_known(Some(client.route.unwrap_or("*")), &mut text),
-                By::Ip => None,
-            };
-            if known.is_none() && !mem::replace(&mut address, true) {
-                push_address(client.ip(), identity.ipv6_prefix, &mut text);
-            }
-            if text.len() == written {
-                text.truncate(start);
-            }
-            if tag == 0 {
-                tag = text.len();
-            }
+    /// The tag is the first part in the order user, address, header, route: limits by user and limits
+    /// by user and route have the same tag. The address stands in for an unknown user and for a
+    /// header that the request does not have.
+    pub(super) fn of(by: &[SubjectPart], client: &Client<'_>, identity: &IdentityPlan) -> Self {
+        let mut writer = SubjectWriter {
+            client,
+            ipv6_prefix: identity.ipv6_prefix,
+            text: Buf::new(),
+            tag_len: 0,
+            has_address: false,
         };
         match by {
-            [only] => push(only),
-            several => in_order(several).into_iter().for_each(push),
+            [only] => writer.push(only),
+            several => sorted(several)
+                .into_iter()
+                .for_each(|part| writer.push(part)),
         }
         Self {
-            text: SmallVec::from_slice(&text),
-            tag,
+            text: SmallVec::from_slice(&writer.text),
+            tag_len: writer.tag_len,
         }
     }
 
     pub(super) fn tag(&self) -> &[u8] {
-        &self.text[..self.tag]
+        &self.text[..self.tag_len]
     }
 
-    /// Empty, or a colon and what divides the subject.
+    /// Empty, or a colon and the parts after the tag.
     pub(super) fn rest(&self) -> &[u8] {
-        &self.text[self.tag..]
+        &self.text[self.tag_len..]
     }
 
-    /// Whether it is what those share of whom nothing is known.
+    /// Whether this is the common subject of all requests without a known address.
     pub(super) fn is_unknown(&self) -> bool {
         self.tag() == b"ip:unknown"
     }
 }
 
-/// User, address, fields, route.
-fn in_order(by: &[By]) -> SmallVec<[&By; 4]> {
-    let mut parts: SmallVec<[&By; 4]> = by.iter().collect();
+struct SubjectWriter<'a, 'b> {
+    client: &'a Client<'b>,
+    ipv6_prefix: u8,
+    text: Buf,
+    tag_len: usize,
+    has_address: bool,
+}
+
+impl SubjectWriter<'_, '_> {
+    fn push(&mut self, part: &SubjectPart) {
+        let text = &mut self.text;
+        let start = text.len();
+        if start > 0 {
+            text.push(b':');
+        }
+        let written = text.len();
+        let known = match part {
+            SubjectPart::User => push_known(self.client.user().map(User::id), text),
+            SubjectPart::Header(name) => push_field(name, self.client, text),
+            SubjectPart::Route => push_known(Some(self.client.route.unwrap_or("*")), text),
+            SubjectPart::Ip => None,
+        };
+        if known.is_none() && !mem::replace(&mut self.has_address, true) {
+            push_address(self.client.ip(), self.ipv6_prefix, text);
+        }
+        if text.len() == written {
+            text.truncate(start);
+        }
+        if self.tag_len == 0 {
+            self.tag_len = text.len();
+        }
+    }
+}
+
+/// In the order user, address, headers, route.
+fn sorted(by: &[SubjectPart]) -> SmallVec<[&SubjectPart; 4]> {
+    let mut parts: SmallVec<[&SubjectPart; 4]> = by.iter().collect();
     parts.sort_by_key(|by| match by {
-        By::User => 0,
-        By::Ip => 1,
-        By::Header(_) => 2,
-        By::Route => 3,
+        SubjectPart::User => 0,
+        SubjectPart::Ip => 1,
+        SubjectPart::Header(_) => 2,
+        SubjectPart::Route => 3,
     });
     parts
 }
 
-fn push_known(value: Option<&str>, text: &mut KeyBytes) -> Option<()> {
+fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
     push_value(value?.as_bytes(), text);
     Some(())
 }
 
-/// All lines count, so that none can hide another.
-fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut KeyBytes) -> Option<()> {
+/// Hashes all lines of the field, so that a line cannot hide another.
+fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();
     text.extend_from_slice(b"field:");
     match lines.next() {
-        None => push_hash(first, client.shared, text),
+        None => push_hash(first, client.is_shared, text),
         Some(second) => {
-            let mut all = KeyBytes::from_slice(first);
+            let mut all = Buf::from_slice(first);
             for line in iter::once(second).chain(lines) {
                 all.push(b'\n');
                 all.extend_from_slice(line.as_bytes());
             }
-            push_hash(&all, client.shared, text);
+            push_hash(&all, client.is_shared, text);
         }
     }
     Some(())
 }
 
-/// The value may be a secret, and keys are seen by many: only its hash stands there. In one process
-/// a hash under a key that nobody knows will do: no value can be chosen to meet another's.
-fn push_hash(value: &[u8], shared: bool, text: &mut KeyBytes) {
+/// Writes a hash of the value, which may be a secret. In one process a short hash with a random key is
+/// enough: no client can choose a value that collides with another's.
+fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     if shared {
         text.extend_from_slice(&hash::long(value));
@@ -157,8 +177,9 @@ fn push_hash(value: &[u8], shared: bool, text: &mut KeyBytes) {
     text.extend_from_slice(&hasher.finish().to_le_bytes());
 }
 
-/// `ip:203.0.113.7`, `ip:2001-db8-0-1`: no user's name has a colon, so none can pass for an address.
-fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
+/// Writes `ip:203.0.113.7` or `ip:2001-db8-0-1`. Colons in users' names are escaped, so a name cannot
+/// be mistaken for an address.
+fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
     text.extend_from_slice(b"ip:");
     match ip.map(|ip| truncate(ip, prefix)) {
         None => text.extend_from_slice(b"unknown"),
@@ -182,7 +203,7 @@ fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
     }
 }
 
-fn push_decimal(byte: u8, text: &mut KeyBytes) {
+fn push_decimal(byte: u8, text: &mut Buf) {
     if byte >= 100 {
         text.push(b'0' + byte / 100);
     }
@@ -203,8 +224,8 @@ mod tests {
         }
     }
 
-    fn of(by: &[By], client: &Client<'_>) -> (String, String) {
-        let subject = Subject::of(by, client, &identity());
+    fn tag_and_rest(by: &[SubjectPart], client: &Client<'_>) -> (String, String) {
+        let subject = LimitSubject::of(by, client, &identity());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
         (text(subject.tag()), text(subject.rest()))
     }
@@ -217,7 +238,7 @@ mod tests {
             find_ip: &|| None,
             route: Some("/users/{id}"),
             headers,
-            shared: true,
+            is_shared: true,
         }
     }
 
@@ -226,37 +247,54 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_one_user_lie_together_whatever_else_divides_them() {
+    fn limits_of_one_user_have_the_same_tag() {
         let none = HeaderMap::new();
         let known = client(Some("user-123"), "203.0.113.7", &none);
-        assert_eq!(of(&[By::User], &known), pair("user-123", ""));
         assert_eq!(
-            of(&[By::Route, By::User], &known),
+            tag_and_rest(&[SubjectPart::User], &known),
+            pair("user-123", "")
+        );
+        assert_eq!(
+            tag_and_rest(&[SubjectPart::Route, SubjectPart::User], &known),
             pair("user-123", ":%2Fusers%2F%7Bid%7D")
         );
         assert_eq!(
-            of(&[By::User, By::Ip], &known),
+            tag_and_rest(&[SubjectPart::User, SubjectPart::Ip], &known),
             pair("user-123", ":ip:203.0.113.7")
         );
-        assert_eq!(of(&[By::Route], &known), pair("%2Fusers%2F%7Bid%7D", ""));
+        assert_eq!(
+            tag_and_rest(&[SubjectPart::Route], &known),
+            pair("%2Fusers%2F%7Bid%7D", "")
+        );
     }
 
     #[test]
-    fn who_is_not_known_is_an_address_and_never_nobody() {
+    fn an_unknown_user_or_header_is_replaced_by_the_address() {
         let none = HeaderMap::new();
         let unknown = client(None, "203.0.113.7", &none);
-        let field = By::Header(HeaderName::from_static("x-key"));
-        for by in [vec![By::User], vec![field], vec![By::User, By::Ip]] {
-            assert_eq!(of(&by, &unknown), pair("ip:203.0.113.7", ""), "{by:?}");
+        let field = SubjectPart::Header(HeaderName::from_static("x-key"));
+        for by in [
+            vec![SubjectPart::User],
+            vec![field],
+            vec![SubjectPart::User, SubjectPart::Ip],
+        ] {
+            assert_eq!(
+                tag_and_rest(&by, &unknown),
+                pair("ip:203.0.113.7", ""),
+                "{by:?}"
+            );
         }
-        let nobody = client(None, "", &none);
-        assert_eq!(of(&[By::User], &nobody), pair("ip:unknown", ""));
+        let no_address = client(None, "", &none);
+        assert_eq!(
+            tag_and_rest(&[SubjectPart::User], &no_address),
+            pair("ip:unknown", "")
+        );
     }
 
     #[test]
-    fn an_ipv6_client_is_its_prefix_and_a_mapped_address_is_ipv4() {
+    fn an_ipv6_address_is_its_prefix_and_a_mapped_address_is_ipv4() {
         let none = HeaderMap::new();
-        let of_ip = |ip| of(&[By::Ip], &client(None, ip, &none)).0;
+        let of_ip = |ip| tag_and_rest(&[SubjectPart::Ip], &client(None, ip, &none)).0;
         assert_eq!(of_ip("2001:db8:0:1::1"), "ip:2001-db8-0-1");
         assert_eq!(of_ip("2001:db8:0:1:ffff:ffff:ffff:ffff"), "ip:2001-db8-0-1");
         assert_ne!(of_ip("2001:db8:0:2::1"), "ip:2001-db8-0-1");
@@ -264,9 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn no_name_of_a_user_forges_another_subject() {
+    fn a_users_name_cannot_forge_another_subject() {
         let none = HeaderMap::new();
-        let user = |name: &str| of(&[By::User, By::Route], &client(Some(name), "::1", &none));
+        let user = |name: &str| {
+            tag_and_rest(
+                &[SubjectPart::User, SubjectPart::Route],
+                &client(Some(name), "::1", &none),
+            )
+        };
         assert_eq!(user("ip:203.0.113.7").0, "ip%3A203.0.113.7");
         assert_eq!(user("a}:{b").0, "a%7D%3A%7Bb");
         assert!(user(&"x".repeat(70_000)).0.len() <= 64);
@@ -274,17 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_hashed_over_all_its_lines() {
-        let by = [By::Header(HeaderName::from_static("x-key"))];
-        for shared in [true, false] {
+    fn a_header_is_hashed_over_all_its_lines() {
+        let by = [SubjectPart::Header(HeaderName::from_static("x-key"))];
+        for is_shared in [true, false] {
             let with = |lines: &[&'static str]| {
                 let mut headers = HeaderMap::new();
                 for line in lines {
                     headers.append("x-key", http::HeaderValue::from_static(line));
                 }
                 let mut client = client(None, "::1", &headers);
-                client.shared = shared;
-                Subject::of(&by, &client, &identity()).tag().to_vec()
+                client.is_shared = is_shared;
+                LimitSubject::of(&by, &client, &identity()).tag().to_vec()
             };
             let secret = with(&["secret"]);
             assert!(secret.starts_with(b"field:"));
@@ -296,12 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn among_processes_the_hash_of_a_field_is_the_same_in_each() {
+    fn with_a_shared_store_the_hash_of_a_header_is_the_same_in_every_process() {
         let mut headers = HeaderMap::new();
         headers.append("x-key", http::HeaderValue::from_static("abc"));
-        let by = [By::Header(HeaderName::from_static("x-key"))];
-        // half of the SHA-256 that FIPS 180 gives as an example
+        let by = [SubjectPart::Header(HeaderName::from_static("x-key"))];
+        // the first half of SHA-256("abc"), an example of FIPS 180
         let hash = "field:ba7816bf8f01cfea414140de5dae2223";
-        assert_eq!(of(&by, &client(None, "::1", &headers)), pair(hash, ""));
+        assert_eq!(
+            tag_and_rest(&by, &client(None, "::1", &headers)),
+            pair(hash, "")
+        );
     }
 }

@@ -1,6 +1,6 @@
 use metrics::{Counter, counter};
 
-/// What is counted of one limit, `tower_keep_rate_limit_*`.
+/// The metrics of one limit, `tower_keep_rate_limit_*`.
 #[derive(Debug)]
 pub(super) struct LimitMetrics {
     admitted: Counter,
@@ -9,12 +9,12 @@ pub(super) struct LimitMetrics {
     fallbacks: Counter,
 }
 
-/// What became of a request under one limit.
+/// What happened to a request under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum LimitEvent {
     Admitted,
     Refused,
-    /// Would have been refused.
+    /// A limit with `shadow = true` would have refused it.
     ShadowRefused,
     /// The store did not answer: `on_error` was applied.
     Fallback,
@@ -32,12 +32,12 @@ impl LimitMetrics {
         }
     }
 
-    pub(super) fn count(&self, event: Event) {
+    pub(super) fn count(&self, event: LimitEvent) {
         let counter = match event {
-            Event::Admitted => &self.admitted,
-            Event::Refused => &self.refused,
-            Event::ShadowRefused => &self.shadow_refused,
-            Event::Fallback => &self.fallbacks,
+            LimitEvent::Admitted => &self.admitted,
+            LimitEvent::Refused => &self.refused,
+            LimitEvent::ShadowRefused => &self.shadow_refused,
+            LimitEvent::Fallback => &self.fallbacks,
         };
         counter.increment(1);
     }

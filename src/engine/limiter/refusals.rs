@@ -1,78 +1,82 @@
-//! Who was refused by the store and need not ask again before it would help.
-
-use quick_cache::sync::Cache;
+use quick_cache::{UnitWeighter, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
-    quota::{Quota, Ruling, State, Verdict},
+    quota::{CombinedDecision, Quota, QuotaState, RuleDecision},
     store::contracts::limits::{Counter, Rule},
 };
 
-/// The rulings of the rules that are known to refuse, the others missing.
-pub(crate) type Known = SmallVec<[Option<Ruling>; 2]>;
+/// Recent refusals of the shared store, by counter: until waiting would help, such a request is
+/// refused without asking the store.
+///
+/// At most 65,536; for a forgotten one, the store is asked.
+pub(super) struct Refusals(Cache<Box<[u8]>, KnownRefusal>);
 
-/// Refusals of the store, by counter; bounded, since whoever is forgotten asks the store again.
-pub(super) struct Refusals(Cache<Box<[u8]>, Refused>);
+/// The decisions of the rules that are known to refuse; `None` for the other rules.
+pub(crate) type KnownRefusals = SmallVec<[Option<RuleDecision>; 2]>;
 
-/// A counter as it was when it refused; until it would admit again nothing can change it but a
-/// refund or a reset at another process.
+/// A counter's state when it refused. Only a refund or a reset by another process can make it admit
+/// before `until`.
 #[derive(Clone, Copy, Debug)]
-struct Refused {
+struct KnownRefusal {
     quota: Quota,
     cost: u64,
-    state: State,
-    /// When it refused, by the store's clock and by this process's; in microseconds.
-    at: (u64, u64),
+    state: QuotaState,
+    /// When it refused, in microseconds of the store's clock.
+    refused_at: u64,
+    /// When it refused, in microseconds of this process's clock.
+    learned_at: u64,
     /// By this process's clock.
     until: u64,
 }
 
-/// Refusals remembered at most.
-const CAPACITY: u64 = 65_536;
-
-/// After which the store is asked again in any case, so that a reset or refund is noticed.
-const LONGEST: u64 = 10_000_000;
-
-type Key = SmallVec<[u8; 128]>;
-
 impl Refusals {
     pub(super) fn new() -> Self {
-        Self(Cache::with_weighter(
-            1024,
-            CAPACITY,
-            quick_cache::UnitWeighter,
-        ))
+        Self(Cache::with_weighter(1024, CAPACITY, UnitWeighter))
     }
 
-    pub(super) fn look_up(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Option<Known> {
+    /// The refusals that still hold for these rules; `None` if there are none.
+    pub(super) fn look_up(
+        &self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+        now: u64,
+    ) -> Option<KnownRefusals> {
         if self.0.is_empty() {
             return None;
         }
-        let known: Known = rules
+        let known: KnownRefusals = rules
             .iter()
             .map(|rule| {
                 let key = key(subject, &rule.limit);
-                self.0.get(key.as_slice())?.again(rule, now)
+                self.0.get(key.as_slice())?.decide(rule, now)
             })
             .collect();
         known.iter().any(Option::is_some).then_some(known)
     }
 
-    pub(super) fn remember(&self, subject: &[u8], rules: &[Rule<'_>], verdict: &Verdict, now: u64) {
-        for (rule, ruling) in rules.iter().zip(&verdict.rulings) {
-            if ruling.outcome.admitted || rule.charge.shadow {
+    pub(super) fn remember(
+        &self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+        decision: &CombinedDecision,
+        now: u64,
+    ) {
+        for (rule, decided) in rules.iter().zip(&decision.by_rule) {
+            if decided.outcome.admitted || rule.charge.shadow {
                 continue;
             }
-            let after = ruling.outcome.retry_after.unwrap_or(LONGEST).min(LONGEST);
-            let refused = Refused {
+            let after = decided.outcome.retry_after.unwrap_or(LONGEST).min(LONGEST);
+            let refusal = KnownRefusal {
                 quota: rule.charge.quota,
                 cost: rule.charge.cost,
-                state: ruling.state,
-                at: (verdict.now, now),
+                state: decided.state,
+                refused_at: decision.now,
+                learned_at: now,
                 until: now.saturating_add(after),
             };
             let key = key(subject, &rule.limit);
-            self.0.insert(key.into_vec().into(), refused);
+            self.0.insert(key.into_vec().into(), refusal);
         }
     }
 
@@ -83,9 +87,9 @@ impl Refusals {
     }
 }
 
-impl Refused {
-    /// The refusal as it would be now, if it still holds for this rule.
-    fn again(&self, rule: &Rule<'_>, now: u64) -> Option<Ruling> {
+impl KnownRefusal {
+    /// The decision at `now`, if the refusal still holds for this rule.
+    fn decide(&self, rule: &Rule<'_>, now: u64) -> Option<RuleDecision> {
         let charge = &rule.charge;
         let holds = now < self.until
             && charge.quota == self.quota
@@ -94,23 +98,27 @@ impl Refused {
         if !holds {
             return None;
         }
-        let then = self.at.0.saturating_add(now.saturating_sub(self.at.1));
-        let (state, outcome) = charge.quota.acquire(Some(self.state), then, charge.cost);
-        (!outcome.admitted).then_some(Ruling {
-            outcome,
-            state,
-            charged: false,
-        })
+        let store_now = self
+            .refused_at
+            .saturating_add(now.saturating_sub(self.learned_at));
+        let decision = charge.decide(Some(self.state), store_now);
+        (!decision.charged).then_some(decision)
     }
 }
 
-fn key(subject: &[u8], limit: &Counter<'_>) -> Key {
-    let mut key = Key::new();
+fn key(subject: &[u8], limit: &Counter<'_>) -> SmallVec<[u8; 128]> {
+    let mut key = SmallVec::new();
     for part in [limit.name.as_bytes(), b"\0", subject, b"\0", limit.rest] {
         key.extend_from_slice(part);
     }
     key
 }
+
+const CAPACITY: u64 = 65_536;
+
+/// In microseconds. After this, the store is asked in any case, so that a refund or a reset by
+/// another process takes effect.
+const LONGEST: u64 = 10_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -128,19 +136,24 @@ mod tests {
         }
     }
 
-    fn refused(rules: &[Rule<'_>], store_now: u64) -> Verdict {
-        let spent = |r: &Rule<'_>| (r.charge, Some(State::spent(&r.charge.quota, store_now)));
-        Verdict::decide(store_now, rules.iter().map(spent))
+    fn refused(rules: &[Rule<'_>], store_now: u64) -> CombinedDecision {
+        let spent = |r: &Rule<'_>| {
+            (
+                r.charge,
+                Some(QuotaState::spent(&r.charge.quota, store_now)),
+            )
+        };
+        CombinedDecision::decide(store_now, rules.iter().map(spent))
     }
 
     #[test]
-    fn holds_until_it_would_be_admitted_and_counts_down() {
+    fn a_refusal_counts_down_until_the_request_would_be_admitted() {
         let refusals = Refusals::new();
         let rules = [rule("api", Quota::per_second(1), 1)];
         refusals.remember(b"u", &rules, &refused(&rules, 1_760_000_000_000_000), 500);
         let after = |now| {
             let known = refusals.look_up(b"u", &rules, now)?;
-            known[0].map(|ruling| ruling.outcome.retry_after)
+            known[0].map(|decision| decision.outcome.retry_after)
         };
         let first = after(500).flatten().expect("refused");
         assert!(first > 1_000_000, "{first}");
@@ -150,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_cost_a_new_quota_or_a_reset_asks_again() {
+    fn a_smaller_cost_a_new_quota_or_a_reset_ends_a_refusal() {
         let refusals = Refusals::new();
         let quota = Quota::per_day(1);
         let five = [rule("api", quota, 5)];
@@ -172,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn however_long_the_wait_the_store_is_asked_again_after_ten_seconds() {
+    fn the_store_is_asked_again_after_ten_seconds() {
         let refusals = Refusals::new();
         let rules = [rule("api", Quota::per_day(1), 1)];
         refusals.remember(b"u", &rules, &refused(&rules, 9_000_000_000), 1);
@@ -181,18 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn a_million_refused_subjects_fill_no_memory() {
+    fn refusals_of_a_million_subjects_stay_bounded() {
         let refusals = Refusals::new();
         let rules = [rule("api", Quota::per_day(1), 1)];
-        let verdict = refused(&rules, 9_000_000_000);
+        let decision = refused(&rules, 9_000_000_000);
         for n in 0..1_000_000_u32 {
-            refusals.remember(&n.to_be_bytes(), &rules, &verdict, 1);
+            refusals.remember(&n.to_be_bytes(), &rules, &decision, 1);
         }
         assert!(refusals.0.len() <= 65_536);
     }
 
     #[test]
-    fn what_admits_or_only_watches_is_not_remembered() {
+    fn admissions_and_refusals_of_shadow_limits_are_not_remembered() {
         let refusals = Refusals::new();
         let mut rules = [
             rule("free", Quota::per_day(9), 1),
@@ -201,7 +214,7 @@ mod tests {
         ];
         rules[1].charge.shadow = true;
         let fresh = rules.iter().map(|r| (r.charge, None));
-        refusals.remember(b"u", &rules, &Verdict::decide(7, fresh), 1);
+        refusals.remember(b"u", &rules, &CombinedDecision::decide(7, fresh), 1);
         let known = refusals.look_up(b"u", &rules, 2).expect("one refuses");
         let known: Vec<bool> = known.iter().map(Option::is_some).collect();
         assert_eq!(known, [false, false, true]);

@@ -3,20 +3,21 @@
 use std::{fmt, time::Duration};
 
 use super::StoreFuture;
-use crate::quota::{Charge, Quota, Verdict};
+use crate::quota::{Charge, CombinedDecision, Quota};
 
 /// Counters by limit and subject. Every verb is one atomic step for all rules of a subject.
 ///
 /// Futures own what they need: one that is dropped unfinished can be finished elsewhere.
 pub(crate) trait Limits: fmt::Debug + Send + Sync {
     /// Charges every rule, or none of them if one that is no shadow refuses.
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
+    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>])
+    -> StoreFuture<'static, CombinedDecision>;
 
     /// Gives back what was charged, as far as it still counts. Never creates a counter.
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()>;
 
     /// What is left, without charging.
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision>;
 
     /// Forgets what was used.
     fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()>;
@@ -38,7 +39,7 @@ pub(crate) struct Refund<'a> {
     pub(crate) limit: Counter<'a>,
     pub(crate) quota: Quota,
     pub(crate) cost: u64,
-    /// [`State::anchor`](crate::quota::State::anchor) of the state after the charge.
+    /// [`QuotaState::anchor`](crate::quota::QuotaState::anchor) of the state after the charge.
     pub(crate) anchor: u64,
 }
 

@@ -200,11 +200,11 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = \"usr\"",
-            "line 5: \"usr\" is nothing to count by; write \"user\", \"ip\", \"route\" or \"header:NAME\"",
+            "line 5: \"usr\" cannot be counted by; write \"user\", \"ip\", \"route\" or \"header:NAME\"",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = []",
-            "line 5: limit \"a\", by: it counts by nothing",
+            "line 5: limit \"a\", by: the list is empty",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 99999999999999999999\nwindow = 1",

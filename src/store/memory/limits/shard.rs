@@ -2,7 +2,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::{
-    quota::{Quota, Ruling, State, Verdict},
+    quota::{CombinedDecision, Quota, QuotaState, RuleDecision},
     store::contracts::limits::{Counter, Refund, Rule},
 };
 
@@ -22,13 +22,13 @@ struct Slot {
     /// How many bytes of the key are the subject, and how many the limit's name.
     parts: (u32, u32),
     quota: Quota,
-    state: State,
+    state: QuotaState,
 }
 
 /// One counter that newcomers under one quota share while the shard is full.
 struct Overflow {
     quota: Quota,
-    state: Option<State>,
+    state: Option<QuotaState>,
 }
 
 type Places = SmallVec<[(Place, u64); 4]>;
@@ -70,7 +70,7 @@ impl Shard {
         rule: &Rule<'_>,
         now: u64,
         hash: u64,
-    ) -> Ruling {
+    ) -> RuleDecision {
         let Some(at) = self.find(subject, &rule.limit, hash) else {
             return self.admit_newcomer(subject, rule, now, hash);
         };
@@ -84,7 +84,13 @@ impl Shard {
     }
 
     #[cold]
-    fn admit_newcomer(&mut self, subject: &[u8], rule: &Rule<'_>, now: u64, hash: u64) -> Ruling {
+    fn admit_newcomer(
+        &mut self,
+        subject: &[u8],
+        rule: &Rule<'_>,
+        now: u64,
+        hash: u64,
+    ) -> RuleDecision {
         let place = self.room(rule, now, &[]);
         let state = self.state_at(place, &rule.charge.quota, now);
         let ruling = rule.charge.decide(state, now);
@@ -100,15 +106,15 @@ impl Shard {
         rules: &[Rule<'_>],
         now: u64,
         hasher: impl Fn(&Counter<'_>) -> u64,
-    ) -> Verdict {
+    ) -> CombinedDecision {
         let places = self.places(subject, rules, now, hasher);
         let states = rules.iter().zip(&places);
         let states = states.map(|(rule, (place, _))| {
             let state = self.state_at(*place, &rule.charge.quota, now);
             (rule.charge, state)
         });
-        let verdict = Verdict::decide(now, states);
-        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.rulings) {
+        let verdict = CombinedDecision::decide(now, states);
+        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.by_rule) {
             if ruling.charged {
                 self.write(subject, rule, hash, place, ruling);
             }
@@ -184,16 +190,23 @@ impl Shard {
         }
     }
 
-    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<State> {
+    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<QuotaState> {
         match place {
             Place::Slot(at) => Some(self.slots[at].state),
             Place::Overflow(at) => self.overflow[at].state,
             Place::Free | Place::Instead(_) => None,
-            Place::Nowhere => Some(State::spent(quota, now)),
+            Place::Nowhere => Some(QuotaState::spent(quota, now)),
         }
     }
 
-    fn write(&mut self, subject: &[u8], rule: &Rule<'_>, hash: u64, place: Place, ruling: &Ruling) {
+    fn write(
+        &mut self,
+        subject: &[u8],
+        rule: &Rule<'_>,
+        hash: u64,
+        place: Place,
+        ruling: &RuleDecision,
+    ) {
         match place {
             Place::Slot(at) => {
                 let slot = &mut self.slots[at];
@@ -222,7 +235,12 @@ impl Shard {
         *state = state.refund(&refund.quota, now, refund.anchor, refund.cost);
     }
 
-    pub(super) fn state(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<State> {
+    pub(super) fn state(
+        &self,
+        subject: &[u8],
+        limit: &Counter<'_>,
+        hash: u64,
+    ) -> Option<QuotaState> {
         let at = self.find(subject, limit, hash)?;
         Some(self.slots[at].state)
     }
@@ -279,7 +297,7 @@ impl Place {
 const HALF: u64 = 512;
 
 impl Slot {
-    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
+    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &RuleDecision) -> Self {
         let name = rule.limit.name.as_bytes();
         let parts = [subject, name, rule.limit.rest];
         let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -311,7 +329,11 @@ impl Slot {
     /// How much of the quota is used, in 1024ths.
     fn used(&self, now: u64) -> u64 {
         let capacity = self.quota.capacity();
-        let used = capacity.saturating_sub(self.quota.peek(Some(self.state), now).remaining);
+        let used = capacity.saturating_sub(
+            QuotaState::peek(Some(self.state), &self.quota, now)
+                .1
+                .remaining,
+        );
         (used * 1024).checked_div(capacity).unwrap_or(1024)
     }
 }

@@ -1,7 +1,7 @@
 use std::{thread, time::Duration};
 
 use super::*;
-use crate::quota::{Algorithm, Charge, Quota, State};
+use crate::quota::{Algorithm, Charge, Quota, QuotaState};
 
 const ALGORITHMS: [Algorithm; 3] = [
     Algorithm::SlidingWindow,
@@ -35,7 +35,7 @@ fn a_refused_request_is_charged_under_no_rule() {
         limits.acquire(b"u", &[wide, narrow], 5);
     }
     let left = limits.peek(b"u", &[wide, narrow], 5);
-    let left: Vec<u64> = left.rulings.iter().map(|r| r.outcome.remaining).collect();
+    let left: Vec<u64> = left.by_rule.iter().map(|r| r.outcome.remaining).collect();
     assert_eq!(left, [998, 0]);
 }
 
@@ -52,7 +52,7 @@ fn a_shadow_decides_and_never_refuses() {
     assert_eq!(admitted, [true, true, true, false]);
     let said: Vec<bool> = verdicts
         .iter()
-        .map(|v| v.rulings[0].outcome.admitted)
+        .map(|v| v.by_rule[0].outcome.admitted)
         .collect();
     assert_eq!(said, [true, false, false, false]);
 }
@@ -156,7 +156,7 @@ fn one_rule_alone_decides_as_among_others() {
         let subject = [rng.u8(..5)];
         let ruling = alone.acquire_one(&subject, &rule, now);
         let verdict = among.acquire(&subject, &[rule], now);
-        assert_eq!(ruling, verdict.rulings[0]);
+        assert_eq!(ruling, verdict.by_rule[0]);
     }
 }
 
@@ -213,7 +213,7 @@ fn reset_and_refund_touch_one_counter() {
     limits.reset(b"u3", &[rule]);
     assert!(admits(&limits, "u3", rule, 7));
     assert!(!admits(&limits, "u4", rule, 7));
-    let state = limits.acquire(b"u5", &[rule], 7).rulings[0].state;
+    let state = limits.acquire(b"u5", &[rule], 7).by_rule[0].state;
     let refund = Refund {
         limit: rule.limit,
         quota: rule.charge.quota,
@@ -246,6 +246,6 @@ fn threads_that_hammer_one_subject_never_exceed_the_limit() {
 #[test]
 fn an_evicted_state_is_never_one_that_refuses() {
     let quota = Quota::per_minute(10);
-    let spent = State::spent(&quota, 3);
-    assert!(!quota.acquire(Some(spent), 3, 1).1.admitted);
+    let spent = QuotaState::spent(&quota, 3);
+    assert!(!QuotaState::acquire(Some(spent), &quota, 3, 1).1.admitted);
 }

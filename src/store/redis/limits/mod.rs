@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{Arg, Connections, Script, Verb};
 use crate::{
     error::{Error, Kind},
-    quota::{Charge, State, Verdict},
+    quota::{Charge, CombinedDecision, QuotaState},
     store::contracts::{
         StoreFuture,
         limits::{Counter, Limits, Refund, Rule},
@@ -94,7 +94,11 @@ impl RedisLimits {
 }
 
 impl Limits for RedisLimits {
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn acquire(
+        &self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+    ) -> StoreFuture<'static, CombinedDecision> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let mut call = self.begin(&self.scripts.acquire, subject, limits);
         let charges: SmallVec<[Charge; 2]> = rules.iter().map(|rule| rule.charge).collect();
@@ -106,7 +110,7 @@ impl Limits for RedisLimits {
             let reply = connections.run(Verb::Acquire, &scripts.acquire, &call);
             let (now, states) = read(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
-            let mut verdict = Verdict::decide(now.unsigned_abs(), rules);
+            let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
             // what was written is what the script decided
             verdict.admitted = now > 0;
             Ok(verdict)
@@ -126,7 +130,7 @@ impl Limits for RedisLimits {
         })
     }
 
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let call = self.begin(&self.scripts.peek, subject, limits);
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
@@ -135,7 +139,7 @@ impl Limits for RedisLimits {
             let reply = connections.run(Verb::Peek, &scripts.peek, &call);
             let (now, states) = read(reply.await?, quotas.len())?;
             let rules = quotas.iter().copied().zip(states);
-            Ok(Verdict::peek(now.unsigned_abs(), rules))
+            Ok(CombinedDecision::peek(now.unsigned_abs(), rules))
         })
     }
 
@@ -164,7 +168,7 @@ impl Limits for RedisLimits {
     }
 }
 
-type States = SmallVec<[Option<State>; 2]>;
+type States = SmallVec<[Option<QuotaState>; 2]>;
 
 /// What the scripts reply: a state for each key, and the time.
 fn read(reply: Value, keys: usize) -> Result<(i64, States), Error> {

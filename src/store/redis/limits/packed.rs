@@ -1,7 +1,10 @@
 //! Rules, refunds and counters as the scripts read them: see the head of `acquire.lua`.
 
 use crate::{
-    quota::{Algorithm, Charge, Fixed, Gcra, Quota, Sliding, State, span},
+    quota::{
+        Algorithm, Charge, FixedWindowState, GcraState, Quota, QuotaState, SlidingWindowState,
+        emission_time,
+    },
     store::contracts::limits::Refund,
 };
 
@@ -21,7 +24,10 @@ pub(super) fn charge(charge: &Charge) -> Packed {
         // nothing fits into a burst that ended before it began
         Algorithm::Gcra if quota.limit() == 0 => [1.0, 0.0, -1.0, 0.0, 1.0],
         Algorithm::Gcra => {
-            let (cost, burst) = (span(quota, cost), span(quota, quota.capacity()));
+            let (cost, burst) = (
+                emission_time(quota, cost),
+                emission_time(quota, quota.capacity()),
+            );
             [cost.0, cost.1, burst.0, burst.1, quota.limit()].map(whole)
         }
     };
@@ -38,7 +44,7 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 41] {
     let numbers = match quota.algorithm() {
         Algorithm::SlidingWindow | Algorithm::FixedWindow => [cost, quota.window_micros(), 0],
         Algorithm::Gcra => {
-            let (micros, part) = span(quota, cost);
+            let (micros, part) = emission_time(quota, cost);
             [micros, part, quota.limit()]
         }
     };
@@ -50,19 +56,22 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 41] {
 }
 
 /// The state that a counter holds, if it is one of ours.
-pub(super) fn state(counter: &[u8]) -> Option<State> {
+pub(super) fn state(counter: &[u8]) -> Option<QuotaState> {
     let counter: &[u8; COUNTER] = counter.try_into().ok()?;
     let (kind, numbers) = counter.split_first()?;
     let mut numbers = numbers.chunks_exact(8).map(number);
     let (x, y, z) = (numbers.next()??, numbers.next()??, numbers.next()??);
     match kind {
-        b's' => Some(State::Sliding(Sliding {
+        b's' => Some(QuotaState::SlidingWindow(SlidingWindowState {
             start: x,
             current: y,
             previous: z,
         })),
-        b'f' => Some(State::Fixed(Fixed { end: x, used: y })),
-        b'g' => Some(State::Gcra(Gcra { micros: x, part: y })),
+        b'f' => Some(QuotaState::FixedWindow(FixedWindowState {
+            end: x,
+            used: y,
+        })),
+        b'g' => Some(QuotaState::Gcra(GcraState { micros: x, part: y })),
         _ => None,
     }
 }

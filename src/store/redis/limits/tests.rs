@@ -93,9 +93,9 @@ async fn follow(limits: &RedisLimits, algorithm: Algorithm, seed: u64) {
         let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
         let verdict = verdict.expect("a verdict");
         let told = format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {verdict:?}");
-        let expected = Verdict::decide(now, [(rules[0].charge, state)].into_iter());
+        let expected = CombinedDecision::decide(now, [(rules[0].charge, state)].into_iter());
         assert_eq!(verdict, expected, "{told}");
-        let ruling = verdict.rulings[0];
+        let ruling = verdict.by_rule[0];
         if let Some(model) = &mut model {
             assert_eq!(verdict.admitted, model.acquire(&quota, now, cost), "{told}");
             assert_eq!(
@@ -155,9 +155,9 @@ async fn a_refund_finds_its_charge_in_the_window_before() {
     let limits = RedisLimits::simulated(&server.url()).await;
     let (quota, later) = (Quota::per_second(10), START + 1_250_000);
     let charged = limits.at(START).acquire(b"u", &[rule("api", quota, 4)]);
-    let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+    let anchor = charged.await.expect("a verdict").by_rule[0].state.anchor();
     let others = limits.at(later).acquire(b"u", &[rule("api", quota, 2)]);
-    let left = others.await.expect("a verdict").rulings[0]
+    let left = others.await.expect("a verdict").by_rule[0]
         .outcome
         .remaining;
     assert_eq!(left, 10 - 3 - 2);
@@ -179,9 +179,9 @@ async fn under_a_lowered_limit_what_costs_nothing_is_admitted_as_in_one_process(
     let limits = RedisLimits::simulated(&server.url()).await;
     let old = Quota::per_minute(10).counted_by(Algorithm::Gcra);
     let used = limits.at(START).acquire(b"u", &[rule("api", old, 10)]);
-    let state = used.await.expect("a verdict").rulings[0].state;
+    let state = used.await.expect("a verdict").by_rule[0].state;
     let free = rule("api", Quota::per_minute(10).burst(1), 0);
-    let expected = Verdict::decide(START, [(free.charge, Some(state))].into_iter());
+    let expected = CombinedDecision::decide(START, [(free.charge, Some(state))].into_iter());
     assert!(expected.admitted);
     let verdict = limits.at(START).acquire(b"u", &[free]).await;
     assert_eq!(verdict.expect("a verdict"), expected);
@@ -200,9 +200,9 @@ async fn a_refund_by_another_algorithm_changes_nothing() {
             Quota::per_second(10).counted_by(new),
         );
         let charged = limits.at(START).acquire(b"u", &[rule("api", old, 1)]);
-        let anchor = charged.await.expect("a verdict").rulings[0].state.anchor();
+        let anchor = charged.await.expect("a verdict").by_rule[0].state.anchor();
         let charged = limits.at(START).acquire(b"u", &[rule("api", new, 4)]);
-        let before = charged.await.expect("a verdict").rulings[0].state;
+        let before = charged.await.expect("a verdict").by_rule[0].state;
         for anchor in [anchor, before.anchor(), START + 500_000] {
             let refund = Refund {
                 limit: rule("api", old, 1).limit,
@@ -214,7 +214,7 @@ async fn a_refund_by_another_algorithm_changes_nothing() {
             given.expect("no error");
         }
         let refused = limits.at(START).acquire(b"u", &[rule("api", new, 11)]);
-        let after = refused.await.expect("a verdict").rulings[0].state;
+        let after = refused.await.expect("a verdict").by_rule[0].state;
         assert_eq!(after, before, "{new:?}");
         let reset = limits.at(START).reset(b"u", &[rule("api", new, 1)]);
         reset.await.expect("reset");
@@ -261,14 +261,14 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
             rule.charge.cost = random_cost(rng, &rule.charge.quota);
         }
         let charges = rules.iter().map(|rule| rule.charge);
-        let expected = Verdict::decide(now, charges.zip(states.iter().copied()));
+        let expected = CombinedDecision::decide(now, charges.zip(states.iter().copied()));
         let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
         let verdict = verdict.expect("a verdict");
         assert_eq!(
             verdict, expected,
             "seed {seed} step {step} {rules:?} {states:?}"
         );
-        for (state, ruling) in states.iter_mut().zip(&verdict.rulings) {
+        for (state, ruling) in states.iter_mut().zip(&verdict.by_rule) {
             if ruling.charged {
                 *state = Some(ruling.state);
             }
@@ -276,7 +276,7 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
         if rng.u8(..3) == 0 {
             let refunds: Vec<Refund<'_>> = rules
                 .iter()
-                .zip(&verdict.rulings)
+                .zip(&verdict.by_rule)
                 .filter(|(_, ruling)| ruling.charged)
                 .map(|(rule, ruling)| Refund {
                     limit: rule.limit,
@@ -294,8 +294,8 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
             for refund in refunds {
                 let at = names.iter().position(|n| *n == refund.limit.name);
                 let state = &mut states[at.expect("one of ours")];
-                *state =
-                    state.map(|s: State| s.refund(&refund.quota, now, refund.anchor, refund.cost));
+                *state = state
+                    .map(|s: QuotaState| s.refund(&refund.quota, now, refund.anchor, refund.cost));
             }
         }
     }
@@ -344,13 +344,13 @@ async fn keys_read_as_documented_and_none_is_without_expiry() {
                 .acquire(subject.as_bytes(), &rules)
                 .await
                 .expect("a verdict");
-            if !verdict.rulings[0].charged {
+            if !verdict.by_rule[0].charged {
                 continue;
             }
             // the key outlasts what it means
             let key = format!("app:ratelimit:random:{{{n}}}");
             let left = server.command(&["PTTL", &key]).text();
-            let means = verdict.rulings[0].state.expires(&quota) - verdict.now;
+            let means = verdict.by_rule[0].state.expires(&quota) - verdict.now;
             let left: i64 = left.parse().expect("milliseconds");
             // and not for much longer than it can
             let refilled = u128::from(quota.capacity()) * u128::from(quota.window_micros());
@@ -420,7 +420,7 @@ async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
             server.command(command);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {command:?}");
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
             assert!(!verdict.admitted, "{algorithm:?} {command:?}");
@@ -466,7 +466,7 @@ async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
             server.command(&[&b"SET"[..], b"ratelimit:api:{u}", &counter]);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
     }
@@ -553,7 +553,7 @@ async fn flushed_scripts_and_a_restart_are_no_error() {
         limits.acquire(b"u", &rules).await.expect("a verdict");
         server.command(&["SCRIPT", "FLUSH"]);
     }
-    let left = limits.peek(b"u", &rules).await.expect("a verdict").rulings[0].outcome;
+    let left = limits.peek(b"u", &rules).await.expect("a verdict").by_rule[0].outcome;
     assert_eq!(left.remaining, 97);
     server.kill();
     let error = limits

@@ -1,32 +1,32 @@
-//! The sliding-window counter: the use of this window, and of the one before by the part of it
-//! that the last `window` microseconds still cover.
+//! The sliding-window counter: the use of the current window, and that of the previous one in
+//! proportion to the part of it that the last `window` microseconds still cover.
 //!
-//! Windows follow each other from a subject's first request on, not from round times of the
-//! clock: whoever hammers from the first moment on never gets more than the limit in any window.
+//! A subject's windows start at its first request, not at round times of the clock: a client that
+//! sends as fast as it can from then on never gets more than the limit in any window.
 
 use super::{
-    Quota,
-    counting::Counting,
-    share::{mul_div, mul_div_ceil},
+    algorithm_state::AlgorithmState,
+    math::{mul_div, mul_div_ceil},
+    quota::Quota,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sliding {
+pub(crate) struct SlidingWindowState {
     /// When the current window began.
     pub(crate) start: u64,
     pub(crate) current: u64,
     pub(crate) previous: u64,
 }
 
-impl Counting for Sliding {
-    /// The state rolled to the window that `now` lies in.
+impl AlgorithmState for SlidingWindowState {
+    /// The state rolled to the window around `now`.
     #[inline]
     fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
         let Some(state) = state else {
             return Self::fresh(now);
         };
         match now.checked_sub(state.start) {
-            // the clock stepped back: as if the window had just begun
+            // the clock stepped back: treat the window as just begun
             None => Self {
                 start: now,
                 ..state
@@ -75,7 +75,7 @@ impl Counting for Sliding {
     }
 }
 
-impl Sliding {
+impl SlidingWindowState {
     fn fresh(now: u64) -> Self {
         Self {
             start: now,
@@ -84,7 +84,7 @@ impl Sliding {
         }
     }
 
-    /// What is left of the current window.
+    /// The time left of the current window.
     fn left(&self, quota: &Quota, now: u64) -> u64 {
         quota.window - (now - self.start)
     }
@@ -101,7 +101,7 @@ impl Sliding {
         self.current.saturating_add(self.carried(quota, now))
     }
 
-    /// When the state is as good as none.
+    /// When the state equals a fresh one.
     pub(super) fn expires(&self, quota: &Quota) -> u64 {
         self.start.saturating_add(2 * quota.window)
     }
@@ -117,10 +117,10 @@ impl Sliding {
     }
 }
 
-/// How much of a window may be left at most for `use_` of it to count as no more than `free`.
-fn faded(use_: u64, free: u64, quota: &Quota) -> u64 {
-    if use_ <= free {
+/// The most time left of a window at which `used`, weighted by that time, is at most `free`.
+fn faded(used: u64, free: u64, quota: &Quota) -> u64 {
+    if used <= free {
         return quota.window;
     }
-    mul_div(free, quota.window, use_).0
+    mul_div(free, quota.window, used).0
 }

@@ -1,21 +1,20 @@
-//! The fixed window: a counter that is forgotten when its window ends.
+use super::{algorithm_state::AlgorithmState, quota::Quota};
 
-use super::{Quota, counting::Counting};
-
+/// The state of a fixed window: a counter that starts anew when its window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
+pub(crate) struct FixedWindowState {
     /// When the window ends.
     pub(crate) end: u64,
     pub(crate) used: u64,
 }
 
-impl Counting for Fixed {
-    /// The state of the window that `now` lies in; a new window begins now.
+impl AlgorithmState for FixedWindowState {
+    /// The state of the window around `now`; if none is open, one begins at `now`.
     #[inline]
     fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
         let end = now.saturating_add(quota.window);
         match state {
-            // never longer than a window from now: the clock may have stepped back
+            // the clock may have stepped back: the window ends at most one window from now
             Some(state) if now < state.end => Self {
                 end: state.end.min(end),
                 used: state.used,
@@ -43,7 +42,7 @@ impl Counting for Fixed {
     }
 }
 
-impl Fixed {
+impl FixedWindowState {
     pub(super) fn refund(&self, end: u64, cost: u64) -> Self {
         let cost = if end == self.end { cost } else { 0 };
         Self {

@@ -1,10 +1,10 @@
-//! What the algorithms have in common: a decision, and what is told of it.
+//! The decision that all algorithms share.
 
-use super::{Outcome, Quota};
+use super::{outcome::QuotaOutcome, quota::Quota};
 
-/// The state of an algorithm. All but [`settle`](Self::settle) is asked of a settled one.
-pub(super) trait Counting: Copy {
-    /// The state as it is at `now`; fresh if there is none.
+/// The state of an algorithm. All methods but [`settle`](Self::settle) expect a settled state.
+pub(super) trait AlgorithmState: Copy {
+    /// The state at `now`; a fresh one if there is none.
     fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self;
 
     /// The state with `cost` charged, if the quota admits it.
@@ -13,21 +13,21 @@ pub(super) trait Counting: Copy {
     /// Whole units left.
     fn remaining(&self, quota: &Quota, now: u64) -> u64;
 
-    /// After how long a refused `cost` fits; `None`: never.
+    /// The time until a refused `cost` fits; `None` if it never will.
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64>;
 
-    /// After how long the whole units left are more than `remaining`; `None` if nothing is used.
+    /// The time until more whole units than `remaining` are left; `None` if nothing is used.
     fn more_after(&self, quota: &Quota, now: u64, remaining: u64) -> Option<u64>;
 }
 
 /// Decides at `now` whether `cost` is admitted; the state is charged only if it is.
 #[inline]
-pub(super) fn acquire<S: Counting>(
+pub(super) fn acquire<S: AlgorithmState>(
     state: Option<S>,
     quota: &Quota,
     now: u64,
     cost: u64,
-) -> (S, Outcome) {
+) -> (S, QuotaOutcome) {
     let state = S::settle(state, quota, now);
     match state.charge(quota, now, quota.clamp(cost)) {
         Some(charged) => (charged, outcome(&charged, quota, now, None)),
@@ -35,22 +35,31 @@ pub(super) fn acquire<S: Counting>(
     }
 }
 
-/// What is left at `now`, nothing charged.
-pub(super) fn peek<S: Counting>(state: Option<S>, quota: &Quota, now: u64) -> (S, Outcome) {
+/// The state at `now`, with nothing charged.
+pub(super) fn peek<S: AlgorithmState>(
+    state: Option<S>,
+    quota: &Quota,
+    now: u64,
+) -> (S, QuotaOutcome) {
     let state = S::settle(state, quota, now);
     (state, outcome(&state, quota, now, None))
 }
 
-/// What the settled state means; `refused` is the cost that did not fit.
+/// The outcome of a settled state; `refused` is the cost that did not fit.
 #[inline]
-fn outcome<S: Counting>(state: &S, quota: &Quota, now: u64, refused: Option<u64>) -> Outcome {
+fn outcome<S: AlgorithmState>(
+    state: &S,
+    quota: &Quota,
+    now: u64,
+    refused: Option<u64>,
+) -> QuotaOutcome {
     let remaining = state.remaining(quota, now);
     let more_after = if remaining == 0 {
         state.retry_after(quota, now, 1)
     } else {
         state.more_after(quota, now, remaining)
     };
-    Outcome {
+    QuotaOutcome {
         admitted: refused.is_none(),
         remaining,
         retry_after: refused.map_or(Some(0), |cost| state.retry_after(quota, now, cost)),

@@ -1,13 +1,14 @@
-//! Exact products and quotients.
+//! Multiplication and division of `u64` through `u128`, exact.
 
-/// Quotient and remainder of `a * b / m`, exact; the quotient saturates.
+/// Quotient and remainder of `a * b / m`; the quotient saturates.
 #[inline]
 pub(super) fn mul_div(a: u64, b: u64, m: u64) -> (u64, u64) {
     div_rem(u128::from(a) * u128::from(b), m)
 }
 
-/// Quotient and remainder of `n / m`; the quotient saturates. Most numbers are small, and dividing
-/// 128 bits is slow.
+/// Quotient and remainder of `n / m`; the quotient saturates.
+///
+/// Most numbers fit into 64 bits, where division is much faster.
 #[inline]
 pub(super) fn div_rem(n: u128, m: u64) -> (u64, u64) {
     if let Ok(n) = u64::try_from(n) {

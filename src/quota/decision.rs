@@ -1,0 +1,109 @@
+//! The decision over all rules of one subject: all of them admit, or nothing is charged.
+
+use smallvec::SmallVec;
+
+use super::{outcome::QuotaOutcome, quota::Quota, state::QuotaState};
+
+/// A quota, and what the request costs under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) quota: Quota,
+    pub(crate) cost: u64,
+    /// Decides and reports, never refuses; charged when it would admit.
+    pub(crate) shadow: bool,
+}
+
+/// The decision of one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RuleDecision {
+    pub(crate) outcome: QuotaOutcome,
+    /// The state after the decision.
+    pub(crate) state: QuotaState,
+    /// Whether the cost was taken from the quota.
+    pub(crate) charged: bool,
+}
+
+/// The decision of all rules of one subject together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CombinedDecision {
+    /// Whether no rule refused, shadows aside.
+    pub(crate) admitted: bool,
+    /// When it was decided, in microseconds of the store's clock.
+    pub(crate) now: u64,
+    /// One per rule, in their order.
+    pub(crate) by_rule: SmallVec<[RuleDecision; 2]>,
+}
+
+impl Charge {
+    /// Decides as if there were no other rule.
+    #[inline]
+    pub(crate) fn decide(&self, state: Option<QuotaState>, now: u64) -> RuleDecision {
+        let (state, outcome) = QuotaState::acquire(state, &self.quota, now, self.cost);
+        RuleDecision {
+            outcome,
+            state,
+            charged: outcome.admitted,
+        }
+    }
+}
+
+impl RuleDecision {
+    fn peek(quota: &Quota, state: Option<QuotaState>, now: u64) -> Self {
+        let (state, outcome) = QuotaState::peek(state, quota, now);
+        Self {
+            outcome,
+            state,
+            charged: false,
+        }
+    }
+}
+
+impl CombinedDecision {
+    /// Decides for rules in their present states; `None` is a fresh state.
+    pub(crate) fn decide(
+        now: u64,
+        rules: impl Iterator<Item = (Charge, Option<QuotaState>)> + Clone,
+    ) -> Self {
+        let mut admitted = true;
+        let by_rule = rules
+            .clone()
+            .map(|(charge, state)| {
+                let decision = charge.decide(state, now);
+                admitted &= decision.charged || charge.shadow;
+                decision
+            })
+            .collect();
+        let decision = Self {
+            admitted,
+            now,
+            by_rule,
+        };
+        if admitted {
+            decision
+        } else {
+            decision.uncharged(rules)
+        }
+    }
+
+    /// Takes the charges back, since one of the rules refused.
+    fn uncharged(mut self, rules: impl Iterator<Item = (Charge, Option<QuotaState>)>) -> Self {
+        for (decision, (charge, state)) in self.by_rule.iter_mut().zip(rules) {
+            if decision.charged {
+                *decision = RuleDecision::peek(&charge.quota, state, self.now);
+            }
+        }
+        self
+    }
+
+    /// What each rule has left, with nothing charged and nothing refused.
+    pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<QuotaState>)>) -> Self {
+        let by_rule = rules
+            .map(|(quota, state)| RuleDecision::peek(&quota, state, now))
+            .collect();
+        Self {
+            admitted: true,
+            now,
+            by_rule,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+use http::{HeaderMap, HeaderName, HeaderValue, request};
+
+use super::config::Config;
+use crate::table::{LimitPlan, limit_plan::CostPlan};
+
+/// The cost of a request under a limit; at 0, the limit does not apply.
+pub(super) fn cost(limit: &LimitPlan, config: &Config, parts: &request::Parts) -> u64 {
+    if let Some(cost) = &config.cost {
+        return cost(parts);
+    }
+    match &limit.cost {
+        CostPlan::Fixed(cost) => *cost,
+        CostPlan::Header(name) => header_cost(&parts.headers, name),
+    }
+}
+
+/// The largest number of all lines, at least 1: a client that adds a line cannot lower the cost.
+fn header_cost(headers: &HeaderMap, name: &HeaderName) -> u64 {
+    let lines = headers.get_all(name).iter().filter_map(number);
+    lines.max().unwrap_or(1).max(1)
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // a number that overflows exceeds every limit
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}

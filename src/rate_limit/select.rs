@@ -1,0 +1,168 @@
+//! The limits that apply to a request.
+
+use std::{cell::OnceCell, net::IpAddr, sync::Arc};
+
+use http::{Request, request};
+use smallvec::SmallVec;
+
+use super::{
+    applied_limit::{AppliedLimit, AppliedLimits, LimitResult},
+    config::Config,
+    cost::cost,
+    decision::Decision,
+    subject::{Client, LimitSubject},
+};
+use crate::{
+    engine::{core::Engine, limiter::Limiter, snapshot::Snapshot},
+    identity::{User, client_ip},
+    message::peer,
+    quota::QuotaPolicy,
+    table::{LimitPlan, Plan, RateLimiting, limit_plan::SubjectPart},
+};
+
+/// The index of the first limit whose path and methods match.
+pub(super) fn first_limit<B>(
+    config: &Config,
+    snapshot: &Snapshot,
+    request: &Request<B>,
+) -> Option<usize> {
+    let plan = &snapshot.plan;
+    if plan.limits().is_empty() || plan.rate_limit == RateLimiting::Off {
+        return None;
+    }
+    let uri = config.engine().uri(request.uri(), request.extensions());
+    let (path, method) = (uri.path(), request.method());
+    let mut limits = plan.limits().iter();
+    limits.position(|limit| config.selects(&limit.name) && limit.applies(method, path))
+}
+
+/// The limits from the [`first_limit`] on that apply to the request, ordered by subject; the subject
+/// with the strictest limit comes first.
+pub(super) fn applied_limits(
+    config: &Config,
+    snapshot: &Snapshot,
+    parts: &request::Parts,
+    first: usize,
+) -> AppliedLimits {
+    let (engine, plan) = (&**config.engine(), &snapshot.plan);
+    let path = engine.uri(&parts.uri, &parts.extensions).path();
+    let find_user = || {
+        let user = engine.user(snapshot, parts);
+        user.filter(User::is_verified)
+    };
+    let find_ip = || {
+        let peer = peer::address(&parts.extensions, || engine.limiter.peer(&parts.extensions));
+        client_ip(peer, &parts.headers, &plan.identity)
+    };
+    let client = Client {
+        user: OnceCell::new(),
+        find_user: &find_user,
+        ip: OnceCell::new(),
+        find_ip: &find_ip,
+        route: route(engine, snapshot, parts),
+        headers: &parts.headers,
+        is_shared: engine.limiter.is_shared(),
+    };
+    let mut applied = AppliedLimits::new();
+    for (index, limit) in plan.limits().iter().enumerate().skip(first) {
+        let matches =
+            index == first || config.selects(&limit.name) && limit.applies(&parts.method, path);
+        if matches && let Some(limit) = apply(index, limit, config, plan, parts, &client) {
+            applied.push(limit);
+        }
+    }
+    sort_by_subject(&mut applied);
+    applied
+}
+
+/// Applies a limit whose path and method match; `None` if the request is exempt or costs nothing.
+fn apply(
+    index: usize,
+    limit: &LimitPlan,
+    config: &Config,
+    plan: &Plan,
+    parts: &request::Parts,
+    client: &Client<'_>,
+) -> Option<AppliedLimit> {
+    let limiter = &config.engine().limiter;
+    if is_exempt(limit, client) || is_repeated(limiter, parts, &limit.name) {
+        return None;
+    }
+    let cost = cost(limit, config, parts);
+    if cost == 0 {
+        return None;
+    }
+    let subject = LimitSubject::of(&limit.by, client, &plan.identity);
+    if subject.is_unknown() {
+        limiter.warn_of_no_address();
+    }
+    Some(AppliedLimit {
+        index,
+        policy: Arc::clone(policy(limit, client)),
+        subject,
+        cost,
+        shadow: limit.shadow || plan.rate_limit == RateLimiting::Shadow,
+        result: LimitResult::Undecided,
+    })
+}
+
+/// The pattern of the table's route for the request, else that of axum's; `None` if no limit counts
+/// by route.
+fn route<'a>(
+    engine: &Engine,
+    snapshot: &'a Snapshot,
+    parts: &'a request::Parts,
+) -> Option<&'a str> {
+    let by_route = |limit: &LimitPlan| limit.by.contains(&SubjectPart::Route);
+    if !snapshot.plan.limits().iter().any(by_route) {
+        return None;
+    }
+    let target = engine.target(parts);
+    let listed = snapshot.plan.route(target.path, target.host);
+    listed
+        .map(|matched| &*matched.plan().path)
+        .or_else(|| peer::matched_path(&parts.extensions))
+}
+
+fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<QuotaPolicy> {
+    let user = limit.has_plans().then(|| client.user()).flatten();
+    limit.policy(user.and_then(User::plan))
+}
+
+fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
+    let exempt = &limit.exempt;
+    let user_is_exempt = |user: &User<'_>| exempt.users.iter().any(|id| **id == *user.id());
+    let ip_is_exempt = |ip: IpAddr| exempt.nets.iter().any(|net| net.contains(&ip));
+    !exempt.users.is_empty() && client.user().is_some_and(user_is_exempt)
+        || !exempt.nets.is_empty() && client.ip().is_some_and(ip_is_exempt)
+}
+
+/// Whether a layer further out has applied this limit to the request.
+fn is_repeated(limiter: &Limiter, parts: &request::Parts, name: &str) -> bool {
+    let outer = parts.extensions.get::<Decision>();
+    let repeated = outer.is_some_and(|decision| decision.limit(name).is_some());
+    if repeated {
+        limiter.warn_of_repetition(name);
+    }
+    repeated
+}
+
+/// Limits of one subject stand side by side.
+fn sort_by_subject(limits: &mut AppliedLimits) {
+    if limits.len() < 2 {
+        return;
+    }
+    let strictest = |limit: &AppliedLimit| {
+        let same = limits.iter().filter(|other| limit.has_same_subject(other));
+        same.map(|other| other.policy.rate).min().unwrap_or(0)
+    };
+    let ranks: SmallVec<[(usize, u128); 4]> = limits
+        .iter()
+        .map(|limit| (limit.index, strictest(limit)))
+        .collect();
+    let rank = |limit: &AppliedLimit| {
+        let found = ranks.iter().find(|(index, _)| *index == limit.index);
+        found.map(|(_, rate)| *rate)
+    };
+    limits.sort_by(|a, b| (rank(a), a.subject.tag()).cmp(&(rank(b), b.subject.tag())));
+}

@@ -1,0 +1,34 @@
+use crate::table::plan::path;
+
+/// The compiled `path` of a limit.
+#[derive(Debug)]
+pub(super) struct PathPattern {
+    /// The literal text before the first parameter: a cheap test that most other paths fail.
+    prefix: Box<str>,
+    router: matchit::Router<()>,
+}
+
+impl PathPattern {
+    pub(super) fn compile(path: &str) -> Result<Self, String> {
+        let mut router = matchit::Router::new();
+        insert_path(&mut router, path)?;
+        let prefix = path.split(['{', '}']).next().unwrap_or_default();
+        Ok(Self {
+            prefix: prefix.into(),
+            router,
+        })
+    }
+
+    #[inline]
+    pub(super) fn matches(&self, path: &str) -> bool {
+        path.starts_with(&*self.prefix) && self.router.at(path).is_ok()
+    }
+}
+
+/// Adds a path in matchit's syntax to `router`.
+pub(super) fn insert_path(router: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
+    let shape = path::Shape::parse(path)?;
+    router
+        .insert(shape.canonical, ())
+        .map_err(|error| path::refusal(path, &error))
+}
