@@ -24,7 +24,7 @@ use crate::{
         entry::Entry,
         position::Position,
         redis::{
-            Config, Connections,
+            Config, RedisClient,
             journal::{RedisChannel, RedisJournal},
         },
     },
@@ -37,7 +37,7 @@ async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
         deadline: Duration::from_millis(500),
         ..Config::default()
     };
-    let connections = Connections::connect(&server.url(), config)
+    let connections = RedisClient::connect(&server.url(), config)
         .await
         .expect("connects");
     let nanos = Arc::new(AtomicU64::new(1));

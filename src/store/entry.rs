@@ -1,4 +1,4 @@
-//! What lies under one key in a tier.
+//! What a tier stores under one key.
 
 use std::{
     sync::OnceLock,
@@ -19,24 +19,23 @@ use crate::{
     },
 };
 
-/// One stored thing: a response, the list of a key's variants, or an application value.
+/// A stored response, the list of a key's variants, or an application value.
 ///
-/// A copy between tiers keeps position, times and tags.
+/// Copies between tiers keep position, times and tags.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) content: Content,
     /// The fence's contiguous position before the inner service was called.
     pub(crate) position: Position,
-    /// When it was received from the inner service, or last validated.
+    /// When it was received from the inner service or last validated.
     pub(crate) stored: Timestamp,
-    /// When it stops being of any use, stale or not; `[ttl] max` after `stored` at the latest.
+    /// When it is no longer used even as stale; at most `[ttl] max` after `stored`.
     pub(crate) expires: Timestamp,
-    /// The entity whose TTL the key has; empty for a path that no route names.
+    /// The entity whose TTL applies; empty for a path without a route.
     pub(crate) entity: Box<str>,
-    /// The user it was made for, if it is somebody's own.
+    /// The user it belongs to, if it is not shared.
     pub(crate) user: Option<Box<str>>,
     pub(crate) tags: Box<[Box<str>]>,
-    /// What only this process knows of it.
     pub(crate) local: LocalState,
 }
 
@@ -58,10 +57,18 @@ pub(crate) struct StoredValue {
 }
 
 impl Entry {
-    /// The bytes that what is stored holds at most, with all that hits add to it, without
-    /// bookkeeping.
+    /// The response, if the entry is one.
+    pub(crate) fn response(&self) -> Option<&StoredResponse> {
+        match &self.content {
+            Content::Response(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// The most bytes that the content holds, including what hits add to it, without
+    /// [`BOOKKEEPING`].
     pub(crate) fn weight(&self) -> u64 {
-        // Each with the hash that it is found by.
+        // Each with its pointer and the hash that it is found by.
         let tags: usize = self.tags.iter().map(|t| t.len() + 16 + 8).sum();
         let names = self.entity.len() + self.user.as_ref().map_or(0, |user| user.len());
         let content = match &self.content {
@@ -78,12 +85,9 @@ impl Entry {
         (content + tags + names) as u64
     }
 
-    /// This response's head with a body.
+    /// A copy of this response with a body and trailers; `None` if the entry is no response.
     pub(crate) fn with_body(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Self> {
-        let Content::Response(head) = &self.content else {
-            return None;
-        };
-        let mut response = head.clone();
+        let mut response = self.response()?.clone();
         if !has_length(response.status) {
             response.headers.remove(CONTENT_LENGTH);
         } else if !response.headers.contains_key(CONTENT_LENGTH) && trailers.is_none() {
@@ -95,7 +99,7 @@ impl Entry {
         Some(self.with(Content::Response(response)))
     }
 
-    /// The same entry, position, times and tags kept, with other content.
+    /// A copy with other content, and the same position, times and tags.
     pub(crate) fn with(&self, content: Content) -> Self {
         Self {
             content: content.compact(),
@@ -111,6 +115,7 @@ impl Entry {
 }
 
 impl Content {
+    /// Copies header fields out of the buffers that they were parsed from.
     fn compact(self) -> Self {
         match self {
             Self::Response(response) => Self::Response(StoredResponse {
@@ -123,46 +128,39 @@ impl Content {
     }
 }
 
-/// Remembered by one process about an entry in its hands; never stored.
+/// What one process knows about an entry in its memory; never stored.
 #[derive(Debug, Default)]
 pub(crate) struct LocalState {
-    /// Hashes of every subject that can name this entry, once it is used again.
-    pub(crate) subjects: OnceLock<Box<[u64]>>,
-    /// The fence's stamp up to which this entry was checked and found usable.
+    /// Hashes of all purge targets that match this entry; computed when it is first used again.
+    pub(crate) targets: OnceLock<Box<[u64]>>,
+    /// The fence's stamp of the last check that found this entry usable.
     pub(crate) checked: AtomicU64,
-    /// Heads as they go out, but for the time.
+    /// Response heads, complete but for the time.
     pub(crate) ready: PrebuiltHeads,
-    /// Of our own fill: the monotonic clock before the inner service was called; else 0.
+    /// The monotonic clock before the inner service was called, if this process made the entry;
+    /// else 0.
     pub(crate) captured: u64,
-    /// Until when nobody else refreshes it, on the monotonic clock.
+    /// When the current refresh gives up its claim, on the monotonic clock.
     pub(crate) refreshing: AtomicU64,
 }
 
-/// A refresh that has not come back after this long is tried again by another request.
-const REFRESH: Duration = Duration::from_secs(10);
-/// Between a refresh that failed and the next.
-const BACKOFF: Duration = Duration::from_secs(1);
-
 impl LocalState {
-    /// Whether the caller is the one to refresh the entry.
+    /// Claims the refresh of the entry; returns false if another request has claimed it.
     pub(crate) fn claim_refresh(&self, now: u64) -> bool {
         let until = self.refreshing.load(Ordering::Relaxed);
-        until <= now
-            && self
-                .refreshing
-                .compare_exchange(
-                    until,
-                    later(now, REFRESH),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok()
+        let relaxed = Ordering::Relaxed;
+        let claimed = || {
+            let new = later(now, REFRESH_TIMEOUT);
+            self.refreshing
+                .compare_exchange(until, new, relaxed, relaxed)
+        };
+        until <= now && claimed().is_ok()
     }
 
-    /// The refresh failed: the next one waits a little.
+    /// Delays the next refresh after one that failed.
     pub(crate) fn refresh_failed(&self, now: u64) {
-        self.refreshing
-            .store(later(now, BACKOFF), Ordering::Relaxed);
+        let until = later(now, REFRESH_BACKOFF);
+        self.refreshing.store(until, Ordering::Relaxed);
     }
 }
 
@@ -185,9 +183,14 @@ fn variant_weight(variant: &Variant) -> usize {
     2 * size_of::<Variant>() + hashes + names
 }
 
-/// What an entry holds at most beyond the bytes of its key, head, body and tags: the entry itself,
-/// its share of the map, which has up to twice the slots that it needs, and the hashes of the
-/// subjects that name it.
+/// After this long, another request may retry a refresh that has not finished.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after a refresh that failed.
+const REFRESH_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The most bytes that an entry takes beyond its key, head, body and tags: the entry itself, its
+/// share of the map, which may have twice the slots that it needs, and the hashes of the purge
+/// targets that match it.
 pub(crate) const BOOKKEEPING: u64 = 256 + size_of::<Entry>() as u64;
 
 #[cfg(test)]
@@ -205,9 +208,9 @@ mod tests {
         store::{entry::LocalState, position::Position},
     };
 
-    fn loose(count: usize, length: usize) -> HeaderMap {
+    /// Header fields as a parser makes them: slices of a large buffer.
+    fn parsed(count: usize, length: usize) -> HeaderMap {
         let mut fields = HeaderMap::with_capacity(1000);
-        // As a parser leaves them: slices of what was read.
         let read = Bytes::from(vec![b'x'; 100_000]);
         for i in 0..count {
             let name = match i % 3 {
@@ -221,7 +224,7 @@ mod tests {
     }
 
     fn stored(fields: usize, length: usize, body: usize) -> Arc<Entry> {
-        let loose = loose(fields, length);
+        let parsed = parsed(fields, length);
         let head = Entry {
             content: Content::Response(StoredResponse {
                 status: StatusCode::OK,
@@ -240,54 +243,50 @@ mod tests {
             tags: Box::new(["org:456".into()]),
             local: LocalState::default(),
         };
-        let Content::Response(response) = &head.content else {
-            unreachable!()
-        };
+        let response = head.response().expect("a response");
         let entry = head.with(Content::Response(StoredResponse {
-            headers: loose.clone(),
-            trailers: Some(loose),
+            headers: parsed.clone(),
+            trailers: Some(parsed),
             body: vec![b'x'; body].into(),
             ..response.clone()
         }));
-        let Content::Response(response) = &entry.content else {
-            unreachable!()
-        };
+        let response = entry.response().expect("a response");
         entry.local.ready.fill(&response.headers, &response.body);
         drop(black_box(response.clone()));
-        entry.local.subjects.get_or_init(|| vec![0; 8].into());
+        entry.local.targets.get_or_init(|| vec![0; 8].into());
         Arc::new(entry)
     }
 
-    /// As the documentation of `[local] size` has it.
+    /// The bound is documented at `[local] size`.
     #[test]
-    fn what_an_entry_weighs_is_stated() {
+    fn an_entry_weighs_no_more_than_documented() {
         let text = "content-type".len() + 20 + 2 * ("x-field-1".len() + 20);
         let names = "engagement".len() + "user-123".len() + 24 + "org:456".len();
         for (fields, text) in [(0, 0), (3, text)] {
             let mut entry = stored(fields, 20, 1024);
-            let entry = Arc::get_mut(&mut entry).expect("nobody else has it");
+            let entry = Arc::get_mut(&mut entry).expect("not shared");
             if let Content::Response(response) = &mut entry.content {
                 response.trailers = None;
             }
-            let stated = 2048 + 432 * fields + 3 * text + 1024 + names;
+            let documented = 2048 + 432 * fields + 3 * text + 1024 + names;
             let weight = entry.weight() + BOOKKEEPING;
-            assert!(weight <= stated as u64, "{weight} of {stated}");
+            assert!(weight <= documented as u64, "{weight} of {documented}");
         }
     }
 
     #[test]
-    fn no_entry_holds_more_than_it_weighs() {
+    fn an_entry_holds_no_more_than_it_weighs() {
         for (fields, length, body) in [(0, 0, 0), (1, 1, 1), (8, 20, 1024), (50, 5, 0), (9, 900, 9)]
         {
             let mut entry = None;
             let held = measure(|| entry = Some(stored(fields, length, body))).bytes_current;
-            let held = u64::try_from(held).expect("something is held");
-            let weight = entry.expect("it is there").weight() + BOOKKEEPING;
+            let held = u64::try_from(held).expect("positive");
+            let weight = entry.expect("stored").weight() + BOOKKEEPING;
             assert!(
                 held <= weight,
                 "{held} of {weight}: {fields} fields of {length}, {body}"
             );
-            // Nor does it weigh much more.
+            // And not much less.
             assert!(
                 weight <= held * 3 / 2 + 512,
                 "{held} of {weight}: {fields} of {length}, {body}"

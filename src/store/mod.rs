@@ -1,6 +1,7 @@
-//! What is shared: four small contracts, in memory for one process and on Redis for any number.
+//! The store: contracts for entries, application values, the journal of invalidations, the channel
+//! to other programs, and limits; in memory for one process, on Redis for several.
 //!
-//! The store knows no tower, no `Service` and no body type; the rooms know no Redis.
+//! Nothing here depends on tower or a body type, and no layer depends on Redis.
 
 pub(crate) mod contracts;
 pub(crate) mod entry;
@@ -9,6 +10,3 @@ pub(crate) mod position;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod wire;
-
-#[cfg(test)]
-mod contract;

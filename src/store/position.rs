@@ -1,7 +1,7 @@
 //! Positions in the journal of invalidations.
 
-/// A place in the journal: `n` counts up by one within an epoch; epochs are random, never repeat
-/// and are only ever compared for equality.
+/// The position of a record in the journal. `n` increases by one within an epoch; epochs are random,
+/// never repeat and are compared for equality only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Position {
     pub(crate) epoch: u64,
@@ -9,8 +9,16 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// No epoch is known: nothing stored from here can be checked.
+    /// No position: an entry stored with it cannot be checked.
     pub(crate) const UNKNOWN: Self = Self { epoch: 0, n: 0 };
+
+    /// The position before the first record of a new epoch.
+    pub(crate) fn begin_epoch() -> Self {
+        Self {
+            epoch: fastrand::u64(1..=i64::MAX.unsigned_abs()),
+            n: 0,
+        }
+    }
 
     pub(crate) fn is_known(self) -> bool {
         self.epoch != 0

@@ -1,31 +1,31 @@
-//! The contract of the channel on which other programs say, and hear, what was invalidated.
+//! The contract of the channel over which other programs publish and receive invalidations.
 
 use std::fmt;
 
 use super::StoreFuture;
 
-/// Delivered at most once, to whoever listens at the moment. Object-safe.
+/// Publishes and receives patterns. A message is delivered at most once, to current listeners only.
 pub(crate) trait Channel: fmt::Debug + Send + Sync {
-    /// Tells other programs; our own processes do not hear it as theirs.
+    /// Publishes patterns to other programs; processes of this keep do not receive them.
     fn publish<'a>(&'a self, patterns: &'a [String]) -> StoreFuture<'a, ()>;
 
-    /// A listener to what other programs say.
+    /// A listener for the patterns of other programs.
     fn listen(&self) -> Box<dyn Listener>;
 }
 
-/// Hears other programs.
+/// Receives the patterns of other programs.
 pub(crate) trait Listener: fmt::Debug + Send {
-    /// Waits for messages, a few at a time, cut where they are longer than any pattern.
+    /// Waits for messages; each is cut to [`MAX_MESSAGE`] bytes.
     ///
     /// # Errors
     ///
-    /// The connection is lost, and with it what was said in the meantime; the next call listens anew.
+    /// The connection is lost, and with it the messages until the next call subscribes again.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// No message is lost.
     fn next(&mut self) -> StoreFuture<'_, Vec<Box<[u8]>>>;
 }
 
-/// Where longer messages are cut, in bytes: a pattern has at most one less.
-pub(crate) const CUT: usize = 1025;
+/// Longer messages are cut to this many bytes: one more than the longest pattern.
+pub(crate) const MAX_MESSAGE: usize = 1025;

@@ -1,30 +1,31 @@
-//! The contract of what stores entries.
+//! The contract for entries.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::StoreFuture;
 use crate::store::entry::Entry;
 
-/// Entries by full key (variations included, namespace not).
-///
-/// Object-safe; every verb is atomic where the entries lie.
+/// Stores entries by full key (variations included, namespace not included).
 pub(crate) trait Entries: fmt::Debug + Send + Sync {
-    /// The entry, unless it is missing, expired, damaged or of an unknown format.
+    /// Returns the entry, unless it is missing, expired, damaged or of an unknown format.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>>;
 
-    /// Stores `entry` until it expires, unless what is there has the same epoch and a later `n`.
-    /// Answers whether it was stored.
+    /// Stores `entry` until it expires, unless the stored entry has the same epoch and a later `n`.
+    /// Returns whether it was stored.
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool>;
 
-    /// Removes exact full keys; how many there were.
+    /// Removes full keys; returns how many existed.
     fn remove<'a>(&'a self, keys: &'a [Box<str>]) -> StoreFuture<'a, u64>;
 
-    /// Removes every full key that the Redis glob matches, in batches; how many there were.
+    /// Removes, in batches, all entries whose full key matches a Redis glob; returns how many.
     fn remove_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64>;
 
-    /// Takes the lock of a key for `lease` if nobody holds it.
+    /// Acquires the lock of a key for `lease`; returns false if it is held.
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool>;
 
-    /// Gives the lock back if it is still held with this token.
+    /// Releases the lock if it is still held with this token; returns whether it was.
     fn unlock<'a>(&'a self, key: &'a str, token: u64) -> StoreFuture<'a, bool>;
 }
+
+#[cfg(test)]
+mod suite;

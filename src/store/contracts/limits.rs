@@ -1,53 +1,56 @@
-//! The contract of what counts the use of quotas.
+//! The contract for limits.
 
 use std::{fmt, time::Duration};
 
 use super::StoreFuture;
-use crate::quota::{Charge, CombinedDecision, Quota};
+use crate::quota::{Charge, Quota, Verdict};
 
-/// Counters by limit and subject. Every verb is one atomic step for all rules of a subject.
+/// Counts the use of quotas by limit and subject. Every method is one atomic step for all rules of a
+/// subject.
 ///
-/// Futures own what they need: one that is dropped unfinished can be finished elsewhere.
+/// The futures are `'static`, so that a dropped request can leave its future to another task.
 pub(crate) trait Limits: fmt::Debug + Send + Sync {
-    /// Charges every rule, or none of them if one that is no shadow refuses.
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>])
-    -> StoreFuture<'static, CombinedDecision>;
+    /// Charges all rules, or none if one that is no shadow refuses.
+    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
 
-    /// Gives back what was charged, as far as it still counts. Never creates a counter.
+    /// Gives charges back as far as they still count. Never creates a counter.
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()>;
 
-    /// What is left, without charging.
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision>;
+    /// Returns what is left, without charging.
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
 
-    /// Forgets what was used.
+    /// Removes the counters.
     fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()>;
 
-    /// Adds to a plain counter, whose time to live begins when it is made; answers with the sum.
+    /// Adds to a plain counter, which lives for `ttl` from its first use; returns the sum.
     fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64>;
 }
 
-/// One limit that a request's subject is under.
+/// One limit, and what to charge under it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule<'a> {
     pub(crate) limit: Counter<'a>,
     pub(crate) charge: Charge,
 }
 
-/// What has to be given back under one limit.
+/// A charge to be given back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refund<'a> {
     pub(crate) limit: Counter<'a>,
     pub(crate) quota: Quota,
     pub(crate) cost: u64,
-    /// [`QuotaState::anchor`](crate::quota::QuotaState::anchor) of the state after the charge.
+    /// [`State::anchor`](crate::quota::State::anchor) of the state after the charge.
     pub(crate) anchor: u64,
 }
 
-/// Which of a subject's counters: `ratelimit:{name}:{subject}{rest}`.
+/// Identifies a counter of a subject: `ratelimit:{name}:{subject}{rest}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counter<'a> {
     /// The limit's name.
     pub(crate) name: &'a str,
-    /// What divides the subject further, the route for instance: empty, or a colon and escaped text.
+    /// A further division of the subject, by route for instance: empty, or a colon and escaped text.
     pub(crate) rest: &'a [u8],
 }
+
+#[cfg(test)]
+pub(in crate::store) mod suite;

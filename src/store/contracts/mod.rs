@@ -1,4 +1,4 @@
-//! The contracts between the crate and where it stores things: object-safe, each verb atomic.
+//! The contracts of the store. All are object-safe, and every method is atomic in the store.
 
 pub(crate) mod channel;
 pub(crate) mod entries;
@@ -8,6 +8,6 @@ pub(crate) mod plain;
 
 use std::{future::Future, pin::Pin};
 
-/// What a contract's verb answers with; boxed, so that the contracts are object-safe.
+/// The future that a contract's method returns; boxed, so that the contracts are object-safe.
 pub(crate) type StoreFuture<'a, T> =
     Pin<Box<dyn Future<Output = Result<T, crate::error::Error>> + Send + 'a>>;

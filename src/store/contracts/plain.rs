@@ -1,4 +1,4 @@
-//! The contract of what stores application values that other programs read.
+//! The contract for application values that other programs read.
 
 use std::{fmt, time::Duration};
 
@@ -6,15 +6,16 @@ use bytes::Bytes;
 
 use super::StoreFuture;
 
-/// Bare JSON by full key (namespace not included): no format of ours, no fence position.
+/// Stores bare JSON by full key (namespace not included), without wire format or fence position.
 pub(crate) trait Plain: fmt::Debug + Send + Sync {
-    /// The text under this key, whoever wrote it; nothing of what [`Entries`](super::entries::Entries) put.
+    /// Returns the text under this key, whichever program wrote it, but no
+    /// [entry](super::entries::Entries).
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>>;
 
-    /// Stores the text for `ttl`, whatever was there.
+    /// Stores the text for `ttl` in place of any other value.
     fn put_plain<'a>(&'a self, key: &'a str, json: &'a Bytes, ttl: Duration)
     -> StoreFuture<'a, ()>;
 
-    /// Removes every text whose full key the Redis glob matches, in batches; how many there were.
+    /// Removes, in batches, all texts whose full key matches a Redis glob; returns how many.
     fn remove_plain_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64>;
 }

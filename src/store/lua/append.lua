@@ -1,42 +1,42 @@
--- append: appends one record to the journal. Begins with journal.lua.
+-- Appends one record to the journal. Runs after journal.lua, which explains KEYS and ARGV[1] to [5].
 --
--- ARGV[6]   what it does: i invalidates, o opens a declaration, c closes one
+-- ARGV[6]   the action: i invalidates, o opens a declaration, c closes one
 -- ARGV[7]   the declaration's token, 0 for none
 -- ARGV[8]   the declaration's lease in milliseconds
--- ARGV[9]   how many records may come along with the answer
--- ARGV[10]  1 if open declarations are to come along
--- ARGV[11…] what it names
+-- ARGV[9]   the most records to return
+-- ARGV[10]  1 to return the open declarations
+-- ARGV[11…] purges
 --
--- Answers { epoch, n, floor, records between the caller's n and this one, open declarations }; the
--- records are all of them or none.
+-- Returns { epoch, n, floor, records between the caller's n and this one, open declarations }. The
+-- records are complete, or none if there are too many.
 
 local action, token = ARGV[6], ARGV[7]
-local named = {}
+local purges = {}
 for i = 11, #ARGV do
-  named[#named + 1] = ARGV[i]
+  purges[#purges + 1] = ARGV[i]
 end
 
 if action == 'o' then
   local deadline = now + tonumber(ARGV[8])
-  record('o', token, named)
-  redis.call('HSET', META, 'o:' .. token, cmsgpack.pack({ deadline, unpack(named) }))
+  record('o', token, purges)
+  redis.call('HSET', META, 'o:' .. token, cmsgpack.pack({ deadline, unpack(purges) }))
   local due = tonumber(redis.call('HGET', META, 'due') or '')
   redis.call('HSET', META, 'due', text(math.min(due or deadline, deadline)))
 elseif action == 'c' then
   local packed = redis.call('HGET', META, 'o:' .. token)
   if packed then
-    local _, declared = unpacked(packed)
-    for _, subject in ipairs(declared) do
-      named[#named + 1] = subject
+    local _, declared = unpack_declaration(packed)
+    for _, purge in ipairs(declared) do
+      purges[#purges + 1] = purge
     end
   end
-  if #named > MOST then
-    named = { '*' }
+  if #purges > MAX_PURGES then
+    purges = { '*' }
   end
-  record('c', token, named)
+  record('c', token, purges)
   redis.call('HDEL', META, 'o:' .. token)
 else
-  record('i', token, named)
+  record('i', token, purges)
 end
 
 local between = {}

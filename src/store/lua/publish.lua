@@ -1,10 +1,10 @@
--- Tells other programs what was invalidated, and our own processes that it was us.
+-- Publishes patterns to other programs, and announces each to our own processes, which then ignore it.
 --
--- ARGV[1]  the channel for everybody
--- ARGV[2]  our own channel
+-- ARGV[1]  the public channel
+-- ARGV[2]  the private channel of our own processes
 -- ARGV[3…] patterns
 --
--- One script: nobody's message comes between an announcement and what it announces.
+-- As this is one script, no other message comes between an announcement and its pattern.
 
 for i = 3, #ARGV do
   redis.call('PUBLISH', ARGV[2], ARGV[i])

@@ -1,10 +1,10 @@
--- Removes a string if it is of the wanted kind: what matches a pattern may be another program's.
+-- Removes a string of one kind: a key that matches a pattern may belong to another program.
 --
--- KEYS[1]  a key that matched
--- ARGV[1]  the magic with which entries begin
--- ARGV[2]  'entry' to remove entries only, 'plain' to remove everything else
+-- KEYS[1]  a key that matches the pattern
+-- ARGV[1]  the magic that entries begin with
+-- ARGV[2]  'entry' to remove entries only, 'plain' to remove all other strings
 --
--- Answers how many were removed.
+-- Returns how many keys were removed.
 
 local head = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
 if type(head) == 'string' and (head == ARGV[1]) == (ARGV[2] == 'entry') then

@@ -1,12 +1,13 @@
--- sync: a page of the journal's state. Begins with journal.lua.
+-- Returns one page of the journal's state. Runs after journal.lua, which explains KEYS and ARGV[1] to
+-- [5].
 --
--- ARGV[6]  how many subjects a page has
+-- ARGV[6]  the size of a page
 --
--- Answers { epoch, head, floor, { subject, n, … }, the n after which the next page begins or nil,
--- open declarations, seconds, microseconds }: what was named after the caller's n, or from the
--- beginning if the caller's epoch is another. A page never ends within a record.
+-- Returns { epoch, head, floor, { purge, n, … }, the n after which the next page begins or nil, open
+-- declarations, seconds, microseconds }: the purges after the caller's n, or all if the caller's epoch
+-- is another. A page never ends within a record.
 
--- A primary that has lost its replicas, or may not write, proves nothing.
+-- Fails on a primary that refuses writes or has lost its replicas, whose state proves nothing.
 redis.call('HSET', META, 'synced', text(now))
 
 local from = 0

@@ -1,34 +1,31 @@
-//! Plain counters that expire.
+//! Plain counters that expire, in one process.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-/// Counters by key, bounded: when there are too many, those that expire first of a sample go.
+/// Counters by key. If there are too many, counters that expire soon are removed.
 #[derive(Debug, Default)]
-pub(crate) struct Counters(Mutex<HashMap<Box<str>, Counted>>);
+pub(crate) struct Counters(Mutex<HashMap<Box<str>, ExpiringCounter>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct ExpiringCounter {
     sum: i64,
     /// Microseconds of the caller's clock.
     expires: u64,
 }
 
-const CAPACITY: usize = 1 << 16;
-
-const SAMPLE: usize = 16;
-
 impl Counters {
-    /// Adds; `None` if the sum is out of range, and nothing is added.
+    /// Adds `amount` and returns the sum; if that is out of range, adds nothing and returns `None`.
+    /// `ttl` and `now` are in microseconds.
     pub(crate) fn increment(&self, key: &str, amount: i64, ttl: u64, now: u64) -> Option<i64> {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counted) = counters.get_mut(key)
-            && now < counted.expires
+        if let Some(counter) = counters.get_mut(key)
+            && now < counter.expires
         {
-            counted.sum = counted.sum.checked_add(amount)?;
-            return Some(counted.sum);
+            counter.sum = counter.sum.checked_add(amount)?;
+            return Some(counter.sum);
         }
         if counters.len() >= CAPACITY {
             make_room(&mut counters, now);
@@ -36,7 +33,7 @@ impl Counters {
         let expires = now.saturating_add(ttl);
         counters.insert(
             key.into(),
-            Counted {
+            ExpiringCounter {
                 sum: amount,
                 expires,
             },
@@ -45,11 +42,12 @@ impl Counters {
     }
 }
 
-fn make_room(counters: &mut HashMap<Box<str>, Counted>, now: u64) {
-    counters.retain(|_, counted| now < counted.expires);
-    // room for many at once: looking through all of them is rare then
+fn make_room(counters: &mut HashMap<Box<str>, ExpiringCounter>, now: u64) {
+    counters.retain(|_, counter| now < counter.expires);
+    // Makes room for many at once, so that all counters are seldom visited.
     while counters.len() > CAPACITY - CAPACITY / 8 {
-        let first = counters.iter().take(SAMPLE).min_by_key(|(_, c)| c.expires);
+        let sample = counters.iter().take(SAMPLE);
+        let first = sample.min_by_key(|(_, counter)| counter.expires);
         let Some(key) = first.map(|(key, _)| key.clone()) else {
             return;
         };
@@ -57,12 +55,17 @@ fn make_room(counters: &mut HashMap<Box<str>, Counted>, now: u64) {
     }
 }
 
+const CAPACITY: usize = 1 << 16;
+
+/// How many counters are compared to find one that expires soon.
+const SAMPLE: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn counts_until_it_expires_and_begins_anew() {
+    fn a_counter_starts_again_after_it_expired() {
         let counters = Counters::default();
         assert_eq!(counters.increment("a", 2, 100, 0), Some(2));
         assert_eq!(counters.increment("a", 3, 900, 99), Some(5));
@@ -70,7 +73,7 @@ mod tests {
         assert_eq!(
             counters.increment("a", 1, 100, 100),
             Some(1),
-            "its time was not prolonged"
+            "the time to live was not prolonged"
         );
     }
 
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_keys_fills_no_memory() {
+    fn the_number_of_counters_is_bounded() {
         let counters = Counters::default();
         for n in 0..200_000 {
             counters.increment(&n.to_string(), 1, 1_000_000, 0);

@@ -1,4 +1,4 @@
-//! Entries in one process, bounded by weight.
+//! Entries in one process, bounded by weight; the second implementation of the contracts.
 
 use std::{
     collections::HashMap,
@@ -17,44 +17,40 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     clock::{Clock, Timestamp},
     key::glob::matches_glob,
-    store::entry::BOOKKEEPING,
     store::{
         contracts::{StoreFuture, entries::Entries, plain::Plain},
-        entry::Entry,
+        entry::{BOOKKEEPING, Entry},
     },
 };
 
-/// Entries and plain values of one process; what is not used gives way to what is.
+/// Entries and application values of one process; the least used are evicted.
 pub(crate) struct MemoryEntries {
-    stored: Cache<Box<str>, Stored, Weight>,
-    /// Held while what is there is compared with what comes.
+    stored: Cache<Box<str>, StoredItem, ItemWeighter>,
+    /// Held while a put compares its entry with the stored one.
     putting: Mutex<()>,
-    locks: Mutex<HashMap<Box<str>, Lock>>,
+    locks: Mutex<HashMap<Box<str>, HeldLock>>,
     clock: Arc<Clock>,
 }
 
 #[derive(Clone)]
-enum Stored {
+enum StoredItem {
     Entry(Arc<Entry>),
     Plain(Bytes, Timestamp),
 }
 
-struct Lock {
+struct HeldLock {
     token: u64,
     until: Timestamp,
 }
 
-/// So many locks are held before those that have run out are looked for.
-const LOCKS: usize = 1024;
-
 impl MemoryEntries {
-    /// At most about `bytes` of entries.
+    /// A store of at most about `bytes`.
     pub(crate) fn new(bytes: u64, clock: Arc<Clock>) -> Self {
         let items = usize::try_from(bytes / 2048)
             .unwrap_or(usize::MAX)
             .min(1 << 20);
         Self {
-            stored: Cache::with_weighter(items, bytes, Weight),
+            stored: Cache::with_weighter(items, bytes, ItemWeighter),
             putting: Mutex::default(),
             locks: Mutex::default(),
             clock,
@@ -65,8 +61,8 @@ impl MemoryEntries {
         self.clock.now().wall
     }
 
-    /// What lies there and has not expired.
-    fn current(&self, key: &str) -> Option<Stored> {
+    /// The stored item, unless it has expired.
+    fn current(&self, key: &str) -> Option<StoredItem> {
         let stored = self.stored.get(key)?;
         (stored.expires() > self.now()).then_some(stored)
     }
@@ -76,43 +72,43 @@ impl MemoryEntries {
             return false;
         }
         let _putting = lock(&self.putting);
-        if let Some(Stored::Entry(there)) = self.current(key) {
-            let (there, new) = (there.position, entry.position);
-            if there.epoch == new.epoch && there.n > new.n {
+        if let Some(StoredItem::Entry(stored)) = self.current(key) {
+            let (stored, new) = (stored.position, entry.position);
+            if stored.epoch == new.epoch && stored.n > new.n {
                 return false;
             }
         }
         self.stored
-            .insert(key.into(), Stored::Entry(Arc::clone(entry)));
+            .insert(key.into(), StoredItem::Entry(Arc::clone(entry)));
         true
     }
 
-    fn sweep(&self, glob: &str, wanted: impl Fn(&Stored) -> bool) -> u64 {
+    fn sweep(&self, glob: &str, wanted: impl Fn(&StoredItem) -> bool) -> u64 {
         let (removed, now) = (AtomicU64::new(0), self.now());
         self.stored.retain(|key, stored| {
-            let goes = wanted(stored) && matches_glob(glob, key);
-            if goes && stored.expires() > now {
+            let removes = wanted(stored) && matches_glob(glob, key);
+            if removes && stored.expires() > now {
                 removed.fetch_add(1, Ordering::Relaxed);
             }
-            !goes
+            !removes
         });
         removed.into_inner()
     }
 
-    fn take(&self, key: &str, token: u64, lease: Duration) -> bool {
+    fn acquire_lock(&self, key: &str, token: u64, lease: Duration) -> bool {
         let (mut locks, now) = (lock(&self.locks), self.now());
         if locks.get(key).is_some_and(|lock| lock.until > now) {
             return false;
         }
-        if locks.len() >= LOCKS {
+        if locks.len() >= MAX_EXPIRED_LOCKS {
             locks.retain(|_, lock| lock.until > now);
         }
         let until = now.after(lease);
-        locks.insert(key.into(), Lock { token, until });
+        locks.insert(key.into(), HeldLock { token, until });
         true
     }
 
-    fn give_back(&self, key: &str, token: u64) -> bool {
+    fn release_lock(&self, key: &str, token: u64) -> bool {
         let (mut locks, now) = (lock(&self.locks), self.now());
         let held = locks
             .get(key)
@@ -124,7 +120,7 @@ impl MemoryEntries {
 impl Entries for MemoryEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
         let entry = match self.current(key) {
-            Some(Stored::Entry(entry)) => Some(entry),
+            Some(StoredItem::Entry(entry)) => Some(entry),
             _ => None,
         };
         Box::pin(ready(Ok(entry)))
@@ -144,23 +140,23 @@ impl Entries for MemoryEntries {
     }
 
     fn remove_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
-        let removed = self.sweep(glob, |stored| matches!(stored, Stored::Entry(_)));
+        let removed = self.sweep(glob, |stored| matches!(stored, StoredItem::Entry(_)));
         Box::pin(ready(Ok(removed)))
     }
 
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(ready(Ok(self.take(key, token, lease))))
+        Box::pin(ready(Ok(self.acquire_lock(key, token, lease))))
     }
 
     fn unlock<'a>(&'a self, key: &'a str, token: u64) -> StoreFuture<'a, bool> {
-        Box::pin(ready(Ok(self.give_back(key, token))))
+        Box::pin(ready(Ok(self.release_lock(key, token))))
     }
 }
 
 impl Plain for MemoryEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
         let json = match self.current(key) {
-            Some(Stored::Plain(json, _)) => Some(json),
+            Some(StoredItem::Plain(json, _)) => Some(json),
             _ => None,
         };
         Box::pin(ready(Ok(json)))
@@ -172,13 +168,13 @@ impl Plain for MemoryEntries {
         json: &'a Bytes,
         ttl: Duration,
     ) -> StoreFuture<'a, ()> {
-        let stored = Stored::Plain(json.clone(), self.now().after(ttl));
+        let stored = StoredItem::Plain(json.clone(), self.now().after(ttl));
         self.stored.insert(key.into(), stored);
         Box::pin(ready(Ok(())))
     }
 
     fn remove_plain_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
-        let removed = self.sweep(glob, |stored| matches!(stored, Stored::Plain(..)));
+        let removed = self.sweep(glob, |stored| matches!(stored, StoredItem::Plain(..)));
         Box::pin(ready(Ok(removed)))
     }
 }
@@ -192,7 +188,7 @@ impl fmt::Debug for MemoryEntries {
     }
 }
 
-impl Stored {
+impl StoredItem {
     fn expires(&self) -> Timestamp {
         match self {
             Self::Entry(entry) => entry.expires,
@@ -202,19 +198,22 @@ impl Stored {
 }
 
 #[derive(Clone)]
-struct Weight;
+struct ItemWeighter;
 
-impl Weighter<Box<str>, Stored> for Weight {
-    fn weight(&self, key: &Box<str>, stored: &Stored) -> u64 {
+impl Weighter<Box<str>, StoredItem> for ItemWeighter {
+    fn weight(&self, key: &Box<str>, stored: &StoredItem) -> u64 {
         let content = match stored {
-            Stored::Entry(entry) => entry.weight(),
-            Stored::Plain(json, _) => json.len() as u64,
+            StoredItem::Entry(entry) => entry.weight(),
+            StoredItem::Plain(json, _) => json.len() as u64,
         };
         content + key.len() as u64 + BOOKKEEPING
     }
 }
 
-/// Nothing is left half done under either lock, so a panic elsewhere spoils nothing.
+/// Ignores poisoning, as no operation under either lock can leave it half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Expired locks are removed once there are this many locks.
+const MAX_EXPIRED_LOCKS: usize = 1024;

@@ -1,4 +1,4 @@
-//! The journal of one process.
+//! The journal in one process.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, OpenDeclaration, Record,
+                AppendRequest, Appended, Declared, Feed, Journal, MAX_BETWEEN, Record,
                 RecordAction, RecordKind, StatePage,
             },
         },
@@ -25,44 +25,41 @@ use crate::{
     },
 };
 
-/// Keeps the latest records only. Who asks for more is given a floor instead: what it has stored
-/// from before cannot be checked any more.
+/// Keeps the latest records. A caller that needs earlier ones gets a floor instead: entries stored
+/// before it can no longer be checked.
 #[derive(Debug)]
 pub(crate) struct MemoryJournal {
-    log: Arc<Log>,
+    shared: Arc<SharedJournal>,
 }
 
 #[derive(Debug)]
-struct Log {
-    state: Mutex<State>,
+struct SharedJournal {
+    state: Mutex<JournalState>,
     head: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct State {
+struct JournalState {
     head: Position,
     records: VecDeque<Record>,
-    open: Vec<Open>,
+    open: Vec<OpenDeclaration>,
 }
 
 #[derive(Debug)]
-struct Open {
-    declared: OpenDeclaration,
+struct OpenDeclaration {
+    declared: Declared,
     until: Instant,
 }
 
 impl MemoryJournal {
     pub(crate) fn new() -> Self {
-        let state = State {
-            head: Position {
-                epoch: epoch(),
-                n: 0,
-            },
+        let state = JournalState {
+            head: Position::begin_epoch(),
             records: VecDeque::new(),
             open: Vec::new(),
         };
         Self {
-            log: Arc::new(Log {
+            shared: Arc::new(SharedJournal {
                 state: Mutex::new(state),
                 head: watch::Sender::new(0),
             }),
@@ -70,62 +67,63 @@ impl MemoryJournal {
     }
 
     pub(crate) fn head(&self) -> Position {
-        self.log.state().head
+        self.shared.state().head
     }
 }
 
 impl Journal for MemoryJournal {
-    fn append<'a>(&'a self, draft: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
+    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, Appended> {
         Box::pin(async move {
-            let appended = self.log.state().append(draft);
-            self.log.head.send_replace(appended.position.n);
+            let appended = self.shared.state().append(request);
+            self.shared.head.send_replace(appended.position.n);
             Ok(appended)
         })
     }
 
     fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
         Box::pin(async move {
-            let page = self.log.state().page(from, page);
-            self.log.head.send_replace(page.head.n);
+            let page = self.shared.state().page(from, page);
+            self.shared.head.send_replace(page.head.n);
             Ok(page)
         })
     }
 
     fn feed(&self) -> Box<dyn Feed> {
         Box::new(MemoryFeed {
-            log: Arc::clone(&self.log),
-            head: self.log.head.subscribe(),
+            shared: Arc::clone(&self.shared),
+            head: self.shared.head.subscribe(),
         })
     }
 }
 
-impl Log {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedJournal {
+    fn state(&self) -> MutexGuard<'_, JournalState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn append(&mut self, draft: &AppendRequest) -> AppendReply {
-        self.refuse_lost(draft.known);
+impl JournalState {
+    fn append(&mut self, request: &AppendRequest) -> Appended {
+        self.check_known(request.known);
         self.close_expired();
-        let (action, purges) = match draft.kind {
-            RecordKind::Invalidate => (RecordAction::Invalidate, Arc::clone(&draft.purges)),
+        let (action, purges) = match request.kind {
+            RecordKind::Invalidate => (RecordAction::Invalidate, Arc::clone(&request.purges)),
             RecordKind::Open { token, lease } => {
-                self.declare(token, lease, &draft.purges);
-                (RecordAction::Open(token), Arc::clone(&draft.purges))
+                self.declare(token, lease, &request.purges);
+                (RecordAction::Open(token), Arc::clone(&request.purges))
             }
-            RecordKind::Close { token } => {
-                (RecordAction::Close(token), self.close(token, &draft.purges))
-            }
+            RecordKind::Close { token } => (
+                RecordAction::Close(token),
+                self.close(token, &request.purges),
+            ),
         };
         let before = self.head;
         let position = self.record(action, purges);
-        AppendReply {
+        Appended {
             position,
             floor: 0,
-            between: self.between(draft.known, before),
-            open: self.open_beside(draft),
+            between: self.between(request.known, before),
+            open: self.open_beside(request),
         }
     }
 
@@ -136,7 +134,7 @@ impl State {
             action,
             purges,
         });
-        if self.records.len() > KEPT {
+        if self.records.len() > MAX_RECORDS {
             self.records.pop_front();
         }
         self.head
@@ -152,19 +150,19 @@ impl State {
             .collect()
     }
 
-    fn open_beside(&self, draft: &AppendRequest) -> Vec<OpenDeclaration> {
-        if !draft.with_open {
+    fn open_beside(&self, request: &AppendRequest) -> Vec<Declared> {
+        if !request.with_open {
             return Vec::new();
         }
         let others = self.open.iter().map(|open| &open.declared);
         others
-            .filter(|declared| !draft.kind.is_of(declared.token))
+            .filter(|declared| !request.kind.is_of(declared.token))
             .cloned()
             .collect()
     }
 
     fn page(&mut self, from: Position, size: usize) -> StatePage {
-        self.refuse_lost(from);
+        self.check_known(from);
         self.close_expired();
         let from = if from.epoch == self.head.epoch {
             from.n
@@ -208,26 +206,26 @@ impl State {
 
     fn declare(&mut self, token: u64, lease: Duration, purges: &Arc<[Purge]>) {
         self.open.retain(|open| open.declared.token != token);
-        self.open.push(Open {
-            declared: OpenDeclaration {
+        self.open.push(OpenDeclaration {
+            declared: Declared {
                 token,
                 purges: Arc::clone(purges),
             },
-            until: Instant::now() + lease.min(LONGEST_LEASE),
+            until: Instant::now() + lease.min(MAX_LEASE),
         });
     }
 
-    /// What was declared, and what is named now.
-    fn close(&mut self, token: u64, named: &Arc<[Purge]>) -> Arc<[Purge]> {
+    /// Closes a declaration; returns its purges and `purges`.
+    fn close(&mut self, token: u64, purges: &Arc<[Purge]>) -> Arc<[Purge]> {
         let Some(index) = self
             .open
             .iter()
             .position(|open| open.declared.token == token)
         else {
-            return Arc::clone(named);
+            return Arc::clone(purges);
         };
         let declared = self.open.swap_remove(index).declared.purges;
-        declared.iter().chain(named.iter()).cloned().collect()
+        declared.iter().chain(purges.iter()).cloned().collect()
     }
 
     fn close_expired(&mut self) {
@@ -239,12 +237,10 @@ impl State {
         }
     }
 
-    fn refuse_lost(&mut self, known: Position) {
+    /// Begins a new epoch if the caller knows records that this journal has lost.
+    fn check_known(&mut self, known: Position) {
         if known.epoch == self.head.epoch && known.n > self.head.n {
-            self.head = Position {
-                epoch: epoch(),
-                n: 0,
-            };
+            self.head = Position::begin_epoch();
             self.records.clear();
         }
     }
@@ -253,7 +249,7 @@ impl State {
 /// The feed of a [`MemoryJournal`].
 #[derive(Debug)]
 struct MemoryFeed {
-    log: Arc<Log>,
+    shared: Arc<SharedJournal>,
     head: watch::Receiver<u64>,
 }
 
@@ -261,23 +257,18 @@ impl Feed for MemoryFeed {
     fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>> {
         Box::pin(async move {
             let n = after.n;
-            // The journal holds the sender for as long as this feed holds the journal.
-            let _ = timeout(PATIENCE, self.head.wait_for(|head| *head > n)).await;
-            Ok(self.log.state().after(n).cloned().collect())
+            // The sender is part of the state that this feed keeps alive.
+            let _ = timeout(FEED_TIMEOUT, self.head.wait_for(|head| *head > n)).await;
+            Ok(self.shared.state().after(n).cloned().collect())
         })
     }
 }
 
-/// Epochs are random; 0 means none.
-pub(crate) fn epoch() -> u64 {
-    fastrand::u64(1..=i64::MAX.unsigned_abs())
-}
-
 /// How many records are kept.
-const KEPT: usize = 4096;
+const MAX_RECORDS: usize = 4096;
 
-/// No clock reaches further than a caller may ask.
-const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longer leases could overflow the clock.
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the feed waits for a record.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FEED_TIMEOUT: Duration = Duration::from_secs(1);

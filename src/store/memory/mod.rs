@@ -1,4 +1,4 @@
-//! The store of one process.
+//! The store in one process.
 
 pub(crate) mod counters;
 #[cfg(test)]

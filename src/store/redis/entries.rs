@@ -1,4 +1,4 @@
-//! Entries on Redis.
+//! Entries and application values on Redis.
 
 use std::{borrow::Cow, fmt, sync::Arc, sync::LazyLock, time::Duration};
 
@@ -10,10 +10,10 @@ use futures_util::{
 use redis::Cmd;
 
 use super::{
-    connection::Connections,
-    script::{Arg, Script},
+    client::RedisClient,
+    command::Command,
+    script::{Script, ScriptArg},
     topology::Primary,
-    verb::Verb,
 };
 use crate::{
     clock::Clock,
@@ -25,54 +25,44 @@ use crate::{
     },
 };
 
-static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/put.lua")));
-static UNLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/unlock.lua")));
-static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/remove.lua")));
-
-/// Keys that one `SCAN` looks at.
-const BATCH: usize = 500;
-/// Removals on their way at once.
-const IN_FLIGHT: usize = 64;
-
-/// Entries and plain values under a namespace of one Redis.
+/// Entries and application values under one namespace of a Redis.
 #[derive(Clone)]
 pub(crate) struct RedisEntries {
-    connections: Connections,
+    client: RedisClient,
     namespace: Arc<str>,
-    /// Says how long an entry is still of use.
     clock: Arc<Clock>,
 }
 
 impl RedisEntries {
-    pub(crate) fn new(connections: Connections, namespace: &str, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(client: RedisClient, namespace: &str, clock: Arc<Clock>) -> Self {
         Self {
-            connections,
+            client,
             namespace: namespace.into(),
             clock,
         }
     }
 
-    fn full<'a>(&self, key: &'a str) -> Cow<'a, str> {
+    fn full_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
         if self.namespace.is_empty() {
             return Cow::Borrowed(key);
         }
         Cow::Owned([&self.namespace, key].concat())
     }
 
-    /// No key of a table begins with `~`.
-    fn lock(&self, key: &str) -> String {
+    /// The key of a lock: no key of a table begins with `~`.
+    fn lock_key(&self, key: &str) -> String {
         [&self.namespace, "~lock:", key].concat()
     }
 
-    fn stored(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
+    fn fetch(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
         let mut cmd = Cmd::with_capacity(2, 3 + self.namespace.len() + key.len());
-        cmd.arg("GET").arg(&*self.full(key));
-        let reply = self.connections.look_up(Verb::Get, cmd);
+        cmd.arg("GET").arg(&*self.full_key(key));
+        let reply = self.client.query_batched(Command::Get, cmd);
         async move {
             match reply.await {
-                // Something that is no string, such as another program's list.
+                // The key holds no string: a list of another program, for instance.
                 Err(error) if error.kind() == Kind::Corrupt => {
-                    self.connections.count_unreadable(wire::Unreadable::Foreign);
+                    self.client.count_unreadable(wire::Unreadable::Foreign);
                     Ok(None)
                 }
                 reply => reply,
@@ -80,40 +70,36 @@ impl RedisEntries {
         }
     }
 
-    fn read(&self, stored: &Bytes) -> Option<Arc<Entry>> {
-        match wire::decode(stored) {
-            Ok(entry) => Some(entry),
-            Err(why) => {
-                self.connections.count_unreadable(why);
-                None
-            }
-        }
+    fn decode(&self, stored: &Bytes) -> Option<Arc<Entry>> {
+        wire::decode(stored)
+            .inspect_err(|reason| self.client.count_unreadable(*reason))
+            .ok()
     }
 
     async fn store(&self, key: &str, entry: &Entry) -> Result<bool, Error> {
-        let left = entry.expires.since(self.clock.now().wall);
-        let Some(value) = wire::encode(entry).filter(|_| !left.is_zero()) else {
+        let ttl = entry.expires.since(self.clock.now().wall);
+        let Some(value) = wire::encode(entry).filter(|_| !ttl.is_zero()) else {
             return Ok(false);
         };
-        let key = self.full(key);
-        self.connections.unless_in_doubt(key.as_bytes())?;
-        let arguments = [Arg::Bytes(&value), millis(left).into()];
+        let key = self.full_key(key);
+        self.client.skip_if_in_doubt(key.as_bytes())?;
+        let arguments = [ScriptArg::Bytes(&value), millis(ttl).into()];
         let keys = [key.as_bytes()];
-        self.connections
-            .script(Verb::Put, &PUT, &keys, &arguments)
+        self.client
+            .script(Command::Put, &PUT, &keys, &arguments)
             .await
     }
 
     async fn unlink(&self, key: &str) -> Result<u64, Error> {
         let mut cmd = Cmd::new();
-        cmd.arg("UNLINK").arg(&*self.full(key));
-        self.connections.query(Verb::Remove, &cmd).await
+        cmd.arg("UNLINK").arg(&*self.full_key(key));
+        self.client.query(Command::Remove, &cmd).await
     }
 
     async fn sweep(&self, glob: &str, kind: &str) -> Result<u64, Error> {
         let glob = [&escaped(&self.namespace), glob].concat();
         let mut removed = 0;
-        for primary in self.connections.primaries().await? {
+        for primary in self.client.primaries().await? {
             removed += self.sweep_primary(&primary, &glob, kind).await?;
         }
         Ok(removed)
@@ -124,21 +110,21 @@ impl RedisEntries {
         loop {
             let mut cmd = Cmd::new();
             cmd.arg("SCAN").arg(cursor).arg("MATCH").arg(glob);
-            cmd.arg("COUNT").arg(BATCH).arg("TYPE").arg("string");
-            let found: Vec<Bytes>;
-            (cursor, found) = self.connections.query_at(at, Verb::Scan, &cmd).await?;
-            removed += self.remove_kind(found, kind).await?;
+            cmd.arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("string");
+            let keys: Vec<Bytes>;
+            (cursor, keys) = self.client.query_at(at, Command::Scan, &cmd).await?;
+            removed += self.remove_kind(keys, kind).await?;
             if cursor == 0 {
                 return Ok(removed);
             }
         }
     }
 
-    async fn remove_kind(&self, found: Vec<Bytes>, kind: &str) -> Result<u64, Error> {
-        let arguments = [Arg::Bytes(&wire::MAGIC), kind.into()];
-        sum(found.into_iter().map(|key| async move {
-            self.connections
-                .script(Verb::Remove, &REMOVE, &[&key], &arguments)
+    async fn remove_kind(&self, keys: Vec<Bytes>, kind: &str) -> Result<u64, Error> {
+        let arguments = [ScriptArg::Bytes(&wire::MAGIC), kind.into()];
+        run_all(keys.into_iter().map(|key| async move {
+            self.client
+                .script(Command::Remove, &REMOVE, &[&key], &arguments)
                 .await
         }))
         .await
@@ -147,8 +133,8 @@ impl RedisEntries {
 
 impl Entries for RedisEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
-        let stored = self.stored(key);
-        Box::pin(stored.map_ok(|stored| self.read(&stored?)))
+        let stored = self.fetch(key);
+        Box::pin(stored.map_ok(|stored| self.decode(&stored?)))
     }
 
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {
@@ -156,7 +142,7 @@ impl Entries for RedisEntries {
     }
 
     fn remove<'a>(&'a self, keys: &'a [Box<str>]) -> StoreFuture<'a, u64> {
-        Box::pin(sum(keys.iter().map(|key| self.unlink(key))))
+        Box::pin(run_all(keys.iter().map(|key| self.unlink(key))))
     }
 
     fn remove_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
@@ -164,25 +150,25 @@ impl Entries for RedisEntries {
     }
 
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool> {
-        let lock = self.lock(key);
+        let lock = self.lock_key(key);
         let mut cmd = Cmd::new();
         cmd.arg("SET").arg(&*lock).arg(token);
         cmd.arg("NX").arg("PX").arg(millis(lease));
         Box::pin(async move {
-            self.connections
-                .unless_in_doubt(self.full(key).as_bytes())?;
-            self.connections.unless_in_doubt(lock.as_bytes())?;
-            let taken: Option<String> = self.connections.query(Verb::Lock, &cmd).await?;
+            self.client
+                .skip_if_in_doubt(self.full_key(key).as_bytes())?;
+            self.client.skip_if_in_doubt(lock.as_bytes())?;
+            let taken: Option<String> = self.client.query(Command::Lock, &cmd).await?;
             Ok(taken.is_some())
         })
     }
 
     fn unlock<'a>(&'a self, key: &'a str, token: u64) -> StoreFuture<'a, bool> {
-        let key = self.lock(key);
+        let key = self.lock_key(key);
         Box::pin(async move {
             let (keys, arguments) = ([key.as_bytes()], [token.into()]);
-            self.connections
-                .script(Verb::Unlock, &UNLOCK, &keys, &arguments)
+            self.client
+                .script(Command::Unlock, &UNLOCK, &keys, &arguments)
                 .await
         })
     }
@@ -190,7 +176,7 @@ impl Entries for RedisEntries {
 
 impl Plain for RedisEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        let stored = self.stored(key);
+        let stored = self.fetch(key);
         Box::pin(stored.map_ok(|stored| stored.filter(|text| !text.starts_with(&wire::MAGIC))))
     }
 
@@ -201,9 +187,9 @@ impl Plain for RedisEntries {
         ttl: Duration,
     ) -> StoreFuture<'a, ()> {
         let mut cmd = Cmd::new();
-        cmd.arg("SET").arg(&*self.full(key)).arg(&json[..]);
+        cmd.arg("SET").arg(&*self.full_key(key)).arg(&json[..]);
         cmd.arg("PX").arg(millis(ttl));
-        Box::pin(async move { self.connections.query(Verb::Put, &cmd).await })
+        Box::pin(async move { self.client.query(Command::Put, &cmd).await })
     }
 
     fn remove_plain_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
@@ -214,38 +200,35 @@ impl Plain for RedisEntries {
 impl fmt::Debug for RedisEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisEntries")
-            .field("connections", &self.connections)
+            .field("client", &self.client)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
 }
 
-/// Runs all of them, some at once, even when one fails.
-async fn sum(
+/// Runs all removals, a few at a time, even if one fails; returns how many keys were removed.
+async fn run_all(
     removals: impl Iterator<Item = impl Future<Output = Result<u64, Error>>>,
 ) -> Result<u64, Error> {
-    let mut removals = stream::iter(removals).buffer_unordered(IN_FLIGHT);
+    let mut removals = stream::iter(removals).buffer_unordered(CONCURRENT_REMOVALS);
     let (mut removed, mut failed) = (0, None);
     while let Some(removal) = removals.next().await {
         match removal {
-            Ok(count) => removed += count,
+            Ok(keys) => removed += keys,
             Err(error) => failed = Some(error),
         }
     }
     failed.map_or(Ok(removed), Err)
 }
 
-/// Redis takes no time to live of zero.
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis())
+/// A time to live in milliseconds; Redis refuses zero.
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis())
         .unwrap_or(u64::MAX)
-        .clamp(1, LONGEST)
+        .clamp(1, MAX_TTL_MILLIS)
 }
 
-/// A hundred years: what Redis adds its clock to must not overflow.
-const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
-
-/// As a glob that matches `text` and nothing else.
+/// A glob that matches `text` and nothing else.
 fn escaped(text: &str) -> String {
     let mut glob = String::with_capacity(text.len());
     for c in text.chars() {
@@ -256,3 +239,15 @@ fn escaped(text: &str) -> String {
     }
     glob
 }
+
+static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/put.lua")));
+static UNLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/unlock.lua")));
+static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/remove.lua")));
+
+/// Keys that one `SCAN` visits.
+const SCAN_COUNT: usize = 500;
+
+const CONCURRENT_REMOVALS: usize = 64;
+
+/// A hundred years: the sum of the server's clock and a time to live must not overflow.
+const MAX_TTL_MILLIS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;

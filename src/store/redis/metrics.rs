@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 
-use super::verb::Verb;
+use super::command::Command;
 use crate::{error::Kind, store::wire::Unreadable};
 
-/// Handles, registered once.
+/// The metrics' handles, registered once. The label `verb` is the [`Command`].
 ///
-/// - `tower_keep_store_duration_seconds` by `verb`: of commands that were answered, and of reads that went
-///   out together until the last was;
+/// - `tower_keep_store_duration_seconds` by `verb`: time until the answer, for batched reads until the last
+///   answer of the batch;
 /// - `tower_keep_store_errors_total` by `verb` and `kind` (`timeout`, `unavailable`, `refused`, `corrupt`);
-/// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or because an
-///   earlier one had not been answered and they could be done without;
-/// - `tower_keep_store_breaker_open`: how many breakers are open (a Cluster has one for every range of slots);
+/// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or optional commands
+///   not sent because the previous one had not been answered;
+/// - `tower_keep_store_breaker_open`: number of open breakers (a Cluster has one for each range of slots);
 /// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
 ///   or that a later release wrote (`unknown`);
 /// - `tower_keep_store_reconnects_total`: connections that were replaced.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
-    verbs: Box<[VerbMetrics]>,
+    commands: Box<[CommandMetrics]>,
     pub(super) skipped: Counter,
     pub(super) breaker_open: Gauge,
     foreign: Counter,
@@ -30,7 +30,7 @@ pub(super) struct StoreMetrics {
 }
 
 #[derive(Debug)]
-struct VerbMetrics {
+struct CommandMetrics {
     duration: Histogram,
     timeout: Counter,
     unavailable: Counter,
@@ -42,7 +42,7 @@ impl StoreMetrics {
     pub(super) fn register() -> Self {
         let unreadable = |kind: &'static str| metrics::counter!("tower_keep_store_corrupt_total", "kind" => kind);
         Self {
-            verbs: Verb::ALL.map(VerbMetrics::register).into(),
+            commands: Command::ALL.map(CommandMetrics::register).into(),
             skipped: metrics::counter!("tower_keep_store_skipped_total"),
             breaker_open: metrics::gauge!("tower_keep_store_breaker_open"),
             foreign: unreadable("foreign"),
@@ -52,12 +52,12 @@ impl StoreMetrics {
         }
     }
 
-    pub(super) fn answered(&self, verb: Verb, after: Duration) {
-        self.verbs[verb as usize].duration.record(after);
+    pub(super) fn answered(&self, command: Command, after: Duration) {
+        self.commands[command as usize].duration.record(after);
     }
 
-    pub(super) fn unreadable(&self, why: Unreadable) {
-        match why {
+    pub(super) fn unreadable(&self, reason: Unreadable) {
+        match reason {
             Unreadable::Foreign => &self.foreign,
             Unreadable::Unknown => &self.unknown,
             Unreadable::Damaged => &self.damaged,
@@ -65,27 +65,27 @@ impl StoreMetrics {
         .increment(1);
     }
 
-    pub(super) fn timed_out(&self, verb: Verb) {
-        self.verbs[verb as usize].timeout.increment(1);
+    pub(super) fn timed_out(&self, command: Command) {
+        self.commands[command as usize].timeout.increment(1);
     }
 
-    pub(super) fn failed(&self, verb: Verb, kind: Kind) {
-        let verb = &self.verbs[verb as usize];
+    pub(super) fn failed(&self, command: Command, kind: Kind) {
+        let command = &self.commands[command as usize];
         match kind {
-            Kind::Refused => &verb.refused,
-            Kind::Corrupt => &verb.corrupt,
-            _ => &verb.unavailable,
+            Kind::Refused => &command.refused,
+            Kind::Corrupt => &command.corrupt,
+            _ => &command.unavailable,
         }
         .increment(1);
     }
 }
 
-impl VerbMetrics {
-    fn register(verb: Verb) -> Self {
-        let verb = verb.as_str();
-        let errors = |kind: &'static str| metrics::counter!("tower_keep_store_errors_total", "verb" => verb, "kind" => kind);
+impl CommandMetrics {
+    fn register(command: Command) -> Self {
+        let command = command.as_str();
+        let errors = |kind: &'static str| metrics::counter!("tower_keep_store_errors_total", "verb" => command, "kind" => kind);
         Self {
-            duration: metrics::histogram!("tower_keep_store_duration_seconds", "verb" => verb),
+            duration: metrics::histogram!("tower_keep_store_duration_seconds", "verb" => command),
             timeout: errors("timeout"),
             unavailable: errors("unavailable"),
             refused: errors("refused"),
@@ -99,9 +99,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verb_has_its_own_place() {
-        for (index, verb) in Verb::ALL.into_iter().enumerate() {
-            assert_eq!(verb as usize, index);
+    fn every_command_has_its_own_metrics() {
+        for (index, command) in Command::ALL.into_iter().enumerate() {
+            assert_eq!(command as usize, index);
         }
     }
 }

@@ -1,33 +1,39 @@
-//! The store on Redis or Valkey, single, behind Sentinels or a Cluster: what any number of processes share.
+//! The store on Redis or Valkey, single, behind Sentinels or a Cluster, that processes share.
 
 mod address;
+mod batch;
 mod breaker;
+mod call;
+mod circuit;
+mod client;
+mod cluster;
+mod command;
+mod config;
+mod connect;
 mod connection;
 mod entries;
-mod exchange;
-mod fault;
-mod gather;
+mod error;
+mod flush;
 pub(crate) mod journal;
-mod keeper;
 pub(crate) mod limits;
-mod link;
 mod metrics;
 mod permissions;
+mod pool;
 mod script;
 mod sentinel;
+mod server;
+mod slot;
+mod state;
 mod store;
+mod supervisor;
+mod timed_reply;
+mod tls;
 mod topology;
-mod verb;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::entries::RedisEntries;
 pub use self::store::{RedisStore, RedisStoreBuilder};
-#[allow(unused_imports)] // until journal, limits and queue are here
-pub(crate) use self::{
-    connection::{Config, Connections, Dedicated},
-    entries::RedisEntries,
-    script::{Arg, Script},
-    topology::Primary,
-    verb::Verb,
-};
+#[cfg(test)]
+pub(crate) use self::{client::RedisClient, config::Config};

@@ -1,11 +1,11 @@
-//! May this user run what we need?
+//! Checks that the ACL allows every command that the store needs.
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, aio::MultiplexedConnection};
 
-use super::link::ask;
+use super::server::send;
 use crate::error::{Error, Kind};
 
-/// Commands that every keep sends or its scripts call, with arguments of the right number.
+/// Every command that the store sends or its scripts call, with the right number of arguments.
 const NEEDED: &[&[&str]] = &[
     &["GET", KEY],
     &["GETRANGE", KEY, "0", "0"],
@@ -40,7 +40,7 @@ const NEEDED: &[&[&str]] = &[
     &["XREAD", "STREAMS", KEY, "0"],
 ];
 
-/// Names of the commands that a user of ours must be allowed.
+/// The names of the commands that the ACL must allow.
 #[cfg(test)]
 pub(super) fn needed() -> impl Iterator<Item = &'static str> {
     NEEDED.iter().map(|command| command[0])
@@ -49,17 +49,17 @@ pub(super) fn needed() -> impl Iterator<Item = &'static str> {
 const KEY: &str = "tower-keep:{probe}";
 const DIGEST: &str = "0000000000000000000000000000000000000000";
 
-/// Asks the server whether it would run each command, by queueing all of them in a transaction that
-/// is then discarded: permissions are checked when a command is queued.
+/// Queues each command in a transaction that is then discarded: Redis checks permissions when a
+/// command is queued.
 ///
-/// Which keys the user may touch is not asked: the namespace is not known yet. A user who may not
-/// `MULTI` is not asked either; what is forbidden then shows when it is used.
+/// Does not check which keys the user may touch, as the namespace is not known yet. Checks nothing
+/// if the user may not run `MULTI`: a forbidden command then fails when it is used.
 ///
 /// # Errors
 ///
-/// A refusal that names every command that is forbidden.
+/// A refusal that names every forbidden command.
 pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), Error> {
-    if ask(connection, Cmd::new().arg("MULTI")).await.is_err() {
+    if send(connection, Cmd::new().arg("MULTI")).await.is_err() {
         return Ok(());
     }
     let mut missing: Vec<String> = Vec::new();
@@ -68,7 +68,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
         for argument in *command {
             cmd.arg(*argument);
         }
-        if let Err(error) = ask(connection, &cmd).await
+        if let Err(error) = send(connection, &cmd).await
             && error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
             && error
                 .detail()
@@ -78,7 +78,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
         }
     }
     // The connection is dropped after this, and with it the transaction.
-    let _ = ask(connection, Cmd::new().arg("DISCARD")).await;
+    let _ = send(connection, Cmd::new().arg("DISCARD")).await;
     if missing.is_empty() {
         return Ok(());
     }
@@ -95,20 +95,20 @@ mod tests {
 
     use super::*;
 
-    /// Calls `see` with the text of every Lua script below `dir`.
-    fn scripts(dir: &Path, see: &mut impl FnMut(&str)) {
+    /// Calls `visit` with the text of every Lua script below `dir`.
+    fn scripts(dir: &Path, visit: &mut impl FnMut(&str)) {
         for file in std::fs::read_dir(dir).expect("a directory") {
             let path = file.expect("a file").path();
             if path.is_dir() {
-                scripts(&path, see);
+                scripts(&path, visit);
             } else if path.extension().is_some_and(|end| end == "lua") {
-                see(&std::fs::read_to_string(&path).expect("text"));
+                visit(&std::fs::read_to_string(&path).expect("text"));
             }
         }
     }
 
     #[test]
-    fn what_scripts_call_is_asked_for() {
+    fn every_command_of_the_scripts_is_checked() {
         let mut calls = 0;
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
         scripts(&src, &mut |text| {
@@ -117,7 +117,7 @@ mod tests {
                 let name = call.split('\'').next().expect("a part").to_uppercase();
                 assert!(
                     needed().any(|needed| needed == name),
-                    "{name} is not asked for"
+                    "{name} is not in NEEDED"
                 );
                 calls += 1;
             }

@@ -1,15 +1,18 @@
-//! A primary that Sentinels name.
+//! A primary, found from any of its Sentinels.
 
-use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use std::fmt;
+
+use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 use tokio::time::timeout;
 
 use super::{
-    address::{client, info, multiplexed, timed_out, wrong_url},
-    link::{CONNECT_TIMEOUT, Wire, ask},
+    connection::Connection,
+    error::{invalid_url, is_outage, timed_out},
+    server::{self, CONNECT_TIMEOUT},
 };
 use crate::error::Error;
 
-/// Where the Sentinels are, and how the primary that they name is spoken to.
+/// The Sentinels, and the settings of the primary that they name; `Display` shows hosts only.
 #[derive(Clone)]
 pub(super) struct Sentinels {
     nodes: Vec<ConnectionInfo>,
@@ -19,8 +22,8 @@ pub(super) struct Sentinels {
 }
 
 impl Sentinels {
-    /// `[user:password@]host[:port],host[:port]…/service[/database]`; the credentials are for the
-    /// primary.
+    /// Parses `[user:password@]host[:port],host[:port]…/service[/database]`; the credentials are
+    /// the primary's.
     pub(super) fn parse(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Self, Error> {
         let (credentials, rest) = match rest.rsplit_once('@') {
             Some((credentials, rest)) => (format!("{credentials}@"), rest),
@@ -35,26 +38,29 @@ impl Sentinels {
         }
         let nodes = hosts
             .split(',')
-            .map(|host| info(&format!("{scheme}://{}", with_port(host))))
+            .map(|host| server::parse_info(&format!("{scheme}://{}", with_port(host))))
             .collect::<RedisResult<_>>()
-            .map_err(wrong_url)?;
-        // Any host will do: the Sentinels say which it is.
+            .map_err(invalid_url)?;
+        // Any host will do: the Sentinels name the real one.
         let primary = format!("{scheme}://{credentials}sentinel/{database}");
         Ok(Self {
             nodes,
             service: service.to_owned(),
-            primary: info(&primary).map_err(wrong_url)?,
+            primary: server::parse_info(&primary).map_err(invalid_url)?,
             root_certificate: root.map(<[u8]>::to_vec),
         })
     }
 
-    /// The client of the primary as the first Sentinel that answers names it.
+    /// The client of the primary that the first Sentinel to answer names.
     pub(super) async fn primary(&self) -> RedisResult<Client> {
         let (mut unknown, mut failed) = (None, None);
         for node in &self.nodes {
-            let asked = timeout(CONNECT_TIMEOUT, self.ask(node)).await;
-            match asked.unwrap_or_else(|_| Err(timed_out())) {
-                Ok(Some((host, port))) => return self.client(host, port),
+            let reply = timeout(CONNECT_TIMEOUT, self.ask(node)).await;
+            match reply.unwrap_or_else(|_| Err(timed_out())) {
+                Ok(Some((host, port))) => {
+                    let info = server::with_host(self.primary.clone(), host, port);
+                    return server::client(info, self.root_certificate.as_deref());
+                }
                 Ok(None) => unknown = Some(unknown_service()),
                 Err(error) => failed = Some(error),
             }
@@ -62,55 +68,38 @@ impl Sentinels {
         Err(unknown.or(failed).unwrap_or_else(unknown_service))
     }
 
-    /// Connects to the primary. A Sentinel may not have heard yet that it is one no longer.
-    pub(super) async fn connect(&self) -> RedisResult<Wire> {
-        let mut connection = multiplexed(&self.primary().await?).await?;
-        let role = timeout(
-            CONNECT_TIMEOUT,
-            ask(&mut connection, Cmd::new().arg("ROLE")),
-        )
-        .await;
-        match role.unwrap_or_else(|_| Err(timed_out())) {
+    /// Connects to the primary. Checks its role, as a Sentinel may not know yet that it was demoted.
+    pub(super) async fn connect(&self) -> RedisResult<Connection> {
+        let mut connection = server::connect(&self.primary().await?).await?;
+        let mut role = Cmd::new();
+        role.arg("ROLE");
+        let reply = timeout(CONNECT_TIMEOUT, server::send(&mut connection, &role)).await;
+        match reply.unwrap_or_else(|_| Err(timed_out())) {
             Ok(role) if !is_primary(&role) => {
                 Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into())
             }
-            Err(error) if super::fault::is_outage(&error) => Err(error),
-            // A user who may not ask takes the Sentinel's word.
-            _ => Ok(Wire::Single(connection)),
+            Err(error) if is_outage(&error) => Err(error),
+            // If the user may not run ROLE, the Sentinel is believed.
+            _ => Ok(Connection::Single(connection)),
         }
     }
 
     async fn ask(&self, node: &ConnectionInfo) -> RedisResult<Option<(String, u16)>> {
-        let sentinel = client(node.clone(), self.root_certificate.as_deref())?;
-        let mut connection = multiplexed(&sentinel).await?;
-        let mut question = Cmd::new();
-        question.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME");
-        question.arg(&self.service);
-        question.query_async(&mut connection).await
+        let sentinel = server::client(node.clone(), self.root_certificate.as_deref())?;
+        let mut connection = server::connect(&sentinel).await?;
+        redis::cmd("SENTINEL")
+            .arg("GET-MASTER-ADDR-BY-NAME")
+            .arg(&self.service)
+            .query_async(&mut connection)
+            .await
     }
+}
 
-    fn client(&self, host: String, port: u16) -> RedisResult<Client> {
-        let addr = match self.primary.addr() {
-            ConnectionAddr::TcpTls { insecure, .. } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: *insecure,
-                tls_params: None,
-            },
-            _ => ConnectionAddr::Tcp(host, port),
-        };
-        let info = self.primary.clone().set_addr(addr);
-        client(info, self.root_certificate.as_deref())
-    }
-
-    /// For people to read.
-    pub(super) fn to_text(&self) -> String {
-        let nodes: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| node.addr().to_string())
-            .collect();
-        format!("{}/{}", nodes.join(","), self.service)
+impl fmt::Display for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self.nodes.iter().map(|node| node.addr().to_string());
+        let addresses: Vec<_> = addresses.collect();
+        write!(f, "{}/{}", addresses.join(","), self.service)
     }
 }
 
@@ -134,6 +123,6 @@ fn is_primary(role: &redis::Value) -> bool {
 }
 
 fn unknown_service() -> RedisError {
-    let what = "no sentinel knows a primary of this name";
-    (ErrorKind::InvalidClientConfig, what).into()
+    let message = "no sentinel knows a primary of this name";
+    (ErrorKind::InvalidClientConfig, message).into()
 }

@@ -1,11 +1,11 @@
-//! The public handle of a Redis.
+//! The public handle to a Redis.
 
 use std::{fmt, time::Duration};
 
-use super::connection::{Config, Connections};
+use super::{client::RedisClient, config::Config};
 use crate::error::Error;
 
-/// A Redis or Valkey, single, behind Sentinels or a Cluster, for a keep to share with other processes.
+/// A Redis or Valkey, single, behind Sentinels or a Cluster, that a keep shares with other processes.
 ///
 /// | URL | |
 /// |---|---|
@@ -17,19 +17,19 @@ use crate::error::Error;
 /// | `rediss+cluster://…`, `rediss+sentinel://…` | with TLS |
 ///
 /// Each process opens two to four connections (one for every core in that range), over which
-/// commands are multiplexed; reads that are asked for at the same time go out together. They are
-/// remade in the background; while Redis does not answer, nobody waits for it. A clone is the same
-/// store.
+/// commands are multiplexed; concurrent reads are sent in batches. Connections are replaced in the
+/// background; while Redis does not answer, no request waits for it. A clone is a handle to the same
+/// connections.
 #[derive(Clone)]
 pub struct RedisStore {
-    connections: Connections,
+    client: RedisClient,
     deadline: Option<Duration>,
 }
 
 impl RedisStore {
-    /// Connects with the defaults.
+    /// Connects with the default settings.
     ///
-    /// A Redis that cannot be reached is not an error: the store connects once it can.
+    /// A Redis that cannot be reached is not an error: the store connects as soon as it can.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
@@ -44,21 +44,21 @@ impl RedisStore {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves no connection and no task behind.
+    /// If the future is dropped, it leaves no connection and no task behind.
     ///
     /// # Errors
     ///
-    /// A URL that cannot be read, credentials that are refused, a command that the user's ACL forbids
-    /// (named in the error).
+    /// An invalid URL, refused credentials, a command that the user's ACL forbids (named in the
+    /// error).
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with time and I/O enabled.
+    /// Panics outside of a tokio runtime with time and I/O enabled.
     pub async fn connect(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).connect().await
     }
 
-    /// A store to be connected with other than the defaults.
+    /// A builder for other settings than the defaults.
     ///
     /// ```
     /// use std::time::Duration;
@@ -76,23 +76,20 @@ impl RedisStore {
         }
     }
 
-    /// The connections, with the table's deadline unless the builder was given one.
-    pub(crate) fn connections(&self, deadline: Duration) -> Connections {
-        self.connections
-            .set_deadline(self.deadline.unwrap_or(deadline));
-        self.connections.clone()
+    /// The client, with the table's deadline unless the builder was given one.
+    pub(crate) fn client(&self, deadline: Duration) -> RedisClient {
+        self.client.set_deadline(self.deadline.unwrap_or(deadline));
+        self.client.clone()
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisStore")
-            .field(&self.connections)
-            .finish()
+        f.debug_tuple("RedisStore").field(&self.client).finish()
     }
 }
 
-/// A [`RedisStore`] before it is connected.
+/// Settings of a [`RedisStore`], before it connects.
 #[derive(Clone)]
 #[must_use = "nothing is connected before `connect`"]
 pub struct RedisStoreBuilder {
@@ -102,27 +99,27 @@ pub struct RedisStoreBuilder {
 }
 
 impl RedisStoreBuilder {
-    /// How many connections this process opens (to each node of a Cluster); at least one.
+    /// Sets how many connections this process opens (to each node of a Cluster); at least one.
     pub fn connections(mut self, connections: usize) -> Self {
         self.config.connections = connections;
         self
     }
 
-    /// How long a request waits for one command, in place of the table's `[store] deadline`.
+    /// Sets how long a request waits for one command, in place of the table's `[store] deadline`.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self.config.deadline = deadline;
         self
     }
 
-    /// The certificate authority, as PEM, that `rediss://` trusts in place of the public ones.
+    /// Sets the certificate authority, as PEM, that `rediss://` trusts in place of the public ones.
     #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.config.root_certificate = Some(pem.into());
         self
     }
 
-    /// Connects; to be cancelled as [`RedisStore::connect`] may be.
+    /// Connects, as [`RedisStore::connect`] does.
     ///
     /// # Errors
     ///
@@ -132,9 +129,9 @@ impl RedisStoreBuilder {
     ///
     /// As [`RedisStore::connect`].
     pub async fn connect(self) -> Result<RedisStore, Error> {
-        let connections = Connections::connect(&self.url, self.config).await?;
+        let client = RedisClient::connect(&self.url, self.config).await?;
         Ok(RedisStore {
-            connections,
+            client,
             deadline: self.deadline,
         })
     }

@@ -1,4 +1,4 @@
-//! From bytes that anybody may have written to an entry.
+//! Decodes an entry from untrusted bytes.
 
 use std::{str, sync::Arc, time::Duration};
 
@@ -18,24 +18,21 @@ use crate::{
     },
 };
 
-/// More than any server sends, and little enough for a map to take some of ours beside them.
-const MOST_FIELDS: usize = 16 * 1024;
-
-/// Why stored bytes are no entry.
+/// Why bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Not of this crate.
+    /// Not written by this crate.
     Foreign,
-    /// Of a version of this crate that writes what this one cannot read.
+    /// Written by a later version of this crate, in a form that this one does not know.
     Unknown,
     /// Truncated or altered.
     Damaged,
 }
 
-/// The entry in `stored`; field values and body are slices of it.
+/// Decodes an entry; its field values and its body are slices of `stored`.
 pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
-    let fixed = Fixed::read(stored)?;
-    let mut head = Reader {
+    let fixed = FixedHead::read(stored)?;
+    let mut head = HeadReader {
         whole: stored,
         body: fixed.body,
         rest: &stored[at::FIXED_END..fixed.body],
@@ -64,11 +61,11 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
     }))
 }
 
-/// The fixed part, after everything that can be said of the whole was checked.
-struct Fixed {
+/// The fixed part of the head; magic, checksum, version, kind, flags and body offset are checked.
+struct FixedHead {
     kind: u8,
     flags: u16,
-    /// Where the body begins.
+    /// The offset of the body.
     body: usize,
     position: Position,
     stored: Timestamp,
@@ -77,7 +74,7 @@ struct Fixed {
     cost: Duration,
 }
 
-impl Fixed {
+impl FixedHead {
     fn read(stored: &[u8]) -> Result<Self, Unreadable> {
         let Some((fixed, _)) = stored.split_first_chunk::<{ at::FIXED_END }>() else {
             let ours = stored.starts_with(&MAGIC);
@@ -93,7 +90,7 @@ impl Fixed {
         if crc32fast::hash(&stored[at::VERSION..]) != u32_at(fixed, at::CHECKSUM) {
             return Err(Unreadable::Damaged);
         }
-        let read = Self::of(fixed);
+        let read = Self::parse(fixed);
         let known = (kind::RESPONSE..=kind::VALUE).contains(&read.kind);
         if fixed[at::VERSION] != VERSION || !known || read.has(flag::CRITICAL) {
             return Err(Unreadable::Unknown);
@@ -104,7 +101,7 @@ impl Fixed {
         Ok(read)
     }
 
-    fn of(fixed: &[u8; at::FIXED_END]) -> Self {
+    fn parse(fixed: &[u8; at::FIXED_END]) -> Self {
         let number = |at| u64_at(fixed, at);
         let millis = |at| Duration::from_millis(number(at));
         Self {
@@ -142,17 +139,17 @@ impl Fixed {
     }
 }
 
-/// Reads the head from front to back, never beyond its end.
-struct Reader<'a> {
+/// Reads the variable part of the head from front to back.
+struct HeadReader<'a> {
     whole: &'a Bytes,
-    /// Where the head ends.
+    /// The offset of the body, where the head ends.
     body: usize,
-    /// What of it has not been read.
+    /// The unread bytes of the head.
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    fn response(&mut self, fixed: &Fixed) -> Result<StoredResponse, Unreadable> {
+impl<'a> HeadReader<'a> {
+    fn response(&mut self, fixed: &FixedHead) -> Result<StoredResponse, Unreadable> {
         let status = u16::from_be_bytes(self.array()?);
         let part = fixed
             .has(flag::PART)
@@ -171,7 +168,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn part(&mut self, fixed: &Fixed) -> Result<Part, Unreadable> {
+    fn part(&mut self, fixed: &FixedHead) -> Result<Part, Unreadable> {
         let first = u64::from_be_bytes(self.array()?);
         let complete = fixed
             .has(flag::COMPLETE)
@@ -209,10 +206,10 @@ impl<'a> Reader<'a> {
 
     fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
         let count = self.count(2)?;
-        if count > MOST_FIELDS {
+        if count > MAX_FIELDS {
             return Err(Unreadable::Damaged);
         }
-        // An answer has two of ours beside them.
+        // A response gets two more fields when it is sent.
         let mut fields = HeaderMap::try_with_capacity(count + 2).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
             let name = self.name()?;
@@ -220,21 +217,21 @@ impl<'a> Reader<'a> {
                 return Err(Unreadable::Damaged);
             };
             let appended = match name {
-                Name::Numbered(name) => fields.try_append(name, value),
-                Name::Spelt(name) => fields.try_append(name, value),
+                FieldName::Known(name) => fields.try_append(name, value),
+                FieldName::Other(name) => fields.try_append(name, value),
             };
             appended.or(Err(Unreadable::Damaged))?;
         }
         Ok(fields)
     }
 
-    fn name(&mut self) -> Result<Name, Unreadable> {
+    fn name(&mut self) -> Result<FieldName, Unreadable> {
         let [number] = self.array()?;
         if number == 0 {
             let name = HeaderName::from_bytes(self.slice()?);
-            return name.map(Name::Spelt).or(Err(Unreadable::Damaged));
+            return name.map(FieldName::Other).or(Err(Unreadable::Damaged));
         }
-        let name = names::name(number).map(Name::Numbered);
+        let name = names::name(number).map(FieldName::Known);
         name.ok_or(Unreadable::Unknown)
     }
 
@@ -243,21 +240,21 @@ impl<'a> Reader<'a> {
         text.map(Into::into).or(Err(Unreadable::Damaged))
     }
 
-    /// How many items follow of which each takes at least `size` bytes.
+    /// Reads the count of items that take at least `size` bytes each.
     fn count(&mut self, size: usize) -> Result<usize, Unreadable> {
         let count = self.length()?;
         let fits = count <= self.rest.len() / size;
         fits.then_some(count).ok_or(Unreadable::Damaged)
     }
 
-    /// A length, and so many bytes: a part of the whole that is held as long as this.
+    /// Reads a length and that many bytes, as a slice that keeps the whole alive.
     fn bytes(&mut self) -> Result<Bytes, Unreadable> {
         let length = self.slice()?.len();
         let end = self.body - self.rest.len();
         Ok(self.whole.slice(end - length..end))
     }
 
-    /// A length, and so many bytes.
+    /// Reads a length and that many bytes.
     fn slice(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = self.length()?;
         let (slice, rest) = self
@@ -277,7 +274,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn length(&mut self) -> Result<usize, Unreadable> {
         match *self.rest {
-            // Nearly every length is one byte.
+            // Nearly all lengths take one byte.
             [byte @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 Ok(byte.into())
@@ -299,17 +296,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The name of a field.
-enum Name {
-    Numbered(&'static HeaderName),
-    Spelt(HeaderName),
+/// The name of a header field.
+enum FieldName {
+    Known(&'static HeaderName),
+    Other(HeaderName),
 }
 
-impl From<Name> for HeaderName {
-    fn from(name: Name) -> Self {
+impl From<FieldName> for HeaderName {
+    fn from(name: FieldName) -> Self {
         match name {
-            Name::Numbered(name) => name.clone(),
-            Name::Spelt(name) => name,
+            FieldName::Known(name) => name.clone(),
+            FieldName::Other(name) => name,
         }
     }
 }
@@ -325,3 +322,6 @@ fn u64_at(fixed: &[u8; at::FIXED_END], at: usize) -> u64 {
     bytes.copy_from_slice(&fixed[at..at + 8]);
     u64::from_be_bytes(bytes)
 }
+
+/// More than any server sends, and well below the capacity of a `HeaderMap`.
+const MAX_FIELDS: usize = 16 * 1024;

@@ -1,4 +1,4 @@
-//! From an entry to bytes.
+//! Encodes an entry.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// The stored form of an entry, in one allocation; `None` if its head is beyond 4 GiB.
+/// Encodes an entry in one allocation; `None` if its head exceeds 4 GiB.
 pub(crate) fn encode(entry: &Entry) -> Option<Vec<u8>> {
     let body = body(&entry.content);
-    let mut out = Writer(Vec::with_capacity(size(entry)));
+    let mut out = HeadWriter(Vec::with_capacity(size(entry)));
     out.fixed(entry);
     out.owner(entry);
     match &entry.content {
@@ -41,10 +41,10 @@ fn body(content: &Content) -> &[u8] {
     }
 }
 
-/// At least the size of the whole: every length in its longest form.
-pub(super) fn size(entry: &Entry) -> usize {
+/// An upper bound of the encoded size: counts every length in its longest form.
+fn size(entry: &Entry) -> usize {
     let texts = entry.tags.iter().chain(&entry.user).chain([&entry.entity]);
-    let texts: usize = texts.map(|text| LENGTH + text.len()).sum();
+    let texts: usize = texts.map(|text| MAX_LENGTH_SIZE + text.len()).sum();
     let content = match &entry.content {
         Content::Response(response) => {
             let fields = response
@@ -52,7 +52,7 @@ pub(super) fn size(entry: &Entry) -> usize {
                 .iter()
                 .chain(response.trailers.iter().flatten());
             fields
-                .map(|(name, value)| 1 + 2 * LENGTH + name.as_str().len() + value.len())
+                .map(|(name, value)| 1 + 2 * MAX_LENGTH_SIZE + name.as_str().len() + value.len())
                 .sum()
         }
         Content::Variants(variants) => variants
@@ -62,10 +62,10 @@ pub(super) fn size(entry: &Entry) -> usize {
                 let fields = variant
                     .fields
                     .iter()
-                    .map(|name| 1 + LENGTH + name.as_str().len());
+                    .map(|name| 1 + MAX_LENGTH_SIZE + name.as_str().len());
                 let by_language = variant.by_language.as_deref().unwrap_or_default();
                 let hashes = variant.hash.len() + by_language.len();
-                3 * LENGTH + hashes + fields.sum::<usize>()
+                3 * MAX_LENGTH_SIZE + hashes + fields.sum::<usize>()
             })
             .sum::<usize>(),
         Content::Value(_) => 0,
@@ -73,12 +73,9 @@ pub(super) fn size(entry: &Entry) -> usize {
     at::FIXED_END + 32 + texts + content + body(&entry.content).len()
 }
 
-/// The longest form of a length.
-const LENGTH: usize = 5;
+struct HeadWriter(Vec<u8>);
 
-struct Writer(Vec<u8>);
-
-impl Writer {
+impl HeadWriter {
     fn fixed(&mut self, entry: &Entry) {
         let (kind, flags, lifetime, cost) = summary(entry);
         self.0.extend_from_slice(&MAGIC);
@@ -164,7 +161,7 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Lengths beyond 32 bits end in a head beyond 32 bits, which is not stored at all.
+    /// A length beyond 32 bits makes a head beyond 32 bits, which is not stored.
     fn length(&mut self, length: usize) {
         let mut rest = length;
         while rest >= 0x80 {
@@ -216,3 +213,6 @@ fn millis(duration: Duration) -> u64 {
 fn saturate(number: u128) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+/// The size of a length in its longest form.
+const MAX_LENGTH_SIZE: usize = 5;

@@ -1,4 +1,4 @@
-//! How an entry lies in Redis.
+//! The format of an entry in Redis.
 //!
 //! All integers are big-endian. Version 1, offsets and sizes in bytes:
 //!
@@ -9,7 +9,7 @@
 //! | 8 | 1 | version |
 //! | 9 | 1 | kind: 1 response, 2 variants, 3 application value |
 //! | 10 | 2 | flags |
-//! | 12 | 4 | where the body begins |
+//! | 12 | 4 | offset of the body |
 //! | 16 | 8 | fence position: epoch |
 //! | 24 | 8 | fence position: n |
 //! | 32 | 8 | stored, milliseconds since the Unix epoch |
@@ -19,33 +19,32 @@
 //! | 64 | 8 | stale-while-revalidate, milliseconds |
 //! | 72 | 8 | stale-if-error, milliseconds |
 //! | 80 | 8 | cost, microseconds |
-//! | 88 | | the rest of the head, see below |
-//! | body begins | to the end | body of the response, or JSON text of the value |
+//! | 88 | | the variable part of the head, see below |
+//! | offset of the body | to the end | body of the response, or JSON text of the value |
 //!
 //! Flags, from the lowest bit: must-revalidate, no-cache, heuristic, has a user, has trailers, is a
-//! part, the part's complete length is known, explicit, shared.
+//! partial response, its complete length is known, explicit, shared.
 //!
-//! The rest of the head, in this order. A *length* or *count* is a LEB128 number of at most 32 bits,
-//! a *text* a length and so many bytes of UTF-8.
+//! The variable part, in this order. A *length* or *count* is a LEB128 number of at most 32 bits, a
+//! *text* a length and that many bytes of UTF-8.
 //!
 //! - entity: text; the user, if flagged: text; count of tags, and each: text.
-//! - Of a response: status, 2 bytes; if flagged, the first byte's number, 8 bytes; if flagged, the complete
-//!   length, 8 bytes; header fields; if flagged, trailer fields. Fields are a count, and for each a name, a
-//!   length and the value's bytes. A name is one byte, its number in [`names`]; or 0 and a text.
-//! - Of variants: a count, and for each its hash (text), its hash by
-//!   language (text, empty if there is none), a count and so many names.
+//! - Of a response: status, 2 bytes; if flagged, the position of the first byte, 8 bytes; if flagged, the
+//!   complete length, 8 bytes; header fields; if flagged, trailer fields. Fields are a count, and for each a
+//!   name, a length and the value's bytes. A name is one byte, its number in [`names`]; or 0 and a text.
+//! - Of variants: a count, and for each its hash (text), its hash by language (text, empty if there is
+//!   none), a count and that many names.
 //!
-//! Several versions of the crate share one Redis while a deployment rolls:
+//! Several versions of the crate share one Redis during a rolling deployment:
 //!
-//! - What is between the end of the known head and the body is skipped, and so are unknown flags among the
-//!   lower twelve: a later writer adds there what an earlier reader can do without.
-//! - An unknown version, kind, name, or flag among the upper four is a miss: a later writer says so when an
-//!   earlier reader cannot do without.
-//! - Magic, version and fence position stay where they are in every version: the script that stores an entry
-//!   reads them.
+//! - Readers skip bytes between the end of the known head and the body, and ignore unknown flags among the
+//!   lower twelve: a later version may add optional data there.
+//! - An unknown version, kind, name, or flag among the upper four is a miss: a later version uses them for
+//!   data that readers must understand.
+//! - Magic, version and fence position keep their offsets in every version, as `put.lua` reads them.
 //!
-//! What lies in Redis is untrusted: no length is believed before the bytes are there, and nothing is allocated
-//! that is not in proportion to them.
+//! Data from Redis is not trusted: lengths are checked against the bytes that follow, and allocations are
+//! proportional to them.
 
 mod decode;
 mod encode;
@@ -61,7 +60,7 @@ pub(crate) use self::{
 pub(crate) const MAGIC: [u8; 4] = *b"\xF5TKE";
 const VERSION: u8 = 1;
 
-/// Offsets of the fixed part.
+/// Offsets in the fixed part.
 mod at {
     pub(super) const CHECKSUM: usize = 4;
     pub(super) const VERSION: usize = 8;
@@ -84,6 +83,6 @@ mod flag {
     pub(super) const COMPLETE: u16 = 1 << 6;
     pub(super) const EXPLICIT: u16 = 1 << 7;
     pub(super) const SHARED: u16 = 1 << 8;
-    /// A reader that does not know one of these must not read on.
+    /// Flags that a reader must know to use the entry.
     pub(super) const CRITICAL: u16 = 0xf000;
 }

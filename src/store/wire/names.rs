@@ -1,12 +1,12 @@
-//! Field names that take one byte.
+//! Field names that are encoded as one byte.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use http::{HeaderName, header as h};
 
-/// The number of a name is its place here, counted from 1.
+/// The number of a name is its position here, counted from 1.
 ///
-/// Names are only ever added at the end: what is stored refers to them.
+/// Add names at the end only, as stored entries refer to the numbers.
 static NAMES: [HeaderName; 64] = [
     h::CONTENT_TYPE,
     h::CONTENT_LENGTH,
@@ -74,12 +74,12 @@ static NAMES: [HeaderName; 64] = [
     h::USER_AGENT,
 ];
 
-/// The name with this number.
+/// The name with a number.
 pub(super) fn name(number: u8) -> Option<&'static HeaderName> {
     NAMES.get(usize::from(number).checked_sub(1)?)
 }
 
-/// The number of this name, 0 if it has none.
+/// The number of a name, or 0.
 pub(super) fn number(name: &HeaderName) -> u8 {
     static NUMBERS: LazyLock<HashMap<&HeaderName, u8, foldhash::fast::RandomState>> =
         LazyLock::new(|| NAMES.iter().zip(1..).collect());
@@ -91,10 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_names_lead_to_each_other() {
+    fn numbers_and_names_round_trip() {
         for number in 1..=64 {
             let name = name(number).expect("64 names");
-            assert_eq!(super::number(name), number, "{name} stands there twice");
+            assert_eq!(super::number(name), number, "{name} is a duplicate");
         }
         assert_eq!(name(0), None);
         assert_eq!(name(65), None);

@@ -1,4 +1,4 @@
-//! Limits in one process: sharded, bounded, and never freeing a limited subject to make room.
+//! Limits in one process: sharded, bounded, and never forgetting a limited subject to make room.
 
 mod shard;
 
@@ -9,65 +9,57 @@ use std::{
 };
 
 use crate::{
-    quota::{CombinedDecision, RuleDecision},
+    quota::{Ruling, Verdict},
     store::contracts::limits::{Counter, Refund, Rule},
 };
-use shard::Shard;
+use shard::CounterShard;
 
 /// Counters of one process.
 ///
-/// All rules of a subject lie in one shard, so one lock makes a decision atomic. Each shard holds a
-/// fixed number of counters. When it is full, a new subject takes the place of one whose window has
-/// passed, or else of one that has used no more than half of its quota (the least used of a
-/// sample). Where there is no such place, newcomers share overflow counters: they may be refused for
-/// what others used, but nobody is freed.
+/// All counters of a subject are in one shard, so one lock makes a decision atomic. Each shard holds
+/// a fixed number of counters. If it is full, a new subject replaces a counter whose window has
+/// passed, or the least used of a sample if at most half of its quota is used. If there is none, new
+/// subjects share overflow counters: they may be refused because of what others used, but no limited
+/// subject is admitted.
 pub(crate) struct MemoryLimits {
-    shards: Box<[Padded]>,
+    shards: Box<[PaddedShard]>,
     hasher: foldhash::quality::RandomState,
 }
 
 type SubjectHash = foldhash::quality::FoldHasher<'static>;
 
-/// A cache line of its own for each lock.
+/// Keeps each lock in a cache line of its own.
 #[repr(align(128))]
-struct Padded(Mutex<Shard>);
-
-/// Counters of a store unless said otherwise: some 20 MB when full.
-pub(crate) const DEFAULT_CAPACITY: usize = 1 << 17;
-
-const SHARDS: usize = 128;
-
-/// Counters of a shard at least: a sample of fewer says little.
-const LEAST: usize = 64;
+struct PaddedShard(Mutex<CounterShard>);
 
 impl MemoryLimits {
-    /// A store of at most `capacity` counters (and a few shared ones per quota when it is full).
+    /// Counters up to `capacity`, and a few overflow counters per quota.
     pub(crate) fn new(capacity: usize) -> Self {
-        let shards = (capacity / LEAST).clamp(1, SHARDS);
+        let shards = (capacity / MIN_SHARD_CAPACITY).clamp(1, MAX_SHARDS);
         let each = capacity.div_ceil(shards).max(1);
         Self {
             shards: (0..shards)
-                .map(|_| Padded(Mutex::new(Shard::new(each))))
+                .map(|_| PaddedShard(Mutex::new(CounterShard::new(each))))
                 .collect(),
             hasher: foldhash::quality::RandomState::default(),
         }
     }
 
-    /// Charges the only rule of a subject, if it admits.
-    pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> RuleDecision {
+    /// Charges the only rule of a subject if it admits.
+    pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> Ruling {
         let hash = self.hash(subject);
         let counter = mix(&hash, &rule.limit);
         self.shard(&hash).acquire_one(subject, rule, now, counter)
     }
 
-    /// Charges every rule, or none of them if one that is no shadow refuses.
-    pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
+    /// Charges all rules, or none if one that is no shadow refuses.
+    pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
         let hash = self.hash(subject);
         let hasher = |limit: &Counter<'_>| mix(&hash, limit);
         self.shard(&hash).acquire(subject, rules, now, hasher)
     }
 
-    /// Gives back what was charged, as far as it still counts.
+    /// Gives charges back as far as they still count.
     pub(crate) fn refund(&self, subject: &[u8], refunds: &[Refund<'_>], now: u64) {
         let hash = self.hash(subject);
         let mut shard = self.shard(&hash);
@@ -76,18 +68,18 @@ impl MemoryLimits {
         }
     }
 
-    /// What is left, without charging.
-    pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
+    /// Returns what is left, without charging.
+    pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
         let hash = self.hash(subject);
         let shard = self.shard(&hash);
         let state = |rule: &Rule<'_>| {
             let state = shard.state(subject, &rule.limit, mix(&hash, &rule.limit));
             (rule.charge.quota, state)
         };
-        CombinedDecision::peek(now, rules.iter().map(state))
+        Verdict::peek(now, rules.iter().map(state))
     }
 
-    /// Forgets what was used.
+    /// Removes the counters.
     pub(crate) fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) {
         let hash = self.hash(subject);
         let mut shard = self.shard(&hash);
@@ -96,10 +88,10 @@ impl MemoryLimits {
         }
     }
 
-    /// Counters there are, shared ones included.
+    /// The number of counters, overflow counters included.
     #[cfg(test)]
     fn len(&self) -> usize {
-        let shard = |shard: &Padded| shard.0.lock().expect("no panic").len();
+        let shard = |shard: &PaddedShard| shard.0.lock().expect("no panic").len();
         self.shards.iter().map(shard).sum()
     }
 
@@ -109,16 +101,16 @@ impl MemoryLimits {
         hasher
     }
 
-    fn shard(&self, subject: &SubjectHash) -> MutexGuard<'_, Shard> {
-        // the upper half of the product is below their number, without a division
+    fn shard(&self, subject: &SubjectHash) -> MutexGuard<'_, CounterShard> {
+        // The upper half of the product is below the number of shards; this avoids a division.
         let index = (u128::from(subject.finish()) * self.shards.len() as u128) >> 64;
         let lock = self.shards[usize::try_from(index).unwrap_or(0)].0.lock();
-        // a shard is consistent at every step
+        // A shard is consistent at every step, so poisoning can be ignored.
         lock.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The hash of a counter, which goes on where its subject's ended.
+/// The hash of a counter: continues the hash of its subject.
 #[inline]
 fn mix(subject: &SubjectHash, limit: &Counter<'_>) -> u64 {
     let mut hasher = subject.clone();
@@ -134,6 +126,14 @@ impl fmt::Debug for MemoryLimits {
         f.debug_struct("MemoryLimits").finish_non_exhaustive()
     }
 }
+
+/// The default capacity, which takes some 20 MB when full.
+pub(crate) const DEFAULT_CAPACITY: usize = 1 << 17;
+
+const MAX_SHARDS: usize = 128;
+
+/// Smaller shards would make too small a sample.
+const MIN_SHARD_CAPACITY: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -1,34 +1,36 @@
+//! A fixed number of counters under one lock.
+
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::{
-    quota::{CombinedDecision, Quota, QuotaState, RuleDecision},
+    quota::{Quota, Ruling, State, Verdict},
     store::contracts::limits::{Counter, Refund, Rule},
 };
 
-/// A fixed number of counters under one lock.
-pub(super) struct Shard {
+/// One shard: an index, the counters, and overflow counters for when it is full.
+pub(super) struct CounterShard {
     index: HashTable<u32>,
-    slots: Vec<Slot>,
+    slots: Vec<CounterSlot>,
     capacity: usize,
-    overflow: Vec<Overflow>,
+    overflow: Vec<OverflowCounter>,
     rng: fastrand::Rng,
 }
 
-struct Slot {
+struct CounterSlot {
     hash: u64,
-    /// Most lie within the slot: one access to memory less.
+    /// Most fit inline, which saves a memory access.
     key: SmallVec<[u8; 40]>,
-    /// How many bytes of the key are the subject, and how many the limit's name.
+    /// The lengths of the subject and of the limit's name, which begin the key.
     parts: (u32, u32),
     quota: Quota,
-    state: QuotaState,
+    state: State,
 }
 
-/// One counter that newcomers under one quota share while the shard is full.
-struct Overflow {
+/// The counter that all new subjects under one quota share while the shard is full.
+struct OverflowCounter {
     quota: Quota,
-    state: Option<QuotaState>,
+    state: Option<State>,
 }
 
 type Places = SmallVec<[(Place, u64); 4]>;
@@ -38,20 +40,14 @@ type Places = SmallVec<[(Place, u64); 4]>;
 enum Place {
     Slot(usize),
     Free,
-    /// Of this slot, whose counter gives way.
-    Instead(usize),
+    /// This slot, whose counter is replaced.
+    Replaced(usize),
     Overflow(usize),
-    /// More different quotas overflow than there are counters for: newcomers are refused.
+    /// There is no overflow counter left for the quota: new subjects are refused.
     Nowhere,
 }
 
-/// How many counters are looked at to make room for another.
-const SAMPLE: usize = 16;
-
-/// Different quotas that may overflow at the same time.
-const OVERFLOWS: usize = 64;
-
-impl Shard {
+impl CounterShard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             index: HashTable::new(),
@@ -62,7 +58,7 @@ impl Shard {
         }
     }
 
-    /// As [`acquire`](Self::acquire) for one rule: the way that nearly all requests take.
+    /// [`acquire`](Self::acquire) for one rule, which nearly all requests have.
     #[inline]
     pub(super) fn acquire_one(
         &mut self,
@@ -70,9 +66,9 @@ impl Shard {
         rule: &Rule<'_>,
         now: u64,
         hash: u64,
-    ) -> RuleDecision {
+    ) -> Ruling {
         let Some(at) = self.find(subject, &rule.limit, hash) else {
-            return self.admit_newcomer(subject, rule, now, hash);
+            return self.admit_new_subject(subject, rule, now, hash);
         };
         let slot = &mut self.slots[at];
         let ruling = rule.charge.decide(Some(slot.state), now);
@@ -84,13 +80,13 @@ impl Shard {
     }
 
     #[cold]
-    fn admit_newcomer(
+    fn admit_new_subject(
         &mut self,
         subject: &[u8],
         rule: &Rule<'_>,
         now: u64,
         hash: u64,
-    ) -> RuleDecision {
+    ) -> Ruling {
         let place = self.room(rule, now, &[]);
         let state = self.state_at(place, &rule.charge.quota, now);
         let ruling = rule.charge.decide(state, now);
@@ -106,15 +102,15 @@ impl Shard {
         rules: &[Rule<'_>],
         now: u64,
         hasher: impl Fn(&Counter<'_>) -> u64,
-    ) -> CombinedDecision {
+    ) -> Verdict {
         let places = self.places(subject, rules, now, hasher);
         let states = rules.iter().zip(&places);
         let states = states.map(|(rule, (place, _))| {
             let state = self.state_at(*place, &rule.charge.quota, now);
             (rule.charge, state)
         });
-        let verdict = CombinedDecision::decide(now, states);
-        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.by_rule) {
+        let verdict = Verdict::decide(now, states);
+        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.rulings) {
             if ruling.charged {
                 self.write(subject, rule, hash, place, ruling);
             }
@@ -146,7 +142,7 @@ impl Shard {
 
     fn room(&mut self, rule: &Rule<'_>, now: u64, taken: &[(Place, u64)]) -> Place {
         if let Some(slot) = self.replaceable(now, taken) {
-            return Place::Instead(slot);
+            return Place::Replaced(slot);
         }
         let new = |(place, _): &&(Place, u64)| matches!(place, Place::Free);
         if self.slots.len() + taken.iter().filter(new).count() < self.capacity {
@@ -155,12 +151,12 @@ impl Shard {
         self.overflow(rule.charge.quota)
     }
 
-    /// A counter that may be forgotten: any whose window has passed, and, when there is no other
-    /// room, the least used of a sample if that has half of its quota left.
+    /// A counter that may be replaced: any whose window has passed, or, if the shard is full, the least
+    /// used of a sample if it has half of its quota left.
     fn replaceable(&mut self, now: u64, taken: &[(Place, u64)]) -> Option<usize> {
         let full = self.slots.len() >= self.capacity;
         let mut least: Option<(u64, usize)> = None;
-        // two looks for every newcomer keep what has passed from piling up
+        // Two checks per new subject suffice to keep expired counters from accumulating.
         for _ in 0..if full { SAMPLE } else { 2 } {
             let at = self.rng.usize(..self.slots.len().max(1));
             let slot = self.slots.get(at)?;
@@ -182,31 +178,24 @@ impl Shard {
         let known = self.overflow.iter().position(|o| o.quota == quota);
         match known {
             Some(at) => Place::Overflow(at),
-            None if self.overflow.len() < OVERFLOWS => {
-                self.overflow.push(Overflow { quota, state: None });
+            None if self.overflow.len() < MAX_OVERFLOW => {
+                self.overflow.push(OverflowCounter { quota, state: None });
                 Place::Overflow(self.overflow.len() - 1)
             }
             None => Place::Nowhere,
         }
     }
 
-    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<QuotaState> {
+    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<State> {
         match place {
             Place::Slot(at) => Some(self.slots[at].state),
             Place::Overflow(at) => self.overflow[at].state,
-            Place::Free | Place::Instead(_) => None,
-            Place::Nowhere => Some(QuotaState::spent(quota, now)),
+            Place::Free | Place::Replaced(_) => None,
+            Place::Nowhere => Some(State::spent(quota, now)),
         }
     }
 
-    fn write(
-        &mut self,
-        subject: &[u8],
-        rule: &Rule<'_>,
-        hash: u64,
-        place: Place,
-        ruling: &RuleDecision,
-    ) {
+    fn write(&mut self, subject: &[u8], rule: &Rule<'_>, hash: u64, place: Place, ruling: &Ruling) {
         match place {
             Place::Slot(at) => {
                 let slot = &mut self.slots[at];
@@ -216,12 +205,13 @@ impl Shard {
             Place::Overflow(at) => self.overflow[at].state = Some(ruling.state),
             Place::Nowhere => {}
             Place::Free => {
-                self.slots.push(Slot::new(subject, rule, hash, ruling));
+                self.slots
+                    .push(CounterSlot::new(subject, rule, hash, ruling));
                 self.link(self.slots.len() - 1);
             }
-            Place::Instead(at) => {
+            Place::Replaced(at) => {
                 self.unlink(at);
-                self.slots[at] = Slot::new(subject, rule, hash, ruling);
+                self.slots[at] = CounterSlot::new(subject, rule, hash, ruling);
                 self.link(at);
             }
         }
@@ -235,12 +225,7 @@ impl Shard {
         *state = state.refund(&refund.quota, now, refund.anchor, refund.cost);
     }
 
-    pub(super) fn state(
-        &self,
-        subject: &[u8],
-        limit: &Counter<'_>,
-        hash: u64,
-    ) -> Option<QuotaState> {
+    pub(super) fn state(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<State> {
         let at = self.find(subject, limit, hash)?;
         Some(self.slots[at].state)
     }
@@ -289,15 +274,12 @@ impl Shard {
 
 impl Place {
     fn is_at(self, slot: usize) -> bool {
-        matches!(self, Self::Slot(at) | Self::Instead(at) if at == slot)
+        matches!(self, Self::Slot(at) | Self::Replaced(at) if at == slot)
     }
 }
 
-/// Of what [`Slot::used`] counts.
-const HALF: u64 = 512;
-
-impl Slot {
-    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &RuleDecision) -> Self {
+impl CounterSlot {
+    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
         let name = rule.limit.name.as_bytes();
         let parts = [subject, name, rule.limit.rest];
         let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -322,18 +304,14 @@ impl Slot {
         }
         let (first, others) = self.key.split_at(subject.len());
         let (second, third) = others.split_at(name.len());
-        // most counters have no third part
+        // Most counters have no third part.
         first == subject && second == name && (third.is_empty() || third == limit.rest)
     }
 
-    /// How much of the quota is used, in 1024ths.
+    /// The used part of the quota, in 1024ths.
     fn used(&self, now: u64) -> u64 {
         let capacity = self.quota.capacity();
-        let used = capacity.saturating_sub(
-            QuotaState::peek(Some(self.state), &self.quota, now)
-                .1
-                .remaining,
-        );
+        let used = capacity.saturating_sub(self.quota.peek(Some(self.state), now).remaining);
         (used * 1024).checked_div(capacity).unwrap_or(1024)
     }
 }
@@ -341,3 +319,12 @@ impl Slot {
 fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
+
+/// How many counters are compared to find one that can be replaced.
+const SAMPLE: usize = 16;
+
+/// How many quotas can have an overflow counter at the same time.
+const MAX_OVERFLOW: usize = 64;
+
+/// Half of a quota, in the unit of [`CounterSlot::used`].
+const HALF: u64 = 512;

@@ -1,82 +1,17 @@
 use std::{thread, time::Duration};
 
 use super::*;
-use crate::quota::{Algorithm, Charge, Quota, QuotaState};
-
-const ALGORITHMS: [Algorithm; 3] = [
-    Algorithm::SlidingWindow,
-    Algorithm::FixedWindow,
-    Algorithm::Gcra,
-];
-
-fn rule(name: &str, quota: Quota, cost: u64) -> Rule<'_> {
-    Rule {
-        limit: Counter { name, rest: b"" },
-        charge: Charge {
-            quota,
-            cost,
-            shadow: false,
-        },
-    }
-}
+use crate::{
+    quota::{Quota, State, tests::ALGORITHMS},
+    store::contracts::limits::suite::rule,
+};
 
 fn admits(limits: &MemoryLimits, subject: &str, rule: Rule<'_>, now: u64) -> bool {
     limits.acquire(subject.as_bytes(), &[rule], now).admitted
 }
 
 #[test]
-fn a_refused_request_is_charged_under_no_rule() {
-    let limits = MemoryLimits::new(100);
-    let (wide, narrow) = (
-        rule("day", Quota::per_day(1000), 1),
-        rule("second", Quota::per_second(2), 1),
-    );
-    for _ in 0..20 {
-        limits.acquire(b"u", &[wide, narrow], 5);
-    }
-    let left = limits.peek(b"u", &[wide, narrow], 5);
-    let left: Vec<u64> = left.by_rule.iter().map(|r| r.outcome.remaining).collect();
-    assert_eq!(left, [998, 0]);
-}
-
-#[test]
-fn a_shadow_decides_and_never_refuses() {
-    let limits = MemoryLimits::new(100);
-    let mut shadow = rule("new", Quota::per_second(1), 1);
-    shadow.charge.shadow = true;
-    let old = rule("old", Quota::per_second(3), 1);
-    let verdicts: Vec<_> = (0..4)
-        .map(|_| limits.acquire(b"u", &[shadow, old], 5))
-        .collect();
-    let admitted: Vec<bool> = verdicts.iter().map(|v| v.admitted).collect();
-    assert_eq!(admitted, [true, true, true, false]);
-    let said: Vec<bool> = verdicts
-        .iter()
-        .map(|v| v.by_rule[0].outcome.admitted)
-        .collect();
-    assert_eq!(said, [true, false, false, false]);
-}
-
-#[test]
-fn names_subjects_and_rests_never_run_into_each_other() {
-    let limits = MemoryLimits::new(100);
-    let quota = Quota::per_second(1);
-    let counters = [
-        ("a", "bc", ""),
-        ("ab", "c", ""),
-        ("b", "a", ":c"),
-        ("", "abc", ""),
-    ];
-    for (subject, name, rest) in counters {
-        let mut rule = rule(name, quota, 1);
-        rule.limit.rest = rest.as_bytes();
-        assert!(limits.acquire(subject.as_bytes(), &[rule], 1).admitted);
-        assert!(!limits.acquire(subject.as_bytes(), &[rule], 1).admitted);
-    }
-}
-
-#[test]
-fn a_million_subjects_of_an_attacker_fill_no_memory_and_free_nobody() {
+fn a_flood_of_subjects_is_bounded_and_frees_no_limited_subject() {
     for (algorithm, subjects) in ALGORITHMS.into_iter().zip([1_000_000_u32, 50_000, 50_000]) {
         let limits = MemoryLimits::new(4_096);
         let quota = Quota::per_hour(5).counted_by(algorithm);
@@ -94,7 +29,7 @@ fn a_million_subjects_of_an_attacker_fill_no_memory_and_free_nobody() {
                 "{algorithm:?} freed {user}"
             );
         }
-        assert!(admits(&limits, "somebody else", rule, 10), "{algorithm:?}");
+        assert!(admits(&limits, "another", rule, 10), "{algorithm:?}");
         let shards = limits.shards.len();
         let held = limits.len();
         assert!(held <= 4_096 + shards, "{held} counters");
@@ -102,11 +37,11 @@ fn a_million_subjects_of_an_attacker_fill_no_memory_and_free_nobody() {
 }
 
 #[test]
-fn who_is_limited_is_not_freed_before_two_windows_have_passed() {
+fn a_limited_subject_is_kept_for_two_windows() {
     let limits = MemoryLimits::new(64);
     let rule = rule("api", Quota::per_hour(5), 1);
     while admits(&limits, "victim", rule, 10) {}
-    // all of the window before still counts, nearly
+    // Nearly all of the previous window still counts.
     let later = 11 + rule.charge.quota.window_micros();
     for n in 0..10_000_u32 {
         limits.acquire_one(&n.to_be_bytes(), &rule, later);
@@ -115,7 +50,7 @@ fn who_is_limited_is_not_freed_before_two_windows_have_passed() {
 }
 
 #[test]
-fn who_is_limited_by_a_new_quota_is_kept_for_as_long_as_that_says() {
+fn a_subject_limited_by_a_new_quota_is_kept_for_its_window() {
     let limits = MemoryLimits::new(64);
     let (short, long) = (Quota::per_second(5), Quota::per_hour(5));
     assert!(
@@ -123,7 +58,7 @@ fn who_is_limited_by_a_new_quota_is_kept_for_as_long_as_that_says() {
             .acquire_one(b"victim", &rule("api", short, 1), 10)
             .charged
     );
-    // a reload
+    // The quota is changed.
     let rule = rule("api", long, 1);
     while limits.acquire_one(b"victim", &rule, 11).charged {}
     let later = 10_000_000;
@@ -134,7 +69,7 @@ fn who_is_limited_by_a_new_quota_is_kept_for_as_long_as_that_says() {
 }
 
 #[test]
-fn whoever_is_refused_at_once_takes_no_place() {
+fn a_subject_refused_at_once_takes_no_counter() {
     let limits = MemoryLimits::new(64);
     let rule = rule("none", Quota::per_hour(0), 1);
     for n in 0..100_u32 {
@@ -144,8 +79,8 @@ fn whoever_is_refused_at_once_takes_no_place() {
 }
 
 #[test]
-fn one_rule_alone_decides_as_among_others() {
-    let (alone, among) = (MemoryLimits::new(64), MemoryLimits::new(64));
+fn acquire_one_decides_as_acquire() {
+    let (one, many) = (MemoryLimits::new(64), MemoryLimits::new(64));
     let rng = &mut fastrand::Rng::with_seed(3);
     let mut now = 1_000;
     for _ in 0..5_000 {
@@ -154,27 +89,27 @@ fn one_rule_alone_decides_as_among_others() {
         let mut rule = rule("api", quota, rng.u64(1..4));
         rule.charge.shadow = rng.bool();
         let subject = [rng.u8(..5)];
-        let ruling = alone.acquire_one(&subject, &rule, now);
-        let verdict = among.acquire(&subject, &[rule], now);
-        assert_eq!(ruling, verdict.by_rule[0]);
+        let ruling = one.acquire_one(&subject, &rule, now);
+        let verdict = many.acquire(&subject, &[rule], now);
+        assert_eq!(ruling, verdict.rulings[0]);
     }
 }
 
 #[test]
-fn where_everybody_is_limited_newcomers_share_what_is_left() {
+fn new_subjects_share_overflow_counters_if_all_are_limited() {
     let limits = MemoryLimits::new(128);
     let rule = rule("login", Quota::per_hour(1), 1);
     let admitted = (0..100_000_u32)
         .filter(|n| limits.acquire(&n.to_be_bytes(), &[rule], 10).admitted)
         .count();
-    // every counter once, and every overflow counter once
+    // Every counter once, and every overflow counter once.
     assert!(admitted <= 128 + limits.shards.len(), "{admitted}");
     let later = 10 + 2 * rule.charge.quota.window_micros();
     assert!(admits(&limits, "later", rule, later));
 }
 
 #[test]
-fn more_overflowing_quotas_than_counters_refuse_newcomers() {
+fn new_subjects_are_refused_without_an_overflow_counter() {
     let limits = MemoryLimits::new(1);
     let hour = Duration::from_secs(3600);
     let quotas: Vec<Quota> = (1..200)
@@ -188,7 +123,7 @@ fn more_overflowing_quotas_than_counters_refuse_newcomers() {
 }
 
 #[test]
-fn what_has_passed_makes_room() {
+fn expired_counters_make_room() {
     let limits = MemoryLimits::new(256);
     let rule = rule("api", Quota::per_second(1), 1);
     for round in 0..50_u64 {
@@ -204,36 +139,13 @@ fn what_has_passed_makes_room() {
 }
 
 #[test]
-fn reset_and_refund_touch_one_counter() {
-    let limits = MemoryLimits::new(64);
-    let rule = rule("api", Quota::per_minute(2), 2);
-    for n in 0..20 {
-        assert!(admits(&limits, &format!("u{n}"), rule, 7));
-    }
-    limits.reset(b"u3", &[rule]);
-    assert!(admits(&limits, "u3", rule, 7));
-    assert!(!admits(&limits, "u4", rule, 7));
-    let state = limits.acquire(b"u5", &[rule], 7).by_rule[0].state;
-    let refund = Refund {
-        limit: rule.limit,
-        quota: rule.charge.quota,
-        cost: 2,
-        anchor: state.anchor(),
-    };
-    limits.refund(b"u5", &[refund], 7);
-    limits.refund(b"nobody", &[refund], 7);
-    assert!(admits(&limits, "u5", rule, 7));
-    assert!(!admits(&limits, "u6", rule, 7));
-}
-
-#[test]
-fn threads_that_hammer_one_subject_never_exceed_the_limit() {
+fn concurrent_threads_never_exceed_the_limit() {
     for algorithm in ALGORITHMS {
         let limits = MemoryLimits::new(1_000);
         let rule = rule("api", Quota::per_hour(5_000).counted_by(algorithm), 1);
-        let hammer = || (0..3_000).filter(|_| admits(&limits, "u", rule, 9)).count();
+        let acquire = || (0..3_000).filter(|_| admits(&limits, "u", rule, 9)).count();
         let admitted: usize = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(hammer)).collect();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(acquire)).collect();
             threads
                 .into_iter()
                 .map(|t| t.join().expect("no panic"))
@@ -244,8 +156,8 @@ fn threads_that_hammer_one_subject_never_exceed_the_limit() {
 }
 
 #[test]
-fn an_evicted_state_is_never_one_that_refuses() {
+fn a_spent_state_refuses() {
     let quota = Quota::per_minute(10);
-    let spent = QuotaState::spent(&quota, 3);
-    assert!(!QuotaState::acquire(Some(spent), &quota, 3, 1).1.admitted);
+    let spent = State::spent(&quota, 3);
+    assert!(!quota.acquire(Some(spent), 3, 1).1.admitted);
 }

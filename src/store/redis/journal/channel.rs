@@ -1,9 +1,9 @@
 //! Pub/sub on `cache:invalidate`, without echo.
 //!
-//! One script announces each of our patterns on a channel of our own, then publishes it on
-//! `cache:invalidate`. Every process of ours listens to both on one connection, where the two arrive
-//! in this order, and passes over a pattern that was announced just before. Whatever does not
-//! follow its own announcement at once is another program's.
+//! One script announces each of our patterns on a private channel, then publishes it on the public
+//! channel `cache:invalidate`. Every process subscribes to both over one connection, where the two
+//! messages arrive in this order, and ignores a pattern that was announced immediately before. A
+//! pattern without an announcement was published by another program.
 
 use std::{fmt, sync::Arc, sync::LazyLock};
 
@@ -15,41 +15,38 @@ use crate::{
     store::{
         contracts::{
             StoreFuture,
-            channel::{CUT, Channel, Listener},
+            channel::{Channel, Listener, MAX_MESSAGE},
         },
         redis::{
-            connection::Connections,
-            script::{Arg, Script},
-            verb::Verb,
+            client::RedisClient,
+            command::Command,
+            script::{Script, ScriptArg},
         },
     },
 };
 
-static PUBLISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../../lua/publish.lua")));
-
 /// The channel of every keep with this namespace on this Redis.
 #[derive(Debug)]
 pub(crate) struct RedisChannel {
-    connections: Connections,
-    names: Arc<Names>,
+    client: RedisClient,
+    channels: Arc<ChannelNames>,
 }
 
 #[derive(Debug)]
-struct Names {
-    everybody: Box<str>,
-    own: Box<str>,
+struct ChannelNames {
+    public: Box<str>,
+    private: Box<str>,
 }
 
 impl RedisChannel {
-    pub(crate) fn new(connections: Connections, namespace: &str) -> Self {
-        let names = Names {
-            everybody: format!("{namespace}cache:invalidate").into(),
-            own: format!("{namespace}cache:keep:published").into(),
+    pub(crate) fn new(client: RedisClient, namespace: &str) -> Self {
+        let channels = ChannelNames {
+            public: format!("{namespace}cache:invalidate").into(),
+            private: format!("{namespace}cache:keep:published").into(),
         };
         Self {
-            connections,
-            names: Arc::new(names),
+            client,
+            channels: Arc::new(channels),
         }
     }
 }
@@ -58,21 +55,23 @@ impl Channel for RedisChannel {
     fn publish<'a>(&'a self, patterns: &'a [String]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let channels = [
-                Arg::from(&*self.names.everybody),
-                Arg::from(&*self.names.own),
+                ScriptArg::from(&*self.channels.public),
+                ScriptArg::from(&*self.channels.private),
             ];
-            let patterns = patterns.iter().map(|pattern| Arg::from(pattern.as_str()));
+            let patterns = patterns
+                .iter()
+                .map(|pattern| ScriptArg::from(pattern.as_str()));
             let arguments: Vec<_> = channels.into_iter().chain(patterns).collect();
-            self.connections
-                .script(Verb::Publish, &PUBLISH, &[], &arguments)
+            self.client
+                .script(Command::Publish, &PUBLISH, &[], &arguments)
                 .await
         })
     }
 
     fn listen(&self) -> Box<dyn Listener> {
         Box::new(RedisListener {
-            connections: self.connections.clone(),
-            names: Arc::clone(&self.names),
+            client: self.client.clone(),
+            channels: Arc::clone(&self.channels),
             messages: None,
             announced: Announced::default(),
         })
@@ -80,21 +79,21 @@ impl Channel for RedisChannel {
 }
 
 struct RedisListener {
-    connections: Connections,
-    names: Arc<Names>,
+    client: RedisClient,
+    channels: Arc<ChannelNames>,
     messages: Option<BoxStream<'static, Msg>>,
     announced: Announced,
 }
 
-/// What one of our processes said it would publish next.
+/// The pattern that one of our processes publishes next.
 #[derive(Debug, Default)]
 struct Announced(Option<Box<[u8]>>);
 
 impl RedisListener {
     async fn listen(&mut self) -> Result<Vec<Box<[u8]>>, Error> {
         if self.messages.is_none() {
-            self.messages = Some(subscribe(&self.connections, &self.names).await?);
-            // What was announced before may have been published while nobody listened.
+            self.messages = Some(subscribe(&self.client, &self.channels).await?);
+            // The announced pattern may have been published while there was no subscription.
             self.announced = Announced::default();
         }
         let messages = self.messages.as_mut().ok_or_else(closed)?;
@@ -102,12 +101,12 @@ impl RedisListener {
             self.messages = None;
             return Err(closed());
         };
-        let mut foreign = Vec::from_iter(self.announced.foreign(&self.names, &message));
+        let mut foreign = Vec::from_iter(self.announced.foreign(&self.channels, &message));
         while let Some(Some(message)) = messages.next().now_or_never() {
-            if let Some(pattern) = self.announced.foreign(&self.names, &message) {
+            if let Some(pattern) = self.announced.foreign(&self.channels, &message) {
                 match foreign.len() {
-                    ..BATCH => foreign.push(pattern),
-                    // Too many to keep: they name everything.
+                    ..MAX_PATTERNS => foreign.push(pattern),
+                    // Too many to keep: one pattern that matches everything replaces them.
                     _ => foreign = vec![Box::from(*b"*")],
                 }
             }
@@ -117,12 +116,12 @@ impl RedisListener {
 }
 
 impl Announced {
-    /// The message, cut to the length of a pattern, if it is another program's.
-    fn foreign(&mut self, names: &Names, message: &Msg) -> Option<Box<[u8]>> {
+    /// The message, cut to the length of a pattern, if another program published it.
+    fn foreign(&mut self, channels: &ChannelNames, message: &Msg) -> Option<Box<[u8]>> {
         let payload = message.get_payload_bytes();
-        let payload = &payload[..payload.len().min(CUT)];
+        let payload = &payload[..payload.len().min(MAX_MESSAGE)];
         let announced = self.0.take();
-        if message.get_channel_name() == &*names.own {
+        if message.get_channel_name() == &*channels.private {
             self.0 = Some(payload.into());
             return None;
         }
@@ -139,27 +138,30 @@ impl Listener for RedisListener {
 impl fmt::Debug for RedisListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisListener")
-            .field("names", &self.names)
+            .field("channels", &self.channels)
             .finish_non_exhaustive()
     }
 }
 
 async fn subscribe(
-    connections: &Connections,
-    names: &Names,
+    client: &RedisClient,
+    channels: &ChannelNames,
 ) -> Result<BoxStream<'static, Msg>, Error> {
-    let mut pubsub = connections.pubsub().await?;
-    let channels = [&*names.everybody, &*names.own];
+    let mut pubsub = client.pubsub().await?;
+    let names = [&*channels.public, &*channels.private];
     pubsub
-        .subscribe(&channels[..])
+        .subscribe(&names[..])
         .await
         .map_err(|error| Error::unavailable("redis did not answer subscribe").with_source(error))?;
     Ok(pubsub.into_on_message().boxed())
 }
 
 fn closed() -> Error {
-    Error::unavailable("redis closed the connection of pub/sub")
+    Error::unavailable("redis closed the pub/sub connection")
 }
 
-/// Messages at a time.
-const BATCH: usize = 4096;
+/// How many patterns are returned at once.
+const MAX_PATTERNS: usize = 4096;
+
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../../lua/publish.lua")));

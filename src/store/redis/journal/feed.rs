@@ -1,11 +1,11 @@
-//! The journal's stream, read on a connection of its own.
+//! The journal's stream, read over a dedicated connection.
 
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Value};
 use tokio::time::timeout;
 
-use super::{Keys, reply};
+use super::{keys::JournalKeys, reply};
 use crate::{
     error::Error,
     store::{
@@ -15,39 +15,39 @@ use crate::{
         },
         position::Position,
         redis::{
-            connection::{Connections, Dedicated},
-            verb::Verb,
+            client::{DedicatedConnection, RedisClient},
+            command::Command,
         },
     },
 };
 
 #[derive(Debug)]
 pub(super) struct RedisFeed {
-    connections: Connections,
-    keys: Arc<Keys>,
-    /// Absent while a command is under way: a connection whose reply nobody read is not used again.
-    connection: Option<Dedicated>,
+    client: RedisClient,
+    keys: Arc<JournalKeys>,
+    /// Taken while a command is in flight: after a cancelled read the connection is not used again.
+    connection: Option<DedicatedConnection>,
     epoch: u64,
 }
 
 impl RedisFeed {
-    pub(super) fn new(connections: Connections, keys: Arc<Keys>) -> Self {
+    pub(super) fn new(client: RedisClient, keys: Arc<JournalKeys>) -> Self {
         Self {
-            connections,
+            client,
             keys,
             connection: None,
             epoch: 0,
         }
     }
 
-    /// In a new epoch the stream may lie on another server, whatever the old connection says.
-    async fn connection(&mut self, epoch: u64) -> Result<Dedicated, Error> {
+    /// Reconnects for a new epoch, as the stream may be on another server by then.
+    async fn connection(&mut self, epoch: u64) -> Result<DedicatedConnection, Error> {
         let kept = self.connection.take();
         match kept.filter(|_| self.epoch == epoch) {
             Some(connection) => Ok(connection),
             None => {
                 self.epoch = epoch;
-                self.connections.dedicated(&self.keys.feed).await
+                self.client.dedicated(&self.keys.feed).await
             }
         }
     }
@@ -55,16 +55,16 @@ impl RedisFeed {
     async fn read(&mut self, after: Position) -> Result<Vec<Record>, Error> {
         let mut connection = self.connection(after.epoch).await?;
         let mut cmd = Cmd::new();
-        cmd.arg("XREAD").arg("COUNT").arg(BATCH);
+        cmd.arg("XREAD").arg("COUNT").arg(MAX_RECORDS);
         cmd.arg("BLOCK").arg(BLOCK_MILLIS).arg("STREAMS");
         cmd.arg(&*self.keys.feed).arg(format!("{}-0", after.n));
-        let reply = connection.query(Verb::Sync, &cmd);
-        let reply: Value = timeout(PATIENCE, reply)
-            .await
-            .map_err(|_| Error::unavailable("the journal's feed is silent"))??;
+        let reply = connection.query(Command::Sync, &cmd);
+        let reply: Value = timeout(REPLY_TIMEOUT, reply).await.map_err(|_| {
+            Error::unavailable("redis did not answer the read of the journal's stream")
+        })??;
         self.connection = Some(connection);
         match reply {
-            Value::Array(streams) => records_of(streams),
+            Value::Array(streams) => parse(streams),
             _ => Ok(Vec::new()),
         }
     }
@@ -76,18 +76,18 @@ impl Feed for RedisFeed {
     }
 }
 
-/// One stream was asked for: its name and its entries.
-fn records_of(streams: Vec<Value>) -> Result<Vec<Record>, Error> {
+/// Parses the reply to `XREAD` for one stream: its name and its entries.
+fn parse(streams: Vec<Value>) -> Result<Vec<Record>, Error> {
     match streams.into_iter().next() {
         Some(Value::Array(mut stream)) => stream.pop().map_or(Ok(Vec::new()), reply::records),
         _ => Ok(Vec::new()),
     }
 }
 
-/// Records at a time.
-const BATCH: usize = 512;
+/// Records per read.
+const MAX_RECORDS: usize = 512;
 
 const BLOCK_MILLIS: u64 = 500;
 
-/// A connection that is silent for longer is broken: the server answers after [`BLOCK_MILLIS`].
-const PATIENCE: Duration = Duration::from_millis(BLOCK_MILLIS + 1500);
+/// The server answers after [`BLOCK_MILLIS`]; a connection without an answer by then is broken.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(BLOCK_MILLIS + 1500);

@@ -1,4 +1,5 @@
-//! Replies of the journal's scripts, and records of its stream. What lies in Redis is not trusted.
+//! Parses the replies of the journal's scripts and the records of its stream. Data from Redis is not
+//! trusted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +9,14 @@ use crate::{
     error::{Error, Kind},
     key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{AppendReply, OpenDeclaration, Record, RecordAction, StatePage},
+        contracts::journal::{Appended, Declared, Record, RecordAction, StatePage},
         position::Position,
     },
 };
 
-pub(super) fn appended(reply: Value) -> Result<AppendReply, Error> {
+pub(super) fn appended(reply: Value) -> Result<Appended, Error> {
     let [epoch, n, floor, between, open] = list(reply)?;
-    Ok(AppendReply {
+    Ok(Appended {
         position: position(&epoch, &n)?,
         floor: number(&floor)?,
         between: records(between)?,
@@ -34,19 +35,19 @@ pub(super) fn page(reply: Value) -> Result<StatePage, Error> {
     Ok(StatePage {
         head: position(&epoch, &head)?,
         floor: number(&floor)?,
-        latest: scored(latest)?,
+        latest: self::latest(latest)?,
         next,
         open: declarations(open)?,
         time,
     })
 }
 
-/// Entries of a stream, as `XRANGE` gives them.
+/// Parses the entries of a stream, as `XRANGE` replies.
 pub(super) fn records(reply: Value) -> Result<Vec<Record>, Error> {
     items(reply)?.into_iter().map(record).collect()
 }
 
-/// A record that somebody else wrote has no epoch: whoever meets it reads the state.
+/// Parses one record. A record of another program has no epoch: its readers read the state instead.
 fn record(entry: Value) -> Result<Record, Error> {
     let [id, fields] = list(entry)?;
     let n = bytes(&id)?
@@ -81,40 +82,40 @@ fn record(entry: Value) -> Result<Record, Error> {
     })
 }
 
-/// Members and scores by turns, the head's own left out.
-fn scored(reply: Value) -> Result<Vec<(Purge, u64)>, Error> {
+/// Parses alternating members and scores, without the member that holds the head.
+fn latest(reply: Value) -> Result<Vec<(Purge, u64)>, Error> {
     let items = items(reply)?;
-    let mut scored = Vec::with_capacity(items.len() / 2);
+    let mut latest = Vec::with_capacity(items.len() / 2);
     for pair in items.chunks_exact(2) {
         let member = bytes(&pair[0])?;
         if member != HEAD {
-            scored.push((Purge::read(member), score(&pair[1])?));
+            latest.push((Purge::read(member), score(&pair[1])?));
         }
     }
-    Ok(scored)
+    Ok(latest)
 }
 
-fn declarations(reply: Value) -> Result<Vec<OpenDeclaration>, Error> {
+fn declarations(reply: Value) -> Result<Vec<Declared>, Error> {
     items(reply)?.into_iter().map(declared).collect()
 }
 
-fn declared(reply: Value) -> Result<OpenDeclaration, Error> {
+fn declared(reply: Value) -> Result<Declared, Error> {
     let items = items(reply)?;
-    let (token, named) = items.split_first().ok_or_else(unreadable)?;
-    let mut purges = Vec::with_capacity(named.len());
-    for name in named {
-        purges.push(Purge::read(bytes(name)?));
+    let (token, purged) = items.split_first().ok_or_else(unreadable)?;
+    let mut purges = Vec::with_capacity(purged.len());
+    for purge in purged {
+        purges.push(Purge::read(bytes(purge)?));
     }
     if purges.is_empty() {
         purges.push(Purge::hard(PurgeTarget::Everything));
     }
-    Ok(OpenDeclaration {
+    Ok(Declared {
         token: token_of(bytes(token)?),
         purges: Arc::from(purges),
     })
 }
 
-/// Tokens are numbers; what else stands there must only differ.
+/// Tokens are numbers; anything else is hashed to one.
 fn token_of(text: &[u8]) -> u64 {
     digits(text).unwrap_or_else(|| u64::from(crc32fast::hash(text)))
 }
@@ -154,11 +155,11 @@ fn number(reply: &Value) -> Result<u64, Error> {
     number.ok_or_else(unreadable)
 }
 
-/// A score is a float; one that is no whole number was not written by us.
+/// Parses a score, which is a float.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "saturates, and what is out of range was not written by us"
+    reason = "saturates; this crate writes whole numbers in range only"
 )]
 fn score(reply: &Value) -> Result<u64, Error> {
     let text = std::str::from_utf8(bytes(reply)?).map_err(|_| unreadable())?;

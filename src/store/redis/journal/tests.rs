@@ -1,4 +1,4 @@
-//! The journal on real servers, in good times and bad.
+//! The journal on real servers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,28 +7,28 @@ use crate::{
     key::purge::{Purge, PurgeTarget},
     store::{
         contracts::{
-            channel::{CUT, Channel},
+            channel::{Channel, MAX_MESSAGE},
             journal::{
                 AppendRequest, Journal, RecordKind,
                 contract::{BEHAVIOURS, append, keys, run, state},
             },
         },
         position::Position,
-        redis::{Config, Connections},
+        redis::{Config, RedisClient},
     },
     support::{RedisCluster, RedisServer, wait_for},
 };
 
-async fn connections(url: &str) -> Connections {
+async fn connect(url: &str) -> RedisClient {
     let config = Config {
         deadline: Duration::from_secs(5),
         ..Config::default()
     };
-    Connections::connect(url, config).await.expect("connects")
+    RedisClient::connect(url, config).await.expect("connects")
 }
 
 async fn journal(server: &RedisServer) -> RedisJournal {
-    RedisJournal::new(connections(&server.url()).await, "", 1000)
+    RedisJournal::new(connect(&server.url()).await, "", 1000)
 }
 
 const META: &str = "cache:keep:{journal}:m";
@@ -36,14 +36,14 @@ const LATEST: &str = "cache:keep:{journal}:z";
 const FEED: &str = "cache:keep:{journal}:s";
 
 #[tokio::test]
-async fn behaves_on_one_server() {
+async fn behaves_as_a_journal_on_one_server() {
     let server = RedisServer::start();
-    let connections = connections(&server.url()).await;
+    let client = connect(&server.url()).await;
     for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
         eprintln!("{name}");
         let namespace = format!("ns{index}:");
         behaviour(Arc::new(RedisJournal::new(
-            connections.clone(),
+            client.clone(),
             &namespace,
             1000,
         )))
@@ -53,14 +53,14 @@ async fn behaves_on_one_server() {
 }
 
 #[tokio::test]
-async fn behaves_on_a_cluster() {
+async fn behaves_as_a_journal_on_a_cluster() {
     let cluster = RedisCluster::start();
-    let connections = connections(&cluster.url()).await;
+    let client = connect(&cluster.url()).await;
     for (index, (name, behaviour)) in BEHAVIOURS.iter().enumerate() {
         eprintln!("{name}");
         let namespace = format!("ns{index}:");
         behaviour(Arc::new(RedisJournal::new(
-            connections.clone(),
+            client.clone(),
             &namespace,
             1000,
         )))
@@ -68,15 +68,15 @@ async fn behaves_on_a_cluster() {
     }
 }
 
-/// Something happens to the server: both scripts must begin a new epoch afterwards.
-async fn begins_anew(what: &str, server: &RedisServer, meddle: impl Fn()) {
+/// Both scripts must begin a new epoch after `damage`.
+async fn begins_a_new_epoch(what: &str, server: &RedisServer, damage: impl Fn()) {
     let journal = journal(server).await;
     for by_sync in [false, true] {
         let known = append(&journal, Position::UNKNOWN, &["a", "b"])
             .await
             .position;
         let known = append(&journal, known, &["a"]).await.position;
-        meddle();
+        damage();
         let after = if by_sync {
             let (page, all) = state(&journal, known).await;
             assert_eq!(all, [], "{what}");
@@ -99,9 +99,9 @@ async fn begins_anew(what: &str, server: &RedisServer, meddle: impl Fn()) {
 }
 
 #[tokio::test]
-async fn a_journal_that_was_lost_or_damaged_in_part_is_lost() {
+async fn a_partly_lost_or_damaged_journal_begins_a_new_epoch() {
     let server = RedisServer::start();
-    let meddling: &[&[&str]] = &[
+    let damages: &[&[&str]] = &[
         &["DEL", META],
         &["DEL", LATEST],
         &["DEL", FEED],
@@ -122,8 +122,8 @@ async fn a_journal_that_was_lost_or_damaged_in_part_is_lost() {
         &["HSET", META, "epoch", "x"],
         &["HSET", META, "server", "another"],
     ];
-    for command in meddling {
-        begins_anew(&command.join(" "), &server, || {
+    for command in damages {
+        begins_a_new_epoch(&command.join(" "), &server, || {
             server.command(command);
         })
         .await;
@@ -131,7 +131,7 @@ async fn a_journal_that_was_lost_or_damaged_in_part_is_lost() {
 }
 
 #[tokio::test]
-async fn what_another_wrote_into_the_stream_does_no_harm() {
+async fn foreign_records_in_the_stream_begin_a_new_epoch() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
@@ -139,43 +139,40 @@ async fn what_another_wrote_into_the_stream_does_no_harm() {
     let page = journal.sync(known, 10).await.expect("syncs");
     assert_eq!(page.head, known);
     let record = journal.feed().next(known).await.expect("reads");
-    assert_eq!(
-        record[0].position.epoch, 0,
-        "whoever meets it reads the state"
-    );
+    assert_eq!(record[0].position.epoch, 0, "its readers read the state");
     let after = append(&journal, known, &["a"]).await.position;
     assert_ne!(after.epoch, known.epoch);
     assert_eq!(after.n, 1);
 }
 
-/// RESP3 has another form for what the feed reads: nothing was heard, and nothing said.
+/// Replies and messages have another form in RESP3, which went unnoticed.
 #[tokio::test]
-async fn the_feed_is_heard_whatever_protocol_the_url_asks_for() {
+async fn feed_and_channel_work_if_the_url_asks_for_resp3() {
     let server = RedisServer::start();
-    let connections = connections(&(server.url() + "?protocol=resp3")).await;
-    let journal = RedisJournal::new(connections.clone(), "", 1000);
+    let client = connect(&(server.url() + "?protocol=resp3")).await;
+    let journal = RedisJournal::new(client.clone(), "", 1000);
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     let after = append(&journal, known, &["b"]).await.position;
     let records = journal.feed().next(known).await.expect("reads");
     assert_eq!(records.len(), 1, "{records:?}");
     assert_eq!(records[0].position, after);
-    let mut heard = listen(&RedisChannel::new(connections, ""));
+    let mut messages = listen(&RedisChannel::new(client, ""));
     let publish = ["PUBLISH", "cache:invalidate", "a:*"];
     let listening = || async { (server.command(&publish).text() == "1").then_some(()) };
     crate::support::until("a listener", listening).await;
-    assert_eq!(*hear(&mut heard, 1).await[0], *b"a:*");
+    assert_eq!(*receive(&mut messages, 1).await[0], *b"a:*");
 }
 
-/// No record could be appended any more.
+/// Such a stream refused every further record.
 #[tokio::test]
-async fn what_another_wrote_before_the_first_record_or_behind_every_other_does_no_harm() {
+async fn foreign_records_at_the_end_of_the_id_range_begin_a_new_epoch() {
     let last = format!("{0}-{0}", u64::MAX);
-    let meddling: [&[&str]; 3] = [
+    let damages: [&[&str]; 3] = [
         &["XADD", FEED, "5-0", "x", "y"],
         &["XADD", FEED, &last, "x", "y"],
         &["SET", FEED, "x"],
     ];
-    for meddle in meddling {
+    for damage in damages {
         for records in [0, 1] {
             let server = RedisServer::start();
             let journal = journal(&server).await;
@@ -184,27 +181,27 @@ async fn what_another_wrote_before_the_first_record_or_behind_every_other_does_n
             for _ in 0..records {
                 known = append(&journal, known, &["a"]).await.position;
             }
-            server.command(meddle);
+            server.command(damage);
             let after = append(&journal, known, &["b"]).await.position;
-            assert_ne!(after.epoch, known.epoch, "{meddle:?}");
-            assert_eq!(after.n, 1, "{meddle:?}");
+            assert_ne!(after.epoch, known.epoch, "{damage:?}");
+            assert_eq!(after.n, 1, "{damage:?}");
         }
     }
 }
 
-/// With a Redis slower than a request may wait, what was queued was never taken.
+/// With a Redis slower than the deadline, queued records were never appended.
 #[tokio::test]
-async fn what_is_queued_has_time_to_be_taken() {
+async fn queued_appends_may_take_longer_than_the_deadline() {
     let server = RedisServer::start();
     let config = Config {
         deadline: Duration::from_millis(100),
         ..Config::default()
     };
-    let connections = Connections::connect(&server.url(), config).await;
-    let journal = RedisJournal::new(connections.expect("connects"), "", 1000);
+    let client = RedisClient::connect(&server.url(), config).await;
+    let journal = RedisJournal::new(client.expect("connects"), "", 1000);
     append(&journal, Position::UNKNOWN, &["a"]).await;
     for queued in [false, true] {
-        let draft = AppendRequest {
+        let request = AppendRequest {
             known: Position::UNKNOWN,
             kind: RecordKind::Invalidate,
             purges: keys(&["b"]),
@@ -212,7 +209,7 @@ async fn what_is_queued_has_time_to_be_taken() {
             queued,
         };
         server.command(&["CLIENT", "PAUSE", "500"]);
-        assert_eq!(journal.append(&draft).await.is_ok(), queued);
+        assert_eq!(journal.append(&request).await.is_ok(), queued);
         server.command(&["CLIENT", "UNPAUSE"]);
     }
 }
@@ -225,7 +222,7 @@ async fn a_restart_begins_a_new_epoch() {
     server.command(&["SAVE"]);
     server.restart();
     let page = until_synced(&journal, known).await;
-    assert_ne!(page.epoch, known.epoch, "even with all its data");
+    assert_ne!(page.epoch, known.epoch, "even though no data was lost");
 }
 
 async fn until_synced(journal: &RedisJournal, known: Position) -> Position {
@@ -263,12 +260,12 @@ async fn a_failover_begins_a_new_epoch() {
     let (page, _) = state(&journal(&primary).await, known).await;
     assert_eq!(
         page.head.epoch, known.epoch,
-        "the old one knows nothing of it"
+        "the old primary does not know of the failover"
     );
 }
 
 #[tokio::test]
-async fn a_trimmed_feed_tells_nothing_rather_than_a_part() {
+async fn records_between_are_all_or_none_after_a_trim() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
@@ -277,15 +274,15 @@ async fn a_trimmed_feed_tells_nothing_rather_than_a_part() {
     server.command(&["XTRIM", FEED, "MAXLEN", "1"]);
     let appended = append(&journal, known, &["d"]).await;
     assert_eq!(appended.between, []);
-    assert!(!appended.is_complete_since(known));
+    assert!(!appended.tells_all_since(known));
     let (page, all) = state(&journal, known).await;
     assert_eq!((page.head, all.len()), (appended.position, 3));
 }
 
 #[tokio::test]
-async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
+async fn the_oldest_targets_are_pruned_and_raise_the_floor() {
     let server = RedisServer::start();
-    let journal = RedisJournal::new(connections(&server.url()).await, "", 100);
+    let journal = RedisJournal::new(connect(&server.url()).await, "", 100);
     let mut known = Position::UNKNOWN;
     for i in 0..150 {
         let names: Vec<_> = (0..3).map(|j| format!("{i}:{j}")).collect();
@@ -294,7 +291,7 @@ async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
             .position;
     }
     let appended = append(&journal, known, &["last"]).await;
-    assert_eq!(appended.floor, 151 - 34, "34 records have 100 subjects");
+    assert_eq!(appended.floor, 151 - 34, "34 records have 100 targets");
     let (page, all) = state(&journal, Position::UNKNOWN).await;
     assert_eq!(page.floor, appended.floor);
     assert!(all.len() <= 100);
@@ -303,9 +300,9 @@ async fn the_oldest_subjects_are_pruned_and_raise_the_floor() {
 }
 
 #[tokio::test]
-async fn one_record_above_the_cap_is_kept() {
+async fn a_record_larger_than_the_limit_is_kept() {
     let server = RedisServer::start();
-    let journal = RedisJournal::new(connections(&server.url()).await, "", 10);
+    let journal = RedisJournal::new(connect(&server.url()).await, "", 10);
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     let names: Vec<_> = (0..50).map(|i| i.to_string()).collect();
     let appended = run(&journal, known, RecordKind::Invalidate, keys(&names)).await;
@@ -315,7 +312,7 @@ async fn one_record_above_the_cap_is_kept() {
 }
 
 #[tokio::test]
-async fn declarations_that_cannot_be_read_close_as_everything() {
+async fn unreadable_declarations_purge_everything() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
@@ -326,16 +323,16 @@ async fn declarations_that_cannot_be_read_close_as_everything() {
         assert!(page.open.is_empty());
         assert!(
             all.iter()
-                .any(|(purge, _)| purge.target == PurgeTarget::Everything)
+                .any(|(purge, _)| purge.subject == PurgeTarget::Everything)
         );
     }
     server.command(&["HSET", META, "o:not a number", "x"]);
     let (page, _) = state(&journal, known).await;
-    assert_eq!(page.open[0].purges[0].target, PurgeTarget::Everything);
+    assert_eq!(page.open[0].purges[0].subject, PurgeTarget::Everything);
 }
 
 #[tokio::test]
-async fn what_is_named_is_taken_as_bytes() {
+async fn targets_are_any_bytes() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     let names = [
@@ -363,29 +360,29 @@ async fn what_is_named_is_taken_as_bytes() {
 }
 
 #[tokio::test]
-async fn a_primary_that_may_not_write_proves_nothing() {
+async fn sync_and_append_fail_on_a_primary_that_refuses_writes() {
     let server = RedisServer::start();
     let journal = journal(&server).await;
     append(&journal, Position::UNKNOWN, &["a"]).await;
     for (name, bad, good) in [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")] {
         server.command(&["CONFIG", "SET", name, bad]);
         journal.sync(Position::UNKNOWN, 10).await.expect_err(name);
-        let draft = AppendRequest {
+        let request = AppendRequest {
             known: Position::UNKNOWN,
             kind: RecordKind::Invalidate,
             purges: keys(&["b"]),
             with_open: false,
             queued: false,
         };
-        journal.append(&draft).await.expect_err(name);
+        journal.append(&request).await.expect_err(name);
         server.command(&["CONFIG", "SET", name, good]);
         let (page, _) = state(&journal, Position::UNKNOWN).await;
-        assert_eq!(page.head.n, 1, "{name}: nothing was done by half");
+        assert_eq!(page.head.n, 1, "{name}: nothing was appended");
     }
 }
 
 #[tokio::test]
-async fn the_wall_clock_comes_along() {
+async fn sync_returns_the_server_s_time() {
     let server = RedisServer::start();
     let page = journal(&server)
         .await
@@ -395,39 +392,39 @@ async fn the_wall_clock_comes_along() {
     let here = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970");
-    assert!(here.abs_diff(page.time.expect("told")) < Duration::from_secs(10));
+    assert!(here.abs_diff(page.time.expect("a time")) < Duration::from_secs(10));
 }
 
-type Heard = tokio::sync::mpsc::UnboundedReceiver<Box<[u8]>>;
+type Messages = tokio::sync::mpsc::UnboundedReceiver<Box<[u8]>>;
 
-/// Listens in a task of its own.
-fn listen(channel: &RedisChannel) -> Heard {
-    let (said, heard) = tokio::sync::mpsc::unbounded_channel();
+/// Listens in a task.
+fn listen(channel: &RedisChannel) -> Messages {
+    let (sender, messages) = tokio::sync::mpsc::unbounded_channel();
     let mut listener = channel.listen();
     tokio::spawn(async move {
-        while !said.is_closed() {
+        while !sender.is_closed() {
             for message in listener.next().await.unwrap_or_default() {
-                let _ = said.send(message);
+                let _ = sender.send(message);
             }
         }
     });
-    heard
+    messages
 }
 
-async fn hear(heard: &mut Heard, count: usize) -> Vec<Box<[u8]>> {
+async fn receive(receiver: &mut Messages, count: usize) -> Vec<Box<[u8]>> {
     let mut messages = Vec::new();
     while messages.len() < count {
-        let next = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await;
+        let next = tokio::time::timeout(Duration::from_secs(20), receiver.recv()).await;
         messages.extend(next.expect("in time"));
     }
     messages
 }
 
 #[tokio::test]
-async fn we_hear_others_and_never_ourselves() {
+async fn the_channel_delivers_foreign_patterns_only() {
     let server = RedisServer::start();
-    let channel = RedisChannel::new(connections(&server.url()).await, "");
-    let other = RedisChannel::new(connections(&server.url()).await, "");
+    let channel = RedisChannel::new(connect(&server.url()).await, "");
+    let other = RedisChannel::new(connect(&server.url()).await, "");
     let mut listeners = [listen(&channel), listen(&other)];
     let publish = |text: &[u8]| server.command(&[b"PUBLISH", b"cache:invalidate".as_slice(), text]);
     let subscribed = |name: &str| {
@@ -446,22 +443,22 @@ async fn we_hear_others_and_never_ourselves() {
     other.publish(&["a:*".to_owned()]).await.expect("publishes");
     publish(&[0xff; 3]);
     publish(&[b'x'; 1 << 20]);
-    // Announced and never published: it must not swallow what somebody else says later.
+    // Announced and never published: must not suppress the same pattern of another program later.
     server.command(&["PUBLISH", "cache:keep:published", "lost"]);
     publish(b"other");
     publish(b"lost");
     for listener in &mut listeners {
-        let heard = hear(listener, 5).await;
-        let expected: [&[u8]; 5] = [b"a:*", &[0xff; 3], &[b'x'; CUT], b"other", b"lost"];
-        assert_eq!(heard.iter().map(|m| &**m).collect::<Vec<_>>(), expected);
+        let received = receive(listener, 5).await;
+        let expected: [&[u8]; 5] = [b"a:*", &[0xff; 3], &[b'x'; MAX_MESSAGE], b"other", b"lost"];
+        assert_eq!(received.iter().map(|m| &**m).collect::<Vec<_>>(), expected);
     }
 }
 
 #[tokio::test]
-async fn a_cluster_carries_announcements_in_order() {
+async fn a_cluster_delivers_announcements_in_order() {
     let cluster = RedisCluster::start();
-    let channel = RedisChannel::new(connections(&cluster.url()).await, "");
-    let mut heard = listen(&channel);
+    let channel = RedisChannel::new(connect(&cluster.url()).await, "");
+    let mut messages = listen(&channel);
     let subscribed = |name: &str| {
         let count = |node: &RedisServer| {
             let reply = node.command(&["PUBSUB", "NUMSUB", name]);
@@ -480,41 +477,41 @@ async fn a_cluster_carries_announcements_in_order() {
     for node in cluster.nodes() {
         node.command(&["PUBLISH", "cache:invalidate", "end"]);
     }
-    let heard = hear(&mut heard, 3).await;
+    let received = receive(&mut messages, 3).await;
     assert!(
-        heard.iter().all(|message| **message == *b"end"),
-        "{heard:?}"
+        received.iter().all(|message| **message == *b"end"),
+        "{received:?}"
     );
 }
 
 #[tokio::test]
 async fn a_lost_subscription_is_renewed() {
     let server = RedisServer::start();
-    let channel = RedisChannel::new(connections(&server.url()).await, "ns:");
+    let channel = RedisChannel::new(connect(&server.url()).await, "ns:");
     let mut listener = channel.listen();
     let listening = tokio::spawn(async move {
         let mut lost = 0;
         loop {
             match listener.next().await {
-                Ok(heard) if heard.iter().any(|m| **m == *b"second") => return lost,
+                Ok(patterns) if patterns.iter().any(|m| **m == *b"second") => return lost,
                 Ok(_) => {}
                 Err(_) => lost += 1,
             }
         }
     });
-    let said = |text: &str| {
+    let publish = |text: &str| {
         server
             .command(&["PUBLISH", "ns:cache:invalidate", text])
             .text()
     };
     crate::support::until("a listener", || async {
-        (said("first") == "1").then_some(())
+        (publish("first") == "1").then_some(())
     })
     .await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     crate::support::until("a listener", || async {
-        (said("second") == "1").then_some(())
+        (publish("second") == "1").then_some(())
     })
     .await;
-    assert!(listening.await.expect("hears") >= 1);
+    assert!(listening.await.expect("no panic") >= 1);
 }

@@ -1,25 +1,27 @@
 -- Charges all rules of one subject, or none of them.
 --
--- KEYS[i]    the counter of rule i, all in one slot
--- ARGV[i]    rule i, packed as <BBddddd: algorithm, 1 for a shadow, then
+-- KEYS[i]    the counter of rule i; all keys are in one slot
+-- ARGV[i]    rule i, packed as <BBddddd>: the algorithm, 1 for a shadow, and five numbers:
 --            s, f  cost, limit - cost, window, 0, 0
---            g     cost and burst as time: microseconds of the cost, limit-ths of one; of the burst; limit
--- ARGV[n+1]  the time in microseconds, for tests; otherwise the server's own
+--            g     cost and burst as durations: microseconds and limit-ths of a microsecond of the
+--                  cost; the same of the burst; the limit
+-- ARGV[n+1]  the time in microseconds, in tests only; else the server's clock decides
 --
--- Replies with what each counter was before (nil: none, or not one of ours) and the time, negative if
--- refused: the caller derives the rest by the same rules (src/quota). All numbers are integers
--- below 2^53, exact in a double. Writing in place keeps the key's expiry, which is set when its
--- window begins and outlasts what the counter can still mean.
+-- Returns what each counter was before (nil: there was none, or not a valid one) and the time,
+-- negative if the request is refused. The caller derives everything else by the same rules (see
+-- src/quota). All numbers are integers below 2^53, which a double holds exactly. Writing a counter
+-- in place keeps its expiry, which is set when its window begins and outlasts its meaning.
 --
--- A counter is <Bddd: algorithm, then
---   s  begin of the window, its use, the use of the window before
---   f  end of the window, its use, 0
---   g  theoretical arrival time: microseconds, limit-ths of one; when the key expires
+-- A counter is packed as <Bddd>: the algorithm and three numbers:
+--   s  start of the window, use in this window, use in the previous window
+--   f  end of the window, use, 0
+--   g  theoretical arrival time in microseconds, and limit-ths of a microsecond; expiry of the key
 local call, pack, unpack_ = redis.call, struct.pack, struct.unpack
 local floor = math.floor
+local SLIDING, FIXED = 115, 102 -- 's' and 'f'; GCRA is 'g'
 
--- ceil(a * b / m), exact where a product of doubles is not: a < 2^49, b <= m < 2^45
-local function share(a, b, m)
+-- ceil(a * b / m) where the product exceeds 2^53; a < 2^49, b <= m < 2^45
+local function multiply_divide(a, b, m)
   local quotient, rest, digit = 0, 0, 4398046511104
   while digit >= 1 do
     local d = floor(a / digit)
@@ -44,88 +46,95 @@ else
 end
 
 local reply = call('MGET', unpack(KEYS))
-local puts, ttls = {}, {}
+local writes, ttls = {}, {} -- what to write, and its TTL; negative: the offset to write at
 local admitted = true
 
 for i = 1, n do
   local kind, shadow, a, b, c, d, e = unpack_('<BBddddd', ARGV[i])
-  local value = reply[i]
+  local counter = reply[i]
   local x, y, z
-  if value then
-    if #value == 25 then
-      local was
-      was, x, y, z = unpack_('<Bddd', value)
-      -- another algorithm, or damaged (a comparison with NaN is false)
-      if not (was == kind and x >= 0 and x < 9e15 and y >= 0 and y <= 2e12 and z >= 0 and z < 9e15
-          and floor(x) == x and floor(y) == y and floor(z) == z) then
+  if counter then
+    if #counter == 25 then
+      local stored_kind
+      stored_kind, x, y, z = unpack_('<Bddd', counter)
+      -- Another algorithm, or damaged (a comparison with NaN is false).
+      if not (stored_kind == kind and x >= 0 and x < 9e15 and y >= 0 and y <= 2e12 and z >= 0
+          and z < 9e15 and floor(x) == x and floor(y) == y and floor(z) == z) then
         x = nil
       end
     end
     if not x then reply[i] = false end
   end
-  local put, ttl
-  if kind == 115 then -- s
-    local window = c
-    local whole = not x or z > 2e12
-    if whole then x, y, z = now, 0, 0; reply[i] = false end
-    local elapsed = now - x
+  local write, ttl
+  if kind == SLIDING then
+    local cost, limit_less_cost, window = a, b, c
+    local start, current, previous = x, y, z
+    local rewrite = not start or previous > 2e12
+    if rewrite then start, current, previous = now, 0, 0; reply[i] = false end
+    local elapsed = now - start
     if elapsed < 0 then
-      whole, x, elapsed = true, now, 0
+      rewrite, start, elapsed = true, now, 0
     elseif elapsed >= window then
-      whole = true
+      rewrite = true
       elapsed = elapsed - window
       if elapsed < window then
-        x, y, z = x + window, 0, y
+        start, current, previous = start + window, 0, current
       else
-        x, y, z, elapsed = now, 0, 0, 0
+        start, current, previous, elapsed = now, 0, 0, 0
       end
     end
-    local left, free = window - elapsed, b - y
-    local carried = z * left
+    local left, free = window - elapsed, limit_less_cost - current
+    local carried = previous * left
     if carried < 9007199254740992 and carried <= free * window
-        or carried >= 9007199254740992 and share(z, left, window) <= free then
-      if whole then
-        put = pack('<Bddd', kind, x, y + a, z)
+        or carried >= 9007199254740992 and multiply_divide(previous, left, window) <= free then
+      if rewrite then
+        write = pack('<Bddd', kind, start, current + cost, previous)
         ttl = floor((left + window) / 1000) + 10
       else
-        put, ttl = pack('<d', y + a), -9
+        write, ttl = pack('<d', current + cost), -9
       end
     end
-  elseif kind == 102 then -- f
-    local last = now + c
-    local whole = not x or x <= now
-    if whole then x, y = last, 0 end
-    if x > last then whole, x = true, last end
-    if y <= b then
-      if whole then
-        put = pack('<Bddd', kind, x, y + a, 0)
-        ttl = floor((x - now) / 1000) + 10
+  elseif kind == FIXED then
+    local cost, limit_less_cost, window = a, b, c
+    local window_end, used = x, y
+    local last = now + window
+    local rewrite = not window_end or window_end <= now
+    if rewrite then window_end, used = last, 0 end
+    if window_end > last then rewrite, window_end = true, last end
+    if used <= limit_less_cost then
+      if rewrite then
+        write = pack('<Bddd', kind, window_end, used + cost, 0)
+        ttl = floor((window_end - now) / 1000) + 10
       else
-        put, ttl = pack('<d', y + a), -9
+        write, ttl = pack('<d', used + cost), -9
       end
     end
-  else -- g
-    local last = now + c
-    local expires = x and z or 0
-    if not x or x < now then
-      x, y = now, 0
+  else
+    local cost, cost_part, burst, burst_part, limit = a, b, c, d, e
+    local arrival, part = x, y
+    local last = now + burst
+    local expires = arrival and z or 0
+    if not arrival or arrival < now then
+      arrival, part = now, 0
     else
-      if y >= e then y = e - 1 end
-      if x > last or x == last and y > d then x, y = last, d end
+      if part >= limit then part = limit - 1 end
+      if arrival > last or arrival == last and part > burst_part then
+        arrival, part = last, burst_part
+      end
     end
-    x, y = x + a, y + b
-    if y >= e then x, y = x + 1, y - e end
-    if x < last or x == last and y <= d then
-      if x < expires then
-        put, ttl = pack('<dd', x, y), -1
+    arrival, part = arrival + cost, part + cost_part
+    if part >= limit then arrival, part = arrival + 1, part - limit end
+    if arrival < last or arrival == last and part <= burst_part then
+      if arrival < expires then
+        write, ttl = pack('<dd', arrival, part), -1
       else
-        local keep = c + c + 1000000
-        put, ttl = pack('<Bddd', kind, x, y, now + keep), floor(keep / 1000) + 10
+        local keep = burst + burst + 1000000
+        write, ttl = pack('<Bddd', kind, arrival, part, now + keep), floor(keep / 1000) + 10
       end
     end
   end
-  if put then
-    puts[i], ttls[i] = put, ttl
+  if write then
+    writes[i], ttls[i] = write, ttl
   elseif shadow == 0 then
     admitted = false
   end
@@ -136,12 +145,12 @@ if not admitted then
   return reply
 end
 for i = 1, n do
-  local put, ttl = puts[i], ttls[i]
-  if put then
+  local write, ttl = writes[i], ttls[i]
+  if write then
     if ttl < 0 then
-      call('SETRANGE', KEYS[i], -ttl, put)
+      call('SETRANGE', KEYS[i], -ttl, write)
     else
-      call('SET', KEYS[i], put, 'PX', ttl)
+      call('SET', KEYS[i], write, 'PX', ttl)
     end
   end
 end

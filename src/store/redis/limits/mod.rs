@@ -1,4 +1,4 @@
-//! Limits on Redis: one key for each limit and subject, one script call for each decision.
+//! Limits on Redis: one key per limit and subject, one script call per decision.
 
 mod packed;
 
@@ -7,29 +7,33 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, Value};
 use smallvec::SmallVec;
 
-use super::{Arg, Connections, Script, Verb};
+use super::{
+    client::RedisClient,
+    command::Command,
+    script::{Script, ScriptArg},
+};
 use crate::{
     error::{Error, Kind},
-    quota::{Charge, CombinedDecision, QuotaState},
+    quota::{Charge, State, Verdict},
     store::contracts::{
         StoreFuture,
         limits::{Counter, Limits, Refund, Rule},
     },
 };
 
-/// Counters that any number of processes share.
+/// Counters that all processes share.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisLimits {
-    connections: Connections,
+    client: RedisClient,
     namespace: Arc<str>,
-    scripts: Arc<Scripts>,
-    /// The time for tests; the server's otherwise.
+    scripts: Arc<LimitScripts>,
+    /// Replaces the server's clock in tests, in microseconds.
     #[cfg(test)]
     now: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Scripts {
+struct LimitScripts {
     acquire: Script,
     refund: Script,
     peek: Script,
@@ -37,29 +41,24 @@ struct Scripts {
 }
 
 impl RedisLimits {
-    pub(crate) fn new(connections: Connections, namespace: &str) -> Self {
+    pub(crate) fn new(client: RedisClient, namespace: &str) -> Self {
         Self {
-            connections,
+            client,
             namespace: namespace.into(),
-            scripts: Arc::new(Scripts {
-                acquire: Script::new(include_str!("acquire.lua")),
-                refund: Script::new(include_str!("refund.lua")),
-                peek: Script::new(include_str!("peek.lua")),
-                increment: Script::new(include_str!("increment.lua")),
-            }),
+            scripts: Arc::new(LimitScripts::new(include_str!("acquire.lua"))),
             #[cfg(test)]
             now: None,
         }
     }
 
-    /// What a future needs to send a call.
-    fn sender(&self, call: Cmd) -> (Connections, Arc<Scripts>, Cmd) {
+    /// Owned parts for a future that sends `call`.
+    fn parts(&self, call: Cmd) -> (RedisClient, Arc<LimitScripts>, Cmd) {
         #[cfg(test)]
-        let call = self.dated(call);
-        (self.connections.clone(), Arc::clone(&self.scripts), call)
+        let call = self.with_time(call);
+        (self.client.clone(), Arc::clone(&self.scripts), call)
     }
 
-    /// A call with its keys; as many arguments may follow.
+    /// A call of `script` with its keys, to which one argument per key is added.
     fn begin<'a>(
         &self,
         script: &Script,
@@ -93,25 +92,32 @@ impl RedisLimits {
     }
 }
 
+impl LimitScripts {
+    fn new(acquire: &'static str) -> Self {
+        Self {
+            acquire: Script::new(acquire),
+            refund: Script::new(include_str!("refund.lua")),
+            peek: Script::new(include_str!("peek.lua")),
+            increment: Script::new(include_str!("increment.lua")),
+        }
+    }
+}
+
 impl Limits for RedisLimits {
-    fn acquire(
-        &self,
-        subject: &[u8],
-        rules: &[Rule<'_>],
-    ) -> StoreFuture<'static, CombinedDecision> {
+    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let mut call = self.begin(&self.scripts.acquire, subject, limits);
         let charges: SmallVec<[Charge; 2]> = rules.iter().map(|rule| rule.charge).collect();
         for charge in &charges {
             call.arg(&packed::charge(charge)[..]);
         }
-        let (connections, scripts, call) = self.sender(call);
+        let (client, scripts, call) = self.parts(call);
         Box::pin(async move {
-            let reply = connections.run(Verb::Acquire, &scripts.acquire, &call);
-            let (now, states) = read(reply.await?, charges.len())?;
+            let reply = client.run(Command::Acquire, &scripts.acquire, &call);
+            let (now, states) = parse(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
-            let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
-            // what was written is what the script decided
+            let mut verdict = Verdict::decide(now.unsigned_abs(), rules);
+            // The script has decided, and has written what it decided.
             verdict.admitted = now > 0;
             Ok(verdict)
         })
@@ -123,23 +129,23 @@ impl Limits for RedisLimits {
         for refund in refunds {
             call.arg(&packed::refund(refund)[..]);
         }
-        let (connections, scripts, call) = self.sender(call);
+        let (client, scripts, call) = self.parts(call);
         Box::pin(async move {
-            let reply = connections.run(Verb::Refund, &scripts.refund, &call);
+            let reply = client.run(Command::Refund, &scripts.refund, &call);
             reply.await.map(drop)
         })
     }
 
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let call = self.begin(&self.scripts.peek, subject, limits);
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
-        let (connections, scripts, call) = self.sender(call);
+        let (client, scripts, call) = self.parts(call);
         Box::pin(async move {
-            let reply = connections.run(Verb::Peek, &scripts.peek, &call);
-            let (now, states) = read(reply.await?, quotas.len())?;
+            let reply = client.run(Command::Peek, &scripts.peek, &call);
+            let (now, states) = parse(reply.await?, quotas.len())?;
             let rules = quotas.iter().copied().zip(states);
-            Ok(CombinedDecision::peek(now.unsigned_abs(), rules))
+            Ok(Verdict::peek(now.unsigned_abs(), rules))
         })
     }
 
@@ -148,30 +154,29 @@ impl Limits for RedisLimits {
         for rule in rules {
             unlink.arg(&*self.key(subject, &rule.limit));
         }
-        let connections = self.connections.clone();
-        Box::pin(async move { connections.query(Verb::Reset, &unlink).await })
+        let client = self.client.clone();
+        Box::pin(async move { client.query(Command::Reset, &unlink).await })
     }
 
     fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64> {
         let key = format!("{}{key}", self.namespace);
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        // what Redis takes for a time to live
-        let ttl = ttl.clamp(1, 1 << 52);
-        let (connections, scripts) = (self.connections.clone(), Arc::clone(&self.scripts));
+        let ttl = ttl.clamp(1, MAX_TTL_MILLIS);
+        let (client, scripts) = (self.client.clone(), Arc::clone(&self.scripts));
         Box::pin(async move {
             let keys = [key.as_bytes()];
-            let arguments = [Arg::Int(amount), Arg::Uint(ttl)];
-            connections
-                .script(Verb::Increment, &scripts.increment, &keys, &arguments)
+            let arguments = [ScriptArg::Int(amount), ScriptArg::Uint(ttl)];
+            client
+                .script(Command::Increment, &scripts.increment, &keys, &arguments)
                 .await
         })
     }
 }
 
-type States = SmallVec<[Option<QuotaState>; 2]>;
+type States = SmallVec<[Option<State>; 2]>;
 
-/// What the scripts reply: a state for each key, and the time.
-fn read(reply: Value, keys: usize) -> Result<(i64, States), Error> {
+/// Parses the reply of a script: the state of each key, and the time.
+fn parse(reply: Value, keys: usize) -> Result<(i64, States), Error> {
     let Value::Array(mut values) = reply else {
         return Err(unreadable());
     };
@@ -186,8 +191,11 @@ fn read(reply: Value, keys: usize) -> Result<(i64, States), Error> {
 }
 
 fn unreadable() -> Error {
-    Error::new(Kind::Corrupt, "the limits' script gave an unreadable reply")
+    Error::new(Kind::Corrupt, "the reply of a limits script cannot be read")
 }
+
+/// Redis refuses a time to live of zero, and larger ones as an overflow.
+const MAX_TTL_MILLIS: u64 = 1 << 52;
 
 #[cfg(test)]
 mod tests;

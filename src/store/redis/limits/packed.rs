@@ -1,19 +1,11 @@
-//! Rules, refunds and counters as the scripts read them: see the head of `acquire.lua`.
+//! The byte format of rules, refunds and counters: see the head of `acquire.lua`.
 
 use crate::{
-    quota::{
-        Algorithm, Charge, FixedWindowState, GcraState, Quota, QuotaState, SlidingWindowState,
-        emission_time,
-    },
+    quota::{Algorithm, Charge, Fixed, Gcra, Quota, Sliding, State, span},
     store::contracts::limits::Refund,
 };
 
-pub(super) type Packed = [u8; 42];
-
-/// A counter's length in Redis.
-const COUNTER: usize = 25;
-
-pub(super) fn charge(charge: &Charge) -> Packed {
+pub(super) fn charge(charge: &Charge) -> [u8; 42] {
     let quota = &charge.quota;
     let cost = quota.clamp(charge.cost);
     let numbers = match quota.algorithm() {
@@ -21,13 +13,10 @@ pub(super) fn charge(charge: &Charge) -> Packed {
             let free = whole(quota.limit()) - whole(cost);
             [whole(cost), free, whole(quota.window_micros()), 0.0, 0.0]
         }
-        // nothing fits into a burst that ended before it began
+        // A burst of negative length admits nothing.
         Algorithm::Gcra if quota.limit() == 0 => [1.0, 0.0, -1.0, 0.0, 1.0],
         Algorithm::Gcra => {
-            let (cost, burst) = (
-                emission_time(quota, cost),
-                emission_time(quota, quota.capacity()),
-            );
+            let (cost, burst) = (span(quota, cost), span(quota, quota.capacity()));
             [cost.0, cost.1, burst.0, burst.1, quota.limit()].map(whole)
         }
     };
@@ -38,40 +27,37 @@ pub(super) fn charge(charge: &Charge) -> Packed {
     packed
 }
 
-pub(super) fn refund(refund: &Refund<'_>) -> [u8; 41] {
+pub(super) fn refund(refund: &Refund<'_>) -> [u8; 33] {
     let quota = &refund.quota;
     let cost = quota.clamp(refund.cost);
     let numbers = match quota.algorithm() {
         Algorithm::SlidingWindow | Algorithm::FixedWindow => [cost, quota.window_micros(), 0],
         Algorithm::Gcra => {
-            let (micros, part) = emission_time(quota, cost);
+            let (micros, part) = span(quota, cost);
             [micros, part, quota.limit()]
         }
     };
     let [a, b, c] = numbers.map(whole);
-    let mut packed = [0; 41];
+    let mut packed = [0; 33];
     packed[0] = kind(quota);
     write(&mut packed[1..], &[whole(refund.anchor), a, b, c]);
     packed
 }
 
-/// The state that a counter holds, if it is one of ours.
-pub(super) fn state(counter: &[u8]) -> Option<QuotaState> {
-    let counter: &[u8; COUNTER] = counter.try_into().ok()?;
+/// The state of a counter, if this crate wrote it.
+pub(super) fn state(counter: &[u8]) -> Option<State> {
+    let counter: &[u8; COUNTER_SIZE] = counter.try_into().ok()?;
     let (kind, numbers) = counter.split_first()?;
     let mut numbers = numbers.chunks_exact(8).map(number);
     let (x, y, z) = (numbers.next()??, numbers.next()??, numbers.next()??);
     match kind {
-        b's' => Some(QuotaState::SlidingWindow(SlidingWindowState {
+        b's' => Some(State::Sliding(Sliding {
             start: x,
             current: y,
             previous: z,
         })),
-        b'f' => Some(QuotaState::FixedWindow(FixedWindowState {
-            end: x,
-            used: y,
-        })),
-        b'g' => Some(QuotaState::Gcra(GcraState { micros: x, part: y })),
+        b'f' => Some(State::Fixed(Fixed { end: x, used: y })),
+        b'g' => Some(State::Gcra(Gcra { micros: x, part: y })),
         _ => None,
     }
 }
@@ -84,7 +70,7 @@ fn kind(quota: &Quota) -> u8 {
     }
 }
 
-/// Every number is below 2^53: exact.
+/// Exact, as every number is below 2^53.
 #[allow(clippy::cast_precision_loss)]
 fn whole(number: u64) -> f64 {
     number as f64
@@ -93,9 +79,9 @@ fn whole(number: u64) -> f64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn number(bytes: &[u8]) -> Option<u64> {
     let number = f64::from_le_bytes(bytes.try_into().ok()?);
-    // false for NaN, too
-    let ours = (0.0..9e15).contains(&number) && number.fract() == 0.0;
-    ours.then_some(number as u64)
+    // False for NaN, too.
+    let valid = (0.0..9e15).contains(&number) && number.fract() == 0.0;
+    valid.then_some(number as u64)
 }
 
 fn write(to: &mut [u8], numbers: &[f64]) {
@@ -103,3 +89,6 @@ fn write(to: &mut [u8], numbers: &[f64]) {
         to.copy_from_slice(&number.to_le_bytes());
     }
 }
+
+/// The size of a counter in Redis, in bytes.
+const COUNTER_SIZE: usize = 25;

@@ -1,9 +1,19 @@
--- KEYS  counters of one subject, all in one slot
--- Replies with what each holds (nil: none, or not one of ours) and the server's time in microseconds.
-local values = redis.call('MGET', unpack(KEYS))
+-- Returns the counters of one subject and the time in microseconds, without charging.
+--
+-- KEYS[i]  a counter, packed as in acquire.lua; all keys are in one slot
+-- ARGV[1]  the time in microseconds, in tests only; else the server's clock decides
+--
+-- A counter is nil if there is none, or not a valid one.
+local counters = redis.call('MGET', unpack(KEYS))
 for i = 1, #KEYS do
-  if values[i] and #values[i] ~= 25 then values[i] = false end
+  if counters[i] and #counters[i] ~= 25 then counters[i] = false end
 end
-local time = redis.call('TIME')
-values[#KEYS + 1] = time[1] * 1000000 + time[2]
-return values
+local now = ARGV[1]
+if now then
+  now = now + 0
+else
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+counters[#KEYS + 1] = now
+return counters

@@ -1,12 +1,15 @@
--- Gives back what was charged, as far as it still counts. Never creates a counter, never moves an expiry.
+-- Gives charges back as far as they still count. Never creates a counter or changes its expiry.
 --
--- KEYS[i]    the counter of refund i, all in one slot; layout as in acquire.lua
--- ARGV[i]    packed as <Bddddd: algorithm, where the charge fell, then
---            s, f  cost, window, 0, 0
---            g     cost as time: microseconds, limit-ths of one; limit; 0
--- ARGV[n+1]  the time in microseconds, for tests; otherwise the server's own
+-- KEYS[i]    the counter of refund i, packed as in acquire.lua; all keys are in one slot
+-- ARGV[i]    refund i, packed as <Bdddd>: the algorithm, the anchor of the charge, and three numbers:
+--            s, f  cost, window, 0
+--            g     cost as a duration: microseconds, and limit-ths of a microsecond; the limit
+-- ARGV[n+1]  the time in microseconds, in tests only; else the server's clock decides
+--
+-- Returns the number of keys.
 local call, pack, unpack_ = redis.call, struct.pack, struct.unpack
 local max = math.max
+local SLIDING, GCRA = 115, 103 -- 's' and 'g'
 
 local n = #KEYS
 local now = ARGV[n + 1]
@@ -17,26 +20,33 @@ else
   now = time[1] * 1000000 + time[2]
 end
 
-local values = call('MGET', unpack(KEYS))
+local counters = call('MGET', unpack(KEYS))
 for i = 1, n do
-  local kind, anchor, a, b, c = unpack_('<Bddddd', ARGV[i])
-  local value = values[i]
-  if value and #value == 25 then
-    local was, x, y, z = unpack_('<Bddd', value)
-    if was ~= kind then
-      -- counted anew by another algorithm since
-    elseif kind == 103 then
+  local kind, anchor, a, b, c = unpack_('<Bdddd', ARGV[i])
+  local counter = counters[i]
+  if counter and #counter == 25 then
+    local stored_kind, x, y, z = unpack_('<Bddd', counter)
+    if stored_kind ~= kind then
+      -- Another algorithm counts by now.
+    elseif kind == GCRA then
+      local cost, cost_part, limit = a, b, c
+      local arrival, part = x, y
       local owed = anchor - now
       if owed > 0 then
-        local micros, part = owed, 0
-        if a < owed then micros, part = a, b end
-        if part > y then x, y = x - 1, y + c end
-        call('SETRANGE', KEYS[i], 1, pack('<dd', max(0, x - micros), y - part))
+        local refund, refund_part = owed, 0
+        if cost < owed then refund, refund_part = cost, cost_part end
+        if refund_part > part then arrival, part = arrival - 1, part + limit end
+        local bytes = pack('<dd', max(0, arrival - refund), part - refund_part)
+        call('SETRANGE', KEYS[i], 1, bytes)
       end
-    elseif anchor == x then
-      call('SETRANGE', KEYS[i], 9, pack('<d', max(0, y - a)))
-    elseif kind == 115 and anchor + b == x then
-      call('SETRANGE', KEYS[i], 17, pack('<d', max(0, z - a)))
+    else
+      local cost, window = a, b
+      local start, current, previous = x, y, z
+      if anchor == start then
+        call('SETRANGE', KEYS[i], 9, pack('<d', max(0, current - cost)))
+      elseif kind == SLIDING and anchor + window == start then
+        call('SETRANGE', KEYS[i], 17, pack('<d', max(0, previous - cost)))
+      end
     end
   end
 end

@@ -1,3 +1,5 @@
+//! Limits on real servers.
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
@@ -9,15 +11,15 @@ use futures_util::{StreamExt, stream};
 use super::*;
 use crate::{
     quota::{
-        Algorithm, MAX_LIMIT, MAX_WINDOW, Quota,
-        model::Model,
+        Algorithm, Quota,
         tests::{ALGORITHMS, random_cost, random_quota, random_step},
     },
-    store::redis::Config,
+    store::{
+        contracts::limits::suite::{self, START, rule},
+        redis::config::Config,
+    },
     support::{RedisCluster, RedisServer, Reply},
 };
-
-const START: u64 = 1_760_000_000_000_000;
 
 impl RedisLimits {
     async fn connect(url: &str) -> Self {
@@ -25,30 +27,27 @@ impl RedisLimits {
             deadline: Duration::from_secs(20),
             ..Config::default()
         };
-        let connections = Connections::connect(url, config).await.expect("connects");
-        Self::new(connections, "")
+        let client = RedisClient::connect(url, config).await.expect("connects");
+        Self::new(client, "")
     }
 
-    /// Time is what [`at`](Self::at) says; keys outlive the test, whatever its time does.
+    /// A store for [`at`](Self::at), whose keys outlive the test at any simulated time.
     async fn simulated(url: &str) -> Self {
-        let longer = include_str!("acquire.lua").replace("'PX', ttl", "'PX', ttl + 3600000");
+        let acquire = include_str!("acquire.lua").replace("'PX', ttl", "'PX', ttl + 3600000");
         let mut limits = Self::connect(url).await;
-        limits.scripts = Arc::new(Scripts {
-            acquire: Script::new(longer.leak()),
-            refund: Script::new(include_str!("refund.lua")),
-            peek: Script::new(include_str!("peek.lua")),
-            increment: Script::new(include_str!("increment.lua")),
-        });
+        limits.scripts = Arc::new(LimitScripts::new(acquire.leak()));
         limits
     }
 
-    pub(super) fn dated(&self, mut call: Cmd) -> Cmd {
+    /// Adds the simulated time, if there is one.
+    pub(super) fn with_time(&self, mut call: Cmd) -> Cmd {
         if let Some(now) = self.now {
             call.arg(now.to_string());
         }
         call
     }
 
+    /// The store at a simulated time in microseconds.
     fn at(&self, now: u64) -> Self {
         Self {
             now: Some(now),
@@ -57,181 +56,29 @@ impl RedisLimits {
     }
 }
 
-fn rule(name: &str, quota: Quota, cost: u64) -> Rule<'_> {
-    Rule {
-        limit: Counter { name, rest: b"" },
-        charge: Charge {
-            quota,
-            cost,
-            shadow: false,
-        },
-    }
-}
-
 #[tokio::test]
-async fn ten_thousand_random_sequences_of_each_algorithm_follow_the_exact_model() {
+async fn behaves_as_limits() {
     let server = RedisServer::start();
     let limits = RedisLimits::simulated(&server.url()).await;
-    for algorithm in ALGORITHMS {
-        let follow = |seed| follow(&limits, algorithm, seed);
-        let all = stream::iter(0..10_000).for_each_concurrent(256, follow);
-        all.await;
-    }
+    suite::run(&|| {
+        let limits = limits.clone();
+        Box::new(move |now| Arc::new(limits.at(now)))
+    })
+    .await;
 }
 
-async fn follow(limits: &RedisLimits, algorithm: Algorithm, seed: u64) {
-    let rng = &mut fastrand::Rng::with_seed(seed);
-    let quota = random_quota(rng, algorithm);
-    let subject = format!("{algorithm:?}-{seed}");
-    // the model knows no refunds: after the first one only the functions are followed
-    let (mut now, mut model) = (START, Some(Model::default()));
-    let mut state = None;
-    for step in 0..12 {
-        now += random_step(rng, &quota);
-        let cost = random_cost(rng, &quota);
-        let rules = [rule("api", quota, cost)];
-        let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
-        let verdict = verdict.expect("a verdict");
-        let told = format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {verdict:?}");
-        let expected = CombinedDecision::decide(now, [(rules[0].charge, state)].into_iter());
-        assert_eq!(verdict, expected, "{told}");
-        let ruling = verdict.by_rule[0];
-        if let Some(model) = &mut model {
-            assert_eq!(verdict.admitted, model.acquire(&quota, now, cost), "{told}");
-            assert_eq!(
-                ruling.outcome.remaining,
-                model.remaining(&quota, now),
-                "{told}"
-            );
-        }
-        if !ruling.charged {
-            continue;
-        }
-        state = Some(ruling.state);
-        if rng.u8(..6) == 0 {
-            now += random_step(rng, &quota) / 2;
-            let (anchor, limit) = (ruling.state.anchor(), rules[0].limit);
-            let refund = Refund {
-                limit,
-                quota,
-                cost,
-                anchor,
-            };
-            let given = limits.at(now).refund(subject.as_bytes(), &[refund]).await;
-            given.expect("given back");
-            state = state.map(|state| state.refund(&quota, now, anchor, cost));
-            model = None;
-        }
-    }
-}
-
+/// Also when the server's clock steps back.
 #[tokio::test]
-async fn products_beyond_the_exactness_of_a_double_are_exact() {
+async fn mixed_rules_are_decided_as_by_the_functions() {
     let server = RedisServer::start();
     let limits = RedisLimits::simulated(&server.url()).await;
-    let quota = Quota::new(MAX_LIMIT, Duration::from_micros(MAX_WINDOW)).expect("in range");
-    let rng = &mut fastrand::Rng::with_seed(11);
-    for n in 0..100_u32 {
-        let (used, left) = (rng.u64(MAX_LIMIT / 2..MAX_LIMIT), rng.u64(1..MAX_WINDOW));
-        let subject = n.to_string();
-        let acquire = async |now, cost| {
-            let rules = [rule("api", quota, cost)];
-            let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
-            verdict.expect("a verdict").admitted
-        };
-        assert!(acquire(START, used).await);
-        // the part of the first window that still counts, rounded up
-        let counts = (u128::from(used) * u128::from(left)).div_ceil(u128::from(MAX_WINDOW));
-        let free = MAX_LIMIT - u64::try_from(counts).expect("less than was used");
-        let now = START + 2 * MAX_WINDOW - left;
-        assert!(!acquire(now, free + 1).await, "{used} {left}");
-        assert!(acquire(now, free).await, "{used} {left}");
-    }
-}
-
-#[tokio::test]
-async fn a_refund_finds_its_charge_in_the_window_before() {
-    let server = RedisServer::start();
-    let limits = RedisLimits::simulated(&server.url()).await;
-    let (quota, later) = (Quota::per_second(10), START + 1_250_000);
-    let charged = limits.at(START).acquire(b"u", &[rule("api", quota, 4)]);
-    let anchor = charged.await.expect("a verdict").by_rule[0].state.anchor();
-    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 2)]);
-    let left = others.await.expect("a verdict").by_rule[0]
-        .outcome
-        .remaining;
-    assert_eq!(left, 10 - 3 - 2);
-    let refund = Refund {
-        limit: rule("api", quota, 4).limit,
-        quota,
-        cost: 4,
-        anchor,
-    };
-    let given = limits.at(later).refund(b"u", &[refund]).await;
-    given.expect("given back");
-    let others = limits.at(later).acquire(b"u", &[rule("api", quota, 8)]);
-    assert!(others.await.expect("a verdict").admitted);
-}
-
-#[tokio::test]
-async fn under_a_lowered_limit_what_costs_nothing_is_admitted_as_in_one_process() {
-    let server = RedisServer::start();
-    let limits = RedisLimits::simulated(&server.url()).await;
-    let old = Quota::per_minute(10).counted_by(Algorithm::Gcra);
-    let used = limits.at(START).acquire(b"u", &[rule("api", old, 10)]);
-    let state = used.await.expect("a verdict").by_rule[0].state;
-    let free = rule("api", Quota::per_minute(10).burst(1), 0);
-    let expected = CombinedDecision::decide(START, [(free.charge, Some(state))].into_iter());
-    assert!(expected.admitted);
-    let verdict = limits.at(START).acquire(b"u", &[free]).await;
-    assert_eq!(verdict.expect("a verdict"), expected);
-}
-
-#[tokio::test]
-async fn a_refund_by_another_algorithm_changes_nothing() {
-    let server = RedisServer::start();
-    let limits = RedisLimits::simulated(&server.url()).await;
-    for (old, new) in [
-        (Algorithm::Gcra, Algorithm::SlidingWindow),
-        (Algorithm::SlidingWindow, Algorithm::Gcra),
-    ] {
-        let (old, new) = (
-            Quota::per_second(10).counted_by(old),
-            Quota::per_second(10).counted_by(new),
-        );
-        let charged = limits.at(START).acquire(b"u", &[rule("api", old, 1)]);
-        let anchor = charged.await.expect("a verdict").by_rule[0].state.anchor();
-        let charged = limits.at(START).acquire(b"u", &[rule("api", new, 4)]);
-        let before = charged.await.expect("a verdict").by_rule[0].state;
-        for anchor in [anchor, before.anchor(), START + 500_000] {
-            let refund = Refund {
-                limit: rule("api", old, 1).limit,
-                quota: old,
-                cost: 1,
-                anchor,
-            };
-            let given = limits.at(START).refund(b"u", &[refund]).await;
-            given.expect("no error");
-        }
-        let refused = limits.at(START).acquire(b"u", &[rule("api", new, 11)]);
-        let after = refused.await.expect("a verdict").by_rule[0].state;
-        assert_eq!(after, before, "{new:?}");
-        let reset = limits.at(START).reset(b"u", &[rule("api", new, 1)]);
-        reset.await.expect("reset");
-    }
-}
-
-#[tokio::test]
-async fn mixed_rules_decide_as_in_one_process() {
-    let server = RedisServer::start();
-    let limits = RedisLimits::simulated(&server.url()).await;
-    let follow = |seed| mixed(&limits, seed);
+    let sequence = |seed| mixed_rules(&limits, seed);
     stream::iter(0..2_000)
-        .for_each_concurrent(256, follow)
+        .for_each_concurrent(256, sequence)
         .await;
 }
 
-async fn mixed(limits: &RedisLimits, seed: u64) {
+async fn mixed_rules(limits: &RedisLimits, seed: u64) {
     let rng = &mut fastrand::Rng::with_seed(seed);
     let names = ["a", "b", "c", "d"];
     let mut rules: Vec<Rule<'_>> = names
@@ -250,10 +97,10 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
     for step in 0..20 {
         now += random_step(rng, &rules[0].charge.quota);
         if rng.u8(..12) == 0 {
-            now -= rng.u64(0..3_600_000_000); // a step back
+            now -= rng.u64(0..3_600_000_000); // The clock steps back.
         }
         if rng.u8(..12) == 0 {
-            // a reload
+            // The quota is changed.
             let algorithm = ALGORITHMS[rng.usize(..3)];
             rules[0].charge.quota = random_quota(rng, algorithm);
         }
@@ -261,14 +108,14 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
             rule.charge.cost = random_cost(rng, &rule.charge.quota);
         }
         let charges = rules.iter().map(|rule| rule.charge);
-        let expected = CombinedDecision::decide(now, charges.zip(states.iter().copied()));
+        let expected = Verdict::decide(now, charges.zip(states.iter().copied()));
         let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
         let verdict = verdict.expect("a verdict");
         assert_eq!(
             verdict, expected,
             "seed {seed} step {step} {rules:?} {states:?}"
         );
-        for (state, ruling) in states.iter_mut().zip(&verdict.by_rule) {
+        for (state, ruling) in states.iter_mut().zip(&verdict.rulings) {
             if ruling.charged {
                 *state = Some(ruling.state);
             }
@@ -276,7 +123,7 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
         if rng.u8(..3) == 0 {
             let refunds: Vec<Refund<'_>> = rules
                 .iter()
-                .zip(&verdict.by_rule)
+                .zip(&verdict.rulings)
                 .filter(|(_, ruling)| ruling.charged)
                 .map(|(rule, ruling)| Refund {
                     limit: rule.limit,
@@ -289,20 +136,20 @@ async fn mixed(limits: &RedisLimits, seed: u64) {
                 continue;
             }
             now += random_step(rng, &rules[0].charge.quota);
-            let given = limits.at(now).refund(subject.as_bytes(), &refunds).await;
-            given.expect("given back");
+            let refunded = limits.at(now).refund(subject.as_bytes(), &refunds).await;
+            refunded.expect("refunded");
             for refund in refunds {
                 let at = names.iter().position(|n| *n == refund.limit.name);
-                let state = &mut states[at.expect("one of ours")];
-                *state = state
-                    .map(|s: QuotaState| s.refund(&refund.quota, now, refund.anchor, refund.cost));
+                let state = &mut states[at.expect("one of the rules")];
+                *state =
+                    state.map(|s: State| s.refund(&refund.quota, now, refund.anchor, refund.cost));
             }
         }
     }
 }
 
 #[tokio::test]
-async fn one_command_decides_whatever_the_number_of_limits() {
+async fn one_command_decides_any_number_of_limits() {
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let quota = Quota::per_day(1000);
@@ -319,7 +166,7 @@ async fn one_command_decides_whatever_the_number_of_limits() {
 }
 
 #[tokio::test]
-async fn keys_read_as_documented_and_none_is_without_expiry() {
+async fn keys_are_as_documented_and_expire() {
     let server = RedisServer::start();
     let mut limits = RedisLimits::connect(&server.url()).await;
     limits.namespace = "app:".into();
@@ -344,22 +191,22 @@ async fn keys_read_as_documented_and_none_is_without_expiry() {
                 .acquire(subject.as_bytes(), &rules)
                 .await
                 .expect("a verdict");
-            if !verdict.by_rule[0].charged {
+            if !verdict.rulings[0].charged {
                 continue;
             }
-            // the key outlasts what it means
+            // The key outlives the meaning of its counter,
             let key = format!("app:ratelimit:random:{{{n}}}");
             let left = server.command(&["PTTL", &key]).text();
-            let means = verdict.by_rule[0].state.expires(&quota) - verdict.now;
+            let meaningful = verdict.rulings[0].state.expires(&quota) - verdict.now;
             let left: i64 = left.parse().expect("milliseconds");
-            // and not for much longer than it can
+            // but not for much longer.
             let refilled = u128::from(quota.capacity()) * u128::from(quota.window_micros());
             let longest = 2 * refilled.div_ceil(u128::from(quota.limit()));
             let longest = longest.max(2 * u128::from(quota.window_micros()));
             assert!(i128::from(left) * 1000 < longest as i128 + 1_100_000);
-            if means > 2_000_000 {
+            if meaningful > 2_000_000 {
                 assert!(
-                    left * 1000 + 2_000_000 > i64::try_from(means).expect("fits"),
+                    left * 1000 + 2_000_000 > i64::try_from(meaningful).expect("fits"),
                     "{quota:?}"
                 );
             }
@@ -379,12 +226,12 @@ async fn keys_read_as_documented_and_none_is_without_expiry() {
             .text()
             .parse()
             .expect("a number");
-        assert!(left > 0 || left == -2, "{key} is immortal");
+        assert!(left > 0 || left == -2, "{key} never expires");
     }
 }
 
 #[tokio::test]
-async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
+async fn a_foreign_value_is_replaced_by_a_new_counter() {
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let key = "ratelimit:api:{u}";
@@ -420,7 +267,7 @@ async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
             server.command(command);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {command:?}");
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
             assert!(!verdict.admitted, "{algorithm:?} {command:?}");
@@ -430,7 +277,7 @@ async fn whatever_lies_under_the_key_is_counted_anew_without_an_error() {
 }
 
 #[tokio::test]
-async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
+async fn a_damaged_counter_is_replaced() {
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let time = server.command(&["TIME"]).text();
@@ -439,7 +286,7 @@ async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
         .next()
         .and_then(|s| s.parse().ok())
         .expect("seconds");
-    // what is whole would count: two of three are used
+    // If it were valid, two of three would be used.
     let soon = seconds * 1e6 + 5e6;
     let damaged = [
         (soon + 0.5, 2.0, 0.0),
@@ -466,15 +313,15 @@ async fn a_counter_that_is_damaged_in_any_field_is_counted_anew() {
             server.command(&[&b"SET"[..], b"ratelimit:api:{u}", &counter]);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_server_s_clock_decides_and_no_process_s() {
-    // Limiters that sent their own time admitted more the farther their clocks were apart.
+async fn only_the_server_s_clock_counts() {
+    // With the clocks of the processes, limits admitted more the more those clocks differed.
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let rules = ["a", "b"].map(|name| rule(name, Quota::per_minute(9), 1));
@@ -495,11 +342,11 @@ async fn the_server_s_clock_decides_and_no_process_s() {
     let sent = commands.find(|words| words[0] == "EVALSHA");
     let sent = sent.expect("one decision is one command");
     assert_eq!(sent[3..5], ["ratelimit:a:{u}", "ratelimit:b:{u}"]);
-    assert_eq!(sent[5..].len(), 2, "the rules, and no time: {sent:?}");
+    assert_eq!(sent[5..].len(), 2, "the rules only: {sent:?}");
 }
 
 #[tokio::test]
-async fn a_reset_names_its_keys_and_searches_for_none() {
+async fn a_reset_unlinks_its_keys_without_a_scan() {
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let rules = ["a", "b"].map(|name| rule(name, Quota::per_minute(9), 1));
@@ -517,7 +364,7 @@ async fn a_reset_names_its_keys_and_searches_for_none() {
 }
 
 #[tokio::test]
-async fn refunds_of_what_is_gone_create_nothing() {
+async fn a_refund_of_an_unknown_counter_creates_no_key() {
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let quota = Quota::per_minute(3);
@@ -545,7 +392,7 @@ async fn refunds_of_what_is_gone_create_nothing() {
 }
 
 #[tokio::test]
-async fn flushed_scripts_and_a_restart_are_no_error() {
+async fn limits_survive_flushed_scripts_and_a_restart() {
     let mut server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let rules = [rule("api", Quota::per_minute(100), 1)];
@@ -553,13 +400,10 @@ async fn flushed_scripts_and_a_restart_are_no_error() {
         limits.acquire(b"u", &rules).await.expect("a verdict");
         server.command(&["SCRIPT", "FLUSH"]);
     }
-    let left = limits.peek(b"u", &rules).await.expect("a verdict").by_rule[0].outcome;
+    let left = limits.peek(b"u", &rules).await.expect("a verdict").rulings[0].outcome;
     assert_eq!(left.remaining, 97);
     server.kill();
-    let error = limits
-        .acquire(b"u", &rules)
-        .await
-        .expect_err("nobody there");
+    let error = limits.acquire(b"u", &rules).await.expect_err("killed");
     assert!(error.is_unavailable());
     server.restart();
     crate::support::until("the connection", || async {
@@ -595,7 +439,7 @@ async fn a_cluster_spreads_subjects_and_keeps_each_in_one_slot() {
     }
 }
 
-/// Not a test of its own: one process of the test below.
+/// One process of the test below; without its variable there is nothing to do.
 #[tokio::test]
 async fn hammering_process() {
     let Ok(url) = std::env::var("TOWER_KEEP_HAMMER") else {
@@ -632,7 +476,7 @@ fn hammered(algorithm: Algorithm) -> Quota {
 }
 
 #[test]
-fn eight_processes_that_hammer_one_subject_never_exceed_the_limit() {
+fn eight_concurrent_processes_never_exceed_the_limit() {
     let server = RedisServer::start();
     let this = std::env::current_exe().expect("the test binary");
     let name = concat!(module_path!(), "::hammering_process");
@@ -658,27 +502,26 @@ fn eight_processes_that_hammer_one_subject_never_exceed_the_limit() {
     }
     for process in &mut processes {
         let go = process.stdin.as_mut().expect("piped").write_all(b"go\n");
-        go.expect("is told to go");
+        go.expect("started");
     }
     let mut admitted = [0; 3];
     for output in &mut outputs {
-        let said = output.map_while(Result::ok).find_map(|line| {
-            let counts = line.strip_prefix("admitted ")?.to_owned();
+        let counts = output.map_while(Result::ok).find_map(|line| {
+            let line = line.strip_prefix("admitted ")?.to_owned();
             Some(
-                counts
-                    .split(' ')
+                line.split(' ')
                     .map(|n| n.parse::<u32>().expect("a number"))
                     .collect::<Vec<_>>(),
             )
         });
-        for (sum, n) in admitted.iter_mut().zip(said.expect("a count")) {
+        for (sum, n) in admitted.iter_mut().zip(counts.expect("a count")) {
             *sum += n;
         }
     }
     for mut process in processes {
         assert!(process.wait().expect("ends").success());
     }
-    // 1,000 a day: none comes back while the test runs, except from GCRA, one in 86 seconds
+    // 1,000 a day: GCRA frees one in 86 seconds, the others none while the test runs.
     assert_eq!(admitted[..2], [1_000, 1_000]);
     assert!((1_000..=1_001).contains(&admitted[2]), "{admitted:?}");
 }

@@ -1,56 +1,56 @@
-//! Redis is away, slow, cut off or not there yet.
+//! Redis is stopped, slow, cut off, restarted or not started yet.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::{Config, Connections, connect, get, set};
+use super::{Config, RedisClient, connect, get, set};
 use crate::support::{RedisServer, proxy::Proxy, until};
 
 const DEADLINE: Duration = Duration::from_millis(100);
-/// What a busy machine may add.
+/// How much longer a busy machine may take.
 const SLACK: Duration = Duration::from_millis(900);
 
-async fn impatient(url: &str) -> Connections {
+async fn connect_with_short_deadline(url: &str) -> RedisClient {
     let config = Config {
         deadline: DEADLINE,
         ..Config::default()
     };
-    Connections::connect(url, config).await.expect("connects")
+    RedisClient::connect(url, config).await.expect("connects")
 }
 
-async fn recovered(connections: &Connections) {
+async fn wait_until_recovered(client: &RedisClient) {
     let since = Instant::now();
     until("the breaker to close", || async {
-        connections.healthy().then_some(())
+        client.healthy().then_some(())
     })
     .await;
     let took = since.elapsed();
     assert!(took < Duration::from_secs(2), "recovery took {took:?}");
-    get(connections, "k").await.expect("answers again");
+    get(client, "k").await.expect("answers again");
 }
 
-/// Sends until the breaker is open; nobody waits longer than the deadline.
-async fn opened(connections: &Connections) {
+/// Sends requests until the breaker is open; none waits longer than the deadline.
+async fn wait_until_open(client: &RedisClient) {
     until("the breaker to open", || async {
         let asked = (0..64).map(|_| async {
             let since = Instant::now();
-            let reply = get(connections, "k").await;
+            let reply = get(client, "k").await;
             (reply, since.elapsed())
         });
         for (reply, waited) in join_all(asked).await {
             assert!(reply.is_err_and(|error| error.is_unavailable()));
             assert!(waited < DEADLINE + SLACK, "waited {waited:?}");
         }
-        (!connections.healthy()).then_some(())
+        (!client.healthy()).then_some(())
     })
     .await;
 }
 
-async fn costs_nearly_nothing(connections: &Connections) {
+async fn requests_fail_fast(client: &RedisClient) {
     let since = Instant::now();
     for _ in 0..10_000 {
-        get(connections, "k").await.expect_err("redis is away");
+        get(client, "k").await.expect_err("redis is unavailable");
     }
     let took = since.elapsed();
     assert!(
@@ -60,103 +60,100 @@ async fn costs_nearly_nothing(connections: &Connections) {
 }
 
 #[tokio::test]
-async fn a_stopped_redis_costs_nothing_and_is_back_at_once() {
+async fn requests_fail_fast_while_redis_is_stopped_and_work_after_it_continues() {
     let server = RedisServer::start();
-    let connections = impatient(&server.url()).await;
+    let client = connect_with_short_deadline(&server.url()).await;
     for _ in 0..2 {
-        set(&connections, "k", "v").await.expect("set");
+        set(&client, "k", "v").await.expect("set");
         server.stop_signal();
-        opened(&connections).await;
-        costs_nearly_nothing(&connections).await;
+        wait_until_open(&client).await;
+        requests_fail_fast(&client).await;
         server.continue_signal();
-        recovered(&connections).await;
+        wait_until_recovered(&client).await;
     }
 }
 
 #[tokio::test]
-async fn a_slow_redis_is_given_up_and_taken_up_again() {
+async fn the_breaker_opens_for_a_slow_redis_and_closes_again() {
     let server = RedisServer::start();
-    let connections = impatient(&server.url()).await;
+    let client = connect_with_short_deadline(&server.url()).await;
     let port = server.port();
     let asleep = tokio::task::spawn_blocking(move || {
         crate::support::resp::command(port, &["DEBUG", "SLEEP", "1.5"])
     });
-    until("a late answer", || async {
-        get(&connections, "k").await.err()
-    })
-    .await;
-    opened(&connections).await;
+    until("a late answer", || async { get(&client, "k").await.err() }).await;
+    wait_until_open(&client).await;
     asleep.await.expect("ends").expect("woke up");
-    recovered(&connections).await;
+    wait_until_recovered(&client).await;
 }
 
 #[tokio::test]
-async fn a_killed_redis_comes_back_empty() {
+async fn a_killed_and_restarted_redis_is_used_again() {
     let mut server = RedisServer::start();
-    let connections = impatient(&server.url()).await;
-    set(&connections, "k", "v").await.expect("set");
+    let client = connect_with_short_deadline(&server.url()).await;
+    set(&client, "k", "v").await.expect("set");
     server.kill();
-    opened(&connections).await;
-    costs_nearly_nothing(&connections).await;
+    wait_until_open(&client).await;
+    requests_fail_fast(&client).await;
     server.restart();
-    recovered(&connections).await;
-    assert_eq!(get(&connections, "k").await.expect("asked"), None);
+    wait_until_recovered(&client).await;
+    assert_eq!(get(&client, "k").await.expect("asked"), None);
 }
 
-/// Killed and restarted while nobody asks: the first request must not pay for it.
+/// The first request after a restart must not pay for it.
 #[tokio::test]
-async fn a_restart_in_quiet_times_goes_unnoticed() {
+async fn connections_are_replaced_without_requests() {
     let mut server = RedisServer::start();
-    let connections = connect(&server.url()).await;
-    set(&connections, "k", "v").await.expect("set");
+    let client = connect(&server.url()).await;
+    set(&client, "k", "v").await.expect("set");
     server.restart();
-    until("all connections to be made again", || async {
+    until("all connections to be replaced", || async {
         let list = server.command(&["CLIENT", "LIST"]).text();
-        let made = list.matches("cmd=ping").count();
-        (made >= Config::default().connections && connections.healthy()).then_some(())
+        let open = list.matches("cmd=ping").count();
+        (open >= Config::default().connections && client.healthy()).then_some(())
     })
     .await;
-    get(&connections, "k").await.expect("answers");
-    assert!(connections.healthy());
+    get(&client, "k").await.expect("answers");
+    assert!(client.healthy());
 }
 
 #[tokio::test]
-async fn a_redis_that_is_not_there_yet_is_an_outage() {
+async fn connecting_to_a_server_that_is_not_started_is_an_outage() {
     let mut server = RedisServer::start();
     server.kill();
-    let connections = impatient(&server.url()).await;
-    assert!(!connections.healthy());
-    costs_nearly_nothing(&connections).await;
+    let client = connect_with_short_deadline(&server.url()).await;
+    assert!(!client.healthy());
+    requests_fail_fast(&client).await;
     server.restart();
-    recovered(&connections).await;
+    wait_until_recovered(&client).await;
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_an_outage() {
-    let connections = impatient("redis://redis.invalid:6379").await;
-    assert!(!connections.healthy());
-    costs_nearly_nothing(&connections).await;
+async fn a_host_name_that_does_not_resolve_is_an_outage() {
+    let client = connect_with_short_deadline("redis://redis.invalid:6379").await;
+    assert!(!client.healthy());
+    requests_fail_fast(&client).await;
 }
 
 #[tokio::test]
-async fn a_reply_cut_in_the_middle_is_no_reply() {
+async fn a_truncated_reply_is_an_error() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await.expect("listens");
-    let connections = connect(&proxy.url()).await;
+    let client = connect(&proxy.url()).await;
     let long = "x".repeat(200_000);
-    set(&connections, "k", &long).await.expect("set");
+    set(&client, "k", &long).await.expect("set");
     proxy.cut_after(100_000);
-    let error = get(&connections, "k").await.expect_err("cut");
+    let error = get(&client, "k").await.expect_err("cut");
     assert!(error.is_unavailable(), "{error}");
     proxy.heal();
-    let whole = || async { get(&connections, "k").await.ok().flatten() };
+    let whole = || async { get(&client, "k").await.ok().flatten() };
     assert_eq!(until("a new connection", whole).await, long);
 }
 
 #[tokio::test]
-async fn a_loading_redis_is_an_outage() {
+async fn a_server_that_is_loading_is_an_outage() {
     let server = RedisServer::start();
-    let connections = impatient(&server.url()).await;
+    let client = connect_with_short_deadline(&server.url()).await;
     server.command(&["DEBUG", "POPULATE", "3000"]);
     server.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
     server.command(&[
@@ -170,13 +167,13 @@ async fn a_loading_redis_is_an_outage() {
         crate::support::resp::command(port, &["DEBUG", "RELOAD"])
     });
     let error = until("LOADING", || async {
-        let error = get(&connections, "k").await.err()?;
+        let error = get(&client, "k").await.err()?;
         let loading = format!("{error:?}").contains("LOADING");
-        (loading || !connections.healthy()).then_some(error)
+        (loading || !client.healthy()).then_some(error)
     })
     .await;
     assert!(error.is_unavailable(), "{error:?}");
-    opened(&connections).await;
+    wait_until_open(&client).await;
     reload.await.expect("ends").expect("reloads");
-    recovered(&connections).await;
+    wait_until_recovered(&client).await;
 }

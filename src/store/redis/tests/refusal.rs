@@ -1,4 +1,4 @@
-//! Redis is there and says no.
+//! Redis answers with refusals.
 
 use super::{connect, get, set, try_connect};
 use crate::{
@@ -6,20 +6,20 @@ use crate::{
     support::{RedisCluster, RedisServer, wait_for},
 };
 
-/// Writes are refused with `code`, reads are not, and the breaker stays closed.
+/// Checks that writes are refused with `code`, reads are not, and the breaker stays closed.
 async fn refuses_writes(url: &str, code: &str) {
-    let connections = connect(url).await;
+    let client = connect(url).await;
     for _ in 0..20 {
-        let error = set(&connections, "k", "v").await.expect_err(code);
+        let error = set(&client, "k", "v").await.expect_err(code);
         assert!(error.is_refused(), "{error:?}");
         assert!(
             error.to_string().starts_with("redis refused put"),
             "{error}"
         );
         assert!(error.to_string().contains(code), "{error}");
-        get(&connections, "k").await.expect("reads go on");
+        get(&client, "k").await.expect("reads go on");
     }
-    assert!(connections.healthy());
+    assert!(client.healthy());
 }
 
 async fn refused(url: &str) -> Error {
@@ -30,7 +30,7 @@ async fn refused(url: &str) -> Error {
 }
 
 #[tokio::test]
-async fn wrong_or_missing_credentials_are_an_error_at_once() {
+async fn wrong_or_missing_credentials_fail_to_connect() {
     let server = RedisServer::builder()
         .user("user default off")
         .user("user app on >right ~* &* +@all")
@@ -43,7 +43,7 @@ async fn wrong_or_missing_credentials_are_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_missing_command_is_named() {
+async fn a_command_that_the_acl_forbids_is_named() {
     let server = RedisServer::builder()
         .user("user default on nopass ~* &* +@all")
         .user("user few on >pw ~* &* +@all -evalsha -unlink -xadd")
@@ -55,18 +55,18 @@ async fn a_missing_command_is_named() {
     }
     assert!(!error.to_string().contains("SET"), "{error}");
     assert_eq!(server.command(&["DBSIZE"]).text(), "0", "nothing was run");
-    // Who cannot be asked beforehand is told when it is used.
-    let connections = connect(&server.url_as("half", "pw")).await;
-    let error = get(&connections, "k").await.expect_err("no GET");
+    // Without MULTI the check is skipped, and the command fails when it is used.
+    let client = connect(&server.url_as("half", "pw")).await;
+    let error = get(&client, "k").await.expect_err("no GET");
     assert!(
         error.is_refused() && error.to_string().contains("'get'"),
         "{error}"
     );
-    assert!(connections.healthy());
+    assert!(client.healthy());
 }
 
 #[tokio::test]
-async fn a_user_with_the_needed_commands_only_will_do() {
+async fn the_needed_commands_are_sufficient() {
     let commands = super::super::permissions::needed();
     let rules: Vec<String> = commands
         .map(|name| format!("+{}", name.to_lowercase()))
@@ -79,16 +79,14 @@ async fn a_user_with_the_needed_commands_only_will_do() {
         .user("user default on nopass ~* &* +@all")
         .user(&rule)
         .start();
-    let connections = connect(&server.url_as("app", "pw")).await;
-    set(&connections, "keep:k", "v")
-        .await
-        .expect("its own keys");
-    let error = set(&connections, "k", "v").await.expect_err("others");
+    let client = connect(&server.url_as("app", "pw")).await;
+    set(&client, "keep:k", "v").await.expect("its own keys");
+    let error = set(&client, "k", "v").await.expect_err("others");
     assert!(error.is_refused(), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_replica_takes_no_writes() {
+async fn a_replica_refuses_writes() {
     let primary = RedisServer::start();
     let replica = RedisServer::builder().replica_of(&primary).start();
     wait_for("the replica", || {
@@ -99,19 +97,19 @@ async fn a_replica_takes_no_writes() {
 }
 
 #[tokio::test]
-async fn a_full_redis_takes_no_writes() {
+async fn a_full_server_refuses_writes() {
     let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     refuses_writes(&server.url(), "OOM").await;
 }
 
 #[tokio::test]
-async fn a_redis_that_cannot_save_takes_no_writes() {
+async fn a_server_that_cannot_save_refuses_writes() {
     let server = RedisServer::builder()
         .config("save", "3600 1000000")
         .start();
-    // What the dump would be renamed to is a directory with something in it.
-    std::fs::create_dir_all(server.dir().join("dump.rdb/full")).expect("ours");
+    // The dump cannot be renamed over a directory that is not empty.
+    std::fs::create_dir_all(server.dir().join("dump.rdb/full")).expect("created");
     server.command(&["BGSAVE"]);
     wait_for("the save to fail", || {
         let info = server.command(&["INFO", "persistence"]).text();
@@ -121,7 +119,7 @@ async fn a_redis_that_cannot_save_takes_no_writes() {
 }
 
 #[tokio::test]
-async fn single_and_cluster_are_not_taken_for_each_other() {
+async fn a_url_for_the_wrong_mode_is_an_error() {
     let cluster = RedisCluster::start();
     let error = try_connect(&cluster.nodes()[0].url())
         .await
@@ -139,7 +137,7 @@ async fn single_and_cluster_are_not_taken_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_cluster_refuses_credentials_too() {
+async fn a_cluster_refuses_wrong_credentials() {
     let cluster = RedisCluster::start();
     for node in cluster.nodes() {
         node.command(&["CONFIG", "SET", "requirepass", "right"]);

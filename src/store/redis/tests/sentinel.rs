@@ -1,19 +1,19 @@
-//! A primary that a Sentinel names, and what becomes of it.
+//! A primary found from Sentinels, and its failover.
 
 use super::{connect, get, set, try_connect};
 use crate::{
-    store::redis::Connections,
+    store::redis::client::RedisClient,
     support::{RedisServer, Reply, until, wait_for},
 };
 
-/// A primary, its replica and the Sentinel that watches over both.
-struct Watched {
+/// A primary, its replica and the Sentinel that monitors both.
+struct Monitored {
     primary: RedisServer,
     replica: RedisServer,
     sentinel: RedisServer,
 }
 
-impl Watched {
+impl Monitored {
     fn start() -> Self {
         let primary = RedisServer::start();
         let replica = RedisServer::builder().replica_of(&primary).start();
@@ -34,56 +34,58 @@ impl Watched {
     }
 
     fn url(&self, name: &str) -> String {
-        // The first of them is not there.
+        // The first Sentinel is down.
         let port = self.sentinel.port();
         format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/{name}")
     }
 
-    /// Sets a value until the successor has it.
-    async fn succeeded(&self, connections: &Connections) {
-        until("the successor", || async {
-            set(connections, "k", "later").await.ok()?;
+    /// Waits until the replica is promoted and serves the client.
+    async fn wait_for_failover(&self, client: &RedisClient) {
+        until("the replica to be promoted", || async {
+            set(client, "k", "later").await.ok()?;
             let there = self.replica.command(&["GET", "k"]) == Reply::Bulk(b"later".to_vec());
             let role = self.replica.command(&["INFO", "replication"]).text();
             (there && role.contains("role:master")).then_some(())
         })
         .await;
-        let read = get(connections, "k").await.expect("answers");
+        let read = get(client, "k").await.expect("answers");
         assert_eq!(read.as_deref(), Some("later"));
     }
 }
 
 #[tokio::test]
-async fn the_successor_of_a_primary_that_is_gone_is_found() {
-    let mut watched = Watched::start();
-    let connections = connect(&watched.url("main")).await;
-    set(&connections, "k", "before").await.expect("set");
-    assert_eq!(watched.primary.command(&["GET", "k"]).text(), "before");
-    connections.pubsub().await.expect("at the primary");
-    watched.primary.kill();
-    watched.succeeded(&connections).await;
-    connections.pubsub().await.expect("at the successor");
+async fn the_successor_of_a_killed_primary_is_found() {
+    let mut monitored = Monitored::start();
+    let client = connect(&monitored.url("main")).await;
+    set(&client, "k", "before").await.expect("set");
+    assert_eq!(monitored.primary.command(&["GET", "k"]).text(), "before");
+    client.pubsub().await.expect("at the primary");
+    monitored.primary.kill();
+    monitored.wait_for_failover(&client).await;
+    client.pubsub().await.expect("at the successor");
 }
 
-/// The old primary lives on as a replica, and says so.
+/// The old primary stays reachable as a replica.
 #[tokio::test]
-async fn the_successor_of_a_primary_that_became_a_replica_is_found() {
-    let watched = Watched::start();
-    let connections = connect(&watched.url("main")).await;
-    set(&connections, "k", "before").await.expect("set");
-    wait_for("the sentinel to think well of the replica", || {
-        let ordered = watched.sentinel.command(&["SENTINEL", "FAILOVER", "main"]);
+async fn the_successor_of_a_demoted_primary_is_found() {
+    let monitored = Monitored::start();
+    let client = connect(&monitored.url("main")).await;
+    set(&client, "k", "before").await.expect("set");
+    wait_for("the sentinel to accept the failover", || {
+        let ordered = monitored
+            .sentinel
+            .command(&["SENTINEL", "FAILOVER", "main"]);
         ordered.text() == "OK"
     });
-    watched.succeeded(&connections).await;
+    monitored.wait_for_failover(&client).await;
 }
 
 #[tokio::test]
-async fn a_name_that_no_sentinel_knows_is_an_error_and_absence_an_outage() {
-    let mut watched = Watched::start();
-    let error = try_connect(&watched.url("other")).await;
-    let error = error.expect_err("nobody is called so");
+async fn an_unknown_primary_is_an_error_and_a_lost_sentinel_an_outage() {
+    let mut monitored = Monitored::start();
+    let error = try_connect(&monitored.url("other")).await;
+    let error = error.expect_err("unknown");
     assert!(error.is_config(), "{error:?}");
-    watched.sentinel.kill();
-    assert!(!connect(&watched.url("main")).await.healthy());
+    monitored.sentinel.kill();
+    assert!(!connect(&monitored.url("main")).await.healthy());
 }

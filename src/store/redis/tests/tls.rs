@@ -1,38 +1,35 @@
-//! `rediss://`
+//! TLS: `rediss://`.
 
 use super::{get, set};
 use crate::{
     error::Error,
-    store::redis::{Config, Connections},
+    store::redis::{client::RedisClient, config::Config},
     support::RedisServer,
 };
 
-async fn connect(url: &str, authority: Option<&str>) -> Result<Connections, Error> {
+async fn connect(url: &str, authority: Option<&str>) -> Result<RedisClient, Error> {
     let config = Config {
         deadline: std::time::Duration::from_secs(2),
         root_certificate: authority.map(Into::into),
         ..Config::default()
     };
-    Connections::connect(url, config).await
+    RedisClient::connect(url, config).await
 }
 
 #[tokio::test]
-async fn speaks_tls_and_trusts_whom_it_is_told_to() {
+async fn a_server_with_a_trusted_certificate_is_used() {
     let server = RedisServer::builder().tls().start();
-    let connections = connect(&server.url(), Some(server.authority()))
+    let client = connect(&server.url(), Some(server.authority()))
         .await
         .expect("connects");
-    set(&connections, "k", "v").await.expect("set");
-    assert_eq!(
-        get(&connections, "k").await.expect("get").as_deref(),
-        Some("v")
-    );
-    let mut pubsub = connections.pubsub().await.expect("connects");
+    set(&client, "k", "v").await.expect("set");
+    assert_eq!(get(&client, "k").await.expect("get").as_deref(), Some("v"));
+    let mut pubsub = client.pubsub().await.expect("connects");
     pubsub.subscribe("c").await.expect("subscribes");
 }
 
 #[tokio::test]
-async fn a_certificate_of_somebody_else_is_refused() {
+async fn an_untrusted_certificate_is_refused() {
     let (server, other) = (
         RedisServer::builder().tls().start(),
         RedisServer::builder().tls().start(),

@@ -1,11 +1,11 @@
-//! What lies in Redis and is no entry of ours is a miss, counted, and gives way to the next put.
+//! Values in Redis that are no entries are counted as misses and replaced by the next put.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
-use super::{Config, Connections};
+use super::{Config, RedisClient};
 use crate::{
     clock::Clock,
     semantics::freshness::Lifetime,
@@ -38,21 +38,21 @@ fn entry(clock: &Clock) -> Arc<Entry> {
 }
 
 #[tokio::test]
-async fn unreadable_values_are_counted_misses_and_are_replaced() {
+async fn unreadable_values_are_counted_as_misses_and_replaced() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // The runtime has this one thread only.
+    // The recorder is local to the thread, and the runtime has one thread only.
     let _recording = metrics::set_default_local_recorder(&recorder);
     let server = RedisServer::start();
     let config = Config {
         deadline: Duration::from_secs(5),
         ..Config::default()
     };
-    let connections = Connections::connect(&server.url(), config)
+    let client = RedisClient::connect(&server.url(), config)
         .await
         .expect("connects");
     let clock = Arc::new(Clock::boot());
-    let entries = RedisEntries::new(connections.clone(), "", Arc::clone(&clock));
+    let entries = RedisEntries::new(client.clone(), "", Arc::clone(&clock));
     let entry = entry(&clock);
     let whole = wire::encode(&entry).expect("small");
 
@@ -77,10 +77,10 @@ async fn unreadable_values_are_counted_misses_and_are_replaced() {
         entries.put("k", &entry).await.expect("put"),
         "a list is replaced"
     );
-    assert!(connections.healthy());
+    assert!(client.healthy());
 }
 
-/// How many since the last look.
+/// How many were counted since the last call.
 fn counted(snapshotter: &metrics_util::debugging::Snapshotter, kind: &str) -> u64 {
     let values = snapshotter.snapshot().into_vec().into_iter();
     values

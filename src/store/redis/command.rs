@@ -1,10 +1,10 @@
-//! What is asked of Redis: names for metrics, and how long each may take.
+//! The commands of the store: their names in metrics and errors, and how long each may take.
 
 use std::time::Duration;
 
-/// A verb of one of the contracts.
+/// An operation of one of the store's contracts, which is one Redis command or one script call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum Command {
     Get,
     Put,
     Remove,
@@ -17,20 +17,14 @@ pub(crate) enum Verb {
     Reset,
     Increment,
     Append,
-    /// What an earlier attempt has not brought there.
+    /// Appends a record that an earlier attempt failed to append.
     AppendAgain,
     Sync,
     Publish,
-    Push,
-    Claim,
-    Ack,
-    Retry,
-    Dead,
-    Ping,
 }
 
-impl Verb {
-    pub(super) const ALL: [Self; 21] = [
+impl Command {
+    pub(super) const ALL: [Self; 15] = [
         Self::Get,
         Self::Put,
         Self::Remove,
@@ -46,12 +40,6 @@ impl Verb {
         Self::AppendAgain,
         Self::Sync,
         Self::Publish,
-        Self::Push,
-        Self::Claim,
-        Self::Ack,
-        Self::Retry,
-        Self::Dead,
-        Self::Ping,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -71,19 +59,14 @@ impl Verb {
             Self::AppendAgain => "append_again",
             Self::Sync => "sync",
             Self::Publish => "publish",
-            Self::Push => "push",
-            Self::Claim => "claim",
-            Self::Ack => "ack",
-            Self::Retry => "retry",
-            Self::Dead => "dead",
-            Self::Ping => "ping",
         }
     }
 
-    /// How long this verb may take when `deadline` is what a request may wait for one command.
+    /// How long this command may take when a request may wait `deadline` for one command.
     ///
-    /// What no request waits for gets longer: giving up early on it only makes more work.
-    pub(super) fn allowance(self, deadline: Duration) -> Duration {
+    /// Commands that no request waits for may take longer: giving up on them early only repeats
+    /// work.
+    pub(super) fn timeout(self, deadline: Duration) -> Duration {
         match self {
             Self::Scan | Self::AppendAgain => deadline.saturating_mul(20),
             Self::Sync => deadline.saturating_mul(4),

@@ -1,65 +1,77 @@
-//! What an error of Redis means to us.
+//! Maps errors of the Redis client to the crate's error.
 
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::verb::Verb;
+use super::command::Command;
 use crate::error::{Error, Kind};
 
-/// True if no answer came, or one that says to come back later: an outage, which opens the breaker.
+/// True if no answer came, or one that asks to come back later: an outage, which opens the breaker.
 pub(super) fn is_outage(error: &RedisError) -> bool {
     kind(error) == Kind::Unavailable
 }
 
-/// Tells an outage from a refusal and both from what cannot be read.
+/// Classifies an error as an outage, a refusal or an unreadable reply.
 pub(super) fn kind(error: &RedisError) -> Kind {
     match error.kind() {
         ErrorKind::InvalidClientConfig => Kind::Config,
         ErrorKind::AuthenticationFailed => Kind::Refused,
         ErrorKind::UnexpectedReturnType => Kind::Corrupt,
-        // A handshake of TLS that failed for the certificate's sake, or something that is not TLS.
+        // A TLS handshake that failed because of the certificate, or a server without TLS.
         ErrorKind::Io if is_invalid_data(error) => Kind::Refused,
         ErrorKind::Server(server) => server_kind(server, error),
         // `WRONGTYPE` is one of the codes that the client does not know.
-        ErrorKind::Extension => coded(error),
+        ErrorKind::Extension => kind_by_code(error),
         _ => Kind::Unavailable,
     }
 }
 
-pub(super) fn error(verb: Verb, cause: RedisError) -> Error {
+/// The error of a command that Redis did not execute.
+pub(super) fn command_failed(command: Command, cause: RedisError) -> Error {
     let kind = kind(&cause);
-    let verb = verb.as_str();
+    let command = command.as_str();
     let message = match kind {
-        Kind::Refused => format!("redis refused {verb}: {}", reason(&cause)),
-        Kind::Corrupt => format!("redis holds something else where {verb} looked"),
-        _ => format!("redis did not answer {verb}"),
+        Kind::Refused => format!("redis refused {command}: {}", reason(&cause)),
+        Kind::Corrupt => format!("redis holds a value of another type where {command} looked"),
+        _ => format!("redis did not answer {command}: {}", reason(&cause)),
     };
     Error::new(kind, message).with_source(cause)
 }
 
-/// An error of connecting: says what is wrong and where, never the URL, which may hold a password.
-pub(super) fn connecting(server: &str, cause: RedisError) -> Error {
-    let kind = kind(&cause);
+/// The error of a command whose reply did not come in time.
+pub(super) fn command_timed_out(command: Command, after: Duration) -> Error {
+    let command = command.as_str();
+    Error::unavailable(format!("redis did not answer {command} within {after:?}"))
+}
+
+/// The error of an attempt to connect. Names the server, never the URL, which may hold a password.
+pub(super) fn connect_failed(server: &str, cause: RedisError) -> Error {
+    let (kind, reason) = (kind(&cause), reason(&cause));
     let message = match kind {
-        Kind::Refused => format!(
-            "redis at {server} refused the connection: {}",
-            reason(&cause)
-        ),
-        Kind::Config => format!(
-            "the address of redis at {server} is wrong: {}",
-            reason(&cause)
-        ),
-        _ => format!("redis at {server} cannot be reached"),
+        Kind::Refused => format!("redis at {server} refused the connection: {reason}"),
+        Kind::Config => format!("the address of redis at {server} is wrong: {reason}"),
+        _ => format!("redis at {server} cannot be reached: {reason}"),
     };
     Error::new(kind, message).with_source(cause)
 }
 
+/// The error of a URL that cannot be parsed.
+pub(super) fn invalid_url(cause: RedisError) -> Error {
+    Error::config(format!("the redis URL is wrong: {}", reason(&cause))).with_source(cause)
+}
+
+/// What Redis replied, or why there is no reply.
 pub(super) fn reason(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),
     }
+}
+
+/// The client's own error for a reply or a connection that did not come in time.
+pub(super) fn timed_out() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 fn server_kind(server: ServerErrorKind, error: &RedisError) -> Kind {
@@ -70,11 +82,11 @@ fn server_kind(server: ServerErrorKind, error: &RedisError) -> Kind {
         | ServerErrorKind::TryAgain
         | ServerErrorKind::Moved
         | ServerErrorKind::Ask => Kind::Unavailable,
-        _ => coded(error),
+        _ => kind_by_code(error),
     }
 }
 
-fn coded(error: &RedisError) -> Kind {
+fn kind_by_code(error: &RedisError) -> Kind {
     let detail = error.detail().unwrap_or_default();
     match error.code() {
         Some("WRONGTYPE") => Kind::Corrupt,
@@ -104,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_mean_what_they_say() {
+    fn error_replies_are_classified() {
         for (line, expected) in [
             (
                 "LOADING Redis is loading the dataset in memory",
@@ -146,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_command() {
-        let error = error(
-            Verb::Get,
+        let error = command_failed(
+            Command::Get,
             reply("NOPERM this user has no permissions to run the 'get' command"),
         );
         assert_eq!(

@@ -1,4 +1,4 @@
-//! One set of behaviours for every store of entries, run on each.
+//! The behaviour suite of the contracts for entries and application values, run on every store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,51 +6,56 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderMap, StatusCode};
 
-use super::{
-    contracts::{entries::Entries, plain::Plain},
-    entry::{Content, Entry, LocalState},
-    memory::entries::MemoryEntries,
-    position::Position,
-};
+use super::Entries;
 use crate::{
     clock::Clock,
     semantics::{freshness::Lifetime, stored::StoredResponse},
+    store::{
+        contracts::plain::Plain,
+        entry::{Content, Entry, LocalState},
+        memory::entries::MemoryEntries,
+        position::Position,
+    },
 };
 
-/// A store of entries and the clock it goes by.
-pub(super) struct Tested {
-    pub(super) store: Arc<dyn EntriesAndPlain>,
-    pub(super) clock: Arc<Clock>,
+/// A store and its clock.
+struct Tested {
+    store: Arc<dyn EntriesAndPlain>,
+    clock: Arc<Clock>,
 }
 
-pub(super) trait EntriesAndPlain: Entries + Plain {}
+trait EntriesAndPlain: Entries + Plain {}
 impl<T: Entries + Plain> EntriesAndPlain for T {}
 
-type Behaviour = for<'a> fn(&'a Tested) -> BoxFuture<'a, ()>;
+type EntriesBehaviour = for<'a> fn(&'a Tested) -> BoxFuture<'a, ()>;
 
-/// Each uses keys of its own, so that all can run on one server.
-const BEHAVIOURS: &[(&str, Behaviour)] = &[
-    ("what is not there is missing", |on| Box::pin(missing(on))),
-    ("what was put comes back", |on| Box::pin(comes_back(on))),
-    ("a later position stays", |on| Box::pin(later_stays(on))),
-    ("of racing puts the latest stays", |on| {
+/// Each behaviour uses keys of its own, so that all can run on one server.
+const BEHAVIOURS: &[(&str, EntriesBehaviour)] = &[
+    ("an unknown key is a miss", |on| Box::pin(missing(on))),
+    ("a put entry is returned", |on| Box::pin(returned(on))),
+    ("an earlier position does not replace a later one", |on| {
+        Box::pin(later_kept(on))
+    }),
+    ("the latest of racing puts is kept", |on| {
         Box::pin(racing_puts(on))
     }),
     ("entries expire", |on| Box::pin(expiry(on))),
-    ("removal counts and takes odd keys", |on| {
+    ("removal returns a count and accepts any key", |on| {
         Box::pin(removal(on))
     }),
-    ("patterns take what they match only", |on| {
+    ("a pattern removes what it matches", |on| {
         Box::pin(matching(on))
     }),
-    ("patterns take any number", |on| Box::pin(many(on))),
-    ("one holds the lock", |on| Box::pin(locks(on))),
-    ("locks run out", |on| Box::pin(locks_run_out(on))),
+    ("a pattern removes any number of entries", |on| {
+        Box::pin(many(on))
+    }),
+    ("a lock has one holder", |on| Box::pin(locks(on))),
+    ("locks expire", |on| Box::pin(lock_expiry(on))),
     ("plain values are no entries", |on| Box::pin(plain(on))),
     ("plain values expire", |on| Box::pin(plain_expiry(on))),
 ];
 
-async fn behaves(on: &Tested) {
+async fn run(on: &Tested) {
     for (name, behaviour) in BEHAVIOURS {
         eprintln!("{on}: {name}", on = std::any::type_name_of_val(&*on.store));
         behaviour(on).await;
@@ -61,26 +66,26 @@ async fn behaves(on: &Tested) {
 async fn memory() {
     let clock = Arc::new(Clock::boot());
     let store = Arc::new(MemoryEntries::new(64 << 20, Arc::clone(&clock)));
-    behaves(&Tested { store, clock }).await;
+    run(&Tested { store, clock }).await;
 }
 
 #[cfg(feature = "redis")]
 mod on_redis {
     use super::*;
     use crate::{
-        store::redis::{Config, Connections, RedisEntries},
+        store::redis::{Config, RedisClient, RedisEntries},
         support::{RedisCluster, RedisServer},
     };
 
-    pub(super) async fn tested(url: &str, namespace: &str) -> Tested {
+    async fn tested(url: &str, namespace: &str) -> Tested {
         let config = Config {
-            // What is tested is what happens, not how fast on a busy machine.
+            // Long enough for a busy machine.
             deadline: Duration::from_secs(5),
             ..Config::default()
         };
-        let connections = Connections::connect(url, config).await.expect("connects");
+        let client = RedisClient::connect(url, config).await.expect("connects");
         let clock = Arc::new(Clock::boot());
-        let store = RedisEntries::new(connections, namespace, Arc::clone(&clock));
+        let store = RedisEntries::new(client, namespace, Arc::clone(&clock));
         Tested {
             store: Arc::new(store),
             clock,
@@ -90,23 +95,23 @@ mod on_redis {
     #[tokio::test]
     async fn redis() {
         let server = RedisServer::start();
-        behaves(&tested(&server.url(), "").await).await;
+        run(&tested(&server.url(), "").await).await;
     }
 
     #[tokio::test]
     async fn redis_with_a_namespace_full_of_wildcards() {
         let server = RedisServer::start();
-        behaves(&tested(&server.url(), r"a*[b]?\:").await).await;
+        run(&tested(&server.url(), r"a*[b]?\:").await).await;
     }
 
     #[tokio::test]
     async fn cluster() {
         let cluster = RedisCluster::start();
-        behaves(&tested(&cluster.url(), "").await).await;
+        run(&tested(&cluster.url(), "").await).await;
     }
 
     #[tokio::test]
-    async fn namespaces_are_apart() {
+    async fn namespaces_are_separate() {
         let server = RedisServer::start();
         let one = tested(&server.url(), "one:").await;
         let other = tested(&server.url(), "o*:").await;
@@ -117,13 +122,13 @@ mod on_redis {
         assert_eq!(server.command(&["EXISTS", "one:k", "o*:k"]).text(), "1");
     }
 
-    /// With no namespace, `*` is everything of ours, not everything.
+    /// Without a namespace, `*` matches the keys of all programs.
     #[tokio::test]
-    async fn what_others_keep_there_survives_every_pattern() {
+    async fn patterns_leave_values_of_other_programs() {
         let server = RedisServer::start();
         let on = tested(&server.url(), "").await;
         on.put("k", 1).await;
-        server.command(&["SET", "text", "\u{f5}TKE is not how it begins"]);
+        server.command(&["SET", "text", "\u{f5}TKE is not the whole magic"]);
         server.command(&["RPUSH", "list", "1"]);
         server.command(&["ZADD", "set", "1", "1"]);
         assert_eq!(on.store.remove_matching("*").await.expect("removed"), 1);
@@ -136,7 +141,7 @@ mod on_redis {
     }
 
     #[tokio::test]
-    async fn plain_values_are_bare_json_to_others() {
+    async fn plain_values_are_stored_as_bare_json() {
         let server = RedisServer::start();
         let on = tested(&server.url(), "").await;
         let json = Bytes::from_static(b"{\"a\":[1,2]}");
@@ -161,17 +166,23 @@ mod on_redis {
 async fn missing(on: &Tested) {
     assert!(on.get("missing").await.is_none());
     assert_eq!(
-        on.store.remove(&["missing".into()]).await.expect("asked"),
+        on.store
+            .remove(&["missing".into()])
+            .await
+            .expect("answered"),
         0
     );
-    assert_eq!(on.store.remove(&[]).await.expect("asked"), 0);
+    assert_eq!(on.store.remove(&[]).await.expect("answered"), 0);
     assert_eq!(
-        on.store.remove_matching("missing*").await.expect("asked"),
+        on.store
+            .remove_matching("missing*")
+            .await
+            .expect("answered"),
         0
     );
 }
 
-async fn comes_back(on: &Tested) {
+async fn returned(on: &Tested) {
     let put = on.entry(7, Duration::from_secs(60));
     assert!(on.store.put("back:1", &put).await.expect("put"));
     let got = on.get("back:1").await.expect("there");
@@ -190,19 +201,19 @@ async fn comes_back(on: &Tested) {
     assert_eq!(shown(&got), shown(&put));
 }
 
-async fn later_stays(on: &Tested) {
+async fn later_kept(on: &Tested) {
     let key = "later:1";
     assert!(on.put(key, 5).await);
     assert!(!on.put(key, 4).await, "earlier");
     assert_eq!(on.n(key).await, Some(5));
     assert!(on.put(key, 5).await, "the same");
     assert!(on.put(key, 6).await, "later");
-    // 2^53 and beyond: neither a float nor a half of it may decide.
+    // Beyond 2^53: neither a float nor one half of the number may be compared.
     for n in [(1 << 53) + 1, (1 << 53) + 2, 1 << 60, u64::MAX] {
         assert!(on.put(key, n).await, "{n}");
         assert!(!on.put(key, n - 1).await, "{n} - 1");
     }
-    let mut other = Arc::into_inner(on.entry(1, Duration::from_secs(60))).expect("ours");
+    let mut other = Arc::into_inner(on.entry(1, Duration::from_secs(60))).expect("not shared");
     other.position.epoch += 1;
     assert!(
         on.store.put(key, &Arc::new(other)).await.expect("put"),
@@ -222,9 +233,12 @@ async fn racing_puts(on: &Tested) {
 async fn expiry(on: &Tested) {
     let soon = on.entry(1, Duration::from_millis(100));
     assert!(on.store.put("expiry:1", &soon).await.expect("put"));
-    on.gone("expiry:1").await;
+    on.wait_until_expired("expiry:1").await;
     assert_eq!(
-        on.store.remove(&["expiry:1".into()]).await.expect("asked"),
+        on.store
+            .remove(&["expiry:1".into()])
+            .await
+            .expect("answered"),
         0
     );
     let past = on.entry(1, Duration::ZERO);
@@ -253,7 +267,7 @@ async fn removal(on: &Tested) {
     }
     on.put("odd:stays", 1).await;
     let mut keys: Vec<Box<str>> = ODD.iter().map(|key| (*key).into()).collect();
-    keys.push("odd:not there".into());
+    keys.push("odd:missing".into());
     assert_eq!(
         on.store.remove(&keys).await.expect("removed"),
         ODD.len() as u64
@@ -265,7 +279,7 @@ async fn removal(on: &Tested) {
 }
 
 async fn matching(on: &Tested) {
-    for (glob, taken, left) in [
+    for (glob, matching, others) in [
         (
             "m:1*",
             &["m:1", "m:12", "m:1:a", "m:1?q"][..],
@@ -284,16 +298,16 @@ async fn matching(on: &Tested) {
         (r"m:a\\b", &[r"m:a\b"], &["m:ab"]),
         ("m:{t}*", &["m:{t}", "m:{t}:1"], &["m:t"]),
     ] {
-        for key in taken.iter().chain(left) {
+        for key in matching.iter().chain(others) {
             on.put(key, 1).await;
         }
         let removed = on.store.remove_matching(glob).await.expect("removed");
-        assert_eq!(removed, taken.len() as u64, "{glob}");
-        for key in taken {
+        assert_eq!(removed, matching.len() as u64, "{glob}");
+        for key in matching {
             assert!(on.get(key).await.is_none(), "{glob} leaves {key}");
         }
-        for key in left {
-            assert!(on.get(key).await.is_some(), "{glob} takes {key}");
+        for key in others {
+            assert!(on.get(key).await.is_some(), "{glob} removes {key}");
         }
         on.store.remove_matching("*m:*").await.expect("removed");
     }
@@ -314,50 +328,57 @@ async fn many(on: &Tested) {
 
 async fn locks(on: &Tested) {
     let (key, lease) = ("lock:1", Duration::from_secs(60));
-    let takers = (1..=32).map(|token| async move {
-        let taken = on.store.try_lock(key, token, lease).await.expect("asked");
+    let attempts = (1..=32).map(|token| async move {
+        let taken = on
+            .store
+            .try_lock(key, token, lease)
+            .await
+            .expect("answered");
         taken.then_some(token)
     });
-    let holders: Vec<u64> = join_all(takers).await.into_iter().flatten().collect();
+    let holders: Vec<u64> = join_all(attempts).await.into_iter().flatten().collect();
     let [holder] = holders[..] else {
-        panic!("one of them holds it: {holders:?}");
+        panic!("one holder: {holders:?}");
     };
     assert!(
-        !on.store.unlock(key, holder + 100).await.expect("asked"),
+        !on.store.unlock(key, holder + 100).await.expect("answered"),
         "not the holder"
     );
     assert!(
-        !on.store.try_lock(key, holder, lease).await.expect("asked"),
+        !on.store
+            .try_lock(key, holder, lease)
+            .await
+            .expect("answered"),
         "still held"
     );
-    assert!(on.store.unlock(key, holder).await.expect("asked"));
+    assert!(on.store.unlock(key, holder).await.expect("answered"));
     assert!(
-        !on.store.unlock(key, holder).await.expect("asked"),
-        "given back already"
+        !on.store.unlock(key, holder).await.expect("answered"),
+        "already released"
     );
     assert!(
         on.store
             .try_lock(key, u64::MAX, lease)
             .await
-            .expect("asked")
+            .expect("answered")
     );
     assert!(on.get(key).await.is_none(), "a lock is no entry");
-    assert!(on.put(key, 1).await, "nor in an entry's way");
-    assert!(on.store.unlock(key, u64::MAX).await.expect("asked"));
+    assert!(on.put(key, 1).await, "and does not block an entry");
+    assert!(on.store.unlock(key, u64::MAX).await.expect("answered"));
 }
 
-async fn locks_run_out(on: &Tested) {
+async fn lock_expiry(on: &Tested) {
     let (key, lease) = ("lock:2", Duration::from_millis(50));
-    assert!(on.store.try_lock(key, 1, lease).await.expect("asked"));
-    until("the lock to run out", || async {
+    assert!(on.store.try_lock(key, 1, lease).await.expect("answered"));
+    until("the lock to expire", || async {
         let minute = Duration::from_secs(60);
-        let taken = on.store.try_lock(key, 2, minute).await.expect("asked");
+        let taken = on.store.try_lock(key, 2, minute).await.expect("answered");
         taken.then_some(())
     })
     .await;
     assert!(
-        !on.store.unlock(key, 1).await.expect("asked"),
-        "another's now"
+        !on.store.unlock(key, 1).await.expect("answered"),
+        "held by another token"
     );
 }
 
@@ -368,13 +389,13 @@ async fn plain(on: &Tested) {
         .await
         .expect("put");
     assert_eq!(
-        on.store.get_plain("plain:1").await.expect("asked"),
+        on.store.get_plain("plain:1").await.expect("answered"),
         Some(json.clone())
     );
     assert!(on.get("plain:1").await.is_none(), "no entry");
     on.put("plain:2", 1).await;
     assert_eq!(
-        on.store.get_plain("plain:2").await.expect("asked"),
+        on.store.get_plain("plain:2").await.expect("answered"),
         None,
         "not plain"
     );
@@ -397,7 +418,7 @@ async fn plain(on: &Tested) {
         on.store.remove(&["plain:1".into()]).await.expect("removed"),
         1
     );
-    assert_eq!(on.store.get_plain("plain:1").await.expect("asked"), None);
+    assert_eq!(on.store.get_plain("plain:1").await.expect("answered"), None);
 }
 
 async fn plain_expiry(on: &Tested) {
@@ -407,7 +428,7 @@ async fn plain_expiry(on: &Tested) {
         .await
         .expect("put");
     until("the value to expire", || async {
-        let value = on.store.get_plain("plain:3").await.expect("asked");
+        let value = on.store.get_plain("plain:3").await.expect("answered");
         value.is_none().then_some(())
     })
     .await;
@@ -415,25 +436,25 @@ async fn plain_expiry(on: &Tested) {
 
 impl Tested {
     async fn get(&self, key: &str) -> Option<Arc<Entry>> {
-        self.store.get(key).await.expect("asked")
+        self.store.get(key).await.expect("answered")
     }
 
-    /// The position under which the entry there was stored.
-    pub(super) async fn n(&self, key: &str) -> Option<u64> {
+    /// The position of the stored entry.
+    async fn n(&self, key: &str) -> Option<u64> {
         self.get(key).await.map(|entry| entry.position.n)
     }
 
-    pub(super) async fn put(&self, key: &str, n: u64) -> bool {
+    async fn put(&self, key: &str, n: u64) -> bool {
         let entry = self.entry(n, Duration::from_secs(60));
         self.store.put(key, &entry).await.expect("put")
     }
 
-    async fn gone(&self, key: &str) {
+    async fn wait_until_expired(&self, key: &str) {
         let gone = || async { self.get(key).await.is_none().then_some(()) };
         until("the entry to expire", gone).await;
     }
 
-    fn entry(&self, n: u64, lives: Duration) -> Arc<Entry> {
+    fn entry(&self, n: u64, ttl: Duration) -> Arc<Entry> {
         let stored = self.clock.now().wall;
         let mut headers = HeaderMap::new();
         headers.insert("etag", "\"1\"".parse().expect("a value"));
@@ -444,7 +465,7 @@ impl Tested {
                 body: Bytes::from_static(b"body \0\xff"),
                 trailers: None,
                 lifetime: Lifetime {
-                    fresh: lives,
+                    fresh: ttl,
                     ..Lifetime::default()
                 },
                 part: None,
@@ -455,7 +476,7 @@ impl Tested {
                 n,
             },
             stored,
-            expires: stored.after(lives),
+            expires: stored.after(ttl),
             entity: "engagement".into(),
             user: None,
             tags: ["org:1".into()].into(),

@@ -1,0 +1,65 @@
+//! Which breaker a command has to pass.
+
+use redis::Cmd;
+
+use super::{
+    breaker::Breaker,
+    slot::{SLOTS, slot_of},
+};
+
+/// One breaker for a single server, one for each range of slots of a Cluster: a primary that fails
+/// takes down its own slots only, and those of another primary in the same range.
+#[derive(Debug)]
+pub(super) struct Breakers(Box<[Breaker]>);
+
+/// The breaker of a command, and the slot of its key.
+#[derive(Clone, Copy)]
+pub(super) struct Circuit<'a> {
+    pub(super) breaker: &'a Breaker,
+    pub(super) slot: u16,
+}
+
+impl Breakers {
+    pub(super) fn new(cluster: bool) -> Self {
+        let count = if cluster { CLUSTER_BREAKERS } else { 1 };
+        let first_slots = (0..count).map(|index| index * (SLOTS / count));
+        Self(first_slots.map(Breaker::for_slots_from).collect())
+    }
+
+    pub(super) fn all(&self) -> &[Breaker] {
+        &self.0
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = &Breaker> {
+        self.0.iter().filter(|breaker| breaker.is_open())
+    }
+
+    /// The circuit of a command whose key is argument `at`.
+    pub(super) fn circuit_of(&self, cmd: &Cmd, at: usize) -> Circuit<'_> {
+        if self.0.len() == 1 {
+            return self.circuit_of_slot(0);
+        }
+        let key = cmd.args_iter().nth(at).and_then(|argument| match argument {
+            redis::Arg::Simple(key) => Some(key),
+            _ => None,
+        });
+        self.circuit_of_key(key)
+    }
+
+    pub(super) fn circuit_of_key(&self, key: Option<&[u8]>) -> Circuit<'_> {
+        match key {
+            Some(key) if self.0.len() > 1 => self.circuit_of_slot(slot_of(key)),
+            _ => self.circuit_of_slot(0),
+        }
+    }
+
+    pub(super) fn circuit_of_slot(&self, slot: u16) -> Circuit<'_> {
+        let index = usize::from(slot) * self.0.len() / usize::from(SLOTS);
+        Circuit {
+            breaker: &self.0[index],
+            slot,
+        }
+    }
+}
+
+const CLUSTER_BREAKERS: u16 = 64;

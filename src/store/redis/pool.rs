@@ -1,0 +1,99 @@
+//! The few connections of a process.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+
+use super::{batch::BatchQueue, connection::Connection};
+
+/// The connection pool, used round-robin.
+pub(super) struct ConnectionPool {
+    slots: Box<[PoolSlot]>,
+    next: AtomicUsize,
+}
+
+/// One slot of the pool, which holds one connection after the other.
+#[derive(Default)]
+struct PoolSlot {
+    current: ArcSwapOption<PooledConnection>,
+    /// There is a connection, and it is not known to be broken.
+    usable: AtomicBool,
+    queue: BatchQueue,
+}
+
+struct PooledConnection {
+    connection: Connection,
+    /// Replace it as soon as that is possible.
+    outdated: AtomicBool,
+}
+
+impl ConnectionPool {
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            slots: (0..count).map(|_| PoolSlot::default()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The index of the next usable connection.
+    pub(super) fn pick_connection(&self) -> Option<usize> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        (0..self.len())
+            .map(|step| start.wrapping_add(step) % self.len())
+            .find(|index| self.slots[*index].usable.load(Ordering::Relaxed))
+    }
+
+    /// Connection `index`, if it is usable.
+    pub(super) fn connection(&self, index: usize) -> Option<Connection> {
+        let slot = &self.slots[index];
+        if !slot.usable.load(Ordering::Relaxed) {
+            return None;
+        }
+        let current = slot.current.load();
+        current.as_ref().map(|pooled| pooled.connection.clone())
+    }
+
+    /// The reads that wait to be sent over connection `index`.
+    pub(super) fn queue(&self, index: usize) -> &BatchQueue {
+        &self.slots[index].queue
+    }
+
+    pub(super) fn set(&self, index: usize, connection: Connection) {
+        let slot = &self.slots[index];
+        slot.current.store(Some(Arc::new(PooledConnection {
+            connection,
+            outdated: AtomicBool::new(false),
+        })));
+        slot.usable.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_outdated(&self, index: usize) -> bool {
+        let current = self.slots[index].current.load();
+        current
+            .as_ref()
+            .is_some_and(|pooled| pooled.outdated.load(Ordering::Relaxed))
+    }
+
+    /// The address may lead to another server by now. Until that one is reached, this connection
+    /// stays in use.
+    pub(super) fn mark_outdated(&self, index: usize) {
+        if let Some(pooled) = &*self.slots[index].current.load() {
+            pooled.outdated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn mark_all_outdated(&self) {
+        (0..self.len()).for_each(|index| self.mark_outdated(index));
+    }
+
+    pub(super) fn mark_broken(&self, index: usize) {
+        self.slots[index].usable.store(false, Ordering::Relaxed);
+    }
+}

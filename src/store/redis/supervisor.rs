@@ -1,0 +1,158 @@
+//! The task that supervises the connections: opens, checks and replaces them, and closes breakers.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all};
+use redis::{RedisResult, Value};
+use tokio::{sync::Notify, time::timeout};
+
+use super::{
+    breaker::Breaker,
+    connection::Connection,
+    error::{is_outage, reason, timed_out},
+    state::ClientState,
+};
+
+/// Runs until the last clone of the client is dropped.
+pub(super) async fn supervise(state: Weak<ClientState>, wake: Arc<Notify>) {
+    join(repair_when_due(Weak::clone(&state), wake), scout(state)).await;
+}
+
+async fn repair_when_due(state: Weak<ClientState>, wake: Arc<Notify>) {
+    let mut backoff = MIN_BACKOFF;
+    while let Some(state) = state.upgrade() {
+        let healthy = repair(&state).await;
+        drop(state);
+        if healthy {
+            backoff = MIN_BACKOFF;
+            // A call that breaks a connection or opens a breaker wakes the task.
+            let _ = timeout(CHECK_INTERVAL, wake.notified()).await;
+        } else {
+            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            backoff = MAX_BACKOFF.min(backoff * 2);
+        }
+    }
+}
+
+/// Replaces the connections of a Cluster if a new one reaches slots that they do not.
+///
+/// The client of a Cluster does not learn by itself where the slots of a hanging primary have
+/// moved. A new connection learns it from the first nodes; but while a primary hangs, a new
+/// connection serves the slots of the others worse than an old one. So it has to prove its worth.
+async fn scout(state: Weak<ClientState>) {
+    while let Some(state) = state.upgrade().filter(|state| state.address.is_cluster()) {
+        if new_connection_reaches_more(&state).await {
+            state.pool.mark_all_outdated();
+        }
+        drop(state);
+        tokio::time::sleep(SCOUT_INTERVAL).await;
+    }
+}
+
+/// Checks every connection, replaces those that fail, and probes for every open breaker; returns
+/// true if all is well.
+async fn repair(state: &ClientState) -> bool {
+    let checks = (0..state.pool.len()).map(|index| check_or_replace(state, index));
+    if join_all(checks).await.contains(&false) {
+        state.open_breakers("no connection could be established");
+        return false;
+    }
+    let probes = state.breakers.open().map(|breaker| probe(state, breaker));
+    !join_all(probes).await.contains(&false)
+}
+
+async fn check_or_replace(state: &ClientState, index: usize) -> bool {
+    let answered = match state.pool.connection(index) {
+        Some(mut connection) => answers(connection.ping(), PING_TIMEOUT).await,
+        None => false,
+    };
+    if !answered {
+        return replace(state, index).await;
+    }
+    if state.pool.is_outdated(index) {
+        replace(state, index).await;
+    }
+    true
+}
+
+async fn replace(state: &ClientState, index: usize) -> bool {
+    let mut connection = match state.address.connect().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            if !is_outage(&error) {
+                tracing::warn!(
+                    redis = %state.address,
+                    reason = %reason(&error),
+                    "redis refuses the connection: check credentials and address; retrying"
+                );
+            }
+            return false;
+        }
+    };
+    let answered = answers(connection.ping(), PING_TIMEOUT).await;
+    if answered {
+        state.pool.set(index, connection);
+        state.metrics.reconnects.increment(1);
+    }
+    answered
+}
+
+/// True if a new connection reaches a slot that the pool does not.
+async fn new_connection_reaches_more(state: &ClientState) -> bool {
+    if state.breakers.open().next().is_none() {
+        return false;
+    }
+    let Ok(connection) = state.address.connect().await else {
+        return false;
+    };
+    let comparisons = state.breakers.open().map(|breaker| {
+        let mut connection = connection.clone();
+        async move {
+            reaches(state, &mut connection, breaker).await && !probe(state, breaker).await
+        }
+    });
+    join_all(comparisons).await.contains(&true)
+}
+
+/// The half-open state: sends one command in place of the requests, within their deadline.
+async fn probe(state: &ClientState, breaker: &Breaker) -> bool {
+    let index = state.pool.pick_connection();
+    let Some(mut connection) = index.and_then(|index| state.pool.connection(index)) else {
+        return false;
+    };
+    let answered = reaches(state, &mut connection, breaker).await;
+    if answered {
+        state.close_breaker(breaker);
+    }
+    answered
+}
+
+async fn reaches(state: &ClientState, connection: &mut Connection, breaker: &Breaker) -> bool {
+    answers(
+        connection.ping_slot(breaker.failed_slot()),
+        state.deadline(),
+    )
+    .await
+}
+
+/// Anything but an outage is an answer: a server that replies `MISCONF` or `NOPERM` is up.
+async fn answers(reply: impl Future<Output = RedisResult<Value>>, allowed: Duration) -> bool {
+    let reply = timeout(allowed, reply)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()));
+    reply.err().is_none_or(|error| !is_outage(&error))
+}
+
+/// How often connections are checked while all is well.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The first and the longest pause between two repairs while it is not. The time to recover is at
+/// most the longest pause, one attempt to connect and one probe.
+const MIN_BACKOFF: Duration = Duration::from_millis(20);
+const MAX_BACKOFF: Duration = Duration::from_millis(400);
+/// How long a connection has to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_millis(200);
+/// How often an unhealthy Cluster is tried over a new connection.
+const SCOUT_INTERVAL: Duration = Duration::from_secs(1);
