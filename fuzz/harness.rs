@@ -1,4 +1,4 @@
-//! Entry points for fuzzing: arbitrary bytes in, invariants asserted.
+//! Entry points for fuzzing: each takes arbitrary bytes and asserts invariants.
 
 use std::time::Duration;
 
@@ -15,23 +15,22 @@ use crate::{
     clock::Timestamp,
     semantics::{
         byteranges,
-        cache_control::{RequestCacheControl, ResponseDirectives},
+        cache_control::{RequestDirectives, ResponseDirectives},
         cache_groups::{self, CACHE_GROUPS},
-        cache_report::CacheReport,
         cache_status::CACHE_STATUS,
         conditional, dates,
-        fields::FieldFilter,
+        fields::Storing,
         freshness::{self, Exchange, Lifetime, Use},
         invalidation,
-        no_vary_search::{NO_VARY_SEARCH, QueryVariationRule},
-        partial::{self, ContentRange, PartContent},
-        policy::StoragePolicy,
+        no_vary_search::{NO_VARY_SEARCH, Rule},
+        partial::{self, ContentRange, Piece},
+        policy::Policy,
         range::{self, Selection},
-        request_head::RequestHead,
+        reported::Reported,
         sharing::Credentials,
-        storable::{self},
+        storable::{self, RequestHead},
         stored::{Part, StoredResponse, Variants},
-        targeted::{CDN_CACHE_CONTROL, EffectiveDirectives},
+        targeted::{Binding, CDN_CACHE_CONTROL},
         vary::{self, VaryFields},
     },
     store::wire,
@@ -39,7 +38,7 @@ use crate::{
 
 const NOW: Timestamp = Timestamp(1_780_000_000_000);
 
-/// A field value of one line for each line of `data`.
+/// Fields with this name, one for each line of `data` that is a valid value.
 fn lines(name: &HeaderName, data: &[u8]) -> HeaderMap {
     data.split(|byte| *byte == b'\n')
         .filter_map(|line| HeaderValue::from_bytes(line).ok())
@@ -60,7 +59,7 @@ fn request<'a>(method: &'a Method, headers: &'a HeaderMap) -> RequestHead<'a> {
     }
 }
 
-/// Received a minute after it was asked for: so long it has been under way at least.
+/// An exchange that took a minute: a response received from it is at least that old.
 fn exchange() -> Exchange {
     Exchange {
         requested: NOW,
@@ -68,15 +67,15 @@ fn exchange() -> Exchange {
     }
 }
 
-fn decide_for(asked: &HeaderMap, headers: &HeaderMap) -> Option<Lifetime> {
-    let request = request(&Method::GET, asked);
-    let policy = StoragePolicy::STANDARD;
+fn decide_for(request_headers: &HeaderMap, headers: &HeaderMap) -> Option<Lifetime> {
+    let request = request(&Method::GET, request_headers);
+    let policy = Policy::STANDARD;
     let lifetime =
         storable::decide(&request, StatusCode::OK, headers, &exchange(), &policy).ok()?;
-    // RFC 9111 section 4.2.3; and nothing outlives the table's `max`.
+    // RFC 9111 section 4.2.3, and the table's `max`.
     assert!(lifetime.initial_age >= Duration::from_secs(60));
     let left = lifetime.remaining(Duration::ZERO).unwrap_or_default();
-    assert!(left <= StoragePolicy::STANDARD.max);
+    assert!(left <= Policy::STANDARD.max);
     Some(lifetime)
 }
 
@@ -84,31 +83,32 @@ fn decide(headers: &HeaderMap) -> Option<Lifetime> {
     decide_for(&HeaderMap::new(), headers)
 }
 
-/// `Cache-Control` of requests and responses, and `Age`: nothing that says `no-store` or `private`
-/// is stored, no age is less than the one received, and nothing is fresh for who forbids it.
+/// `Cache-Control` of requests and responses, and `Age`: no response with `no-store` or `private` is
+/// stored, no age is less than the one received, and no response is fresh for a request that forbids
+/// it.
 pub fn cache_control(data: &[u8]) {
     let headers = lines(&CACHE_CONTROL, data);
-    let asked = RequestCacheControl::parse(&headers);
+    let request = RequestDirectives::parse(&headers);
     let response = ResponseDirectives::parse(&headers);
     if let Some(lifetime) = decide(&headers) {
         assert!(!response.no_store || response.must_understand);
         assert!(!response.private.is_whole());
         let resident = Duration::from_secs(1);
-        if let Use::Fresh { ttl } = freshness::usable(&lifetime, resident, &asked) {
-            assert!(!lifetime.no_cache && !asked.no_cache && !ttl.is_zero());
-            assert!(asked.min_fresh.is_none_or(|wanted| ttl >= wanted));
+        if let Use::Fresh { ttl } = freshness::usable(&lifetime, resident, &request) {
+            assert!(!lifetime.no_cache && !request.no_cache && !ttl.is_zero());
+            assert!(request.min_fresh.is_none_or(|wanted| ttl >= wanted));
             assert!(
-                asked
+                request
                     .max_age
                     .is_none_or(|max| lifetime.age(resident) <= max)
             );
         }
     }
     if decide_for(&headers, &lines(&CACHE_CONTROL, b"max-age=600")).is_some() {
-        assert!(!asked.no_store);
+        assert!(!request.no_store);
     }
     let aged = lines(&AGE, data);
-    // Rust's numbers may have a sign, which `1*DIGIT` has not.
+    // `1*DIGIT` has no sign, unlike what Rust parses.
     let digits = aged.get(AGE).and_then(|age| age.to_str().ok());
     let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let received = digits.and_then(|digits| digits.parse().ok());
@@ -116,8 +116,8 @@ pub fn cache_control(data: &[u8]) {
     assert!(age >= Duration::from_secs(received.unwrap_or(0u64).min(1 << 31)));
 }
 
-/// Dates: what is read is written and read again as the same, and all that `httpdate` reads as the
-/// preferred form is read alike.
+/// Dates: a parsed date is formatted and parsed again as the same, and every date in the preferred
+/// form is parsed as by `httpdate`.
 pub fn dates(data: &[u8]) {
     let read = dates::parse(data, NOW);
     if let Some(time) = read {
@@ -140,8 +140,8 @@ pub fn dates(data: &[u8]) {
     conditional::evaluate(&conditions, StatusCode::OK, &lines(&DATE, data), NOW);
 }
 
-/// `Range`, `Content-Range` and lists of entity tags: slices are what they say they are, and parts
-/// make no other whole than the one they were cut from.
+/// `Range`, `Content-Range` and lists of entity tags: slices have the ranges that they state, and
+/// parts combine to the representation they were cut from.
 pub fn ranges(data: &[u8]) {
     let Some((&[length, first, end, other], data)) = data.split_first_chunk::<4>() else {
         return;
@@ -161,10 +161,10 @@ pub fn ranges(data: &[u8]) {
         cost: Duration::ZERO,
     };
     if let Selection::Spans(spans) = range::select(&lines(&RANGE, data), &stored) {
-        let asked: u64 = spans.iter().map(|span| span.length()).sum();
+        let selected: u64 = spans.iter().map(|span| span.length()).sum();
         let pieces = byteranges::partial_content(&spans, &stored, "B", &mut HeaderMap::new());
         let cut: usize = pieces.iter().map(Bytes::len).sum();
-        assert!(asked <= u64::from(length) && asked <= cut as u64);
+        assert!(selected <= u64::from(length) && selected <= cut as u64);
         if let [span] = spans.as_slice() {
             let from = usize::try_from(span.first).unwrap_or(usize::MAX) - usize::from(first);
             assert_eq!(pieces[0], stored.body[from..][..cut]);
@@ -180,7 +180,7 @@ pub fn ranges(data: &[u8]) {
 
 fn combine(whole: &Bytes, [a, b, c, d]: [u8; 4]) {
     let headers = lines(&ETAG, b"\"a\"");
-    let cut = |from: u8, to: u8| PartContent {
+    let cut = |from: u8, to: u8| Piece {
         part: Part {
             first: u64::from(from.min(to)),
             complete: (from > to).then_some(256),
@@ -195,14 +195,14 @@ fn combine(whole: &Bytes, [a, b, c, d]: [u8; 4]) {
 }
 
 /// `CDN-Cache-Control`, `No-Vary-Search`, `Vary`, `Cache-Groups`, `Cache-Status`, weighted lists, and
-/// references in `Location`.
+/// URI references in `Location`.
 pub fn structured_fields(data: &[u8]) {
     let targeted = lines(&CDN_CACHE_CONTROL, data);
     if decide(&targeted).is_some() {
-        let directives = EffectiveDirectives::of(&targeted).directives;
+        let directives = Binding::of(&targeted).directives;
         assert!(!directives.no_store || directives.must_understand);
         assert!(!directives.private.is_whole());
-        let stored = FieldFilter::of(&targeted, &[]).select(&targeted, NOW);
+        let stored = Storing::of(&targeted, &[]).select(&targeted, NOW);
         assert!(
             directives
                 .private
@@ -211,7 +211,7 @@ pub fn structured_fields(data: &[u8]) {
                 .all(|name| !stored.contains_key(name))
         );
     }
-    if let Some(rule) = QueryVariationRule::of(&lines(&NO_VARY_SEARCH, data)) {
+    if let Some(rule) = Rule::of(&lines(&NO_VARY_SEARCH, data)) {
         let query = String::from_utf8_lossy(data);
         let normal = rule.normalize(Some(&query));
         assert_eq!(rule.normalize(Some(&normal)), normal);
@@ -224,11 +224,11 @@ pub fn structured_fields(data: &[u8]) {
         assert!(vary::choose(&variants, &request).is_some());
     }
     cache_groups::members(&lines(&CACHE_GROUPS, data), &CACHE_GROUPS);
-    CacheReport::of(&lines(&CACHE_STATUS, data));
+    Reported::of(&lines(&CACHE_STATUS, data));
     references(data);
 }
 
-/// Every target that a write makes invalid is a path of this origin without dot segments.
+/// Every target that a write invalidates is a path of this origin without dot segments.
 fn references(data: &[u8]) {
     let post = Method::POST;
     let none = HeaderMap::new();
@@ -240,14 +240,14 @@ fn references(data: &[u8]) {
     }
 }
 
-/// What lies in Redis under a key of ours, after magic and checksum: an entry or none, and what can be
-/// read is read the same once more where it was written again.
+/// Stored bytes behind a valid magic and checksum: they decode to an entry or to an error, and an entry
+/// is encoded and decoded again as the same.
 pub fn wire(data: &[u8]) {
     let stored = [&wire::MAGIC[..], &crc32fast::hash(data).to_be_bytes(), data];
     let Ok(entry) = wire::decode(&stored.concat().into()) else {
         return;
     };
-    let again = wire::encode(&entry).expect("no longer than what was read");
-    let read = wire::decode(&again.into()).expect("what was read can be written");
+    let again = wire::encode(&entry).expect("no longer than the input");
+    let read = wire::decode(&again.into()).expect("an encoded entry");
     assert_eq!(format!("{read:?}"), format!("{entry:?}"));
 }

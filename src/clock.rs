@@ -1,4 +1,6 @@
-//! One reading of the clock serves a whole request: freshness, age and trust.
+//! The clocks of a keep, and the pauses of exponential backoff.
+//!
+//! A request reads the clock once and uses that reading for freshness, age and trust.
 
 use std::{
     sync::{
@@ -8,12 +10,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since the Unix epoch, by the clock of the keep's store.
+/// Milliseconds since the Unix epoch, by the store's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timestamp(pub(crate) u64);
 
 impl Timestamp {
-    /// Time since `earlier`, zero when that lies ahead (clocks of two machines never agree).
+    /// The time since `earlier`; zero if `earlier` is later, as clocks of two machines differ.
     #[inline]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -33,7 +35,7 @@ impl Timestamp {
     }
 }
 
-/// A reading: monotonic for trust, wall time of the store for freshness.
+/// A reading of the clock: monotonic time for trust, the store's wall time for freshness.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     /// Nanoseconds on the monotonic clock, which counts time spent suspended where the system can.
@@ -41,41 +43,42 @@ pub(crate) struct Now {
     pub(crate) wall: Timestamp,
 }
 
-/// Where a keep's time comes from.
+/// A monotonic clock, and its offset to the store's wall time.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    source: Source,
-    /// What to add to `mono` (in nanoseconds) for the store's wall time.
+    source: ClockSource,
+    /// The store's wall time minus the monotonic time, in nanoseconds.
     offset: AtomicI64,
 }
 
 #[derive(Debug)]
-enum Source {
-    /// Tokio's clock, which tests can pause: the memory store's.
+enum ClockSource {
+    /// Tokio's clock, which tests can pause. Used without Redis.
     Tokio(std::time::Instant),
-    /// `CLOCK_BOOTTIME`: a process that was paused or suspended must notice before it serves.
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    /// `CLOCK_BOOTTIME`, which goes on while the process is suspended: after that, nothing stored
+    /// may be trusted before the journal has been read.
+    #[cfg(feature = "redis")]
     Boot,
-    /// Moved by hand.
+    /// A test's clock.
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
     pub(crate) fn tokio() -> Self {
-        Self::from_source(Source::Tokio(tokio::time::Instant::now().into_std()))
+        Self::from_source(ClockSource::Tokio(tokio::time::Instant::now().into_std()))
     }
 
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    #[cfg(feature = "redis")]
     pub(crate) fn boot() -> Self {
-        Self::from_source(Source::Boot)
+        Self::from_source(ClockSource::Boot)
     }
 
     /// A clock that moves only when `nanos` is changed.
     pub(crate) fn manual(nanos: Arc<AtomicU64>) -> Self {
-        Self::from_source(Source::Manual(nanos))
+        Self::from_source(ClockSource::Manual(nanos))
     }
 
-    fn from_source(source: Source) -> Self {
+    fn from_source(source: ClockSource) -> Self {
         let clock = Self {
             source,
             offset: AtomicI64::new(0),
@@ -87,7 +90,7 @@ impl Clock {
         clock
     }
 
-    /// Says that the store's wall time was `wall` when the monotonic clock stood at `mono`.
+    /// Sets the wall time: the store's was `wall` when the monotonic clock read `mono`.
     pub(crate) fn set_wall(&self, mono: u64, wall: Duration) {
         let wall = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
         let mono = i64::try_from(mono).unwrap_or(i64::MAX);
@@ -98,12 +101,13 @@ impl Clock {
     #[inline]
     pub(crate) fn mono(&self) -> u64 {
         match &self.source {
-            Source::Tokio(start) => {
+            ClockSource::Tokio(start) => {
                 let now = tokio::time::Instant::now().into_std();
                 nanos(now.saturating_duration_since(*start))
             }
-            Source::Boot => boot_nanos(),
-            Source::Manual(nanos) => nanos.load(Ordering::Relaxed),
+            #[cfg(feature = "redis")]
+            ClockSource::Boot => boot_nanos(),
+            ClockSource::Manual(nanos) => nanos.load(Ordering::Relaxed),
         }
     }
 
@@ -120,11 +124,39 @@ impl Clock {
     }
 }
 
-fn nanos(span: Duration) -> u64 {
+/// Pauses between attempts: each is twice as long as the one before, up to a limit.
+///
+/// After a success, begin again with a new one.
+#[derive(Clone, Debug)]
+pub(crate) struct Backoff {
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
+        Self {
+            longest,
+            next: first,
+        }
+    }
+
+    /// Waits for the next pause: between half of it and all of it, at random, so that processes that
+    /// failed together do not try again together.
+    pub(crate) async fn wait(&mut self) {
+        let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = self.longest.min(self.next * 2);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Nanoseconds of `span`, as many as fit.
+pub(crate) fn nanos(span: Duration) -> u64 {
     let seconds = span.as_secs().saturating_mul(1_000_000_000);
     seconds.saturating_add(span.subsec_nanos().into())
 }
 
+#[cfg(feature = "redis")]
 fn boot_nanos() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
@@ -134,4 +166,23 @@ fn boot_nanos() -> u64 {
     let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
     let part = u64::try_from(t.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn backoff_doubles_up_to_its_limit() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(300));
+        for longest in [100, 200, 300, 300] {
+            assert!((longest / 2..=longest + 1).contains(&pause(&mut backoff).await));
+        }
+    }
+
+    async fn pause(backoff: &mut Backoff) -> u128 {
+        let began = tokio::time::Instant::now();
+        backoff.wait().await;
+        began.elapsed().as_millis()
+    }
 }

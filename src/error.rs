@@ -1,11 +1,18 @@
-use std::{error::Error as StdError, fmt};
+//! The error of the whole crate.
 
-/// A boxed error, as tower's.
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::{LockResult, PoisonError},
+};
+
+/// A boxed error, the same type as tower's `BoxError`.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong in the table, the store or a value: one opaque error for the whole crate.
+/// An error of the table, the store or a value.
 ///
-/// `Display` says what to write or do instead; the cause is kept as [`source`](StdError::source).
+/// `Display` and `Debug` print the same message: what failed, and what to write or do instead. The
+/// cause is kept as [`source`](StdError::source).
 pub struct Error(Box<Repr>);
 
 struct Repr {
@@ -20,11 +27,12 @@ pub(crate) enum Kind {
     Config,
     /// The store did not answer, or not in time.
     Unavailable,
-    /// The store answered with a refusal: credentials, ACL, read-only, out of memory.
+    /// The store refused: wrong credentials, a command its ACL forbids, read-only, out of memory.
     Refused,
-    /// A stored value or a reply that cannot be read.
+    /// Stored data or a reply that cannot be read.
+    #[cfg(feature = "redis")]
     Corrupt,
-    /// The application's own value does not (de)serialise, or its own function failed.
+    /// An application value does not serialise to JSON, or stored JSON is of another type.
     Value,
 }
 
@@ -45,35 +53,45 @@ impl Error {
         Self::new(Kind::Unavailable, message)
     }
 
+    /// Keeps `cause` as the source and appends its message, for causes that the user must act on.
+    pub(crate) fn with_cause(mut self, cause: impl Into<BoxError>) -> Self {
+        let cause = cause.into();
+        self.0.message = format!("{}: {cause}", self.0.message);
+        self.with_source(cause)
+    }
+
+    /// Keeps the cause without showing its message, which may repeat this one's or hold secrets.
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
+    #[cfg(feature = "redis")]
     pub(crate) fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// The table, a key, a tag or a pattern is wrong; the message says what to write instead.
+    /// Whether the table, a key, a tag or a pattern is wrong. The message says what to write instead.
     #[must_use]
     pub fn is_config(&self) -> bool {
         self.0.kind == Kind::Config
     }
 
-    /// The store could not be asked, or did not answer within its deadline.
+    /// Whether the store could not be reached, or did not answer within its deadline.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.0.kind == Kind::Unavailable
     }
 
-    /// The store refused: wrong credentials, a command its ACL forbids, read-only, out of memory.
+    /// Whether the store refused: wrong credentials, a command its ACL forbids, read-only, out of
+    /// memory.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.0.kind == Kind::Refused
     }
 
-    /// A value does not serialise to JSON, or what is stored is not of the type asked for; the
-    /// store has nothing to do with it.
+    /// Whether a value does not serialise to JSON, or the stored JSON is not of the requested type.
+    /// The store is not at fault.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -99,13 +117,10 @@ impl fmt::Display for Error {
     }
 }
 
+/// Prints the message, so that `fn main() -> Result<(), Error>` ends with a readable one.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("message", &self.0.message)
-            .field("source", &self.0.source)
-            .finish()
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -115,5 +130,34 @@ impl StdError for Error {
             .source
             .as_deref()
             .map(|s| s as &(dyn StdError + 'static))
+    }
+}
+
+/// The guard of a lock, also after another thread has panicked while it held it: no critical section
+/// of this crate leaves its state half changed.
+pub(crate) fn ignore_poison<G>(lock: LockResult<G>) -> G {
+    lock.unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_prints_what_display_prints() {
+        let error = Error::config("the table is wrong").with_cause("no such file");
+        assert_eq!(error.to_string(), "the table is wrong: no such file");
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(
+            error.source().expect("a source").to_string(),
+            "no such file"
+        );
+    }
+
+    #[test]
+    fn a_source_is_not_shown() {
+        let error = Error::unavailable("redis cannot be reached").with_source("a secret");
+        assert_eq!(error.to_string(), "redis cannot be reached");
+        assert!(error.source().is_some());
     }
 }

@@ -34,8 +34,6 @@
 //! }
 //! # }
 //! ```
-// Without a store that others reach, what serves such a store alone is not called.
-#![cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 
 pub mod cache;
 mod clock;
@@ -56,12 +54,12 @@ mod store;
 pub mod table;
 pub mod testing;
 
-// The guards of real servers; the contract suites inside the crate need them, too.
+// Starts real Redis servers for the contract suites in this crate.
 #[cfg(all(test, feature = "redis"))]
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-/// What the fuzz targets of this repository call. No part of the interface.
+/// Entry points for the fuzz targets of this repository; not part of the public API.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[path = "../fuzz/harness.rs"]

@@ -1,41 +1,42 @@
-//! What is counted. Handles are registered once, when the keep is made, so the recorder must be
-//! installed before.
+//! The metrics of the cache.
+//!
+//! Handles are registered once, when the keep is made, so the recorder must be installed before.
 
 use metrics::{Counter, Histogram, counter, histogram};
 
 /// Counters of the cache, `tower_keep_cache_*`, and of application values, `tower_keep_value_*`.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheMetrics {
-    /// Answered from the local tier.
+    /// Responses from the local tier.
     pub(crate) hit_local: Counter,
-    /// Answered from the store behind it.
+    /// Responses from the store behind it.
     pub(crate) hit_store: Counter,
-    /// Answered with a response past its freshness.
+    /// Stale responses.
     pub(crate) hit_stale: Counter,
-    /// Answered by another request's fill.
+    /// Responses from another request's fill.
     pub(crate) collapsed: Counter,
     pub(crate) miss: Counter,
-    /// Passed by the cache: method, scope, directive, bypass.
+    /// Requests that the cache does not handle: by method, scope, directive or bypass.
     pub(crate) bypass: Counter,
-    /// Answered from the store after the inner service validated it.
+    /// Stored responses that the inner service validated.
     pub(crate) validated: Counter,
-    /// Application values that were there.
+    /// Application values that were stored.
     pub(crate) value_hit: Counter,
-    /// Application values that another caller was making.
+    /// Application values that another caller computed.
     pub(crate) value_collapsed: Counter,
     pub(crate) value_miss: Counter,
     pub(crate) stored: Counter,
-    /// Not stored: the answer forbids it, or is too large, or was cut short.
+    /// Responses that were not stored: forbidden, too large or cut short.
     pub(crate) refused: Counter,
     pub(crate) fill_failed: Counter,
     pub(crate) refresh: Counter,
-    /// Refreshes left out because too many were under way.
+    /// Refreshes left out because too many were in progress.
     pub(crate) refresh_skipped: Counter,
-    /// Made unusable by the fence after they were found.
+    /// Entries found, but invalidated since they were stored.
     pub(crate) fenced: Counter,
-    /// Layers that were applied twice to one request, or whose partner is missing.
+    /// Layers applied twice to one request, or in an order in which they have no effect.
     pub(crate) misuse: Counter,
-    /// Seconds that the inner service took to answer a miss.
+    /// The inner service's time to respond to a miss, in seconds.
     pub(crate) fill_seconds: Histogram,
 }
 

@@ -1,5 +1,5 @@
-//! For tests of programs that use the crate: a keep whose clock moves by hand, counters, and what
-//! `Cache-Status` says.
+//! Helpers for tests of programs that use this crate: a keep whose clock the test moves, counters, and
+//! a parsed `Cache-Status`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,21 +20,20 @@
 //! let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<String>| {
 //!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
 //! }));
-//! let ask = || {
-//!     let request = Request::get("/engagements/42").body(String::new()).unwrap();
-//!     let app = app.clone();
-//!     async { CacheStatus::of(&app.oneshot(request).await.unwrap()) }
+//! let request = || {
+//!     let response = app.clone().oneshot(Request::get("/engagements/42").body(String::new()).unwrap());
+//!     async { CacheStatus::of(&response.await.unwrap()) }
 //! };
 //!
-//! let first = ask().await;
+//! let first = request().await;
 //! assert!(first.is_stored());
 //! assert_eq!(first.forward(), Some("uri-miss"));
 //! keep.advance(mins(29));
-//! let second = ask().await;
+//! let second = request().await;
 //! assert!(second.is_hit());
 //! assert_eq!(second.ttl(), Some(60));
 //! keep.advance(Duration::from_secs(61));
-//! assert!(!ask().await.is_hit());
+//! assert!(!request().await.is_hit());
 //! assert_eq!(keep.fills(), 2);
 //! # }
 //! ```
@@ -50,11 +49,16 @@ use std::{
 
 use http::Response;
 
-use crate::{clock::Clock, keep::Keep, semantics::cache_report::CacheReport, table::Table};
+use crate::{
+    clock::{Clock, nanos},
+    keep::handle::Keep,
+    semantics::reported::Reported,
+    table::Table,
+};
 
-/// A keep in this process alone, whose clock stands still until it is moved.
+/// A keep that lives in this process and whose clock stands still until it is moved.
 ///
-/// It is used as any [`Keep`]; every clone has the same clock.
+/// It dereferences to a [`Keep`]. Clones share the clock.
 #[derive(Clone, Debug)]
 pub struct TestKeep {
     keep: Keep,
@@ -63,7 +67,7 @@ pub struct TestKeep {
 }
 
 impl TestKeep {
-    /// A keep with this table. The wall clock begins at the present time.
+    /// Makes a keep with this table. Its wall clock begins at the current time.
     ///
     /// # Panics
     ///
@@ -77,29 +81,27 @@ impl TestKeep {
         Self { keep, nanos, began }
     }
 
-    /// Moves the clock: what is stored, and what was used of quotas, grows older by `time`. Tokio's
-    /// clock, which timeouts go by, is another.
+    /// Moves the clock: stored entries and used quotas grow older by `time`. Timeouts use tokio's clock,
+    /// which is not moved.
     pub fn advance(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let add = |now: u64| Some(now.saturating_add(nanos));
+        let add = |now: u64| Some(now.saturating_add(nanos(time)));
         let _ = self
             .nanos
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
     }
 
-    /// Forgets whatever is stored, as if it had expired long ago.
+    /// Removes all stored entries, as if they had expired.
     pub fn expire_all(&self) {
-        self.keep.engine().local.clear();
+        self.keep.engine().tiers.clear_local();
     }
 
-    /// How many responses and values have been stored so far.
+    /// The number of responses and values that have been stored so far.
     #[must_use]
     pub fn fills(&self) -> u64 {
-        self.keep.engine().stored.load(Ordering::SeqCst)
+        self.keep.engine().tiers.stored()
     }
 
-    /// How many invalidations there have been so far: one for each write, however many keys it
-    /// changed.
+    /// The number of invalidations so far. A write counts once, however many keys it changes.
     #[must_use]
     pub fn invalidations(&self) -> u64 {
         self.keep.engine().fence.position().n - self.began
@@ -114,51 +116,50 @@ impl Deref for TestKeep {
     }
 }
 
-/// What a response's `Cache-Status` field (RFC 9211) says of its way through a
-/// [`CacheLayer`](crate::CacheLayer).
+/// The `Cache-Status` field (RFC 9211) that a [`CacheLayer`](crate::CacheLayer) has added to a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CacheStatus(CacheReport);
+pub struct CacheStatus(Reported);
 
 impl CacheStatus {
-    /// Of the layer nearest to the client. A response that has passed by every layer was neither a
-    /// hit nor stored, and has no reason to have gone forward.
+    /// Reads the entry of the outermost layer. For a response that no layer has handled, it is neither
+    /// a hit nor stored, and [`forward`](Self::forward) is `None`.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
-        Self(CacheReport::of(response.headers()).unwrap_or_default())
+        Self(Reported::of(response.headers()).unwrap_or_default())
     }
 
-    /// Whether it was answered from what was stored.
+    /// Whether the response was stored before.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.0.hit
     }
 
-    /// Whether the inner service's answer is being stored.
+    /// Whether the inner service's response was stored.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.0.stored
     }
 
-    /// Whether it is the answer to another request that asked for the same at the same time.
+    /// Whether the response was fetched for another request at the same time.
     #[must_use]
     pub fn is_collapsed(&self) -> bool {
         self.0.collapsed
     }
 
-    /// How long it stays fresh, in seconds; negative if it is stale.
+    /// The remaining freshness lifetime in seconds; negative if the response is stale.
     #[must_use]
     pub fn ttl(&self) -> Option<i64> {
         self.0.ttl
     }
 
-    /// Why the inner service was asked: `uri-miss`, `vary-miss`, `stale`, `request`, `method`,
+    /// Why the inner service was called: `uri-miss`, `vary-miss`, `stale`, `request`, `method`,
     /// `bypass`, `partial` (RFC 9211 section 2.2).
     #[must_use]
     pub fn forward(&self) -> Option<&str> {
         self.0.forward.as_deref()
     }
 
-    /// Why it was not stored, or what else there is to say.
+    /// Why the response was not stored, or other details.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()

@@ -14,7 +14,7 @@ use crate::{
         core::Engine,
         fill::Fill,
         hit::{Hit, Times},
-        lookup::Found,
+        tiers::Found,
     },
     message::{response_body::ResponseBody, static_values},
     semantics::{

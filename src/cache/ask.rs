@@ -15,8 +15,8 @@ use crate::{
     engine::{
         core::Engine,
         hit::{Hit, Times},
-        lookup::Found,
         snapshot::Snapshot,
+        tiers::Found,
     },
     identity::User,
     key::{KeyBuf, KeyInputs, url_key},
@@ -158,7 +158,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if !has_method(&self.parts.method, route.needs_body) {
             return Ask::Bypass(Forward::Method);
         }
-        if route.key_names_host && target::names_hosts(self.uri, &self.parts.headers) {
+        if route.key_names_host && target::has_ambiguous_host(self.uri, &self.parts.headers) {
             return Ask::Bypass(Forward::Bypass);
         }
         if route.needs_body {
@@ -212,7 +212,7 @@ impl<'a, 'p> Asking<'a, 'p> {
         if safe && self.present.upgrade {
             return Ask::Nothing;
         }
-        if safe && target::names_hosts(self.uri, &self.parts.headers) {
+        if safe && target::has_ambiguous_host(self.uri, &self.parts.headers) {
             return Ask::Bypass(Forward::Bypass);
         }
         if invalidation::is_query(method) {
@@ -333,7 +333,7 @@ impl Glance<'_> {
     #[inline(always)]
     pub(super) fn look<B>(&mut self, keep: &Engine, headers: &HeaderMap) -> Local<B> {
         let now = keep.clock.now();
-        let Some(found) = keep.find_local(self.key, headers, now) else {
+        let Some(found) = keep.tiers.lookup_local(self.key, headers, now) else {
             return Local::Nothing;
         };
         let traits = &self.traits;

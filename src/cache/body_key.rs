@@ -1,12 +1,10 @@
 //! Requests whose content is part of the key: `{#body}` in a route's key, and QUERY
 //! (the HTTP QUERY method makes the content part of every cache key).
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response, request};
-use http_body::Frame;
-use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::{
@@ -19,9 +17,8 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
-        request_body::{ReplayableBody, Resumed},
-        response_body::ResponseBody,
-        service::HttpService,
+        http_service::HttpService, read::CappedRead, replayable_body::ReplayableBody,
+        response_body::ResponseBody, resumed_body::Resumed,
     },
     semantics::cache_status::Forward,
 };
@@ -85,26 +82,10 @@ enum Content<B> {
 
 async fn read<B: ReplayableBody>(body: B) -> Content<B> {
     let mut body = Box::pin(body);
-    // In one piece: what a client sends in crumbs costs no more than that.
-    let mut content = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Content::Broken;
-        };
-        match frame.into_data() {
-            Ok(data) if content.len() + data.len() <= LONGEST => content.extend_from_slice(&data),
-            Ok(data) => return Content::too_long(content, Frame::data(data), body),
-            Err(trailers) => return Content::too_long(content, trailers, body),
-        }
-    }
-    Content::Whole(content.freeze())
-}
-
-impl<B: ReplayableBody> Content<B> {
-    fn too_long(content: BytesMut, next: Frame<Bytes>, rest: Pin<Box<B>>) -> Self {
-        let read = Some(Frame::data(content.freeze()));
-        let read = read.filter(|read| read.data_ref().is_some_and(|data| !data.is_empty()));
-        let held: VecDeque<_> = read.into_iter().chain([next]).collect();
-        Self::TooLong(B::resume(Resumed::new(held, rest)))
+    let mut read = CappedRead::copying(LONGEST);
+    match read.read_to_end(body.as_mut()).await {
+        Ok(true) if !read.has_trailers() => Content::Whole(read.into_content()),
+        Ok(_) => Content::TooLong(B::resume(Resumed::new(read.into_frames(), body))),
+        Err(_) => Content::Broken,
     }
 }

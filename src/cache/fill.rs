@@ -149,7 +149,7 @@ where
     };
     while !prefix.ended
         && prefix.bytes <= recipe.cap
-        && prefix.chunks.len() <= shared_buffer::most_pieces(recipe.cap)
+        && prefix.chunks.len() <= shared_buffer::max_chunks(recipe.cap)
     {
         let waits = waits && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {

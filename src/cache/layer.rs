@@ -4,7 +4,7 @@ use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
 use super::{service::Cache, tags::TagFields};
-use crate::{keep::Keep, key::Key, message::layer_markers::LayerMarkers};
+use crate::{keep::handle::Keep, key::Key, message::layer_markers::LayerMarkers};
 
 /// Answers requests from stored responses and stores the answers to those it cannot.
 ///

@@ -12,13 +12,13 @@ use crate::{
         core::Engine,
         fill::Fill,
         fill_lock::{FillLock, Led, Look},
-        lookup::Found,
         single_flight::{Follower, Joined, LeaderGuard, Release},
+        tiers::Found,
     },
     fence::{capture::Capture, verdict::Verdict},
     message::{
-        layer_markers::LayerMarkers, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::{
         cache_control::RequestCacheControl,
@@ -138,7 +138,7 @@ where
         parts: request::Parts,
         body: B,
     ) -> Result<Answer<S, B>, S::ServiceError> {
-        if self.asked.candidate.is_none() && self.keep().varies(&self.asked.key) {
+        if self.asked.candidate.is_none() && self.keep().tiers.has_variants(&self.asked.key) {
             self.asked.missed = Forward::VaryMiss;
         }
         if self.asked.traits.directives.only_if_cached {
@@ -154,7 +154,8 @@ where
     async fn answer_stored(&mut self, parts: &request::Parts) -> Option<Answer<S, B>> {
         let stored = self
             .keep()
-            .find_stored(&self.asked.key, &parts.headers)
+            .tiers
+            .lookup_stored(&self.asked.key, &parts.headers)
             .await;
         let stored = stored.filter(|(found, _)| self.asked.is_found_by(&found.entry));
         if let Some((mut found, now)) = stored {
@@ -285,7 +286,7 @@ where
         }
         let (keep, asked) = (self.keep(), &self.asked);
         let look = || async {
-            let found = keep.find_stored(&asked.key, &parts.headers).await;
+            let found = keep.tiers.lookup_stored(&asked.key, &parts.headers).await;
             match found.filter(|(found, now)| asked.judge(found, *now).serves()) {
                 Some((found, _)) => Look::Found(found),
                 None if keep.is_noted_uncacheable(&asked.key) => Look::Unshared,
@@ -365,7 +366,7 @@ where
             let key = self.asked.key.as_str();
             self.keep()
                 .uncacheable
-                .remember(key, now.mono, UNCACHEABLE_FOR);
+                .insert(key, now.mono, UNCACHEABLE_FOR);
         }
     }
 
@@ -376,7 +377,9 @@ where
 
     fn answer_again(&self, parts: &request::Parts) -> Option<Answer<S, B>> {
         let keep = self.keep();
-        let found = keep.find_local(&self.asked.key, &parts.headers, keep.clock.now());
+        let found = keep
+            .tiers
+            .lookup_local(&self.asked.key, &parts.headers, keep.clock.now());
         found
             .and_then(|found| {
                 self.answer_found(&found, parts)
@@ -424,7 +427,7 @@ mod tests {
     #[test]
     fn a_hit_in_the_store_needs_no_room_for_a_fill() {
         let route = Route::new("/e/{id}").key("e:{id}");
-        let keep = crate::keep::Keep::new(Table::new().ttl("e", secs(1)).route(route))
+        let keep = crate::keep::handle::Keep::new(Table::new().ttl("e", secs(1)).route(route))
             .expect("a valid table");
         let layer = CacheLayer::new(&keep);
         let request = Request::get("/e/1").body(Body::default());

@@ -1,20 +1,18 @@
 //! Refreshing what is stored behind the caller's back.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, request};
-use http_body::Body;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::miss::{Leader, Miss};
 use crate::{
     engine::{fill::Fill, single_flight::LeaderGuard},
-    error::BoxError,
-    keep::Keep,
+    keep::handle::Keep,
     message::{
-        replay, request_body::ReplayableBody, response_body::ResponseBody, service::HttpService,
+        http_service::HttpService, read::drain, replayable_body::ReplayableBody, unconditional_get,
     },
     store::entry::Entry,
 };
@@ -48,7 +46,7 @@ where
         keep.metrics.refresh_skipped.increment(1);
         return attempt.leave_to_another();
     };
-    let mut parts = replay::parts_as_get(parts);
+    let mut parts = unconditional_get::from_parts(parts);
     if let Some(change) = &miss.config.refresh_parts {
         change(&mut parts);
     }
@@ -89,7 +87,8 @@ async fn refresh<S, B>(
     // Another process may have refreshed it since we got our copy.
     if fleet.is_some()
         && keep
-            .find_fresher(&miss.asked.key, &parts.headers, stored)
+            .tiers
+            .lookup_newer(&miss.asked.key, &parts.headers, stored)
             .await
             .is_some()
     {
@@ -103,7 +102,7 @@ async fn refresh<S, B>(
     };
     if !is_worse(response.status()) {
         let body = response.into_body();
-        if !body.is_shared() || whole(body).await {
+        if !body.is_shared() || drain(body).await.is_ok() {
             attempt.succeeded();
         }
     }
@@ -119,21 +118,6 @@ pub(super) fn is_worse(status: StatusCode) -> bool {
                 | StatusCode::PROXY_AUTHENTICATION_REQUIRED
                 | StatusCode::TOO_MANY_REQUESTS
         )
-}
-
-/// Whether the body comes to its end; then it has been stored.
-async fn whole<R>(body: ResponseBody<R>) -> bool
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    let mut body = pin!(body);
-    loop {
-        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            Some(Ok(_)) => {}
-            Some(Err(_)) => return false,
-            None => return true,
-        }
-    }
 }
 
 /// A refresh of one entry. Dropped, it has failed, and the next one waits a little.

@@ -16,7 +16,7 @@ use crate::{
     engine::core::Engine,
     key::{KeyBuf, KeyInputs, url_key},
     message::{
-        client_request::ClientRequest, request_body::ReplayableBody, service::HttpService,
+        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
         target::Target,
     },
     semantics::no_vary_search::QueryVariationRule,
@@ -41,7 +41,9 @@ where
         for rule in rules.iter() {
             self.asked.key = key(target, &parts.headers, Some(rule));
             self.asked.search = Some(Arc::clone(rule));
-            let found = keep.find_local(&self.asked.key, &parts.headers, keep.clock.now());
+            let found = keep
+                .tiers
+                .lookup_local(&self.asked.key, &parts.headers, keep.clock.now());
             if let Some(found) = found.filter(|found| self.asked.is_found_by(&found.entry)) {
                 let answer = self.answer_found(&found, parts);
                 if answer.is_some() {
@@ -53,7 +55,7 @@ where
             }
         }
         // Behind the local tier the most recent rule alone is tried.
-        match (&keep.store, rules.first()) {
+        match (&keep.tiers.store, rules.first()) {
             (Some(_), Some(rule)) => {
                 self.asked.key = key(target, &parts.headers, Some(rule));
                 self.asked.search = Some(Arc::clone(rule));

@@ -23,8 +23,8 @@ use crate::{
     error::BoxError,
     key::KeyBuf,
     message::{
-        future::ResponseFuture, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        future::ResponseFuture, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::cache_status::Forward,
     table::RouteMatch,

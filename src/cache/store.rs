@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     message::{
-        client_request::ClientRequest, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::storable::Refusal,
 };
@@ -144,7 +144,7 @@ where
     // What is refused to who shares nothing says nothing of the others.
     if refusal.is_lasting() && miss.asked.collapses() && !miss.refreshing {
         keep.uncacheable
-            .remember(miss.asked.key.as_str(), keep.clock.mono(), UNCACHEABLE_FOR);
+            .insert(miss.asked.key.as_str(), keep.clock.mono(), UNCACHEABLE_FOR);
         if let Some(lead) = lead {
             lead.is_noted_uncacheable(keep, &fetched.seen.capture);
         }

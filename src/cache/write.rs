@@ -9,9 +9,11 @@ use super::{
     answer, ask::Ask, asked::Asked, fetch::Seen, fill, layer::Config, miss::Answer, store,
 };
 use crate::{
-    engine::targets::WriteTargets,
+    engine::write_targets::WriteTargets,
     key::{Key, KeyBuf, purge::PurgeTarget},
-    message::{request_body::ReplayableBody, response_body::ResponseBody, service::HttpService},
+    message::{
+        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
+    },
     semantics::{cache_status::Forward, freshness::Exchange},
 };
 
@@ -32,7 +34,7 @@ where
     B: ReplayableBody,
 {
     let keep = config.keep.engine();
-    let changed = WriteTargets::by(keep.client_request(&parts), None);
+    let changed = WriteTargets::new(keep.client_request(&parts), None);
     let own = own_key(&config, &parts);
     let original = keep.client_request(&parts);
     let asked = asked_by_get(&config, &parts, &changed);
@@ -42,7 +44,7 @@ where
     let request = Request::from_parts(parts, body);
     let response = inner.oneshot(request).await?;
     let received = keep.clock.now().wall;
-    let mut subjects = changed.subjects(keep, &response);
+    let mut subjects = changed.purge_targets(keep, &response);
     if !subjects.is_empty() {
         subjects.extend(own.map(|key| PurgeTarget::Key(key.as_str().into())));
     }

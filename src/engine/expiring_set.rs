@@ -1,14 +1,16 @@
-//! What is remembered of a key for a few seconds.
+//! A bounded set of keys, each for a few seconds.
 
 use std::{fmt, hash::BuildHasher, time::Duration};
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-const REMEMBERED: usize = 16 * 1024;
+use crate::clock::nanos;
 
-/// Keys about which something holds for now, as hashes, bounded; who reads it must bear a
-/// collision, and that it is forgotten early.
+const CAPACITY: usize = 16 * 1024;
+
+/// A set of keys that expire. It stores hashes, and at most a fixed number of them: a caller must
+/// tolerate that another key collides, and that a key is dropped early.
 pub(crate) struct ExpiringSet {
     until: Cache<u64, u64>,
     hasher: RandomState,
@@ -17,28 +19,27 @@ pub(crate) struct ExpiringSet {
 impl ExpiringSet {
     pub(crate) fn new() -> Self {
         Self {
-            until: Cache::new(REMEMBERED),
+            until: Cache::new(CAPACITY),
             hasher: RandomState::default(),
         }
     }
 
-    /// From `now` on the monotonic clock, in the place of what was remembered.
-    pub(crate) fn remember(&self, key: &str, now: u64, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let until = now.saturating_add(nanos);
+    /// Adds a key for `time` from `now`, on the monotonic clock.
+    pub(crate) fn insert(&self, key: &str, now: u64, time: Duration) {
+        let until = now.saturating_add(nanos(time));
         self.until.insert(self.hasher.hash_one(key), until);
     }
 
-    pub(crate) fn forget(&self, key: &str) {
+    pub(crate) fn remove(&self, key: &str) {
         self.until.remove(&self.hasher.hash_one(key));
     }
 
     pub(crate) fn contains(&self, key: &str, now: u64) -> bool {
-        !self.until.is_empty()
-            && self
-                .until
-                .get(&self.hasher.hash_one(key))
-                .is_some_and(|until| now < until)
+        if self.until.is_empty() {
+            return false;
+        }
+        let until = self.until.get(&self.hasher.hash_one(key));
+        until.is_some_and(|until| now < until)
     }
 }
 
@@ -47,5 +48,22 @@ impl fmt::Debug for ExpiringSet {
         f.debug_struct("ExpiringSet")
             .field("len", &self.until.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_expire_and_can_be_removed() {
+        let set = ExpiringSet::new();
+        set.insert("a", 100, Duration::from_nanos(10));
+        assert!(set.contains("a", 109) && !set.contains("a", 110));
+        assert!(!set.contains("b", 100));
+        set.insert("a", 105, Duration::from_nanos(10));
+        assert!(set.contains("a", 110));
+        set.remove("a");
+        assert!(!set.contains("a", 105));
     }
 }

@@ -5,10 +5,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep},
-};
+use tokio::{runtime::Handle, time::Instant};
 
 use super::core::Engine;
 use crate::{
@@ -72,7 +69,7 @@ impl Engine {
             return Led::Lead(None);
         };
         let until = Instant::now() + PATIENCE;
-        let (mut pause, longest) = PAUSES;
+        let mut backoff = crate::clock::Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let taken = match lead.take().await {
                 Ok(taken) => taken,
@@ -89,8 +86,7 @@ impl Engine {
             if Instant::now() >= until || !self.fence.trusted(self.clock.now()) {
                 return Led::Lead(None);
             }
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(longest);
+            backoff.wait().await;
         }
     }
 
@@ -112,7 +108,7 @@ impl Engine {
     }
 
     fn fill_lock(&self, key: &str) -> Option<FillLock> {
-        let store = self.store.as_ref()?;
+        let store = self.tiers.store.as_ref()?;
         self.fence.trusted(self.clock.now()).then(|| FillLock {
             store: Arc::clone(store),
             key: key.into(),
@@ -124,7 +120,9 @@ impl Engine {
 
     /// Whether a look into the store has just found the note that nothing of this key is shared.
     pub(crate) fn is_noted_uncacheable(&self, key: &KeyBuf) -> bool {
-        let found = self.local_entry(key.as_bytes(), key, self.clock.now());
+        let found = self
+            .tiers
+            .usable_local(key.as_bytes(), key, self.clock.now());
         found.is_some_and(|found| is_note(&found.entry))
     }
 }

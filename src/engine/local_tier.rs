@@ -1,23 +1,31 @@
-//! The local tier: entries in this process, bounded by weight in bytes.
+//! The local tier: entries in this process's memory, up to a weight in bytes.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use metrics::{Counter, counter};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
+use super::key_globs::KeyGlobs;
 use crate::{
+    clock::Timestamp,
     key::encode,
     store::entry::{BOOKKEEPING, Entry},
 };
 
-/// Entries by the bytes of their full keys. A clone of the keep shares it.
+/// Entries by the bytes of their full keys.
 pub(crate) struct LocalTier {
     cache: Cache<Box<[u8]>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
 }
 
 impl LocalTier {
-    /// At most about `bytes` of entries; 0 holds none.
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// A tier for about `bytes` of entries; 0 turns it off.
+    pub(super) fn new(bytes: u64) -> Self {
         let options = OptionsBuilder::new()
             .shards(shards(bytes))
             .estimated_items_capacity(
@@ -35,47 +43,72 @@ impl LocalTier {
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
         self.cache.get(key)
     }
 
-    pub(crate) fn insert(&self, key: &str, entry: Arc<Entry>) {
-        self.cache.insert(key.as_bytes().into(), entry);
+    /// Inserts an entry unless it is too large. Returns whether it was inserted; if not, an older
+    /// entry under its key is removed.
+    pub(super) fn insert(&self, key: &str, entry: &Arc<Entry>) -> bool {
+        if self.is_off() {
+            return false;
+        }
+        let fits = entry.weight() <= self.largest();
+        if fits {
+            self.cache.insert(key.as_bytes().into(), Arc::clone(entry));
+        } else {
+            self.remove(key);
+        }
+        fits
     }
 
-    pub(crate) fn remove(&self, key: &str) -> bool {
-        self.cache.remove(key.as_bytes()).is_some()
+    pub(super) fn remove(&self, key: &str) {
+        self.cache.remove(key.as_bytes());
     }
 
-    /// Removes `entry` if it is still what lies there, and not what has replaced it since.
-    pub(crate) fn discard(&self, key: &[u8], entry: &Arc<Entry>) {
-        self.cache.remove_if(key, |there| Arc::ptr_eq(there, entry));
-    }
-
-    pub(crate) fn retain(&self, keep: impl Fn(&str, &Entry) -> bool) {
+    /// Removes `entry`, unless another entry has replaced it.
+    pub(super) fn discard(&self, key: &[u8], entry: &Arc<Entry>) {
         self.cache
-            .retain(|key, entry| keep(encode::text(key), entry));
+            .remove_if(key, |current| Arc::ptr_eq(current, entry));
     }
 
-    pub(crate) fn clear(&self) {
+    /// Removes all entries whose keys match. Returns how many of them had not expired.
+    pub(super) fn remove_matching(&self, globs: &KeyGlobs, now: Timestamp) -> u64 {
+        let removed = AtomicU64::new(0);
+        self.cache.retain(|key, entry| {
+            let matches = globs.matches(encode::text(key));
+            if matches && entry.expires > now {
+                removed.fetch_add(1, Ordering::Relaxed);
+            }
+            !matches
+        });
+        removed.into_inner()
+    }
+
+    pub(super) fn clear(&self) {
         self.cache.clear();
     }
 
-    pub(crate) fn resize(&self, bytes: u64) {
+    pub(super) fn resize(&self, bytes: u64) {
         self.cache.set_capacity(bytes);
     }
 
-    /// The heaviest entry that is worth keeping: half of what a shard holds, so that one
-    /// large body does not push out all its neighbours.
-    pub(crate) fn largest(&self) -> u64 {
+    /// The largest weight of an entry: half of what a shard holds, so that one large body does not
+    /// evict all others of its shard.
+    fn largest(&self) -> u64 {
         self.cache.shard_capacity() / 2
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Whether the tier holds nothing (`[local] size = 0`).
+    pub(super) fn is_off(&self) -> bool {
+        self.largest() == 0
+    }
+
+    fn len(&self) -> usize {
         self.cache.len()
     }
 
-    pub(crate) fn weight(&self) -> u64 {
+    fn weight(&self) -> u64 {
         self.cache.weight()
     }
 }
@@ -89,13 +122,16 @@ impl fmt::Debug for LocalTier {
     }
 }
 
-/// Many shards keep threads apart; a shard must still hold some entries of ordinary size.
+/// Many shards, so that threads seldom wait for each other; each holds several entries of usual
+/// size.
 fn shards(bytes: u64) -> usize {
-    const LEAST: u64 = 4 << 20;
-    usize::try_from(bytes / LEAST).unwrap_or(1).clamp(1, 256)
+    const MIN_SHARD: u64 = 4 << 20;
+    usize::try_from(bytes / MIN_SHARD)
+        .unwrap_or(1)
+        .clamp(1, 256)
 }
 
-/// Counts what was pushed out, and drops it outside the shard's lock.
+/// Counts evicted entries, and drops them after the shard's lock is released.
 #[derive(Clone)]
 struct Evictions(Counter);
 

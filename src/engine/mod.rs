@@ -1,20 +1,22 @@
-//! The machinery that the layers and the public handle share: the table's snapshot, the tiers,
-//! single flight, and the limiter.
+//! The machinery that the layers and the public handle share: the table in use, the tiers, single
+//! flight and the rate limiter.
 
-pub(crate) mod busy;
 pub(crate) mod core;
 pub(crate) mod expiring_set;
 pub(crate) mod fill;
 pub(crate) mod fill_lock;
 pub(crate) mod head;
 pub(crate) mod hit;
+mod key_globs;
 pub(crate) mod limiter;
-pub(crate) mod local_tier;
-pub(crate) mod lookup;
-mod put;
+mod local_tier;
+mod pattern_removal;
 pub(crate) mod query_rules;
+pub(crate) mod request_extractors;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_cache;
-pub(crate) mod sweep;
-pub(crate) mod targets;
+mod tag_field_names;
+pub(crate) mod tiers;
+mod variant_list;
+pub(crate) mod write_targets;

@@ -1,45 +1,46 @@
-//! Which queries of a path mean the same, as its responses have said (`No-Vary-Search`).
+//! The `No-Vary-Search` rules that recent responses of a path had.
 
 use std::{fmt, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-use crate::semantics::no_vary_search::QueryVariationRule;
+use crate::semantics::no_vary_search::Rule;
 
-const PATHS: usize = 4 * 1024;
-/// How many rules are remembered of one path, the most recent first.
-const RULES: usize = 4;
+const MAX_PATHS: usize = 4 * 1024;
+/// How many rules are kept for one path.
+const RULES_PER_PATH: usize = 4;
 
-/// A bounded memory of hints: whoever finds a response by one asks that response whether it is so.
+/// Rules by path, the most recent first. They are hints: a response that is found by a rule must
+/// itself have that rule.
 pub(crate) struct QueryVariationRules {
-    rules: Cache<u64, Arc<[Arc<QueryVariationRule>]>>,
+    rules: Cache<u64, Arc<[Arc<Rule>]>>,
     hasher: RandomState,
 }
 
 impl QueryVariationRules {
     pub(crate) fn new() -> Self {
         Self {
-            rules: Cache::new(PATHS),
+            rules: Cache::new(MAX_PATHS),
             hasher: RandomState::default(),
         }
     }
 
-    /// The rules of a key without its variations.
-    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<QueryVariationRule>]>> {
+    /// The rules for a key without its variations.
+    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<Rule>]>> {
         if self.rules.is_empty() {
             return None;
         }
         self.rules.get(&self.hasher.hash_one(key))
     }
 
-    pub(crate) fn learn(&self, key: &str, rule: &Arc<QueryVariationRule>) {
+    pub(crate) fn learn(&self, key: &str, rule: &Arc<Rule>) {
         let known = self.of(key).unwrap_or_default();
         if known.first() == Some(rule) {
             return;
         }
         let others = known.iter().filter(|known| *known != rule);
-        let rules = std::iter::once(rule).chain(others).take(RULES);
+        let rules = std::iter::once(rule).chain(others).take(RULES_PER_PATH);
         self.rules
             .insert(self.hasher.hash_one(key), rules.cloned().collect());
     }
@@ -58,21 +59,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_recent_rules_are_remembered_once_each() {
-        let searches = QueryVariationRules::new();
-        assert!(searches.of("url:h:/").is_none());
+    fn the_most_recent_rules_are_kept_once_each() {
+        let rules = QueryVariationRules::new();
+        assert!(rules.of("url:h:/").is_none());
         let rule = |name: &str| {
-            Arc::new(
-                QueryVariationRule::parse(format!("params=(\"{name}\")").as_bytes())
-                    .expect("a rule"),
-            )
+            Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"))
         };
         for name in ["a", "b", "c", "d", "e", "c"] {
-            searches.learn("url:h:/", &rule(name));
+            rules.learn("url:h:/", &rule(name));
         }
-        let known = searches.of("url:h:/").expect("rules");
+        let known = rules.of("url:h:/").expect("rules");
         let expected: Vec<_> = ["c", "e", "d", "b"].into_iter().map(rule).collect();
         assert_eq!(known.as_ref(), expected);
-        assert!(searches.of("url:h:/other").is_none());
+        assert!(rules.of("url:h:/other").is_none());
     }
 }

@@ -1,38 +1,35 @@
-//! A compiled table, and what only holds while it is in use.
+//! The table in use, and what it decides about responses.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, response};
 
+use super::head::Head;
 use crate::{
     clock::Timestamp,
     error::Error,
-    fence::fence::Fence,
-    semantics::{freshness::Lifetime, sharing::Credentials},
-    table::{Plan, Table},
+    fence::Fence,
+    semantics::{
+        fields::Storing,
+        freshness::{Exchange, Lifetime},
+        policy::Policy,
+        sharing::Credentials,
+        storable::{self, Refusal, RequestHead},
+        stored::StoredResponse,
+        vary::VaryFields,
+    },
+    table::{Plan, RoutePlan, Table},
 };
 
-/// Compiles the table, and logs each warning of [`Table::check`].
-///
-/// # Errors
-///
-/// If the table is wrong; the error says what to write instead.
-pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
-    let plan = table.compile()?;
-    for warning in table.check() {
-        tracing::warn!(%warning, "the table is valid, but may not do what was meant");
-    }
-    Ok(plan)
-}
-
-/// A compiled table, and the run-time versions of its routes' keys.
+/// A compiled table, and the versions of its routes' keys, which change at run time.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) plan: Plan,
-    /// By route.
+    /// By route id.
     versions: Box<[Arc<AtomicU64>]>,
 }
 
@@ -49,8 +46,8 @@ impl Snapshot {
         }
     }
 
-    /// The table's TTLs are spread a little, so that what was stored together does not expire
-    /// together; what the response itself says is kept to the second.
+    /// Shortens a TTL of the table at random by up to `jitter`, so that responses that were stored
+    /// together do not expire together. Lifetimes that the response states itself are not changed.
     pub(crate) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
         if !lifetime.explicit && !lifetime.heuristic {
             let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
@@ -64,15 +61,15 @@ impl Snapshot {
         Credentials::of(headers, identified || self.claims_user(headers))
     }
 
-    /// An identity's header counts even where it names nobody for sure (of two lines, one may be the
-    /// client's own): what is answered to it may be somebody's.
+    /// Whether the request has the identity's header, even if it names no verified user (of two
+    /// lines, one may be the client's own): the response may still be meant for one user.
     #[inline]
     pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
         let header = self.plan.identity.header.as_ref();
         header.is_some_and(|name| headers.contains_key(name))
     }
 
-    /// When a response stops being of any use.
+    /// When a response can no longer be used, not even stale.
     pub(crate) fn expiry(
         &self,
         lifetime: &Lifetime,
@@ -82,11 +79,68 @@ impl Snapshot {
         received.after(lifetime.useful(has_validator).min(self.plan.max_ttl))
     }
 
-    /// The run-time version of a route's keys, 0 for none.
+    /// The current version of a route's keys; 0 if it was never bumped.
     #[inline]
     pub(crate) fn version(&self, route: usize) -> u64 {
         self.versions
             .get(route)
             .map_or(0, |version| version.load(Ordering::Acquire))
     }
+
+    /// The storage policy of a route, or of paths without a route.
+    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> Policy<'a> {
+        let max = self.plan.max_ttl;
+        match route {
+            Some(route) => route.policy(max),
+            None => Policy {
+                max,
+                ..Policy::STANDARD
+            },
+        }
+    }
+
+    /// The head of the response to `request` as it is stored, if it may be.
+    pub(crate) fn storable(
+        &self,
+        request: &RequestHead<'_>,
+        head: &response::Parts,
+        exchange: &Exchange,
+        route: Option<&RoutePlan>,
+    ) -> Result<Head, Refusal> {
+        let policy = self.policy(route);
+        let lifetime = storable::decide(request, head.status, &head.headers, exchange, &policy)?;
+        let lifetime = self.jittered(lifetime);
+        let table = route.map_or(&[][..], |route| &route.vary);
+        let vary = VaryFields::of(&head.headers, table).map_err(|_| Refusal::Vary)?;
+        let received = exchange.received;
+        let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);
+        let has_validator = storable::can_be_validated(head.status, &headers);
+        Ok(Head {
+            vary,
+            stored: received,
+            expires: self.expiry(&lifetime, received, has_validator),
+            response: StoredResponse {
+                status: head.status,
+                headers,
+                body: Bytes::new(),
+                trailers: None,
+                lifetime,
+                part: None,
+                cost: received.since(exchange.requested),
+            },
+        })
+    }
+}
+
+/// Compiles the table, and logs each warning of [`Table::check`].
+///
+/// # Errors
+///
+/// If the table is wrong; the error says what to write instead.
+pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
+    let plan = Plan::compile(table)?;
+    for warning in table.check() {
+        tracing::warn!(%warning, "the table is valid, but may not do what was meant");
+    }
+    Ok(plan)
 }

@@ -1,4 +1,4 @@
-//! The table, as one service knows it.
+//! A service's own reference to the table in use.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -6,36 +6,35 @@ use arc_swap::{ArcSwap, Cache, Guard};
 
 use super::{core::Engine, snapshot::Snapshot};
 
-/// What a service that is called again and again remembers: the table of its last call, which is
-/// still the present one unless a comparison says otherwise.
+/// Keeps the table of a service's last call, so that the next call only compares a pointer.
 ///
-/// At a first call nothing is remembered: where a service is cloned for every request, as routers
-/// and hyper's adapter do, it would only be one more reference count that all threads write to.
+/// The first call keeps nothing: where a service is cloned for every request, as routers and hyper's
+/// adapter do, that would add a reference count that all threads write to.
 #[derive(Default)]
 pub(crate) struct SnapshotCache {
     called: bool,
-    cache: Option<Cache<Source, Arc<Snapshot>>>,
+    cache: Option<Cache<SnapshotSource, Arc<Snapshot>>>,
 }
 
-/// The present table, for as long as one call takes.
-pub(crate) enum Present<'a> {
-    Remembered(&'a Arc<Snapshot>),
+/// The table in use, for the duration of one call.
+pub(crate) enum SnapshotRef<'a> {
+    Cached(&'a Arc<Snapshot>),
     Loaded(Guard<Arc<Snapshot>>),
 }
 
 impl SnapshotCache {
     #[inline]
-    pub(crate) fn present(&mut self, keep: &Arc<Engine>) -> Present<'_> {
+    pub(crate) fn present(&mut self, engine: &Arc<Engine>) -> SnapshotRef<'_> {
         if !self.called {
             self.called = true;
-            return Present::Loaded(keep.snapshot.load());
+            return SnapshotRef::Loaded(engine.snapshot.load());
         }
-        let source = || Cache::new(Source(Arc::clone(keep)));
-        Present::Remembered(self.cache.get_or_insert_with(source).load())
+        let cache = || Cache::new(SnapshotSource(Arc::clone(engine)));
+        SnapshotRef::Cached(self.cache.get_or_insert_with(cache).load())
     }
 }
 
-/// A clone is another service, and has not been called.
+/// The clone belongs to another service, which has not been called.
 impl Clone for SnapshotCache {
     fn clone(&self) -> Self {
         Self::default()
@@ -48,21 +47,21 @@ impl fmt::Debug for SnapshotCache {
     }
 }
 
-impl Deref for Present<'_> {
+impl Deref for SnapshotRef<'_> {
     type Target = Arc<Snapshot>;
 
     #[inline]
     fn deref(&self) -> &Arc<Snapshot> {
         match self {
-            Self::Remembered(snapshot) => snapshot,
+            Self::Cached(snapshot) => snapshot,
             Self::Loaded(snapshot) => snapshot,
         }
     }
 }
 
-struct Source(Arc<Engine>);
+struct SnapshotSource(Arc<Engine>);
 
-impl Deref for Source {
+impl Deref for SnapshotSource {
     type Target = ArcSwap<Snapshot>;
 
     fn deref(&self) -> &ArcSwap<Snapshot> {
@@ -74,37 +73,22 @@ impl Deref for Source {
 mod tests {
     use super::*;
     use crate::{
-        keep::Keep,
+        keep::handle::Keep,
         table::{Table, secs},
     };
 
     #[test]
-    fn a_reloaded_table_is_seen_at_the_next_call() {
+    fn the_next_call_uses_a_reloaded_table() {
         let keep = Keep::new(Table::new()).expect("a valid table");
-        let mut seen = SnapshotCache::default();
+        let mut cache = SnapshotCache::default();
         for max in 1..6 {
             keep.reload(&Table::new().max_ttl(secs(max)))
-                .expect("right");
-            let mut clone = seen.clone();
-            for seen in [&mut seen, &mut clone] {
-                let present = seen.present(keep.engine());
-                assert_eq!(present.plan.max_ttl, secs(max));
+                .expect("a valid table");
+            let mut clone = cache.clone();
+            for cache in [&mut cache, &mut clone] {
+                let snapshot = cache.present(keep.engine());
+                assert_eq!(snapshot.plan.max_ttl, secs(max));
             }
         }
-    }
-
-    #[test]
-    fn what_is_called_once_holds_no_table() {
-        let keep = Keep::new(Table::new()).expect("a valid table");
-        let holders = || Arc::strong_count(&keep.engine().snapshot.load_full());
-        let before = holders();
-        let mut seen = SnapshotCache::default();
-        seen.present(keep.engine());
-        assert_eq!(holders(), before);
-        seen.present(keep.engine());
-        assert_eq!(holders(), before + 1);
-        let mut clone = seen.clone();
-        clone.present(keep.engine());
-        assert_eq!(holders(), before + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Invalidations as they are applied, for the application's own caches.
+//! The stream of invalidations, for the application's own caches.
 
 use std::{
     collections::VecDeque,
@@ -13,15 +13,14 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{Invalidation, Keep};
-use crate::fence::subscription::{AppliedEvent, Subscription};
+use super::{handle::Keep, invalidation::Invalidation};
+use crate::fence::{News, Subscription};
 
 impl Keep {
-    /// Invalidations from now on, in the order in which this process applies them: its own, those
+    /// Subscribes to invalidations, in the order in which this process applies them: its own, those
     /// of other processes, and those that other programs publish on `cache:invalidate`.
     ///
-    /// For whatever the application keeps by itself, as the listener of a cache that nobody else
-    /// invalidates.
+    /// With it an application invalidates caches of its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -35,7 +34,7 @@ impl Keep {
     ///
     /// keep.invalidate([Invalidation::pattern("engagement:42*")?]).await?;
     ///
-    /// let invalidation = invalidations.next().await.expect("the keep is there");
+    /// let invalidation = invalidations.next().await.expect("the keep is in use");
     /// own.retain(|key, _| !invalidation.names(key));
     /// assert!(own.is_empty());
     /// # Ok(())
@@ -44,9 +43,9 @@ impl Keep {
     ///
     /// # Lagging
     ///
-    /// Some may come twice. Who is more than 1,024 behind is told
-    /// [`everything`](Invalidation::everything) instead of what was missed; so is everybody when
-    /// nobody can say what was invalidated, as after a failover.
+    /// An invalidation may come twice. A stream that is more than 1,024 invalidations behind yields
+    /// [`everything`](Invalidation::everything) instead of those that it missed. Every stream yields
+    /// it when it is not known what was invalidated, as after a failover of Redis.
     pub fn invalidations(&self) -> Invalidations {
         let subscription = self.engine().fence.subscribe();
         Invalidations {
@@ -56,24 +55,24 @@ impl Keep {
     }
 }
 
-async fn next(mut subscription: Subscription) -> Option<(AppliedEvent, Subscription)> {
+async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
     let news = subscription.next().await?;
     Some((news, subscription))
 }
 
-/// The stream of [`Keep::invalidations`]; it ends when the keep is gone.
+/// The stream of [`Keep::invalidations`]. It ends when the last clone of the keep is dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct Invalidations {
-    news: BoxStream<'static, AppliedEvent>,
+    news: BoxStream<'static, News>,
     queued: VecDeque<Invalidation>,
 }
 
 impl Invalidations {
-    /// The next invalidation; `None` when the keep is gone.
+    /// Waits for the next invalidation. Returns `None` when the keep has been dropped.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// No invalidation is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Invalidation> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -89,10 +88,10 @@ impl Stream for Invalidations {
             }
             match ready!(self.news.poll_next_unpin(cx)) {
                 None => return Poll::Ready(None),
-                Some(AppliedEvent::Everything) => {
+                Some(News::Everything) => {
                     return Poll::Ready(Some(Invalidation::everything()));
                 }
-                Some(AppliedEvent::Purges(purges)) => {
+                Some(News::Purges(purges)) => {
                     self.queued
                         .extend(purges.iter().map(Invalidation::of_purge));
                 }

@@ -1,4 +1,4 @@
-//! What can be invalidated.
+//! The description of what is invalidated.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use crate::{
     error::Error,
     key::{
         Key,
-        encode::{self, KeyBytes},
+        encode::{self, Buf},
         glob::matches_glob,
-        pattern::target_of_pattern,
+        pattern::subject_of_pattern,
         purge::{Purge, PurgeTarget},
     },
 };
 
-/// Which stored responses and values become unusable: those of a key, of all keys that match a
-/// pattern, of a tag, an entity, a user, or all.
+/// Names stored responses and values that become unusable: those of a key, of all keys that match a
+/// pattern, of a tag, of an entity, of a user, or all of them.
 ///
-/// Each covers all variations of the keys it names: every user's, every query's, every `Vary`.
+/// It covers all variations of the keys it names: by user, by query and by `Vary`.
 ///
 /// ```
 /// use tower_keep::{Key, keep::Invalidation};
@@ -32,31 +32,31 @@ use crate::{
 pub struct Invalidation(Purge);
 
 impl Invalidation {
-    /// What is stored under `key`.
+    /// Names the entries under `key`.
     #[must_use]
     pub fn key(key: &Key) -> Self {
         Self::of(PurgeTarget::Key(key.as_str().into()))
     }
 
-    /// What is stored under the keys that a Redis glob matches.
+    /// Names the entries whose keys match a Redis glob.
     ///
-    /// `engagement:42:*` and `engagement:42*` are prefixes and cost the same however much they
-    /// name; the second also names `engagement:421`. A wildcard before the end, as in
-    /// `dashboard:*:engagement_list`, is compared with every key that is looked up: of those, 64
-    /// are kept apart, and the oldest widen to what stands before their first wildcard.
+    /// `engagement:42:*` and `engagement:42*` are prefixes; the second also matches `engagement:421`. A
+    /// prefix costs the same however many entries it names. A pattern with a wildcard before the end,
+    /// such as `dashboard:*:engagement_list`, is compared with every key that is looked up. At most 64
+    /// of these are kept; beyond that, the oldest become the prefix before their first wildcard.
     ///
     /// # Errors
     ///
-    /// If it is empty, longer than 1024 bytes, or holds a control character.
+    /// If the pattern is empty, longer than 1024 bytes, or contains a control character.
     pub fn pattern(pattern: &str) -> Result<Self, Error> {
-        target_of_pattern(pattern).map(Self::of)
+        subject_of_pattern(pattern).map(Self::of)
     }
 
-    /// What is stored under the keys that begin with `text`, in which nothing is a wildcard. An
-    /// empty one is [`everything`](Self::everything).
+    /// Names the entries whose keys begin with `text`, which is taken literally. An empty text is
+    /// [`everything`](Self::everything).
     #[must_use]
     pub fn prefix(text: &str) -> Self {
-        // A key that was too long keeps this much of its beginning.
+        // A key that is too long keeps only this much of its beginning.
         let kept = beginning(text, encode::KEY_MAX / 2);
         if kept.is_empty() {
             return Self::everything();
@@ -64,121 +64,120 @@ impl Invalidation {
         Self::of(PurgeTarget::Prefix(kept.into()))
     }
 
-    /// What carries `tag`: from a route's `tags`, [`ValueEntry::tag`](super::ValueEntry::tag), or a
-    /// response's own field.
+    /// Names the entries with this tag: from a route's `tags`, from
+    /// [`ValueEntry::tag`](super::ValueEntry::tag), or from a field of the response.
     ///
-    /// A value that a route's template puts in stands there as in a key:
-    /// `Key::new("org").id(id).as_str()` is the tag that `org:{answer.org_id}` makes.
+    /// A route's template encodes values in tags as in keys: `org:{answer.org_id}` makes the tag
+    /// `Key::new("org").id(id).as_str()`.
     #[must_use]
     pub fn tag(tag: impl Into<Box<str>>) -> Self {
         Self::of(PurgeTarget::Tag(tag.into()))
     }
 
-    /// What the keys of `entity`, and of the entities below it, hold: `agent` is above
-    /// `agent:status`.
+    /// Names the entries of `entity` and of the entities below it: `agent:status` is below `agent`.
     #[must_use]
     pub fn entity(entity: impl Into<Box<str>>) -> Self {
         Self::of(PurgeTarget::Entity(entity.into()))
     }
 
-    /// What was stored for one user alone (`scope = "user"`), whose name is `user` as in
+    /// Names the entries that were stored for one user alone (`scope = "user"`), as in
     /// [`UserId`](crate::UserId).
     #[must_use]
     pub fn user(user: &str) -> Self {
-        let mut encoded = KeyBytes::new();
+        let mut encoded = Buf::new();
         encode::push_value(user.as_bytes(), &mut encoded);
         Self::of(PurgeTarget::User(encode::text(&encoded).into()))
     }
 
-    /// All that is stored.
+    /// Names all entries.
     #[must_use]
     pub fn everything() -> Self {
         Self::of(PurgeTarget::Everything)
     }
 
-    /// Makes what it names stale instead of unusable: it is validated before it is used again, and
-    /// may serve instead of an error (`stale_if_error`, RFC 5861 section 4).
+    /// Makes the entries stale instead of unusable: they are validated before they are used again, and
+    /// may be served if the inner service fails (`stale_if_error`, RFC 5861 section 4).
     #[must_use]
     pub fn soft(mut self) -> Self {
         self.0.soft = true;
         self
     }
 
-    /// Whether what it names becomes stale rather than unusable.
+    /// Whether the entries become stale instead of unusable.
     #[must_use]
     pub fn is_soft(&self) -> bool {
         self.0.soft
     }
 
-    /// Whether it names `key` by itself: as a key, a pattern, an entity or everything.
+    /// Whether it names `key` by its text: as a key, a pattern, an entity or everything.
     ///
-    /// Not as a tag or a user: what carries a tag is known to who stored it; see
-    /// [`as_tag`](Self::as_tag).
+    /// For a tag or a user it returns `false`, since a key does not tell them; see
+    /// [`as_tag`](Self::as_tag) and [`as_user`](Self::as_user).
     #[must_use]
     pub fn names(&self, key: &Key) -> bool {
         let key = key.as_str();
-        match &self.0.target {
+        match &self.0.subject {
             PurgeTarget::Key(name) => **name == *key,
             PurgeTarget::Prefix(name) => key.starts_with(&**name),
             PurgeTarget::Glob(glob) => matches_glob(glob, key),
-            PurgeTarget::Entity(entity) | PurgeTarget::Version(entity) => stands_in(entity, key),
+            PurgeTarget::Entity(entity) | PurgeTarget::Version(entity) => is_entity_of(entity, key),
             PurgeTarget::Everything => true,
             PurgeTarget::Tag(_) | PurgeTarget::User(_) => false,
         }
     }
 
-    /// The tag, if it is one.
+    /// The tag, if it names one.
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
-        match &self.0.target {
+        match &self.0.subject {
             PurgeTarget::Tag(tag) => Some(tag),
             _ => None,
         }
     }
 
-    /// The user as encoded in keys, if it is one.
+    /// The user as encoded in keys, if it names one.
     #[must_use]
     pub fn as_user(&self) -> Option<&str> {
-        match &self.0.target {
+        match &self.0.subject {
             PurgeTarget::User(user) => Some(user),
             _ => None,
         }
     }
 
-    /// Whether it is [`everything`](Self::everything).
+    /// Whether it names [`everything`](Self::everything).
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.0.target == PurgeTarget::Everything
+        self.0.subject == PurgeTarget::Everything
     }
 
     pub(super) fn of_purge(purge: &Purge) -> Self {
         Self(purge.clone())
     }
 
-    pub(super) fn into_parts(self) -> (PurgeTarget, bool) {
-        (self.0.target, self.0.soft)
+    pub(super) fn into_purge(self) -> Purge {
+        self.0
     }
 
-    fn of(subject: PurgeTarget) -> Self {
-        Self(Purge::hard(subject))
+    fn of(target: PurgeTarget) -> Self {
+        Self(Purge::hard(target))
     }
 }
 
 impl fmt::Display for Invalidation {
-    /// As the journal writes it: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
+    /// Writes it as in the journal: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Whether the entity's segments stand in the key in their order, from the first on.
-fn stands_in(entity: &str, key: &str) -> bool {
+/// Whether the key contains the segments of `entity` in their order and begins with the first.
+fn is_entity_of(entity: &str, key: &str) -> bool {
     let mut segments = key.split(':');
     let mut wanted = entity.split(':');
     segments.next() == wanted.next() && wanted.all(|name| segments.any(|segment| segment == name))
 }
 
-/// At most `max` bytes of it.
+/// The beginning of `text`, at most `max` bytes long.
 fn beginning(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_name_keys_as_redis_does() {
+    fn patterns_match_keys_as_in_redis() {
         let named = |pattern: &str, name: &str| {
             let pattern = Invalidation::pattern(pattern).expect("a pattern");
             pattern.names(&key(name))
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn entities_name_what_lies_below() {
+    fn an_entity_names_the_keys_of_the_entities_below_it() {
         let agent = Invalidation::entity("agent");
         assert!(agent.names(&key("agent:1:status")) && agent.names(&key("agent:1")));
         assert!(!agent.names(&key("agents:1")));
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_too_long_for_any_key_names_more() {
+    fn a_prefix_longer_than_any_key_is_shortened() {
         assert!(Invalidation::prefix("").is_everything());
         let long = "é".repeat(1000);
         let prefix = Invalidation::prefix(&long);

@@ -1,21 +1,22 @@
-//! Rate limits for code that is not a request handler, and whence requests come.
+//! Rate limits and counters for code that is not a request handler, and the source of client
+//! addresses.
 
 use std::{net::IpAddr, slice, time::Duration};
 
 use http::Extensions;
 
-use super::Keep;
+use super::handle::Keep;
 use crate::{
-    engine::limiter::Limiter,
+    engine::limiter::{Acquired, Limiter},
     error::Error,
     key::Key,
-    quota::{Charge, CombinedDecision, Quota, QuotaOutcome},
+    quota::{Charge, Outcome, Quota, Verdict},
     store::contracts::limits::{Counter, Rule},
 };
 
-/// What [`Keep::rate_limit`] decided.
+/// The decision of [`Keep::rate_limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitResult(QuotaOutcome);
+pub struct RateLimitResult(Outcome);
 
 impl RateLimitResult {
     /// Whether the use is within the quota, and was counted.
@@ -24,19 +25,19 @@ impl RateLimitResult {
         self.0.admitted
     }
 
-    /// Quota units left.
+    /// The quota units that are left.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.0.remaining
     }
 
-    /// After which the same would be allowed: zero if it was, `None` if it never will be.
+    /// How long until the same use would be allowed: zero if it was, `None` if it never will be.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after.map(Duration::from_micros)
     }
 
-    /// After which more quota units will be available; `None` if nothing is used.
+    /// How long until more quota units are available; `None` if none are used.
     #[must_use]
     pub fn more_after(&self) -> Option<Duration> {
         self.0.more_after.map(Duration::from_micros)
@@ -44,32 +45,32 @@ impl RateLimitResult {
 }
 
 impl Keep {
-    /// Counts one use under `key` and says whether it is within the quota. What is not allowed is
-    /// not counted.
+    /// Counts one use under `key` if it is within the quota, and returns the decision.
     ///
-    /// The last segment of the key is the subject, what stands before it the limit's name:
-    /// `Key::new("api").id("user-123")` counts with the table's limit `api` of that user, in Redis
-    /// under `ratelimit:api:{user-123}`. While the store does not answer, this process counts alone.
+    /// The last segment of the key is the subject, the segments before it are the name of the limit:
+    /// `Key::new("api").id("user-123")` counts together with the table's limit `api` for that user, in
+    /// Redis under `ratelimit:api:{user-123}`. While Redis does not answer, this process counts on
+    /// its own.
     ///
     /// ```
     /// # use tower_keep::{Keep, Key, Table, rate_limit::Quota};
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let keep = Keep::new(Table::new()).unwrap();
     /// let key = Key::new("login").id("user-123");
-    /// let allowance = keep.rate_limit(&key, Quota::per_minute(5)).await;
-    /// assert!(allowance.allowed());
-    /// assert_eq!(allowance.remaining(), 4);
+    /// let result = keep.rate_limit(&key, Quota::per_minute(5)).await;
+    /// assert!(result.allowed());
+    /// assert_eq!(result.remaining(), 4);
     /// # });
     /// ```
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have counted or not.
+    /// If the future is dropped, the use may have been counted or not.
     pub async fn rate_limit(&self, key: &Key, quota: Quota) -> RateLimitResult {
         self.rate_limit_of(key, quota, 1).await
     }
 
-    /// As [`rate_limit`](Self::rate_limit), for a use that costs more or less than one quota unit.
+    /// As [`rate_limit`](Self::rate_limit), for a use that costs `cost` quota units.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -78,26 +79,26 @@ impl Keep {
     ///
     /// let keep = Keep::new(Table::new())?;
     /// let key = Key::new("tokens").id("user-123");
-    /// let allowance = keep.rate_limit_of(&key, Quota::per_minute(100), 30).await;
-    /// assert_eq!(allowance.remaining(), 70);
+    /// let result = keep.rate_limit_of(&key, Quota::per_minute(100), 30).await;
+    /// assert_eq!(result.remaining(), 70);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have counted or not.
+    /// If the future is dropped, the use may have been counted or not.
     pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> RateLimitResult {
         let limiter = &self.engine().limiter;
-        let (subject, rule) = counted(key, quota, cost);
+        let (subject, rule) = subject_and_rule(key, quota, cost);
         if limiter.is_shared() {
-            return ask(limiter, subject, rule).await;
+            return decide_shared(limiter, subject, rule).await;
         }
-        RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome)
+        RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
     }
 
-    /// What is left under `key`, without counting. While the store does not answer, of what this
-    /// process has counted alone.
+    /// Returns the decision for one use under `key` without counting it. While Redis does not answer,
+    /// it considers only what this process has counted.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -116,29 +117,29 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// It changes nothing and can be dropped at any time.
+    /// The future changes nothing and can be dropped at any time.
     pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> RateLimitResult {
-        let (subject, rule) = counted(key, quota, 1);
-        only(&self.engine().limiter.peek(subject, &[rule]).await)
+        let (subject, rule) = subject_and_rule(key, quota, 1);
+        result_of(&self.engine().limiter.peek(subject, &[rule]).await)
     }
 
-    /// Forgets what was used under `key`. Other processes that have seen its refusal may go on
-    /// refusing for up to ten seconds.
+    /// Sets the count under `key` back to zero. Another process that has refused a use of it may
+    /// continue to refuse for up to ten seconds.
     ///
     /// # Errors
     ///
-    /// If the store does not answer. What this process counts by itself is forgotten all the same.
+    /// If Redis does not answer. This process's own count is reset all the same.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the store may have forgotten it or not.
+    /// If the future is dropped, the count may have been reset or not.
     pub async fn reset_rate_limit(&self, key: &Key) -> Result<(), Error> {
-        let (subject, rule) = counted(key, Quota::per_second(0), 1);
+        let (subject, rule) = subject_and_rule(key, Quota::per_second(0), 1);
         self.engine().limiter.reset(subject, &[rule]).await
     }
 
-    /// Adds `amount` to a counter in one step and answers with the sum. The counter expires `ttl`
-    /// after it was made; later calls do not prolong it.
+    /// Adds `amount` to a counter atomically, and returns the new value. A counter expires `ttl` after
+    /// it was created; later calls do not change that.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -155,12 +156,13 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the store does not answer, what lies under the key is no counter, or the sum is out of
-    /// range. In one process, beyond 65,536 counters those that expire first are forgotten.
+    /// If Redis does not answer, the key holds something other than a counter, or the sum is out of
+    /// range. Without Redis, at most 65,536 counters are kept; beyond that, those that expire first
+    /// are dropped.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have counted or not.
+    /// If the future is dropped, the use may have been counted or not.
     pub async fn increment(&self, key: &Key, amount: i64, ttl: Duration) -> Result<i64, Error> {
         self.engine()
             .limiter
@@ -168,8 +170,9 @@ impl Keep {
             .await
     }
 
-    /// Says from which address a request comes, where neither axum's `ConnectInfo` nor tonic's
-    /// `TcpConnectInfo` nor a [`SocketAddr`](std::net::SocketAddr) among its extensions does.
+    /// Sets the function that finds the address of the client's connection, for requests that have
+    /// neither axum's `ConnectInfo` (feature `axum`) nor tonic's `TcpConnectInfo` (feature `tonic`) nor
+    /// a [`SocketAddr`](std::net::SocketAddr) in their extensions.
     pub fn peer<F>(&self, peer: F)
     where
         F: Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static,
@@ -178,22 +181,31 @@ impl Keep {
     }
 }
 
-/// What the store says, or what it is known to say.
-async fn ask(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
+/// Decides by the store, or by a refusal of the store that still holds.
+async fn decide_shared(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
     let rules = slice::from_ref(&rule);
-    if let Some(known) = limiter.known_refusals(subject, rules) {
-        let decision = known.first().copied().flatten();
-        return allowance(decision.map(|decision| decision.outcome));
+    if let Some(known) = limiter.refused(subject, rules) {
+        let ruling = known.first().copied().flatten();
+        return result(ruling.map(|ruling| ruling.outcome));
     }
-    match limiter.acquire(subject, rules).await {
-        Ok(decision) => only(&decision),
-        Err(_) => RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome),
+    match limiter.acquire(subject, rules) {
+        Acquired::Decided(verdict) => result_of(&verdict),
+        Acquired::Asked(reply) => match reply.await {
+            Ok(verdict) => {
+                limiter.remember(subject, rules, &verdict);
+                result_of(&verdict)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the store did not count; this process counts on its own");
+                RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
+            }
+        },
     }
 }
 
-/// The subject of a key, and the rule for it.
+/// The subject of a key, and the rule that is applied to it.
 #[inline]
-fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
+fn subject_and_rule(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
     let text = key.as_str();
     let text = text.strip_prefix("ratelimit:").unwrap_or(text);
     let (name, subject) = split(text);
@@ -208,7 +220,7 @@ fn counted(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
     (subject, rule)
 }
 
-/// At the last colon.
+/// The limit's name and the subject, which the last colon separates.
 #[inline]
 fn split(text: &str) -> (&str, &[u8]) {
     match memchr::memrchr(b':', text.as_bytes()) {
@@ -217,13 +229,13 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-fn only(decision: &CombinedDecision) -> RateLimitResult {
-    allowance(decision.by_rule.first().map(|decision| decision.outcome))
+fn result_of(verdict: &Verdict) -> RateLimitResult {
+    result(verdict.rulings.first().map(|ruling| ruling.outcome))
 }
 
-/// One rule has one decision; without it nothing is allowed.
-fn allowance(outcome: Option<QuotaOutcome>) -> RateLimitResult {
-    RateLimitResult(outcome.unwrap_or(QuotaOutcome {
+/// Without a ruling nothing is allowed.
+fn result(outcome: Option<Outcome>) -> RateLimitResult {
+    RateLimitResult(outcome.unwrap_or(Outcome {
         admitted: false,
         remaining: 0,
         retry_after: Some(1_000_000),

@@ -1,6 +1,7 @@
-//! Application values: what a service method caches by itself.
+//! Application values: results of functions that application code caches.
 
 use std::{
+    any::type_name,
     future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -10,17 +11,18 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Keep;
+use super::handle::Keep;
 use crate::{
     engine::{
         core::Engine,
         fill_lock::{FillLock, Led, Look},
-        lookup::Found,
         single_flight::{Joined, LeaderGuard, Release},
+        tiers::Found,
     },
     error::{Error, Kind},
-    fence::{capture::Capture, verdict::Verdict},
+    fence::{Capture, Verdict},
     key::{Key, KeyBuf},
+    message::media_type::is_json,
     semantics::freshness::Lifetime,
     store::{
         contracts::plain::Plain,
@@ -28,13 +30,13 @@ use crate::{
     },
 };
 
-/// A place in the order of invalidations: take it before reading what will be stored.
+/// A position in the order of invalidations, taken before a value is read from its source.
 ///
 /// See [`Keep::mark`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(Capture);
 
-/// How one application value is kept; made by [`Keep::entry`].
+/// An application value's key, with a TTL and tags of its own. Made by [`Keep::entry`].
 #[derive(Clone, Debug)]
 #[must_use = "an entry does nothing until it is read or set"]
 pub struct ValueEntry {
@@ -45,10 +47,10 @@ pub struct ValueEntry {
 }
 
 impl Keep {
-    /// The value under `key`, if one is stored and still usable. A stored 200 response whose
-    /// content is JSON gives its content.
+    /// Returns the value under `key`, if one is stored and usable. If a 200 response with JSON content
+    /// is stored there, its content is the value.
     ///
-    /// A store that cannot be reached is a miss.
+    /// It returns `None` if Redis cannot be reached and the local tier does not have the value.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -66,11 +68,11 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If what is stored is not a `T`: [`Error::is_value`].
+    /// If the stored JSON is not a `T`: [`Error::is_value`].
     ///
     /// # Cancel safety
     ///
-    /// It changes nothing and can be dropped at any time.
+    /// The future changes nothing and can be dropped at any time.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
         let value = self.read(key).await;
         let metrics = &self.engine().metrics;
@@ -81,14 +83,15 @@ impl Keep {
         value
     }
 
-    /// Stores `value` under `key` for its entity's TTL. What serialises to `null` is not stored.
+    /// Stores `value` under `key` for the TTL of the key's entity. A value that serialises to `null` is
+    /// not stored.
     ///
-    /// A value that was read before this call may have been invalidated since: where that
-    /// matters, use [`get_or_set`](Self::get_or_set), or [`mark`](Self::mark) and
+    /// The value may have been invalidated between the time it was read from its source and this call.
+    /// If that matters, use [`get_or_set`](Self::get_or_set), or [`mark`](Self::mark) and
     /// [`ValueEntry::set_at`].
     ///
-    /// A store that does not take it is an event and a metric, and no error: the value is stored in
-    /// this process alone, or not at all.
+    /// If Redis does not take the value, it is stored in this process's local tier only, or not at all
+    /// (`[local] size = 0`). That is logged and counted, but not an error.
     ///
     /// # Errors
     ///
@@ -96,15 +99,17 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have stored the value or not.
+    /// If the future is dropped, the value may have been stored or not.
     pub async fn set<T: Serialize + ?Sized>(&self, key: &Key, value: &T) -> Result<(), Error> {
         self.entry(key.clone()).set(value).await
     }
 
-    /// The value under `key`, or what `make` makes, which is then stored. Of all who want the same
-    /// key at the same time one calls `make`, in all processes that share the keep. Should that
-    /// process die, another takes over within four seconds; after ten seconds of waiting for other
-    /// processes, each calls its own `make`. A store that cannot be reached is a miss.
+    /// Returns the value under `key`, or calls `make`, and stores and returns its value.
+    ///
+    /// If several callers want the same key at the same time, one of them calls `make` and the others
+    /// wait for its value, in all processes that share the keep. If the calling process dies, another
+    /// one takes over within four seconds. A process that has waited ten seconds for another one
+    /// calls its own `make`. If Redis cannot be reached, each process calls `make` once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -126,11 +131,12 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// `make`'s own; then nothing is stored, and whoever waited calls its own `make`.
+    /// The error of `make`. Nothing is stored then, and the callers that waited call their own `make`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops `make`'s; one of those who wait takes over.
+    /// If the future is dropped, the future of `make` is dropped, and one of the waiting callers takes
+    /// over.
     pub async fn get_or_set<T, E, F, Fut>(&self, key: &Key, make: F) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -140,7 +146,7 @@ impl Keep {
         self.entry(key.clone()).get_or_set(make).await
     }
 
-    /// The value under `key`, with a TTL, tags or a condition of its own.
+    /// Returns an entry for the value under `key`, to give it a TTL, tags or a condition of its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -163,8 +169,10 @@ impl Keep {
         }
     }
 
-    /// The present place in the order of invalidations, for [`ValueEntry::set_at`]: what is
-    /// invalidated after it makes a value stored at it unusable.
+    /// Returns the current position in the order of invalidations, for [`ValueEntry::set_at`].
+    ///
+    /// Take it before you read a value from its source. If the value is invalidated after that, even
+    /// before it is stored, it is not used.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -175,7 +183,7 @@ impl Keep {
     /// let key = Key::new("engagement").id(42);
     /// let mark = keep.mark();
     /// let read = "the old name"; // from the database
-    /// keep.delete(&key).await?; // somebody has renamed it meanwhile
+    /// keep.delete(&key).await?; // another task has renamed it meanwhile
     /// keep.entry(key.clone()).set_at(mark, read).await?;
     /// assert_eq!(keep.get::<String>(&key).await?, None);
     /// # Ok(())
@@ -196,7 +204,7 @@ impl Keep {
     async fn json(&self, key: &Key) -> Option<Bytes> {
         let full = self.full_key(key);
         if let Some(plain) = self.plain(key) {
-            // A failure is an event and a metric of the store's.
+            // A failure is logged and counted by the store.
             return plain.get_plain(full.as_str()).await.ok()?;
         }
         let found = self.find_value(&full).await?;
@@ -207,9 +215,9 @@ impl Keep {
         let shared = self.engine();
         let now = shared.clock.now();
         let none = HeaderMap::new();
-        let (found, now) = match shared.find_local(key, &none, now) {
+        let (found, now) = match shared.tiers.lookup_local(key, &none, now) {
             Some(found) => (found, now),
-            None => shared.find_stored(key, &none).await?,
+            None => shared.tiers.lookup_stored(key, &none).await?,
         };
         let resident = now.wall.since(found.entry.stored);
         let fresh = lifetime(&found.entry)?.remaining(resident).is_some();
@@ -224,24 +232,24 @@ impl Keep {
         KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
     }
 
-    /// Where the key's value lies as bare JSON, if the table says so.
+    /// The store of bare JSON, if the table says that the key's entity is stored so.
     fn plain(&self, key: &Key) -> Option<&dyn Plain> {
         let shared = self.engine();
         let plan = &shared.snapshot.load().plan;
         let (entity, _) = plan.ttl_for_raw_key(key.as_str());
         let plain = plan.is_plain(entity);
-        shared.plain.as_deref().filter(|_| plain)
+        shared.tiers.plain.as_deref().filter(|_| plain)
     }
 }
 
 impl ValueEntry {
-    /// Kept this long instead of the entity's TTL; `[ttl] max` still caps it.
+    /// Sets a TTL instead of the entity's. `[ttl] max` still limits it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Carries `tag`, by which it can be invalidated.
+    /// Adds a tag, by which the value can be [invalidated](super::Invalidation::tag).
     pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
         self.tags.push(tag.into());
         self
@@ -251,11 +259,11 @@ impl ValueEntry {
     ///
     /// # Errors
     ///
-    /// If what is stored is not a `T`: [`Error::is_value`].
+    /// If the stored JSON is not a `T`: [`Error::is_value`].
     ///
     /// # Cancel safety
     ///
-    /// It changes nothing and can be dropped at any time.
+    /// The future changes nothing and can be dropped at any time.
     pub async fn get<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         self.keep.get(&self.key).await
     }
@@ -268,13 +276,13 @@ impl ValueEntry {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have stored the value or not.
+    /// If the future is dropped, the value may have been stored or not.
     pub async fn set<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
         self.set_at(self.keep.mark(), value).await
     }
 
-    /// Stores a value that was read after `mark` was taken: an invalidation since then wins. See
-    /// [`Keep::mark`] for an example.
+    /// Stores a value that was read after `mark` was taken. If it has been invalidated since then, it
+    /// is not used. See [`Keep::mark`] for an example.
     ///
     /// # Errors
     ///
@@ -282,7 +290,7 @@ impl ValueEntry {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it may have stored the value or not.
+    /// If the future is dropped, the value may have been stored or not.
     pub async fn set_at<T: Serialize + ?Sized>(&self, mark: Mark, value: &T) -> Result<(), Error> {
         let json = encode(&self.key, value)?;
         self.store(mark, json, Duration::ZERO).await;
@@ -293,7 +301,7 @@ impl ValueEntry {
     ///
     /// # Errors
     ///
-    /// `make`'s own.
+    /// The error of `make`.
     ///
     /// # Cancel safety
     ///
@@ -307,8 +315,8 @@ impl ValueEntry {
         self.get_or_set_if(|_| true, make).await
     }
 
-    /// As [`get_or_set`](Self::get_or_set), but stores only what `condition` agrees to; whoever
-    /// waited for what it refuses calls its own `make`.
+    /// As [`get_or_set`](Self::get_or_set), but stores the value only if `condition` returns `true`. If
+    /// it does not, the callers that waited call their own `make`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -331,7 +339,7 @@ impl ValueEntry {
     ///
     /// # Errors
     ///
-    /// `make`'s own.
+    /// The error of `make`.
     ///
     /// # Cancel safety
     ///
@@ -370,7 +378,7 @@ impl ValueEntry {
                         lead.share(entry);
                     }
                 }
-                Err(error) => tracing::warn!(key = %self.key, %error, "a value was not stored"),
+                Err(error) => tracing::warn!(key = %self.key, %error, "the value was not stored"),
             },
             Ok(_) => lead.note_uncacheable(mark, shared),
             Err(_) => {}
@@ -379,12 +387,12 @@ impl ValueEntry {
         made
     }
 
-    /// What is stored, if it is a `T`; a value of another shape is replaced.
+    /// The stored value, if it is a `T`. One of another type counts as missing and is replaced.
     async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
         match self.keep.read(&self.key).await {
             Ok(value) => value,
             Err(error) => {
-                tracing::warn!(key = %self.key, %error, "a stored value was not usable");
+                tracing::warn!(key = %self.key, %error, "the stored value is replaced");
                 None
             }
         }
@@ -465,7 +473,7 @@ impl ValueEntry {
         let key = self.keep.full_key(&self.key);
         let (entity, ttl) = self.lifetime(shared);
         if let Some(plain) = self.keep.plain(&self.key) {
-            // A failure is an event and a metric of the store's.
+            // A failure is logged and counted by the store.
             let _ = plain.put_plain(key.as_str(), &json, ttl).await;
         }
         let stored = shared.clock.now().wall;
@@ -491,12 +499,12 @@ impl ValueEntry {
         let entry = Arc::new(entry);
         let fenced = self.keep.plain(&self.key).is_none();
         if fenced && shared.may_store(&mark.0, &entry, key.base()) {
-            shared.put(key.as_str(), &entry).await;
+            shared.tiers.put(key.as_str(), &entry).await;
         }
         Some(entry)
     }
 
-    /// The key's entity, and how long the value is kept.
+    /// The key's entity, and the value's TTL with jitter.
     fn lifetime(&self, shared: &Engine) -> (Box<str>, Duration) {
         let plan = &shared.snapshot.load().plan;
         let (entity, ttl) = plan.ttl_for_raw_key(self.key.as_str());
@@ -564,29 +572,24 @@ fn json_of(entry: &Entry) -> Option<Bytes> {
     }
 }
 
-/// `application/json` and `+json` types, whatever their parameters.
-pub(crate) fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type
-        .split(|b| *b == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii()
-        .to_ascii_lowercase();
-    essence == b"application/json" || essence.ends_with(b"+json")
-}
-
 fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
     serde_json::to_vec(value)
         .map(Bytes::from)
         .map_err(|source| {
             let message = format!("the value for `{key}` does not serialise to JSON");
-            Error::new(Kind::Value, message).with_source(source)
+            Error::new(Kind::Value, message).with_cause(source)
         })
 }
 
+/// The error names the place but not the content, which may be secret.
 fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|source| {
-        let message = format!("what is stored under `{key}` is not of the type asked for");
+        let message = format!(
+            "the JSON stored under `{key}` is not a `{}` (line {}, column {})",
+            type_name::<T>(),
+            source.line(),
+            source.column(),
+        );
         Error::new(Kind::Value, message).with_source(source)
     })
 }

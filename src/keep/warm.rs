@@ -1,6 +1,6 @@
-//! Filling ahead of traffic.
+//! Storing responses before they are requested.
 
-use std::{future::poll_fn, pin::pin};
+use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -9,13 +9,13 @@ use http_body::Body;
 use tower::ServiceExt;
 use tower_service::Service;
 
-use super::Keep;
-use crate::semantics::cache_report::CacheReport;
+use super::handle::Keep;
+use crate::{message::read::drain, semantics::reported::Reported};
 
-/// How many requests of one warm-up are under way at most.
-const AT_ONCE: usize = 8;
+/// How many requests of one warm-up run at the same time.
+const CONCURRENCY: usize = 8;
 
-/// What became of the requests of a warm-up.
+/// How many requests of a [warm-up](Keep::warm) had which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WarmUpReport {
     stored: u64,
@@ -25,41 +25,41 @@ pub struct WarmUpReport {
 }
 
 impl WarmUpReport {
-    /// Answers that were stored.
+    /// Responses that were stored.
     #[must_use]
     pub fn stored(&self) -> u64 {
         self.stored
     }
 
-    /// Requests that were answered from what was stored already.
+    /// Requests whose response was already stored.
     #[must_use]
     pub fn hits(&self) -> u64 {
         self.hits
     }
 
-    /// Answers that may not be stored.
+    /// Responses that may not be stored.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Errors, answers with a status of 500 and above, and answers that broke off.
+    /// Errors, responses with a status of 500 or above, and responses whose body failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, outcome: WarmUpOutcome) {
         match outcome {
-            Outcome::Stored => self.stored += 1,
-            Outcome::Hit => self.hits += 1,
-            Outcome::Refused => self.refused += 1,
-            Outcome::Failed => self.failed += 1,
+            WarmUpOutcome::Stored => self.stored += 1,
+            WarmUpOutcome::Hit => self.hits += 1,
+            WarmUpOutcome::Refused => self.refused += 1,
+            WarmUpOutcome::Failed => self.failed += 1,
         }
     }
 }
 
-enum Outcome {
+enum WarmUpOutcome {
     Stored,
     Hit,
     Refused,
@@ -67,11 +67,12 @@ enum Outcome {
 }
 
 impl Keep {
-    /// Sends `requests` through `app`, in which a [`CacheLayer`](crate::CacheLayer) of this keep
-    /// stands, so that their answers are stored before somebody asks. Eight at a time, and with the
-    /// refreshes under way not more than 64.
+    /// Sends `requests` through `app`, which must contain a [`CacheLayer`](crate::CacheLayer) of this
+    /// keep, so that their responses are stored before clients request them.
     ///
-    /// The requests must be those that will be asked: the same user, where the scope is the user's.
+    /// At most eight requests run at a time, and at most 64 together with refreshes in the background.
+    /// A response is found later only under the same key: for a route whose scope is the user, the
+    /// request must have that user.
     ///
     /// ```
     /// # use http::{Request, Response};
@@ -79,7 +80,7 @@ impl Keep {
     /// # use tower_keep::{CacheLayer, Keep, Route, Scope, Table};
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let keep = Keep::new(Table::new()
-    ///     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public)))?;
+    ///     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public))).unwrap();
     /// let app = CacheLayer::new(&keep).layer(service_fn(async |_: Request<String>| {
     ///     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
     /// }));
@@ -93,7 +94,7 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it sends no more; what was stored stays.
+    /// If the future is dropped, no more requests are sent. Responses that were stored stay stored.
     pub async fn warm<S, B, R>(
         &self,
         app: S,
@@ -106,40 +107,37 @@ impl Keep {
         let sent = requests.into_iter().map(|request| {
             let app = app.clone();
             async move {
-                // Never closed.
+                // The semaphore is never closed.
                 let _permit = self.engine().refreshes.acquire().await;
                 send(app, request).await
             }
         });
-        let mut outcomes = pin!(stream::iter(sent).buffer_unordered(AT_ONCE));
-        let mut warmed = WarmUpReport::default();
+        let mut outcomes = pin!(stream::iter(sent).buffer_unordered(CONCURRENCY));
+        let mut report = WarmUpReport::default();
         while let Some(outcome) = outcomes.next().await {
-            warmed.count(outcome);
+            report.count(outcome);
         }
-        warmed
+        report
     }
 }
 
-async fn send<S, B, R>(app: S, request: Request<B>) -> Outcome
+async fn send<S, B, R>(app: S, request: Request<B>) -> WarmUpOutcome
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
     let Ok(response) = app.oneshot(request).await else {
-        return Outcome::Failed;
+        return WarmUpOutcome::Failed;
     };
     let (head, body) = response.into_parts();
-    // To the end: then it has been stored.
-    let mut body = pin!(body);
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        if frame.is_err() {
-            return Outcome::Failed;
-        }
+    // A response is stored once its body has been read.
+    if drain(body).await.is_err() {
+        return WarmUpOutcome::Failed;
     }
-    match CacheReport::of(&head.headers) {
-        _ if head.status.is_server_error() => Outcome::Failed,
-        Some(reported) if reported.hit => Outcome::Hit,
-        Some(reported) if reported.stored || reported.collapsed => Outcome::Stored,
-        _ => Outcome::Refused,
+    match Reported::of(&head.headers) {
+        _ if head.status.is_server_error() => WarmUpOutcome::Failed,
+        Some(reported) if reported.hit => WarmUpOutcome::Hit,
+        Some(reported) if reported.stored || reported.collapsed => WarmUpOutcome::Stored,
+        _ => WarmUpOutcome::Refused,
     }
 }

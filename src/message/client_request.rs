@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, Uri};
 
 use super::target::{self, Target};
-use crate::semantics::{request_head::RequestHead, sharing::Credentials};
+use crate::semantics::{sharing::Credentials, storable::RequestHead};
 
 /// The head of a request as the client sent it; the request to the inner service may differ.
 #[derive(Clone, Debug)]
@@ -19,21 +19,19 @@ impl ClientRequest {
         Target::new(&self.uri, &self.headers)
     }
 
-    /// Whether the inner service could take the request for another host's than the crate does.
+    /// Whether the inner service could answer for another host than the one in [`Target::host`].
     pub(crate) fn is_ambiguous(&self) -> bool {
-        target::names_hosts(&self.uri, &self.headers)
+        target::has_ambiguous_host(&self.uri, &self.headers)
     }
 
     pub(crate) fn head(&self, credentials: Credentials) -> RequestHead<'_> {
+        let target = self.uri.path_and_query();
         RequestHead {
             method: &self.method,
             headers: &self.headers,
             credentials,
             authority: target::authority(&self.uri, &self.headers),
-            target: self
-                .uri
-                .path_and_query()
-                .map_or("/", |target| target.as_str()),
+            target: target.map_or("/", |target| target.as_str()),
         }
     }
 }

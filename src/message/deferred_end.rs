@@ -1,4 +1,4 @@
-//! A body whose end waits for something.
+//! A response body whose end is held back until a task has finished.
 
 use std::{
     fmt,
@@ -15,38 +15,38 @@ use tokio::task::JoinHandle;
 
 use crate::error::BoxError;
 
-/// Called with the trailers, if there are any, once the body has ended; the end is passed on when
-/// the task that it answers with is over. Dropped uncalled when nobody reads to the end.
-pub(crate) type AtEnd = Box<dyn FnOnce(Option<&HeaderMap>) -> JoinHandle<()> + Send + Sync>;
+/// Called with the trailers, if any, once the body has ended. The end is passed on when the returned
+/// task has finished. Dropped without a call if the body is not read to its end.
+pub(crate) type OnEnd = Box<dyn FnOnce(Option<&HeaderMap>) -> JoinHandle<()> + Send + Sync>;
 
 pin_project! {
-    /// Passes the data on as it comes, and holds back what ends the body.
-    pub(crate) struct Gate<B> {
+    /// Passes data frames on as they come, and holds back the frame, error or end that is the last.
+    pub(crate) struct DeferredEnd<B> {
         #[pin]
         body: B,
-        state: State,
+        state: DeferredEndState,
     }
 }
 
-enum State {
-    Open(Option<AtEnd>),
-    Closing {
+enum DeferredEndState {
+    Streaming(Option<OnEnd>),
+    Waiting {
         task: JoinHandle<()>,
         last: Option<Result<Frame<Bytes>, BoxError>>,
     },
-    Closed,
+    Ended,
 }
 
-impl<B> Gate<B> {
-    pub(crate) fn new(body: B, at_end: AtEnd) -> Self {
+impl<B> DeferredEnd<B> {
+    pub(crate) fn new(body: B, on_end: OnEnd) -> Self {
         Self {
             body,
-            state: State::Open(Some(at_end)),
+            state: DeferredEndState::Streaming(Some(on_end)),
         }
     }
 }
 
-impl<B> Gate<B>
+impl<B> DeferredEnd<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -56,7 +56,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        if let State::Open(at_end) = this.state {
+        if let DeferredEndState::Streaming(on_end) = this.state {
             let frame = ready!(this.body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
             if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
                 return Poll::Ready(frame);
@@ -65,27 +65,27 @@ where
                 Some(Ok(frame)) => frame.trailers_ref(),
                 _ => None,
             };
-            *this.state = match at_end.take() {
-                Some(at_end) => State::Closing {
-                    task: at_end(trailers),
+            *this.state = match on_end.take() {
+                Some(on_end) => DeferredEndState::Waiting {
+                    task: on_end(trailers),
                     last: frame,
                 },
-                None => State::Closed,
+                None => DeferredEndState::Ended,
             };
         }
-        let State::Closing { task, last } = this.state else {
+        let DeferredEndState::Waiting { task, last } = this.state else {
             return Poll::Ready(None);
         };
-        // However the task ended: there is nothing more to wait for.
+        // A panic of the task does not change the response.
         let _ = ready!(Pin::new(task).poll(cx));
         let last = last.take();
-        *this.state = State::Closed;
+        *this.state = DeferredEndState::Ended;
         Poll::Ready(last)
     }
 
-    /// Only once the end has been passed on: whoever is told so earlier does not ask for it.
+    /// `false` until the end has been passed on: a server that knows the end does not poll for it.
     pub(crate) fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Closed)
+        matches!(self.state, DeferredEndState::Ended)
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -93,8 +93,8 @@ where
     }
 }
 
-impl<B> fmt::Debug for Gate<B> {
+impl<B> fmt::Debug for DeferredEnd<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").finish_non_exhaustive()
+        f.debug_struct("DeferredEnd").finish_non_exhaustive()
     }
 }

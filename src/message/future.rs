@@ -1,4 +1,4 @@
-//! The future that every layer of the crate shares.
+//! The response future of all layers.
 
 use std::{
     fmt,
@@ -15,9 +15,10 @@ use super::response_body::ResponseBody;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
-    /// An answer on its way: already there, the inner service's, or worked for.
+    /// The response future of all layers of this crate.
     ///
-    /// `F` is the future of the inner service, `B` its body and `E` its error, never changed.
+    /// `F` is the inner service's future, `B` its response body, and `E` its error, which is passed
+    /// on unchanged.
     pub struct ResponseFuture<F, B, E> {
         #[pin]
         kind: Kind<F, B, E>,

@@ -1,20 +1,26 @@
-//! Field sections that hold nothing but themselves, and what they hold.
+//! Copies of header maps that take no more memory than they need, and their weight.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The same fields, with no room to spare and the values in one allocation of their own: as they
-/// came they may be slices of a read buffer many times their size.
-pub(crate) fn fields(loose: &HeaderMap) -> HeaderMap {
-    let mut compact = HeaderMap::with_capacity(loose.keys_len());
-    append(loose, &mut compact);
-    // A clone has exactly the room that it needs.
-    compact.clone()
+/// The memory of one field besides its text, in bytes: its slot, its places in the index, and the
+/// reference count of its name.
+pub(crate) const FIELD_OVERHEAD: usize = 144;
+/// The smallest index, and the reference count of the values.
+const MAP_OVERHEAD: usize = 64;
+
+/// Copies `fields` without spare capacity and with all values in one allocation: as received they
+/// may be slices of a read buffer many times their size.
+pub(crate) fn compact(fields: &HeaderMap) -> HeaderMap {
+    let mut copy = HeaderMap::with_capacity(fields.keys_len());
+    append_compact(fields, &mut copy);
+    // A clone has exactly the capacity that it needs.
+    copy.clone()
 }
 
-/// Adds every field, its value a part of one new allocation; a name that is not a standard one gets
-/// one of its own, too.
-pub(crate) fn append(from: &HeaderMap, to: &mut HeaderMap) {
+/// Appends a copy of every field of `from`. The values share one new allocation; each name that
+/// is not a standard one has its own.
+pub(crate) fn append_compact(from: &HeaderMap, to: &mut HeaderMap) {
     let length = from.values().map(HeaderValue::len).sum();
     let mut values = BytesMut::with_capacity(length);
     for value in from.values() {
@@ -32,18 +38,9 @@ pub(crate) fn append(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// The bytes that compact fields hold at most.
+/// The bytes that a [`compact`] map takes at most.
 pub(crate) fn weight(fields: &HeaderMap) -> usize {
     let text = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    SECTION
-        + fields
-            .iter()
-            .map(|field| FIELD + text(field))
-            .sum::<usize>()
+    let fields = fields.iter().map(|field| FIELD_OVERHEAD + text(field));
+    MAP_OVERHEAD + fields.sum::<usize>()
 }
-
-/// What one more field takes, beside its text: its slot, its places in the index, and the reference
-/// count of its name.
-pub(crate) const FIELD: usize = 144;
-/// The least index, and the reference count of the values.
-const SECTION: usize = 64;

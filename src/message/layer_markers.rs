@@ -1,21 +1,20 @@
-//! Which layers of the crate a request has come through.
+//! Which layers of the crate a request has passed through.
 
 use http::Extensions;
 
-/// Left in a request that a layer handles, for those below it.
+/// A request extension that a layer sets on the requests it handles, for the layers inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LayerMarkers {
-    /// The keep whose `InvalidateLayer` sees to the invalidations of this request; 0 for none.
+    /// The id of the keep whose `InvalidateLayer` handles this request; 0 for none.
     pub(crate) invalidate: usize,
-    /// The keep of the `CacheLayer` that fetches the answer; 0 for none.
+    /// The id of the keep whose `CacheLayer` fetches the response; 0 for none.
     pub(crate) cache: usize,
     pub(crate) rate_limit: bool,
-    /// It is a layer's own, to store what a write has changed: it waits for no other request.
+    /// Sent by a layer to store what a write has changed: it waits for no other request's response.
     pub(crate) refetch: bool,
 }
 
 impl LayerMarkers {
-    /// One look-up; an empty map costs a comparison.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()
     }

@@ -58,7 +58,7 @@ impl PrebuiltHeads {
         STRIPES
             * (size_of::<PrebuiltHead>()
                 + OWNER
-                + 2 * (header_map::FIELD + 16)
+                + 2 * (header_map::FIELD_OVERHEAD + 16)
                 + header_map::weight(stored))
     }
 
@@ -92,7 +92,7 @@ impl PrebuiltHead {
         if !stored.contains_key(CACHE_STATUS) {
             headers.append(CACHE_STATUS, EMPTY);
         }
-        header_map::append(stored, &mut headers);
+        header_map::append_compact(stored, &mut headers);
         if stored.contains_key(CACHE_STATUS) {
             // After those of caches nearer to the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, EMPTY);

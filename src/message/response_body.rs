@@ -1,4 +1,4 @@
-//! The response body that every layer of the crate shares.
+//! The response body of all layers.
 
 use std::{
     collections::VecDeque,
@@ -13,15 +13,17 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    deferred_end::{AtEnd, Gate},
+    deferred_end::{DeferredEnd, OnEnd},
+    resumed_body::Resumed,
     shared_buffer::BodyReader,
 };
 use crate::error::BoxError;
 
 pin_project! {
-    /// The body of an answer: the inner service's own, or a stored one.
+    /// The response body of all layers of this crate: the inner service's own body `B`, or a
+    /// stored one.
     ///
-    /// A stored body is never copied: its chunks are slices of what the tier holds.
+    /// A stored body is not copied for a response; its chunks share the stored bytes.
     pub struct ResponseBody<B> {
         #[pin]
         kind: ResponseKind<B>,
@@ -34,12 +36,11 @@ pin_project! {
         Inner { #[pin] body: B },
         Full { bytes: Option<Bytes> },
         Chunks { chunks: VecDeque<Bytes>, trailers: Option<Box<HeaderMap>> },
-        // What came before the inner body failed.
+        // The chunks that came before the inner body failed.
         Failed { chunks: VecDeque<Bytes>, error: Option<BoxError> },
         Shared { reader: BodyReader },
-        // Read in part before it was found too long to hold.
-        Resumed { held: VecDeque<Bytes>, rest: Pin<Box<B>> },
-        Gated { #[pin] gate: Gate<B> },
+        Resumed { body: Resumed<B> },
+        Deferred { #[pin] body: DeferredEnd<B> },
     }
 }
 
@@ -77,16 +78,20 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(crate) fn resumed(held: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
+    /// A body of which `chunks` have been read.
+    pub(crate) fn resumed(chunks: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
+        let read = chunks.into_iter().map(Frame::data).collect();
         Self {
-            kind: ResponseKind::Resumed { held, rest },
+            kind: ResponseKind::Resumed {
+                body: Resumed::new(read, rest),
+            },
         }
     }
 
-    pub(crate) fn gated(body: B, at_end: AtEnd) -> Self {
+    pub(crate) fn with_deferred_end(body: B, on_end: OnEnd) -> Self {
         Self {
-            kind: ResponseKind::Gated {
-                gate: Gate::new(body, at_end),
+            kind: ResponseKind::Deferred {
+                body: DeferredEnd::new(body, on_end),
             },
         }
     }
@@ -97,7 +102,7 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// Whether it is still on its way into the tiers.
+    /// Whether it is read from a fill in progress.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.kind, ResponseKind::Shared { .. })
     }
@@ -141,14 +146,11 @@ where
                     .or_else(|| error.take().map(Err)),
             ),
             ResponseProj::Shared { reader } => reader.poll_frame(cx),
-            ResponseProj::Resumed { held, rest } => match held.pop_front() {
-                Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
-                None => {
-                    let frame = ready!(rest.as_mut().poll_frame(cx));
-                    Poll::Ready(frame.map(|f| f.map_err(Into::into)))
-                }
-            },
-            ResponseProj::Gated { gate } => gate.poll_frame(cx),
+            ResponseProj::Resumed { body } => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+            }
+            ResponseProj::Deferred { body } => body.poll_frame(cx),
         }
     }
 
@@ -159,8 +161,8 @@ where
             ResponseKind::Chunks { chunks, trailers } => chunks.is_empty() && trailers.is_none(),
             ResponseKind::Failed { chunks, error } => chunks.is_empty() && error.is_none(),
             ResponseKind::Shared { reader } => reader.is_end_stream(),
-            ResponseKind::Resumed { held, rest } => held.is_empty() && rest.is_end_stream(),
-            ResponseKind::Gated { gate } => gate.is_end_stream(),
+            ResponseKind::Resumed { body } => body.is_end_stream(),
+            ResponseKind::Deferred { body } => body.is_end_stream(),
         }
     }
 
@@ -172,7 +174,8 @@ where
                 let length = chunks.iter().map(|b| b.len() as u64).sum();
                 let mut hint = SizeHint::with_exact(length);
                 if trailers.is_some() {
-                    // A server that took this for the length would have no room for trailers.
+                    // With an exact size a server sends Content-Length, and HTTP/1.1 then has no
+                    // trailers.
                     hint = SizeHint::new();
                     hint.set_lower(length);
                 }
@@ -180,10 +183,8 @@ where
             }
             ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),
-            ResponseKind::Resumed { held, rest } => {
-                resumed_hint(held.iter().map(|b| b.len() as u64).sum(), rest.size_hint())
-            }
-            ResponseKind::Gated { gate } => gate.size_hint(),
+            ResponseKind::Resumed { body } => body.size_hint(),
+            ResponseKind::Deferred { body } => body.size_hint(),
         }
     }
 }
@@ -193,22 +194,12 @@ impl<B> fmt::Debug for ResponseBody<B> {
         let kind = match &self.kind {
             ResponseKind::Inner { .. }
             | ResponseKind::Resumed { .. }
-            | ResponseKind::Gated { .. } => "inner",
+            | ResponseKind::Deferred { .. } => "inner",
             ResponseKind::Full { .. } | ResponseKind::Chunks { .. } => "stored",
             ResponseKind::Shared { .. } | ResponseKind::Failed { .. } => "shared",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
-}
-
-/// The size of a body of which `held` bytes have been read already.
-pub(super) fn resumed_hint(held: u64, rest: SizeHint) -> SizeHint {
-    let mut hint = SizeHint::new();
-    hint.set_lower(rest.lower().saturating_add(held));
-    if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {
-        hint.set_upper(upper);
-    }
-    hint
 }
 
 fn exact(bytes: &Option<Bytes>) -> SizeHint {

@@ -1,14 +1,14 @@
-//! The body of a fill under way, read by any number of readers while it grows.
+//! A body buffer with one writer and any number of readers, which read it while it grows.
 //!
-//! Up to the cap every chunk is kept, so that a reader may be as slow, or come as late, as it
-//! likes. Beyond the cap the body will not be stored: the writer waits for the first reader, what
-//! that one has read is dropped once it exceeds the cap, and a reader behind the window fails.
+//! Up to the cap every chunk is kept, so a reader may start late and read slowly. A body beyond the
+//! cap will not be stored: the writer then waits for the first reader, chunks that this one has read
+//! are dropped, and a reader that has not yet read a dropped chunk fails.
 
 use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -16,37 +16,37 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, ignore_poison};
 
-/// The writer's end. Dropping it without [`BodyWriter::finish`] fails every reader, so nothing partial
-/// can pass for complete.
+/// The writing half. Dropping it without [`BodyWriter::finish`] fails every reader, so that a partial
+/// body is never taken for a complete one.
 #[derive(Debug)]
 pub(crate) struct BodyWriter {
     shared: Arc<SharedBuffer>,
 }
 
-/// A reader's end. Dropping it stalls nobody.
+/// A reading half. Dropping it does not hold up the writer or other readers.
 pub(crate) struct BodyReader {
     shared: Arc<SharedBuffer>,
     id: usize,
 }
 
-/// From which further readers begin, at the first byte.
+/// Makes further readers, which begin at the first byte.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedBody {
     shared: Arc<SharedBuffer>,
 }
 
-/// How a body came to its end.
+/// How a body ended: with its trailers, if any, or with an error.
 #[derive(Clone, Debug)]
 pub(crate) enum BodyEnd {
     Complete(Option<HeaderMap>),
     Failed(String),
 }
 
-/// How many pieces are held of a body of so many bytes: what one costs beside its bytes is then no
-/// more than the bytes may cost.
-pub(crate) fn most_pieces(cap: usize) -> usize {
+/// The most chunks that are held of a body of at most `cap` bytes, so that the handles of the chunks
+/// take no more memory than `cap`.
+pub(crate) fn max_chunks(cap: usize) -> usize {
     (cap / size_of::<Bytes>()).max(1024)
 }
 
@@ -78,7 +78,7 @@ struct Progress {
     waker: Option<Waker>,
 }
 
-/// A body buffer that keeps up to `cap` bytes; `length` is what `Content-Length` says.
+/// Makes a buffer that keeps up to `cap` bytes; `length` is the value of `Content-Length`.
 pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBody) {
     let shared = Arc::new(SharedBuffer {
         cap,
@@ -92,9 +92,8 @@ pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBod
 }
 
 impl SharedBuffer {
-    // No reader or writer can panic while it holds the lock; a poisoned state is whole.
     fn lock(&self) -> MutexGuard<'_, BufferState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.state.lock())
     }
 }
 
@@ -107,13 +106,14 @@ impl BufferState {
         }
     }
 
-    /// The first reader, whose request fetched the body, sets the pace while it is there.
+    /// How far the first reader has read. It belongs to the request that fetched the body; the next
+    /// one takes its place when it is dropped.
     fn pace(&self) -> Option<usize> {
         self.readers.iter().flatten().map(|r| r.next).next()
     }
 
     fn exceeds(&self, cap: usize) -> bool {
-        self.held > cap || self.chunks.len() > most_pieces(cap)
+        self.held > cap || self.chunks.len() > max_chunks(cap)
     }
 
     fn shrink(&mut self, cap: usize) {
@@ -129,11 +129,11 @@ impl BufferState {
 }
 
 impl BodyWriter {
-    /// Adds a chunk; answers whether all of the body so far is still held.
+    /// Adds a chunk. Returns whether all of the body so far is still held.
     pub(crate) fn push(&self, chunk: Bytes) -> bool {
         let mut state = self.shared.lock();
         if chunk.is_empty() {
-            // An endless row of them would grow without ever reaching the cap.
+            // An endless row of empty chunks would never reach the cap.
             return !state.overflowed;
         }
         state.held += chunk.len();
@@ -150,9 +150,9 @@ impl BodyWriter {
     }
 
     /// Waits until another chunk may be pushed: at once while the body fits the cap, afterwards
-    /// when the first reader has read what there is.
+    /// when the first reader has read all chunks.
     ///
-    /// Answers `false` when the body has overflowed and nobody reads any more.
+    /// Returns `false` if the body is beyond the cap and has no readers left.
     pub(crate) async fn ready(&self) -> bool {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
@@ -171,7 +171,7 @@ impl BodyWriter {
         .await
     }
 
-    /// Waits until nobody reads.
+    /// Waits until there are no readers.
     pub(crate) async fn abandoned(&self) {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
@@ -194,7 +194,7 @@ impl BodyWriter {
         (!state.overflowed).then(|| state.chunks.clone())
     }
 
-    /// Says how the body ended.
+    /// Ends the body for all readers.
     pub(crate) fn finish(self, end: BodyEnd) {
         let mut state = self.shared.lock();
         state.end = Some(end);
@@ -206,14 +206,16 @@ impl Drop for BodyWriter {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if state.end.is_none() {
-            state.end = Some(BodyEnd::Failed("the fill was abandoned".into()));
+            state.end = Some(BodyEnd::Failed(
+                "the response was not read to its end".into(),
+            ));
             state.wake_readers();
         }
     }
 }
 
 impl SharedBody {
-    /// A reader from the first byte on; `None` when that byte is no longer held.
+    /// A reader from the first byte on, or `None` if that byte has been dropped.
     pub(crate) fn reader(&self) -> Option<BodyReader> {
         let mut state = self.shared.lock();
         if state.base > 0 {
@@ -249,7 +251,9 @@ impl BodyReader {
             return Poll::Ready(None);
         };
         if progress.next < state.base {
-            return Poll::Ready(Some(Err("fell behind a body too large to hold".into())));
+            return Poll::Ready(Some(Err(
+                "the client reads too slowly for a response that is too large to buffer".into(),
+            )));
         }
         if progress.next < end {
             let chunk = state.chunks[progress.next - state.base].clone();
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn late_reader_gets_the_whole_body() {
+    async fn a_late_reader_gets_the_whole_body() {
         let (writer, source) = channel(1024, None);
         let mut early = source.reader().expect("first");
         assert!(writer.push(Bytes::from_static(b"one")));
@@ -351,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn overflow_waits_for_the_first_reader_and_fails_one_that_falls_behind() {
+    async fn beyond_the_cap_the_writer_waits_for_the_first_reader_and_a_slower_one_fails() {
         let (writer, source) = channel(4, None);
         let mut first = source.reader().expect("first");
         let mut behind = source.reader().expect("behind");
@@ -375,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_overflowed_body_that_nobody_reads_is_given_up() {
+    async fn a_body_beyond_the_cap_without_readers_is_given_up() {
         let (writer, source) = channel(1, None);
         let reader = source.reader().expect("reader");
         writer.push(Bytes::from_static(b"aa"));
@@ -385,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_writer_fails_its_readers() {
+    async fn a_dropped_writer_fails_its_readers() {
         let (writer, source) = channel(16, None);
         let mut reader = source.reader().expect("reader");
         writer.push(Bytes::from_static(b"par"));

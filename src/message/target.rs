@@ -1,11 +1,30 @@
-//! The request as it was received: its URI before a router took prefixes off, its authority.
+//! The target of a request as it was received: its URI, authority and matched route.
 
 use http::{Extensions, HeaderMap, Uri, header::HOST, uri::Authority};
 
 use crate::key::without_default_port;
 
-/// The URI as received. Inside axum's `nest` that is `OriginalUri` (feature `axum`).
-pub(crate) fn uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+/// The parts of a request's target that keys and routes are made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
+        Self {
+            path: uri.path(),
+            query: uri.query(),
+            host: authority(uri, headers),
+        }
+    }
+}
+
+/// The URI as received, before a router removed a prefix: axum's `OriginalUri` (feature `axum`),
+/// else `uri`.
+pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     #[cfg(feature = "axum")]
     if let Some(original) = extensions.get::<axum::extract::OriginalUri>() {
         return &original.0;
@@ -14,7 +33,7 @@ pub(crate) fn uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     uri
 }
 
-/// The authority that the request is for (RFC 9110 section 7.2): of the URI, else `Host`.
+/// The authority that the request is for (RFC 9110 section 7.2): the URI's, else `Host`.
 pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str()),
@@ -22,10 +41,23 @@ pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
     }
 }
 
-/// Whether the inner service could take the request for another host's than the crate does: `Host`
-/// is repeated, or differs from the URI's authority, or one of them is more than a host and a port
-/// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
-pub(crate) fn names_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
+/// The pattern of the route that axum matched (feature `axum`).
+pub(crate) fn matched_path(extensions: &Extensions) -> Option<&str> {
+    #[cfg(feature = "axum")]
+    return extensions
+        .get::<axum::extract::MatchedPath>()
+        .map(axum::extract::MatchedPath::as_str);
+    #[cfg(not(feature = "axum"))]
+    {
+        let _ = extensions;
+        None
+    }
+}
+
+/// Whether the inner service could read another host from this request than [`authority`] does:
+/// `Host` is repeated, differs from the URI's authority, or one of them is not just a host and a
+/// port (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
+pub(crate) fn has_ambiguous_host(uri: &Uri, headers: &HeaderMap) -> bool {
     let authority = uri.authority().map(Authority::as_str);
     if authority.is_some_and(|authority| !is_host_and_port(authority.as_bytes())) {
         return true;
@@ -42,8 +74,8 @@ pub(crate) fn names_hosts(uri: &Uri, headers: &HeaderMap) -> bool {
         || authority.is_some_and(|other| !is_same_host(host, other))
 }
 
-/// What of an authority stands before an `@`, and what no host has, is no part of a key: but who
-/// repeats `Host` in links repeats it.
+/// Userinfo and characters that no host has are left out of keys, but an application that copies
+/// `Host` into links would copy them, so such a request must not share a key with others.
 fn is_host_and_port(authority: &[u8]) -> bool {
     authority
         .iter()
@@ -52,22 +84,4 @@ fn is_host_and_port(authority: &[u8]) -> bool {
 
 fn is_same_host(one: &str, other: &str) -> bool {
     without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
-}
-
-/// What the crate reads of a request's head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target<'a> {
-    pub(crate) path: &'a str,
-    pub(crate) query: Option<&'a str>,
-    pub(crate) host: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    pub(crate) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
-        Self {
-            path: uri.path(),
-            query: uri.query(),
-            host: authority(uri, headers),
-        }
-    }
 }

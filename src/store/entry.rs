@@ -119,8 +119,8 @@ impl Content {
     fn compact(self) -> Self {
         match self {
             Self::Response(response) => Self::Response(StoredResponse {
-                headers: header_map::fields(&response.headers),
-                trailers: response.trailers.as_ref().map(header_map::fields),
+                headers: header_map::compact(&response.headers),
+                trailers: response.trailers.as_ref().map(header_map::compact),
                 ..response
             }),
             other => other,

@@ -337,7 +337,7 @@ fn the_nearest_name_is_suggested() {
 #[test]
 fn a_keep_rejects_an_invalid_table() {
     use crate::{
-        keep::Keep,
+        keep::handle::Keep,
         table::{Limit, Route, mins},
     };
     let invalid = [

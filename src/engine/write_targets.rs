@@ -1,90 +1,94 @@
-//! What a successful unsafe request makes unusable by itself (RFC 9111 section 4.4).
+//! What a write invalidates by the rules of HTTP (RFC 9111 section 4.4, RFC 9875).
 
 use http::{HeaderName, Method, Response, Uri};
 
 use super::{core::Engine, snapshot::Snapshot};
 use crate::{
-    key::{KeyBuf, KeyInputs, purge::PurgeTarget, url_key},
+    key::{Inputs, KeyBuf, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
-    semantics::{cache_groups, invalidation, request_head::RequestHead, sharing::Credentials},
-    table::RouteMatch,
+    semantics::{cache_groups, invalidation, sharing::Credentials, storable::RequestHead},
+    table::Matched,
 };
 
-/// A request that may change something, as far as its answer's invalidations need it.
+/// An unsafe request, and the targets that its response invalidates.
 #[derive(Debug)]
 pub(crate) struct WriteTargets {
     request: ClientRequest,
-    /// As it goes into keys, before encoding.
+    /// The user as it goes into keys, before encoding.
     user: Option<Box<str>>,
 }
 
 impl WriteTargets {
-    pub(crate) fn by(request: ClientRequest, user: Option<&str>) -> Self {
+    pub(crate) fn new(request: ClientRequest, user: Option<&str>) -> Self {
         Self {
             request,
             user: user.map(Into::into),
         }
     }
 
-    /// The keys of the target and of what `Location` and `Content-Location` name, all their
-    /// variations included; none for an error.
-    pub(crate) fn subjects<B>(&self, keep: &Engine, response: &Response<B>) -> Vec<PurgeTarget> {
-        let snapshot = keep.snapshot.load();
-        self.targets(response)
-            .iter()
-            .filter_map(|target| self.subject(&snapshot, target))
-            .collect()
+    /// The keys of the request's target and of the URIs in `Location` and `Content-Location`, with
+    /// all their variations; none if the response is an error.
+    pub(crate) fn purge_targets<B>(
+        &self,
+        engine: &Engine,
+        response: &Response<B>,
+    ) -> Vec<PurgeTarget> {
+        let snapshot = engine.snapshot.load();
+        let uris = self.uris(response);
+        let targets = uris.iter().filter_map(|uri| self.key_of(&snapshot, uri));
+        targets.collect()
     }
 
-    /// The same without the target's.
+    /// As [`purge_targets`](Self::purge_targets), without the request's own target.
     pub(crate) fn locations<B>(
         &self,
         snapshot: &Snapshot,
         response: &Response<B>,
     ) -> Vec<PurgeTarget> {
-        let targets = self.targets(response);
-        let others = targets.iter().skip(1);
+        let uris = self.uris(response);
+        let others = uris.iter().skip(1);
         others
-            .filter_map(|target| self.subject(snapshot, target))
+            .filter_map(|uri| self.key_of(snapshot, uri))
             .collect()
     }
 
-    /// The groups that the answer invalidates (RFC 9875 section 3), whatever its status.
+    /// The cache groups that the response invalidates (RFC 9875 section 3), whatever its status.
     pub(crate) fn groups<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
         if invalidation::is_safe(&self.request.method)
-            || !response.headers().contains_key(&INVALIDATION)
+            || !response.headers().contains_key(&CACHE_GROUP_INVALIDATION)
         {
             return Vec::new();
         }
-        let Some(groups) = cache_groups::members(response.headers(), &INVALIDATION) else {
-            tracing::debug!("a Cache-Group-Invalidation field that cannot be read is ignored");
+        let Some(groups) = cache_groups::members(response.headers(), &CACHE_GROUP_INVALIDATION)
+        else {
+            tracing::debug!("ignoring an invalid Cache-Group-Invalidation field");
             return Vec::new();
         };
         let host = self.request.target().host;
-        // Those of this host, and those that are kept for every host alike.
+        // Those of this host, and those of responses whose key names no host.
         let tags = groups
             .iter()
             .flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
         tags.map(PurgeTarget::Tag).collect()
     }
 
-    /// The target's own key, all its variations included.
+    /// The key of the request's own target, with all its variations.
     pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
         let inputs = self.inputs();
         match self.route(snapshot) {
             Some(matched) => matched.target(&inputs),
-            None => url(&inputs),
+            None => url_target(&inputs),
         }
     }
 
-    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<RouteMatch<'p>> {
+    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p>> {
         let Target { path, host, .. } = self.request.target();
         snapshot.plan.route(path, host)
     }
 
-    pub(crate) fn inputs(&self) -> KeyInputs<'_> {
+    pub(crate) fn inputs(&self) -> Inputs<'_> {
         let Target { path, query, host } = self.request.target();
-        KeyInputs {
+        Inputs {
             host,
             path,
             query,
@@ -94,13 +98,13 @@ impl WriteTargets {
         }
     }
 
-    /// The request as it came.
+    /// The request as the client sent it.
     pub(crate) fn as_sent(&self, snapshot: &Snapshot) -> RequestHead<'_> {
         self.request
             .head(snapshot.credentials(&self.request.headers, self.user.is_some()))
     }
 
-    /// The request as the GET whose answer this write's own answer is to be.
+    /// The request as a GET, to which this write's response may be stored as the response.
     pub(crate) fn as_get(&self, snapshot: &Snapshot) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
@@ -108,7 +112,7 @@ impl WriteTargets {
         }
     }
 
-    /// Whether the answer could be another host's than the key says.
+    /// Whether the inner service could answer for another host than the one in the key.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.request.is_ambiguous()
     }
@@ -117,36 +121,35 @@ impl WriteTargets {
         &self.request.method
     }
 
-    /// Whether the answer may be that of a later GET if it says so: a POST's, where no route says
-    /// otherwise (RFC 9110 section 9.3.3).
+    /// Whether a response with explicit freshness may answer a later GET: that to a POST, unless a
+    /// route claims the path (RFC 9110 section 9.3.3).
     pub(crate) fn may_answer_get(&self, snapshot: &Snapshot) -> bool {
         self.request.method == Method::POST && self.route(snapshot).is_none()
     }
 
-    fn targets<B>(&self, response: &Response<B>) -> Vec<String> {
+    fn uris<B>(&self, response: &Response<B>) -> Vec<String> {
         let request = self.request.head(Credentials::None);
         invalidation::targets(&request, response.status(), response.headers())
     }
 
-    fn subject(&self, snapshot: &Snapshot, target: &str) -> Option<PurgeTarget> {
-        let uri: Uri = target.parse().ok()?;
-        let inputs = KeyInputs {
+    fn key_of(&self, snapshot: &Snapshot, uri: &str) -> Option<PurgeTarget> {
+        let uri: Uri = uri.parse().ok()?;
+        let inputs = Inputs {
             path: uri.path(),
             query: uri.query(),
             ..self.inputs()
         };
-        let subject = match snapshot.plan.route(inputs.path, inputs.host) {
+        Some(match snapshot.plan.route(inputs.path, inputs.host) {
             Some(matched) => matched.target(&inputs),
-            None => url(&inputs),
-        };
-        Some(subject)
+            None => url_target(&inputs),
+        })
     }
 }
 
-fn url(inputs: &KeyInputs<'_>) -> PurgeTarget {
+fn url_target(inputs: &Inputs<'_>) -> PurgeTarget {
     let mut key = KeyBuf::new();
     url_key(inputs, None, &mut key);
     PurgeTarget::Key(key.base().into())
 }
 
-const INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
+const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");

@@ -1,4 +1,4 @@
-//! What every layer of the crate asks of the service within it, said once.
+//! The bounds on the inner service, as one trait.
 
 use std::future::Future;
 
@@ -9,7 +9,9 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// A service of HTTP requests with body `B` that can be cloned and sent to another task.
+/// A service for requests with body `B` that can be cloned and called from another task.
+///
+/// It is implemented for every service that meets the bounds.
 pub(crate) trait HttpService<B>:
     Service<
         Request<B>,

@@ -1,4 +1,4 @@
-//! A request once more, as a GET for the whole and fresh.
+//! A request sent again as an unconditional GET, to fetch a whole and current representation.
 
 use http::{
     HeaderName, Method, Request,
@@ -10,34 +10,31 @@ use http::{
     request,
 };
 
-/// The same target, fields, credentials and extensions; what one client wants of the answer's form
-/// is not what everybody is to get, and it has no content.
-pub(crate) fn as_get<B>(request: &Request<B>) -> request::Parts {
+/// A GET with the same target, credentials, extensions and fields, except for conditions, ranges and
+/// cache directives, which are this client's, and fields that describe content.
+pub(crate) fn from_request<B>(request: &Request<B>) -> request::Parts {
     let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = Method::GET;
     parts.uri = request.uri().clone();
     parts.version = request.version();
     parts.headers = request.headers().clone();
     parts.extensions = request.extensions().clone();
-    whole(&mut parts);
-    parts
+    into_unconditional_get(parts)
 }
 
-/// As [`as_get`], of a request's parts.
-pub(crate) fn parts_as_get(parts: &request::Parts) -> request::Parts {
-    let mut parts = parts.clone();
+/// As [`from_request`], from a request's parts.
+pub(crate) fn from_parts(parts: &request::Parts) -> request::Parts {
+    into_unconditional_get(parts.clone())
+}
+
+fn into_unconditional_get(mut parts: request::Parts) -> request::Parts {
     parts.method = Method::GET;
-    whole(&mut parts);
-    parts
-}
-
-fn whole(parts: &mut request::Parts) {
-    for name in LEFT_OUT {
+    for name in REMOVED {
         parts.headers.remove(name);
     }
+    parts
 }
 
-const LEFT_OUT: [HeaderName; 17] = [
+const REMOVED: [HeaderName; 17] = [
     CACHE_CONTROL,
     PRAGMA,
     RANGE,

@@ -1,0 +1,125 @@
+//! Removing and counting all entries whose keys match a pattern.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::task::yield_now;
+
+use super::{
+    key_globs::KeyGlobs,
+    single_flight::{Joined, LeaderGuard, SingleFlight},
+    tiers::Tiers,
+};
+use crate::error::Error;
+
+/// The removals in progress: at most one for each pattern at a time.
+#[derive(Debug)]
+pub(crate) struct PatternRemovals {
+    in_progress: Arc<SingleFlight<Removal>>,
+    /// Counts requests and removals, in the order in which they begin.
+    clock: AtomicU64,
+}
+
+/// A completed removal.
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    began: u64,
+    removed: u64,
+}
+
+impl PatternRemovals {
+    pub(super) fn new() -> Self {
+        Self {
+            in_progress: SingleFlight::new(),
+            clock: AtomicU64::new(0),
+        }
+    }
+
+    /// Removes everything whose key matches the pattern from both tiers. Returns how many entries
+    /// there were.
+    ///
+    /// A removal that has already begun may have passed entries that were stored since. So a caller
+    /// waits for its end, and then shares one that begins later.
+    ///
+    /// # Cancel safety
+    ///
+    /// A removal that has begun goes on in its own task.
+    pub(super) async fn run<P>(
+        &self,
+        pattern: &str,
+        tiers: &Arc<Tiers>,
+        plain_entities: P,
+    ) -> Result<u64, Error>
+    where
+        P: Fn() -> Vec<Box<str>>,
+    {
+        let requested = self.tick();
+        loop {
+            match self.in_progress.join(pattern) {
+                Joined::Lead(leader) => {
+                    let began = self.tick();
+                    let globs = KeyGlobs::new(leader.key(), &plain_entities());
+                    let removal = lead(leader, began, globs, Arc::clone(tiers));
+                    return tokio::spawn(removal).await.unwrap_or_else(|error| {
+                        let message = format!("the removal of `{pattern}` was not completed");
+                        Err(Error::unavailable(message).with_source(error))
+                    });
+                }
+                // After a failure, each follower tries again.
+                Joined::Follow(mut follower) => match follower.wait().await {
+                    Ok(removal) if removal.began > requested => return Ok(removal.removed),
+                    _ => yield_now().await,
+                },
+            }
+        }
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel)
+    }
+}
+
+async fn lead(
+    leader: LeaderGuard<Removal>,
+    began: u64,
+    globs: KeyGlobs,
+    tiers: Arc<Tiers>,
+) -> Result<u64, Error> {
+    let removed = tiers.remove_matching(&globs).await?;
+    leader.share(Removal { began, removed });
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::join_all};
+
+    use super::*;
+    use crate::{keep::handle::Keep, key::Key, table::Table};
+
+    /// The removal in progress had already passed the key of a value that was stored before the
+    /// deletion was called, and the deletion returned with it: the value stayed.
+    #[tokio::test]
+    async fn a_removal_begins_after_it_was_requested() {
+        let keep = Keep::new(Table::new().plain("config")).expect("a valid table");
+        let removals = &keep.engine().removals;
+        let Joined::Lead(in_progress) = removals.in_progress.join("config:*") else {
+            panic!("there is no removal yet");
+        };
+        let began = removals.tick();
+        let key = Key::new("config").id(1);
+        keep.set(&key, "a value").await.expect("stored");
+        let mut deletions = [0, 1].map(|_| Box::pin(keep.delete_pattern("config:*")));
+        for deletion in &mut deletions {
+            assert!(deletion.now_or_never().is_none(), "it waits");
+        }
+        in_progress.share(Removal { began, removed: 7 });
+        drop(in_progress);
+        for removed in join_all(deletions).await {
+            assert_eq!(removed.expect("removed"), 1, "they share one removal");
+        }
+        assert_eq!(keep.get::<String>(&key).await.expect("readable"), None);
+    }
+}

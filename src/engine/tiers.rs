@@ -1,0 +1,372 @@
+//! The tiers that hold entries: this process's memory, and the store behind it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::HeaderMap;
+
+use super::{key_globs::KeyGlobs, local_tier::LocalTier, variant_list::list_with};
+use crate::{
+    clock::{Clock, Now, Timestamp},
+    error::Error,
+    fence::{Fence, Verdict},
+    key::{KeyBuf, purge::PurgeTarget},
+    metrics::CacheMetrics,
+    semantics::{stored::Variant, vary},
+    store::{
+        contracts::{entries::Entries, plain::Plain},
+        entry::{Content, Entry},
+    },
+};
+
+/// The local tier and the store. Every lookup is checked by the fence.
+///
+/// A failure of the store is logged and counted by the store. Here it is a miss, or an entry that is
+/// not stored.
+pub(crate) struct Tiers {
+    pub(super) local: LocalTier,
+    /// The store that other processes share; `None` without Redis.
+    pub(crate) store: Option<Arc<dyn Entries>>,
+    /// The values in the store that other programs read as bare JSON.
+    pub(crate) plain: Option<Arc<dyn Plain>>,
+    clock: Arc<Clock>,
+    fence: Arc<Fence>,
+    metrics: CacheMetrics,
+    /// How many responses and values have been stored.
+    stored: AtomicU64,
+}
+
+/// An entry that the fence allows to be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) entry: Arc<Entry>,
+    /// Never [`Verdict::Unusable`].
+    pub(crate) verdict: Verdict,
+}
+
+impl Tiers {
+    /// Tiers without a store: the local tier alone.
+    pub(super) fn in_process(
+        local: LocalTier,
+        clock: Arc<Clock>,
+        fence: Arc<Fence>,
+        metrics: CacheMetrics,
+    ) -> Self {
+        Self {
+            local,
+            store: None,
+            plain: None,
+            clock,
+            fence,
+            metrics,
+            stored: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds the store behind the local tier.
+    #[cfg(feature = "redis")]
+    pub(super) fn with_store<S: Entries + Plain + 'static>(mut self, store: Arc<S>) -> Self {
+        self.plain = Some(Arc::clone(&store) as _);
+        self.store = Some(store);
+        self
+    }
+
+    /// The entry in the local tier for this key and these request fields.
+    pub(crate) fn lookup_local(
+        &self,
+        key: &KeyBuf,
+        headers: &HeaderMap,
+        now: Now,
+    ) -> Option<Found> {
+        let found = self.usable_local(key.as_bytes(), key, now)?;
+        let Content::Variants(variants) = &found.entry.content else {
+            return Some(found);
+        };
+        let variant = vary::choose(variants, headers)?;
+        self.usable_local(key.varied(&variant.hash).as_bytes(), key, now)
+    }
+
+    /// The local entry under `full`, which is `key` or one of its variants. An entry that has
+    /// expired or was invalidated is removed.
+    #[inline(always)]
+    pub(crate) fn usable_local(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
+        let entry = self.local.get(full)?;
+        if entry.expires <= now.wall {
+            self.local.discard(full, &entry);
+            return None;
+        }
+        match self.fence.check_named(&entry, || key.base(), now) {
+            Verdict::Unusable => {
+                self.metrics.fenced.increment(1);
+                self.local.discard(full, &entry);
+                None
+            }
+            verdict => Some(Found::new(entry, verdict)),
+        }
+    }
+
+    /// The entry in the store for this key and these request fields, and when it was read. It is
+    /// copied into the local tier.
+    pub(crate) async fn lookup_stored(
+        &self,
+        key: &KeyBuf,
+        headers: &HeaderMap,
+    ) -> Option<(Found, Now)> {
+        let (found, now) = self.usable_stored(key.as_str(), key).await?;
+        let full = match &found.entry.content {
+            Content::Variants(variants) => key.varied(&vary::choose(variants, headers)?.hash),
+            _ => return Some((found, now)),
+        };
+        // Held across the await, it would enlarge the future of every hit.
+        drop(found);
+        self.usable_stored(&full, key).await
+    }
+
+    /// The entry in the store, if it was received after `than`. It is copied into the local tier.
+    pub(crate) async fn lookup_newer(
+        &self,
+        key: &KeyBuf,
+        headers: &HeaderMap,
+        than: Timestamp,
+    ) -> Option<Found> {
+        let mut full = key.as_str().to_owned();
+        let (mut found, _) = self.read_store(&full, key).await?;
+        if let Content::Variants(variants) = &found.entry.content {
+            full = key.varied(&vary::choose(variants, headers)?.hash);
+            (found, _) = self.read_store(&full, key).await?;
+        }
+        let newer = found.entry.stored > than && found.verdict == Verdict::Usable;
+        newer.then(|| {
+            self.local.insert(&full, &found.entry);
+            found
+        })
+    }
+
+    /// The entry in the store under `full`, which is `key` or one of its variants, and when it was
+    /// read. It is copied into the local tier, unless that holds one at least as new.
+    pub(crate) async fn usable_stored(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+        let (found, now) = self.read_store(full, key).await?;
+        if self.local.is_off() {
+            return Some((found, now));
+        }
+        let local = self.local_unless_older(full, key, &found.entry, now);
+        if local.is_none() {
+            self.local.insert(full, &found.entry);
+        }
+        Some((local.unwrap_or(found), now))
+    }
+
+    /// Stores an entry under its full key in both tiers.
+    pub(crate) async fn put(&self, key: &str, entry: &Arc<Entry>) {
+        let mut kept = self.local.insert(key, entry);
+        if let Some(store) = &self.store {
+            let _ = store.put(key, entry).await;
+            kept = true;
+        }
+        if kept && !matches!(entry.content, Content::Variants(_)) {
+            self.metrics.stored.increment(1);
+            self.stored.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Stores a response; if it varies, as the newest variant of its key.
+    pub(crate) async fn store_response(
+        &self,
+        key: &KeyBuf,
+        variant: Option<&Variant>,
+        entry: &Arc<Entry>,
+    ) {
+        let Some(variant) = variant else {
+            return self.put(key.as_str(), entry).await;
+        };
+        // The variant first, so that the list never names one that is not yet stored.
+        self.put(&key.varied(&variant.hash), entry).await;
+        let known = self.variants(key).await;
+        let list = Arc::new(list_with(known.as_deref(), variant, entry));
+        self.put(key.as_str(), &list).await;
+    }
+
+    /// Removes one stored response, which may be a variant. If another entry has replaced it in the
+    /// local tier, that one stays.
+    pub(crate) async fn remove_response(
+        &self,
+        key: &KeyBuf,
+        request: &HeaderMap,
+        entry: &Arc<Entry>,
+    ) {
+        let known = self.variants(key).await;
+        let variant = known.as_deref().and_then(|known| match &known.content {
+            Content::Variants(variants) => vary::choose(variants, request),
+            _ => None,
+        });
+        let full: Box<str> = match variant {
+            Some(variant) => key.varied(&variant.hash).into(),
+            None => key.as_str().into(),
+        };
+        self.local.discard(full.as_bytes(), entry);
+        if let Some(store) = &self.store {
+            let _ = store.remove(&[full]).await;
+        }
+    }
+
+    /// Removes the entries of exact keys from both tiers, or the whole local tier if everything is
+    /// named. Other targets, and the variations of a key, are left to the fence.
+    pub(crate) async fn remove_targets<'a>(
+        &self,
+        targets: impl IntoIterator<Item = &'a PurgeTarget>,
+    ) {
+        let mut keys = Vec::new();
+        for target in targets {
+            match target {
+                PurgeTarget::Key(key) => keys.push(key.clone()),
+                PurgeTarget::Everything => self.local.clear(),
+                _ => {}
+            }
+        }
+        self.remove(&keys).await;
+    }
+
+    /// Removes full keys from both tiers.
+    pub(crate) async fn remove(&self, keys: &[Box<str>]) {
+        for key in keys {
+            self.local.remove(key);
+        }
+        if let Some(store) = self.store.as_ref().filter(|_| !keys.is_empty()) {
+            let _ = store.remove(keys).await;
+        }
+    }
+
+    /// Removes all entries whose keys match. Returns how many were in the store, or without a store
+    /// in the local tier.
+    pub(super) async fn remove_matching(&self, globs: &KeyGlobs) -> Result<u64, Error> {
+        let removed_local = self.local.remove_matching(globs, self.clock.now().wall);
+        let Some(store) = &self.store else {
+            return Ok(removed_local);
+        };
+        let mut removed = 0;
+        for glob in &globs.entries {
+            removed += store.remove_matching(glob).await?;
+        }
+        if let Some(plain) = &self.plain {
+            for glob in &globs.plain {
+                removed += plain.remove_plain_matching(glob).await?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether the local tier knows variants of the key.
+    pub(crate) fn has_variants(&self, key: &KeyBuf) -> bool {
+        let known = self.local.get(key.as_bytes());
+        known.is_some_and(|known| matches!(known.content, Content::Variants(_)))
+    }
+
+    /// Removes everything from the local tier.
+    pub(crate) fn clear_local(&self) {
+        self.local.clear();
+    }
+
+    /// How many responses and values have been stored.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::SeqCst)
+    }
+
+    /// The local entry, unless it is older than the one in the store: a copy never goes back in time,
+    /// and what this process has recorded with its own entry is kept.
+    fn local_unless_older(
+        &self,
+        full: &str,
+        key: &KeyBuf,
+        stored: &Entry,
+        now: Now,
+    ) -> Option<Found> {
+        let local = self.local.get(full.as_bytes())?;
+        let (here, there) = (local.position, stored.position);
+        let newer = local.stored >= stored.stored && here.epoch == there.epoch && here.n >= there.n;
+        if !newer || matches!(local.content, Content::Variants(_)) || local.expires <= now.wall {
+            return None;
+        }
+        let verdict = self.fence.check_named(&local, || key.base(), now);
+        (verdict != Verdict::Unusable).then(|| Found::new(local, verdict))
+    }
+
+    /// The list of variants under `key`, if it is still usable.
+    async fn variants(&self, key: &KeyBuf) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let found = match self.usable_local(key.as_bytes(), key, now) {
+            Some(found) => found,
+            None => self.usable_stored(key.as_str(), key).await?.0,
+        };
+        matches!(found.entry.content, Content::Variants(_)).then_some(found.entry)
+    }
+
+    async fn read_store(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+        let entry = self.store.as_ref()?.get(full).await.ok()??;
+        let now = self.clock.now();
+        if entry.expires <= now.wall {
+            return None;
+        }
+        let verdict = self.fence.check_named(&entry, || key.base(), now);
+        if verdict == Verdict::Unusable {
+            self.metrics.fenced.increment(1);
+            return None;
+        }
+        Some((Found::new(entry, verdict), now))
+    }
+}
+
+impl fmt::Debug for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiers")
+            .field("local", &self.local)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Found {
+    fn new(entry: Arc<Entry>, verdict: Verdict) -> Self {
+        Self { entry, verdict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        keep::handle::Keep,
+        key::Key,
+        table::{Local, Table},
+    };
+
+    #[tokio::test]
+    async fn without_a_store_and_a_local_tier_nothing_is_stored() {
+        let table = Table::new().local(Local::new().size(0)).plain("config");
+        let keep = Keep::new(table).expect("a valid table");
+        for key in [Key::new("engagement").id(1), Key::new("config").id(1)] {
+            keep.set(&key, "a value").await.expect("no error");
+            assert_eq!(keep.get::<String>(&key).await.expect("a miss"), None);
+        }
+        assert_eq!(keep.delete_pattern("*").await.expect("no error"), 0);
+        assert_eq!(keep.engine().tiers.stored(), 0);
+    }
+
+    #[tokio::test]
+    async fn reloading_turns_the_local_tier_off_and_on() {
+        let keep = Keep::default();
+        let key = Key::new("engagement").id(1);
+        for (size, stored) in [(0, None), (1 << 20, Some("a value"))] {
+            keep.set(&key, "an older value").await.expect("no error");
+            let local = Local::new().size(size);
+            keep.reload(&Table::new().local(local))
+                .expect("a valid table");
+            keep.set(&key, "a value").await.expect("no error");
+            let found = keep.get::<String>(&key).await.expect("readable");
+            assert_eq!(found.as_deref(), stored);
+        }
+    }
+}

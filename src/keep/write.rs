@@ -1,0 +1,106 @@
+//! Writes by application code, and the graceful end.
+
+use std::{future::Future, mem};
+
+use super::{handle::Keep, invalidation::Invalidation};
+
+impl Keep {
+    /// Runs `work`, which changes what the invalidations name, then makes those entries unusable and
+    /// returns the result of `work`. It invalidates after an error as well, since the change may have
+    /// been committed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, keep::Invalidation};
+    ///
+    /// # async fn rename() -> Result<(), std::io::Error> { Ok(()) }
+    /// let keep = Keep::new(Table::new())?;
+    /// let key = Key::new("engagement").id(42);
+    /// keep.set(&key, "the first name").await?;
+    ///
+    /// let changes = [Invalidation::key(&key), Invalidation::pattern("engagement:42:*")?];
+    /// keep.write(changes, rename()).await.expect("renamed");
+    /// assert_eq!(keep.get::<String>(&key).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`. Invalidations that the store does not take are sent again; see
+    /// [`invalidate`](Self::invalidate).
+    ///
+    /// # Panics
+    ///
+    /// If `work` panics. The entries are invalidated all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// `work` runs in the caller's task. If the future is dropped, `work` is dropped, and the entries
+    /// are invalidated. So that a client that disconnects does not interrupt a commit, spawn the whole:
+    /// `tokio::spawn(async move { keep.write(changes, work).await })`.
+    pub async fn write<T, E, F>(
+        &self,
+        invalidations: impl IntoIterator<Item = Invalidation>,
+        work: F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut write = UnfinishedWrite {
+            keep: self.clone(),
+            invalidations: invalidations.into_iter().collect(),
+        };
+        let result = work.await;
+        // If this is cancelled, the invalidations are sent twice, which is harmless.
+        let _ = self.purge(write.invalidations.clone()).await;
+        write.invalidations.clear();
+        result
+    }
+
+    /// Waits until the store has taken all invalidations of this process, and they have been published
+    /// to other programs. First it waits for writes that are in progress below an
+    /// [`InvalidateLayer`](crate::InvalidateLayer); without Redis, only for these.
+    ///
+    /// Await it when the server shuts down, after the last request: invalidations that the store has
+    /// not taken when the process ends are lost. It waits as long as the store cannot be reached, so put
+    /// a timeout around it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use tower_keep::{Keep, Table};
+    ///
+    /// let keep = Keep::new(Table::new()).unwrap();
+    /// // … the server has stopped: with axum, `with_graceful_shutdown` has returned.
+    /// if tokio::time::timeout(Duration::from_secs(5), keep.flush()).await.is_err() {
+    ///     eprintln!("the store has not taken all invalidations");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// The future only waits and can be dropped at any time.
+    pub async fn flush(&self) {
+        self.engine().writes.wait().await;
+        self.engine().fence.flush().await;
+    }
+}
+
+/// Sends the invalidations of a write when it is dropped before the write has ended: the change may
+/// have been committed.
+struct UnfinishedWrite {
+    keep: Keep,
+    invalidations: Vec<Invalidation>,
+}
+
+impl Drop for UnfinishedWrite {
+    fn drop(&mut self) {
+        let invalidations = mem::take(&mut self.invalidations).into_iter();
+        let purges: Vec<_> = invalidations.map(Invalidation::into_purge).collect();
+        self.keep.engine().fence.purge_later(&purges);
+    }
+}

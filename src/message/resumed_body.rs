@@ -1,0 +1,63 @@
+//! A body that was read in part, with what was read put back in front.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// A body of which some frames have been read: it yields those frames again, then the rest.
+///
+/// A layer makes it when it stops reading a request body, because the content is too long or has
+/// trailers. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
+pub struct Resumed<B> {
+    read: VecDeque<Frame<Bytes>>,
+    rest: Pin<Box<B>>,
+}
+
+impl<B> Resumed<B> {
+    pub(crate) fn new(read: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
+        Self { read, rest }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Resumed<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.read.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.rest.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.read.iter().filter_map(Frame::data_ref);
+        let read: u64 = read.map(|data| data.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+impl<B> fmt::Debug for Resumed<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resumed").finish_non_exhaustive()
+    }
+}
