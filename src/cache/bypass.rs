@@ -1,33 +1,29 @@
-//! A request of a handled route whose answer neither comes from the store nor goes there.
+//! Passing a request on whose response is neither looked up nor stored.
 
 use std::sync::Arc;
 
-use http::{Request, Response, request};
+use http::{Request, request};
 use tower::ServiceExt;
 
-use super::{answer, layer::Config, miss::Answer};
+use super::{config::Config, context::CacheResponse, respond};
 use crate::{
-    message::{
-        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
-    },
+    message::{request_body::ReplayableBody, response_body::ResponseBody, service::HttpService},
     semantics::cache_status::Forward,
 };
 
-pub(super) async fn run<S, B>(
+/// Calls the inner service, and says in `Cache-Status` why the cache was bypassed.
+pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     config: Arc<Config>,
     inner: S,
     parts: request::Parts,
     body: B,
     reason: Forward,
-) -> Result<Answer<S, B>, S::ServiceError>
-where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
-    config.keep.engine().metrics.bypass.increment(1);
+    detail: Option<&'static str>,
+) -> Result<CacheResponse<S, B>, S::ServiceError> {
+    config.engine().metrics.bypass.increment(1);
     let request = Request::from_parts(parts, body);
     let (mut head, body) = inner.oneshot(request).await?.into_parts();
-    config.tag_fields.pass(&mut head.headers);
-    answer::label(&mut head, reason, false, None);
-    Ok(Response::from_parts(head, ResponseBody::inner(body)))
+    config.tag_fields.strip(&mut head.headers);
+    let body = ResponseBody::inner(body);
+    Ok(respond::from_origin(head, body, reason, false, detail))
 }

@@ -1,4 +1,7 @@
-//! HTTP caching: answers requests from stored responses.
+//! Middleware for HTTP caching.
+//!
+//! [`CacheLayer`] answers requests from stored responses and stores the responses to others, as RFC
+//! 9111 and the table allow.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -27,72 +30,97 @@
 //! # }
 //! ```
 //!
-//! # Whose answer reaches whom
+//! # Credentials
 //!
 //! A request carries credentials if it has `Authorization`, `Cookie`, a [`UserId`](crate::UserId)
-//! however established, or the identity's header, whether or not that names somebody.
+//! however established, or the identity's header, even one that identifies no user. Which responses
+//! it may share with other requests depends on the route's scope:
 //!
-//! - A route without a scope serves them from what is stored, and stores their answers, only where
-//!   the response itself allows it: `public`, `s-maxage` or `must-revalidate` (RFC 9111 section 3.5).
-//!   The table's TTL is not for them, nor do they wait for another's answer.
-//! - [`Scope::Public`](crate::Scope::Public): the author vouches that all get the same answer.
-//! - [`Scope::User`](crate::Scope::User): the user is in the key; without one the request passes by.
-//! - On a path that no route names HTTP alone decides. It knows `Cookie` as a field like any other:
-//!   what was stored for nobody in particular, and itself says how long it is fresh, serves requests
-//!   with cookies too; had it depended on them, its `Vary` would say so. No answer to a request with
-//!   credentials is stored there unless it allows that itself.
+//! - **No scope**: requests with credentials are answered from stored responses, and responses to
+//!   them are stored, only if the response itself allows that by `public`, `s-maxage` or
+//!   `must-revalidate` (RFC 9111 section 3.5). The table's TTL alone does not allow it, and such
+//!   requests do not wait for the responses to others.
+//! - **[`Scope::Public`](crate::Scope::Public)**: all users get the same response.
+//! - **[`Scope::User`](crate::Scope::User)**: the user is part of the key. A request without a user
+//!   bypasses the cache.
+//! - **No route**: HTTP alone decides, and treats `Cookie` like any other field. A response that was
+//!   stored for a request without credentials, and states its own freshness, also answers requests
+//!   with cookies: if it depended on them, its `Vary` would say so. The response to a request with
+//!   credentials is stored only if it allows that itself.
 //!
-//! Whatever the scope, `private` (but for a user's own), `no-store` and `Set-Cookie` (unless the
-//! route strips it) are not stored. Where the inner service could take a request for another host's
-//! than the key says (two `Host` lines, one that differs from the URI's authority, or one that is more
-//! than a host and a port), it passes by, and the answer to a write is not stored.
+//! In every scope, responses with `private` (except in a user's own scope), `no-store` or
+//! `Set-Cookie` (unless the route strips it) are not stored. If the inner service could take the
+//! request for one to another host than its key names (two `Host` lines, a `Host` that differs from
+//! the URI's authority, or one that is more than a host and a port), the request bypasses the cache,
+//! and the response to a write is not stored.
 //!
-//! # Many requests at once
+//! # Collapsed requests
 //!
-//! Of all who miss the same key, or the same variant of it, one asks the inner service, and the
-//! rest read its answer as it comes. If it leaves, another takes over; if its answer may not be
-//! shared, all are released with its head and ask for themselves, and nobody waits for that key for
-//! ten seconds. So it is where the answer must be validated before it is used again: one that
-//! waited may do no more with it than with a stored one (RFC 9111 section 4). From a storable head
-//! on, the fill goes on in a task of its own: a reader that is slow or gone holds up nobody.
-//! `Cache-Status` says `stored` with the head, of what will be stored if its body comes whole.
-//! Queries that are equivalent only by the answer's `No-Vary-Search` do not wait for each other:
-//! whether they are, the answer alone can tell. A body larger than `max_body` goes on to who asked
-//! for it at their own pace; who shares it and falls more than `max_body` behind gets an error.
+//! Of all requests that miss the same key, or the same variant of it, one is forwarded to the inner
+//! service. The others wait for its response and receive it while it arrives. If the client of the
+//! forwarded request disconnects before that, one of the waiting requests is forwarded instead.
+//!
+//! If the response may not be shared, the waiting requests are released when its head arrives, and
+//! each is forwarded; for ten seconds no request waits for that key. The same holds for a response
+//! that must be validated before each use, since a waiting request may use it no more freely than a
+//! stored one (RFC 9111 section 4). Requests whose queries are equivalent only by the response's
+//! `No-Vary-Search` do not wait for each other.
+//!
+//! Once the head of a storable response has arrived, a task of its own reads the body, so that a
+//! client that is slow or disconnects does not delay the others. `Cache-Status` is sent with the
+//! head: its `stored` means that the response will be stored if its body arrives whole. A body
+//! larger than `max_body` is not stored; it is read as fast as the client of the forwarded request
+//! takes it, and a client that shares it gets an error if it falls more than `max_body` bytes
+//! behind.
 //!
 //! # When the inner service fails
 //!
-//! What is stale answers in the place of an error of the inner service's, and of a body that breaks
-//! off before there is anything of it, unless `must-revalidate`, `proxy-revalidate`, `no-cache` or
-//! `s-maxage` forbids it (RFC 9111 section 4.2.4); in the place of a 500, 502, 503 or 504 within
-//! `stale-if-error` (RFC 5861). To that end, while something stale is at hand the head of a new answer
-//! waits for the first piece of its body, and who leaves meanwhile takes the fill along. A body that
-//! breaks off later does so for who reads it, and is not stored.
+//! A stale response is served instead of the inner service's error, and instead of a response whose
+//! body breaks off before its first byte, unless `must-revalidate`, `proxy-revalidate`, `no-cache`
+//! or `s-maxage` forbids it (RFC 9111 section 4.2.4). Within `stale-if-error` (RFC 5861) it is also
+//! served instead of a 500, 502, 503 or 504.
 //!
-//! # Where it stands
+//! While a stale response is available, the head of a new response is held back until the first
+//! bytes of its body arrive; a client that disconnects before then cancels the fill. A body that
+//! breaks off later fails for its readers, and is not stored.
 //!
-//! Within authentication and `InvalidateLayer`, outside of the handler. A second layer of the same
-//! keep further in does nothing; it is warned of and counted (`tower_keep_layer_misuse_total`). So
-//! is a write whose route says what it invalidates where no `InvalidateLayer` stands above.
+//! # Order of layers
+//!
+//! `CacheLayer` belongs inside authentication and `InvalidateLayer`, and outside the handler. A
+//! second `CacheLayer` of the same keep further in does nothing. That is logged once and counted
+//! (`tower_keep_layer_misuse_total`), as is a write without an `InvalidateLayer` above whose route
+//! says what it invalidates.
 
-mod answer;
-mod ask;
-mod asked;
-mod body_key;
 mod bypass;
+mod cache_request;
+mod collapse;
+mod conditions;
+mod config;
+mod content_key;
+mod context;
 mod fetch;
-mod fill;
-mod judge;
+mod flow;
+mod form;
 mod layer;
-mod miss;
-mod present;
-mod recipe;
+mod lookup;
+mod origin_response;
+mod pending_entry;
+mod query_rule;
 mod refresh;
+mod request;
+mod request_key;
+mod respond;
+mod revalidate;
 mod search;
+mod serve;
 mod service;
+mod stale;
+mod storable_head;
 mod store;
+mod stream;
+mod tag_fields;
 mod tags;
-mod validate;
+mod updated_entry;
 mod write;
 
 pub use layer::CacheLayer;

@@ -1,76 +1,82 @@
-//! Refreshing what is stored behind the caller's back.
+//! Refreshing stored responses in the background.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, StatusCode, request};
+use http::{Method, request};
+use http_body::Body;
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::miss::{Leader, Miss};
+use super::{
+    config::Config,
+    context::{CacheContext, FillLeader},
+    fetch,
+    origin_response::is_worse_than_stored,
+};
 use crate::{
-    engine::{fill::Fill, single_flight::LeaderGuard},
-    keep::handle::Keep,
+    engine::{
+        coalesce::Leader,
+        fill::Fill,
+        fill_lock::{FillLock, HeldElsewhere},
+        single_flight::LeaderGuard,
+    },
+    error::BoxError,
     message::{
-        http_service::HttpService, read::drain, replayable_body::ReplayableBody, unconditional_get,
+        replay, request_body::ReplayableBody, response_body::ResponseBody, service::HttpService,
     },
     store::entry::Entry,
 };
 
-/// A refresh that has not come to its end by then is given up.
+/// A refresh that takes longer is cancelled.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Replays the keyed request, with its own fields, credentials and extensions, in a task of its
-/// own. Whoever holds the key's lead already does it instead, in this process or in another.
+/// Starts to refresh the candidate in a task of its own: repeats the request with its own fields,
+/// credentials and extensions, unless another request, here or in another process, fills the key
+/// already.
 ///
-/// What is stored stays as it is if the refresh fails, panics, is late or refused.
-pub(super) fn start<S, B>(mut miss: Miss<S, B>, parts: &request::Parts)
-where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
-    let Some(found) = miss
-        .asked
-        .candidate
-        .as_ref()
-        .filter(|_| is_replayable(&miss, parts))
-    else {
+/// The stored response stays if the refresh fails, panics, is late or is refused.
+pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
+    mut context: CacheContext<S, B>,
+    parts: &request::Parts,
+) {
+    let request = &context.request;
+    let candidate = request.candidate.as_ref();
+    let Some(found) = candidate.filter(|_| is_replayable(&context, parts)) else {
         return;
     };
-    let attempt = Attempt::new(&miss.config.keep, &found.entry);
-    let keep = miss.keep();
-    let Some(flight) = keep.fills.try_lead(miss.asked.key.as_str()) else {
-        return attempt.leave_to_another();
+    let attempt = Attempt::new(&context.config, &found.entry);
+    let engine = context.engine();
+    let Some(flight) = engine.fills.try_lead(request.key.as_str()) else {
+        return attempt.left_to_another();
     };
-    let Ok(permit) = Arc::clone(&keep.refreshes).try_acquire_owned() else {
-        keep.metrics.refresh_skipped.increment(1);
-        return attempt.leave_to_another();
+    let Ok(permit) = Arc::clone(&engine.refreshes).try_acquire_owned() else {
+        engine.metrics.refresh_skipped.increment(1);
+        return attempt.left_to_another();
     };
-    let mut parts = unconditional_get::from_parts(parts);
-    if let Some(change) = &miss.config.refresh_parts {
+    let mut parts = replay::parts_as_get(parts);
+    if let Some(change) = &context.config.refresh_parts {
         change(&mut parts);
     }
-    miss.refreshing = true;
-    miss.asked = miss.asked.for_everybody();
+    context.is_refresh = true;
+    context.request = context.request.for_refresh();
     let work = async move {
         let _permit = permit;
-        let _ = timeout(DEADLINE, refresh(miss, parts, flight, attempt)).await;
+        let _ = timeout(DEADLINE, refresh(context, parts, flight, attempt)).await;
     };
     tokio::spawn(work.in_current_span());
 }
 
-/// Not where the content, which nobody has any more, is part of the key.
-fn is_replayable<S, B>(miss: &Miss<S, B>, parts: &request::Parts) -> bool {
-    let needs_body = miss
-        .asked
-        .route
-        .as_ref()
-        .is_some_and(|route| route.needs_body);
-    matches!(parts.method, Method::GET | Method::HEAD) && !needs_body
+/// A request whose content is part of the key is not: the content is gone by now.
+fn is_replayable<S, B>(context: &CacheContext<S, B>, parts: &request::Parts) -> bool {
+    let route = context.request.route.as_ref();
+    let needs_content = route.is_some_and(|route| route.needs_body);
+    matches!(parts.method, Method::GET | Method::HEAD) && !needs_content
 }
 
 async fn refresh<S, B>(
-    miss: Miss<S, B>,
+    context: CacheContext<S, B>,
     parts: request::Parts,
     flight: LeaderGuard<Arc<Fill>>,
     attempt: Attempt,
@@ -78,90 +84,90 @@ async fn refresh<S, B>(
     S: HttpService<B>,
     B: ReplayableBody,
 {
-    let keep = attempt.keep.clone();
-    let keep = keep.engine();
-    let Ok(fleet) = keep.try_fill_lock(miss.asked.key.as_str()).await else {
-        return attempt.leave_to_another();
+    let config = Arc::clone(&context.config);
+    let engine = config.engine();
+    let key = context.request.key.clone();
+    let lock = match FillLock::acquire(engine, key.as_str()).await {
+        Ok(lock) => lock,
+        Err(HeldElsewhere) => return attempt.left_to_another(),
     };
+    // Another process may have refreshed it since this one read it from the store.
     let stored = attempt.entry.stored;
-    // Another process may have refreshed it since we got our copy.
-    if fleet.is_some()
-        && keep
-            .tiers
-            .lookup_newer(&miss.asked.key, &parts.headers, stored)
-            .await
-            .is_some()
+    if lock.is_some()
+        && let Some(_fresher) = engine.find_fresher(&key, &parts.headers, stored).await
     {
         return attempt.succeeded();
     }
-    keep.metrics.refresh.increment(1);
-    let lead = Some(Leader::new(flight, fleet));
+    engine.metrics.refresh.increment(1);
+    let leader: FillLeader = Leader::new(flight, lock);
     let body = B::from_bytes(Bytes::new());
-    let Ok(response) = miss.fetch(parts, body, lead).await else {
+    let Ok(response) = fetch::run(context, parts, body, Some(leader)).await else {
         return;
     };
-    if !is_worse(response.status()) {
+    if !is_worse_than_stored(response.status()) {
         let body = response.into_body();
-        if !body.is_shared() || drain(body).await.is_ok() {
+        if !body.is_shared() || is_complete(body).await {
             attempt.succeeded();
         }
     }
 }
 
-/// Whether what is stored is better than an answer of this status, whatever the table says of it.
-pub(super) fn is_worse(status: StatusCode) -> bool {
-    status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                | StatusCode::TOO_MANY_REQUESTS
-        )
+/// Reads a body to its end, by when it has been stored. False if it breaks off.
+async fn is_complete<R>(body: ResponseBody<R>) -> bool
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut body = pin!(body);
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
-/// A refresh of one entry. Dropped, it has failed, and the next one waits a little.
+/// A refresh of one entry. If it is dropped, the refresh has failed, and the next one is delayed.
 struct Attempt {
-    keep: Keep,
+    config: Arc<Config>,
     entry: Arc<Entry>,
-    outcome: Outcome,
+    outcome: RefreshOutcome,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum RefreshOutcome {
     Failed,
     Succeeded,
-    /// Somebody else is at it: what they make of it is looked for in a little while.
-    Another,
+    /// Another request fills the key; its result is looked for after the same delay.
+    LeftToAnother,
 }
 
 impl Attempt {
-    fn new(keep: &Keep, entry: &Arc<Entry>) -> Self {
+    fn new(config: &Arc<Config>, entry: &Arc<Entry>) -> Self {
         Self {
-            keep: keep.clone(),
+            config: Arc::clone(config),
             entry: Arc::clone(entry),
-            outcome: Outcome::Failed,
+            outcome: RefreshOutcome::Failed,
         }
     }
 
     fn succeeded(mut self) {
-        self.outcome = Outcome::Succeeded;
+        self.outcome = RefreshOutcome::Succeeded;
     }
 
-    fn leave_to_another(mut self) {
-        self.outcome = Outcome::Another;
+    fn left_to_another(mut self) {
+        self.outcome = RefreshOutcome::LeftToAnother;
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.outcome == Outcome::Succeeded {
+        if self.outcome == RefreshOutcome::Succeeded {
             return;
         }
-        let keep = self.keep.engine();
-        if self.outcome == Outcome::Failed {
-            keep.metrics.fill_failed.increment(1);
+        let engine = self.config.engine();
+        if self.outcome == RefreshOutcome::Failed {
+            engine.metrics.fill_failed.increment(1);
         }
-        self.entry.local.refresh_failed(keep.clock.mono());
+        self.entry.local.refresh_failed(engine.clock.mono());
     }
 }

@@ -3,119 +3,63 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::asked::Asked;
+use super::cache_request::CacheRequest;
 use crate::{
-    key::KeyInputs,
+    key::Inputs,
     message::client_request::ClientRequest,
     semantics::{
-        cache_groups::{self, CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY},
+        cache_groups::{self, CACHE_GROUPS, SURROGATE_KEY},
         list,
     },
 };
 
-/// Fields whose members are tags: `Cache-Tag`, `Surrogate-Key`, and `Cache-Groups` (RFC 9875), if
-/// no others are named.
-#[derive(Clone, Debug)]
-pub(super) struct TagFields {
-    names: Box<[HeaderName]>,
-    /// They end here.
-    strip: bool,
-}
+/// A response with more tags is not stored.
+const MAX_TAGS: usize = 128;
+/// A response with a longer tag, in bytes, is not stored.
+const MAX_TAG_LENGTH: usize = 256;
 
-impl TagFields {
-    pub(super) fn name(&mut self, names: impl IntoIterator<Item = HeaderName>) {
-        self.names = names.into_iter().collect();
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.names.iter()
-    }
-
-    pub(super) fn strip(&mut self, yes: bool) {
-        self.strip = yes;
-    }
-
-    /// The fields of an answer that hold tags; they are taken off it if they are not to go out.
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> HeaderMap {
-        let mut taken = HeaderMap::new();
-        for name in &self.names {
-            for value in headers.get_all(name) {
-                taken.append(name.clone(), value.clone());
-            }
-        }
-        if self.strip {
-            self.strip_off(headers);
-        }
-        taken
-    }
-
-    /// For an answer whose tags nobody needs.
-    pub(super) fn pass(&self, headers: &mut HeaderMap) {
-        if self.strip {
-            self.strip_off(headers);
-        }
-    }
-
-    fn strip_off(&self, headers: &mut HeaderMap) {
-        for name in &self.names {
-            headers.remove(name);
-        }
-    }
-}
-
-impl Default for TagFields {
-    fn default() -> Self {
-        Self {
-            names: [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS].into(),
-            strip: false,
-        }
-    }
-}
-
-/// More tags than this, or longer ones, are a sign of a mistake; the response is not stored.
-const MOST: usize = 128;
-const LONGEST: usize = 256;
-
-/// The tags known from the head, of which `fields` hold some; `None` if one cannot be told, so that it must not be stored.
-pub(super) fn of(
-    asked: &Asked,
+/// The tags that are known from a response's head, of which `tag_fields` hold some.
+///
+/// `None` if a tag is missing or malformed: the response must not be stored.
+pub(super) fn of_head(
+    request: &CacheRequest,
     original: &ClientRequest,
-    fields: &HeaderMap,
+    tag_fields: &HeaderMap,
 ) -> Option<Box<[Box<str>]>> {
-    let mut tags = match &asked.route {
+    let mut tags = match &request.route {
         Some(route) if route.has_tags() && !route.tags_need_answer() => {
-            of_route(asked, original, None)?
+            of_route(request, original, None)?
         }
         _ => Vec::new(),
     };
     let target = original.target();
-    // What a route keeps, it keeps for every host that reaches it.
-    let host = target.host.filter(|_| asked.route.is_none());
-    for name in fields.keys() {
-        collect(fields, name, host, &mut tags)?;
+    // A route's responses are the same for every host.
+    let host = target.host.filter(|_| request.route.is_none());
+    for name in tag_fields.keys() {
+        collect(tag_fields, name, host, &mut tags)?;
     }
     tags.sort_unstable();
     tags.dedup();
-    (tags.len() <= MOST).then(|| tags.into())
+    (tags.len() <= MAX_TAGS).then(|| tags.into())
 }
 
-/// The route's tags, with the fields of a JSON answer where it names some.
+/// The tags that the route gives, some of which may name fields of the response's JSON content.
 pub(super) fn of_route(
-    asked: &Asked,
+    request: &CacheRequest,
     original: &ClientRequest,
-    answer: Option<&Value>,
+    content: Option<&Value>,
 ) -> Option<Vec<Box<str>>> {
     let target = original.target();
-    let matched = asked.snapshot.plan.route(target.path, target.host)?;
-    let inputs = KeyInputs {
+    let matched = request.snapshot.plan.route(target.path, target.host)?;
+    let inputs = Inputs {
         host: target.host,
         path: target.path,
         query: target.query,
         headers: &original.headers,
-        user: asked.user.as_deref(),
+        user: request.user.as_deref(),
         body: None,
     };
-    matched.tags(&inputs, answer)
+    matched.tags(&inputs, content)
 }
 
 fn collect(
@@ -150,5 +94,5 @@ fn collect(
 
 fn tag(member: &[u8]) -> Option<Box<str>> {
     let text = std::str::from_utf8(member).ok()?;
-    (text.len() <= LONGEST).then(|| text.into())
+    (text.len() <= MAX_TAG_LENGTH).then(|| text.into())
 }

@@ -1,105 +1,182 @@
-//! A request that may change something, where no `InvalidateLayer` sees to it.
+//! A request that may change something, without an `InvalidateLayer` that invalidates.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
+use http_body::Body;
 use tower::ServiceExt;
 
 use super::{
-    answer, ask::Ask, asked::Asked, fetch::Seen, fill, layer::Config, miss::Answer, store,
+    cache_request::CacheRequest, config::Config, context::CacheResponse,
+    origin_response::OriginHead, pending_entry::PendingEntry, request_key::KeySource, respond,
+    stream,
 };
 use crate::{
-    engine::write_targets::WriteTargets,
+    engine::targets::WriteTargets,
+    error::BoxError,
     key::{Key, KeyBuf, purge::PurgeTarget},
     message::{
-        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
+        client_request::ClientRequest, request_body::ReplayableBody, response_body::ResponseBody,
+        service::HttpService,
     },
     semantics::{cache_status::Forward, freshness::Exchange},
 };
 
-/// Passes the request on; a success makes what is stored for its target, and for what
-/// `Location` and `Content-Location` name, unusable (RFC 9111 section 4.4), and so does its
-/// `Cache-Group-Invalidation` (RFC 9875).
+/// Passes the request on. A success invalidates its target, the targets of `Location` and
+/// `Content-Location` (RFC 9111 section 4.4), and the groups of `Cache-Group-Invalidation`
+/// (RFC 9875).
 ///
-/// Who leaves before the answer takes the invalidation along: that is what `InvalidateLayer`
-/// is for.
-pub(super) async fn run<S, B>(
+/// If the client leaves before the response, nothing is invalidated; `InvalidateLayer` also
+/// invalidates then.
+pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     config: Arc<Config>,
     inner: S,
     parts: request::Parts,
     body: B,
-) -> Result<Answer<S, B>, S::ServiceError>
-where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
-    let keep = config.keep.engine();
-    let changed = WriteTargets::new(keep.client_request(&parts), None);
-    let own = own_key(&config, &parts);
-    let original = keep.client_request(&parts);
-    let asked = asked_by_get(&config, &parts, &changed);
-    // Taken before the call: what is invalidated from here on wins.
-    let capture = keep.fence.capture();
-    let requested = keep.clock.now().wall;
-    let request = Request::from_parts(parts, body);
-    let response = inner.oneshot(request).await?;
-    let received = keep.clock.now().wall;
-    let mut subjects = changed.purge_targets(keep, &response);
-    if !subjects.is_empty() {
-        subjects.extend(own.map(|key| PurgeTarget::Key(key.as_str().into())));
+) -> Result<CacheResponse<S, B>, S::ServiceError> {
+    let engine = config.engine();
+    let original = engine.client_request(&parts);
+    let written = WriteTargets::by(original.clone(), None);
+    let derived_key = derived_key(&config, &parts);
+    let get = get_request(&config, &parts, &written);
+    // Captured before the call, so that later invalidations win.
+    let capture = engine.fence.capture();
+    let requested = engine.clock.now().wall;
+    let response = inner.oneshot(Request::from_parts(parts, body)).await?;
+    let received = engine.clock.now().wall;
+    let mut targets = written.subjects(engine, &response);
+    if !targets.is_empty() {
+        targets.extend(derived_key.map(|key| PurgeTarget::Key(key.as_str().into())));
     }
-    subjects.append(&mut changed.groups(&response));
-    let (mut head, body) = response.into_parts();
-    let tag_fields = config.tag_fields.take(&mut head.headers);
-    let mut seen = Seen {
-        head,
-        tag_fields,
+    targets.append(&mut written.groups(&response));
+    let (mut parts, body) = response.into_parts();
+    let head = OriginHead {
+        tag_fields: config.tag_fields.take(&mut parts.headers),
+        parts,
         capture,
         exchange: Exchange {
             requested,
             received,
         },
     };
-    let recipe = asked
-        .filter(|_| seen.head.status == StatusCode::OK)
-        .and_then(|asked| store::recipe(&config, &asked, &seen, &original).ok());
-    let Some(mut recipe) = recipe else {
-        if !subjects.is_empty() {
-            // What the journal does not take now is queued, and unusable here until it does.
-            let _ = keep.invalidate(subjects, false).await;
+    let Some(mut pending) = pending_entry(&config, get, &head, &original) else {
+        if !targets.is_empty() {
+            // If the journal fails, the invalidation is queued, and nothing that it names is
+            // served here until it is appended.
+            let _ = engine.invalidate(targets, false).await;
         }
-        return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
+        return Ok(Response::from_parts(head.parts, ResponseBody::inner(body)));
     };
-    if !recipe.invalidate(subjects).await {
-        return Ok(Response::from_parts(seen.head, ResponseBody::inner(body)));
+    if !pending.invalidate(targets).await {
+        return Ok(Response::from_parts(head.parts, ResponseBody::inner(body)));
     }
-    let (stored, body) = match fill::start(recipe, body, None, false).await {
-        Ok(started) => (started.is_stored(), started.body),
-        Err(broken) => (false, broken),
-    };
-    answer::label(&mut seen.head, Forward::Method, stored, None);
-    Ok(Response::from_parts(seen.head, body))
+    Ok(store(pending, head, body).await)
 }
 
-/// What a GET of the target asks for, where the write's own answer may be its answer too.
-fn asked_by_get(config: &Config, parts: &request::Parts, changed: &WriteTargets) -> Option<Asked> {
-    let snapshot = config.keep.engine().snapshot.load_full();
-    if !changed.may_answer_get(&snapshot) || changed.is_ambiguous() {
+/// Stores the write's own response, and answers with it.
+async fn store<R>(pending: PendingEntry, head: OriginHead, body: R) -> Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (is_stored, body) = match stream::start(pending, body, None, false).await {
+        Ok(streamed) => (streamed.is_stored(), streamed.body),
+        Err(broken) => (false, broken),
+    };
+    respond::from_origin(head.parts, body, Forward::Method, is_stored, None)
+}
+
+/// The GET request that the write's own response may answer (RFC 9110 section 9.3.3).
+fn get_request(
+    config: &Config,
+    parts: &request::Parts,
+    written: &WriteTargets,
+) -> Option<CacheRequest> {
+    let snapshot = config.engine().snapshot.load_full();
+    if !written.may_answer_get(&snapshot) || written.is_ambiguous() {
         return None;
     }
     let mut key = KeyBuf::new();
-    match Ask::of_url(config, &snapshot, parts, &mut key) {
-        Ask::Stored(glance) => Some(glance.own(&snapshot)),
-        _ => None,
-    }
+    let request = KeySource::new(config, &snapshot, parts).url_key(None, &mut key);
+    Some(request.into_owned(&snapshot, None))
 }
 
-/// The key that the layer's own function gives to the target.
-fn own_key(config: &Config, parts: &request::Parts) -> Option<Key> {
+fn pending_entry(
+    config: &Arc<Config>,
+    get: Option<CacheRequest>,
+    head: &OriginHead,
+    original: &ClientRequest,
+) -> Option<PendingEntry> {
+    let get = get.filter(|_| head.status() == StatusCode::OK)?;
+    PendingEntry::new(config, &get, head, original).ok()
+}
+
+/// The key that the layer's own function derives for the write's target.
+fn derived_key(config: &Config, parts: &request::Parts) -> Option<Key> {
     let derive = config.key.as_ref()?;
-    let keep = config.keep.engine();
-    let snapshot = keep.snapshot.load();
-    let target = keep.target(parts);
+    let engine = config.engine();
+    let snapshot = engine.snapshot.load();
+    let target = engine.target(parts);
     snapshot.plan.route(target.path, target.host)?;
     derive(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    use http_body_util::Full;
+    use tower::{Layer, service_fn};
+
+    use super::*;
+    use crate::{
+        cache::CacheLayer,
+        keep::Keep,
+        key::{Inputs, url_key},
+        table::Table,
+    };
+
+    /// The time that it is trusted for was counted from the journal's reply, which may come long
+    /// after the call.
+    #[tokio::test]
+    async fn the_stored_response_to_a_write_is_as_old_as_its_call() {
+        let keep = Keep::new(Table::new()).expect("a valid table");
+        let engine = Arc::clone(keep.engine());
+        let called = Arc::new(AtomicU64::new(0));
+        let handler = {
+            let (engine, called) = (Arc::clone(&engine), Arc::clone(&called));
+            service_fn(move |_: Request<Full<Bytes>>| {
+                called.store(engine.clock.mono(), Ordering::SeqCst);
+                let response = Response::builder()
+                    .header("cache-control", "max-age=60")
+                    .header("content-location", "/e/1")
+                    .body(Full::from("written"));
+                async move { Ok::<_, Infallible>(response.expect("a response")) }
+            })
+        };
+        let request = Request::post("/e/1").body(Full::default());
+        let response = CacheLayer::new(&keep)
+            .layer(handler)
+            .oneshot(request.expect("a request"));
+        let response = response.await.expect("it never fails");
+        let status = response.headers()["cache-status"].to_str().expect("ASCII");
+        assert!(status.contains("stored"), "{status}");
+
+        let inputs = Inputs {
+            host: None,
+            path: "/e/1",
+            query: None,
+            headers: &Default::default(),
+            user: None,
+            body: None,
+        };
+        let mut key = KeyBuf::new();
+        url_key(&inputs, None, &mut key);
+        let found = engine.find_local(&key, inputs.headers, engine.clock.now());
+        let entry = found.expect("it is stored").entry;
+        assert!((1..=called.load(Ordering::SeqCst)).contains(&entry.local.captured));
+    }
 }

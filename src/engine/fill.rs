@@ -1,4 +1,4 @@
-//! A response on its way into the tiers.
+//! A response that is being stored, shared with the requests that wait for it.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// What the leader of a miss shares with its followers: the head, and the body as it grows.
+/// What the leader of a miss shares with its followers: the head, and the body while it arrives.
 #[derive(Clone, Debug)]
 pub(crate) struct Fill {
-    /// As it will be stored, but for the body.
+    /// The entry that will be stored, without its body.
     pub(crate) head: Arc<Entry>,
-    /// Which variant of its key it is.
+    /// The variant of its key that the response is; `None` if the response does not vary.
     pub(crate) variant: Option<Variant>,
     pub(crate) body: SharedBody,
 }
 
 impl Fill {
-    /// A response that is there already; `None` if it is a part of one.
+    /// A fill from an entry that is complete already; `None` if it holds a partial response.
     pub(crate) fn whole(entry: &Arc<Entry>, variant: Option<&Variant>) -> Option<Self> {
         let Content::Response(response) = &entry.content else {
             return None;
@@ -40,8 +40,8 @@ impl Fill {
     }
 }
 
-/// What came in chunks, in one allocation of its own: a chunk may be a small slice of a large read
-/// buffer, which the tier would then hold without counting it.
+/// Copies the chunks into one allocation: a chunk may be a small slice of a large read buffer,
+/// which the tier would then keep alive without counting its size.
 pub(crate) fn concatenate<'a>(chunks: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
     let mut whole = BytesMut::with_capacity(chunks.clone().map(Bytes::len).sum());
     chunks.for_each(|chunk| whole.extend_from_slice(chunk));

@@ -1,11 +1,8 @@
-//! One piece of work for all processes that want the same thing at the same time.
-//!
-//! Only an economy: whoever cannot tell whether another works does the work itself, and the fence
-//! judges what comes of it as it judges every fill.
+//! A lock in the store, so that of all processes one does a piece of work.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 
 use super::core::Engine;
 use crate::{
@@ -19,115 +16,119 @@ use crate::{
     },
 };
 
-/// How long a process that says nothing more is waited for: what a dead one delays others.
+/// How long an acquired lock lasts: a process that dies delays the others this long.
 const LEASE: Duration = Duration::from_secs(4);
-/// After this long a process does the work itself, whoever else may be at it.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long processes remember that what comes of the work cannot be shared.
+/// How long processes remember that a key's result cannot be shared.
 const NOTED: Duration = Duration::from_secs(10);
-/// Between two looks at the store, at first and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
-/// What a look at the store shows.
-#[derive(Debug)]
-pub(crate) enum Look<T> {
-    Found(T),
-    /// What comes of the work cannot be shared.
-    Unshared,
-    Nothing,
-}
-
-/// What became of waiting for others.
-#[derive(Debug)]
-pub(crate) enum Led<T> {
-    Found(T),
-    /// This process is to do the work; with the lock, if there is one to be had.
-    Lead(Option<FillLock>),
-}
-
-/// The right to do a piece of work for every process. Dropping it gives it back.
+/// The right to make a key's result for every process. Dropping it releases the lock.
 pub(crate) struct FillLock {
     store: Arc<dyn Entries>,
     key: Box<str>,
     token: u64,
-    /// Whether the lock may be ours.
-    held: bool,
+    /// Whether this process may hold the lock.
+    is_held: bool,
     note: Option<Arc<Entry>>,
 }
 
-impl Engine {
-    /// Waits until `look` finds what another process makes, or this one is to make it.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, it holds no lock.
-    pub(crate) async fn acquire_fill_lock<T, F>(&self, key: &str, look: impl Fn() -> F) -> Led<T>
-    where
-        F: Future<Output = Look<T>>,
-    {
-        let Some(mut lead) = self.fill_lock(key) else {
-            return Led::Lead(None);
-        };
-        let until = Instant::now() + PATIENCE;
-        let mut backoff = crate::clock::Backoff::new(PAUSES.0, PAUSES.1);
-        loop {
-            let taken = match lead.take().await {
-                Ok(taken) => taken,
-                Err(()) => return Led::Lead(None),
-            };
-            // With the lock, too: it may have been stored between the last look and the lock.
-            match look().await {
-                Look::Found(found) => return Led::Found(found),
-                Look::Unshared => return Led::Lead(None),
-                Look::Nothing if taken => return Led::Lead(Some(lead)),
-                Look::Nothing => {}
-            }
-            // Untrusted, nothing that another stores can be used here.
-            if Instant::now() >= until || !self.fence.trusted(self.clock.now()) {
-                return Led::Lead(None);
-            }
-            backoff.wait().await;
-        }
-    }
-
-    /// Leads if no other process does. Without a store, or with one that does not answer, every
-    /// process leads: `Ok(None)`.
-    ///
-    /// # Errors
-    ///
-    /// Another process leads.
-    pub(crate) async fn try_fill_lock(&self, key: &str) -> Result<Option<FillLock>, ()> {
-        let Some(mut lead) = self.fill_lock(key) else {
-            return Ok(None);
-        };
-        match lead.take().await {
-            Ok(true) => Ok(Some(lead)),
-            Ok(false) => Err(()),
-            Err(()) => Ok(None),
-        }
-    }
-
-    fn fill_lock(&self, key: &str) -> Option<FillLock> {
-        let store = self.tiers.store.as_ref()?;
-        self.fence.trusted(self.clock.now()).then(|| FillLock {
+impl FillLock {
+    /// A lock that is not held yet; `None` without a store, or while its fence is not trusted.
+    pub(crate) fn new(engine: &Engine, key: &str) -> Option<Self> {
+        let store = engine.store.as_ref()?;
+        engine.fence.trusted(engine.clock.now()).then(|| Self {
             store: Arc::clone(store),
             key: key.into(),
             token: fastrand::u64(..),
-            held: false,
+            is_held: false,
             note: None,
         })
     }
 
-    /// Whether a look into the store has just found the note that nothing of this key is shared.
-    pub(crate) fn is_noted_uncacheable(&self, key: &KeyBuf) -> bool {
-        let found = self
-            .tiers
-            .usable_local(key.as_bytes(), key, self.clock.now());
-        found.is_some_and(|found| is_note(&found.entry))
+    /// Acquires the lock of `key` if no other process holds it.
+    ///
+    /// `Ok(None)` if there is no store or it does not answer: then every process does the work.
+    ///
+    /// # Errors
+    ///
+    /// If another process holds the lock.
+    pub(crate) async fn acquire(engine: &Engine, key: &str) -> Result<Option<Self>, HeldElsewhere> {
+        let Some(mut lock) = Self::new(engine, key) else {
+            return Ok(None);
+        };
+        match lock.try_acquire().await {
+            Ok(true) => Ok(Some(lock)),
+            Ok(false) => Err(HeldElsewhere),
+            Err(StoreFailed) => Ok(None),
+        }
+    }
+
+    /// Acquires the lock if nobody holds it.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub(crate) async fn try_acquire(&mut self) -> Result<bool, StoreFailed> {
+        // Set before the call: the store may take the lock although its answer does not arrive.
+        self.is_held = true;
+        // The store itself reports and counts a failure.
+        let acquired = self.store.try_lock(&self.key, self.token, LEASE).await;
+        self.is_held = acquired.map_err(|_| StoreFailed)?;
+        Ok(self.is_held)
+    }
+
+    /// On release, tells waiting processes that this key's result cannot be shared, unless
+    /// something is stored by then.
+    pub(crate) fn note_uncacheable(&mut self, position: Position, now: Timestamp) {
+        self.note = Some(Arc::new(note(position, now)));
     }
 }
 
-/// A list of no variants: whatever is asked for, nothing is stored, and nobody need wait for it.
+impl Drop for FillLock {
+    fn drop(&mut self) {
+        if !self.is_held {
+            return;
+        }
+        let (store, key, token) = (Arc::clone(&self.store), self.key.clone(), self.token);
+        let note = self.note.take();
+        let release = async move {
+            if let Some(note) = note
+                && let Ok(None) = store.get(&key).await
+            {
+                let _ = store.put(&key, &note).await;
+            }
+            // If this fails, the lease expires.
+            let _ = store.unlock(&key, token).await;
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(release);
+        }
+    }
+}
+
+impl fmt::Debug for FillLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FillLock")
+            .field("key", &self.key)
+            .field("is_held", &self.is_held)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Another process holds the lock.
+#[derive(Debug)]
+pub(crate) struct HeldElsewhere;
+
+/// The store did not answer.
+#[derive(Debug)]
+pub(crate) struct StoreFailed;
+
+/// Whether the last lookup in the store found a note that this key's result cannot be shared.
+pub(crate) fn is_noted_uncacheable(engine: &Engine, key: &KeyBuf) -> bool {
+    let found = engine.local_entry(key.as_bytes(), key, engine.clock.now());
+    found.is_some_and(|found| is_note(&found.entry))
+}
+
+/// An empty list of variants: no request is answered by it, and none waits for it.
 fn note(position: Position, now: Timestamp) -> Entry {
     Entry {
         content: Content::Variants(Variants::default()),
@@ -143,54 +144,4 @@ fn note(position: Position, now: Timestamp) -> Entry {
 
 fn is_note(entry: &Entry) -> bool {
     matches!(&entry.content, Content::Variants(variants) if variants.0.is_empty())
-}
-
-impl FillLock {
-    /// Notes for those who wait that there is nothing to wait for: before the lead is given back,
-    /// and unless something is stored.
-    pub(crate) fn note_uncacheable(&mut self, position: Position, now: Timestamp) {
-        self.note = Some(Arc::new(note(position, now)));
-    }
-
-    /// Takes the lock if nobody holds it; `Err` if the store does not answer.
-    async fn take(&mut self) -> Result<bool, ()> {
-        // From the question on it may be ours, whether or not the answer arrives.
-        self.held = true;
-        let taken = self.store.try_lock(&self.key, self.token, LEASE).await;
-        // A failure is an event and a metric of the store's.
-        let taken = taken.map_err(|_| ())?;
-        self.held = taken;
-        Ok(taken)
-    }
-}
-
-impl Drop for FillLock {
-    fn drop(&mut self) {
-        if !self.held {
-            return;
-        }
-        let (store, key, token) = (Arc::clone(&self.store), self.key.clone(), self.token);
-        let note = self.note.take();
-        let give_back = async move {
-            if let Some(note) = note
-                && let Ok(None) = store.get(&key).await
-            {
-                let _ = store.put(&key, &note).await;
-            }
-            // Else its lease runs out.
-            let _ = store.unlock(&key, token).await;
-        };
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(give_back);
-        }
-    }
-}
-
-impl fmt::Debug for FillLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FillLock")
-            .field("key", &self.key)
-            .field("held", &self.held)
-            .finish_non_exhaustive()
-    }
 }

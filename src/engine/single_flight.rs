@@ -1,4 +1,4 @@
-//! One piece of work for all who want the same thing at the same time.
+//! Single flight: of all tasks that need the same result at the same time, one makes it.
 
 use std::{
     collections::HashMap,
@@ -12,49 +12,10 @@ use tokio::sync::watch;
 
 const SHARDS: usize = 64;
 
-/// Work under way, by key. `T` is what the leader shares with its followers.
+/// The work in progress, by key. `T` is what a leader shares with its followers.
 pub(crate) struct SingleFlight<T> {
-    shards: Box<[Mutex<Shard<T>>]>,
+    shards: Box<[Mutex<FlightShard<T>>]>,
     hasher: RandomState,
-}
-
-type Shard<T> = HashMap<Box<str>, Arc<watch::Sender<State<T>>>>;
-
-#[derive(Clone, Debug)]
-enum State<T> {
-    Waiting,
-    Shared(T),
-    Released(Release),
-}
-
-/// Why a leader shares nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// It was dropped in the midst of its work, which says nothing about the work: one of those
-    /// who wait takes over.
-    Cancelled,
-    /// It came to an end without anything to share, or panicked.
-    Ended,
-}
-
-/// Whether to do the work or to wait for who does it.
-#[derive(Debug)]
-pub(crate) enum Joined<T> {
-    Lead(LeaderGuard<T>),
-    Follow(Follower<T>),
-}
-
-/// The one who works. Dropping it ends the flight: whoever still waits is released at once.
-pub(crate) struct LeaderGuard<T> {
-    flights: Arc<SingleFlight<T>>,
-    key: Box<str>,
-    state: Arc<watch::Sender<State<T>>>,
-}
-
-/// One who waits.
-pub(crate) struct Follower<T> {
-    leader: Arc<watch::Sender<State<T>>>,
-    state: watch::Receiver<State<T>>,
 }
 
 impl<T> SingleFlight<T> {
@@ -65,6 +26,7 @@ impl<T> SingleFlight<T> {
         })
     }
 
+    /// Leads the work on `key`, or follows its leader.
     pub(crate) fn join(self: &Arc<Self>, key: &str) -> Joined<T> {
         let mut shard = self.shard(key);
         if let Some(state) = shard.get(key) {
@@ -76,14 +38,15 @@ impl<T> SingleFlight<T> {
         Joined::Lead(self.lead(&mut shard, key))
     }
 
-    /// Leads if nobody does.
+    /// Leads the work on `key` if nobody does.
     pub(crate) fn try_lead(self: &Arc<Self>, key: &str) -> Option<LeaderGuard<T>> {
         let mut shard = self.shard(key);
         (!shard.contains_key(key)).then(|| self.lead(&mut shard, key))
     }
 
-    /// Leads in the place of a leader whose work no longer serves this follower and those after
-    /// it; `None` if somebody else does already, or the leader has come to its end: join again.
+    /// Replaces the follower's leader, whose result is of no use to later requests.
+    ///
+    /// `None` if the leader has been replaced already, or has ended: join again.
     pub(crate) fn succeed(
         self: &Arc<Self>,
         key: &str,
@@ -96,8 +59,8 @@ impl<T> SingleFlight<T> {
         superseded.then(|| self.lead(&mut shard, key))
     }
 
-    fn lead(self: &Arc<Self>, shard: &mut Shard<T>, key: &str) -> LeaderGuard<T> {
-        let state = Arc::new(watch::Sender::new(State::Waiting));
+    fn lead(self: &Arc<Self>, shard: &mut FlightShard<T>, key: &str) -> LeaderGuard<T> {
+        let state = Arc::new(watch::Sender::new(FlightState::Waiting));
         shard.insert(key.into(), Arc::clone(&state));
         LeaderGuard {
             flights: Arc::clone(self),
@@ -111,7 +74,7 @@ impl<T> SingleFlight<T> {
         self.shards.iter().map(|s| lock(s).len()).sum()
     }
 
-    fn shard(&self, key: &str) -> MutexGuard<'_, Shard<T>> {
+    fn shard(&self, key: &str) -> MutexGuard<'_, FlightShard<T>> {
         // Truncation is the point: any bits of the hash choose a shard.
         #[allow(clippy::cast_possible_truncation)]
         let hash = self.hasher.hash_one(key) as usize;
@@ -119,9 +82,24 @@ impl<T> SingleFlight<T> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while a shard is locked.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> fmt::Debug for SingleFlight<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
+    }
+}
+
+/// Whether to do the work or to wait for the leader that does it.
+#[derive(Debug)]
+pub(crate) enum Joined<T> {
+    Lead(LeaderGuard<T>),
+    Follow(Follower<T>),
+}
+
+/// Held by the leader while it works. Dropping it releases the followers that still wait.
+pub(crate) struct LeaderGuard<T> {
+    flights: Arc<SingleFlight<T>>,
+    key: Box<str>,
+    state: Arc<watch::Sender<FlightState<T>>>,
 }
 
 impl<T> LeaderGuard<T> {
@@ -129,17 +107,17 @@ impl<T> LeaderGuard<T> {
         &self.key
     }
 
-    /// Hands `value` to everybody who waits, and to whoever joins until this lead is dropped.
+    /// Hands `value` to all followers, including those that join before this guard is dropped.
     pub(crate) fn share(&self, value: T) {
-        self.state.send_replace(State::Shared(value));
+        self.state.send_replace(FlightState::Shared(value));
     }
 
-    /// Whether somebody waits.
+    /// Whether a follower waits.
     pub(crate) fn is_followed(&self) -> bool {
         self.state.receiver_count() > 0
     }
 
-    /// Nothing will be shared; whoever waits is released.
+    /// Releases the followers that still wait: the work has ended.
     pub(crate) fn end(self) {
         self.release(Release::Ended);
     }
@@ -152,9 +130,9 @@ impl<T> LeaderGuard<T> {
         }
         drop(shard);
         self.state.send_if_modified(|state| {
-            let waiting = matches!(state, State::Waiting);
+            let waiting = matches!(state, FlightState::Waiting);
             if waiting {
-                *state = State::Released(release);
+                *state = FlightState::Released(release);
             }
             waiting
         });
@@ -171,25 +149,31 @@ impl<T> Drop for LeaderGuard<T> {
     }
 }
 
-impl<T: Clone> Follower<T> {
-    /// What the leader shares, or why it has released its followers.
-    pub(crate) async fn wait(&mut self) -> Result<T, Release> {
-        let state = self
-            .state
-            .wait_for(|state| !matches!(state, State::Waiting))
-            .await;
-        match state.as_deref() {
-            Ok(State::Shared(value)) => Ok(value.clone()),
-            Ok(State::Released(release)) => Err(*release),
-            // The sender is held by the follower itself.
-            _ => Err(Release::Cancelled),
-        }
+impl<T> fmt::Debug for LeaderGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LeaderGuard").field(&self.key).finish()
     }
 }
 
-impl<T> fmt::Debug for SingleFlight<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").finish_non_exhaustive()
+/// Waits for a leader's result.
+pub(crate) struct Follower<T> {
+    leader: Arc<watch::Sender<FlightState<T>>>,
+    state: watch::Receiver<FlightState<T>>,
+}
+
+impl<T: Clone> Follower<T> {
+    /// Waits until the leader shares its result or releases its followers.
+    pub(crate) async fn wait(&mut self) -> Result<T, Release> {
+        let state = self
+            .state
+            .wait_for(|state| !matches!(state, FlightState::Waiting))
+            .await;
+        match state.as_deref() {
+            Ok(FlightState::Shared(value)) => Ok(value.clone()),
+            Ok(FlightState::Released(release)) => Err(*release),
+            // Unreachable: the follower itself holds the sender.
+            _ => Err(Release::Cancelled),
+        }
     }
 }
 
@@ -199,10 +183,29 @@ impl<T> fmt::Debug for Follower<T> {
     }
 }
 
-impl<T> fmt::Debug for LeaderGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LeaderGuard").field(&self.key).finish()
-    }
+/// Why a leader has released its followers without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// It was dropped before the end of its work, which says nothing about the work: a follower
+    /// takes over.
+    Cancelled,
+    /// Its work ended without a result to share, or panicked.
+    Ended,
+}
+
+type FlightShard<T> = HashMap<Box<str>, Arc<watch::Sender<FlightState<T>>>>;
+
+/// What followers of a leader see of its work.
+#[derive(Clone, Debug)]
+enum FlightState<T> {
+    Waiting,
+    Shared(T),
+    Released(Release),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while a shard is locked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -216,7 +219,7 @@ mod tests {
     fn follow<T>(flights: &Arc<SingleFlight<T>>, key: &str) -> Follower<T> {
         match flights.join(key) {
             Joined::Follow(follower) => follower,
-            Joined::Lead(lead) => panic!("{lead:?} where somebody leads already"),
+            Joined::Lead(lead) => panic!("{lead:?} while there is a leader"),
         }
     }
 
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_leader_releases_everyone() {
+    async fn a_dropped_leader_releases_its_followers() {
         let flights = SingleFlight::<u32>::new();
         let lead = lead(&flights, "k");
         let mut follower = follow(&flights, "k");
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_told_an_end_from_a_cancellation() {
+    async fn followers_can_tell_an_ended_leader_from_a_dropped_one() {
         let flights = SingleFlight::<u32>::new();
         let first = lead(&flights, "k");
         let mut follower = follow(&flights, "k");
@@ -257,14 +260,14 @@ mod tests {
         let mut follower = follow(&flights, "k");
         let panicked = std::thread::spawn(move || {
             let _lead = second;
-            panic!("in the midst of it");
+            panic!("while it works");
         });
         assert!(panicked.join().is_err());
         assert_eq!(follower.wait().await, Err(Release::Ended));
     }
 
     #[tokio::test]
-    async fn one_follower_succeeds_a_leader_whose_work_is_of_no_use() {
+    async fn one_follower_replaces_a_leader_whose_result_is_of_no_use() {
         let flights = SingleFlight::new();
         let old = lead(&flights, "k");
         let (one, other) = (follow(&flights, "k"), follow(&flights, "k"));
@@ -280,7 +283,7 @@ mod tests {
         assert_eq!(flights.len(), 0);
         assert!(
             flights.succeed("k", &late).is_none(),
-            "it may have been stored"
+            "the leader has ended: its result may be stored"
         );
     }
 }

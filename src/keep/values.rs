@@ -3,6 +3,7 @@
 use std::{
     any::type_name,
     future::Future,
+    marker::PhantomData,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,9 +15,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::handle::Keep;
 use crate::{
     engine::{
+        coalesce::{Coalesce, Coalesced, FollowOutcome, StoreLookup, coalesce},
         core::Engine,
-        fill_lock::{FillLock, Led, Look},
-        single_flight::{Joined, LeaderGuard, Release},
+        fill_lock::is_noted_uncacheable,
+        single_flight::LeaderGuard,
         tiers::Found,
     },
     error::{Error, Kind},
@@ -359,12 +361,19 @@ impl ValueEntry {
             shared.metrics.value_hit.increment(1);
             return Ok(value);
         }
-        let mut lead = match self.take_turn().await {
-            Turn::Found(value) => {
+        let key = self.keep.full_key(&self.key);
+        let mut request = ValueRequest {
+            entry: self,
+            key: &key,
+            value: PhantomData,
+        };
+        let coalesced = coalesce(shared, &shared.values, key.as_str(), &mut request).await;
+        let mut leader = match coalesced {
+            Coalesced::Done(value) => {
                 shared.metrics.value_collapsed.increment(1);
                 return Ok(value);
             }
-            Turn::Make(lead) => lead,
+            Coalesced::Proceed(leader) => leader,
         };
         shared.metrics.value_miss.increment(1);
         let mark = self.keep.mark();
@@ -374,16 +383,24 @@ impl ValueEntry {
         match &made {
             Ok(value) if condition(value) => match encode(&self.key, value) {
                 Ok(json) => {
-                    if let Some(entry) = self.store(mark, json, cost).await {
-                        lead.share(entry);
+                    if let Some(entry) = self.store(mark, json, cost).await
+                        && let Some(leader) = &leader
+                    {
+                        leader.share(entry);
                     }
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "the value was not stored"),
             },
-            Ok(_) => lead.note_uncacheable(mark, shared),
+            Ok(_) => {
+                if let Some(leader) = &mut leader {
+                    leader.note_uncacheable(shared, mark.0.position);
+                }
+            }
             Err(_) => {}
         }
-        lead.end();
+        if let Some(leader) = leader {
+            leader.end();
+        }
         made
     }
 
@@ -395,73 +412,6 @@ impl ValueEntry {
                 tracing::warn!(key = %self.key, %error, "the stored value is replaced");
                 None
             }
-        }
-    }
-
-    async fn take_turn<T: DeserializeOwned>(&self) -> Turn<T> {
-        let shared = self.keep.engine();
-        let key = self.keep.full_key(&self.key);
-        let mut in_vain = false;
-        loop {
-            let mut follower = match shared.values.join(key.as_str()) {
-                Joined::Lead(lead) => return self.lead(&key, lead).await,
-                Joined::Follow(follower) => follower,
-            };
-            let entry = match follower.wait().await {
-                Ok(entry) => entry,
-                // Its future was dropped: one of those who wait takes over.
-                Err(Release::Cancelled) => continue,
-                // It may have found what another process has made.
-                Err(Release::Ended) => {
-                    let found = self.usable().await;
-                    return found.map_or(Turn::Make(Leader::default()), Turn::Found);
-                }
-            };
-            let now = shared.clock.now();
-            if shared.fence.check(&entry, key.base(), now) == Verdict::Usable {
-                let value = json_of(&entry).and_then(|json| decode(&self.key, &json).ok());
-                return value.map_or(Turn::Make(Leader::default()), Turn::Found);
-            }
-            // Invalidated while it was made: one makes a later one for all.
-            let flight = shared.values.succeed(key.as_str(), &follower);
-            if flight.is_some() || in_vain {
-                return Turn::Make(Leader {
-                    flight,
-                    fleet: None,
-                });
-            }
-            in_vain = true;
-        }
-    }
-
-    /// Leads this process: waits for other processes that make the same, or leads them, too.
-    async fn lead<T: DeserializeOwned>(
-        &self,
-        key: &KeyBuf,
-        flight: LeaderGuard<Arc<Entry>>,
-    ) -> Turn<T> {
-        // Somebody may have stored it between our look and our lead.
-        if let Some(value) = self.usable().await {
-            flight.end();
-            return Turn::Found(value);
-        }
-        let shared = self.keep.engine();
-        let look = || async {
-            match self.usable().await {
-                Some(value) => Look::Found(value),
-                None if shared.is_noted_uncacheable(key) => Look::Unshared,
-                None => Look::Nothing,
-            }
-        };
-        match shared.acquire_fill_lock(key.as_str(), look).await {
-            Led::Found(value) => {
-                flight.end();
-                Turn::Found(value)
-            }
-            Led::Lead(fleet) => Turn::Make(Leader {
-                flight: Some(flight),
-                fleet,
-            }),
         }
     }
 
@@ -514,37 +464,54 @@ impl ValueEntry {
     }
 }
 
-enum Turn<T> {
-    Found(T),
-    Make(Leader),
+/// A request for a value, which one caller makes for all who ask for it at the same time.
+struct ValueRequest<'a, T> {
+    entry: &'a ValueEntry,
+    key: &'a KeyBuf,
+    value: PhantomData<fn() -> T>,
 }
 
-/// Who makes a value: for this process and, with the store's lock, for all of them.
-#[derive(Default)]
-struct Leader {
-    flight: Option<LeaderGuard<Arc<Entry>>>,
-    fleet: Option<FillLock>,
-}
+impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
+    type SharedResult = Arc<Entry>;
+    type StoredResult = T;
+    type Output = T;
 
-impl Leader {
-    fn share(&self, entry: Arc<Entry>) {
-        if let Some(flight) = &self.flight {
-            flight.share(entry);
+    // `make` has failed, or its value is not shared: each caller makes its own.
+    const RETRIES_AFTER_END: bool = false;
+
+    async fn find(&mut self) -> Option<T> {
+        self.entry.usable().await
+    }
+
+    async fn find_stored(&mut self) -> StoreLookup<T> {
+        match self.entry.usable().await {
+            Some(value) => StoreLookup::Found(value),
+            None if is_noted_uncacheable(self.entry.keep.engine(), self.key) => {
+                StoreLookup::Uncacheable
+            }
+            None => StoreLookup::Nothing,
         }
     }
 
-    /// Nobody anywhere is to wait for what will not be stored.
-    fn note_uncacheable(&mut self, mark: Mark, shared: &Engine) {
-        if let Some(fleet) = &mut self.fleet {
-            fleet.note_uncacheable(mark.0.position, shared.clock.now().wall);
-        }
+    fn accept(&mut self, value: T, _: &LeaderGuard<Arc<Entry>>) -> Option<T> {
+        Some(value)
     }
 
-    /// The value is made, or cannot be: whoever still waits is released.
-    fn end(self) {
-        if let Some(flight) = self.flight {
-            flight.end();
+    fn follow(&mut self, entry: Arc<Entry>) -> FollowOutcome<T> {
+        let engine = self.entry.keep.engine();
+        let verdict = engine
+            .fence
+            .check(&entry, self.key.base(), engine.clock.now());
+        if verdict != Verdict::Usable {
+            return FollowOutcome::Outdated;
         }
+        json_of(&entry)
+            .and_then(|json| decode(&self.entry.key, &json).ok())
+            .map_or(FollowOutcome::Unusable, FollowOutcome::Done)
+    }
+
+    fn is_uncacheable(&self) -> bool {
+        false
     }
 }
 

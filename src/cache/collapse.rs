@@ -1,0 +1,162 @@
+//! Collapsing requests for the same response: one is forwarded, the others get its response while
+//! it arrives.
+
+use std::{sync::Arc, time::Duration};
+
+use http::request;
+
+use super::{
+    context::{CacheContext, CacheResponse},
+    lookup::{LookupDecision, decide_for},
+    pending_entry::UNCACHEABLE_FOR,
+    respond, serve, stale,
+};
+use crate::{
+    clock::Now,
+    engine::{
+        coalesce::{Coalesce, Coalesced, FollowOutcome, Leader, StoreLookup, coalesce},
+        fill::Fill,
+        fill_lock::is_noted_uncacheable,
+        lookup::Found,
+        single_flight::LeaderGuard,
+    },
+    fence::Verdict,
+    message::{layer_markers::LayerMarkers, request_body::ReplayableBody, service::HttpService},
+    semantics::{
+        cache_control::RequestDirectives,
+        freshness::{self, Reason, Use},
+        vary,
+    },
+    store::entry::Content,
+};
+
+/// Waits for a request that fetches the same response already, or makes this one the leader.
+pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+    context: &mut CacheContext<S, B>,
+    parts: &request::Parts,
+) -> Coalesced<CacheResponse<S, B>, Arc<Fill>> {
+    if !context.request.may_collapse() || is_uncacheable(context) {
+        return Coalesced::Proceed(None);
+    }
+    let config = Arc::clone(&context.config);
+    let engine = config.engine();
+    let key = context.request.key.as_str().to_owned();
+    if LayerMarkers::of(&parts.extensions).refetch {
+        // Another request may have begun before the write whose result is fetched here.
+        let flight = engine.fills.try_lead(&key);
+        return Coalesced::Proceed(flight.map(|flight| Leader::new(flight, None)));
+    }
+    let mut request = CollapsingRequest { context, parts };
+    coalesce(engine, &engine.fills, &key, &mut request).await
+}
+
+/// A request that waits for the response to another one, or leads.
+struct CollapsingRequest<'a, S, B> {
+    context: &'a mut CacheContext<S, B>,
+    parts: &'a request::Parts,
+}
+
+impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S, B> {
+    type SharedResult = Arc<Fill>;
+    type StoredResult = Found;
+    type Output = CacheResponse<S, B>;
+
+    const RETRIES_AFTER_END: bool = true;
+
+    /// Looks in the local tier, and for something stale while the inner service fails.
+    async fn find(&mut self) -> Option<Self::Output> {
+        let (context, parts) = (&*self.context, self.parts);
+        let (engine, request) = (context.engine(), &context.request);
+        let found = engine.find_local(&request.key, &parts.headers, engine.clock.now());
+        let response = found.and_then(|found| {
+            serve::found(context, &found, parts)
+                .or_else(|| stale::in_backoff(context, &found, &parts.headers))
+        });
+        response.or_else(|| {
+            let candidate = request.candidate.as_ref()?;
+            stale::in_backoff(context, candidate, &parts.headers)
+        })
+    }
+
+    async fn find_stored(&mut self) -> StoreLookup<Found> {
+        let (engine, request) = (self.context.config.engine(), &self.context.request);
+        let found = engine.find_stored(&request.key, &self.parts.headers).await;
+        match found.filter(|(found, now)| decide_for(request, found, *now).is_hit()) {
+            Some((found, _)) => StoreLookup::Found(found),
+            None if is_noted_uncacheable(engine, &request.key) => StoreLookup::Uncacheable,
+            None => StoreLookup::Nothing,
+        }
+    }
+
+    fn accept(&mut self, found: Found, flight: &LeaderGuard<Arc<Fill>>) -> Option<Self::Output> {
+        let response = serve::found(self.context, &found, self.parts)?;
+        self.context.engine().metrics.collapsed.increment(1);
+        let variant = self
+            .context
+            .request
+            .variant(&found.entry, &self.parts.headers);
+        if flight.is_followed()
+            && found.verdict == Verdict::Usable
+            && let Some(fill) = Fill::whole(&found.entry, variant.as_ref())
+        {
+            flight.share(Arc::new(fill));
+        }
+        Some(response)
+    }
+
+    fn follow(&mut self, fill: Arc<Fill>) -> FollowOutcome<Self::Output> {
+        let (context, request) = (&*self.context, &self.context.request);
+        let (engine, headers) = (context.engine(), &self.parts.headers);
+        // The fill may have been invalidated since the leader's call. And it may be used no more
+        // freely than a stored response (RFC 9111 section 4).
+        let now = engine.clock.now();
+        let entry = Arc::clone(&fill.head);
+        let verdict = engine.fence.check(&entry, request.key.base(), now);
+        match decide_for(request, &Found { entry, verdict }, now) {
+            _ if verdict != Verdict::Usable => return FollowOutcome::Outdated,
+            decision if decision.is_hit() => {}
+            LookupDecision::Validate {
+                reason: Reason::Request,
+                ..
+            } => return FollowOutcome::Unusable,
+            _ => {
+                note_if_always_validated(context, &fill, now);
+                return FollowOutcome::Outdated;
+            }
+        }
+        if let Some(variant) = &fill.variant
+            && !vary::selects(variant, headers)
+        {
+            let own = vary::selected(variant, headers);
+            return FollowOutcome::OtherKey(request.key.varied(&own));
+        }
+        respond::from_fill(engine, request, &fill, headers)
+            .map_or(FollowOutcome::Outdated, FollowOutcome::Done)
+    }
+
+    fn is_uncacheable(&self) -> bool {
+        is_uncacheable(self.context)
+    }
+}
+
+fn is_uncacheable<S, B>(context: &CacheContext<S, B>) -> bool {
+    let (engine, key) = (context.engine(), &context.request.key);
+    engine
+        .uncacheable
+        .contains(key.as_str(), engine.clock.mono())
+        || is_noted_uncacheable(engine, key)
+}
+
+/// Notes that requests need not wait for a response that has to be validated before every use.
+fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill, now: Now) {
+    let Content::Response(response) = &fill.head.content else {
+        return;
+    };
+    let directives = RequestDirectives::default();
+    let at_first = freshness::usable(&response.lifetime, Duration::ZERO, &directives);
+    if matches!(at_first, Use::Validate { .. }) {
+        let key = context.request.key.as_str();
+        let uncacheable = &context.engine().uncacheable;
+        uncacheable.remember(key, now.mono, UNCACHEABLE_FOR);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a `CacheLayer` configures.
+
+use std::{fmt, sync::Arc};
+
+use http::{request, response};
+
+use super::tag_fields::TagFields;
+use crate::{engine::core::Engine, keep::Keep, key::Key, message::layer_markers::LayerMarkers};
+
+/// The settings of a `CacheLayer`, shared by its services.
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) keep: Keep,
+    pub(super) store_if: Option<Arc<StoreIf>>,
+    pub(super) key: Option<Arc<DeriveKey>>,
+    pub(super) refresh_parts: Option<Arc<RefreshParts>>,
+    pub(super) tag_fields: TagFields,
+}
+
+type StoreIf = dyn Fn(&response::Parts) -> bool + Send + Sync;
+type DeriveKey = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
+type RefreshParts = dyn Fn(&mut request::Parts) + Send + Sync;
+
+impl Config {
+    pub(super) fn new(keep: &Keep) -> Self {
+        Self {
+            keep: keep.clone(),
+            store_if: None,
+            key: None,
+            refresh_parts: None,
+            tag_fields: TagFields::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        self.keep.engine()
+    }
+
+    /// Whether the request comes from another `CacheLayer` of the same keep.
+    pub(super) fn is_nested(&self, parts: &request::Parts) -> bool {
+        let engine = self.engine();
+        let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();
+        if nested {
+            engine.misused(
+                "a CacheLayer is applied twice to the same request; the inner one does nothing",
+            );
+        }
+        nested
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheLayer")
+            .field("keep", &self.keep)
+            .field("store_if", &self.store_if.is_some())
+            .field("key", &self.key.is_some())
+            .field("refresh_parts", &self.refresh_parts.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! Putting a response in the form that the request wants.
+
+use http::{HeaderMap, Response, StatusCode, header};
+
+use super::{cache_request::CacheRequest, conditions::RequestConditions};
+use crate::{
+    clock::Timestamp,
+    message::response_body::ResponseBody,
+    semantics::{
+        byteranges,
+        cache_status::CACHE_STATUS,
+        conditional,
+        range::{self, Selection, Spans},
+        stored::StoredResponse,
+    },
+    store::entry::Entry,
+};
+
+/// Puts a stored response in the form that the request wants: 304 (Not Modified), a range, the head
+/// alone, or the whole. `None` if the stored part lacks what is asked for.
+pub(super) fn in_form<B>(
+    conditions: &RequestConditions,
+    entry: &Entry,
+    stored: &StoredResponse,
+    request: &HeaderMap,
+    mut fields: HeaderMap,
+) -> Option<Response<ResponseBody<B>>> {
+    let form = conditions.form;
+    let is_complete = stored.part.is_none();
+    if form.conditional && is_complete {
+        let outcome = conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
+        if outcome == conditional::Outcome::NotModified {
+            conditional::not_modified(&mut fields);
+            let body = ResponseBody::empty();
+            return Some(response(StatusCode::NOT_MODIFIED, fields, body));
+        }
+    }
+    if form.head {
+        return is_complete.then(|| response(stored.status, fields, ResponseBody::empty()));
+    }
+    match range::select(request, stored) {
+        Selection::Whole => Some(response(stored.status, fields, whole_body(stored))),
+        Selection::Spans(spans) => Some(partial_content(&spans, stored, fields)),
+        Selection::Unsatisfiable(complete) => Some(range_not_satisfiable(complete, &fields)),
+        Selection::Missing => None,
+    }
+}
+
+fn whole_body<B>(stored: &StoredResponse) -> ResponseBody<B> {
+    let body = stored.body.clone();
+    match &stored.trailers {
+        None => ResponseBody::full(body),
+        trailers => ResponseBody::chunks([body].into(), trailers.clone()),
+    }
+}
+
+fn partial_content<B>(
+    spans: &Spans,
+    stored: &StoredResponse,
+    mut fields: HeaderMap,
+) -> Response<ResponseBody<B>> {
+    let boundary = format!("{:032x}", fastrand::u128(..));
+    let pieces = byteranges::partial_content(spans, stored, &boundary, &mut fields);
+    let body = ResponseBody::chunks(pieces.into_iter().collect(), None);
+    response(StatusCode::PARTIAL_CONTENT, fields, body)
+}
+
+fn range_not_satisfiable<B>(complete: u64, stored: &HeaderMap) -> Response<ResponseBody<B>> {
+    let mut fields = byteranges::unsatisfiable(complete);
+    for name in [header::DATE, header::AGE, CACHE_STATUS] {
+        for value in stored.get_all(&name) {
+            fields.append(&name, value.clone());
+        }
+    }
+    response(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        fields,
+        ResponseBody::empty(),
+    )
+}
+
+/// Evaluates the client's preconditions, which were not forwarded, on a whole response that was
+/// received at `received`.
+pub(super) fn evaluate_preconditions<B>(
+    request: &CacheRequest,
+    headers: &HeaderMap,
+    mut response: Response<ResponseBody<B>>,
+    received: Timestamp,
+) -> Response<ResponseBody<B>> {
+    if !request.conditions.form.conditional {
+        return response;
+    }
+    let outcome = conditional::evaluate(headers, response.status(), response.headers(), received);
+    if outcome == conditional::Outcome::NotModified {
+        conditional::not_modified(response.headers_mut());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = ResponseBody::empty();
+    }
+    response
+}
+
+/// A response of these parts.
+pub(super) fn response<B>(
+    status: StatusCode,
+    fields: HeaderMap,
+    body: ResponseBody<B>,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}

@@ -1,0 +1,179 @@
+//! Making the key of a request.
+
+use http::{Method, Uri, request};
+
+use super::{
+    cache_request::CacheRequestRef,
+    conditions::{FieldPresence, RequestConditions, ResponseForm},
+    config::Config,
+};
+use crate::{
+    engine::snapshot::Snapshot,
+    identity::User,
+    key::{Inputs, KeyBuf, url_key},
+    message::target,
+    semantics::{cache_control::RequestDirectives, policy::Scope, sharing::Credentials},
+    table::{self, Matched},
+};
+
+/// What the key of a request is made from. `Copy`, so that it stays in registers.
+#[derive(Clone, Copy)]
+pub(super) struct KeySource<'a, 'p> {
+    pub(super) config: &'a Config,
+    snapshot: &'p Snapshot,
+    pub(super) parts: &'a request::Parts,
+    /// The URI as received.
+    uri: &'a Uri,
+    pub(super) presence: FieldPresence,
+}
+
+impl<'a, 'p> KeySource<'a, 'p> {
+    #[inline]
+    pub(super) fn new(
+        config: &'a Config,
+        snapshot: &'p Snapshot,
+        parts: &'a request::Parts,
+    ) -> Self {
+        Self {
+            config,
+            snapshot,
+            parts,
+            uri: config.engine().uri(&parts.uri, &parts.extensions),
+            presence: FieldPresence::of(&parts.headers),
+        }
+    }
+
+    /// Makes the key that a route gives; `content` is the request's if the key needs it.
+    ///
+    /// `None` if the key lacks a value: the request bypasses the cache.
+    #[inline]
+    pub(super) fn route_key(
+        self,
+        matched: &Matched<'p>,
+        content: Option<&[u8]>,
+        key: &'p mut KeyBuf,
+    ) -> Option<CacheRequestRef<'p>> {
+        let route = matched.plan();
+        let scope = route.sharing();
+        // The user is not looked for where all users get the same response.
+        let user = match scope {
+            Scope::Public if !route.key_names_user => None,
+            _ => self.user(),
+        };
+        let user = user.as_ref().map(User::id);
+        let host = route.key_names_host.then(|| self.host()).flatten();
+        let version = self.snapshot.version(route.id);
+        let inputs = self.inputs(host, user, content);
+        matched.key(&inputs, version, key).ok()?;
+        if let Some(derive) = &self.config.key {
+            key.replace_base(derive(self.parts)?.as_str());
+        }
+        let obeys = route.request_directives == table::RequestDirectives::Obey;
+        Some(CacheRequestRef {
+            route: Some(route),
+            user: user.map(Into::into),
+            ..self.cache_request(user.is_some(), scope, obeys, key)
+        })
+    }
+
+    /// Makes the key of a URL, and of the content of a QUERY.
+    pub(super) fn url_key(
+        self,
+        content: Option<&[u8]>,
+        key: &'p mut KeyBuf,
+    ) -> CacheRequestRef<'p> {
+        url_key(&self.inputs(self.host(), None, None), None, key);
+        if let Some(content) = content {
+            key.push_content(&self.parts.headers, content);
+        }
+        let is_identified = self.user().is_some();
+        self.cache_request(is_identified, Scope::Standard, true, key)
+    }
+
+    /// Makes the key of a request whose content is part of it. `None` as for a route's key.
+    pub(super) fn content_key(
+        self,
+        content: &[u8],
+        key: &'p mut KeyBuf,
+    ) -> Option<CacheRequestRef<'p>> {
+        match self
+            .snapshot
+            .plan
+            .route_for(self.uri.path(), || self.host())
+        {
+            Some(matched) => self.route_key(&matched, Some(content), key),
+            None => Some(self.url_key(Some(content), key)),
+        }
+    }
+
+    /// Whether the inner service could take the request for one to another host than the key names.
+    pub(super) fn has_ambiguous_host(self) -> bool {
+        target::names_hosts(self.uri, &self.parts.headers)
+    }
+
+    /// `obeys`: whether the request's directives count.
+    #[inline]
+    fn cache_request(
+        self,
+        is_identified: bool,
+        scope: Scope,
+        obeys: bool,
+        key: &'p mut KeyBuf,
+    ) -> CacheRequestRef<'p> {
+        let directives = match self.presence.directives && obeys {
+            true => RequestDirectives::parse(&self.parts.headers),
+            false => RequestDirectives::default(),
+        };
+        let conditions = RequestConditions {
+            form: ResponseForm {
+                head: self.parts.method == Method::HEAD,
+                conditional: self.presence.conditional,
+                range: self.presence.range,
+            },
+            directives,
+            credentials: self.credentials(is_identified),
+            scope,
+        };
+        CacheRequestRef {
+            key,
+            route: None,
+            user: None,
+            conditions,
+        }
+    }
+
+    #[inline]
+    fn credentials(self, is_identified: bool) -> Credentials {
+        let claims_user = || self.snapshot.claims_user(&self.parts.headers);
+        self.presence.credentials(is_identified || claims_user())
+    }
+
+    fn user(self) -> Option<User<'a>> {
+        self.config.engine().user(self.snapshot, self.parts)
+    }
+
+    #[inline]
+    fn host(self) -> Option<&'a str> {
+        target::authority(self.uri, &self.parts.headers)
+    }
+
+    #[inline]
+    fn inputs<'i>(
+        self,
+        host: Option<&'i str>,
+        user: Option<&'i str>,
+        content: Option<&'i [u8]>,
+    ) -> Inputs<'i>
+    where
+        'a: 'i,
+    {
+        Inputs {
+            host,
+            path: self.uri.path(),
+            query: self.uri.query(),
+            headers: &self.parts.headers,
+            user,
+            body: content,
+        }
+    }
+}

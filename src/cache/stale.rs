@@ -1,0 +1,105 @@
+//! Stale responses in place of errors.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    context::{CacheContext, CacheResponse},
+    lookup::{LookupDecision, decide_for},
+    respond,
+};
+use crate::{
+    engine::lookup::Found,
+    message::{request_body::ReplayableBody, service::HttpService},
+    semantics::freshness,
+};
+
+/// How long the inner service is not called again for a key after it has failed, while something
+/// stale can be served.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Answers with a stale entry if the inner service has failed for this key a moment ago.
+pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
+    context: &CacheContext<S, B>,
+    found: &Found,
+    headers: &HeaderMap,
+) -> Option<CacheResponse<S, B>> {
+    let engine = context.engine();
+    let now = engine.clock.now();
+    let key = context.request.key.as_str();
+    if !engine.origin_backoff.contains(key, now.mono) || !is_allowed_on_error(context, found) {
+        return None;
+    }
+    engine.metrics.hit_stale.increment(1);
+    respond::stale(&context.request, found, headers, now, None)
+}
+
+/// Answers with the candidate instead of the inner service's own error (RFC 9111 section 4.2.4).
+pub(super) fn on_disconnect<S: HttpService<B>, B: ReplayableBody>(
+    context: &CacheContext<S, B>,
+    headers: &HeaderMap,
+) -> Option<CacheResponse<S, B>> {
+    serve_stale(context, usable_on_disconnect(context)?, headers, None)
+}
+
+/// The candidate, if it may be used when the inner service cannot be reached.
+pub(super) fn usable_on_disconnect<S, B>(context: &CacheContext<S, B>) -> Option<&Found> {
+    let candidate = context.request.candidate.as_ref();
+    let found = candidate.filter(|_| !context.is_refresh)?;
+    match decide_now(context, found) {
+        LookupDecision::Validate {
+            on_error,
+            on_disconnect,
+            ..
+        } if on_error || on_disconnect => Some(found),
+        _ => None,
+    }
+}
+
+/// Answers with the candidate instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
+pub(super) fn on_error<S: HttpService<B>, B: ReplayableBody>(
+    context: &CacheContext<S, B>,
+    headers: &HeaderMap,
+    status: StatusCode,
+) -> Option<CacheResponse<S, B>> {
+    let found = context.request.candidate.as_ref()?;
+    if context.is_refresh || !freshness::is_error(status) || !is_allowed_on_error(context, found) {
+        return None;
+    }
+    serve_stale(context, found, headers, Some(status))
+}
+
+/// Answers with a stale entry, and starts the backoff of its key.
+fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
+    context: &CacheContext<S, B>,
+    found: &Found,
+    headers: &HeaderMap,
+    instead_of: Option<StatusCode>,
+) -> Option<CacheResponse<S, B>> {
+    let engine = context.engine();
+    let now = engine.clock.now();
+    let key = context.request.key.as_str();
+    engine.origin_backoff.remember(key, now.mono, BACKOFF);
+    engine.metrics.hit_stale.increment(1);
+    respond::stale(&context.request, found, headers, now, instead_of)
+}
+
+fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &Found) -> bool {
+    matches!(
+        decide_now(context, found),
+        LookupDecision::Validate { on_error: true, .. }
+    )
+}
+
+/// Decides again about an entry, which may have been invalidated since it was found.
+fn decide_now<S, B>(context: &CacheContext<S, B>, found: &Found) -> LookupDecision {
+    let (engine, request) = (context.engine(), &context.request);
+    let now = engine.clock.now();
+    let verdict = engine.fence.check(&found.entry, request.key.base(), now);
+    let found = Found {
+        verdict,
+        ..found.clone()
+    };
+    decide_for(request, &found, now)
+}

@@ -1,0 +1,275 @@
+//! Storing a response's body while it is sent to the client.
+//!
+//! Once the head may be stored, the fill does not depend on its client: a slow or absent reader
+//! does not delay others. A body that is available at once, because a handler holds it whole, is
+//! stored within the request; the rest of any other body is read by a task of its own.
+
+use std::{
+    collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use tracing::Instrument;
+
+use super::{context::FillLeader, pending_entry::PendingEntry};
+use crate::{
+    engine::fill::Fill,
+    error::BoxError,
+    message::{
+        response_body::ResponseBody,
+        shared_buffer::{self, BodyEnd, BodyWriter},
+    },
+    store::entry::Entry,
+};
+
+/// How long a fill goes on without a reader.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A body that is being stored.
+pub(super) struct StreamedBody<B> {
+    /// The client's body.
+    pub(super) body: ResponseBody<B>,
+    /// What has been stored already, if the body was available at once.
+    pub(super) entry: Option<Arc<Entry>>,
+    has_ended: bool,
+}
+
+impl<B> StreamedBody<B> {
+    /// Whether the response is stored, or will be once the rest of its body has arrived.
+    pub(super) fn is_stored(&self) -> bool {
+        self.entry.is_some() || !self.has_ended
+    }
+}
+
+/// Starts to store `body`.
+///
+/// Once the head has been sent, no other response can replace a body that breaks off. If there is
+/// one, `waits_for_body` keeps the head back until a first piece of the body, or its end, arrives.
+///
+/// # Errors
+///
+/// If the body broke off at once: the body as far as it came.
+pub(super) async fn start<B>(
+    pending: PendingEntry,
+    body: B,
+    mut leader: Option<FillLeader>,
+    waits_for_body: bool,
+) -> Result<StreamedBody<B>, ResponseBody<B>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut body = Box::pin(body);
+    let prefix = match read_available(body.as_mut(), &pending, waits_for_body).await {
+        Ok(prefix) => prefix,
+        Err((chunks, error)) => {
+            pending.failed("the body broke off");
+            end(leader);
+            return Err(ResponseBody::failed(chunks, error.into()));
+        }
+    };
+    if prefix.has_ended && prefix.bytes <= pending.storable.max_body {
+        let trailers = prefix.trailers.clone();
+        let entry = pending
+            .store(&prefix.chunks, trailers, leader.as_ref())
+            .await;
+        end(leader);
+        return Ok(StreamedBody {
+            body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
+            entry,
+            has_ended: true,
+        });
+    }
+    Ok(StreamedBody {
+        body: stream_rest(pending, body, prefix, &mut leader),
+        entry: None,
+        has_ended: false,
+    })
+}
+
+/// The part of a body that was available without waiting.
+struct BodyPrefix {
+    chunks: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    bytes: usize,
+    has_ended: bool,
+}
+
+impl BodyPrefix {
+    fn add(&mut self, frame: Frame<Bytes>, pending: &PendingEntry) {
+        match frame.into_data() {
+            // An endless row of empty chunks would never reach the limit.
+            Ok(chunk) if chunk.is_empty() => {}
+            Ok(chunk) => {
+                self.bytes += chunk.len();
+                self.chunks.push_back(chunk);
+            }
+            Err(frame) => self.trailers = trailers(frame, pending),
+        }
+    }
+}
+
+/// Reads until the body ends, is not available, or is too large to be stored.
+async fn read_available<B>(
+    mut body: Pin<&mut B>,
+    pending: &PendingEntry,
+    waits_for_body: bool,
+) -> Result<BodyPrefix, (VecDeque<Bytes>, B::Error)>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut prefix = BodyPrefix {
+        chunks: VecDeque::new(),
+        trailers: None,
+        bytes: 0,
+        has_ended: body.is_end_stream(),
+    };
+    while !prefix.has_ended
+        && prefix.bytes <= pending.storable.max_body
+        && prefix.chunks.len() <= shared_buffer::most_pieces(pending.storable.max_body)
+    {
+        let waits = waits_for_body && prefix.bytes == 0;
+        let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending if waits => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        });
+        match next.await {
+            None => break,
+            Some(None) => prefix.has_ended = true,
+            Some(Some(Err(error))) => return Err((prefix.chunks, error)),
+            Some(Some(Ok(frame))) => {
+                prefix.add(frame, pending);
+                prefix.has_ended = body.is_end_stream();
+            }
+        }
+    }
+    Ok(prefix)
+}
+
+/// Shares the body with followers, and reads its rest in a task of its own.
+fn stream_rest<B>(
+    pending: PendingEntry,
+    body: Pin<Box<B>>,
+    prefix: BodyPrefix,
+    leader: &mut Option<FillLeader>,
+) -> ResponseBody<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (writer, shared) =
+        shared_buffer::channel(pending.storable.max_body, pending.storable.length);
+    let reader = shared.reader();
+    let mut fits = true;
+    for chunk in prefix.chunks {
+        fits = writer.push(chunk);
+    }
+    if !fits {
+        pending.refuse_too_large(leader);
+    } else if let Some(leader) = leader
+        && pending.is_shareable()
+    {
+        leader.share(Arc::new(Fill {
+            head: Arc::clone(&pending.storable.head),
+            variant: pending.storable.variant.clone(),
+            body: shared,
+        }));
+    }
+    if prefix.has_ended {
+        writer.finish(BodyEnd::Complete(prefix.trailers));
+    } else {
+        let copy = copy_rest(pending, body, writer, leader.take());
+        tokio::spawn(copy.in_current_span());
+    }
+    reader.map_or_else(ResponseBody::empty, ResponseBody::shared)
+}
+
+/// Copies the rest of `body` into `writer`, and stores it if it arrives whole.
+async fn copy_rest<B>(
+    pending: PendingEntry,
+    mut body: Pin<Box<B>>,
+    writer: BodyWriter,
+    mut leader: Option<FillLeader>,
+) where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let end_of_body = tokio::select! {
+        end = copy_frames(body.as_mut(), &writer, &pending, &mut leader) => end,
+        () = unread(&writer) => None,
+    };
+    let trailers = match end_of_body {
+        Some(BodyEnd::Complete(trailers)) => trailers,
+        Some(failed) => {
+            pending.failed("the body broke off");
+            end(leader);
+            return writer.finish(failed);
+        }
+        None => return pending.failed("the body has no readers, and is too large or too slow"),
+    };
+    // Stored before its readers see the end: a client that has read the whole response can rely
+    // on finding it stored.
+    if let Some(chunks) = writer.whole() {
+        pending
+            .store(&chunks, trailers.clone(), leader.as_ref())
+            .await;
+    }
+    end(leader);
+    writer.finish(BodyEnd::Complete(trailers));
+}
+
+/// Returns `None` if the body no longer has readers and cannot be stored.
+async fn copy_frames<B>(
+    mut body: Pin<&mut B>,
+    writer: &BodyWriter,
+    pending: &PendingEntry,
+    leader: &mut Option<FillLeader>,
+) -> Option<BodyEnd>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut all_trailers = None;
+    let mut fits = true;
+    while writer.ready().await {
+        let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            None => return Some(BodyEnd::Complete(all_trailers)),
+            Some(Err(error)) => return Some(BodyEnd::Failed(error.into().to_string())),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(chunk) => {
+                if !writer.push(chunk) && fits {
+                    fits = false;
+                    pending.refuse_too_large(leader);
+                }
+            }
+            Err(frame) => all_trailers = trailers(frame, pending),
+        }
+    }
+    None
+}
+
+fn trailers(frame: Frame<Bytes>, pending: &PendingEntry) -> Option<HeaderMap> {
+    pending.trailers(frame.into_trailers().ok()?)
+}
+
+/// Waits until the body has had no reader for a while.
+async fn unread(writer: &BodyWriter) {
+    loop {
+        writer.abandoned().await;
+        tokio::time::sleep(UNREAD_TIMEOUT).await;
+        if writer.is_abandoned() {
+            return;
+        }
+    }
+}
+
+fn end(leader: Option<FillLeader>) {
+    if let Some(leader) = leader {
+        leader.end();
+    }
+}
