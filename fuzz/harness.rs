@@ -15,22 +15,23 @@ use crate::{
     clock::Timestamp,
     semantics::{
         byteranges,
-        cache_control::{RequestDirectives, ResponseDirectives},
+        cache_control::{RequestCacheControl, ResponseDirectives},
         cache_groups::{self, CACHE_GROUPS},
+        cache_report::CacheReport,
         cache_status::CACHE_STATUS,
         conditional, dates,
-        fields::Storing,
+        fields::FieldFilter,
         freshness::{self, Exchange, Lifetime, Use},
         invalidation,
-        no_vary_search::{NO_VARY_SEARCH, Rule},
-        partial::{self, ContentRange, Piece},
-        policy::Policy,
+        no_vary_search::{NO_VARY_SEARCH, QueryVariationRule},
+        partial::{self, ContentRange, PartContent},
+        policy::StoragePolicy,
         range::{self, Selection},
-        reported::Reported,
+        request_head::RequestHead,
         sharing::Credentials,
-        storable::{self, RequestHead},
+        storable::{self},
         stored::{Part, StoredResponse, Variants},
-        targeted::{Binding, CDN_CACHE_CONTROL},
+        targeted::{CDN_CACHE_CONTROL, EffectiveDirectives},
         vary::{self, VaryFields},
     },
     store::wire,
@@ -69,13 +70,13 @@ fn exchange() -> Exchange {
 
 fn decide_for(request_headers: &HeaderMap, headers: &HeaderMap) -> Option<Lifetime> {
     let request = request(&Method::GET, request_headers);
-    let policy = Policy::STANDARD;
+    let policy = StoragePolicy::STANDARD;
     let lifetime =
         storable::decide(&request, StatusCode::OK, headers, &exchange(), &policy).ok()?;
     // RFC 9111 section 4.2.3, and the table's `max`.
     assert!(lifetime.initial_age >= Duration::from_secs(60));
     let left = lifetime.remaining(Duration::ZERO).unwrap_or_default();
-    assert!(left <= Policy::STANDARD.max);
+    assert!(left <= StoragePolicy::STANDARD.max);
     Some(lifetime)
 }
 
@@ -88,7 +89,7 @@ fn decide(headers: &HeaderMap) -> Option<Lifetime> {
 /// it.
 pub fn cache_control(data: &[u8]) {
     let headers = lines(&CACHE_CONTROL, data);
-    let request = RequestDirectives::parse(&headers);
+    let request = RequestCacheControl::parse(&headers);
     let response = ResponseDirectives::parse(&headers);
     if let Some(lifetime) = decide(&headers) {
         assert!(!response.no_store || response.must_understand);
@@ -180,7 +181,7 @@ pub fn ranges(data: &[u8]) {
 
 fn combine(whole: &Bytes, [a, b, c, d]: [u8; 4]) {
     let headers = lines(&ETAG, b"\"a\"");
-    let cut = |from: u8, to: u8| Piece {
+    let cut = |from: u8, to: u8| PartContent {
         part: Part {
             first: u64::from(from.min(to)),
             complete: (from > to).then_some(256),
@@ -199,10 +200,10 @@ fn combine(whole: &Bytes, [a, b, c, d]: [u8; 4]) {
 pub fn structured_fields(data: &[u8]) {
     let targeted = lines(&CDN_CACHE_CONTROL, data);
     if decide(&targeted).is_some() {
-        let directives = Binding::of(&targeted).directives;
+        let directives = EffectiveDirectives::of(&targeted).directives;
         assert!(!directives.no_store || directives.must_understand);
         assert!(!directives.private.is_whole());
-        let stored = Storing::of(&targeted, &[]).select(&targeted, NOW);
+        let stored = FieldFilter::of(&targeted, &[]).select(&targeted, NOW);
         assert!(
             directives
                 .private
@@ -211,7 +212,7 @@ pub fn structured_fields(data: &[u8]) {
                 .all(|name| !stored.contains_key(name))
         );
     }
-    if let Some(rule) = Rule::of(&lines(&NO_VARY_SEARCH, data)) {
+    if let Some(rule) = QueryVariationRule::of(&lines(&NO_VARY_SEARCH, data)) {
         let query = String::from_utf8_lossy(data);
         let normal = rule.normalize(Some(&query));
         assert_eq!(rule.normalize(Some(&normal)), normal);
@@ -224,7 +225,7 @@ pub fn structured_fields(data: &[u8]) {
         assert!(vary::choose(&variants, &request).is_some());
     }
     cache_groups::members(&lines(&CACHE_GROUPS, data), &CACHE_GROUPS);
-    Reported::of(&lines(&CACHE_STATUS, data));
+    CacheReport::of(&lines(&CACHE_STATUS, data));
     references(data);
 }
 

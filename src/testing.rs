@@ -52,7 +52,7 @@ use http::Response;
 use crate::{
     clock::{Clock, nanos},
     keep::handle::Keep,
-    semantics::reported::Reported,
+    semantics::cache_report::CacheReport,
     table::Table,
 };
 
@@ -118,14 +118,14 @@ impl Deref for TestKeep {
 
 /// The `Cache-Status` field (RFC 9211) that a [`CacheLayer`](crate::CacheLayer) has added to a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CacheStatus(Reported);
+pub struct CacheStatus(CacheReport);
 
 impl CacheStatus {
     /// Reads the entry of the outermost layer. For a response that no layer has handled, it is neither
     /// a hit nor stored, and [`forward`](Self::forward) is `None`.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
-        Self(Reported::of(response.headers()).unwrap_or_default())
+        Self(CacheReport::of(response.headers()).unwrap_or_default())
     }
 
     /// Whether the response was stored before.

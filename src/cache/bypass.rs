@@ -7,7 +7,9 @@ use tower::ServiceExt;
 
 use super::{config::Config, context::CacheResponse, respond};
 use crate::{
-    message::{request_body::ReplayableBody, response_body::ResponseBody, service::HttpService},
+    message::{
+        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
+    },
     semantics::cache_status::Forward,
 };
 

@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderName};
 
 use super::conditions::{RequestConditions, ResponseForm};
 use crate::{
-    engine::{core::Engine, lookup::Found, snapshot::Snapshot},
-    fence::Capture,
+    engine::{core::Engine, snapshot::Snapshot, tiers::Found},
+    fence::capture::Capture,
     key::KeyBuf,
     semantics::{
-        cache_control::RequestDirectives,
+        cache_control::RequestCacheControl,
         cache_status::Forward,
-        no_vary_search::Rule,
-        policy::Policy,
+        no_vary_search::QueryVariationRule,
+        policy::StoragePolicy,
         sharing,
         storable::Refusal,
         stored::{StoredResponse, Variant},
@@ -67,7 +67,7 @@ pub(super) struct CacheRequest {
     pub(super) candidate: Option<Found>,
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` if the raw query did.
-    pub(super) query_rule: Option<Arc<Rule>>,
+    pub(super) query_rule: Option<Arc<QueryVariationRule>>,
 }
 
 /// How the request to the inner service differs from the client's.
@@ -91,7 +91,7 @@ impl CacheRequest {
     /// The same request for the whole response, without one client's directives.
     pub(super) fn for_refresh(mut self) -> Self {
         self.conditions.form = ResponseForm::WHOLE;
-        self.conditions.directives = RequestDirectives::default();
+        self.conditions.directives = RequestCacheControl::default();
         self
     }
 
@@ -138,7 +138,7 @@ impl CacheRequest {
     }
 
     /// What the table says about the responses.
-    pub(super) fn policy(&self) -> Policy<'_> {
+    pub(super) fn policy(&self) -> StoragePolicy<'_> {
         self.snapshot.policy(self.route.as_deref())
     }
 
@@ -188,7 +188,10 @@ impl CacheRequest {
     ) {
         // A refusal that depends on this client's credentials does not concern other clients.
         if refusal != Refusal::Credentials && self.shares_its_response() {
-            engine.forget(&self.key, request, entry).await;
+            engine
+                .tiers
+                .remove_response(&self.key, request, entry)
+                .await;
         }
     }
 }

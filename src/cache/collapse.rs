@@ -17,13 +17,15 @@ use crate::{
         coalesce::{Coalesce, Coalesced, FollowOutcome, Leader, StoreLookup, coalesce},
         fill::Fill,
         fill_lock::is_noted_uncacheable,
-        lookup::Found,
         single_flight::LeaderGuard,
+        tiers::Found,
     },
-    fence::Verdict,
-    message::{layer_markers::LayerMarkers, request_body::ReplayableBody, service::HttpService},
+    fence::verdict::Verdict,
+    message::{
+        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+    },
     semantics::{
-        cache_control::RequestDirectives,
+        cache_control::RequestCacheControl,
         freshness::{self, Reason, Use},
         vary,
     },
@@ -67,7 +69,9 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
     async fn find(&mut self) -> Option<Self::Output> {
         let (context, parts) = (&*self.context, self.parts);
         let (engine, request) = (context.engine(), &context.request);
-        let found = engine.find_local(&request.key, &parts.headers, engine.clock.now());
+        let found = engine
+            .tiers
+            .lookup_local(&request.key, &parts.headers, engine.clock.now());
         let response = found.and_then(|found| {
             serve::found(context, &found, parts)
                 .or_else(|| stale::in_backoff(context, &found, &parts.headers))
@@ -80,7 +84,10 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
 
     async fn find_stored(&mut self) -> StoreLookup<Found> {
         let (engine, request) = (self.context.config.engine(), &self.context.request);
-        let found = engine.find_stored(&request.key, &self.parts.headers).await;
+        let found = engine
+            .tiers
+            .lookup_stored(&request.key, &self.parts.headers)
+            .await;
         match found.filter(|(found, now)| decide_for(request, found, *now).is_hit()) {
             Some((found, _)) => StoreLookup::Found(found),
             None if is_noted_uncacheable(engine, &request.key) => StoreLookup::Uncacheable,
@@ -152,11 +159,11 @@ fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill, now
     let Content::Response(response) = &fill.head.content else {
         return;
     };
-    let directives = RequestDirectives::default();
+    let directives = RequestCacheControl::default();
     let at_first = freshness::usable(&response.lifetime, Duration::ZERO, &directives);
     if matches!(at_first, Use::Validate { .. }) {
         let key = context.request.key.as_str();
         let uncacheable = &context.engine().uncacheable;
-        uncacheable.remember(key, now.mono, UNCACHEABLE_FOR);
+        uncacheable.insert(key, now.mono, UNCACHEABLE_FOR);
     }
 }

@@ -3,9 +3,9 @@
 use http::{HeaderMap, header};
 
 use crate::semantics::{
-    cache_control::RequestDirectives,
+    cache_control::RequestCacheControl,
     freshness::Lifetime,
-    policy::Scope,
+    policy::SharingScope,
     sharing::{self, Credentials},
 };
 
@@ -13,9 +13,9 @@ use crate::semantics::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestConditions {
     pub(super) form: ResponseForm,
-    pub(super) directives: RequestDirectives,
+    pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
-    pub(super) scope: Scope,
+    pub(super) scope: SharingScope,
 }
 
 impl RequestConditions {

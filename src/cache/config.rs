@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc};
 use http::{request, response};
 
 use super::tag_fields::TagFields;
-use crate::{engine::core::Engine, keep::Keep, key::Key, message::layer_markers::LayerMarkers};
+use crate::{
+    engine::core::Engine, keep::handle::Keep, key::Key, message::layer_markers::LayerMarkers,
+};
 
 /// The settings of a `CacheLayer`, shared by its services.
 #[derive(Clone)]

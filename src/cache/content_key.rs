@@ -1,12 +1,10 @@
 //! Requests whose content is part of the key: `{#body}` in a route's key, and QUERY, whose content
 //! is part of every cache key.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request;
-use http_body::Frame;
-use http_body_util::BodyExt;
 
 use super::{
     bypass,
@@ -21,8 +19,8 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
-        request_body::{ReplayableBody, Resumed},
-        service::HttpService,
+        http_service::HttpService, read::CappedRead, replayable_body::ReplayableBody,
+        resumed_body::Resumed,
     },
     semantics::cache_status::Forward,
 };
@@ -75,27 +73,11 @@ enum RequestContent<B> {
 
 async fn read<B: ReplayableBody>(body: B) -> RequestContent<B> {
     let mut body = Box::pin(body);
-    // One buffer, so that content in tiny chunks takes no more memory than its bytes.
-    let mut content = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return RequestContent::Broken;
-        };
-        match frame.into_data() {
-            Ok(data) if content.len() + data.len() <= MAX_CONTENT => {
-                content.extend_from_slice(&data);
-            }
-            Ok(data) => return RequestContent::too_large(content, Frame::data(data), body),
-            Err(trailers) => return RequestContent::too_large(content, trailers, body),
-        }
-    }
-    RequestContent::Whole(content.freeze())
-}
-
-impl<B: ReplayableBody> RequestContent<B> {
-    fn too_large(content: BytesMut, next: Frame<Bytes>, rest: Pin<Box<B>>) -> Self {
-        let content = (!content.is_empty()).then(|| Frame::data(content.freeze()));
-        let read: VecDeque<_> = content.into_iter().chain([next]).collect();
-        Self::TooLarge(B::resume(Resumed::new(read, rest)))
+    // Copied, so that content in tiny chunks takes no more memory than its bytes.
+    let mut read = CappedRead::copying(MAX_CONTENT);
+    match read.read_to_end(body.as_mut()).await {
+        Ok(true) if !read.has_trailers() => RequestContent::Whole(read.into_content()),
+        Ok(_) => RequestContent::TooLarge(B::resume(Resumed::new(read.into_frames(), body))),
+        Err(_) => RequestContent::Broken,
     }
 }

@@ -8,7 +8,7 @@ use http::Response;
 use super::{cache_request::CacheRequest, config::Config};
 use crate::{
     engine::{coalesce::Leader, core::Engine, fill::Fill},
-    message::{response_body::ResponseBody, service::HttpService},
+    message::{http_service::HttpService, response_body::ResponseBody},
 };
 
 /// A request that the local tier could not answer, and what is needed to answer it.

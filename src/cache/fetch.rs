@@ -12,8 +12,10 @@ use super::{
     stale, store,
 };
 use crate::{
-    fence::{Capture, Verdict},
-    message::{layer_markers::LayerMarkers, request_body::ReplayableBody, service::HttpService},
+    fence::{capture::Capture, verdict::Verdict},
+    message::{
+        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+    },
     semantics::{conditional, freshness::Exchange},
 };
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::coalesce::Coalesced,
-    message::{request_body::ReplayableBody, service::HttpService},
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::cache_status::Forward,
 };
 
@@ -43,7 +43,10 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     parts: &request::Parts,
 ) -> Option<CacheResponse<S, B>> {
     let (engine, request) = (context.config.engine(), &context.request);
-    let stored = engine.find_stored(&request.key, &parts.headers).await;
+    let stored = engine
+        .tiers
+        .lookup_stored(&request.key, &parts.headers)
+        .await;
     let stored = stored.filter(|(found, _)| query_rule::selects(request, &found.entry));
     if let Some((mut found, now)) = stored {
         let decision = decide_for(request, &found, now);
@@ -67,7 +70,7 @@ async fn collapse_or_fetch<S: HttpService<B>, B: ReplayableBody>(
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
     let request = &mut context.request;
-    if request.candidate.is_none() && context.config.engine().varies(&request.key) {
+    if request.candidate.is_none() && context.config.engine().tiers.has_variants(&request.key) {
         request.miss_reason = Forward::VaryMiss;
     }
     if request.conditions.directives.only_if_cached {

@@ -29,7 +29,7 @@ pub(super) fn in_form<B>(
     let is_complete = stored.part.is_none();
     if form.conditional && is_complete {
         let outcome = conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
-        if outcome == conditional::Outcome::NotModified {
+        if outcome == conditional::PreconditionResult::NotModified {
             conditional::not_modified(&mut fields);
             let body = ResponseBody::empty();
             return Some(response(StatusCode::NOT_MODIFIED, fields, body));
@@ -91,7 +91,7 @@ pub(super) fn evaluate_preconditions<B>(
         return response;
     }
     let outcome = conditional::evaluate(headers, response.status(), response.headers(), received);
-    if outcome == conditional::Outcome::NotModified {
+    if outcome == conditional::PreconditionResult::NotModified {
         conditional::not_modified(response.headers_mut());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = ResponseBody::empty();

@@ -4,7 +4,7 @@ use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
 use super::{config::Config, service::Cache};
-use crate::{keep::Keep, key::Key};
+use crate::{keep::handle::Keep, key::Key};
 
 /// Answers requests from stored responses, and stores the responses to other requests.
 ///

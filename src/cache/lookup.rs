@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::Now,
-    engine::{core::Engine, lookup::Found},
-    fence::Verdict,
+    engine::{core::Engine, tiers::Found},
+    fence::verdict::Verdict,
     message::response_body::ResponseBody,
     semantics::{
         freshness::{self, Reason, Use},
@@ -39,7 +39,7 @@ pub(super) fn look_up_local<B>(
     headers: &HeaderMap,
 ) -> LocalLookup<B> {
     let now = engine.clock.now();
-    let Some(found) = engine.find_local(request.key, headers, now) else {
+    let Some(found) = engine.tiers.lookup_local(request.key, headers, now) else {
         return LocalLookup::Miss(None);
     };
     let route = request.route.map(|route| &**route);

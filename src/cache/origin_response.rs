@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH, response};
 
-use crate::{fence::Capture, semantics::freshness::Exchange};
+use crate::{fence::capture::Capture, semantics::freshness::Exchange};
 
 pub(super) struct OriginResponse<B> {
     pub(super) head: OriginHead,

@@ -14,13 +14,16 @@ use crate::{
         core::Engine,
         fill::{Fill, concatenate},
     },
-    fence::{Capture, Names, subjects_of},
-    keep::values::is_json,
+    fence::{
+        capture::Capture,
+        entry_names::{EntryNames, target_hashes},
+    },
     key::purge::PurgeTarget,
     message::client_request::ClientRequest,
+    message::media_type::is_json,
     semantics::{
-        fields::Storing,
-        partial::{self, Piece},
+        fields::FieldFilter,
+        partial::{self, PartContent},
         storable::Refusal,
         stored::{StoredResponse, Variant},
     },
@@ -74,8 +77,8 @@ impl PendingEntry {
     pub(super) async fn invalidate(&mut self, targets: Vec<PurgeTarget>) -> bool {
         let head = &self.storable.head;
         let key = self.request.key.base();
-        let hashes = &subjects_of(key, &head.entity, head.user.as_deref(), &head.tags);
-        let names = Names { key, hashes };
+        let hashes = &target_hashes(key, &head.entity, head.user.as_deref(), &head.tags);
+        let names = EntryNames { key, hashes };
         // If the journal fails, the invalidation is queued, and nothing that it names is stored
         // until it is appended.
         let fence = &self.config.engine().fence;
@@ -120,9 +123,9 @@ impl PendingEntry {
         if !self.request.may_store(engine, &self.capture, &entry) {
             return None;
         }
-        engine.uncacheable.forget(key.as_str());
+        engine.uncacheable.remove(key.as_str());
         let variant = self.storable.variant.as_ref();
-        engine.put_response(key, variant, &entry).await;
+        engine.tiers.store_response(key, variant, &entry).await;
         share_entry(leader, &entry, variant);
         Some(entry)
     }
@@ -160,19 +163,19 @@ impl PendingEntry {
     /// 3.3 and 3.4).
     fn make_part(&self, response: &mut StoredResponse) -> Option<()> {
         let part = partial::part(&response.headers, response.body.len() as u64)?;
-        let mut piece = Piece {
+        let mut piece = PartContent {
             part,
             body: response.body.clone(),
         };
         if let Some((_, stored)) = self.request.candidate_response()
             && let Some(part) = stored.part
         {
-            let known = Piece {
+            let known = PartContent {
                 part,
                 body: stored.body.clone(),
             };
             let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
-            let fits = |combined: &Piece| combined.body.len() <= self.storable.max_body;
+            let fits = |combined: &PartContent| combined.body.len() <= self.storable.max_body;
             piece = combined.filter(fits).unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);
@@ -185,7 +188,7 @@ impl PendingEntry {
     /// header fields. The others may be discarded (RFC 9110 section 6.5.1).
     pub(super) fn trailers(&self, trailers: HeaderMap) -> Option<HeaderMap> {
         let head = self.storable.response()?;
-        let storing = Storing::of(&head.headers, self.request.policy().strip);
+        let storing = FieldFilter::of(&head.headers, self.request.policy().strip);
         Some(storing.select_trailers(&trailers)).filter(|stored| !stored.is_empty())
     }
 
@@ -194,7 +197,7 @@ impl PendingEntry {
         let engine = self.engine();
         if self.request.may_collapse() {
             let (key, now) = (self.request.key.as_str(), engine.clock.mono());
-            engine.uncacheable.remember(key, now, UNCACHEABLE_FOR);
+            engine.uncacheable.insert(key, now, UNCACHEABLE_FOR);
         }
         engine.metrics.refused.increment(1);
         if let Some(mut leader) = leader.take() {

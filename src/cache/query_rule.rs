@@ -10,9 +10,9 @@ use http::{HeaderMap, Method};
 use super::cache_request::CacheRequest;
 use crate::{
     engine::core::Engine,
-    key::{Inputs, KeyBuf, url_key},
+    key::{KeyBuf, KeyInputs, url_key},
     message::{client_request::ClientRequest, target::Target},
-    semantics::no_vary_search::Rule,
+    semantics::no_vary_search::QueryVariationRule,
     store::entry::{Content, Entry},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn selects(request: &CacheRequest, entry: &Entry) -> bool {
         let Content::Response(response) = &entry.content else {
             return false;
         };
-        Rule::of(&response.headers).as_ref() == Some(rule)
+        QueryVariationRule::of(&response.headers).as_ref() == Some(rule)
     })
 }
 
@@ -43,7 +43,7 @@ pub(super) fn settle_key(
     if !applies(request, &original.method) {
         return;
     }
-    let rule = Rule::of(response).map(Arc::new);
+    let rule = QueryVariationRule::of(response).map(Arc::new);
     if rule.is_none() && request.query_rule.is_none() {
         return;
     }
@@ -55,14 +55,18 @@ pub(super) fn settle_key(
 }
 
 /// The key of a target by a rule, or by its raw query.
-pub(super) fn key(target: Target<'_>, headers: &HeaderMap, rule: Option<&Rule>) -> KeyBuf {
+pub(super) fn key(
+    target: Target<'_>,
+    headers: &HeaderMap,
+    rule: Option<&QueryVariationRule>,
+) -> KeyBuf {
     let normalized = rule.map(|rule| rule.normalize(target.query));
     let query = match &normalized {
         Some(query) if query.is_empty() => None,
         Some(query) => Some(query.as_str()),
         None => target.query,
     };
-    let inputs = Inputs {
+    let inputs = KeyInputs {
         host: target.host,
         path: target.path,
         query,

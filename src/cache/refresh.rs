@@ -1,11 +1,9 @@
 //! Refreshing stored responses in the background.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, request};
-use http_body::Body;
-use http_body_util::BodyExt;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -22,9 +20,8 @@ use crate::{
         fill_lock::{FillLock, HeldElsewhere},
         single_flight::LeaderGuard,
     },
-    error::BoxError,
     message::{
-        replay, request_body::ReplayableBody, response_body::ResponseBody, service::HttpService,
+        http_service::HttpService, read::drain, replayable_body::ReplayableBody, unconditional_get,
     },
     store::entry::Entry,
 };
@@ -55,7 +52,7 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
         engine.metrics.refresh_skipped.increment(1);
         return attempt.left_to_another();
     };
-    let mut parts = replay::parts_as_get(parts);
+    let mut parts = unconditional_get::from_parts(parts);
     if let Some(change) = &context.config.refresh_parts {
         change(&mut parts);
     }
@@ -94,7 +91,10 @@ async fn refresh<S, B>(
     // Another process may have refreshed it since this one read it from the store.
     let stored = attempt.entry.stored;
     if lock.is_some()
-        && let Some(_fresher) = engine.find_fresher(&key, &parts.headers, stored).await
+        && let Some(_fresher) = engine
+            .tiers
+            .lookup_newer(&key, &parts.headers, stored)
+            .await
     {
         return attempt.succeeded();
     }
@@ -106,24 +106,10 @@ async fn refresh<S, B>(
     };
     if !is_worse_than_stored(response.status()) {
         let body = response.into_body();
-        if !body.is_shared() || is_complete(body).await {
+        if !body.is_shared() || drain(body).await.is_ok() {
             attempt.succeeded();
         }
     }
-}
-
-/// Reads a body to its end, by when it has been stored. False if it breaks off.
-async fn is_complete<R>(body: ResponseBody<R>) -> bool
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    let mut body = pin!(body);
-    while let Some(frame) = body.frame().await {
-        if frame.is_err() {
-            return false;
-        }
-    }
-    true
 }
 
 /// A refresh of one entry. If it is dropped, the refresh has failed, and the next one is delayed.

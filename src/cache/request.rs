@@ -8,7 +8,7 @@ use crate::{
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
-    table::{Matched, Plan, RoutePlan, Unlisted},
+    table::{Plan, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// Finds the route of a request.
@@ -20,7 +20,7 @@ pub(super) fn find_route<'p>(
     engine: &Engine,
     plan: &'p Plan,
     parts: &request::Parts,
-) -> Option<Option<Matched<'p>>> {
+) -> Option<Option<RouteMatch<'p>>> {
     let uri = engine.uri(&parts.uri, &parts.extensions);
     let host = || target::authority(uri, &parts.headers);
     let matched = plan.route_for(uri.path(), host);
@@ -48,7 +48,7 @@ impl<'p> RequestAction<'p> {
         config: &Config,
         snapshot: &'p Snapshot,
         parts: &request::Parts,
-        matched: Option<&Matched<'p>>,
+        matched: Option<&RouteMatch<'p>>,
         key: &'p mut KeyBuf,
     ) -> Self {
         // After a successful CONNECT the connection no longer carries HTTP.
@@ -63,7 +63,7 @@ impl<'p> RequestAction<'p> {
     }
 
     #[inline]
-    fn listed(source: KeySource<'_, 'p>, matched: &Matched<'p>, key: &'p mut KeyBuf) -> Self {
+    fn listed(source: KeySource<'_, 'p>, matched: &RouteMatch<'p>, key: &'p mut KeyBuf) -> Self {
         let (route, method) = (matched.plan(), &source.parts.method);
         // Before upgrades, for some clients offer one with every first request, writes included.
         if !route.is_safe(method) {

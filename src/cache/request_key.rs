@@ -10,10 +10,10 @@ use super::{
 use crate::{
     engine::snapshot::Snapshot,
     identity::User,
-    key::{Inputs, KeyBuf, url_key},
+    key::{KeyBuf, KeyInputs, url_key},
     message::target,
-    semantics::{cache_control::RequestDirectives, policy::Scope, sharing::Credentials},
-    table::{self, Matched},
+    semantics::{cache_control::RequestCacheControl, policy::SharingScope, sharing::Credentials},
+    table::{self, RouteMatch},
 };
 
 /// What the key of a request is made from. `Copy`, so that it stays in registers.
@@ -49,7 +49,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
     #[inline]
     pub(super) fn route_key(
         self,
-        matched: &Matched<'p>,
+        matched: &RouteMatch<'p>,
         content: Option<&[u8]>,
         key: &'p mut KeyBuf,
     ) -> Option<CacheRequestRef<'p>> {
@@ -57,7 +57,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
         let scope = route.sharing();
         // The user is not looked for where all users get the same response.
         let user = match scope {
-            Scope::Public if !route.key_names_user => None,
+            SharingScope::Public if !route.key_names_user => None,
             _ => self.user(),
         };
         let user = user.as_ref().map(User::id);
@@ -87,7 +87,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
             key.push_content(&self.parts.headers, content);
         }
         let is_identified = self.user().is_some();
-        self.cache_request(is_identified, Scope::Standard, true, key)
+        self.cache_request(is_identified, SharingScope::Standard, true, key)
     }
 
     /// Makes the key of a request whose content is part of it. `None` as for a route's key.
@@ -108,7 +108,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
 
     /// Whether the inner service could take the request for one to another host than the key names.
     pub(super) fn has_ambiguous_host(self) -> bool {
-        target::names_hosts(self.uri, &self.parts.headers)
+        target::has_ambiguous_host(self.uri, &self.parts.headers)
     }
 
     /// `obeys`: whether the request's directives count.
@@ -116,13 +116,13 @@ impl<'a, 'p> KeySource<'a, 'p> {
     fn cache_request(
         self,
         is_identified: bool,
-        scope: Scope,
+        scope: SharingScope,
         obeys: bool,
         key: &'p mut KeyBuf,
     ) -> CacheRequestRef<'p> {
         let directives = match self.presence.directives && obeys {
-            true => RequestDirectives::parse(&self.parts.headers),
-            false => RequestDirectives::default(),
+            true => RequestCacheControl::parse(&self.parts.headers),
+            false => RequestCacheControl::default(),
         };
         let conditions = RequestConditions {
             form: ResponseForm {
@@ -163,11 +163,11 @@ impl<'a, 'p> KeySource<'a, 'p> {
         host: Option<&'i str>,
         user: Option<&'i str>,
         content: Option<&'i [u8]>,
-    ) -> Inputs<'i>
+    ) -> KeyInputs<'i>
     where
         'a: 'i,
     {
-        Inputs {
+        KeyInputs {
             host,
             path: self.uri.path(),
             query: self.uri.query(),

@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     clock::Now,
-    engine::{core::Engine, fill::Fill, lookup::Found},
+    engine::{core::Engine, fill::Fill, tiers::Found},
     message::{response_body::ResponseBody, static_values},
     semantics::{
-        cache_status::{CACHE_STATUS, CacheStatus, Forward, Outcome},
+        cache_report::NAME,
+        cache_status::{CACHE_STATUS, CacheOutcome, CacheStatus, Forward},
         freshness::Lifetime,
-        reported::NAME,
         stored::StoredResponse,
     },
     store::entry::{Content, Entry},
@@ -38,11 +38,11 @@ pub(super) fn hit<B>(
         return None;
     };
     let is_simple = conditions.form.is_whole() && is_single_chunk(stored);
-    if !is_simple || !entry.local.ready.are_worthwhile() {
+    if !is_simple || !entry.local.prebuilt.use_again() {
         return from_entry(conditions, entry, headers, now, None);
     }
     let resident = now.wall.since(entry.stored);
-    let prebuilt = entry.local.ready.of(&stored.headers, &stored.body);
+    let prebuilt = entry.local.prebuilt.of(&stored.headers, &stored.body);
     let fields = prebuilt.head(
         static_values::age(stored.lifetime.age(resident).as_secs()),
         static_values::hit(stored.lifetime.ttl(resident)),
@@ -162,7 +162,7 @@ pub(super) fn from_fill<B>(
     };
     let body = ResponseBody::shared(fill.body.reader()?);
     let status = CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason: request.miss_reason,
             status: None,
             stored: false,
@@ -228,7 +228,7 @@ pub(super) fn forwarded(
     stored: bool,
 ) -> CacheStatus<'static> {
     CacheStatus {
-        outcome: Outcome::Forward {
+        outcome: CacheOutcome::Forward {
             reason,
             status: origin_status,
             stored,

@@ -14,7 +14,9 @@ use super::{
     respond, updated_entry,
 };
 use crate::{
-    message::{client_request::ClientRequest, request_body::ReplayableBody, service::HttpService},
+    message::{
+        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
+    },
     semantics::{
         cache_status::Forward,
         conditional,
@@ -75,8 +77,7 @@ fn revalidate_candidate(
         Some(_) if form.conditional => {}
         // The range stays: if the part is no longer good, the client gets the new range.
         Some(_) if form.range => {
-            if is_covered(headers, response)
-                && conditional::ask_whether_good(headers, status, stored)
+            if is_covered(headers, response) && conditional::add_validators(headers, status, stored)
             {
                 return Some(Revalidation::Validate(entry));
             }
@@ -228,9 +229,12 @@ pub(super) async fn after_head<S: HttpService<B>, B: ReplayableBody>(
         length,
     ) {
         HeadEffect::None => {}
-        HeadEffect::Outdate => {
+        HeadEffect::MarkStale => {
             if request.shares_its_response() {
-                engine.forget(&request.key, headers, stored).await;
+                engine
+                    .tiers
+                    .remove_response(&request.key, headers, stored)
+                    .await;
             }
         }
         HeadEffect::Update => {

@@ -8,7 +8,7 @@ use super::{
     context::{CacheContext, CacheResponse},
     query_rule, serve,
 };
-use crate::message::{request_body::ReplayableBody, service::HttpService};
+use crate::message::{http_service::HttpService, replayable_body::ReplayableBody};
 
 /// Looks in the local tier by the rules that the path's responses have given. An entry that is found
 /// but cannot be used without asking the inner service becomes the candidate.
@@ -29,7 +29,9 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
         let request = &mut context.request;
         request.key = query_rule::key(target, &parts.headers, Some(rule));
         request.query_rule = Some(Arc::clone(rule));
-        let found = engine.find_local(&request.key, &parts.headers, engine.clock.now());
+        let found = engine
+            .tiers
+            .lookup_local(&request.key, &parts.headers, engine.clock.now());
         if let Some(found) = found.filter(|found| query_rule::selects(request, &found.entry)) {
             let response = serve::found(context, &found, parts);
             if response.is_some() {
@@ -41,7 +43,7 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
         }
     }
     // The store is asked once, by the most recent rule.
-    match (&engine.store, rules.first()) {
+    match (&engine.tiers.store, rules.first()) {
         (Some(_), Some(rule)) => {
             context.request.key = query_rule::key(target, &parts.headers, Some(rule));
             context.request.query_rule = Some(Arc::clone(rule));

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::Now,
-    engine::lookup::Found,
-    message::{request_body::ReplayableBody, service::HttpService},
+    engine::tiers::Found,
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
 };
 
 /// Answers from `found`, if it can be used without asking the inner service.

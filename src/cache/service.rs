@@ -24,12 +24,12 @@ use super::{
     write,
 };
 use crate::{
-    engine::{lookup::Found, snapshot::Snapshot, snapshot_cache::SnapshotCache},
+    engine::{snapshot::Snapshot, tiers::Found},
     error::BoxError,
     key::KeyBuf,
     message::{
-        future::ResponseFuture, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        future::ResponseFuture, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::cache_status::Forward,
 };
@@ -43,14 +43,12 @@ use crate::{
 #[derive(Clone)]
 pub struct Cache<S> {
     handler: Handler<S>,
-    snapshots: SnapshotCache,
 }
 
 impl<S> Cache<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
         Self {
             handler: Handler { inner, config },
-            snapshots: SnapshotCache::default(),
         }
     }
 }
@@ -76,7 +74,7 @@ where
         let (parts, body) = request.into_parts();
         let handler = &self.handler;
         let engine = handler.config.engine();
-        let snapshot = self.snapshots.present(engine);
+        let snapshot = engine.snapshot.load();
         let Some(matched) = &find_route(engine, &snapshot.plan, &parts) else {
             return handler.pass(parts, body);
         };

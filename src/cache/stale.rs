@@ -10,8 +10,8 @@ use super::{
     respond,
 };
 use crate::{
-    engine::lookup::Found,
-    message::{request_body::ReplayableBody, service::HttpService},
+    engine::tiers::Found,
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::freshness,
 };
 
@@ -80,7 +80,7 @@ fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     let engine = context.engine();
     let now = engine.clock.now();
     let key = context.request.key.as_str();
-    engine.origin_backoff.remember(key, now.mono, BACKOFF);
+    engine.origin_backoff.insert(key, now.mono, BACKOFF);
     engine.metrics.hit_stale.increment(1);
     respond::stale(&context.request, found, headers, now, instead_of)
 }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     message::{
-        client_request::ClientRequest, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::storable::Refusal,
 };
@@ -87,7 +87,7 @@ async fn refuse<S, B>(
         let now = engine.clock.mono();
         engine
             .uncacheable
-            .remember(request.key.as_str(), now, UNCACHEABLE_FOR);
+            .insert(request.key.as_str(), now, UNCACHEABLE_FOR);
         if let Some(leader) = leader {
             leader.note_uncacheable(engine, head.capture.position);
         }

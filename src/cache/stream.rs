@@ -128,7 +128,7 @@ where
     };
     while !prefix.has_ended
         && prefix.bytes <= pending.storable.max_body
-        && prefix.chunks.len() <= shared_buffer::most_pieces(pending.storable.max_body)
+        && prefix.chunks.len() <= shared_buffer::max_chunks(pending.storable.max_body)
     {
         let waits = waits_for_body && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cache_request::CacheRequest;
 use crate::{
-    key::Inputs,
+    key::KeyInputs,
     message::client_request::ClientRequest,
     semantics::{
         cache_groups::{self, CACHE_GROUPS, SURROGATE_KEY},
@@ -51,7 +51,7 @@ pub(super) fn of_route(
 ) -> Option<Vec<Box<str>>> {
     let target = original.target();
     let matched = request.snapshot.plan.route(target.path, target.host)?;
-    let inputs = Inputs {
+    let inputs = KeyInputs {
         host: target.host,
         path: target.path,
         query: target.query,

@@ -7,12 +7,13 @@ use http::{Method, StatusCode};
 use super::{cache_request::CacheRequest, origin_response::OriginHead, query_rule};
 use crate::{
     engine::core::Engine,
-    fence::Capture,
+    fence::capture::Capture,
     message::client_request::ClientRequest,
     semantics::{
-        storable::{Refusal, RequestHead},
+        request_head::RequestHead,
+        storable::Refusal,
         stored::StoredResponse,
-        update::{self, Updated},
+        update::{self, UpdatedHead},
     },
     store::entry::{Content, Entry},
 };
@@ -31,7 +32,7 @@ pub(super) fn update(
         method: &Method::GET,
         ..original.head(request.conditions.credentials)
     };
-    let Updated { headers, lifetime } = update::update(
+    let UpdatedHead { headers, lifetime } = update::update(
         &get,
         response.status,
         &response.headers,
@@ -78,7 +79,8 @@ pub(super) async fn replace(
         let mut request = request.clone();
         query_rule::settle_key(engine, &mut request, original, headers);
         engine
-            .put_response(&request.key, variant.as_ref(), entry)
+            .tiers
+            .store_response(&request.key, variant.as_ref(), entry)
             .await;
     }
 }

@@ -13,12 +13,12 @@ use super::{
     stream,
 };
 use crate::{
-    engine::targets::WriteTargets,
+    engine::write_targets::WriteTargets,
     error::BoxError,
     key::{Key, KeyBuf, purge::PurgeTarget},
     message::{
-        client_request::ClientRequest, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
     semantics::{cache_status::Forward, freshness::Exchange},
 };
@@ -37,7 +37,7 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
     let engine = config.engine();
     let original = engine.client_request(&parts);
-    let written = WriteTargets::by(original.clone(), None);
+    let written = WriteTargets::new(original.clone(), None);
     let derived_key = derived_key(&config, &parts);
     let get = get_request(&config, &parts, &written);
     // Captured before the call, so that later invalidations win.
@@ -45,7 +45,7 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     let requested = engine.clock.now().wall;
     let response = inner.oneshot(Request::from_parts(parts, body)).await?;
     let received = engine.clock.now().wall;
-    let mut targets = written.subjects(engine, &response);
+    let mut targets = written.purge_targets(engine, &response);
     if !targets.is_empty() {
         targets.extend(derived_key.map(|key| PurgeTarget::Key(key.as_str().into())));
     }
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::{
         cache::CacheLayer,
-        keep::Keep,
-        key::{Inputs, url_key},
+        keep::handle::Keep,
+        key::{KeyInputs, url_key},
         table::Table,
     };
 
@@ -165,7 +165,7 @@ mod tests {
         let status = response.headers()["cache-status"].to_str().expect("ASCII");
         assert!(status.contains("stored"), "{status}");
 
-        let inputs = Inputs {
+        let inputs = KeyInputs {
             host: None,
             path: "/e/1",
             query: None,
@@ -175,7 +175,9 @@ mod tests {
         };
         let mut key = KeyBuf::new();
         url_key(&inputs, None, &mut key);
-        let found = engine.find_local(&key, inputs.headers, engine.clock.now());
+        let found = engine
+            .tiers
+            .lookup_local(&key, inputs.headers, engine.clock.now());
         let entry = found.expect("it is stored").entry;
         assert!((1..=called.load(Ordering::SeqCst)).contains(&entry.local.captured));
     }

@@ -6,14 +6,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     core::Engine,
     fill_lock::FillLock,
     single_flight::{Joined, LeaderGuard, Release, SingleFlight},
 };
-use crate::store::position::Position;
+use crate::{clock::Backoff, store::position::Position};
 
 /// After waiting this long for other processes, a process does the work itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -213,7 +213,7 @@ async fn wait_for_lock<W: Coalesce>(
         return FillLockOutcome::Lead(None);
     };
     let deadline = Instant::now() + PATIENCE;
-    let (mut pause, longest) = PAUSES;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let Ok(is_held) = lock.try_acquire().await else {
             return FillLockOutcome::Lead(None);
@@ -229,7 +229,6 @@ async fn wait_for_lock<W: Coalesce>(
         if Instant::now() >= deadline || !engine.fence.trusted(engine.clock.now()) {
             return FillLockOutcome::Lead(None);
         }
-        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(longest);
+        backoff.wait().await;
     }
 }

@@ -35,7 +35,13 @@ use crate::store::redis::{
 use crate::{
     clock::Clock,
     error::{Error, ignore_poison},
-    fence::{self, Capture, Declaration, Fence, Names, subjects_of},
+    fence::{
+        self,
+        capture::Capture,
+        declaration::Declaration,
+        entry_names::{EntryNames, target_hashes},
+        fence::Fence,
+    },
     identity::{self, User},
     key::{
         KeyBuf,
@@ -85,7 +91,7 @@ impl Engine {
     /// An engine without a store: the local tier is the only one.
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
-        let fence = Fence::in_process(Arc::clone(&clock), fence::Options::default());
+        let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
         let limiter = Limiter::new(Arc::clone(&clock), None);
         let metrics = CacheMetrics::register();
         let tiers = Tiers::in_process(
@@ -100,20 +106,20 @@ impl Engine {
     #[cfg(feature = "redis")]
     pub(crate) async fn on_redis(plan: Plan, store: &RedisStore) -> Arc<Self> {
         let clock = Arc::new(Clock::boot());
-        let connections = store.connections(plan.deadline);
-        let options = fence::Options {
+        let client = store.client(plan.deadline);
+        let options = fence::config::FenceConfig {
             max_lag: plan.max_lag,
-            ..fence::Options::default()
+            ..fence::config::FenceConfig::default()
         };
         let namespace = &plan.namespace;
-        let journal = RedisJournal::new(connections.clone(), namespace, options.subjects);
+        let journal = RedisJournal::new(client.clone(), namespace, options.max_targets);
         let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
-        let channel = RedisChannel::new(connections.clone(), namespace);
+        let channel = RedisChannel::new(client.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
-        let limits = RedisLimits::new(connections.clone(), namespace);
+        let limits = RedisLimits::new(client.clone(), namespace);
         let limiter = Limiter::new(Arc::clone(&clock), Some(Arc::new(limits)));
         let metrics = CacheMetrics::register();
-        let entries = RedisEntries::new(connections, namespace, Arc::clone(&clock));
+        let entries = RedisEntries::new(client, namespace, Arc::clone(&clock));
         let tiers = Tiers::in_process(
             LocalTier::new(plan.local_size),
             Arc::clone(&clock),
@@ -233,10 +239,10 @@ impl Engine {
     /// names it has been invalidated since.
     pub(crate) fn may_store(&self, capture: &Capture, entry: &Entry, key: &str) -> bool {
         let user = entry.user.as_deref();
-        let hashes = subjects_of(key, &entry.entity, user, &entry.tags);
+        let hashes = target_hashes(key, &entry.entity, user, &entry.tags);
         self.fence.may_store(
             capture,
-            Names {
+            EntryNames {
                 key,
                 hashes: &hashes,
             },
@@ -262,7 +268,7 @@ impl Engine {
     pub(crate) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
         let appended = self.fence.purge(&purges).await;
         let hard = purges.iter().filter(|purge| !purge.soft);
-        let targets = hard.map(|purge| &purge.subject);
+        let targets = hard.map(|purge| &purge.target);
         self.tiers.remove_targets(targets).await;
         appended.map(|_| ())
     }
@@ -281,8 +287,8 @@ impl Engine {
         mut entry: Entry,
     ) -> Result<(), Error> {
         let user = entry.user.as_deref();
-        let hashes = subjects_of(key.base(), &entry.entity, user, &entry.tags);
-        let names = Names {
+        let hashes = target_hashes(key.base(), &entry.entity, user, &entry.tags);
+        let names = EntryNames {
             key: key.base(),
             hashes: &hashes,
         };

@@ -34,7 +34,7 @@ pub(crate) struct FillLock {
 impl FillLock {
     /// A lock that is not held yet; `None` without a store, or while its fence is not trusted.
     pub(crate) fn new(engine: &Engine, key: &str) -> Option<Self> {
-        let store = engine.store.as_ref()?;
+        let store = engine.tiers.store.as_ref()?;
         engine.fence.trusted(engine.clock.now()).then(|| Self {
             store: Arc::clone(store),
             key: key.into(),
@@ -124,7 +124,9 @@ pub(crate) struct StoreFailed;
 
 /// Whether the last lookup in the store found a note that this key's result cannot be shared.
 pub(crate) fn is_noted_uncacheable(engine: &Engine, key: &KeyBuf) -> bool {
-    let found = engine.local_entry(key.as_bytes(), key, engine.clock.now());
+    let found = engine
+        .tiers
+        .usable_local(key.as_bytes(), key, engine.clock.now());
     found.is_some_and(|found| is_note(&found.entry))
 }
 

@@ -1,12 +1,12 @@
 //! The machinery that the layers and the public handle share: the table in use, the tiers, single
 //! flight and the rate limiter.
 
+pub(crate) mod coalesce;
 pub(crate) mod core;
 pub(crate) mod expiring_set;
 pub(crate) mod fill;
 pub(crate) mod fill_lock;
 pub(crate) mod head;
-pub(crate) mod hit;
 mod key_globs;
 pub(crate) mod limiter;
 mod local_tier;
@@ -15,7 +15,6 @@ pub(crate) mod query_rules;
 pub(crate) mod request_extractors;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;
-pub(crate) mod snapshot_cache;
 mod tag_field_names;
 pub(crate) mod tiers;
 mod variant_list;

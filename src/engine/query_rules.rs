@@ -5,7 +5,7 @@ use std::{fmt, hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-use crate::semantics::no_vary_search::Rule;
+use crate::semantics::no_vary_search::QueryVariationRule;
 
 const MAX_PATHS: usize = 4 * 1024;
 /// How many rules are kept for one path.
@@ -14,7 +14,7 @@ const RULES_PER_PATH: usize = 4;
 /// Rules by path, the most recent first. They are hints: a response that is found by a rule must
 /// itself have that rule.
 pub(crate) struct QueryVariationRules {
-    rules: Cache<u64, Arc<[Arc<Rule>]>>,
+    rules: Cache<u64, Arc<[Arc<QueryVariationRule>]>>,
     hasher: RandomState,
 }
 
@@ -27,14 +27,14 @@ impl QueryVariationRules {
     }
 
     /// The rules for a key without its variations.
-    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<Rule>]>> {
+    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<QueryVariationRule>]>> {
         if self.rules.is_empty() {
             return None;
         }
         self.rules.get(&self.hasher.hash_one(key))
     }
 
-    pub(crate) fn learn(&self, key: &str, rule: &Arc<Rule>) {
+    pub(crate) fn learn(&self, key: &str, rule: &Arc<QueryVariationRule>) {
         let known = self.of(key).unwrap_or_default();
         if known.first() == Some(rule) {
             return;
@@ -63,7 +63,10 @@ mod tests {
         let rules = QueryVariationRules::new();
         assert!(rules.of("url:h:/").is_none());
         let rule = |name: &str| {
-            Arc::new(Rule::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"))
+            Arc::new(
+                QueryVariationRule::parse(format!("params=(\"{name}\")").as_bytes())
+                    .expect("a rule"),
+            )
         };
         for name in ["a", "b", "c", "d", "e", "c"] {
             rules.learn("url:h:/", &rule(name));

@@ -12,13 +12,15 @@ use super::head::Head;
 use crate::{
     clock::Timestamp,
     error::Error,
-    fence::Fence,
+    fence::fence::Fence,
     semantics::{
-        fields::Storing,
+        etag,
+        fields::FieldFilter,
         freshness::{Exchange, Lifetime},
-        policy::Policy,
+        policy::StoragePolicy,
+        request_head::RequestHead,
         sharing::Credentials,
-        storable::{self, Refusal, RequestHead},
+        storable::{self, Refusal},
         stored::StoredResponse,
         vary::VaryFields,
     },
@@ -88,13 +90,13 @@ impl Snapshot {
     }
 
     /// The storage policy of a route, or of paths without a route.
-    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> Policy<'a> {
+    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> StoragePolicy<'a> {
         let max = self.plan.max_ttl;
         match route {
             Some(route) => route.policy(max),
-            None => Policy {
+            None => StoragePolicy {
                 max,
-                ..Policy::STANDARD
+                ..StoragePolicy::STANDARD
             },
         }
     }
@@ -113,8 +115,8 @@ impl Snapshot {
         let table = route.map_or(&[][..], |route| &route.vary);
         let vary = VaryFields::of(&head.headers, table).map_err(|_| Refusal::Vary)?;
         let received = exchange.received;
-        let headers = Storing::of(&head.headers, policy.strip).select(&head.headers, received);
-        let has_validator = storable::can_be_validated(head.status, &headers);
+        let headers = FieldFilter::of(&head.headers, policy.strip).select(&head.headers, received);
+        let has_validator = etag::can_be_validated(head.status, &headers);
         Ok(Head {
             vary,
             stored: received,
@@ -138,7 +140,7 @@ impl Snapshot {
 ///
 /// If the table is wrong; the error says what to write instead.
 pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
-    let plan = Plan::compile(table)?;
+    let plan = table.compile()?;
     for warning in table.check() {
         tracing::warn!(%warning, "the table is valid, but may not do what was meant");
     }

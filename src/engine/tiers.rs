@@ -14,7 +14,7 @@ use super::{key_globs::KeyGlobs, local_tier::LocalTier, variant_list::list_with}
 use crate::{
     clock::{Clock, Now, Timestamp},
     error::Error,
-    fence::{Fence, Verdict},
+    fence::{fence::Fence, verdict::Verdict},
     key::{KeyBuf, purge::PurgeTarget},
     metrics::CacheMetrics,
     semantics::{stored::Variant, vary},
@@ -100,7 +100,7 @@ impl Tiers {
             self.local.discard(full, &entry);
             return None;
         }
-        match self.fence.check_named(&entry, || key.base(), now) {
+        match self.fence.check_with(&entry, || key.base(), now) {
             Verdict::Unusable => {
                 self.metrics.fenced.increment(1);
                 self.local.discard(full, &entry);
@@ -291,7 +291,7 @@ impl Tiers {
         if !newer || matches!(local.content, Content::Variants(_)) || local.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_named(&local, || key.base(), now);
+        let verdict = self.fence.check_with(&local, || key.base(), now);
         (verdict != Verdict::Unusable).then(|| Found::new(local, verdict))
     }
 
@@ -311,7 +311,7 @@ impl Tiers {
         if entry.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_named(&entry, || key.base(), now);
+        let verdict = self.fence.check_with(&entry, || key.base(), now);
         if verdict == Verdict::Unusable {
             self.metrics.fenced.increment(1);
             return None;

@@ -4,10 +4,10 @@ use http::{HeaderName, Method, Response, Uri};
 
 use super::{core::Engine, snapshot::Snapshot};
 use crate::{
-    key::{Inputs, KeyBuf, purge::PurgeTarget, url_key},
+    key::{KeyBuf, KeyInputs, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
-    semantics::{cache_groups, invalidation, sharing::Credentials, storable::RequestHead},
-    table::Matched,
+    semantics::{cache_groups, invalidation, request_head::RequestHead, sharing::Credentials},
+    table::RouteMatch,
 };
 
 /// An unsafe request, and the targets that its response invalidates.
@@ -81,14 +81,14 @@ impl WriteTargets {
         }
     }
 
-    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<Matched<'p>> {
+    pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<RouteMatch<'p>> {
         let Target { path, host, .. } = self.request.target();
         snapshot.plan.route(path, host)
     }
 
-    pub(crate) fn inputs(&self) -> Inputs<'_> {
+    pub(crate) fn inputs(&self) -> KeyInputs<'_> {
         let Target { path, query, host } = self.request.target();
-        Inputs {
+        KeyInputs {
             host,
             path,
             query,
@@ -134,7 +134,7 @@ impl WriteTargets {
 
     fn key_of(&self, snapshot: &Snapshot, uri: &str) -> Option<PurgeTarget> {
         let uri: Uri = uri.parse().ok()?;
-        let inputs = Inputs {
+        let inputs = KeyInputs {
             path: uri.path(),
             query: uri.query(),
             ..self.inputs()
@@ -146,7 +146,7 @@ impl WriteTargets {
     }
 }
 
-fn url_target(inputs: &Inputs<'_>) -> PurgeTarget {
+fn url_target(inputs: &KeyInputs<'_>) -> PurgeTarget {
     let mut key = KeyBuf::new();
     url_key(inputs, None, &mut key);
     PurgeTarget::Key(key.base().into())

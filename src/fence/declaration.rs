@@ -11,8 +11,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{appender::Appender, mirror::append_queue::OwnRecord, trust::nanos};
+use super::{appender::Appender, mirror::append_queue::OwnRecord};
 use crate::{
+    clock::nanos,
     error::Error,
     key::purge::{Purge, PurgeTarget},
     store::{

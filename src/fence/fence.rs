@@ -186,7 +186,7 @@ impl Fence {
         if entry.local.checked.load(Ordering::Relaxed) == 0 {
             return verdict(&hashes());
         }
-        let kept = &entry.local.subjects;
+        let kept = &entry.local.targets;
         verdict(kept.get_or_init(|| hashes().as_slice().into()))
     }
 

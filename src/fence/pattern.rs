@@ -1,8 +1,8 @@
 //! The patterns that other programs publish and receive.
 
 use crate::{
-    key::{pattern::subject, purge::PurgeTarget},
-    store::contracts::channel::CUT,
+    key::{pattern::target, purge::PurgeTarget},
+    store::contracts::channel::MAX_MESSAGE,
 };
 
 /// The part before the first wildcard or escape; a shorter prefix only matches more.
@@ -20,7 +20,7 @@ pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
     if valid.len() < pattern.len() || !is_closed(valid) {
         return Some(prefix(literal_prefix(valid)));
     }
-    (!valid.is_empty()).then(|| subject(valid))
+    (!valid.is_empty()).then(|| target(valid))
 }
 
 /// The part before the first byte that no key contains, cut to the longest pattern.
@@ -96,7 +96,7 @@ fn escaped(name: &str) -> String {
 }
 
 /// In bytes. A longer pattern counts as its literal beginning, since no key is that long.
-pub(super) const MAX_PATTERN: usize = CUT - 1;
+pub(super) const MAX_PATTERN: usize = MAX_MESSAGE - 1;
 
 #[cfg(test)]
 mod tests {

@@ -2,14 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use metrics::{Counter, counter};
 use tokio::sync::{Notify, watch};
 
 use super::pattern::{MAX_PATTERN, pattern_of, target_of};
-use crate::{key::purge::Purge, store::contracts::channel::Channel};
+use crate::{error::ignore_poison, key::purge::Purge, store::contracts::channel::Channel};
 
 pub(super) struct PubSub {
     queue: Arc<PatternQueue>,
@@ -133,7 +133,7 @@ impl PatternQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<String>>> {
-        self.patterns.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.patterns.lock())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The mirror behind its lock.
 
 use std::sync::{
-    PoisonError, RwLock,
+    RwLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -11,7 +11,10 @@ use super::{
     metrics::FenceMetrics,
     mirror::{FeedOutcome, Mirror},
 };
-use crate::store::{contracts::journal::Record, position::Position};
+use crate::{
+    error::ignore_poison,
+    store::{contracts::journal::Record, position::Position},
+};
 
 pub(super) struct SharedMirror {
     /// The revision of the mirror, readable without the lock.
@@ -43,11 +46,12 @@ impl SharedMirror {
     }
 
     pub(super) fn read<R>(&self, read: impl FnOnce(&Mirror) -> R) -> R {
-        read(&self.mirror.read().unwrap_or_else(PoisonError::into_inner))
+        let mirror = ignore_poison(self.mirror.read());
+        read(&mirror)
     }
 
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Mirror) -> R) -> R {
-        let mut mirror = self.mirror.write().unwrap_or_else(PoisonError::into_inner);
+        let mut mirror = ignore_poison(self.mirror.write());
         let result = change(&mut mirror);
         // Before the lock is released, so that no verdict is older than its stamp.
         self.stamp.store(mirror.revision(), Ordering::Release);

@@ -9,13 +9,16 @@ use tokio::{
     select,
     sync::Notify,
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{appender::Appender, mirror::FeedOutcome};
-use crate::store::contracts::{
-    channel::{Channel, Listener},
-    journal::Feed,
+use crate::{
+    clock::Backoff,
+    store::contracts::{
+        channel::{Channel, Listener},
+        journal::Feed,
+    },
 };
 
 /// Spawns the tasks that follow the feed, prove freshness, deliver queued appends and, if there is a
@@ -41,7 +44,7 @@ pub(super) fn spawn(
 }
 
 async fn follow_feed(appender: Weak<Appender>, mut feed: Box<dyn Feed>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = self::backoff();
     loop {
         let position = appender.upgrade().map(|this| this.sync.mirror.position());
         let Some(position) = position else { return };
@@ -57,7 +60,7 @@ async fn follow_feed(appender: Weak<Appender>, mut feed: Box<dyn Feed>) {
             }
         };
         if outcome == FeedOutcome::Applied {
-            backoff = Backoff::default();
+            backoff = self::backoff();
             continue;
         }
         // If it fails, the task that proves freshness syncs again.
@@ -68,7 +71,7 @@ async fn follow_feed(appender: Weak<Appender>, mut feed: Box<dyn Feed>) {
 }
 
 async fn listen(appender: Weak<Appender>, mut listener: Box<dyn Listener>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = self::backoff();
     loop {
         let received = listener.next().await;
         let Some(appender) = appender.upgrade() else {
@@ -76,7 +79,7 @@ async fn listen(appender: Weak<Appender>, mut listener: Box<dyn Listener>) {
         };
         match received {
             Ok(messages) => {
-                backoff = Backoff::default();
+                backoff = self::backoff();
                 appender.receive(&messages);
             }
             Err(error) => {
@@ -106,7 +109,7 @@ async fn prove_freshness(appender: Weak<Appender>, max_lag_changed: Arc<Notify>)
 }
 
 async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = self::backoff();
     let mut warned = false;
     loop {
         let Some(strong) = appender.upgrade() else {
@@ -117,7 +120,7 @@ async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
                 if std::mem::take(&mut warned) {
                     tracing::info!("journal available again: all queued invalidations delivered");
                 }
-                backoff = Backoff::default();
+                backoff = self::backoff();
                 drop(strong);
                 queued.notified().await;
             }
@@ -140,18 +143,6 @@ async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
     }
 }
 
-/// Doubles from 1 ms to 1 s.
-struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(Duration::from_millis(1))
-    }
-}
-
-impl Backoff {
-    async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_secs(1));
-    }
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(1), Duration::from_secs(1))
 }

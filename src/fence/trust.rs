@@ -2,11 +2,13 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use crate::{clock::nanos, error::ignore_poison};
 
 /// The last proof of freshness and how long it holds (rule 12). All times are on the monotonic
 /// clock, in nanoseconds.
@@ -68,12 +70,6 @@ impl Trust {
     }
 
     pub(super) fn proved_at(&self) -> MutexGuard<'_, u64> {
-        self.proved_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.proved_at.lock())
     }
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

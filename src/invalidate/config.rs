@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::request;
 
-use crate::{keep::Keep, key::Key};
+use crate::{keep::handle::Keep, key::Key};
 
 /// What an [`InvalidateLayer`](super::InvalidateLayer) is configured with.
 #[derive(Clone)]

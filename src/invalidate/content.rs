@@ -1,19 +1,17 @@
 //! Buffering the content of an answer, to read the fields that `{answer.FIELD}` names.
 
-use std::{collections::VecDeque, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body::Body;
-use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::{task::yield_now, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     engine::fill::concatenate,
     error::BoxError,
-    keep::values,
-    message::{response_body::ResponseBody, shared_buffer},
+    message::{media_type, read::CappedRead, response_body::ResponseBody},
 };
 
 /// The complete content of an answer.
@@ -35,7 +33,7 @@ impl AnswerContent {
 /// Whether `Content-Type` says that the content is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE);
-    content_type.is_some_and(|content_type| values::is_json(content_type.as_bytes()))
+    content_type.is_some_and(|content_type| media_type::is_json(content_type.as_bytes()))
 }
 
 /// Reads the content of an answer. Returns it with the body for the caller, which has all of it whether
@@ -51,11 +49,9 @@ where
         return (None, ResponseBody::inner(body));
     }
     let mut body = Box::pin(body);
-    let mut reader = ContentReader::default();
-    let end = timeout(TIMEOUT, reader.read(body.as_mut(), max_length)).await;
-    let ContentReader {
-        chunks, trailers, ..
-    } = reader;
+    let mut reader = CappedRead::sharing(usize::try_from(max_length).unwrap_or(usize::MAX));
+    let end = timeout(TIMEOUT, reader.read_to_end(body.as_mut())).await;
+    let (chunks, trailers) = reader.into_parts();
     match end {
         Ok(Ok(true)) => {
             let content = AnswerContent {
@@ -64,47 +60,8 @@ where
             };
             (Some(content), ResponseBody::chunks(chunks, trailers))
         }
-        Ok(Err(error)) => (None, ResponseBody::failed(chunks, error)),
+        Ok(Err(error)) => (None, ResponseBody::failed(chunks, error.into())),
         Ok(Ok(false)) | Err(_) => (None, ResponseBody::resumed(chunks, body)),
-    }
-}
-
-/// Keeps what has been read of a body when reading is given up.
-#[derive(Default)]
-struct ContentReader {
-    chunks: VecDeque<Bytes>,
-    trailers: Option<HeaderMap>,
-    length: u64,
-}
-
-impl ContentReader {
-    /// Reads to the end; `false` if the content is longer than `max_length`, or in too many chunks.
-    async fn read<B>(&mut self, mut body: Pin<&mut B>, max_length: u64) -> Result<bool, BoxError>
-    where
-        B: Body<Data = Bytes, Error: Into<BoxError>>,
-    {
-        let limit = usize::try_from(max_length).unwrap_or(usize::MAX);
-        let max_chunks = shared_buffer::most_pieces(limit);
-        let into = |frame: Result<_, B::Error>| frame.map_err(Into::<BoxError>::into);
-        while let Some(frame) = body.frame().await.map(into) {
-            match frame?.into_data() {
-                // Not kept: an endless stream of empty chunks would never reach the limit.
-                Ok(chunk) if chunk.is_empty() => yield_now().await,
-                Ok(chunk) => {
-                    self.length += chunk.len() as u64;
-                    self.chunks.push_back(chunk);
-                }
-                Err(frame) => {
-                    // Trailers are the last frame.
-                    self.trailers = frame.into_trailers().ok();
-                    return Ok(true);
-                }
-            }
-            if self.length > max_length || self.chunks.len() > max_chunks {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -198,7 +155,7 @@ mod tests {
     async fn an_endless_stream_of_empty_chunks_is_given_up() {
         let endless = StreamBody::new(stream::repeat_with(|| data("")));
         let reading = tokio::spawn(read(endless, MAX_LENGTH));
-        yield_now().await;
+        tokio::task::yield_now().await;
         tokio::time::advance(TIMEOUT).await;
         let (content, body) = reading.await.expect("it ends");
         assert!(content.is_none());

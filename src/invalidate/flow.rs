@@ -16,8 +16,8 @@ use crate::{
     error::BoxError,
     key::purge::PurgeTarget,
     message::{
-        deferred_end::AtEnd, request_body::ReplayableBody, response_body::ResponseBody,
-        service::HttpService,
+        deferred_end::OnEnd, http_service::HttpService, replayable_body::ReplayableBody,
+        response_body::ResponseBody,
     },
 };
 
@@ -136,7 +136,7 @@ where
 fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
     let named = write.request.targets_of_response(&response);
     let (runtime, span) = (Handle::current(), Span::current());
-    let at_end: AtEnd = Box::new(move |trailers| {
+    let at_end: OnEnd = Box::new(move |trailers| {
         let outcome = WriteOutcome::of_grpc_status(trailers);
         let settled = async move {
             match outcome {
@@ -147,5 +147,5 @@ fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<Res
         };
         runtime.spawn(settled.instrument(span))
     });
-    response.map(|body| ResponseBody::gated(body, at_end))
+    response.map(|body| ResponseBody::with_deferred_end(body, at_end))
 }

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::write_request::WriteRequest;
 use crate::{
-    engine::busy::Work,
     fence::{capture::Capture, declaration::Declaration},
     key::{KeyBuf, purge::PurgeTarget},
     store::entry::Entry,
@@ -18,7 +17,7 @@ pub(super) struct InFlightWrite {
     began: Capture,
     settled: bool,
     /// Makes [`Keep::flush`](crate::Keep::flush) wait for this write.
-    _work: Work,
+    _work: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 
 impl InFlightWrite {
@@ -46,7 +45,7 @@ impl InFlightWrite {
             // Before the inner service is called, so that no write during the call is missed.
             began: engine.fence.capture(),
             settled: false,
-            _work: engine.writes.begin(),
+            _work: engine.writes.token(),
         }
     }
 
@@ -82,7 +81,7 @@ impl InFlightWrite {
             (None, None) => engine.invalidate(targets, false).await,
         };
         if let Some((delay, targets)) = again.filter(|(_, targets)| !targets.is_empty()) {
-            let (work, engine) = (engine.writes.begin(), Arc::downgrade(&engine));
+            let (work, engine) = (engine.writes.token(), Arc::downgrade(&engine));
             tokio::spawn(async move {
                 let _work = work;
                 tokio::time::sleep(delay).await;

@@ -4,7 +4,7 @@ use http::request;
 use tower_layer::Layer;
 
 use super::{config::Config, service::Invalidate};
-use crate::{keep::Keep, key::Key};
+use crate::{keep::handle::Keep, key::Key};
 
 /// Makes stored responses unusable after a successful write, before the write is answered.
 ///

@@ -1,11 +1,10 @@
 //! Write-through by a GET: fetches what a write has changed, so that it is stored before it is read.
 
-use std::{future::poll_fn, pin::pin, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
-use http_body::Body;
 use tokio::{task::AbortHandle, time::timeout};
 use tower::ServiceExt;
 use tracing::Instrument;
@@ -13,7 +12,8 @@ use tracing::Instrument;
 use super::write_request::WriteRequest;
 use crate::{
     message::{
-        layer_markers::LayerMarkers, replay, request_body::ReplayableBody, service::HttpService,
+        http_service::HttpService, layer_markers::LayerMarkers, read::drain,
+        replayable_body::ReplayableBody, unconditional_get,
     },
     table::Through,
 };
@@ -31,7 +31,7 @@ impl Refetch {
         if write.through() != Some(Through::Refetch) {
             return None;
         }
-        let mut parts = replay::as_get(request);
+        let mut parts = unconditional_get::from_request(request);
         LayerMarkers::mark(&mut parts.extensions, |markers| markers.refetch = true);
         let request = Request::from_parts(parts, B::from_bytes(Bytes::new()));
         let inner = inner.clone();
@@ -40,8 +40,7 @@ impl Refetch {
                 return;
             };
             // The `CacheLayer` below has stored the response once its body has ended.
-            let mut body = pin!(response.into_body());
-            while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+            let _ = drain(response.into_body()).await;
         })))
     }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     engine::head::Head,
-    key::{Inputs, KeyBuf, url_key},
-    semantics::{freshness::Exchange, policy::Scope},
+    key::{KeyBuf, KeyInputs, url_key},
+    semantics::{freshness::Exchange, policy::SharingScope},
     store::{entry::Entry, position::Position},
     table::{RoutePlan, Through},
 };
@@ -105,10 +105,10 @@ fn get_key(write: &WriteRequest) -> Option<KeyBuf> {
 }
 
 /// What the key of a GET is made of.
-fn get_inputs<'a>(write: &'a WriteRequest, route: &RoutePlan) -> Inputs<'a> {
+fn get_inputs<'a>(write: &'a WriteRequest, route: &RoutePlan) -> KeyInputs<'a> {
     let inputs = write.changed.inputs();
-    let shared = route.sharing() == Scope::Public && !route.key_names_user;
-    Inputs {
+    let shared = route.sharing() == SharingScope::Public && !route.key_names_user;
+    KeyInputs {
         user: inputs.user.filter(|_| !shared),
         ..inputs
     }

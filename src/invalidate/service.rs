@@ -12,7 +12,9 @@ use tower_service::Service;
 use super::{config::Config, flow, write_request::WriteRequest};
 use crate::{
     error::BoxError,
-    message::{future::ResponseFuture, request_body::ReplayableBody, response_body::ResponseBody},
+    message::{
+        future::ResponseFuture, replayable_body::ReplayableBody, response_body::ResponseBody,
+    },
 };
 
 /// The service of an [`InvalidateLayer`](super::InvalidateLayer).

@@ -22,7 +22,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     CacheLayer, InvalidateLayer, Keep, RedisStore, Route, Scope, Table,
-    engine::lookup::Found,
+    engine::tiers::Found,
     key::KeyBuf,
     store::entry::Content,
     support::RedisServer,
@@ -201,8 +201,8 @@ async fn sync(keeps: &[Keep; 2]) {
 async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
     let (engine, none) = (keep.engine(), HeaderMap::new());
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
-    let local = engine.find_local(&key, &none, engine.clock.now());
-    let in_store = engine.find_stored(&key, &none).await;
+    let local = engine.tiers.lookup_local(&key, &none, engine.clock.now());
+    let in_store = engine.tiers.lookup_stored(&key, &none).await;
     let found = [local, in_store.map(|(found, _)| found)];
     found.into_iter().flatten().filter_map(version).collect()
 }

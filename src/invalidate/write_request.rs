@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot, targets::WriteTargets},
+    engine::{core::Engine, snapshot::Snapshot, write_targets::WriteTargets},
     key::{Key, purge::PurgeTarget},
     message::layer_markers::LayerMarkers,
     semantics::invalidation,
@@ -47,7 +47,7 @@ impl WriteRequest {
         }
         let user = engine.user(&snapshot, parts);
         let user = user.as_ref().map(|user| user.id());
-        let changed = WriteTargets::by(engine.client_request(parts), user);
+        let changed = WriteTargets::new(engine.client_request(parts), user);
         let derive = config.key.as_ref().filter(|_| route.is_some());
         let derived_key = derive.and_then(|derive| derive(parts));
         LayerMarkers::mark(&mut parts.extensions, |markers| {

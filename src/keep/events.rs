@@ -14,7 +14,7 @@ use futures_util::{
 };
 
 use super::{handle::Keep, invalidation::Invalidation};
-use crate::fence::{News, Subscription};
+use crate::fence::subscription::{AppliedEvent, Subscription};
 
 impl Keep {
     /// Subscribes to invalidations, in the order in which this process applies them: its own, those
@@ -55,7 +55,7 @@ impl Keep {
     }
 }
 
-async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
+async fn next(mut subscription: Subscription) -> Option<(AppliedEvent, Subscription)> {
     let news = subscription.next().await?;
     Some((news, subscription))
 }
@@ -63,7 +63,7 @@ async fn next(mut subscription: Subscription) -> Option<(News, Subscription)> {
 /// The stream of [`Keep::invalidations`]. It ends when the last clone of the keep is dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct Invalidations {
-    news: BoxStream<'static, News>,
+    news: BoxStream<'static, AppliedEvent>,
     queued: VecDeque<Invalidation>,
 }
 
@@ -88,10 +88,10 @@ impl Stream for Invalidations {
             }
             match ready!(self.news.poll_next_unpin(cx)) {
                 None => return Poll::Ready(None),
-                Some(News::Everything) => {
+                Some(AppliedEvent::Everything) => {
                     return Poll::Ready(Some(Invalidation::everything()));
                 }
-                Some(News::Purges(purges)) => {
+                Some(AppliedEvent::Purges(purges)) => {
                     self.queued
                         .extend(purges.iter().map(Invalidation::of_purge));
                 }

@@ -9,7 +9,7 @@ use crate::{
     engine::{core::Engine, snapshot},
     error::Error,
     identity::UserId,
-    table::{Plan, Table},
+    table::Table,
 };
 
 /// The handle that all layers share. Clones share the same table, tiers and limits.
@@ -157,7 +157,7 @@ impl Keep {
 /// A keep that lives in this process, with an empty table.
 impl Default for Keep {
     fn default() -> Self {
-        let plan = Plan::compile(&Table::new()).expect("an empty table is valid");
+        let plan = Table::new().compile().expect("an empty table is valid");
         Self(Engine::in_process(plan, Clock::tokio()))
     }
 }

@@ -6,9 +6,9 @@ use crate::{
     error::Error,
     key::{
         Key,
-        encode::{self, Buf},
+        encode::{self, KeyBytes},
         glob::matches_glob,
-        pattern::subject_of_pattern,
+        pattern::target_of_pattern,
         purge::{Purge, PurgeTarget},
     },
 };
@@ -49,7 +49,7 @@ impl Invalidation {
     ///
     /// If the pattern is empty, longer than 1024 bytes, or contains a control character.
     pub fn pattern(pattern: &str) -> Result<Self, Error> {
-        subject_of_pattern(pattern).map(Self::of)
+        target_of_pattern(pattern).map(Self::of)
     }
 
     /// Names the entries whose keys begin with `text`, which is taken literally. An empty text is
@@ -84,7 +84,7 @@ impl Invalidation {
     /// [`UserId`](crate::UserId).
     #[must_use]
     pub fn user(user: &str) -> Self {
-        let mut encoded = Buf::new();
+        let mut encoded = KeyBytes::new();
         encode::push_value(user.as_bytes(), &mut encoded);
         Self::of(PurgeTarget::User(encode::text(&encoded).into()))
     }
@@ -116,7 +116,7 @@ impl Invalidation {
     #[must_use]
     pub fn names(&self, key: &Key) -> bool {
         let key = key.as_str();
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::Key(name) => **name == *key,
             PurgeTarget::Prefix(name) => key.starts_with(&**name),
             PurgeTarget::Glob(glob) => matches_glob(glob, key),
@@ -129,7 +129,7 @@ impl Invalidation {
     /// The tag, if it names one.
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::Tag(tag) => Some(tag),
             _ => None,
         }
@@ -138,7 +138,7 @@ impl Invalidation {
     /// The user as encoded in keys, if it names one.
     #[must_use]
     pub fn as_user(&self) -> Option<&str> {
-        match &self.0.subject {
+        match &self.0.target {
             PurgeTarget::User(user) => Some(user),
             _ => None,
         }
@@ -147,7 +147,7 @@ impl Invalidation {
     /// Whether it names [`everything`](Self::everything).
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.0.subject == PurgeTarget::Everything
+        self.0.target == PurgeTarget::Everything
     }
 
     pub(super) fn of_purge(purge: &Purge) -> Self {

@@ -7,16 +7,16 @@ use http::Extensions;
 
 use super::handle::Keep;
 use crate::{
-    engine::limiter::{Acquired, Limiter},
+    engine::limiter::Limiter,
     error::Error,
     key::Key,
-    quota::{Charge, Outcome, Quota, Verdict},
+    quota::{Charge, CombinedDecision, Quota, QuotaOutcome},
     store::contracts::limits::{Counter, Rule},
 };
 
 /// The decision of [`Keep::rate_limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitResult(Outcome);
+pub struct RateLimitResult(QuotaOutcome);
 
 impl RateLimitResult {
     /// Whether the use is within the quota, and was counted.
@@ -94,7 +94,7 @@ impl Keep {
         if limiter.is_shared() {
             return decide_shared(limiter, subject, rule).await;
         }
-        RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
+        RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome)
     }
 
     /// Returns the decision for one use under `key` without counting it. While Redis does not answer,
@@ -184,22 +184,13 @@ impl Keep {
 /// Decides by the store, or by a refusal of the store that still holds.
 async fn decide_shared(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
     let rules = slice::from_ref(&rule);
-    if let Some(known) = limiter.refused(subject, rules) {
-        let ruling = known.first().copied().flatten();
-        return result(ruling.map(|ruling| ruling.outcome));
+    if let Some(known) = limiter.known_refusals(subject, rules) {
+        let decision = known.first().copied().flatten();
+        return result(decision.map(|decision| decision.outcome));
     }
-    match limiter.acquire(subject, rules) {
-        Acquired::Decided(verdict) => result_of(&verdict),
-        Acquired::Asked(reply) => match reply.await {
-            Ok(verdict) => {
-                limiter.remember(subject, rules, &verdict);
-                result_of(&verdict)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the store did not count; this process counts on its own");
-                RateLimitResult(limiter.acquire_one_here(subject, &rule).outcome)
-            }
-        },
+    match limiter.acquire(subject, rules).await {
+        Ok(decision) => result_of(&decision),
+        Err(_) => RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome),
     }
 }
 
@@ -229,13 +220,13 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-fn result_of(verdict: &Verdict) -> RateLimitResult {
-    result(verdict.rulings.first().map(|ruling| ruling.outcome))
+fn result_of(decision: &CombinedDecision) -> RateLimitResult {
+    result(decision.by_rule.first().map(|decision| decision.outcome))
 }
 
-/// Without a ruling nothing is allowed.
-fn result(outcome: Option<Outcome>) -> RateLimitResult {
-    RateLimitResult(outcome.unwrap_or(Outcome {
+/// Without a decision nothing is allowed.
+fn result(outcome: Option<QuotaOutcome>) -> RateLimitResult {
+    RateLimitResult(outcome.unwrap_or(QuotaOutcome {
         admitted: false,
         remaining: 0,
         retry_after: Some(1_000_000),

@@ -22,7 +22,7 @@ use crate::{
         tiers::Found,
     },
     error::{Error, Kind},
-    fence::{Capture, Verdict},
+    fence::{capture::Capture, verdict::Verdict},
     key::{Key, KeyBuf},
     message::media_type::is_json,
     semantics::freshness::Lifetime,

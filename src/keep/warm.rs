@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::handle::Keep;
-use crate::{message::read::drain, semantics::reported::Reported};
+use crate::{message::read::drain, semantics::cache_report::CacheReport};
 
 /// How many requests of one warm-up run at the same time.
 const CONCURRENCY: usize = 8;
@@ -134,7 +134,7 @@ where
     if drain(body).await.is_err() {
         return WarmUpOutcome::Failed;
     }
-    match Reported::of(&head.headers) {
+    match CacheReport::of(&head.headers) {
         _ if head.status.is_server_error() => WarmUpOutcome::Failed,
         Some(reported) if reported.hit => WarmUpOutcome::Hit,
         Some(reported) if reported.stored || reported.collapsed => WarmUpOutcome::Stored,

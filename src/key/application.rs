@@ -87,7 +87,7 @@ impl Key {
     /// route's key.
     #[must_use]
     pub fn hashed(self, value: impl fmt::Display) -> Self {
-        let mut encoded = encode::Buf::new();
+        let mut encoded = encode::KeyBytes::new();
         encode::push_bytes(value.to_string().as_bytes(), &mut encoded);
         self.segment(&hash::short(&encoded))
     }
@@ -104,11 +104,11 @@ impl Key {
     }
 
     fn push(mut self, value: &[u8]) -> Self {
-        let mut encoded = encode::Buf::new();
+        let mut encoded = encode::KeyBytes::new();
         encode::push_value(value, &mut encoded);
         self.whole.push_str(encode::text(&encoded));
         if self.whole.len() > encode::KEY_MAX {
-            let mut short = encode::Buf::from_slice(self.whole.as_bytes());
+            let mut short = encode::KeyBytes::from_slice(self.whole.as_bytes());
             encode::shorten(&mut short, 0, encode::KEY_MAX);
             self.short = Some(encode::text(&short).into());
         }

@@ -1,7 +1,7 @@
-use super::encode::{self, Buf};
+use super::encode::{self, KeyBytes};
 
 /// Writes an authority as keys contain it: in lower case, without a default port.
-pub(crate) fn push_host(host: &str, out: &mut Buf) {
+pub(crate) fn push_host(host: &str, out: &mut KeyBytes) {
     let start = out.len();
     for byte in without_default_port(host).bytes() {
         encode::push_byte(byte.to_ascii_lowercase(), out);

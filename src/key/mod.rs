@@ -5,13 +5,12 @@
 //! can contain a segment boundary, a variation or a wildcard.
 
 mod application;
-pub(crate) mod buf;
-mod buffer;
 pub(crate) mod encode;
 pub(crate) mod glob;
 pub(crate) mod hash;
 pub(crate) mod host;
 pub(crate) mod inputs;
+pub(crate) mod key_builder;
 pub(crate) mod literal;
 pub(crate) mod pattern;
 pub(crate) mod purge;
@@ -19,9 +18,9 @@ pub(crate) mod query;
 pub(crate) mod url;
 
 pub use application::Key;
-pub(crate) use buffer::KeyBuf;
 pub(crate) use host::without_default_port;
 pub(crate) use inputs::KeyInputs;
+pub(crate) use key_builder::KeyBuf;
 pub(crate) use url::url_key;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::encode::{self, Buf};
+use super::encode::{self, KeyBytes};
 
 /// Which parameters distinguish stored responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,13 +29,13 @@ impl QueryFilter {
     /// Writes `?` and the parameters that count, hashed if longer than 64 bytes; nothing if there
     /// are none.
     #[inline]
-    pub(crate) fn push(&self, query: Option<&str>, out: &mut Buf) {
+    pub(crate) fn push(&self, query: Option<&str>, out: &mut KeyBytes) {
         if let Some(query) = query {
             self.push_keyed(query, out);
         }
     }
 
-    fn push_keyed(&self, query: &str, out: &mut Buf) {
+    fn push_keyed(&self, query: &str, out: &mut KeyBytes) {
         let before = out.len();
         out.push(b'?');
         if !self.push_sorted(query, out) {
@@ -46,7 +46,7 @@ impl QueryFilter {
     }
 
     /// Writes the parameters that count; `false` if there are none.
-    pub(crate) fn push_sorted(&self, query: &str, out: &mut Buf) -> bool {
+    pub(crate) fn push_sorted(&self, query: &str, out: &mut KeyBytes) -> bool {
         if *self == Self::InKey {
             return false;
         }
@@ -88,7 +88,7 @@ impl QueryFilter {
 
 /// Writes `?` and the query unchanged, except for the encoding of unreserved characters: without a
 /// route, even the order of parameters may count. Hashed if longer than 64 bytes.
-pub(crate) fn push_whole(query: Option<&str>, out: &mut Buf) {
+pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
     let Some(query) = query else { return };
     let before = out.len();
     out.push(b'?');
@@ -101,7 +101,7 @@ pub(crate) fn push_whole(query: Option<&str>, out: &mut Buf) {
     hash_if_long(before, out);
 }
 
-fn hash_if_long(start: usize, out: &mut Buf) {
+fn hash_if_long(start: usize, out: &mut KeyBytes) {
     if out.len() - start > encode::VALUE_MAX {
         let digits = super::hash::long(&out[start + 1..]);
         out.truncate(start + 1);
@@ -120,7 +120,7 @@ pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&
     found.next().is_none().then_some(value)
 }
 
-fn push_pair(pair: &str, out: &mut Buf) {
+fn push_pair(pair: &str, out: &mut KeyBytes) {
     match pair.split_once('=') {
         Some((name, value)) => {
             encode::push_uri(name, out);

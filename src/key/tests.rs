@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     Key, KeyBuf, KeyInputs,
-    encode::{self, Buf},
+    encode::{self, KeyBytes},
     glob::matches_glob,
     pattern::target_of_pattern,
     purge::PurgeTarget,
@@ -14,19 +14,19 @@ use super::{
 };
 
 fn value(raw: &[u8]) -> String {
-    let mut out = Buf::new();
+    let mut out = KeyBytes::new();
     encode::push_value(raw, &mut out);
     encode::text(&out).to_owned()
 }
 
 fn path(raw: &str, catch_all: bool) -> Option<String> {
-    let mut out = Buf::new();
+    let mut out = KeyBytes::new();
     encode::push_path(raw, catch_all, &mut out).ok()?;
     Some(encode::text(&out).to_owned())
 }
 
 fn query(filter: &QueryFilter, raw: Option<&str>) -> String {
-    let mut out = Buf::new();
+    let mut out = KeyBytes::new();
     filter.push(raw, &mut out);
     encode::text(&out).to_owned()
 }
@@ -376,7 +376,7 @@ proptest! {
     #[test]
     fn paths_and_applications_encode_alike(raw in prop::collection::vec(any::<u8>(), 1..80)) {
         let escaped: String = raw.iter().map(|b| format!("%{b:02x}")).collect();
-        let mut out = Buf::new();
+        let mut out = KeyBytes::new();
         encode::push_path(&escaped, false, &mut out).expect("well-formed");
         encode::shorten(&mut out, 0, encode::VALUE_MAX);
         prop_assert_eq!(encode::text(&out), value(&raw));
@@ -387,7 +387,7 @@ proptest! {
     #[test]
     fn different_queries_share_no_key(a in "[ab=&+%27]{0,9}", b in "[ab=&+%27]{0,9}") {
         let normal = |raw: &str| {
-            let mut out = Buf::new();
+            let mut out = KeyBytes::new();
             let mut pairs: Vec<(Vec<u8>, String)> = raw.split('&').map(|pair| {
                 out.clear();
                 let (name, value) = pair.split_once('=').map_or((pair, None), |(n, v)| (n, Some(v)));

@@ -2,7 +2,7 @@
 
 use super::{
     KeyBuf,
-    encode::{self, Buf},
+    encode::{self, KeyBytes},
     host::push_host,
     inputs::KeyInputs,
     query,
@@ -20,7 +20,7 @@ pub(crate) fn url_key(inputs: &KeyInputs<'_>, user: Option<&str>, out: &mut KeyB
 }
 
 /// Writes `url:{host}:{path}`.
-pub(crate) fn push_url(inputs: &KeyInputs<'_>, out: &mut Buf) {
+pub(crate) fn push_url(inputs: &KeyInputs<'_>, out: &mut KeyBytes) {
     out.extend_from_slice(b"url:");
     push_host(inputs.host.unwrap_or_default(), out);
     out.push(b':');

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, Uri};
 
 use super::target::{self, Target};
-use crate::semantics::{sharing::Credentials, storable::RequestHead};
+use crate::semantics::{request_head::RequestHead, sharing::Credentials};
 
 /// The head of a request as the client sent it; the request to the inner service may differ.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use super::{
     decision::Decision,
     fields::{RateLimitFields, Reset},
 };
-use crate::{engine::core::Engine, keep::Keep};
+use crate::{engine::core::Engine, keep::handle::Keep};
 
 /// The configuration of a [`RateLimitLayer`](super::RateLimitLayer).
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use http::{Response, request};
 use tower_layer::Layer;
 
 use super::{config::Config, decision::Decision, fields::Reset, service::RateLimit};
-use crate::{keep::Keep, table::OneOrMany};
+use crate::{keep::handle::Keep, table::OneOrMany};
 
 /// Applies the table's limits to requests. See the [module](super).
 ///

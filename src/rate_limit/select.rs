@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::{core::Engine, limiter::Limiter, snapshot::Snapshot},
     identity::{User, client_ip},
-    message::peer,
+    message::{peer_address, target},
     quota::QuotaPolicy,
     table::{LimitPlan, Plan, RateLimiting, limit_plan::SubjectPart},
 };
@@ -51,7 +51,7 @@ pub(super) fn applied_limits(
         user.filter(User::is_verified)
     };
     let find_ip = || {
-        let peer = peer::address(&parts.extensions, || engine.limiter.peer(&parts.extensions));
+        let peer = peer_address::of(&parts.extensions, || engine.limiter.peer(&parts.extensions));
         client_ip(peer, &parts.headers, &plan.identity)
     };
     let client = Client {
@@ -121,7 +121,7 @@ fn route<'a>(
     let listed = snapshot.plan.route(target.path, target.host);
     listed
         .map(|matched| &*matched.plan().path)
-        .or_else(|| peer::matched_path(&parts.extensions))
+        .or_else(|| target::matched_path(&parts.extensions))
 }
 
 fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<QuotaPolicy> {

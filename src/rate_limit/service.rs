@@ -16,10 +16,7 @@ use super::{
     select,
     store_decision::StoreDecisionFuture,
 };
-use crate::{
-    engine::{snapshot::Snapshot, snapshot_cache::SnapshotCache},
-    message::response_body::ResponseBody,
-};
+use crate::{engine::snapshot::Snapshot, message::response_body::ResponseBody};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
 ///
@@ -28,16 +25,11 @@ use crate::{
 pub struct RateLimit<S> {
     inner: S,
     config: Arc<Config>,
-    table: SnapshotCache,
 }
 
 impl<S> RateLimit<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self {
-            inner,
-            config,
-            table: SnapshotCache::default(),
-        }
+        Self { inner, config }
     }
 }
 
@@ -54,7 +46,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let snapshot = self.table.present(self.config.engine());
+        let snapshot = self.config.engine().snapshot.load();
         match select::first_limit(&self.config, &snapshot, &request) {
             None => ResponseFuture::passing(self.inner.call(request)),
             Some(first) => limit(&mut self.inner, &self.config, &snapshot, request, first),
@@ -113,7 +105,6 @@ impl<S: Clone> Clone for RateLimit<S> {
         Self {
             inner: self.inner.clone(),
             config: Arc::clone(&self.config),
-            table: self.table.clone(),
         }
     }
 }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::{
     identity::{IdentityPlan, User, truncate},
     key::{
-        encode::{Buf, push_bytes, push_value},
+        encode::{KeyBytes, push_bytes, push_value},
         hash,
     },
     table::limit_plan::SubjectPart,
@@ -63,7 +63,7 @@ impl LimitSubject {
         let mut writer = SubjectWriter {
             client,
             ipv6_prefix: identity.ipv6_prefix,
-            text: Buf::new(),
+            text: KeyBytes::new(),
             tag_len: 0,
             has_address: false,
         };
@@ -97,7 +97,7 @@ impl LimitSubject {
 struct SubjectWriter<'a, 'b> {
     client: &'a Client<'b>,
     ipv6_prefix: u8,
-    text: Buf,
+    text: KeyBytes,
     tag_len: usize,
     has_address: bool,
 }
@@ -140,20 +140,20 @@ fn sorted(by: &[SubjectPart]) -> SmallVec<[&SubjectPart; 4]> {
     parts
 }
 
-fn push_known(value: Option<&str>, text: &mut Buf) -> Option<()> {
+fn push_known(value: Option<&str>, text: &mut KeyBytes) -> Option<()> {
     push_value(value?.as_bytes(), text);
     Some(())
 }
 
 /// Hashes all lines of the field, so that a line cannot hide another.
-fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<()> {
+fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut KeyBytes) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();
     text.extend_from_slice(b"field:");
     match lines.next() {
         None => push_hash(first, client.is_shared, text),
         Some(second) => {
-            let mut all = Buf::from_slice(first);
+            let mut all = KeyBytes::from_slice(first);
             for line in iter::once(second).chain(lines) {
                 all.push(b'\n');
                 all.extend_from_slice(line.as_bytes());
@@ -166,7 +166,7 @@ fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut Buf) -> Option<
 
 /// Writes a hash of the value, which may be a secret. In one process a short hash with a random key is
 /// enough: no client can choose a value that collides with another's.
-fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
+fn push_hash(value: &[u8], shared: bool, text: &mut KeyBytes) {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     if shared {
         text.extend_from_slice(&hash::long(value));
@@ -179,7 +179,7 @@ fn push_hash(value: &[u8], shared: bool, text: &mut Buf) {
 
 /// Writes `ip:203.0.113.7` or `ip:2001-db8-0-1`. Colons in users' names are escaped, so a name cannot
 /// be mistaken for an address.
-fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
+fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
     text.extend_from_slice(b"ip:");
     match ip.map(|ip| truncate(ip, prefix)) {
         None => text.extend_from_slice(b"unknown"),
@@ -203,7 +203,7 @@ fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut Buf) {
     }
 }
 
-fn push_decimal(byte: u8, text: &mut Buf) {
+fn push_decimal(byte: u8, text: &mut KeyBytes) {
     if byte >= 100 {
         text.push(b'0' + byte / 100);
     }

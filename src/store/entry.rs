@@ -136,7 +136,7 @@ pub(crate) struct LocalState {
     /// The fence's stamp of the last check that found this entry usable.
     pub(crate) checked: AtomicU64,
     /// Response heads, complete but for the time.
-    pub(crate) ready: PrebuiltHeads,
+    pub(crate) prebuilt: PrebuiltHeads,
     /// The monotonic clock before the inner service was called, if this process made the entry;
     /// else 0.
     pub(crate) captured: u64,
@@ -251,7 +251,7 @@ mod tests {
             ..response.clone()
         }));
         let response = entry.response().expect("a response");
-        entry.local.ready.fill(&response.headers, &response.body);
+        entry.local.prebuilt.fill(&response.headers, &response.body);
         drop(black_box(response.clone()));
         entry.local.targets.get_or_init(|| vec![0; 8].into());
         Arc::new(entry)

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    fence::trust::nanos,
+    clock::nanos,
     key::purge::{Purge, PurgeTarget},
 };
 

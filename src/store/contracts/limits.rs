@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::StoreFuture;
-use crate::quota::{Charge, Quota, Verdict};
+use crate::quota::{Charge, CombinedDecision, Quota};
 
 /// Counts the use of quotas by limit and subject. Every method is one atomic step for all rules of a
 /// subject.
@@ -11,13 +11,14 @@ use crate::quota::{Charge, Quota, Verdict};
 /// The futures are `'static`, so that a dropped request can leave its future to another task.
 pub(crate) trait Limits: fmt::Debug + Send + Sync {
     /// Charges all rules, or none if one that is no shadow refuses.
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
+    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>])
+    -> StoreFuture<'static, CombinedDecision>;
 
     /// Gives charges back as far as they still count. Never creates a counter.
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()>;
 
     /// Returns what is left, without charging.
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict>;
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision>;
 
     /// Removes the counters.
     fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()>;
@@ -39,7 +40,7 @@ pub(crate) struct Refund<'a> {
     pub(crate) limit: Counter<'a>,
     pub(crate) quota: Quota,
     pub(crate) cost: u64,
-    /// [`State::anchor`](crate::quota::State::anchor) of the state after the charge.
+    /// [`QuotaState::anchor`](crate::quota::QuotaState::anchor) of the state after the charge.
     pub(crate) anchor: u64,
 }
 

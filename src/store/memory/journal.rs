@@ -17,7 +17,7 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                AppendRequest, Appended, Declared, Feed, Journal, MAX_BETWEEN, Record,
+                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, OpenDeclaration, Record,
                 RecordAction, RecordKind, StatePage,
             },
         },
@@ -42,12 +42,12 @@ struct SharedJournal {
 struct JournalState {
     head: Position,
     records: VecDeque<Record>,
-    open: Vec<OpenDeclaration>,
+    open: Vec<LeasedDeclaration>,
 }
 
 #[derive(Debug)]
-struct OpenDeclaration {
-    declared: Declared,
+struct LeasedDeclaration {
+    declared: OpenDeclaration,
     until: Instant,
 }
 
@@ -72,7 +72,7 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
         Box::pin(async move {
             let appended = self.shared.state().append(request);
             self.shared.head.send_replace(appended.position.n);
@@ -103,7 +103,7 @@ impl SharedJournal {
 }
 
 impl JournalState {
-    fn append(&mut self, request: &AppendRequest) -> Appended {
+    fn append(&mut self, request: &AppendRequest) -> AppendReply {
         self.check_known(request.known);
         self.close_expired();
         let (action, purges) = match request.kind {
@@ -119,7 +119,7 @@ impl JournalState {
         };
         let before = self.head;
         let position = self.record(action, purges);
-        Appended {
+        AppendReply {
             position,
             floor: 0,
             between: self.between(request.known, before),
@@ -150,7 +150,7 @@ impl JournalState {
             .collect()
     }
 
-    fn open_beside(&self, request: &AppendRequest) -> Vec<Declared> {
+    fn open_beside(&self, request: &AppendRequest) -> Vec<OpenDeclaration> {
         if !request.with_open {
             return Vec::new();
         }
@@ -206,8 +206,8 @@ impl JournalState {
 
     fn declare(&mut self, token: u64, lease: Duration, purges: &Arc<[Purge]>) {
         self.open.retain(|open| open.declared.token != token);
-        self.open.push(OpenDeclaration {
-            declared: Declared {
+        self.open.push(LeasedDeclaration {
+            declared: OpenDeclaration {
                 token,
                 purges: Arc::clone(purges),
             },

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     key::{
         KeyBuf,
-        encode::{self, Buf},
+        encode::{self, KeyBytes},
         inputs::KeyInputs,
         pattern,
         purge::PurgeTarget,
@@ -57,7 +57,7 @@ impl<'p> RouteMatch<'p> {
 
     /// The target that covers all stored responses of this path, with all variations.
     pub(crate) fn target(&self, inputs: &KeyInputs<'_>) -> PurgeTarget {
-        let mut out = Buf::new();
+        let mut out = KeyBytes::new();
         match &self.plan.key {
             Some(template) => template.write_widened(&self.values(*inputs, None), &mut out),
             None => push_url(inputs, &mut out),
@@ -73,7 +73,7 @@ impl<'p> RouteMatch<'p> {
         answer: Option<&Value>,
     ) -> Option<Vec<Box<str>>> {
         let tag = |template: &Template| {
-            let mut out = Buf::new();
+            let mut out = KeyBytes::new();
             template
                 .write(&self.values(*inputs, answer), &mut out)
                 .ok()?;
@@ -89,7 +89,7 @@ impl<'p> RouteMatch<'p> {
         answer: Option<&Value>,
     ) -> Vec<PurgeTarget> {
         let target = |template: &Template| {
-            let mut out = Buf::new();
+            let mut out = KeyBytes::new();
             template.write_widened(&self.values(*inputs, answer), &mut out);
             pattern::target(encode::text(&out))
         };

@@ -61,7 +61,7 @@ impl RouteTable {
 
     /// To be called once all routes are added.
     pub(super) fn finish(&mut self) {
-        self.router.shorten(&self.slots);
+        self.router.add_shortcuts(&self.slots);
     }
 
     fn slot(&mut self, plan: &RoutePlan, path: String) -> Result<usize, FieldProblem> {

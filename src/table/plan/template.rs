@@ -6,7 +6,7 @@ use super::{
     value_source::{KeyError, TemplateInputs, ValueSource},
 };
 use crate::key::{
-    encode::{self, Buf},
+    encode::{self, KeyBytes},
     literal::is_literal,
 };
 
@@ -67,7 +67,11 @@ impl Template {
 
     /// Writes text and values; fails at the first value that is missing.
     #[inline]
-    pub(super) fn write(&self, values: &TemplateInputs<'_>, out: &mut Buf) -> Result<(), KeyError> {
+    pub(super) fn write(
+        &self,
+        values: &TemplateInputs<'_>,
+        out: &mut KeyBytes,
+    ) -> Result<(), KeyError> {
         for part in &self.parts {
             part.write(values, out)?;
         }
@@ -75,7 +79,7 @@ impl Template {
     }
 
     /// Writes text and values, and `*` for values that are missing.
-    pub(super) fn write_widened(&self, values: &TemplateInputs<'_>, out: &mut Buf) {
+    pub(super) fn write_widened(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) {
         for part in &self.parts {
             let before = out.len();
             if part.write(values, out).is_err() {
@@ -98,7 +102,7 @@ enum TemplatePart {
 
 impl TemplatePart {
     #[inline(always)]
-    fn write(&self, values: &TemplateInputs<'_>, out: &mut Buf) -> Result<(), KeyError> {
+    fn write(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) -> Result<(), KeyError> {
         match self {
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Value {

@@ -6,7 +6,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use crate::key::{
-    encode::{self, Buf, Malformed},
+    encode::{self, KeyBytes, Malformed},
     hash,
     host::push_host,
     inputs::KeyInputs,
@@ -41,12 +41,12 @@ impl ValueSource {
     pub(super) fn write_hash(
         &self,
         values: TemplateInputs<'_>,
-        out: &mut Buf,
+        out: &mut KeyBytes,
     ) -> Result<(), KeyError> {
         let digits = if *self == Self::Body {
             hash::short(values.inputs.body.ok_or(KeyError::Missing)?)
         } else {
-            let mut value = Buf::new();
+            let mut value = KeyBytes::new();
             self.write(&values, &mut value)?;
             hash::short(&value)
         };
@@ -56,7 +56,11 @@ impl ValueSource {
 
     /// Writes the encoded value, without a bound on its length.
     #[inline(always)]
-    pub(super) fn write(&self, values: &TemplateInputs<'_>, out: &mut Buf) -> Result<(), KeyError> {
+    pub(super) fn write(
+        &self,
+        values: &TemplateInputs<'_>,
+        out: &mut KeyBytes,
+    ) -> Result<(), KeyError> {
         match self {
             Self::Path { number, catch_all } => {
                 let value = values.param(*number).ok_or(KeyError::Missing)?;
@@ -68,7 +72,7 @@ impl ValueSource {
 
     /// Writes a value that is not part of the path.
     #[inline(never)]
-    fn write_other(&self, values: TemplateInputs<'_>, out: &mut Buf) -> Result<(), KeyError> {
+    fn write_other(&self, values: TemplateInputs<'_>, out: &mut KeyBytes) -> Result<(), KeyError> {
         let inputs = values.inputs;
         match self {
             Self::Query(name) => {
@@ -134,7 +138,11 @@ impl<'a> TemplateInputs<'a> {
 }
 
 /// Writes all lines of a field as one list (RFC 9110 section 5.2).
-fn push_field(inputs: &KeyInputs<'_>, name: &HeaderName, out: &mut Buf) -> Result<(), KeyError> {
+fn push_field(
+    inputs: &KeyInputs<'_>,
+    name: &HeaderName,
+    out: &mut KeyBytes,
+) -> Result<(), KeyError> {
     let before = out.len();
     for (i, line) in inputs.headers.get_all(name).iter().enumerate() {
         if i > 0 {
@@ -149,7 +157,7 @@ fn push_field(inputs: &KeyInputs<'_>, name: &HeaderName, out: &mut Buf) -> Resul
 }
 
 /// Writes a top-level field of a JSON answer: a string, number or boolean.
-fn push_answer(answer: Option<&Value>, field: &str, out: &mut Buf) -> Result<(), KeyError> {
+fn push_answer(answer: Option<&Value>, field: &str, out: &mut KeyBytes) -> Result<(), KeyError> {
     match answer.and_then(|answer| answer.get(field)) {
         Some(Value::String(text)) if !text.is_empty() => {
             encode::push_bytes(text.as_bytes(), out);

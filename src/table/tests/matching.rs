@@ -9,7 +9,7 @@ use crate::{
     key::{Key, KeyBuf, KeyInputs, purge::PurgeTarget},
     table::{
         Limit, Plan, Route, Scope, Table,
-        limit_plan::{CostPlan, Subject as By},
+        limit_plan::{CostPlan, SubjectPart as By},
         mins,
         plan::value_source::KeyError,
         secs,

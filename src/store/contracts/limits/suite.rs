@@ -11,7 +11,7 @@ use super::{Counter, Limits, Refund, Rule};
 use crate::{
     error::{Error, Kind},
     quota::{
-        Algorithm, Charge, MAX_LIMIT, MAX_WINDOW, Quota, Ruling, Verdict,
+        Algorithm, Charge, CombinedDecision, MAX_LIMIT, MAX_WINDOW, Quota, RuleDecision,
         model::Model,
         tests::{ALGORITHMS, random_cost, random_quota, random_step},
     },
@@ -105,7 +105,11 @@ struct MemoryLimitsAt {
 }
 
 impl Limits for MemoryLimitsAt {
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn acquire(
+        &self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+    ) -> StoreFuture<'static, CombinedDecision> {
         Box::pin(ready(Ok(self.limits.acquire(subject, rules, self.now))))
     }
 
@@ -114,7 +118,7 @@ impl Limits for MemoryLimitsAt {
         Box::pin(ready(Ok(())))
     }
 
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
         Box::pin(ready(Ok(self.limits.peek(subject, rules, self.now))))
     }
 
@@ -143,7 +147,7 @@ pub(in crate::store) fn rule(name: &str, quota: Quota, cost: u64) -> Rule<'_> {
 }
 
 /// The refund of what `ruling` charged under `rule`.
-fn refund<'a>(rule: &Rule<'a>, ruling: &Ruling) -> Refund<'a> {
+fn refund<'a>(rule: &Rule<'a>, ruling: &RuleDecision) -> Refund<'a> {
     Refund {
         limit: rule.limit,
         quota: rule.charge.quota,
@@ -152,13 +156,13 @@ fn refund<'a>(rule: &Rule<'a>, ruling: &Ruling) -> Refund<'a> {
     }
 }
 
-async fn acquire(on: &dyn Limits, subject: &str, rules: &[Rule<'_>]) -> Verdict {
+async fn acquire(on: &dyn Limits, subject: &str, rules: &[Rule<'_>]) -> CombinedDecision {
     let verdict = on.acquire(subject.as_bytes(), rules).await;
     verdict.expect("a verdict")
 }
 
-async fn acquire_one(on: &dyn Limits, subject: &str, rule: Rule<'_>) -> Ruling {
-    acquire(on, subject, &[rule]).await.rulings[0]
+async fn acquire_one(on: &dyn Limits, subject: &str, rule: Rule<'_>) -> RuleDecision {
+    acquire(on, subject, &[rule]).await.by_rule[0]
 }
 
 async fn give_back(on: &dyn Limits, subject: &str, refund: Refund<'_>) {
@@ -189,9 +193,9 @@ async fn follows_the_model_from(limits: LimitsAt, algorithm: Algorithm, seed: u6
         let verdict = acquire(&*limits(now), &subject, &[rule]).await;
         let context =
             format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {verdict:?}");
-        let expected = Verdict::decide(now, [(rule.charge, state)].into_iter());
+        let expected = CombinedDecision::decide(now, [(rule.charge, state)].into_iter());
         assert_eq!(verdict, expected, "{context}");
-        let ruling = verdict.rulings[0];
+        let ruling = verdict.by_rule[0];
         if let Some(model) = &mut model {
             let admitted = model.acquire(&quota, now, cost);
             assert_eq!(verdict.admitted, admitted, "{context}");
@@ -243,7 +247,7 @@ async fn all_or_none(new: NewStore<'_>) {
         acquire(&*on, "all-or-none", &rules).await;
     }
     let left = on.peek(b"all-or-none", &rules).await.expect("a verdict");
-    let left: Vec<u64> = left.rulings.iter().map(|r| r.outcome.remaining).collect();
+    let left: Vec<u64> = left.by_rule.iter().map(|r| r.outcome.remaining).collect();
     assert_eq!(left, [998, 0]);
 }
 
@@ -256,7 +260,7 @@ async fn shadow(new: NewStore<'_>) {
     for _ in 0..4 {
         let verdict = acquire(&*on, "shadow", &rules).await;
         admitted.push(verdict.admitted);
-        shadow_admits.push(verdict.rulings[0].outcome.admitted);
+        shadow_admits.push(verdict.by_rule[0].outcome.admitted);
     }
     assert_eq!(admitted, [true, true, true, false]);
     assert_eq!(shadow_admits, [true, false, false, false]);
@@ -286,7 +290,7 @@ async fn lowered_limit(new: NewStore<'_>) {
         .await
         .state;
     let free = rule("api", Quota::per_minute(10).burst(1), 0);
-    let expected = Verdict::decide(START, [(free.charge, Some(state))].into_iter());
+    let expected = CombinedDecision::decide(START, [(free.charge, Some(state))].into_iter());
     assert!(expected.admitted);
     assert_eq!(acquire(&*on, "lowered", &[free]).await, expected);
 }
@@ -333,7 +337,7 @@ async fn refund_of_unknown_counter(new: NewStore<'_>) {
     let charged = acquire_one(&*on, "known", rule).await;
     give_back(&*on, "unknown", refund(&rule, &charged)).await;
     let left = on.peek(b"unknown", &[rule]).await.expect("a verdict");
-    assert_eq!(left.rulings[0].outcome.remaining, 3);
+    assert_eq!(left.by_rule[0].outcome.remaining, 3);
 }
 
 async fn one_counter(new: NewStore<'_>) {
@@ -365,7 +369,7 @@ async fn peek(new: NewStore<'_>) {
                 .peek(subject.as_bytes(), &rules)
                 .await
                 .expect("a verdict");
-            assert_eq!(left.rulings[0].outcome.remaining, 3, "{algorithm:?}");
+            assert_eq!(left.by_rule[0].outcome.remaining, 3, "{algorithm:?}");
         }
     }
 }

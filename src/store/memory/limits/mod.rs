@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    quota::{Ruling, Verdict},
+    quota::{CombinedDecision, RuleDecision},
     store::contracts::limits::{Counter, Refund, Rule},
 };
 use shard::CounterShard;
@@ -46,14 +46,14 @@ impl MemoryLimits {
     }
 
     /// Charges the only rule of a subject if it admits.
-    pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> Ruling {
+    pub(crate) fn acquire_one(&self, subject: &[u8], rule: &Rule<'_>, now: u64) -> RuleDecision {
         let hash = self.hash(subject);
         let counter = mix(&hash, &rule.limit);
         self.shard(&hash).acquire_one(subject, rule, now, counter)
     }
 
     /// Charges all rules, or none if one that is no shadow refuses.
-    pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
+    pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
         let hash = self.hash(subject);
         let hasher = |limit: &Counter<'_>| mix(&hash, limit);
         self.shard(&hash).acquire(subject, rules, now, hasher)
@@ -69,14 +69,14 @@ impl MemoryLimits {
     }
 
     /// Returns what is left, without charging.
-    pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> Verdict {
+    pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
         let hash = self.hash(subject);
         let shard = self.shard(&hash);
         let state = |rule: &Rule<'_>| {
             let state = shard.state(subject, &rule.limit, mix(&hash, &rule.limit));
             (rule.charge.quota, state)
         };
-        Verdict::peek(now, rules.iter().map(state))
+        CombinedDecision::peek(now, rules.iter().map(state))
     }
 
     /// Removes the counters.

@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::{
-    quota::{Quota, Ruling, State, Verdict},
+    quota::{CombinedDecision, Quota, QuotaState, RuleDecision},
     store::contracts::limits::{Counter, Refund, Rule},
 };
 
@@ -24,13 +24,13 @@ struct CounterSlot {
     /// The lengths of the subject and of the limit's name, which begin the key.
     parts: (u32, u32),
     quota: Quota,
-    state: State,
+    state: QuotaState,
 }
 
 /// The counter that all new subjects under one quota share while the shard is full.
 struct OverflowCounter {
     quota: Quota,
-    state: Option<State>,
+    state: Option<QuotaState>,
 }
 
 type Places = SmallVec<[(Place, u64); 4]>;
@@ -66,7 +66,7 @@ impl CounterShard {
         rule: &Rule<'_>,
         now: u64,
         hash: u64,
-    ) -> Ruling {
+    ) -> RuleDecision {
         let Some(at) = self.find(subject, &rule.limit, hash) else {
             return self.admit_new_subject(subject, rule, now, hash);
         };
@@ -86,7 +86,7 @@ impl CounterShard {
         rule: &Rule<'_>,
         now: u64,
         hash: u64,
-    ) -> Ruling {
+    ) -> RuleDecision {
         let place = self.room(rule, now, &[]);
         let state = self.state_at(place, &rule.charge.quota, now);
         let ruling = rule.charge.decide(state, now);
@@ -102,15 +102,15 @@ impl CounterShard {
         rules: &[Rule<'_>],
         now: u64,
         hasher: impl Fn(&Counter<'_>) -> u64,
-    ) -> Verdict {
+    ) -> CombinedDecision {
         let places = self.places(subject, rules, now, hasher);
         let states = rules.iter().zip(&places);
         let states = states.map(|(rule, (place, _))| {
             let state = self.state_at(*place, &rule.charge.quota, now);
             (rule.charge, state)
         });
-        let verdict = Verdict::decide(now, states);
-        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.rulings) {
+        let verdict = CombinedDecision::decide(now, states);
+        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.by_rule) {
             if ruling.charged {
                 self.write(subject, rule, hash, place, ruling);
             }
@@ -186,16 +186,23 @@ impl CounterShard {
         }
     }
 
-    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<State> {
+    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<QuotaState> {
         match place {
             Place::Slot(at) => Some(self.slots[at].state),
             Place::Overflow(at) => self.overflow[at].state,
             Place::Free | Place::Replaced(_) => None,
-            Place::Nowhere => Some(State::spent(quota, now)),
+            Place::Nowhere => Some(QuotaState::spent(quota, now)),
         }
     }
 
-    fn write(&mut self, subject: &[u8], rule: &Rule<'_>, hash: u64, place: Place, ruling: &Ruling) {
+    fn write(
+        &mut self,
+        subject: &[u8],
+        rule: &Rule<'_>,
+        hash: u64,
+        place: Place,
+        ruling: &RuleDecision,
+    ) {
         match place {
             Place::Slot(at) => {
                 let slot = &mut self.slots[at];
@@ -225,7 +232,12 @@ impl CounterShard {
         *state = state.refund(&refund.quota, now, refund.anchor, refund.cost);
     }
 
-    pub(super) fn state(&self, subject: &[u8], limit: &Counter<'_>, hash: u64) -> Option<State> {
+    pub(super) fn state(
+        &self,
+        subject: &[u8],
+        limit: &Counter<'_>,
+        hash: u64,
+    ) -> Option<QuotaState> {
         let at = self.find(subject, limit, hash)?;
         Some(self.slots[at].state)
     }
@@ -279,7 +291,7 @@ impl Place {
 }
 
 impl CounterSlot {
-    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &Ruling) -> Self {
+    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &RuleDecision) -> Self {
         let name = rule.limit.name.as_bytes();
         let parts = [subject, name, rule.limit.rest];
         let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -311,7 +323,11 @@ impl CounterSlot {
     /// The used part of the quota, in 1024ths.
     fn used(&self, now: u64) -> u64 {
         let capacity = self.quota.capacity();
-        let used = capacity.saturating_sub(self.quota.peek(Some(self.state), now).remaining);
+        let used = capacity.saturating_sub(
+            QuotaState::peek(Some(self.state), &self.quota, now)
+                .1
+                .remaining,
+        );
         (used * 1024).checked_div(capacity).unwrap_or(1024)
     }
 }

@@ -2,7 +2,7 @@ use std::{thread, time::Duration};
 
 use super::*;
 use crate::{
-    quota::{Quota, State, tests::ALGORITHMS},
+    quota::{Quota, QuotaState, tests::ALGORITHMS},
     store::contracts::limits::suite::rule,
 };
 
@@ -91,7 +91,7 @@ fn acquire_one_decides_as_acquire() {
         let subject = [rng.u8(..5)];
         let ruling = one.acquire_one(&subject, &rule, now);
         let verdict = many.acquire(&subject, &[rule], now);
-        assert_eq!(ruling, verdict.rulings[0]);
+        assert_eq!(ruling, verdict.by_rule[0]);
     }
 }
 
@@ -158,6 +158,6 @@ fn concurrent_threads_never_exceed_the_limit() {
 #[test]
 fn a_spent_state_refuses() {
     let quota = Quota::per_minute(10);
-    let spent = State::spent(&quota, 3);
-    assert!(!quota.acquire(Some(spent), 3, 1).1.admitted);
+    let spent = QuotaState::spent(&quota, 3);
+    assert!(!QuotaState::acquire(Some(spent), &quota, 3, 1).1.admitted);
 }

@@ -40,7 +40,9 @@ use crate::{
     store::{
         contracts::{
             StoreFuture,
-            journal::{AppendRequest, Appended, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage},
+            journal::{
+                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage,
+            },
         },
         position::Position,
     },
@@ -91,7 +93,7 @@ impl RedisJournal {
 }
 
 impl Journal for RedisJournal {
-    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, Appended> {
+    fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
         Box::pin(async move {
             let (action, token, lease) = match request.kind {
                 RecordKind::Invalidate => ("i", 0, Duration::ZERO),

@@ -9,14 +9,14 @@ use crate::{
     error::{Error, Kind},
     key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{Appended, Declared, Record, RecordAction, StatePage},
+        contracts::journal::{AppendReply, OpenDeclaration, Record, RecordAction, StatePage},
         position::Position,
     },
 };
 
-pub(super) fn appended(reply: Value) -> Result<Appended, Error> {
+pub(super) fn appended(reply: Value) -> Result<AppendReply, Error> {
     let [epoch, n, floor, between, open] = list(reply)?;
-    Ok(Appended {
+    Ok(AppendReply {
         position: position(&epoch, &n)?,
         floor: number(&floor)?,
         between: records(between)?,
@@ -95,11 +95,11 @@ fn latest(reply: Value) -> Result<Vec<(Purge, u64)>, Error> {
     Ok(latest)
 }
 
-fn declarations(reply: Value) -> Result<Vec<Declared>, Error> {
+fn declarations(reply: Value) -> Result<Vec<OpenDeclaration>, Error> {
     items(reply)?.into_iter().map(declared).collect()
 }
 
-fn declared(reply: Value) -> Result<Declared, Error> {
+fn declared(reply: Value) -> Result<OpenDeclaration, Error> {
     let items = items(reply)?;
     let (token, purged) = items.split_first().ok_or_else(unreadable)?;
     let mut purges = Vec::with_capacity(purged.len());
@@ -109,7 +109,7 @@ fn declared(reply: Value) -> Result<Declared, Error> {
     if purges.is_empty() {
         purges.push(Purge::hard(PurgeTarget::Everything));
     }
-    Ok(Declared {
+    Ok(OpenDeclaration {
         token: token_of(bytes(token)?),
         purges: Arc::from(purges),
     })

@@ -274,7 +274,7 @@ async fn records_between_are_all_or_none_after_a_trim() {
     server.command(&["XTRIM", FEED, "MAXLEN", "1"]);
     let appended = append(&journal, known, &["d"]).await;
     assert_eq!(appended.between, []);
-    assert!(!appended.tells_all_since(known));
+    assert!(!appended.is_complete_since(known));
     let (page, all) = state(&journal, known).await;
     assert_eq!((page.head, all.len()), (appended.position, 3));
 }
@@ -323,12 +323,12 @@ async fn unreadable_declarations_purge_everything() {
         assert!(page.open.is_empty());
         assert!(
             all.iter()
-                .any(|(purge, _)| purge.subject == PurgeTarget::Everything)
+                .any(|(purge, _)| purge.target == PurgeTarget::Everything)
         );
     }
     server.command(&["HSET", META, "o:not a number", "x"]);
     let (page, _) = state(&journal, known).await;
-    assert_eq!(page.open[0].purges[0].subject, PurgeTarget::Everything);
+    assert_eq!(page.open[0].purges[0].target, PurgeTarget::Everything);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    quota::{Charge, State, Verdict},
+    quota::{Charge, CombinedDecision, QuotaState},
     store::contracts::{
         StoreFuture,
         limits::{Counter, Limits, Refund, Rule},
@@ -104,7 +104,11 @@ impl LimitScripts {
 }
 
 impl Limits for RedisLimits {
-    fn acquire(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn acquire(
+        &self,
+        subject: &[u8],
+        rules: &[Rule<'_>],
+    ) -> StoreFuture<'static, CombinedDecision> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let mut call = self.begin(&self.scripts.acquire, subject, limits);
         let charges: SmallVec<[Charge; 2]> = rules.iter().map(|rule| rule.charge).collect();
@@ -116,7 +120,7 @@ impl Limits for RedisLimits {
             let reply = client.run(Command::Acquire, &scripts.acquire, &call);
             let (now, states) = parse(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
-            let mut verdict = Verdict::decide(now.unsigned_abs(), rules);
+            let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
             // The script has decided, and has written what it decided.
             verdict.admitted = now > 0;
             Ok(verdict)
@@ -136,7 +140,7 @@ impl Limits for RedisLimits {
         })
     }
 
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, Verdict> {
+    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
         let limits = rules.iter().map(|rule| &rule.limit);
         let call = self.begin(&self.scripts.peek, subject, limits);
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
@@ -145,7 +149,7 @@ impl Limits for RedisLimits {
             let reply = client.run(Command::Peek, &scripts.peek, &call);
             let (now, states) = parse(reply.await?, quotas.len())?;
             let rules = quotas.iter().copied().zip(states);
-            Ok(Verdict::peek(now.unsigned_abs(), rules))
+            Ok(CombinedDecision::peek(now.unsigned_abs(), rules))
         })
     }
 
@@ -173,7 +177,7 @@ impl Limits for RedisLimits {
     }
 }
 
-type States = SmallVec<[Option<State>; 2]>;
+type States = SmallVec<[Option<QuotaState>; 2]>;
 
 /// Parses the reply of a script: the state of each key, and the time.
 fn parse(reply: Value, keys: usize) -> Result<(i64, States), Error> {

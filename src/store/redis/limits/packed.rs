@@ -1,7 +1,10 @@
 //! The byte format of rules, refunds and counters: see the head of `acquire.lua`.
 
 use crate::{
-    quota::{Algorithm, Charge, Fixed, Gcra, Quota, Sliding, State, span},
+    quota::{
+        Algorithm, Charge, FixedWindowState, GcraState, Quota, QuotaState, SlidingWindowState,
+        emission_time,
+    },
     store::contracts::limits::Refund,
 };
 
@@ -16,7 +19,10 @@ pub(super) fn charge(charge: &Charge) -> [u8; 42] {
         // A burst of negative length admits nothing.
         Algorithm::Gcra if quota.limit() == 0 => [1.0, 0.0, -1.0, 0.0, 1.0],
         Algorithm::Gcra => {
-            let (cost, burst) = (span(quota, cost), span(quota, quota.capacity()));
+            let (cost, burst) = (
+                emission_time(quota, cost),
+                emission_time(quota, quota.capacity()),
+            );
             [cost.0, cost.1, burst.0, burst.1, quota.limit()].map(whole)
         }
     };
@@ -33,7 +39,7 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 33] {
     let numbers = match quota.algorithm() {
         Algorithm::SlidingWindow | Algorithm::FixedWindow => [cost, quota.window_micros(), 0],
         Algorithm::Gcra => {
-            let (micros, part) = span(quota, cost);
+            let (micros, part) = emission_time(quota, cost);
             [micros, part, quota.limit()]
         }
     };
@@ -45,19 +51,22 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 33] {
 }
 
 /// The state of a counter, if this crate wrote it.
-pub(super) fn state(counter: &[u8]) -> Option<State> {
+pub(super) fn state(counter: &[u8]) -> Option<QuotaState> {
     let counter: &[u8; COUNTER_SIZE] = counter.try_into().ok()?;
     let (kind, numbers) = counter.split_first()?;
     let mut numbers = numbers.chunks_exact(8).map(number);
     let (x, y, z) = (numbers.next()??, numbers.next()??, numbers.next()??);
     match kind {
-        b's' => Some(State::Sliding(Sliding {
+        b's' => Some(QuotaState::SlidingWindow(SlidingWindowState {
             start: x,
             current: y,
             previous: z,
         })),
-        b'f' => Some(State::Fixed(Fixed { end: x, used: y })),
-        b'g' => Some(State::Gcra(Gcra { micros: x, part: y })),
+        b'f' => Some(QuotaState::FixedWindow(FixedWindowState {
+            end: x,
+            used: y,
+        })),
+        b'g' => Some(QuotaState::Gcra(GcraState { micros: x, part: y })),
         _ => None,
     }
 }

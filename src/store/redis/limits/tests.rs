@@ -108,14 +108,14 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
             rule.charge.cost = random_cost(rng, &rule.charge.quota);
         }
         let charges = rules.iter().map(|rule| rule.charge);
-        let expected = Verdict::decide(now, charges.zip(states.iter().copied()));
+        let expected = CombinedDecision::decide(now, charges.zip(states.iter().copied()));
         let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
         let verdict = verdict.expect("a verdict");
         assert_eq!(
             verdict, expected,
             "seed {seed} step {step} {rules:?} {states:?}"
         );
-        for (state, ruling) in states.iter_mut().zip(&verdict.rulings) {
+        for (state, ruling) in states.iter_mut().zip(&verdict.by_rule) {
             if ruling.charged {
                 *state = Some(ruling.state);
             }
@@ -123,7 +123,7 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
         if rng.u8(..3) == 0 {
             let refunds: Vec<Refund<'_>> = rules
                 .iter()
-                .zip(&verdict.rulings)
+                .zip(&verdict.by_rule)
                 .filter(|(_, ruling)| ruling.charged)
                 .map(|(rule, ruling)| Refund {
                     limit: rule.limit,
@@ -141,8 +141,8 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
             for refund in refunds {
                 let at = names.iter().position(|n| *n == refund.limit.name);
                 let state = &mut states[at.expect("one of the rules")];
-                *state =
-                    state.map(|s: State| s.refund(&refund.quota, now, refund.anchor, refund.cost));
+                *state = state
+                    .map(|s: QuotaState| s.refund(&refund.quota, now, refund.anchor, refund.cost));
             }
         }
     }
@@ -191,13 +191,13 @@ async fn keys_are_as_documented_and_expire() {
                 .acquire(subject.as_bytes(), &rules)
                 .await
                 .expect("a verdict");
-            if !verdict.rulings[0].charged {
+            if !verdict.by_rule[0].charged {
                 continue;
             }
             // The key outlives the meaning of its counter,
             let key = format!("app:ratelimit:random:{{{n}}}");
             let left = server.command(&["PTTL", &key]).text();
-            let meaningful = verdict.rulings[0].state.expires(&quota) - verdict.now;
+            let meaningful = verdict.by_rule[0].state.expires(&quota) - verdict.now;
             let left: i64 = left.parse().expect("milliseconds");
             // but not for much longer.
             let refilled = u128::from(quota.capacity()) * u128::from(quota.window_micros());
@@ -267,7 +267,7 @@ async fn a_foreign_value_is_replaced_by_a_new_counter() {
             server.command(command);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {command:?}");
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
             assert!(!verdict.admitted, "{algorithm:?} {command:?}");
@@ -313,7 +313,7 @@ async fn a_damaged_counter_is_replaced() {
             server.command(&[&b"SET"[..], b"ratelimit:api:{u}", &counter]);
             let rules = [rule("api", Quota::per_hour(3).counted_by(algorithm), 2)];
             let verdict = limits.acquire(b"u", &rules).await.expect("a verdict");
-            let left = (verdict.admitted, verdict.rulings[0].outcome.remaining);
+            let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
     }
@@ -400,7 +400,7 @@ async fn limits_survive_flushed_scripts_and_a_restart() {
         limits.acquire(b"u", &rules).await.expect("a verdict");
         server.command(&["SCRIPT", "FLUSH"]);
     }
-    let left = limits.peek(b"u", &rules).await.expect("a verdict").rulings[0].outcome;
+    let left = limits.peek(b"u", &rules).await.expect("a verdict").by_rule[0].outcome;
     assert_eq!(left.remaining, 97);
     server.kill();
     let error = limits.acquire(b"u", &rules).await.expect_err("killed");

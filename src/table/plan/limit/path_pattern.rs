@@ -27,7 +27,7 @@ impl PathPattern {
 
 /// Adds a path in matchit's syntax to `router`.
 pub(super) fn insert_path(router: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
-    let shape = path::Shape::parse(path)?;
+    let shape = path::PathPattern::parse(path)?;
     router
         .insert(shape.canonical, ())
         .map_err(|error| path::refusal(path, &error))
