@@ -55,7 +55,7 @@ pub mod table;
 pub mod testing;
 
 // Starts real Redis servers for the contract suites in this crate.
-#[cfg(all(test, feature = "redis"))]
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

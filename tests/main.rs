@@ -1,15 +1,15 @@
 //! Integration tests.
 
+mod body_types;
 mod cache;
 #[cfg(feature = "redis")]
 mod checker;
+mod common;
+mod compile_fail;
 mod examples;
 mod invalidate;
-mod log;
-#[cfg(feature = "redis")]
-mod patience;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;
 mod support;
-mod through;
+mod write_through;

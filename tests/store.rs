@@ -1,4 +1,4 @@
-//! The public handle of a Redis.
+//! `RedisStore`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tower_keep::RedisStore;
 use crate::support::RedisServer;
 
 #[tokio::test]
-async fn connects_with_the_defaults_and_without() {
+async fn connects_with_and_without_defaults() {
     let server = RedisServer::start();
     RedisStore::connect(server.url()).await.expect("connects");
     let store = RedisStore::builder(server.unix_url())
@@ -20,7 +20,7 @@ async fn connects_with_the_defaults_and_without() {
 }
 
 #[tokio::test]
-async fn an_absent_redis_is_no_error_but_a_wrong_url_or_password_is() {
+async fn connect_fails_for_a_wrong_url_or_password_but_not_for_an_outage() {
     let mut server = RedisServer::builder()
         .user("user default on >right ~* &* +@all")
         .start();
@@ -47,7 +47,7 @@ async fn an_absent_redis_is_no_error_but_a_wrong_url_or_password_is() {
 
 #[tokio::test]
 #[cfg(feature = "tls")]
-async fn trusts_the_authority_it_is_given() {
+async fn trusts_the_given_certificate_authority() {
     let server = RedisServer::builder().tls().start();
     let store = RedisStore::builder(server.url()).root_certificate(server.authority());
     store.connect().await.expect("connects");
@@ -58,7 +58,7 @@ async fn trusts_the_authority_it_is_given() {
 }
 
 #[test]
-fn shows_no_password() {
+fn debug_output_has_no_password() {
     let builder = RedisStore::builder("redis://app:secret@127.0.0.1");
     assert!(!format!("{builder:?}").contains("secret"));
 }

@@ -93,6 +93,8 @@ pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBod
 
 impl SharedBuffer {
     fn lock(&self) -> MutexGuard<'_, BufferState> {
+        #[cfg(test)]
+        crate::support::schedule::switch_point();
         ignore_poison(self.state.lock())
     }
 }
@@ -322,6 +324,9 @@ impl fmt::Debug for BodyReader {
         f.debug_struct("BodyReader").field("id", &self.id).finish()
     }
 }
+
+#[cfg(test)]
+mod schedule_tests;
 
 #[cfg(test)]
 mod tests {

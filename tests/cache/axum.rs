@@ -1,4 +1,4 @@
-//! In axum: nested routers, layers of routers and of methods, compression on either side.
+//! In axum: nested routers, layers of routers and methods, compression inside and outside.
 
 use std::sync::{
     Arc,
@@ -10,7 +10,9 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, RateLimitLayer, Route, Scope, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Route, Scope, Table};
+
+use crate::common::keeps::new_keep;
 
 async fn ask(
     app: &Router,
@@ -42,7 +44,7 @@ fn table() -> Table {
         .route(route("/items/{id}", "item:{id}"))
 }
 
-/// A router that says its name, the item and how often it was asked.
+/// A router whose responses have its name, the item and the number of the call.
 fn items(name: &'static str) -> Router {
     let calls = Arc::new(AtomicUsize::new(0));
     let read = move |Path(id): Path<String>| async move {
@@ -52,13 +54,13 @@ fn items(name: &'static str) -> Router {
     Router::new().route("/items/{id}", get(read).put(async || "written"))
 }
 
-/// `nest` takes the prefix off before the layers of the nested router see the path.
+/// `nest` removes the prefix before the layers of the nested router see the path.
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn nested_routers_with_equal_paths_share_nothing() {
+async fn nested_routers_with_equal_paths_share_no_key() {
     for unlisted in [false, true] {
         let table = if unlisted { Table::new() } else { table() };
-        let keep = Keep::new(table).expect("a valid table");
+        let keep = new_keep(table);
         let nested = |name| {
             let fresh = tower_http::set_header::SetResponseHeaderLayer::overriding(
                 http::header::CACHE_CONTROL,
@@ -73,7 +75,7 @@ async fn nested_routers_with_equal_paths_share_nothing() {
             assert_eq!(text(&app, "/one/items/7").await, "one 7 1");
             assert_eq!(text(&app, "/two/items/7").await, "two 7 1");
         }
-        // And a write of the one is no write of the other.
+        // A write to one does not invalidate the other.
         ask(&app, "PUT", "/one/items/7", &[]).await;
         assert_eq!(text(&app, "/one/items/7").await, "one 7 2");
         assert_eq!(text(&app, "/two/items/7").await, "two 7 1");
@@ -82,7 +84,7 @@ async fn nested_routers_with_equal_paths_share_nothing() {
 
 #[tokio::test]
 async fn a_router_takes_all_layers_as_a_tuple() {
-    let keep = Keep::new(table()).expect("a valid table");
+    let keep = new_keep(table());
     let app = items("item").layer((
         RateLimitLayer::new(&keep),
         InvalidateLayer::new(&keep),
@@ -98,7 +100,7 @@ async fn a_router_takes_all_layers_as_a_tuple() {
 
 #[tokio::test]
 async fn a_method_router_takes_the_layer() {
-    let keep = Keep::new(table()).expect("a valid table");
+    let keep = new_keep(table());
     let calls = Arc::new(AtomicUsize::new(0));
     let read = move || async move { format!("{}", calls.fetch_add(1, Ordering::SeqCst) + 1) };
     let app = Router::new()
@@ -115,7 +117,7 @@ async fn a_method_router_takes_the_layer() {
 }
 
 #[tokio::test]
-async fn compression_stands_on_either_side() {
+async fn compression_works_inside_and_outside() {
     let long = || {
         let calls = Arc::new(AtomicUsize::new(0));
         let read = move || async move {
@@ -127,18 +129,12 @@ async fn compression_stands_on_either_side() {
     let gzip = [("accept-encoding", "gzip")];
     let cases = [
         (
-            long().layer((
-                CompressionLayer::new(),
-                CacheLayer::new(&Keep::new(table()).expect("a valid table")),
-            )),
+            long().layer((CompressionLayer::new(), CacheLayer::new(&new_keep(table())))),
             "1 ",
         ),
-        // Within, both forms are stored: each form is one call.
+        // If compression is inside, both encodings are stored, each from one call.
         (
-            long().layer((
-                CacheLayer::new(&Keep::new(table()).expect("a valid table")),
-                CompressionLayer::new(),
-            )),
+            long().layer((CacheLayer::new(&new_keep(table())), CompressionLayer::new())),
             "2 ",
         ),
     ];

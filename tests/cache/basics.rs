@@ -1,11 +1,15 @@
 use http::Response;
 use http_body_util::Full;
 use tower_keep::{
-    Keep, Route, Scope, Table,
+    Route, Scope, Table,
     table::{Unlisted, mins},
 };
 
-use super::kit::{Origin, cached, get, request, send};
+use crate::common::{
+    client::{get, request, send},
+    keeps::new_keep,
+    origin::{Origin, cached},
+};
 
 fn engagements() -> Table {
     Table::new().ttl("engagement", mins(30)).route(
@@ -17,8 +21,8 @@ fn engagements() -> Table {
 
 #[tokio::test]
 async fn the_second_get_is_a_hit() {
-    let keep = Keep::new(engagements()).expect("a valid table");
-    let origin = Origin::with(&[("content-type", "application/json")]);
+    let keep = new_keep(engagements());
+    let origin = Origin::with_fields(&[("content-type", "application/json")]);
     let service = cached(&keep, &origin);
 
     let first = send(&service, get("/engagements/42")).await;
@@ -39,24 +43,24 @@ async fn the_second_get_is_a_hit() {
 }
 
 #[tokio::test]
-async fn an_unlisted_path_needs_freshness_of_its_own() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let fresh = Origin::with(&[("cache-control", "max-age=60")]);
+async fn an_unlisted_path_is_stored_only_with_explicit_freshness() {
+    let keep = new_keep(Table::new());
+    let fresh = Origin::with_fields(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &fresh);
     send(&service, get("/a")).await;
     assert_eq!(send(&service, get("/a")).await.body, "call 1");
 
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let silent = Origin::with(&[]);
+    let keep = new_keep(Table::new());
+    let silent = Origin::with_fields(&[]);
     let service = cached(&keep, &silent);
     send(&service, get("/a")).await;
     assert_eq!(send(&service, get("/a")).await.body, "call 2");
 }
 
 #[tokio::test]
-async fn unlisted_paths_can_be_left_alone() {
-    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass)).expect("a valid table");
-    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+async fn unlisted_paths_can_pass_through() {
+    let keep = new_keep(Table::new().unlisted(Unlisted::Pass));
+    let origin = Origin::with_fields(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
     let second = send(&service, get("/a")).await;
@@ -66,8 +70,8 @@ async fn unlisted_paths_can_be_left_alone() {
 
 #[tokio::test]
 async fn a_stored_get_answers_head_and_conditions() {
-    let keep = Keep::new(engagements()).expect("a valid table");
-    let origin = Origin::with(&[("etag", "\"one\"")]);
+    let keep = new_keep(engagements());
+    let origin = Origin::with_fields(&[("etag", "\"one\"")]);
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1")).await;
 
@@ -84,16 +88,16 @@ async fn a_stored_get_answers_head_and_conditions() {
 
 #[tokio::test]
 async fn a_head_is_never_stored() {
-    let keep = Keep::new(engagements()).expect("a valid table");
-    let origin = Origin::with(&[]);
+    let keep = new_keep(engagements());
+    let origin = Origin::with_fields(&[]);
     let service = cached(&keep, &origin);
     send(&service, request("HEAD", "/engagements/1", &[])).await;
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
 }
 
 #[tokio::test]
-async fn variants_are_kept_apart() {
-    let keep = Keep::new(engagements()).expect("a valid table");
+async fn variants_are_stored_apart() {
+    let keep = new_keep(engagements());
     let origin = Origin::new(|parts, call| {
         let language = parts.headers["accept-language"].to_str().expect("text");
         Response::builder()
@@ -110,9 +114,9 @@ async fn variants_are_kept_apart() {
 }
 
 #[tokio::test]
-async fn a_successful_write_makes_what_is_stored_unusable() {
-    let keep = Keep::new(engagements()).expect("a valid table");
-    let origin = Origin::with(&[]);
+async fn a_successful_write_invalidates_the_stored_response() {
+    let keep = new_keep(engagements());
+    let origin = Origin::with_fields(&[]);
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1?page=2")).await;
     send(&service, request("PUT", "/engagements/1", &[])).await;

@@ -1,16 +1,20 @@
-//! What grows, and what lasts, only so far.
+//! Bounds of stored parts and of freshness.
 
 use http::Response;
 use http_body_util::Full;
-use tower_keep::{Keep, Table};
+use tower_keep::Table;
 
-use super::kit::{Origin, after, cached, get, request, send};
+use crate::common::{
+    client::{advance, get, request, send},
+    keeps::new_keep,
+    origin::{Origin, cached},
+};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
-/// Parts grew together without end: `max_body` bounds what is stored, however it came.
+/// Regression: combined parts grew without limit; `max_body` bounds every stored body.
 #[tokio::test]
-async fn parts_do_not_grow_beyond_what_may_be_stored() {
+async fn combined_parts_do_not_exceed_the_maximum_body_size() {
     const PART: usize = 600 << 10;
     let origin = Origin::new(|parts, _| {
         let range = parts.headers["range"].to_str().expect("text");
@@ -29,7 +33,7 @@ async fn parts_do_not_grow_beyond_what_may_be_stored() {
             .body(Full::from(vec![b'x'; last + 1 - first]))
             .expect("a response")
     });
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+    let service = cached(&new_keep(Table::new()), &origin);
     let range = |first: usize, length: usize| {
         let range = format!("bytes={first}-{}", first + length - 1);
         request("GET", "/a", &[("range", &range)])
@@ -38,24 +42,24 @@ async fn parts_do_not_grow_beyond_what_may_be_stored() {
     assert_eq!(send(&service, range(0, 9)).await.body.len(), 9);
     assert_eq!(origin.calls(), 1);
     send(&service, range(PART, PART)).await;
-    // The newer part is there, and alone.
+    // Only the newer part is stored.
     send(&service, range(2 * PART - 9, 9)).await;
     assert_eq!(origin.calls(), 2);
     send(&service, range(0, 9)).await;
     assert_eq!(origin.calls(), 3);
 }
 
-/// RFC 9111 section 4.3.5 lets a HEAD's answer without a validator prolong what is stored; asked
-/// often enough, it did so for ever, whatever had become of the content.
+/// Regression: by RFC 9111 section 4.3.5 a HEAD response without a validator may prolong a stored
+/// response; repeated HEAD requests did so without end, although the content had changed.
 #[tokio::test(start_paused = true)]
-async fn heads_without_validators_do_not_prolong_for_ever() {
-    let origin = Origin::with(&[FRESH]);
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+async fn head_responses_without_validators_do_not_prolong_freshness_without_limit() {
+    let origin = Origin::with_fields(&[FRESH]);
+    let service = cached(&new_keep(Table::new()), &origin);
     assert_eq!(send(&service, get("/a")).await.body, "call 1");
     let anew = [("cache-control", "no-cache")];
     let mut heads = 0;
     for _ in 0..200 {
-        after(50).await;
+        advance(50).await;
         send(&service, request("HEAD", "/a", &anew)).await;
         heads += usize::from(send(&service, get("/a")).await.body == "call 1");
     }

@@ -9,15 +9,16 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keep::{CacheLayer, Keep, Table};
+use tower_keep::{CacheLayer, Table};
 
-use super::{
-    kit::{Gone, Origin, after, answer, cached, get, request, send},
-    stage::{self, Stage, feed, full, head, idle, whole},
+use crate::common::{
+    client::{advance, get, read_text, request, run_other_tasks, send, send_for_head},
+    keeps::new_keep,
+    origin::{Origin, OriginError, body_channel, cached, full, ok, response},
 };
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stale_answers_for_an_origin_that_is_gone() {
+async fn a_stale_response_replaces_an_error_of_the_inner_service() {
     for (directives, served) in [
         ("max-age=1", true),
         ("max-age=1, must-revalidate", false),
@@ -25,12 +26,15 @@ async fn what_is_stale_answers_for_an_origin_that_is_gone() {
         ("max-age=1, no-cache", false),
         ("s-maxage=1", false),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let fields = [("cache-control", directives)];
-        let origin = Origin::script(vec![Ok(answer(200, &fields, "one")), Err(Gone)]);
+        let origin = Origin::script(vec![
+            Ok(response(200, &fields, "one")),
+            Err(OriginError("unreachable")),
+        ]);
         let service = cached(&keep, &origin);
         send(&service, get("/a")).await;
-        after(5).await;
+        advance(5).await;
         let second = service.clone().oneshot(get("/a")).await;
         assert_eq!(second.is_ok(), served, "{directives}");
         if let Ok(second) = second {
@@ -40,7 +44,7 @@ async fn what_is_stale_answers_for_an_origin_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
+async fn a_stale_response_replaces_a_5xx_within_stale_if_error() {
     // RFC 5861 section 4.
     for (directives, seconds, body) in [
         ("max-age=1", 2, "error"),
@@ -48,31 +52,31 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
         ("max-age=1, stale-if-error=10", 11, "error"),
         ("max-age=1, stale-if-error=10, must-revalidate", 2, "error"),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let fields = [("cache-control", directives)];
         let script = vec![
-            Ok(answer(200, &fields, "one")),
-            Ok(answer(503, &[], "error")),
+            Ok(response(200, &fields, "one")),
+            Ok(response(503, &[], "error")),
         ];
         let service = cached(&keep, &Origin::script(script));
         send(&service, get("/a")).await;
-        after(seconds).await;
+        advance(seconds).await;
         assert_eq!(
             send(&service, get("/a")).await.body,
             body,
             "{directives} after {seconds} s"
         );
     }
-    // The request may allow it as well.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    // The request may allow it, too.
+    let keep = new_keep(Table::new());
     let fields = [("cache-control", "max-age=1")];
     let script = vec![
-        Ok(answer(200, &fields, "one")),
-        Ok(answer(503, &[], "error")),
+        Ok(response(200, &fields, "one")),
+        Ok(response(503, &[], "error")),
     ];
     let service = cached(&keep, &Origin::script(script));
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let patient = request("GET", "/a", &[("cache-control", "stale-if-error=60")]);
     let second = send(&service, patient).await;
     assert_eq!(second.body, "one");
@@ -83,19 +87,19 @@ async fn what_is_stale_answers_for_an_error_for_as_long_as_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stale_answers_while_it_is_refreshed() {
+async fn a_stale_response_is_served_while_it_is_revalidated() {
     // RFC 5861 section 3.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let fields = [("cache-control", "max-age=1, stale-while-revalidate=10")];
     let script = vec![
-        Ok(answer(200, &fields, "one")),
-        Ok(answer(200, &fields, "two")),
+        Ok(response(200, &fields, "one")),
+        Ok(response(200, &fields, "two")),
     ];
     let origin = Origin::script(script);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
-    // Asked for by HEAD, refreshed for GET.
+    advance(5).await;
+    // A HEAD request leads to a refresh by GET.
     send(&service, request("HEAD", "/a", &[])).await;
     while origin.calls() < 2 {
         tokio::task::yield_now().await;
@@ -103,7 +107,7 @@ async fn what_is_stale_answers_while_it_is_refreshed() {
     tokio::task::yield_now().await;
     let next = send(&service, get("/a")).await;
     assert_eq!((next.body.as_str(), origin.calls()), ("two", 2));
-    after(12).await;
+    advance(12).await;
     assert_eq!(
         send(&service, get("/a")).await.headers["cache-status"],
         "tower-keep; fwd=stale; stored"
@@ -112,7 +116,7 @@ async fn what_is_stale_answers_while_it_is_refreshed() {
 
 type Chunks = Vec<Result<Frame<Bytes>, std::io::Error>>;
 
-/// A service whose first answer is whole, and whose others are `then`, with a length of six.
+/// The first response is complete, later ones have the chunks of `then`; each has a length of six.
 fn breaking(
     then: impl Fn() -> Chunks + Clone + Send + 'static,
 ) -> impl tower::Service<
@@ -141,8 +145,8 @@ fn breaking(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stale_answers_for_a_body_that_breaks_off() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_stale_response_replaces_a_body_that_breaks_off() {
+    let keep = new_keep(Table::new());
     let cut = || {
         vec![
             Ok(Frame::data("who".into())),
@@ -154,33 +158,33 @@ async fn what_is_stale_answers_for_a_body_that_breaks_off() {
         let response = service.clone().oneshot(get("/a")).await.expect("an answer");
         let body = response.into_body().collect().await.expect("a whole body");
         assert_eq!(body.to_bytes(), "whole!");
-        after(5).await;
+        advance(5).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stale_answers_for_a_body_that_never_comes() {
-    // RFC 9111 section 4.2.4: nothing can take the place of a body whose head has gone.
+async fn a_stale_response_replaces_a_body_that_never_begins() {
+    // RFC 9111 section 4.2.4: once the head has been sent, no other response can replace it.
     for begun in [false, true] {
-        let (feed, body) = feed();
+        let (feed, body) = body_channel();
         let body = Mutex::new(Some(body));
-        let stage = Stage::new(move |_, call| {
+        let origin = Origin::from_fn(move |_, call| {
             let fields = [("cache-control", "max-age=1")];
             let body = match call {
                 1 => full("whole"),
                 _ => body.lock().expect("no panic").take().expect("two calls"),
             };
-            async move { Ok(stage::answer(body, &fields)) }
+            async move { Ok(ok(body, &fields)) }
         });
-        let service = stage.cached(&Keep::new(Table::new()).expect("a valid table"));
+        let service = cached(&new_keep(Table::new()), &origin);
         send(&service, get("/a")).await;
-        after(5).await;
+        advance(5).await;
         let second = tokio::spawn({
             let service = service.clone();
-            async move { head(&service, get("/a")).await }
+            async move { send_for_head(&service, get("/a")).await }
         });
-        stage.called(2).await;
-        idle().await;
+        origin.called(2).await;
+        run_other_tasks().await;
         assert!(!second.is_finished(), "the head waits");
         if begun {
             feed.data("be").await;
@@ -190,7 +194,7 @@ async fn what_is_stale_answers_for_a_body_that_never_comes() {
         let second = second.await.expect("no panic");
         assert!(!waiting);
         let stale = second.headers().contains_key("age");
-        let body = whole(second.into_body()).await.ok();
+        let body = read_text(second.into_body()).await.ok();
         assert_eq!(
             (stale, body.as_deref()),
             (!begun, (!begun).then_some("whole"))
@@ -199,15 +203,15 @@ async fn what_is_stale_answers_for_a_body_that_never_comes() {
 }
 
 #[tokio::test]
-async fn an_error_about_a_range_or_a_condition_is_nobody_elses() {
+async fn an_error_for_a_range_or_a_condition_is_not_stored() {
     // RFC 9110 section 14.2: the field is the client's own, and in no key.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = Origin::new(|parts, _| {
         let fields = [("cache-control", "max-age=60")];
         let asked = |name| parts.headers.contains_key(name);
         match asked("range") || asked("if-none-match") {
-            true => answer(400, &fields, "bad"),
-            false => answer(404, &fields, "gone"),
+            true => response(400, &fields, "bad"),
+            false => response(404, &fields, "gone"),
         }
     });
     let service = cached(&keep, &origin);
@@ -225,9 +229,9 @@ async fn an_error_about_a_range_or_a_condition_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn trailers_are_stored_and_leave_room_for_themselves() {
+async fn a_stored_response_with_trailers_has_no_content_length() {
     // RFC 9112 section 7.1.2: a length would leave none.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let service = CacheLayer::new(&keep).layer(service_fn(|_: Request<Full<Bytes>>| async {
         let trailers = [("x-sum", "5"), ("set-cookie", "a=b"), ("x-mine", "me")];
         let trailers = trailers.map(|(name, value)| {
@@ -252,7 +256,7 @@ async fn trailers_are_stored_and_leave_room_for_themselves() {
         assert!(!response.headers().contains_key("content-length"));
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
         let body = response.into_body().collect().await.expect("a body");
-        // RFC 9111 section 5.2.2.7: what is somebody's own in the head is so behind the content.
+        // RFC 9111 section 5.2.2.7: a private field is private in the trailers, too.
         let trailers = body.trailers().expect("trailers");
         assert_eq!(
             (trailers.len(), &trailers["x-sum"]),
@@ -262,11 +266,11 @@ async fn trailers_are_stored_and_leave_room_for_themselves() {
 }
 
 #[tokio::test]
-async fn a_204_has_no_content_whatever_it_says() {
+async fn a_204_has_no_content_length() {
     // RFC 9110 section 8.6.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let fields = [("cache-control", "max-age=60"), ("content-length", "5")];
-    let origin = Origin::script(vec![Ok(answer(204, &fields, ""))]);
+    let origin = Origin::script(vec![Ok(response(204, &fields, ""))]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
     let second = send(&service, get("/a")).await;
@@ -277,7 +281,7 @@ async fn a_204_has_no_content_whatever_it_says() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_short_is_never_stored() {
     // RFC 9112 section 8: incomplete.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let short = || vec![Ok(Frame::data("who".into()))];
     let service = CacheLayer::new(&keep).layer(breaking(short));
     let mut bodies = Vec::new();
@@ -292,7 +296,7 @@ async fn a_body_that_is_too_short_is_never_stored() {
             .expect("a body")
             .to_bytes();
         bodies.push(body);
-        after(5).await;
+        advance(5).await;
     }
     assert_eq!(bodies, ["whole!", "who"]);
     assert_eq!(said[1], "tower-keep; fwd=stale");

@@ -1,4 +1,4 @@
-//! Trouble with Redis, as a client of the server sees it: not at all. It is counted.
+//! Failures of Redis, which clients of the server do not notice and which are counted.
 
 use std::{
     cell::RefCell,
@@ -16,31 +16,32 @@ use tower_keep::{
     table::{Local, Store},
 };
 
-use super::{
-    kit::{Origin, Seen, cached, get, send},
-    stage::engagements,
-};
-use crate::support::{
-    RedisCluster, RedisServer, Reply, proxy::Proxy, resp, unreadable, until, wait_for,
+use crate::{
+    common::{
+        client::{TestResponse, get, send},
+        keeps::engagements,
+        origin::{Origin, cached},
+    },
+    support::{RedisCluster, RedisServer, Reply, proxy::Proxy, resp, unreadable, until, wait_for},
 };
 
-/// A deadline that a busy machine keeps: what is tested is what happens.
+/// A deadline that even a busy machine meets.
 const PATIENT: Duration = Duration::from_secs(5);
-/// One that is not kept, without the test taking long.
+/// A deadline that expires soon.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// A cache without a local tier, and what it counts of its store.
-struct Stand {
+/// A cache without a local tier, and the metrics of its store.
+struct MeteredCache {
     service: Cache<Origin>,
     origin: Origin,
     snapshotter: Snapshotter,
     counts: RefCell<BTreeMap<String, u64>>,
 }
 
-impl Stand {
+impl MeteredCache {
     async fn start(url: &str, deadline: Duration) -> Self {
         let recorder = DebuggingRecorder::new();
-        // The runtime has this one thread only.
+        // The runtime has only this thread.
         let _recording = metrics::set_default_local_recorder(&recorder);
         let store = RedisStore::connect(url).await.expect("no error");
         let keep = Keep::with_store(table(deadline), store).await;
@@ -53,8 +54,8 @@ impl Stand {
         }
     }
 
-    /// Whatever happens to Redis, this is the answer.
-    async fn fine(&self, path: &str) -> Seen {
+    /// The response, whatever happens to Redis.
+    async fn read(&self, path: &str) -> TestResponse {
         let seen = send(&self.service, get(path)).await;
         assert_eq!(seen.status, 200);
         assert!(seen.body == body_of(path), "the answer to {path}");
@@ -63,26 +64,26 @@ impl Stand {
 
     async fn hit(&self, path: &str) {
         until("a hit", || async {
-            let seen = self.fine(path).await;
+            let seen = self.read(path).await;
             seen.cache_status().contains("; hit").then_some(())
         })
         .await;
     }
 
-    /// Sends requests, every one of which is answered, until the store has counted a failure.
-    async fn fine_until_counted(&self, labels: &[&str]) {
+    /// Sends requests, each of which must be answered, until the store has counted this failure.
+    async fn read_until_counted(&self, labels: &[&str]) {
         let before = self.counted(labels);
         until("a failure to be counted", || async {
-            self.fine("/engagements/1").await;
+            self.read("/engagements/1").await;
             (self.counted(labels) > before).then_some(())
         })
         .await;
     }
 
-    /// What the store has counted so far under names and labels that contain all of these.
+    /// The sum of the counters whose names and labels contain all of these.
     fn counted(&self, labels: &[&str]) -> u64 {
         let mut counts = self.counts.borrow_mut();
-        // A look takes what it sees.
+        // A snapshot resets the counters.
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             if let DebugValue::Counter(count) = value {
                 *counts.entry(key.key().to_string()).or_default() += count;
@@ -102,77 +103,77 @@ fn table(deadline: Duration) -> Table {
         .store(Store::new().deadline(deadline))
 }
 
-/// For one of them more than fits into one read.
+/// One body is larger than a single read.
 fn body_of(path: &str) -> String {
     let times = if path.ends_with("/1") { 10_000 } else { 1 };
     format!("the answer to {path} ").repeat(times)
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_a_miss_and_is_replaced() {
+async fn an_unreadable_entry_is_a_miss_and_is_replaced() {
     let server = RedisServer::start();
-    let stand = Stand::start(&server.url(), PATIENT).await;
-    stand.hit("/engagements/1").await;
+    let cache = MeteredCache::start(&server.url(), PATIENT).await;
+    cache.hit("/engagements/1").await;
     let Reply::Bulk(whole) = server.command(&["GET", "engagement:1"]) else {
         panic!("it is stored");
     };
     for (kind, value) in unreadable(&whole, 100) {
         server.command(&[&b"SET"[..], b"engagement:1", &value]);
-        becomes_a_hit_again(&stand, kind).await;
+        becomes_a_hit_again(&cache, kind).await;
     }
     server.command(&["DEL", "engagement:1"]);
     server.command(&["RPUSH", "engagement:1", "a list"]);
-    becomes_a_hit_again(&stand, "foreign").await;
+    becomes_a_hit_again(&cache, "foreign").await;
 }
 
-async fn becomes_a_hit_again(stand: &Stand, kind: &str) {
-    let counted = || stand.counted(&["corrupt_total", kind]);
-    let (before, calls) = (counted(), stand.origin.calls());
-    stand.fine("/engagements/1").await;
+async fn becomes_a_hit_again(cache: &MeteredCache, kind: &str) {
+    let counted = || cache.counted(&["corrupt_total", kind]);
+    let (before, calls) = (counted(), cache.origin.calls());
+    cache.read("/engagements/1").await;
     assert!(counted() > before, "{kind}");
-    assert_eq!(stand.origin.calls(), calls + 1, "{kind}");
-    stand.hit("/engagements/1").await;
+    assert_eq!(cache.origin.calls(), calls + 1, "{kind}");
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_read_hits_nothing() {
+async fn a_redis_user_without_read_permission_gets_no_hits() {
     let server = RedisServer::builder()
         .user("user default on nopass ~* &* +@all")
         .user("user half on >pw ~* &* +@all -multi -get")
         .start();
-    let stand = Stand::start(&server.url_as("half", "pw"), PATIENT).await;
-    stand.fine_until_counted(&["get", "refused"]).await;
+    let cache = MeteredCache::start(&server.url_as("half", "pw"), PATIENT).await;
+    cache.read_until_counted(&["get", "refused"]).await;
 }
 
 #[tokio::test]
-async fn a_primary_that_became_a_replica_takes_nothing() {
+async fn a_primary_that_became_a_replica_stores_nothing() {
     let (server, primary) = (RedisServer::start(), RedisServer::start());
-    let stand = Stand::start(&server.url(), PATIENT).await;
-    stand.hit("/engagements/1").await;
+    let cache = MeteredCache::start(&server.url(), PATIENT).await;
+    cache.hit("/engagements/1").await;
     let port = primary.port().to_string();
     server.command(&["REPLICAOF", "127.0.0.1", &port]);
-    stand.fine_until_counted(&["refused"]).await;
+    cache.read_until_counted(&["refused"]).await;
     server.command(&["REPLICAOF", "NO", "ONE"]);
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_full_redis_takes_nothing() {
+async fn a_full_redis_stores_nothing() {
     let server = RedisServer::start();
-    let stand = Stand::start(&server.url(), PATIENT).await;
+    let cache = MeteredCache::start(&server.url(), PATIENT).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    stand.fine_until_counted(&["refused"]).await;
+    cache.read_until_counted(&["refused"]).await;
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_redis_that_cannot_save_takes_nothing() {
+async fn a_redis_that_cannot_save_stores_nothing() {
     let server = RedisServer::builder()
         .config("save", "3600 1000000")
         .start();
-    let stand = Stand::start(&server.url(), PATIENT).await;
-    // What the dump would be renamed to is a directory with something in it.
+    let cache = MeteredCache::start(&server.url(), PATIENT).await;
+    // The dump cannot be renamed: its target is a directory that is not empty.
     std::fs::create_dir_all(server.dir().join("dump.rdb/full")).expect("ours");
     server.command(&["BGSAVE"]);
     let saved = |state: &str| {
@@ -180,17 +181,17 @@ async fn a_redis_that_cannot_save_takes_nothing() {
         info.contains(&format!("rdb_last_bgsave_status:{state}"))
     };
     wait_for("the save to fail", || saved("err"));
-    stand.fine_until_counted(&["refused"]).await;
+    cache.read_until_counted(&["refused"]).await;
     std::fs::remove_dir_all(server.dir().join("dump.rdb")).expect("ours");
     server.command(&["BGSAVE"]);
     wait_for("the save", || saved("ok"));
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_loading_redis_is_gone_without() {
+async fn a_loading_redis_counts_as_unavailable() {
     let server = RedisServer::start();
-    let stand = Stand::start(&server.url(), SHORT).await;
+    let cache = MeteredCache::start(&server.url(), SHORT).await;
     server.command(&["DEBUG", "POPULATE", "3000"]);
     for (name, value) in [
         ("key-load-delay", "1000"),
@@ -200,103 +201,103 @@ async fn a_loading_redis_is_gone_without() {
     }
     let port = server.port();
     let reload = tokio::task::spawn_blocking(move || resp::command(port, &["DEBUG", "RELOAD"]));
-    stand.fine_until_counted(&["skipped"]).await;
+    cache.read_until_counted(&["skipped"]).await;
     reload.await.expect("ends").expect("reloads");
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_reply_cut_in_the_middle_is_no_answer() {
+async fn a_truncated_reply_is_a_miss() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await.expect("listens");
-    let stand = Stand::start(&proxy.url(), PATIENT).await;
-    stand.hit("/engagements/1").await;
+    let cache = MeteredCache::start(&proxy.url(), PATIENT).await;
+    cache.hit("/engagements/1").await;
     proxy.cut_after(100_000);
-    stand.fine_until_counted(&["get", "unavailable"]).await;
+    cache.read_until_counted(&["get", "unavailable"]).await;
     proxy.heal();
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_killed_redis_is_gone_without_until_it_is_back_empty() {
+async fn requests_are_served_while_redis_is_killed_and_after_it_restarts_empty() {
     let mut server = RedisServer::start();
-    let stand = Stand::start(&server.url(), SHORT).await;
-    stand.hit("/engagements/1").await;
+    let cache = MeteredCache::start(&server.url(), SHORT).await;
+    cache.hit("/engagements/1").await;
     server.kill();
-    stand.fine_until_counted(&["skipped"]).await;
+    cache.read_until_counted(&["skipped"]).await;
     server.restart();
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_slow_redis_is_not_waited_for() {
+async fn a_slow_redis_is_awaited_only_until_the_deadline() {
     let server = RedisServer::start();
-    let stand = Stand::start(&server.url(), SHORT).await;
+    let cache = MeteredCache::start(&server.url(), SHORT).await;
     server.command(&["CLIENT", "PAUSE", "2000", "ALL"]);
-    stand.fine_until_counted(&["get", "timeout"]).await;
-    stand.hit("/engagements/1").await;
+    cache.read_until_counted(&["get", "timeout"]).await;
+    cache.hit("/engagements/1").await;
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_gone_without() {
-    let stand = Stand::start("redis://redis.invalid:6379", SHORT).await;
-    stand.fine_until_counted(&["skipped"]).await;
+async fn a_host_name_that_does_not_resolve_counts_as_unavailable() {
+    let cache = MeteredCache::start("redis://redis.invalid:6379", SHORT).await;
+    cache.read_until_counted(&["skipped"]).await;
 }
 
 #[tokio::test]
-async fn a_slot_that_moves_and_a_primary_that_dies_lose_no_answer() {
+async fn a_moving_slot_and_a_failover_lose_no_response() {
     let mut cluster = RedisCluster::start();
-    let stand = Stand::start(&cluster.url(), Duration::from_secs(1)).await;
-    stand.hit("/engagements/1").await;
+    let cache = MeteredCache::start(&cluster.url(), Duration::from_secs(1)).await;
+    cache.hit("/engagements/1").await;
     let key = "engagement:1";
     let from = cluster.owner(key);
     let to = (from + 1) % 3;
     cluster.begin_move(key, from, to);
-    stand.fine("/engagements/1").await;
+    cache.read("/engagements/1").await;
     cluster.end_move(key, to);
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
     cluster.node_mut(to).kill();
-    stand.fine_until_counted(&["errors"]).await;
-    stand.fine_until_counted(&["skipped"]).await;
+    cache.read_until_counted(&["errors"]).await;
+    cache.read_until_counted(&["skipped"]).await;
 }
 
-/// Whoever had waited for the entry in vain waited for the key's lock as well, and then for what
+/// Regression: a request that had waited for the entry waited for the lock, too, and then for what
 /// it stored.
 #[tokio::test]
-async fn a_stopped_redis_is_waited_for_once_and_then_not_at_all() {
+async fn a_stopped_redis_is_awaited_once_and_then_skipped() {
     let server = RedisServer::start();
-    let stand = Stand::start(&server.url(), SHORT).await;
-    stand.hit("/engagements/1").await;
-    // Nothing of that is under way any more.
+    let cache = MeteredCache::start(&server.url(), SHORT).await;
+    cache.hit("/engagements/1").await;
+    // None of that is in progress any more.
     until("the entry without its lock", || async {
         let exists = |key: &str| server.command(&["EXISTS", key]).text();
         (exists("engagement:1") == "1" && exists("~lock:engagement:1") == "0").then_some(())
     })
     .await;
-    // Nobody waits for what is unlocked.
-    let others = || ["verb = lock", "verb = put"].map(|verb| stand.counted(&[verb, "timeout"]));
+    // No request waits for a key without a lock.
+    let others = || ["verb = lock", "verb = put"].map(|verb| cache.counted(&[verb, "timeout"]));
     let before = others();
     server.stop_signal();
     let thousand = || async {
         let paths: Vec<_> = (0..1000).map(|n| format!("/engagements/{n}")).collect();
-        join_all(paths.iter().map(|path| stand.fine(path))).await;
+        join_all(paths.iter().map(|path| cache.read(path))).await;
     };
     thousand().await;
-    assert!(stand.counted(&["get", "timeout"]) >= 5, "they were asked");
+    assert!(cache.counted(&["get", "timeout"]) >= 5, "they were asked");
     assert_eq!(others(), before, "once is enough");
 
     let before = (
-        stand.counted(&["timeout"]),
-        stand.counted(&["skipped_total"]),
+        cache.counted(&["timeout"]),
+        cache.counted(&["skipped_total"]),
     );
     thousand().await;
-    assert_eq!(stand.counted(&["timeout"]), before.0, "nobody was asked");
-    assert!(stand.counted(&["skipped_total"]) >= before.1 + 1000);
+    assert_eq!(cache.counted(&["timeout"]), before.0, "nobody was asked");
+    assert!(cache.counted(&["skipped_total"]) >= before.1 + 1000);
 
     server.continue_signal();
     let since = Instant::now();
-    stand.hit("/engagements/1").await;
+    cache.hit("/engagements/1").await;
     let took = since.elapsed();
-    // Two, and what a busy machine may add.
+    // Two timeouts, with room for a busy machine.
     assert!(took < Duration::from_secs(6), "recovery took {took:?}");
 }

@@ -1,20 +1,24 @@
-//! How long a response answers, and what the request may say against it (RFC 9111 sections 4.2 and
+//! Freshness lifetimes, and the request directives that restrict them (RFC 9111 sections 4.2 and
 //! 5.2.1).
 
-use tower_keep::{Keep, Table};
+use tower_keep::Table;
 
-use super::kit::{Origin, after, answer, cached, get, request, send};
+use crate::common::{
+    client::{advance, get, request, send},
+    keeps::new_keep,
+    origin::{Origin, cached, response},
+};
 
 /// Whether what was stored with these fields answers after `seconds`.
 async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -> bool {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = Origin::script(vec![
-        Ok(answer(200, fields, "one")),
-        Ok(answer(200, &[], "two")),
+        Ok(response(200, fields, "one")),
+        Ok(response(200, &[], "two")),
     ]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(seconds).await;
+    advance(seconds).await;
     let second = send(&service, request("GET", "/a", asked)).await;
     assert_eq!(
         second.body == "one",
@@ -25,7 +29,7 @@ async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_is_fresh_for_as_long_as_it_says() {
+async fn a_response_is_fresh_for_its_stated_lifetime() {
     // RFC 9111 section 4.2.1: s-maxage, max-age, Expires, in this order.
     for (fields, seconds, hit) in [
         (&[("cache-control", "max-age=10")][..], 9, true),
@@ -70,7 +74,7 @@ async fn a_response_is_fresh_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_guess_is_made_where_nothing_is_said() {
+async fn heuristic_freshness_applies_without_explicit_freshness() {
     // RFC 9111 section 4.2.2; RFC 9110 section 15.1 and RFC 7725 section 3 for the statuses.
     let old = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
     for (status, fields, hit) in [
@@ -83,13 +87,13 @@ async fn a_guess_is_made_where_nothing_is_said() {
         (200, &[], false),
         (200, &[old, ("cache-control", "max-age=0")], false),
         (200, &[old, ("expires", "0")], false),
-        // Whatever it says, it is about one client (RFC 6585).
+        // A 429 concerns one client (RFC 6585).
         (429, &[("cache-control", "max-age=60")], false),
         (400, &[("cache-control", "max-age=60")], true),
         (599, &[("cache-control", "max-age=60")], true),
     ] {
-        let origin = Origin::script(vec![Ok(answer(status, fields, ""))]);
-        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+        let origin = Origin::script(vec![Ok(response(status, fields, ""))]);
+        let service = cached(&new_keep(Table::new()), &origin);
         send(&service, get("/a")).await;
         send(&service, get("/a")).await;
         assert_eq!(origin.calls() == 1, hit, "{status} {fields:?}");
@@ -97,7 +101,7 @@ async fn a_guess_is_made_where_nothing_is_said() {
 }
 
 #[tokio::test]
-async fn fields_that_a_directive_names_are_not_replayed() {
+async fn fields_named_by_no_cache_or_private_are_not_replayed() {
     // RFC 9111 sections 5.2.2.4 and 5.2.2.7: the qualified forms.
     let fields = [
         (
@@ -109,8 +113,8 @@ async fn fields_that_a_directive_names_are_not_replayed() {
         ("x-c", "1"),
         ("x-d", "1"),
     ];
-    let origin = Origin::script(vec![Ok(answer(200, &fields, "one"))]);
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+    let origin = Origin::script(vec![Ok(response(200, &fields, "one"))]);
+    let service = cached(&new_keep(Table::new()), &origin);
     for hit in [false, true] {
         let seen = send(&service, get("/a")).await;
         assert_eq!(seen.headers.contains_key("age"), hit);
@@ -122,7 +126,7 @@ async fn fields_that_a_directive_names_are_not_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_may_want_more_than_fresh() {
+async fn request_directives_restrict_or_extend_freshness() {
     // RFC 9111 sections 5.2.1.1 to 5.2.1.4.
     let fields = [("cache-control", "max-age=10")];
     for (wish, seconds, hit) in [
@@ -147,10 +151,10 @@ async fn a_request_may_want_more_than_fresh() {
 }
 
 #[tokio::test]
-async fn what_a_request_calls_no_store_is_not_stored() {
+async fn a_request_with_no_store_is_not_stored() {
     // RFC 9111 section 5.2.1.5.
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+    let keep = new_keep(Table::new());
+    let origin = Origin::with_fields(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     let secret = request("GET", "/a", &[("cache-control", "no-store")]);
     send(&service, secret).await;
@@ -158,10 +162,10 @@ async fn what_a_request_calls_no_store_is_not_stored() {
 }
 
 #[tokio::test]
-async fn only_if_cached_never_asks_the_origin() {
+async fn only_if_cached_never_calls_the_origin() {
     // RFC 9111 section 5.2.1.7.
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+    let keep = new_keep(Table::new());
+    let origin = Origin::with_fields(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
     let ask = || request("GET", "/a", &[("cache-control", "only-if-cached")]);
     assert_eq!(send(&service, ask()).await.status, 504);
@@ -171,7 +175,7 @@ async fn only_if_cached_never_asks_the_origin() {
 }
 
 #[tokio::test]
-async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
+async fn a_response_to_credentials_is_shared_only_with_explicit_permission() {
     // RFC 9111 section 3.5.
     for (directives, shared) in [
         ("max-age=60", false),
@@ -180,9 +184,12 @@ async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
         ("max-age=60, must-revalidate", true),
         ("max-age=60, proxy-revalidate", false),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let fields = [("cache-control", directives)];
-        let script = vec![Ok(answer(200, &fields, "one")), Ok(answer(200, &[], "two"))];
+        let script = vec![
+            Ok(response(200, &fields, "one")),
+            Ok(response(200, &[], "two")),
+        ];
         let service = cached(&keep, &Origin::script(script));
         send(
             &service,
@@ -195,12 +202,12 @@ async fn a_response_to_credentials_is_shared_only_where_it_says_so() {
 }
 
 #[tokio::test]
-async fn content_that_no_key_holds_makes_no_shared_answer() {
-    // RFC 9110 section 9.3.1: the content of a GET has no meaning that anybody could know.
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::with(&[("cache-control", "max-age=60")]);
+async fn a_get_with_content_bypasses_the_cache() {
+    // RFC 9110 section 9.3.1: the content of a GET has no defined meaning.
+    let keep = new_keep(Table::new());
+    let origin = Origin::with_fields(&[("cache-control", "max-age=60")]);
     let service = cached(&keep, &origin);
-    let with_content = get("/a").map(|_| "poison".into());
+    let with_content = get("/a").map(|_| String::from("poison"));
     let first = send(&service, with_content).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=bypass");
     assert_eq!(send(&service, get("/a")).await.body, "call 2");

@@ -1,18 +1,19 @@
-//! Requests that try to be somebody else's: whatever a request looks like, what it is answered is
-//! what the origin would answer to it.
+//! Requests that try to get the response of another: the response is always the one that the origin
+//! would give.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Full;
 use proptest::{collection::vec, prelude::*, sample::select};
-use tower_keep::{Keep, Route, Scope, Table, UserId};
+use tower_keep::{Route, Scope, Table, UserId};
 
-use super::{
-    kit::{get, send},
-    stage::{Stage, answer, full},
+use crate::common::{
+    client::{get, send},
+    keeps::new_keep,
+    origin::{Origin, cached, full, ok},
 };
 
-/// A listed path for everybody, one for each user, one by host, and all that are not listed.
+/// A public path, one per user, one per host, and all unlisted paths.
 fn table() -> Table {
     Table::new()
         .route(
@@ -32,11 +33,11 @@ fn table() -> Table {
         )
 }
 
-/// Who answers, as the origin sees it: the last of two hosts, unlike the crate.
-fn origin() -> Stage {
-    Stage::new(|request, _| async move {
+/// The body names what the origin saw; of two hosts it takes the last, unlike the crate.
+fn origin() -> Origin {
+    Origin::from_fn(|request, _| async move {
         let body = seen_by_origin(&request);
-        Ok(answer(full(body), &[("cache-control", "max-age=60")]))
+        Ok(ok(full(body), &[("cache-control", "max-age=60")]))
     })
 }
 
@@ -100,7 +101,7 @@ fn decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// Only what RFC 3986 section 2.3 calls the same is made the same.
+/// Only URIs that are equivalent by RFC 3986 section 2.3 are normalised.
 fn unreserved(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (String::new(), 0);
@@ -125,7 +126,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// In the order of their names; of one name, in theirs.
+/// Sorted by name; fields of one name keep their order.
 fn pairs(query: Option<&str>) -> Option<Vec<String>> {
     let mut pairs: Vec<_> = query?.split('&').map(unreserved).collect();
     pairs.sort_by_key(|pair| {
@@ -297,10 +298,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_answer_is_the_one_that_the_origin_would_give(requests in vec(hostile(), 2..24)) {
+    fn hostile_requests_get_the_response_the_origin_would_give(requests in vec(hostile(), 2..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let service = origin().cached(&Keep::new(table()).expect("a valid table"));
+            let service = cached(&new_keep(table()), &origin());
             for request in requests.into_iter().flatten() {
                 let own = seen_by_origin(&again(&request));
                 let (method, asked) = (request.method().clone(), format!("{request:?}"));
@@ -315,8 +316,8 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_path_of_64_kib_has_a_key_of_its_own() {
-    let service = origin().cached(&Keep::new(table()).expect("a valid table"));
+async fn paths_of_64_kib_have_different_keys() {
+    let service = cached(&new_keep(table()), &origin());
     for prefix in ["/engagements/", "/"] {
         let long = |last: char| format!("{prefix}{}{last}", "x".repeat(65_000));
         let one = send(&service, get(&long('1'))).await;
@@ -328,10 +329,10 @@ async fn a_path_of_64_kib_has_a_key_of_its_own() {
     }
 }
 
-/// A careless origin that reads the last `Host` wrote what the first one's readers got.
+/// Regression: the response of an origin that reads the last `Host` was stored for the first one.
 #[tokio::test]
 async fn a_request_for_two_hosts_is_not_stored() {
-    let service = origin().cached(&Keep::new(table()).expect("a valid table"));
+    let service = cached(&new_keep(table()), &origin());
     for path in ["/a", "/hosts/1"] {
         let mut two = get(path);
         two.headers_mut()

@@ -1,4 +1,4 @@
-//! What a body costs in memory while it passes, and what stored responses cost.
+//! Memory needed for bodies in transit and for stored responses.
 
 use std::{
     convert::Infallible,
@@ -22,24 +22,25 @@ use tower_keep::{
     table::Local,
 };
 
-use super::{
-    kit::{Origin, cached, get, send},
-    stage::engagements,
+use crate::common::{
+    client::{get, send},
+    keeps::{engagements, new_keep},
+    origin::{Origin, cached},
 };
 
-/// What a route has unless the table says otherwise.
+/// The default of a route.
 const CAP: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const CHUNK: u64 = 64 << 10;
 
-/// Makes its chunks as they are asked for; between two of them it lets others run.
-struct Made {
+/// Produces chunks on demand and yields between them.
+struct GeneratedBody {
     left: u64,
     paused: bool,
     says_length: bool,
 }
 
-impl Body for Made {
+impl Body for GeneratedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -77,15 +78,15 @@ fn runtime() -> Runtime {
 /// the others over every chunk.
 fn peak(says_length: bool, linger: usize) -> u64 {
     let runtime = runtime();
-    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
-        service_fn(move |_: Request<Full<Bytes>>| async move {
-            Ok::<_, Infallible>(Response::new(Made {
+    let service = CacheLayer::new(&new_keep(engagements())).layer(service_fn(
+        move |_: Request<Full<Bytes>>| async move {
+            Ok::<_, Infallible>(Response::new(GeneratedBody {
                 left: GIB,
                 paused: false,
                 says_length,
             }))
-        }),
-    );
+        },
+    ));
     let info = measure(|| {
         runtime.block_on(async {
             let response = service.oneshot(get("/engagements/1")).await;
@@ -96,7 +97,7 @@ fn peak(says_length: bool, linger: usize) -> u64 {
     info.bytes_max
 }
 
-async fn length(body: ResponseBody<Made>, linger: usize) -> u64 {
+async fn length(body: ResponseBody<GeneratedBody>, linger: usize) -> u64 {
     let mut body = pin!(body);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
@@ -109,20 +110,20 @@ async fn length(body: ResponseBody<Made>, linger: usize) -> u64 {
 }
 
 #[test]
-fn a_gibibyte_passes_in_less_than_twice_the_cap() {
+fn a_body_of_one_gibibyte_needs_less_memory_than_twice_the_cap() {
     for (says_length, linger) in [(true, 0), (false, 0), (false, 2)] {
         let peak = peak(says_length, linger);
         assert!(peak < 2 * CAP, "{peak} bytes at a time");
     }
 }
 
-/// A body in frames of one byte, with a pause now and then.
-struct Crumbs {
+/// A body in frames of one byte that yields from time to time.
+struct TinyFrames {
     left: u64,
     pauses: bool,
 }
 
-impl Body for Crumbs {
+impl Body for TinyFrames {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -146,26 +147,28 @@ impl Body for Crumbs {
     }
 }
 
-/// The most that was allocated at any time by a request with this body, answered with that one.
+/// The peak allocation of a request with the first body, answered with the second.
 fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
     let runtime = runtime();
-    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
-        service_fn(move |request: Request<RequestBody<Crumbs>>| async move {
+    let service = CacheLayer::new(&new_keep(engagements())).layer(service_fn(
+        move |request: Request<RequestBody<TinyFrames>>| async move {
             request.into_body().collect().await.expect("content");
-            Ok::<_, Infallible>(Response::new(Crumbs {
+            Ok::<_, Infallible>(Response::new(TinyFrames {
                 left: answer,
                 pauses,
             }))
-        }),
-    );
-    let crumbs = Crumbs {
+        },
+    ));
+    let tiny_frames = TinyFrames {
         left: request,
         pauses,
     };
-    // QUERY is for paths that no route names.
+    // QUERY is stored for unlisted paths only.
     let path = ["/engagements/1", "/a"][usize::from(method == "QUERY")];
     let request = Request::builder().method(method).uri(path);
-    let request = request.body(RequestBody::new(crumbs)).expect("a request");
+    let request = request
+        .body(RequestBody::new(tiny_frames))
+        .expect("a request");
     let info = measure(|| {
         runtime.block_on(async {
             let response = service.oneshot(request).await.expect("an answer");
@@ -178,11 +181,11 @@ fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
     info.bytes_max
 }
 
-/// Frames of one byte cost a hundred times what was counted of them.
+/// Regression: frames of one byte needed a hundred times the memory that was counted.
 #[test]
-fn a_body_in_crumbs_costs_no_more_than_one_in_loaves() {
+fn a_body_in_tiny_chunks_needs_no_more_memory_than_one_in_large_chunks() {
     for pauses in [false, true] {
-        // The content that is part of a QUERY's key, and a body that is to be stored.
+        // The content of a QUERY, which is part of its key, and a body that is stored.
         for (method, request, answer) in [("QUERY", CAP, 0), ("GET", 0, CAP)] {
             let peak = crumbled(method, request, answer, pauses);
             assert!(peak < 8 * CAP, "{method}: {peak} bytes at a time");
@@ -190,7 +193,7 @@ fn a_body_in_crumbs_costs_no_more_than_one_in_loaves() {
     }
 }
 
-/// What a keep takes whose local tier is full of such responses, each asked for three times.
+/// The memory of a keep whose local tier is full of these responses, each requested three times.
 fn taken(size: u64, fields: usize, body: usize) -> u64 {
     let runtime = runtime();
     let origin = Origin::new(move |_, _| {
@@ -211,20 +214,20 @@ fn taken(size: u64, fields: usize, body: usize) -> u64 {
                 send(&service, get(&format!("/engagements/{id}"))).await;
             }
         }
-        // More than it holds.
+        // More than the tier holds.
         let first = send(&service, get("/engagements/0")).await;
         assert!(!first.cache_status().contains("hit"));
     };
     let mut keep = None;
     let info = measure(|| {
         let table = engagements().local(Local::new().size(size));
-        runtime.block_on(fill(keep.insert(Keep::new(table).expect("a valid table"))));
+        runtime.block_on(fill(keep.insert(new_keep(table))));
     });
     u64::try_from(info.bytes_current).expect("something is held")
 }
 
 #[test]
-fn the_local_tier_takes_no_more_memory_than_its_size() {
+fn the_local_tier_needs_no_more_memory_than_its_size() {
     const SIZE: u64 = 1 << 20;
     for (fields, body) in [(0, 0), (2, 16), (8, 1024), (40, 200), (8, 16 << 10)] {
         let empty = taken_by_nothing(SIZE);
@@ -239,8 +242,7 @@ fn the_local_tier_takes_no_more_memory_than_its_size() {
 fn taken_by_nothing(size: u64) -> u64 {
     let mut keep = None;
     let info = measure(|| {
-        keep =
-            Some(Keep::new(engagements().local(Local::new().size(size))).expect("a valid table"));
+        keep = Some(new_keep(engagements().local(Local::new().size(size))));
     });
     u64::try_from(info.bytes_current).expect("something is held")
 }

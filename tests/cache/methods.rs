@@ -1,5 +1,5 @@
 //! Methods other than GET and HEAD (RFC 9111 section 4.4, RFC 9110 section 9.3.3, QUERY), and
-//! queries that mean the same (No-Vary-Search).
+//! equivalent queries (No-Vary-Search).
 
 use bytes::Bytes;
 use http::Request;
@@ -7,17 +7,21 @@ use http_body_util::Full;
 use tower::Layer;
 use tower_keep::{InvalidateLayer, Keep, Table, cache::Cache};
 
-use super::kit::{Origin, Seen, answer, cached, get, request, send};
+use crate::common::{
+    client::{TestResponse, get, request, send},
+    keeps::new_keep,
+    origin::{Origin, cached, response},
+};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
-/// Sends a write to the cache, or to an `InvalidateLayer` above it.
+/// Sends a write to the cache layer, or to an `InvalidateLayer` above it.
 async fn write(
     above: bool,
     keep: &Keep,
     service: &Cache<Origin>,
     request: Request<Full<Bytes>>,
-) -> Seen {
+) -> TestResponse {
     if above {
         send(&InvalidateLayer::new(keep).layer(service.clone()), request).await
     } else {
@@ -39,10 +43,10 @@ async fn a_success_invalidates_and_an_error_does_not() {
     .into_iter()
     .flat_map(|case| [(case, false), (case, true)])
     {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
-            "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
-            _ => answer(status, &[], ""),
+            "GET" => response(200, &[FRESH], if call == 1 { "one" } else { "two" }),
+            _ => response(status, &[], ""),
         });
         let service = cached(&keep, &origin);
         send(&service, get("/a?b=1")).await;
@@ -53,17 +57,17 @@ async fn a_success_invalidates_and_an_error_does_not() {
 }
 
 #[tokio::test]
-async fn locations_of_the_same_origin_are_invalidated_too() {
+async fn location_fields_of_the_same_origin_are_invalidated() {
     for (location, hit) in [
         ("/a", false),
         ("a", false),
         ("http://example.com/a", false),
         ("http://example.org/a", true),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let origin = Origin::new(move |parts, call| match parts.method.as_str() {
-            "GET" => answer(200, &[FRESH], if call == 1 { "one" } else { "two" }),
-            _ => answer(201, &[("content-location", location)], ""),
+            "GET" => response(200, &[FRESH], if call == 1 { "one" } else { "two" }),
+            _ => response(201, &[("content-location", location)], ""),
         });
         let service = cached(&keep, &origin);
         let host = [("host", "example.com")];
@@ -75,7 +79,7 @@ async fn locations_of_the_same_origin_are_invalidated_too() {
 }
 
 #[tokio::test]
-async fn a_posts_answer_may_be_that_of_a_later_get() {
+async fn a_post_response_with_its_own_content_location_answers_a_later_get() {
     // RFC 9110 section 9.3.3.
     let own = ("content-location", "/a");
     for ((status, fields, hit), above) in [
@@ -88,11 +92,11 @@ async fn a_posts_answer_may_be_that_of_a_later_get() {
     .into_iter()
     .flat_map(|case| [(case.clone(), false), (case, true)])
     {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let of_post = fields.clone();
         let origin = Origin::new(move |parts, _| match parts.method.as_str() {
-            "POST" => answer(status, &of_post, "of the post"),
-            _ => answer(200, &[FRESH], "of a get"),
+            "POST" => response(status, &of_post, "of the post"),
+            _ => response(200, &[FRESH], "of a get"),
         });
         let service = cached(&keep, &origin);
         send(&service, get("/a")).await;
@@ -119,9 +123,9 @@ fn query(content: &'static str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_querys_content_is_part_of_its_key() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::with(&[FRESH]);
+async fn the_content_of_a_query_is_part_of_its_key() {
+    let keep = new_keep(Table::new());
+    let origin = Origin::with_fields(&[FRESH]);
     let service = cached(&keep, &origin);
     assert_eq!(send(&service, query("one")).await.body, "call 1");
     assert_eq!(send(&service, query("two")).await.body, "call 2");
@@ -141,12 +145,12 @@ async fn a_querys_content_is_part_of_its_key() {
 fn searching(rule: &'static str) -> Origin {
     Origin::new(move |_, call| {
         let body = ["one", "two", "three", "four", "five", "six"][(call - 1).min(5)];
-        answer(200, &[FRESH, ("no-vary-search", rule)], body)
+        response(200, &[FRESH, ("no-vary-search", rule)], body)
     })
 }
 
 #[tokio::test]
-async fn equivalent_queries_share_an_answer() {
+async fn equivalent_queries_share_a_response() {
     for (rule, queries, bodies) in [
         (
             "params=(\"utm\")",
@@ -174,7 +178,7 @@ async fn equivalent_queries_share_an_answer() {
             ["one", "two", "one", "three"],
         ),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let service = cached(&keep, &searching(rule));
         for (query, body) in queries.into_iter().zip(bodies) {
             let answer = send(&service, get(&format!("/a{query}"))).await;
@@ -184,8 +188,8 @@ async fn equivalent_queries_share_an_answer() {
 }
 
 #[tokio::test]
-async fn a_write_ends_all_equivalent_answers() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_write_invalidates_all_equivalent_queries() {
+    let keep = new_keep(Table::new());
     let service = cached(&keep, &searching("params=(\"utm\")"));
     assert_eq!(send(&service, get("/a?x=1&utm=1")).await.body, "one");
     send(&service, request("PUT", "/a?x=1", &[])).await;
@@ -193,11 +197,11 @@ async fn a_write_ends_all_equivalent_answers() {
 }
 
 #[tokio::test]
-async fn a_rule_counts_only_for_responses_that_give_it() {
-    // The path's second response no longer says that `utm` means nothing.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn no_vary_search_applies_only_to_responses_that_send_it() {
+    // The second response no longer declares `utm` irrelevant.
+    let keep = new_keep(Table::new());
     let origin = Origin::new(|_, call| match call {
-        1 => answer(
+        1 => response(
             200,
             &[
                 ("cache-control", "max-age=0"),
@@ -206,8 +210,8 @@ async fn a_rule_counts_only_for_responses_that_give_it() {
             ],
             "one",
         ),
-        2 => answer(200, &[FRESH], "two"),
-        _ => answer(200, &[FRESH], "three"),
+        2 => response(200, &[FRESH], "two"),
+        _ => response(200, &[FRESH], "three"),
     });
     let service = cached(&keep, &origin);
     assert_eq!(send(&service, get("/a?utm=1")).await.body, "one");

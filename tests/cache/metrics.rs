@@ -8,18 +8,17 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::task::yield_now;
 use tower_keep::{Keep, Key};
 
-use super::{
-    kit::{get, send},
-    stage::{Stage, answer, engagements, full},
+use crate::common::{
+    client::{get, send},
+    keeps::{engagements, new_keep},
+    origin::{Origin, cached, full, ok},
 };
 
 /// A keep, and what tells its counters.
 fn keep() -> (Keep, Snapshotter) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let keep = metrics::with_local_recorder(&recorder, || {
-        Keep::new(engagements()).expect("a valid table")
-    });
+    let keep = metrics::with_local_recorder(&recorder, || new_keep(engagements()));
     (keep, snapshotter)
 }
 
@@ -44,8 +43,8 @@ fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
 #[tokio::test]
 async fn every_request_of_a_route_is_counted_once() {
     let (keep, snapshotter) = keep();
-    let stage = Stage::new(|_, _| async { Ok(answer(full("an engagement"), &[])) });
-    let service = stage.cached(&keep);
+    let origin = Origin::from_fn(|_, _| async { Ok(ok(full("an engagement"), &[])) });
+    let service = cached(&keep, &origin);
     for _ in 0..5 {
         send(&service, get("/engagements/1")).await;
     }

@@ -1,34 +1,33 @@
-//! `CacheLayer` in front of services of every kind.
+//! `CacheLayer`.
 
 mod axum;
 mod basics;
 mod bounds;
-mod collapse;
 mod errors;
 #[cfg(feature = "redis")]
 mod faults;
-#[cfg(feature = "redis")]
-mod fleet;
 mod freshness;
 mod hostile;
-mod kit;
-mod leaks;
+mod layer_markers;
 mod memory;
 mod methods;
 mod metrics;
 mod options;
-mod passages;
-mod poison;
+mod poisoning;
+#[cfg(feature = "redis")]
+mod processes;
 mod ranges;
 mod readiness;
+#[cfg(feature = "redis")]
+mod redis;
 mod refresh;
 mod servers;
-#[cfg(feature = "redis")]
-mod shared;
-mod stage;
+mod single_flight;
+mod user_isolation;
+
+mod followers;
 #[cfg(feature = "redis")]
 mod tiers;
 mod validation;
 mod values;
 mod variants;
-mod waiting;

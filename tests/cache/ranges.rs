@@ -1,19 +1,23 @@
-//! Parts: cut from what is stored, stored themselves, and put together (RFC 9110 section 14,
+//! Ranges served from stored responses, stored parts, and combined parts (RFC 9110 section 14,
 //! RFC 9111 sections 3.3 and 3.4).
 
 use http::request::Parts;
-use tower_keep::{Keep, Table};
+use tower_keep::Table;
 
-use super::kit::{Answer, Origin, after, answer, cached, get, request, send};
+use crate::common::{
+    client::{advance, get, request, send},
+    keeps::new_keep,
+    origin::{FullResponse, Origin, cached, response},
+};
 
 const WHOLE: &str = "0123456789";
 
-/// An origin of ten bytes that knows ranges, and `If-None-Match`.
+/// Ten bytes, with support for ranges and `If-None-Match`.
 fn ten_bytes(tag: &'static str) -> Origin {
     Origin::new(move |parts, _| bytes(parts, tag))
 }
 
-fn bytes(parts: &Parts, tag: &'static str) -> Answer {
+fn bytes(parts: &Parts, tag: &'static str) -> FullResponse {
     let text = |name| {
         parts
             .headers
@@ -22,16 +26,16 @@ fn bytes(parts: &Parts, tag: &'static str) -> Answer {
     };
     let fields = [("etag", tag), ("cache-control", "max-age=60")];
     if text("if-none-match") == Some(tag) {
-        return answer(304, &fields, "");
+        return response(304, &fields, "");
     }
     let range = text("range").filter(|_| text("if-range").is_none_or(|own| own == tag));
     let Some((first, last)) = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
     else {
-        return answer(200, &fields, WHOLE);
+        return response(200, &fields, WHOLE);
     };
     let first: usize = first.parse().expect("a first position");
     let last = last.parse().unwrap_or(9).min(9);
-    let mut part = answer(206, &fields, &WHOLE[first..=last]);
+    let mut part = response(206, &fields, &WHOLE[first..=last]);
     let range = format!("bytes {first}-{last}/10").parse().expect("a value");
     part.headers_mut().insert("content-range", range);
     part
@@ -42,8 +46,8 @@ fn range(value: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
 }
 
 #[tokio::test]
-async fn ranges_are_cut_from_a_stored_whole() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn ranges_are_served_from_a_stored_complete_response() {
+    let keep = new_keep(Table::new());
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
@@ -58,7 +62,7 @@ async fn ranges_are_cut_from_a_stored_whole() {
         assert_eq!((part.status, part.body.as_str()), (status, body), "{asked}");
         assert_eq!(part.headers["content-range"], place);
     }
-    // What is no byte range is ignored (RFC 9110 section 14.2).
+    // An invalid byte range is ignored (RFC 9110 section 14.2).
     assert_eq!(send(&service, range("lines=1-2")).await.status, 200);
     let several = send(&service, range("bytes=0-1,8-")).await;
     let kind = several.headers["content-type"].to_str().expect("text");
@@ -82,8 +86,8 @@ async fn ranges_are_cut_from_a_stored_whole() {
 }
 
 #[tokio::test]
-async fn parts_serve_what_they_hold_and_grow_together() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn stored_parts_serve_their_ranges_and_are_combined() {
+    let keep = new_keep(Table::new());
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     assert_eq!(send(&service, range("bytes=2-5")).await.body, "2345");
@@ -94,7 +98,7 @@ async fn parts_serve_what_they_hold_and_grow_together() {
     assert_eq!(send(&service, range("bytes=0-3")).await.body, "0123");
     assert_eq!(send(&service, range("bytes=1-5")).await.body, "12345");
     assert_eq!(origin.calls(), 2);
-    // The rest alone is asked for.
+    // Only the missing part is requested.
     let whole = send(&service, get("/a")).await;
     assert_eq!((whole.status, whole.body.as_str()), (200, WHOLE));
     assert!(!whole.headers.contains_key("content-range"));
@@ -111,7 +115,7 @@ async fn parts_serve_what_they_hold_and_grow_together() {
 
 #[tokio::test]
 async fn parts_of_two_representations_are_never_combined() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin =
         Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
@@ -123,12 +127,12 @@ async fn parts_of_two_representations_are_never_combined() {
 }
 
 #[tokio::test]
-async fn a_completion_that_is_refused_is_asked_for_whole() {
-    // RFC 9111 section 3.3: the range is ours, and so is what is wrong with it.
+async fn a_refused_completion_is_followed_by_a_request_for_the_whole() {
+    // RFC 9111 section 3.3: the layer added the range, so a refusal of it is not for the client.
     for refusal in [400, 403, 416] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let origin = Origin::new(move |parts, call| match parts.headers.get("range") {
-            Some(_) if call > 1 => answer(refusal, &[], "no"),
+            Some(_) if call > 1 => response(refusal, &[], "no"),
             _ => bytes(parts, "\"one\""),
         });
         let service = cached(&keep, &origin);
@@ -141,11 +145,11 @@ async fn a_completion_that_is_refused_is_asked_for_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_is_validated() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;
-    after(100).await;
+    advance(100).await;
     let part = send(&service, range("bytes=3-4")).await;
     assert_eq!((part.status, part.body.as_str()), (206, "34"));
     assert_eq!(
@@ -158,12 +162,12 @@ async fn a_stale_part_is_validated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_part_that_has_changed_is_replaced() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin =
         Origin::new(|parts, call| bytes(parts, if call == 1 { "\"one\"" } else { "\"two\"" }));
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;
-    after(100).await;
+    advance(100).await;
     let part = send(&service, range("bytes=3-4")).await;
     assert_eq!((part.status, part.body.as_str()), (206, "34"));
     assert_eq!(part.headers["etag"], "\"two\"");
@@ -175,8 +179,8 @@ async fn a_stale_part_that_has_changed_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_head_of_a_part_asks_the_origin() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_head_request_is_not_answered_from_a_stored_part() {
+    let keep = new_keep(Table::new());
     let origin = ten_bytes("\"one\"");
     let service = cached(&keep, &origin);
     send(&service, range("bytes=2-5")).await;

@@ -1,4 +1,4 @@
-//! Refreshing behind the caller's back.
+//! Refreshes in the background.
 
 use std::{
     collections::HashSet,
@@ -21,10 +21,16 @@ use tower_keep::{
     table::{mins, secs},
 };
 
-use super::kit::{Answer, Origin, after, cached, get, request, send};
-use crate::support::until;
+use crate::{
+    common::{
+        client::{advance, get, request, send},
+        keeps::new_keep,
+        origin::{FullResponse, Origin, cached},
+    },
+    support::until,
+};
 
-/// What is stored is due for a refresh from the first moment on.
+/// Entries are due for a refresh from the beginning.
 fn due() -> Route {
     Route::new("/engagements/{id}")
         .key("engagement:{id}")
@@ -33,11 +39,11 @@ fn due() -> Route {
 }
 
 fn keep(route: Route) -> Keep {
-    Keep::new(Table::new().ttl("engagement", mins(30)).route(route)).expect("a valid table")
+    new_keep(Table::new().ttl("engagement", mins(30)).route(route))
 }
 
-/// Good once, then as `later` says.
-fn good_then(later: impl Fn() -> Answer + Send + Sync + 'static) -> Origin {
+/// The first response is good, the others are those of `later`.
+fn good_then(later: impl Fn() -> FullResponse + Send + Sync + 'static) -> Origin {
     Origin::new(move |_, call| match call {
         1 => Response::new(Full::from("good")),
         _ => later(),
@@ -52,9 +58,9 @@ async fn called(origin: &Origin, times: usize) {
 }
 
 #[tokio::test]
-async fn a_hit_that_is_due_is_answered_at_once_and_refreshed() {
+async fn a_hit_due_for_refresh_is_answered_at_once_and_refreshed() {
     let keep = keep(due());
-    let origin = Origin::with(&[]);
+    let origin = Origin::with_fields(&[]);
     let service = cached(&keep, &origin);
     send(&service, get("/engagements/1")).await;
     let hit = send(&service, get("/engagements/1")).await;
@@ -69,7 +75,7 @@ async fn a_hit_that_is_due_is_answered_at_once_and_refreshed() {
 }
 
 #[tokio::test]
-async fn nothing_worse_replaces_what_is_stored() {
+async fn a_refresh_that_fails_keeps_the_stored_response() {
     let refused = [
         (StatusCode::INTERNAL_SERVER_ERROR, None),
         (StatusCode::SERVICE_UNAVAILABLE, None),
@@ -79,7 +85,7 @@ async fn nothing_worse_replaces_what_is_stored() {
         (StatusCode::OK, Some("no-store")),
     ];
     for (status, directive) in refused {
-        // The table wants even these to be stored.
+        // The table stores even these.
         let keep = keep(match status {
             StatusCode::OK => due(),
             _ => due().negative(status, mins(1)),
@@ -106,7 +112,7 @@ async fn nothing_worse_replaces_what_is_stored() {
 }
 
 #[tokio::test]
-async fn a_panic_harms_nobody() {
+async fn a_panic_during_a_refresh_keeps_the_stored_response() {
     let keep = keep(due());
     let origin = good_then(|| panic!("on purpose"));
     let service = cached(&keep, &origin);
@@ -120,7 +126,7 @@ async fn a_panic_harms_nobody() {
 }
 
 #[tokio::test]
-async fn the_application_trims_what_is_sent_again() {
+async fn refresh_parts_can_remove_fields_of_the_refresh_request() {
     let keep = keep(due());
     let marked = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&marked);
@@ -149,27 +155,27 @@ async fn the_application_trims_what_is_sent_again() {
     .await;
 }
 
-/// Says when it is dropped.
-struct Under(Arc<AtomicUsize>);
+/// Counts calls that are in progress.
+struct InProgress(Arc<AtomicUsize>);
 
-impl Under {
-    fn way(count: &Arc<AtomicUsize>) -> Self {
+impl InProgress {
+    fn count(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Under {
+impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_without_end_is_given_up_after_30_seconds() {
+async fn a_refresh_is_given_up_after_30_seconds() {
     let keep = keep(due());
-    let (calls, under_way) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-    let (calling, hanging) = (Arc::clone(&calls), Arc::clone(&under_way));
+    let (calls, in_progress) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (calling, hanging) = (Arc::clone(&calls), Arc::clone(&in_progress));
     let handler = service_fn(move |_: Request<Full<Bytes>>| {
         let (call, hanging) = (
             calling.fetch_add(1, Ordering::SeqCst) + 1,
@@ -177,7 +183,7 @@ async fn a_refresh_without_end_is_given_up_after_30_seconds() {
         );
         async move {
             if call == 2 {
-                let _under_way = Under::way(&hanging);
+                let _in_progress = InProgress::count(&hanging);
                 pending::<()>().await;
             }
             Ok::<_, Infallible>(Response::new(Full::from(format!("call {call}"))))
@@ -185,28 +191,28 @@ async fn a_refresh_without_end_is_given_up_after_30_seconds() {
     });
     let service = CacheLayer::new(&keep).layer(handler);
     let seen = async || send(&service, get("/engagements/1")).await.body;
-    let under_way = || under_way.load(Ordering::SeqCst);
+    let in_progress = || in_progress.load(Ordering::SeqCst);
     let calls = || calls.load(Ordering::SeqCst);
 
     seen().await;
     let start = Instant::now();
     assert_eq!(seen().await, "call 1");
-    until("the refresh", async || (under_way() == 1).then_some(())).await;
-    // Meanwhile there is no other, and nobody waits.
+    until("the refresh", async || (in_progress() == 1).then_some(())).await;
+    // Meanwhile there is no other refresh, and no request waits.
     for _ in 0..29 {
-        after(1).await;
+        advance(1).await;
         assert_eq!((seen().await.as_str(), calls()), ("call 1", 2));
     }
-    assert_eq!(under_way(), 1);
+    assert_eq!(in_progress(), 1);
     until("the refresh to be given up", async || {
-        (under_way() == 0).then_some(())
+        (in_progress() == 0).then_some(())
     })
     .await;
     let took = start.elapsed();
     assert!(took >= secs(30) && took < secs(31), "{took:?}");
-    // Not the very next moment: then it is tried anew.
+    // The next attempt comes after a pause.
     assert_eq!((seen().await.as_str(), calls()), ("call 1", 2));
-    after(2).await;
+    advance(2).await;
     until("the next refresh", async || {
         (seen().await != "call 1").then_some(())
     })
@@ -214,16 +220,16 @@ async fn a_refresh_without_end_is_given_up_after_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
+async fn at_most_64_refreshes_run_at_the_same_time() {
     const STORED: usize = 70;
     const MOST: usize = 64;
     let keep = keep(due());
     let gate = watch::Sender::new(true);
-    let under_way = Arc::<AtomicUsize>::default();
+    let in_progress = Arc::<AtomicUsize>::default();
     let refreshed = Arc::<Mutex<HashSet<String>>>::default();
     let (open, counted, asked) = (
         gate.subscribe(),
-        Arc::clone(&under_way),
+        Arc::clone(&in_progress),
         Arc::clone(&refreshed),
     );
     let handler = service_fn(move |request: Request<Full<Bytes>>| {
@@ -233,7 +239,7 @@ async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
             asked.lock().expect("whole").insert(path);
         }
         async move {
-            let _under_way = Under::way(&counted);
+            let _in_progress = InProgress::count(&counted);
             let _ = open.wait_for(|open| *open).await;
             Ok::<_, Infallible>(Response::new(Full::from("good")))
         }
@@ -254,23 +260,23 @@ async fn of_many_that_are_due_64_are_refreshed_at_the_same_time() {
         (refreshed() >= MOST).then_some(())
     })
     .await;
-    // Who was left out is tried again, in vain.
+    // Requests for the others try again, without success.
     for _ in 0..5 {
-        after(2).await;
+        advance(2).await;
         ask_all().await;
     }
     assert_eq!(
-        (refreshed(), under_way.load(Ordering::SeqCst)),
+        (refreshed(), in_progress.load(Ordering::SeqCst)),
         (MOST, MOST)
     );
     gate.send_replace(true);
     until("room", async || {
-        (under_way.load(Ordering::SeqCst) == 0).then_some(())
+        (in_progress.load(Ordering::SeqCst) == 0).then_some(())
     })
     .await;
     gate.send_replace(false);
-    after(2).await;
-    // They come first, now that the others have just been refreshed.
+    advance(2).await;
+    // The entries that were left out come first, as the others have just been refreshed.
     for path in paths.iter().rev() {
         send(&service, get(path)).await;
     }

@@ -1,4 +1,4 @@
-//! Behind real servers, by real calls.
+//! `CacheLayer` behind real servers.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -19,9 +19,12 @@ use tokio::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{Layer, ServiceExt};
-use tower_keep::{CacheLayer, Keep, Table, message::RequestBody};
+use tower_keep::{CacheLayer, Table, message::RequestBody};
 
-use super::stage::{Stage, answer, engagements, feed, full};
+use crate::common::{
+    keeps::{engagements, new_keep},
+    origin::{Origin, body_channel, cached, full, ok},
+};
 
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -29,10 +32,9 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A hyper server that ends with the guard.
-async fn serve(stage: &Stage) -> (SocketAddr, JoinSet<()>) {
-    let service = stage
-        .cached(&Keep::new(engagements()).expect("a valid table"))
+/// A hyper server that runs until the guard is dropped.
+async fn serve(origin: &Origin) -> (SocketAddr, JoinSet<()>) {
+    let service = cached(&new_keep(engagements()), origin)
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new));
     let service = TowerToHyperService::new(service);
     let (listener, address) = listener().await;
@@ -52,11 +54,11 @@ async fn serve(stage: &Stage) -> (SocketAddr, JoinSet<()>) {
     (address, server)
 }
 
-fn json() -> Stage {
-    Stage::new(|_, call| async move {
+fn json() -> Origin {
+    Origin::from_fn(|_, call| async move {
         let mut body = full(format!("{{\"call\":{call}}}"));
         if call > 1 {
-            let (feed, fed) = feed();
+            let (feed, fed) = body_channel();
             tokio::spawn(async move {
                 feed.data("one ").await;
                 tokio::task::yield_now().await;
@@ -64,11 +66,11 @@ fn json() -> Stage {
             });
             body = fed;
         }
-        Ok(answer(body, &[("content-type", "application/json")]))
+        Ok(ok(body, &[("content-type", "application/json")]))
     })
 }
 
-/// One request on a connection of its own, as text.
+/// Sends one request on a new connection and returns the reply as text.
 async fn raw(address: SocketAddr, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
@@ -88,7 +90,7 @@ fn count(reply: &str, field: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_hit_has_the_framing_that_hyper_gives_the_first_answer() {
+async fn a_hit_has_the_same_framing_as_the_first_response() {
     let (address, _server) = serve(&json()).await;
     for expected in ["stored", "; hit", "; hit"] {
         let reply = raw(address, "GET", "/engagements/1").await;
@@ -116,8 +118,8 @@ async fn a_hit_has_the_framing_that_hyper_gives_the_first_answer() {
 
 #[tokio::test]
 async fn a_stream_is_chunked_at_first_and_has_a_length_when_stored() {
-    let stage = json();
-    let (address, _server) = serve(&stage).await;
+    let origin = json();
+    let (address, _server) = serve(&origin).await;
     raw(address, "GET", "/engagements/other").await;
     let first = raw(address, "GET", "/engagements/1").await;
     assert_eq!(count(&first, "transfer-encoding: chunked"), 1, "{first}");
@@ -135,13 +137,13 @@ async fn a_stream_is_chunked_at_first_and_has_a_length_when_stored() {
         "{hit}"
     );
     assert!(hit.ends_with("\r\n\r\none two"), "{hit}");
-    assert_eq!(stage.calls(), 2);
+    assert_eq!(origin.calls(), 2);
 }
 
 #[tokio::test]
-async fn http_2_gets_the_same() {
-    let stage = json();
-    let (address, _server) = serve(&stage).await;
+async fn http_2_clients_get_the_same_framing() {
+    let origin = json();
+    let (address, _server) = serve(&origin).await;
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();
@@ -170,13 +172,13 @@ async fn http_2_gets_the_same() {
             .to_bytes()
             .is_empty()
     );
-    assert_eq!(stage.calls(), 1);
+    assert_eq!(origin.calls(), 1);
 }
 
 #[tokio::test]
-async fn a_function_that_takes_hypers_body_is_served() {
-    let service = CacheLayer::new(&Keep::new(engagements()).expect("a valid table")).layer(
-        tower::service_fn(async |request: Request<RequestBody<Incoming>>| {
+async fn a_handler_of_hypers_wrapped_body_gets_its_content() {
+    let service = CacheLayer::new(&new_keep(engagements())).layer(tower::service_fn(
+        async |request: Request<RequestBody<Incoming>>| {
             let length = request
                 .into_body()
                 .collect()
@@ -185,8 +187,8 @@ async fn a_function_that_takes_hypers_body_is_served() {
                 .to_bytes()
                 .len();
             Ok::<_, Infallible>(Response::new(Full::from(format!("{length} bytes"))))
-        }),
-    );
+        },
+    ));
     let service = service.map_request(|request: Request<Incoming>| request.map(RequestBody::new));
     let service = TowerToHyperService::new(service);
     let (listener, address) = listener().await;
@@ -224,9 +226,7 @@ async fn grpc_passes_with_its_trailers() {
     server.spawn(async move {
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
         tonic::transport::Server::builder()
-            .layer(CacheLayer::new(
-                &Keep::new(Table::new()).expect("a valid table"),
-            ))
+            .layer(CacheLayer::new(&new_keep(Table::new())))
             .add_service(health)
             .serve_with_incoming(incoming)
             .await
@@ -250,7 +250,7 @@ async fn grpc_passes_with_its_trailers() {
         .await
         .expect_err("its trailers say 5");
     assert_eq!(error.code(), tonic::Code::NotFound);
-    // A stream: trailers after several messages, the first of them at once.
+    // A stream: its first message arrives before it ends.
     let mut watch = client
         .watch(check("openforge"))
         .await

@@ -1,6 +1,4 @@
-//! The local tier in front of a Redis.
-
-use std::time::Duration;
+//! The local tier in front of Redis.
 
 use http::Response;
 use http_body_util::Full;
@@ -10,27 +8,27 @@ use tower_keep::{
     table::{Local, secs},
 };
 
-use super::{
-    kit::{Origin, cached, get, request, send},
-    stage::{Stage, answer, engagement, feed, full, head},
-};
 use crate::{
-    patience::patient_keep,
+    common::{
+        client::{get, request, run_other_tasks, send, send_for_head},
+        keeps::{engagements_with, redis_keep},
+        origin::{Gate, Origin, body_channel, cached, full, ok},
+    },
     support::{RedisServer, Reply, until},
 };
 
 fn table() -> Table {
-    engagement(|route| route.max_body(4 << 20))
+    engagements_with(|route| route.max_body(4 << 20))
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    patient_keep(server.url(), table).await
+    redis_keep(server.url(), table).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_ends_when_the_original_does() {
+async fn a_local_copy_expires_with_the_original() {
     let server = RedisServer::start();
-    let origin = Origin::with(&[("cache-control", "max-age=1")]);
+    let origin = Origin::with_fields(&[("cache-control", "max-age=1")]);
     let (one, other) = (keep(&server, table()).await, keep(&server, table()).await);
     send(&cached(&one, &origin), get("/engagements/1")).await;
     let there = cached(&other, &origin);
@@ -48,9 +46,9 @@ async fn a_copy_ends_when_the_original_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_stale_in_redis_is_stale_here() {
+async fn an_entry_stale_in_redis_is_stale_in_the_local_tier() {
     let server = RedisServer::start();
-    let origin = Origin::with(&[("cache-control", "max-age=1"), ("etag", "\"1\"")]);
+    let origin = Origin::with_fields(&[("cache-control", "max-age=1"), ("etag", "\"1\"")]);
     let one = cached(&keep(&server, table()).await, &origin);
     send(&one, get("/engagements/1")).await;
     let fields = [("cache-control", "only-if-cached")];
@@ -64,7 +62,7 @@ async fn what_is_stale_in_redis_is_stale_here() {
         Reply::Nil,
         "it is still there"
     );
-    // A process that has only just started.
+    // A process that has just started.
     let other = cached(&keep(&server, table()).await, &origin);
     let seen = send(&other, get("/engagements/1")).await;
     assert_eq!(seen.body, "call 2");
@@ -72,7 +70,7 @@ async fn what_is_stale_in_redis_is_stale_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
+async fn an_entry_too_large_for_the_local_tier_is_stored_in_redis_only() {
     let server = RedisServer::start();
     let large = "x".repeat(600 << 10);
     let origin = Origin::new(move |parts, _| {
@@ -87,7 +85,7 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
     let service = cached(&keep(&server, table).await, &origin);
     for (path, gets) in [("/engagements/small", 0), ("/engagements/large", 3)] {
         let first = send(&service, get(path)).await.body;
-        // Giving the lock back reads it.
+        // Releasing the lock reads it.
         let lock = format!(
             "~lock:engagement:{}",
             path.rsplit('/').next().expect("a segment")
@@ -108,7 +106,7 @@ async fn what_is_too_large_for_the_local_tier_lies_in_redis_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_local_tier_redis_serves() {
     let server = RedisServer::start();
-    let origin = Origin::with(&[]);
+    let origin = Origin::with_fields(&[]);
     let service = cached(
         &keep(&server, table().local(Local::new().size(0))).await,
         &origin,
@@ -120,13 +118,13 @@ async fn without_a_local_tier_redis_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_requests_go_on() {
+async fn without_redis_requests_are_served() {
     let mut server = RedisServer::start();
-    let origin = Origin::with(&[]);
+    let origin = Origin::with_fields(&[]);
     let service = cached(&keep(&server, table()).await, &origin);
     send(&service, get("/engagements/1")).await;
     server.kill();
-    // Within `max_lag` it may still be used; afterwards nobody could tell of an invalidation.
+    // Within `max_lag` the entry may be used; later an invalidation could have been missed.
     until("an end of trust", || async {
         let seen = send(&service, get("/engagements/1")).await;
         assert_eq!(seen.status, 200);
@@ -142,24 +140,24 @@ async fn without_redis_requests_go_on() {
     .await;
 }
 
-/// Without the journal a fill is good for `max_lag` after its own call; its head, which is shared
-/// while the body comes, did not know when that was.
+/// Without the journal a fill may be used for `max_lag` after its call; its head, which is shared
+/// while the body arrives, must know when that was.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_fill_under_way_is_shared() {
     let mut server = RedisServer::start();
-    let stage = Stage::new(|request, call| async move {
+    let origin = Origin::from_fn(|request, call| async move {
         if request.uri().path() == "/engagements/whole" {
-            return Ok(answer(full("whole"), &[]));
+            return Ok(ok(full("whole"), &[]));
         }
-        let (feed, body) = feed();
+        let (feed, body) = body_channel();
         tokio::spawn(async move {
             feed.data(format!("call {call}")).await;
-            // As long as somebody reads.
-            feed.given_up().await;
+            // Until no reader is left.
+            feed.closed().await;
         });
-        Ok(answer(body, &[]))
+        Ok(ok(body, &[]))
     });
-    let service = stage.cached(&keep(&server, table()).await);
+    let service = cached(&keep(&server, table()).await, &origin);
     send(&service, get("/engagements/whole")).await;
     server.kill();
     until("an end of trust", || async {
@@ -174,8 +172,8 @@ async fn without_redis_a_fill_under_way_is_shared() {
         let path = format!("/engagements/{number}");
         let service = service.clone();
         async move {
-            let leader = head(&service, get(&path)).await;
-            let follower = head(&service, get(&path)).await;
+            let leader = send_for_head(&service, get(&path)).await;
+            let follower = send_for_head(&service, get(&path)).await;
             let status = follower.headers()["cache-status"].to_str().expect("text");
             let shared = status.contains("collapsed").then_some(());
             drop(leader);
@@ -185,9 +183,9 @@ async fn without_redis_a_fill_under_way_is_shared() {
     .await;
 }
 
-/// The copy that came from Redis anew knew nothing of the origin's failure: every request called.
+/// Regression: the copy read again from Redis did not know of the failure, and every request called.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_origin_is_left_in_peace_on_two_tiers() {
+async fn a_failing_origin_is_not_called_while_redis_has_a_stale_response() {
     for local in [64 << 20, 0] {
         let server = RedisServer::start();
         let origin = Origin::new(|_, call| {
@@ -210,7 +208,7 @@ async fn a_failing_origin_is_left_in_peace_on_two_tiers() {
         for _ in 0..20 {
             assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
         }
-        // One more where twenty requests take longer than the pause.
+        // One more if twenty requests take longer than the pause.
         assert!(origin.calls() <= 3, "{}", origin.calls());
     }
 }
@@ -247,29 +245,35 @@ async fn plain_values_are_bare_json_both_ways() {
     assert_eq!(keep.get::<Value>(&key).await.expect("no error"), None);
 }
 
-/// Nothing was shared with those who waited for a plain value.
+/// Regression: waiting calls did not share a plain value.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_value_is_made_once_for_all_who_wait() {
+async fn a_plain_value_is_made_once_for_concurrent_calls() {
     let server = RedisServer::start();
     let keep = keep(&server, Table::new().plain("config")).await;
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let gate = Gate::closed();
     let all = (0..50).map(|_| {
         let (keep, calls) = (keep.clone(), std::sync::Arc::clone(&calls));
+        let gate = gate.clone();
         tokio::spawn(async move {
             let make = || async {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                gate.pass().await;
                 Ok::<_, ()>(calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
             };
             keep.get_or_set(&Key::new("config").id(1), make).await
         })
     });
+    let all: Vec<_> = all.collect();
+    gate.arrival().await;
+    run_other_tasks().await;
+    gate.open();
     for one in futures_util::future::join_all(all).await {
         assert_eq!(one.expect("no panic"), Ok(0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stored_json_response_is_a_value_in_another_process() {
+async fn a_stored_json_response_can_be_read_as_a_value_in_another_process() {
     let server = RedisServer::start();
     let origin = Origin::new(|_, _| {
         let response = Response::builder().header("content-type", "application/json");
@@ -286,11 +290,11 @@ async fn a_stored_json_response_is_a_value_in_another_process() {
     assert_eq!(value, Some(json!({ "name": "Open" })));
 }
 
-/// A look into Redis put the older response back into the local tier.
+/// Regression: a lookup in Redis put the older response back into the local tier.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_goes_back_in_time() {
+async fn a_newer_entry_is_never_replaced_by_an_older_one() {
     let server = RedisServer::start();
-    let origin = Origin::with(&[]);
+    let origin = Origin::with_fields(&[]);
     let service = cached(&keep(&server, table()).await, &origin);
     send(&service, get("/engagements/1")).await;
     let Reply::Bulk(older) = server.command(&["GET", "engagement:1"]) else {
@@ -298,17 +302,17 @@ async fn nothing_goes_back_in_time() {
     };
     let with = |directives| request("GET", "/engagements/1", &[("cache-control", directives)]);
     assert_eq!(send(&service, with("no-cache")).await.body, "call 2");
-    // As if Redis had not taken the second.
+    // As if Redis had not stored the second.
     server.command(&[&b"SET"[..], b"engagement:1", &older, b"PX", b"600000"]);
     let none = send(&service, with("only-if-cached, min-fresh=99999")).await;
     assert_eq!(none.status, 504);
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
 }
 
-/// While nobody could tell of an invalidation, a stale response served in the place of errors for
-/// as long as it lay there.
+/// Regression: while invalidations could be missed, a stale response replaced errors for as long as
+/// it was stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_too_an_error_excuses_only_so_much() {
+async fn without_redis_a_stale_response_replaces_an_error_only_within_its_time() {
     let mut server = RedisServer::start();
     let origin = Origin::new(|_, call| {
         let response = Response::builder().status(if call == 1 { 200 } else { 503 });

@@ -1,10 +1,14 @@
-//! Asking whether what is stored is still good (RFC 9111 section 4.3).
+//! Validation of stored responses (RFC 9111 section 4.3).
 
 use std::time::{Duration, SystemTime};
 
-use tower_keep::{Keep, Route, Scope, Table, table::mins};
+use tower_keep::{Route, Scope, Table, table::mins};
 
-use super::kit::{Origin, after, answer, cached, get, request, send};
+use crate::common::{
+    client::{advance, get, request, send},
+    keeps::new_keep,
+    origin::{Origin, cached, response},
+};
 
 const STALE_SOON: (&str, &str) = ("cache-control", "max-age=1");
 
@@ -13,9 +17,9 @@ fn validating(unmodified: &'static [(&'static str, &'static str)]) -> Origin {
     Origin::new(move |parts, call| {
         let asked = parts.headers.get("if-none-match");
         if call > 1 && asked.is_some_and(|tag| tag == "\"one\"") {
-            answer(304, unmodified, "")
+            response(304, unmodified, "")
         } else {
-            answer(
+            response(
                 200,
                 &[("etag", "\"one\""), STALE_SOON, ("x-version", "1")],
                 "body",
@@ -25,9 +29,9 @@ fn validating(unmodified: &'static [(&'static str, &'static str)]) -> Origin {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_freshens_what_is_stored() {
+async fn a_304_updates_the_stored_response() {
     // RFC 9111 sections 4.3.4 and 3.2.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = validating(&[
         ("cache-control", "max-age=60"),
         ("x-version", "2"),
@@ -35,7 +39,7 @@ async fn a_304_freshens_what_is_stored() {
     ]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let second = send(&service, get("/a")).await;
     assert_eq!((second.status, second.body.as_str()), (200, "body"));
     assert_eq!(second.headers["x-version"], "2");
@@ -44,13 +48,13 @@ async fn a_304_freshens_what_is_stored() {
         second.cache_status(),
         "tower-keep; fwd=stale; fwd-status=304; stored"
     );
-    after(30).await;
+    advance(30).await;
     assert_eq!(send(&service, get("/a")).await.headers["age"], "30");
     assert_eq!(origin.calls(), 2);
 }
 
 #[tokio::test]
-async fn conditions_are_met_from_what_is_stored() {
+async fn conditional_requests_are_answered_from_the_stored_response() {
     // RFC 9111 section 4.3.2, RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2.
     let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
     let tagged = [
@@ -75,10 +79,10 @@ async fn conditions_are_met_from_what_is_stored() {
         (&tagged, &[(since, "Sun Nov  6 08:49:37 1994")], 304),
         (&tagged, &[(since, before)], 200),
         (&tagged, &[(since, "1994-11-06")], 200),
-        // The tag takes precedence, whichever way the dates fall.
+        // `If-None-Match` takes precedence over dates.
         (&tagged, &[(none_match, "\"two\""), (since, modified)], 200),
         (&tagged, &[(none_match, "\"one\""), (since, before)], 304),
-        // These are for the origin server alone.
+        // These are evaluated by the origin only.
         (&tagged, &[("if-match", "\"two\"")], 200),
         (&tagged, &[("if-unmodified-since", before)], 200),
     ] {
@@ -87,8 +91,8 @@ async fn conditions_are_met_from_what_is_stored() {
             ("expires", "Fri, 01 Jan 2100 00:00:00 GMT"),
             ("x-kept", "1"),
         ]);
-        let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
-        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+        let origin = Origin::script(vec![Ok(response(200, &fields, "body"))]);
+        let service = cached(&new_keep(Table::new()), &origin);
         send(&service, get("/a")).await;
         let seen = send(&service, request("GET", "/a", asked)).await;
         assert_eq!((seen.status, origin.calls()), (status, 1), "{asked:?}");
@@ -101,13 +105,13 @@ async fn conditions_are_met_from_what_is_stored() {
         }
         assert!(seen.headers.contains_key("date") && seen.headers.contains_key("age"));
     }
-    // Without `Last-Modified`, `Date` counts.
+    // Without `Last-Modified`, `Date` is compared.
     let now = SystemTime::now();
     let [today, yesterday] =
         [0, 24 * 3600].map(|ago| httpdate::fmt_http_date(now - Duration::from_secs(ago)));
     let fields = [("date", today.as_str()), ("cache-control", "max-age=60")];
-    let origin = Origin::script(vec![Ok(answer(200, &fields, "body"))]);
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+    let origin = Origin::script(vec![Ok(response(200, &fields, "body"))]);
+    let service = cached(&new_keep(Table::new()), &origin);
     send(&service, get("/a")).await;
     for (asked, status) in [(&today, 304), (&yesterday, 200)] {
         let seen = send(&service, request("GET", "/a", &[(since, asked)])).await;
@@ -116,12 +120,12 @@ async fn conditions_are_met_from_what_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_precondition_of_ours_that_fails_is_asked_without() {
+async fn a_412_to_a_condition_of_the_layer_is_retried_without_it() {
     // RFC 9110 section 15.5.13: the client has set none.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = Origin::new(|parts, call| match parts.headers.get("if-none-match") {
-        Some(_) => answer(412, &[], "no"),
-        None => answer(
+        Some(_) => response(412, &[], "no"),
+        None => response(
             200,
             &[("etag", "\"one\""), STALE_SOON],
             if call == 1 { "one" } else { "two" },
@@ -129,31 +133,31 @@ async fn a_precondition_of_ours_that_fails_is_asked_without() {
     });
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let second = send(&service, get("/a")).await;
     assert_eq!((second.status, second.body.as_str()), (200, "two"));
     assert_eq!(origin.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_that_forbids_storing_ends_what_is_stored() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_304_with_no_store_removes_the_stored_response() {
+    let keep = new_keep(Table::new());
     let origin = validating(&[("cache-control", "no-store")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     assert_eq!(send(&service, get("/a")).await.body, "body");
     let third = send(&service, get("/a")).await;
     assert_eq!(third.cache_status(), "tower-keep; fwd=uri-miss; stored");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_to_credentials_leaves_what_is_stored() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_304_to_a_request_with_credentials_leaves_the_stored_response() {
+    let keep = new_keep(Table::new());
     let origin = validating(&[("etag", "\"one\"")]);
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let user = request("GET", "/a", &[("authorization", "Basic YTpi")]);
     assert_eq!(send(&service, user).await.body, "body");
     let third = send(&service, get("/a")).await;
@@ -164,28 +168,28 @@ async fn a_304_to_credentials_leaves_what_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_for_another_representation_is_asked_again_without_conditions() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_304_for_another_representation_is_retried_without_conditions() {
+    let keep = new_keep(Table::new());
     let origin = Origin::new(|parts, call| match call {
-        1 => answer(200, &[("etag", "\"one\""), STALE_SOON], "one"),
-        2 => answer(304, &[("etag", "\"two\"")], ""),
+        1 => response(200, &[("etag", "\"one\""), STALE_SOON], "one"),
+        2 => response(304, &[("etag", "\"two\"")], ""),
         _ => {
             assert!(!parts.headers.contains_key("if-none-match"));
-            answer(200, &[("etag", "\"two\"")], "two")
+            response(200, &[("etag", "\"two\"")], "two")
         }
     });
     let service = cached(&keep, &origin);
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     assert_eq!(send(&service, get("/a")).await.body, "two");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_full_answer_refutes_is_forgotten() {
+async fn an_entry_refuted_by_a_full_response_is_removed() {
     // RFC 9111 section 4.3.3: nothing nominated is suitable; the new answer may not be stored.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let script = vec![
-        Ok(answer(
+        Ok(response(
             200,
             &[
                 ("etag", "\"one\""),
@@ -193,38 +197,38 @@ async fn what_a_full_answer_refutes_is_forgotten() {
             ],
             "one",
         )),
-        Ok(answer(200, &[("cache-control", "no-store")], "two")),
-        Ok(answer(503, &[], "three")),
+        Ok(response(200, &[("cache-control", "no-store")], "two")),
+        Ok(response(503, &[], "three")),
     ];
     let service = cached(&keep, &Origin::script(script));
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     assert_eq!(send(&service, get("/a")).await.body, "two");
     assert_eq!(send(&service, get("/a")).await.body, "three");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clients_own_condition_is_met_by_what_validation_brings() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_clients_condition_is_evaluated_on_the_validated_response() {
+    let keep = new_keep(Table::new());
     let script = vec![
-        Ok(answer(200, &[("etag", "\"one\""), STALE_SOON], "one")),
-        Ok(answer(200, &[("etag", "\"two\""), STALE_SOON], "two")),
+        Ok(response(200, &[("etag", "\"one\""), STALE_SOON], "one")),
+        Ok(response(200, &[("etag", "\"two\""), STALE_SOON], "two")),
     ];
     let service = cached(&keep, &Origin::script(script));
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let knows_two = request("GET", "/a", &[("if-none-match", "\"two\"")]);
     let second = send(&service, knows_two).await;
     assert_eq!((second.status, second.body.as_str()), (304, ""));
 }
 
 #[tokio::test]
-async fn a_clients_condition_passes_where_nothing_is_stored() {
+async fn a_clients_condition_is_forwarded_if_nothing_is_stored() {
     // RFC 9111 section 4.3.2.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let origin = Origin::new(|parts, _| match parts.headers.get("if-none-match") {
-        Some(tag) if tag == "\"one\"" => answer(304, &[("etag", "\"one\"")], ""),
-        _ => answer(200, &[("etag", "\"one\""), STALE_SOON], "body"),
+        Some(tag) if tag == "\"one\"" => response(304, &[("etag", "\"one\"")], ""),
+        _ => response(200, &[("etag", "\"one\""), STALE_SOON], "body"),
     });
     let service = cached(&keep, &origin);
     let knowing = request("GET", "/a", &[("if-none-match", "\"one\"")]);
@@ -240,11 +244,11 @@ async fn a_listed_route_is_filled_by_a_conditional_request() {
             .key("thing:{id}")
             .scope(Scope::Public),
     );
-    let keep = Keep::new(table).expect("a valid table");
+    let keep = new_keep(table);
     let origin = Origin::new(|parts, _| {
         assert!(!parts.headers.contains_key("if-none-match"));
         assert!(!parts.headers.contains_key("range"));
-        answer(200, &[("etag", "\"one\"")], "body")
+        response(200, &[("etag", "\"one\"")], "body")
     });
     let service = cached(&keep, &origin);
     let knowing = |path| request("GET", path, &[("if-none-match", "\"one\"")]);
@@ -258,7 +262,7 @@ async fn a_listed_route_is_filled_by_a_conditional_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_updates_or_ends_a_stored_get() {
+async fn a_head_response_updates_or_invalidates_a_stored_get() {
     // RFC 9111 section 4.3.5.
     for (fields, hit) in [
         (
@@ -274,9 +278,9 @@ async fn a_head_updates_or_ends_a_stored_get() {
             false,
         ),
     ] {
-        let keep = Keep::new(Table::new()).expect("a valid table");
+        let keep = new_keep(Table::new());
         let script = vec![
-            Ok(answer(
+            Ok(response(
                 200,
                 &[
                     ("etag", "\"one\""),
@@ -286,15 +290,15 @@ async fn a_head_updates_or_ends_a_stored_get() {
                 ],
                 "one",
             )),
-            Ok(answer(200, fields, "")),
-            Ok(answer(200, &[], "three")),
+            Ok(response(200, fields, "")),
+            Ok(response(200, &[], "three")),
         ];
         let service = cached(&keep, &Origin::script(script));
         send(&service, get("/a")).await;
-        after(5).await;
+        advance(5).await;
         let head = send(&service, request("HEAD", "/a", &[])).await;
         assert_eq!((head.status, head.body.as_str()), (200, ""));
-        // What it updates completes it: it says what the next one will say.
+        // The updated entry has the fields that the next response will have.
         assert_eq!(head.headers.contains_key("x-known"), hit, "{head:?}");
         let said = if hit { "stored" } else { "detail=method" };
         let status = format!("tower-keep; fwd=stale; {said}");

@@ -1,4 +1,4 @@
-//! The application's own values.
+//! Values stored by the application.
 
 use std::{
     convert::Infallible,
@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use tokio::time::advance;
 use tower_keep::{Keep, Key, Table, keep::Invalidation, table::secs};
 
-use super::{
-    kit::{get, send},
-    stage::{Gate, Stage, answer, engagements, full, idle},
+use crate::common::{
+    client::{get, run_other_tasks, send},
+    keeps::{engagements, new_keep},
+    origin::{Gate, Origin, cached, full, ok},
 };
 
 fn keep() -> Keep {
-    Keep::new(Table::new().jitter(0.0).ttl("quote", secs(60))).expect("a valid table")
+    new_keep(Table::new().jitter(0.0).ttl("quote", secs(60)))
 }
 
 fn key() -> Key {
@@ -40,7 +41,7 @@ impl Calls {
     }
 }
 
-/// Wants the value, in a task of its own; `make` answers with the number of its call.
+/// Gets the value in a task of its own; `make` returns the number of its call.
 fn want(
     keep: &Keep,
     calls: &Calls,
@@ -81,7 +82,7 @@ async fn a_value_lives_for_its_ttl() {
 }
 
 #[tokio::test]
-async fn null_is_not_stored() {
+async fn null_values_are_not_stored() {
     let keep = keep();
     keep.set(&key(), &None::<u32>).await.expect("JSON");
     assert_eq!(keep.get::<Value>(&key()).await.expect("no error"), None);
@@ -99,10 +100,10 @@ async fn null_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_want_it_make_it_once() {
+async fn a_thousand_concurrent_calls_make_the_value_once() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     let all: Vec<_> = (0..1000).map(|_| want(&keep, &calls, &gate)).collect();
-    idle().await;
+    run_other_tasks().await;
     gate.open();
     for one in join_all(all).await {
         assert_eq!(one.expect("no panic"), Ok(1));
@@ -110,9 +111,9 @@ async fn a_thousand_who_want_it_make_it_once() {
     assert_eq!(calls.made(), 1);
 }
 
-/// All who waited made it at once, where one was promised to take over.
+/// Regression: all waiting calls made the value at the same time instead of one of them.
 #[tokio::test]
-async fn of_those_who_wait_one_takes_over_from_who_left() {
+async fn one_waiting_call_takes_over_from_a_cancelled_leader() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     let leader = {
         let (keep, calls) = (keep.clone(), calls.clone());
@@ -124,12 +125,12 @@ async fn of_those_who_wait_one_takes_over_from_who_left() {
             keep.get_or_set(&key(), make).await
         })
     };
-    idle().await;
+    run_other_tasks().await;
     let rest: Vec<_> = (0..50).map(|_| want(&keep, &calls, &gate)).collect();
-    idle().await;
+    run_other_tasks().await;
     assert_eq!(calls.made(), 1);
     leader.abort();
-    idle().await;
+    run_other_tasks().await;
     assert_eq!(calls.made(), 2);
     gate.open();
     for one in join_all(rest).await {
@@ -138,7 +139,7 @@ async fn of_those_who_wait_one_takes_over_from_who_left() {
 }
 
 #[tokio::test]
-async fn who_waited_for_a_failure_makes_its_own() {
+async fn calls_that_waited_for_a_failure_make_their_own_value() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     let failing = {
         let (keep, gate) = (keep.clone(), gate.clone());
@@ -150,9 +151,9 @@ async fn who_waited_for_a_failure_makes_its_own() {
             keep.get_or_set(&key(), make).await
         })
     };
-    idle().await;
+    run_other_tasks().await;
     let rest: Vec<_> = (0..10).map(|_| want(&keep, &calls, &gate)).collect();
-    idle().await;
+    run_other_tasks().await;
     assert_eq!(calls.made(), 0);
     gate.open();
     assert_eq!(failing.await.expect("no panic"), Err("down"));
@@ -162,7 +163,7 @@ async fn who_waited_for_a_failure_makes_its_own() {
 }
 
 #[tokio::test]
-async fn a_panic_is_the_callers_alone() {
+async fn a_panic_reaches_only_its_own_caller() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     let panicking = {
         let (keep, gate) = (keep.clone(), gate.clone());
@@ -176,9 +177,9 @@ async fn a_panic_is_the_callers_alone() {
             keep.get_or_set(&key(), make).await
         })
     };
-    idle().await;
+    run_other_tasks().await;
     let rest: Vec<_> = (0..10).map(|_| want(&keep, &calls, &gate)).collect();
-    idle().await;
+    run_other_tasks().await;
     gate.open();
     assert!(panicking.await.is_err());
     for one in join_all(rest).await {
@@ -215,7 +216,7 @@ async fn a_value_of_another_type_is_an_error_to_get_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_an_invalidation_is_not_stored_after_it() {
+async fn a_value_read_before_an_invalidation_is_not_stored_after_it() {
     let keep = keep();
     let mark = keep.mark();
     keep.delete(&key()).await.expect("invalidated");
@@ -228,15 +229,15 @@ async fn what_was_read_before_an_invalidation_is_not_stored_after_it() {
     assert_eq!(keep.get::<u32>(&key()).await.expect("no error"), Some(2));
 }
 
-/// With a value that was invalidated while it was made, all who waited made their own.
+/// Regression: when the value was invalidated while it was made, every waiting call made its own.
 #[tokio::test]
-async fn after_an_invalidation_one_makes_it_anew_for_all() {
+async fn after_an_invalidation_one_call_makes_the_value_for_all() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     let before = want(&keep, &calls, &gate);
-    idle().await;
+    run_other_tasks().await;
     keep.delete(&key()).await.expect("invalidated");
     let after: Vec<_> = (0..50).map(|_| want(&keep, &calls, &gate)).collect();
-    idle().await;
+    run_other_tasks().await;
     gate.open();
     assert_eq!(before.await.expect("no panic"), Ok(1));
     for one in join_all(after).await {
@@ -246,7 +247,7 @@ async fn after_an_invalidation_one_makes_it_anew_for_all() {
 }
 
 #[tokio::test]
-async fn a_tag_takes_its_values_along() {
+async fn invalidating_a_tag_invalidates_its_values() {
     let keep = keep();
     keep.entry(key()).tag("desk:7").set(&1).await.expect("JSON");
     keep.invalidate([Invalidation::tag("desk:8")])
@@ -260,21 +261,18 @@ async fn a_tag_takes_its_values_along() {
 }
 
 #[tokio::test]
-async fn a_stored_json_response_is_a_value() {
-    let stage = Stage::new(|request, _| async move {
+async fn a_stored_json_response_can_be_read_as_a_value() {
+    let origin = Origin::from_fn(|request, _| async move {
         let json = request.uri().path().ends_with("json");
         let kind = if json {
             "application/problem+json; charset=utf-8"
         } else {
             "text/plain"
         };
-        Ok(answer(
-            full("{\"name\":\"Open\"}"),
-            &[("content-type", kind)],
-        ))
+        Ok(ok(full("{\"name\":\"Open\"}"), &[("content-type", kind)]))
     });
-    let keep = Keep::new(engagements()).expect("a valid table");
-    let service = stage.cached(&keep);
+    let keep = new_keep(engagements());
+    let service = cached(&keep, &origin);
     send(&service, get("/engagements/json")).await;
     send(&service, get("/engagements/text")).await;
     let of = |id| Key::new("engagement").id(id);
@@ -291,7 +289,7 @@ async fn a_stored_json_response_is_a_value() {
 }
 
 #[tokio::test]
-async fn a_future_that_is_not_polled_holds_up_nobody() {
+async fn a_future_that_is_not_polled_blocks_no_other_call() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
     gate.open();
     let key = key();

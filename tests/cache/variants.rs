@@ -1,13 +1,17 @@
 //! `Vary` (RFC 9111 section 4.1).
 
-use tower_keep::{Keep, Table};
+use tower_keep::Table;
 
-use super::kit::{Answer, Origin, after, answer, cached, request, send};
+use crate::common::{
+    client::{advance, request, send},
+    keeps::new_keep,
+    origin::{FullResponse, Origin, cached, response},
+};
 
 fn varying(vary: &'static str) -> Origin {
     Origin::new(move |_, call| {
         let body = ["one", "two", "three", "four", "five"][(call - 1).min(4)];
-        answer(
+        response(
             200,
             &[("cache-control", "max-age=60"), ("vary", vary)],
             body,
@@ -16,7 +20,7 @@ fn varying(vary: &'static str) -> Origin {
 }
 
 async fn bodies(origin: &Origin, requests: &[&[(&str, &str)]]) -> Vec<String> {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let service = cached(&keep, origin);
     let mut bodies = Vec::new();
     for fields in requests {
@@ -43,7 +47,7 @@ async fn equivalent_values_select_the_same_response() {
 }
 
 #[tokio::test]
-async fn absent_is_not_empty() {
+async fn an_absent_field_differs_from_an_empty_one() {
     let requests: [&[_]; 4] = [&[], &[("foo", "")], &[], &[("foo", "")]];
     assert_eq!(
         bodies(&varying("foo"), &requests).await,
@@ -52,7 +56,7 @@ async fn absent_is_not_empty() {
 }
 
 #[tokio::test]
-async fn a_star_matches_nothing() {
+async fn vary_star_matches_no_request() {
     assert_eq!(
         bodies(&varying("foo, *"), &[&[], &[]]).await,
         ["one", "two"]
@@ -68,7 +72,7 @@ async fn the_most_recent_of_several_that_match_is_selected() {
         } else {
             ("bar", "two")
         };
-        answer(
+        response(
             200,
             &[("cache-control", "max-age=60"), ("vary", vary)],
             body,
@@ -79,9 +83,9 @@ async fn the_most_recent_of_several_that_match_is_selected() {
 }
 
 #[tokio::test]
-async fn only_so_many_variants_are_kept() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::with(&[("cache-control", "max-age=60"), ("vary", "foo")]);
+async fn the_number_of_variants_is_limited() {
+    let keep = new_keep(Table::new());
+    let origin = Origin::with_fields(&[("cache-control", "max-age=60"), ("vary", "foo")]);
     let service = cached(&keep, &origin);
     for number in 0..17 {
         send(
@@ -106,27 +110,27 @@ async fn only_so_many_variants_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_304_may_change_vary() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let origin = Origin::new(|parts, call| -> Answer {
+    let keep = new_keep(Table::new());
+    let origin = Origin::new(|parts, call| -> FullResponse {
         let fields = [
             ("etag", "\"one\""),
             ("cache-control", "max-age=60"),
             ("vary", "foo"),
         ];
         match call {
-            1 => answer(
+            1 => response(
                 200,
                 &[("etag", "\"one\""), ("cache-control", "max-age=1")],
                 "one",
             ),
-            _ if parts.headers.contains_key("if-none-match") => answer(304, &fields, ""),
-            _ => answer(200, &fields, "other"),
+            _ if parts.headers.contains_key("if-none-match") => response(304, &fields, ""),
+            _ => response(200, &fields, "other"),
         }
     });
     let service = cached(&keep, &origin);
     let ask = |value| request("GET", "/a", &[("foo", value)]);
     send(&service, ask("1")).await;
-    after(5).await;
+    advance(5).await;
     assert_eq!(send(&service, ask("1")).await.body, "one");
     assert_eq!(send(&service, ask("1")).await.body, "one");
     assert_eq!(send(&service, ask("2")).await.body, "other");
@@ -134,9 +138,9 @@ async fn a_304_may_change_vary() {
 }
 
 #[tokio::test]
-async fn a_request_that_selects_no_variant_says_so() {
+async fn a_request_that_selects_no_variant_reports_vary_miss() {
     // RFC 9211 section 2.2.
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let service = cached(&keep, &varying("foo"));
     let first = send(&service, request("GET", "/a", &[("foo", "1")])).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");

@@ -1,4 +1,4 @@
-//! The smallest HTTP client: one request a connection.
+//! A minimal HTTP client: one request per connection.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -27,13 +27,13 @@ impl Answer {
             .next()
     }
 
-    /// How many own invalidations the process had not delivered when it answered.
+    /// How many of its own invalidations the process had not delivered when it responded.
     pub(super) fn undelivered(&self) -> Option<u64> {
         self.field("x-undelivered")?.parse().ok()
     }
 }
 
-/// `None` if there is no whole answer within a while: a process may be stopped, or gone.
+/// `None` without a complete response in time: the process may be stopped or dead.
 pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
     ask_within(PATIENCE, address, method, path).await
 }
@@ -51,7 +51,7 @@ pub(super) async fn ask_within(
         .ok()
 }
 
-/// Asks for nothing but what is stored.
+/// Requests only stored responses.
 pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<Answer> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: keep\r\ncache-control: only-if-cached\r\nconnection: close\r\n\r\n"
@@ -99,5 +99,5 @@ fn unchunked(mut rest: &str) -> Option<String> {
     }
 }
 
-/// Longer than a process is ever stopped.
+/// Longer than any process is stopped.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,7 +1,7 @@
 //! The system behind the caches: versions of items, in the process of the test.
 //!
-//! Spoken to in lines over TCP, one request a connection: `R ITEM…` answers the versions, `W TOKEN
-//! ITEM` adds one to the item's version and answers it. Both take their time, before and after.
+//! Its protocol is lines over TCP, one request per connection: `R ITEM…` returns the versions,
+//! `W TOKEN ITEM` increments the item's version and returns it. Both wait before and after.
 
 use std::{
     collections::HashMap,
@@ -28,14 +28,14 @@ pub(super) struct Commit {
     pub(super) at: u64,
 }
 
-/// A moment in a write's life.
+/// The stages of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Received,
     Committed,
 }
 
-/// Run between a write's commit and its answer.
+/// Runs between the commit of a write and its response.
 type AtCommit = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct State {
     commits: Vec<Commit>,
     awaited: HashMap<u64, (Stage, oneshot::Sender<()>)>,
     at_commit: HashMap<u64, AtCommit>,
-    /// Whether reads are held up, and how many there were.
+    /// Whether reads are delayed, and how many there were.
     held: watch::Sender<bool>,
     reads: usize,
 }
@@ -89,7 +89,7 @@ impl Database {
         lock(&self.state).commits.clone()
     }
 
-    /// Resolves when the write has got so far.
+    /// Resolves when the write has reached the stage.
     pub(super) fn reached(&self, token: u64, stage: Stage) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         lock(&self.state).awaited.insert(token, (stage, sender));
@@ -131,7 +131,7 @@ async fn read(state: &Mutex<State>, items: &[u64]) -> String {
     let _ = held.wait_for(|held| !held).await;
     pause(20).await;
     let versions = lock(state).versions;
-    // What was read may be old by the time it arrives.
+    // The version may be old when it arrives.
     pause(60).await;
     let shown: Vec<String> = items
         .iter()
@@ -172,12 +172,12 @@ fn reach(state: &Mutex<State>, token: u64, stage: Stage) {
         .is_some_and(|(awaited, _)| *awaited == stage)
         && let Some((_, sender)) = state.awaited.remove(&token)
     {
-        // Who waited may have been answered meanwhile.
+        // A waiting read may have been answered meanwhile.
         let _ = sender.send(());
     }
 }
 
-/// A database is quick as a rule, and then it is not.
+/// The database is usually fast and sometimes slow.
 async fn pause(percent: u32) {
     let millis = match fastrand::u32(..100) {
         chance if chance >= percent => 0,

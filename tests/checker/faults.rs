@@ -1,4 +1,4 @@
-//! What strikes while they read and write.
+//! Faults during reads and writes.
 
 use std::{
     sync::Arc,
@@ -13,15 +13,15 @@ use tokio::runtime::Handle;
 use super::{
     client, clock,
     database::Stage,
+    faulty_proxy::{Delayed, FaultyProxy},
     load::{NODES, Run},
     process::Process,
     stored::Watch,
-    wire::{Held, Wire},
-    world::{How, ITEMS, MAX_LAG_MILLIS, STRICT, View},
+    world::{ITEMS, MAX_LAG_MILLIS, STRICT, View, WriteKind},
 };
 use crate::support::{RedisServer, Reply, resp};
 
-/// What may happen, by the names that `KEEP_CHECKER_FAULTS` takes.
+/// The faults, by the names in `KEEP_CHECKER_FAULTS`.
 pub(super) const ALL: [&str; 16] = [
     "kill-feed",
     "kill-connections",
@@ -45,7 +45,7 @@ const FEED: &str = "cache:keep:{journal}:s";
 const STATE: &str = "cache:keep:{journal}:m";
 const LATEST: &str = "cache:keep:{journal}:z";
 
-/// All but the latest record, as the journal itself does it to what is beyond its cap.
+/// Trims all but the latest record, as the journal does beyond its cap.
 const PRUNE: &str = "
 local head = tonumber(redis.call('HGET', KEYS[1], 'head') or '')
 if not head or head < 2 then return 0 end
@@ -54,19 +54,19 @@ redis.call('HSET', KEYS[1], 'floor', head - 1)
 redis.call('XTRIM', KEYS[3], 'MAXLEN', 0)
 return head - 1";
 
-/// The Redis of the run, the ways to it, and what may happen to them.
+/// The Redis of the run, the connections to it, and their faults.
 pub(super) struct Faults {
     pub(super) run: Arc<Run>,
     pub(super) redis: RedisServer,
     pub(super) watch: Watch,
-    pub(super) wires: Vec<Wire>,
+    pub(super) proxies: Vec<FaultyProxy>,
     pub(super) random: Rng,
     pub(super) runtime: Handle,
     pub(super) started: usize,
 }
 
 impl Faults {
-    /// One after the other, with a calm after each, until `end`. Every one of `names` has its turn.
+    /// Runs faults one after the other, with a pause after each, until `end`; each of `names` at least once.
     pub(super) fn strike(mut self, names: &[String], end: Instant) -> Self {
         let mut left: Vec<&String> = Vec::new();
         while Instant::now() < end {
@@ -88,7 +88,7 @@ impl Faults {
         self
     }
 
-    /// Nobody writes for so long that whatever is older than the database must not be read.
+    /// Stops the writes for so long that no read may return an older version than the database has.
     fn hush(&self) {
         self.run.hush(true);
         sleep(Duration::from_millis(MAX_LAG_MILLIS + 500));
@@ -160,12 +160,12 @@ impl Faults {
         self.redis.kill();
         self.calm(800);
         self.redis.restart();
-        // One that began as a replica begins as one again, of a primary that is gone.
+        // A former replica starts as a replica again, of a primary that no longer exists.
         self.redis.command(&["REPLICAOF", "NO", "ONE"]);
         "Redis restarted empty".into()
     }
 
-    /// To a replica that misses the last appends: it becomes a primary while the old one goes on.
+    /// Fails over to a replica without the last appends, while the old primary goes on.
     fn fail_over(&mut self) -> String {
         let Some(replica) = self.replica() else {
             return "no replica".into();
@@ -174,13 +174,13 @@ impl Faults {
         replica.command(&["REPLICAOF", "NO", "ONE"]);
         self.calm(500);
         let port = replica.port();
-        self.wires.iter().for_each(|wire| wire.lead_to(port));
+        self.proxies.iter().for_each(|wire| wire.lead_to(port));
         self.watch.lead_to(port);
         self.redis = replica;
         "failed over to a replica that misses the last appends".into()
     }
 
-    /// One process follows the new primary, the others stay with the old one, which may not write
+    /// One process uses the new primary, the others stay with the old one, which must not write
     /// without a replica.
     fn split(&mut self) -> String {
         let Some(replica) = self.replica() else {
@@ -198,10 +198,10 @@ impl Faults {
         let alone = soon(|| says(&self.redis, "min_slaves_good_slaves:0"));
         let (first, port) = (self.random.usize(..NODES), replica.port());
         if alone {
-            self.wires[first].lead_to(port);
+            self.proxies[first].lead_to(port);
             self.calm(2500);
         }
-        for (slot, wire) in self.wires.iter().enumerate() {
+        for (slot, wire) in self.proxies.iter().enumerate() {
             if slot != first || !alone {
                 wire.lead_to(port);
             }
@@ -212,7 +212,7 @@ impl Faults {
         format!("split: node {first} follows the new primary, the others the old one")
     }
 
-    /// A replica in step.
+    /// A synchronised replica.
     fn replica(&self) -> Option<RedisServer> {
         let replica = RedisServer::builder().replica_of(&self.redis).start();
         soon(|| says(&replica, "master_link_status:up")).then_some(replica)
@@ -223,25 +223,26 @@ impl Faults {
         "feed trimmed".into()
     }
 
-    /// One process does not hear of what others write, the feed loses it, and then that process writes
-    /// itself: the answer to its append is far beyond what it has applied.
+    /// One process misses the writes of others, the feed loses them, and then that process writes
+    /// itself: the position of its append is far beyond what it has applied.
     fn skip(&mut self) -> String {
         let slot = self.random.usize(..NODES);
         let node = self.run.node(slot);
         self.run.hush(true);
-        self.wires[slot].hold(Held {
+        self.proxies[slot].hold(Delayed {
             feed: true,
             requests: false,
         });
         self.write_elsewhere(slot);
         self.trim();
-        self.runtime.block_on(self.run.write(&node, 0, How::Keys));
-        self.wires[slot].hold(Held::default());
+        self.runtime
+            .block_on(self.run.write(&node, 0, WriteKind::Keys));
+        self.proxies[slot].hold(Delayed::default());
         self.hush();
         format!("feed of {} held up, and trimmed before it wrote", node.id)
     }
 
-    /// The clients of writes leave before the commit, and nobody writes after them.
+    /// The clients of writes leave before the commit, and no writes follow.
     fn leave(&mut self) -> String {
         self.run.hush(true);
         self.calm(100);
@@ -249,18 +250,18 @@ impl Faults {
             let node = self.run.node(self.random.usize(..NODES));
             let left = self
                 .run
-                .write_and_leave(&node, item, How::Route, Stage::Received);
+                .write_and_leave(&node, item, WriteKind::Route, Stage::Received);
             self.runtime.block_on(left);
         }
         self.hush();
         "clients left before the commit".into()
     }
 
-    /// While one process hears of nothing, others write, and what they named is pruned: when it comes
-    /// back, the floor is all that is left to tell it.
+    /// While one process receives nothing, others write and the records are pruned: when it comes back,
+    /// only the floor of the journal shows what it missed.
     fn prune(&mut self) -> String {
         let slot = self.random.usize(..NODES);
-        self.wires[slot].hold(Held {
+        self.proxies[slot].hold(Delayed {
             feed: true,
             requests: true,
         });
@@ -269,7 +270,7 @@ impl Faults {
         let pruned = self
             .redis
             .command(&["EVAL", PRUNE, "3", STATE, LATEST, FEED]);
-        self.wires[slot].hold(Held::default());
+        self.proxies[slot].hold(Delayed::default());
         self.hush();
         let id = self.run.node(slot).id;
         format!("pruned up to {} while node {id} was held up", pruned.text())
@@ -277,43 +278,43 @@ impl Faults {
 
     fn hold_feed(&mut self) -> String {
         let slot = self.random.usize(..NODES);
-        self.wires[slot].hold(Held {
+        self.proxies[slot].hold(Delayed {
             feed: true,
             requests: false,
         });
         self.calm(2500);
-        self.wires[slot].hold(Held::default());
+        self.proxies[slot].hold(Delayed::default());
         format!("feed of {} held up", self.run.node(slot).id)
     }
 
-    /// What is stored arrives when others have stored something later.
+    /// Entries arrive in Redis after later ones have been stored.
     fn hold_requests(&mut self) -> String {
         let slot = self.random.usize(..NODES);
-        self.wires[slot].hold(Held {
+        self.proxies[slot].hold(Delayed {
             feed: false,
             requests: true,
         });
         self.calm(1500);
-        self.wires[slot].hold(Held::default());
+        self.proxies[slot].hold(Delayed::default());
         format!("requests of {} held up", self.run.node(slot).id)
     }
 
     fn cut(&mut self) -> String {
         let slot = self.random.usize(..NODES);
-        self.wires[slot].cut();
+        self.proxies[slot].cut();
         format!("connections of {} cut", self.run.node(slot).id)
     }
 
     fn lose_replies(&mut self) -> String {
         let slot = self.random.usize(..NODES);
-        self.wires[slot].lose_replies(true);
+        self.proxies[slot].lose_replies(true);
         self.calm(400);
-        self.wires[slot].lose_replies(false);
+        self.proxies[slot].lose_replies(false);
         format!("replies to {} lost", self.run.node(slot).id)
     }
 
-    /// In the middle of a proof of freshness, or wherever it is. Meanwhile others write, and when it
-    /// goes on it has been asked already.
+    /// Stops a process at any point, such as during a proof of freshness. Meanwhile others write, and
+    /// requests are waiting when it continues.
     fn stop_node(&mut self) -> String {
         let slot = self.random.usize(..NODES);
         let node = self.run.node(slot);
@@ -349,17 +350,17 @@ impl Faults {
         let node = self.run.node((slot + 1) % NODES);
         for item in 0..ITEMS {
             self.runtime
-                .block_on(self.run.write(&node, item, How::Route));
+                .block_on(self.run.write(&node, item, WriteKind::Route));
         }
     }
 
-    /// Between the commit and the append of a declared write. What else it has written must be in
-    /// the journal before: a process that dies loses what it did not declare.
+    /// Kills a process between the commit and the append of a declared write. Its other writes must be in
+    /// the journal before, as a process that dies loses what it did not declare.
     fn kill_node(&mut self) -> String {
         let slot = self.random.usize(..NODES);
         let node = self.run.node(slot);
         let (token, item) = (self.run.token(), self.random.usize(..ITEMS));
-        // Its own write is the last that may begin.
+        // Its own write is the last to begin.
         let begun = node.begin(token);
         node.close(true);
         node.end(token);
@@ -369,24 +370,24 @@ impl Faults {
         }
         let (killed, port) = (Arc::clone(&node), self.redis.port());
         self.run.database.at_commit(token, move || {
-            // With Redis out of reach the write was not declared, and nothing is promised.
+            // With Redis unreachable the write was not declared, and nothing is guaranteed.
             if is_declared(port, token) {
                 killed.signal(Signal::KILL);
             }
         });
         let start = clock::now();
-        let path = How::Declared.path(item, token);
+        let path = WriteKind::Declared.path(item, token);
         let answer = self
             .runtime
             .block_on(client::ask(node.address, "PUT", &path));
         self.run
-            .written(&node, token, How::Declared, start, answer.as_ref());
+            .written(&node, token, WriteKind::Declared, start, answer.as_ref());
         if answer.is_some() {
             node.close(false);
             return "nobody killed".into();
         }
         self.started += 1;
-        let url = self.wires[slot].url();
+        let url = self.proxies[slot].url();
         let next = Process::start(self.started, &url, self.run.database.address, STRICT);
         self.run.replace(slot, next);
         format!(
@@ -396,7 +397,7 @@ impl Faults {
     }
 }
 
-/// Whether it comes true within a few seconds; on a busy machine it may not.
+/// Whether the condition holds within a few seconds; on a busy machine it may not.
 fn soon(condition: impl Fn() -> bool) -> bool {
     let patience = Instant::now() + Duration::from_secs(5);
     while !condition() {

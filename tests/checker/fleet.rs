@@ -1,7 +1,7 @@
-//! One fill for sixteen real processes, with many requests waiting at each.
+//! Sixteen real processes, with many requests waiting at each, call the origin once.
 //!
-//! `KEEP_CHECKER_WAITING`: how many at each, 100 if not given. With a thousand it is for a release
-//! build: they must all wait within a process's patience.
+//! `KEEP_CHECKER_WAITING`: the number of requests at each, 100 by default. A thousand need a release
+//! build: they must all wait within the timeout of a process.
 
 use std::{
     collections::HashSet,
@@ -24,16 +24,16 @@ use crate::support::{RedisServer, until};
 
 const PROCESSES: usize = 16;
 
-/// How long the dead delay others.
+/// How long the lock of a dead process delays others.
 const LEASE: Duration = Duration::from_secs(4);
-/// After this long a process calls for itself, whoever else may be at it.
+/// After this time a process calls for itself, even if another has the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Fleet {
     redis: RedisServer,
     database: Database,
     nodes: Vec<Arc<Process>>,
-    /// How many requests each of them is asked at the same time.
+    /// The number of concurrent requests at each process.
     requests: u64,
 }
 
@@ -51,7 +51,7 @@ impl Fleet {
         }
     }
 
-    /// Stored at every process, and then changed and expired.
+    /// Stores the response in every process, then changes and expires it.
     async fn expire(&self, item: usize) {
         for node in &self.nodes {
             let read = client::ask(node.address, "GET", &format!("/{}", path(item))).await;
@@ -71,8 +71,8 @@ impl Fleet {
         .await;
     }
 
-    /// As many requests as there are to be, at the same time at every process. What a process answers
-    /// them with, if it lives to tell.
+    /// Sends all requests to every process at the same time and returns the responses of each, if it
+    /// survives.
     fn storm(&self, item: usize) -> Vec<JoinHandle<Option<String>>> {
         let storms = self.nodes.iter().map(|node| {
             let (address, path) = (
@@ -87,8 +87,8 @@ impl Fleet {
         storms.collect()
     }
 
-    /// Once every request waits, and so many have been called for: how often each process has called,
-    /// all in all.
+    /// Waits until every request waits and the origin has had so many calls. Returns the calls of each
+    /// process.
     async fn waiting(&self, called: usize) -> Vec<usize> {
         until("every request to wait", async || {
             let mut calls = Vec::new();
@@ -105,7 +105,7 @@ impl Fleet {
         .await
     }
 
-    /// What every process answers.
+    /// The response of every process.
     fn right(&self) -> HashSet<Option<String>> {
         [Some(format!("{} x 1", self.requests))].into()
     }
@@ -139,12 +139,12 @@ async fn answers(storms: Vec<JoinHandle<Option<String>>>) -> HashSet<Option<Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_sixteen_processes_calls_for_all() {
+async fn one_of_sixteen_processes_calls_the_origin() {
     let fleet = Fleet::start().await;
     for item in 0..ITEMS {
         fleet.expire(item).await;
         let lock = format!("~lock:{}", key(item));
-        // Until all of them wait, nobody gets it.
+        // The handler does not respond before all of them wait.
         fleet
             .redis
             .command(&["SET", &lock, "another", "PX", "600000"]);
@@ -160,7 +160,7 @@ async fn one_of_sixteen_processes_calls_for_all() {
             start.elapsed()
         );
         assert_eq!(answers, fleet.right());
-        // On a machine too busy to gather them in time, some may have lost their patience.
+        // On a busy machine some requests may have timed out before all of them waited.
         if start.elapsed() < PATIENCE {
             assert_eq!(calls, 1);
             return;
@@ -170,7 +170,7 @@ async fn one_of_sixteen_processes_calls_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_is_killed_costs_one_call_more() {
+async fn a_killed_leader_costs_one_more_call() {
     let mut fleet = Fleet::start().await;
     for item in 0..ITEMS {
         fleet.expire(item).await;
@@ -181,7 +181,7 @@ async fn a_leader_that_is_killed_costs_one_call_more() {
         let calls = fleet.waiting(before.1.iter().sum::<usize>() + 1).await;
         let gathered = start.elapsed();
         if gathered > LEASE / 2 {
-            // Too busy a machine: whoever leads now may not be the first any more.
+            // On a busy machine the leader may no longer be the first one.
             fleet.database.hold_reads(false);
             answers(storms).await;
             continue;

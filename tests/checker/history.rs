@@ -1,23 +1,23 @@
-//! What was asked and answered, and whether the promises were kept.
+//! The history of requests and responses, and whether the guarantees hold.
 
 use std::{collections::HashMap, fmt};
 
 use super::{
     clock::MILLI,
     database::Commit,
-    world::{How, MAX_LAG_MILLIS, View},
+    world::{MAX_LAG_MILLIS, View, WriteKind},
 };
 
-/// A read that was answered.
+/// A completed read.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
     pub(super) node: usize,
     pub(super) view: View,
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Of the view's items, in their order.
+    /// The versions of the view's items, in order.
     pub(super) versions: Vec<u64>,
-    /// What the answer says where it comes from.
+    /// Where the response says that it comes from.
     pub(super) source: String,
 }
 
@@ -25,11 +25,11 @@ pub(super) struct Read {
 pub(super) struct Write {
     pub(super) node: usize,
     pub(super) token: u64,
-    pub(super) how: How,
+    pub(super) how: WriteKind,
     pub(super) start: u64,
-    /// None if nobody waited for the answer, or none came.
+    /// `None` if the client left or no response came.
     pub(super) answered: Option<u64>,
-    /// Whether the process had delivered all its invalidations when it answered.
+    /// Whether the process had delivered all its invalidations when it responded.
     pub(super) delivered: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Applied {
     pub(super) at: u64,
 }
 
-/// All on one clock.
+/// All times are of one clock.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     pub(super) began: u64,
@@ -52,7 +52,7 @@ pub(super) struct History {
     pub(super) faults: Vec<(u64, u64, String)>,
 }
 
-/// From `from` on no read may answer an older version.
+/// From `from` on no read may return an older version.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     from: u64,
@@ -60,21 +60,21 @@ struct Bound {
     token: u64,
 }
 
-/// By node (none: all of them) and item.
+/// By node (`None`: all nodes) and item.
 type Bounds = HashMap<(Option<usize>, usize), Vec<Bound>>;
 
-/// A promise that was broken, and what happened around.
-pub(super) struct Broken(String);
+/// A violated guarantee, with the events around it.
+pub(super) struct Violation(String);
 
-impl fmt::Debug for Broken {
+impl fmt::Debug for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 impl History {
-    /// The reads that break a promise.
-    pub(super) fn broken(&self) -> Vec<Broken> {
+    /// The reads that violate a guarantee.
+    pub(super) fn violations(&self) -> Vec<Violation> {
         let committed: HashMap<u64, Commit> = self
             .commits
             .iter()
@@ -115,7 +115,7 @@ impl History {
         bounds(answered)
     }
 
-    /// A write's append is known to be over when its process has answered it with nothing left to
+    /// The append of a write is known to be over when its process has responded with nothing left to
     /// deliver, or when any process has applied it.
     fn after_append(&self, committed: &HashMap<u64, Commit>) -> Bounds {
         let answered = self.writes.iter().filter(|write| write.delivered);
@@ -138,12 +138,12 @@ impl History {
     fn after_applied(&self, committed: &HashMap<u64, Commit>) -> Bounds {
         bounds(self.applied.iter().filter_map(|applied| {
             let commit = committed.get(&applied.token)?;
-            // What is applied before the commit has replaced nothing yet.
+            // An invalidation applied before the commit has replaced nothing yet.
             Some((Some(applied.node), commit, applied.at.max(commit.at)))
         }))
     }
 
-    fn tell(&self, promise: &str, read: &Read, bound: Bound) -> Broken {
+    fn tell(&self, promise: &str, read: &Read, bound: Bound) -> Violation {
         let at = |time: u64| format!("{:.6}", time.saturating_sub(self.began) as f64 / 1e9);
         let mut lines = vec![format!("broken: {promise}")];
         let mut events = Vec::new();
@@ -217,7 +217,7 @@ impl History {
                 .into_iter()
                 .map(|(time, event)| format!("  {} {event}", at(time))),
         );
-        Broken(lines.join("\n"))
+        Violation(lines.join("\n"))
     }
 }
 
@@ -238,7 +238,7 @@ fn bounds<'a>(of: impl Iterator<Item = (Option<usize>, &'a Commit, u64)>) -> Bou
             if bound.version > highest.version {
                 highest = *bound;
             }
-            // From here on the highest so far binds.
+            // From here on the highest version so far is the bound.
             *bound = Bound {
                 from: bound.from,
                 ..highest
@@ -266,7 +266,7 @@ mod tests {
         let write = Write {
             node: 0,
             token: 7,
-            how: How::Route,
+            how: WriteKind::Route,
             start: second,
             answered: Some(2 * second),
             delivered: true,
@@ -299,28 +299,28 @@ mod tests {
         }
     }
 
-    fn broken(node: usize, millis: u64, version: u64) -> String {
-        format!("{:?}", history(node, millis * MILLI, version).broken())
+    fn violations(node: usize, millis: u64, version: u64) -> String {
+        format!("{:?}", history(node, millis * MILLI, version).violations())
     }
 
     #[test]
-    fn a_read_after_the_answer_at_its_process() {
-        assert_eq!(broken(0, 2001, 5), "[]");
-        assert_eq!(broken(0, 1999, 4), "[]");
-        assert!(broken(0, 2001, 4).contains("broken: (a)"));
+    fn detects_a_stale_read_after_the_response_in_the_same_process() {
+        assert_eq!(violations(0, 2001, 5), "[]");
+        assert_eq!(violations(0, 1999, 4), "[]");
+        assert!(violations(0, 2001, 4).contains("broken: (a)"));
     }
 
     #[test]
-    fn a_read_anywhere_after_max_lag() {
-        assert_eq!(broken(1, 2001 + MAX_LAG_MILLIS, 5), "[]");
-        assert_eq!(broken(1, 1999 + MAX_LAG_MILLIS, 4), "[]");
-        assert!(broken(1, 2001 + MAX_LAG_MILLIS, 4).contains("broken: (b)"));
+    fn detects_a_stale_read_in_any_process_after_max_lag() {
+        assert_eq!(violations(1, 2001 + MAX_LAG_MILLIS, 5), "[]");
+        assert_eq!(violations(1, 1999 + MAX_LAG_MILLIS, 4), "[]");
+        assert!(violations(1, 2001 + MAX_LAG_MILLIS, 4).contains("broken: (b)"));
     }
 
     #[test]
-    fn a_read_where_the_invalidation_was_applied() {
-        assert_eq!(broken(2, 2001, 6), "[]");
-        assert_eq!(broken(2, 1999, 4), "[]");
-        assert!(broken(2, 2001, 4).contains("broken: (c)"));
+    fn detects_a_stale_read_where_the_invalidation_was_applied() {
+        assert_eq!(violations(2, 2001, 6), "[]");
+        assert_eq!(violations(2, 1999, 4), "[]");
+        assert!(violations(2, 2001, 4).contains("broken: (c)"));
     }
 }

@@ -16,12 +16,12 @@ use super::{
     database::{Database, Stage},
     history::{Applied, History, Read, Write},
     process::Process,
-    world::{How, ITEMS, KINDS, View},
+    world::{ITEMS, KINDS, View, WriteKind},
 };
 
 pub(super) const NODES: usize = 3;
 
-/// Whatever the readers, the writers and the faults share.
+/// State shared by readers, writers and faults.
 pub(super) struct Run {
     pub(super) database: Database,
     nodes: Mutex<Vec<Arc<Process>>>,
@@ -71,13 +71,13 @@ impl Run {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// Lets the writers begin nothing new, or lets them again: what a process has missed, the next
-    /// write of the same item would hide.
+    /// Pauses or resumes the writers: the next write of the same item would hide what a process has
+    /// missed.
     pub(super) fn hush(&self, yes: bool) {
         self.quiet.store(yes, Ordering::SeqCst);
     }
 
-    /// Reads once, and writes down what was answered.
+    /// Reads once and records the response.
     pub(super) async fn read(&self, node: &Process, view: View) -> Option<Read> {
         let start = clock::now();
         let answer = client::ask(node.address, "GET", &view.to_string()).await?;
@@ -104,8 +104,8 @@ impl Run {
         Some(read)
     }
 
-    /// Writes, and waits for the answer.
-    pub(super) async fn write(&self, node: &Process, item: usize, how: How) -> Option<u64> {
+    /// Writes and waits for the response.
+    pub(super) async fn write(&self, node: &Process, item: usize, how: WriteKind) -> Option<u64> {
         let token = self.token();
         if !node.begin(token) {
             return None;
@@ -116,12 +116,12 @@ impl Run {
         answer.map(|_| token)
     }
 
-    /// Leaves when the write has got as far as `stage`.
+    /// Writes and leaves when the write has reached `stage`.
     pub(super) async fn write_and_leave(
         &self,
         node: &Process,
         item: usize,
-        how: How,
+        how: WriteKind,
         stage: Stage,
     ) {
         let token = self.token();
@@ -142,7 +142,7 @@ impl Run {
         &self,
         node: &Process,
         token: u64,
-        how: How,
+        how: WriteKind,
         start: u64,
         answer: Option<&client::Answer>,
     ) {
@@ -164,7 +164,7 @@ impl Run {
         self.history().writes.push(write);
     }
 
-    /// Asks what a node has applied; how many invalidations it has left to deliver.
+    /// Records what a node has applied and returns how many invalidations it has left to deliver.
     pub(super) async fn told(&self, node: &Process) -> Option<u64> {
         let answer = client::ask(node.address, "GET", "/applied").await?;
         for line in answer.body.lines() {
@@ -183,7 +183,7 @@ impl Run {
     }
 }
 
-/// Reads, mostly of what is written most.
+/// Reads, mostly of the items that are written most.
 pub(super) async fn reader(run: Arc<Run>, mut random: Rng) {
     while !run.has_ended() {
         let view = View::of(item(&mut random), random.usize(..KINDS));
@@ -214,8 +214,8 @@ pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
         }
         for _ in 0..2 {
             let view = match (how, random.bool()) {
-                (How::Through, true) => View::Through(item),
-                (How::Answered, true) => View::Answered(item),
+                (WriteKind::Through, true) => View::Through(item),
+                (WriteKind::Answered, true) => View::Answered(item),
                 _ => View::of(item, random.usize(..KINDS)),
             };
             run.read(&node, view).await;
@@ -227,7 +227,7 @@ pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
     }
 }
 
-/// Asks every node again and again what it has applied.
+/// Records again and again what every node has applied.
 pub(super) async fn listener(run: Arc<Run>) {
     while !run.has_ended() {
         for slot in 0..NODES {
@@ -246,20 +246,20 @@ fn item(random: &mut Rng) -> usize {
     }
 }
 
-/// Those that make the most unusable are the rarest: there must be something stored.
-fn how(random: &mut Rng) -> How {
+/// Invalidations of many entries are rare, so that there are entries left.
+fn how(random: &mut Rng) -> WriteKind {
     match random.u32(..50) {
-        0 => How::Everything,
-        1 => How::Versions,
-        2..4 => How::Entities,
-        4..8 => How::Tag,
-        8..12 => How::Patterns,
-        12..17 => How::Around,
-        17..22 => How::Keys,
-        22..27 => How::Declared,
-        27..32 => How::Through,
-        32..37 => How::Answered,
-        _ => How::Route,
+        0 => WriteKind::Everything,
+        1 => WriteKind::Versions,
+        2..4 => WriteKind::Entities,
+        4..8 => WriteKind::Tag,
+        8..12 => WriteKind::Patterns,
+        12..17 => WriteKind::Around,
+        17..22 => WriteKind::Keys,
+        22..27 => WriteKind::Declared,
+        27..32 => WriteKind::Through,
+        32..37 => WriteKind::Answered,
+        _ => WriteKind::Route,
     }
 }
 

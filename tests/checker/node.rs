@@ -1,4 +1,4 @@
-//! One of the processes: a server with both layers over the database, which tells what it applies.
+//! One of the processes: a server with both layers over the database, which reports what it applies.
 
 use std::{
     collections::BTreeMap,
@@ -33,14 +33,14 @@ use tower_keep::{
 use super::{
     clock, database,
     undelivered::Undelivered,
-    world::{How, KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, table},
+    world::{KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, WriteKind, table},
 };
 
-/// The addresses of Redis and of the database, and the lines of `[store]`, for a process that is to
-/// be a node.
+/// The addresses of Redis and of the database, and the lines of `[store]`. A process that has them is
+/// a node.
 pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
 
-/// What it says before its own address.
+/// What a node prints before its address.
 pub(super) const LISTENING: &str = "listening on ";
 
 #[test]
@@ -64,7 +64,7 @@ fn process() {
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// Of a request, from a client or made up here.
+/// The body of a request, from a client or from the node itself.
 type Content = BoxBody<Bytes, hyper::Error>;
 
 /// Sends one GET through the layers, without a connection.
@@ -76,7 +76,7 @@ struct Node {
     database: SocketAddr,
     applied: Arc<Mutex<Vec<String>>>,
     inside: Arc<OnceLock<Inside>>,
-    /// Requests from inside that are under way, and how often the handler has read for anybody.
+    /// Requests of the node itself that are in progress, and the number of reads of the handler.
     waiting: Arc<AtomicUsize>,
     reads: Arc<AtomicUsize>,
 }
@@ -125,7 +125,7 @@ async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box
         let service = TowerToHyperService::new(service.clone());
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(stream), service);
-        // A client that leaves is none of our concern.
+        // A client that leaves is not an error.
         tokio::spawn(async move { connection.await.ok() });
     }
 }
@@ -151,15 +151,15 @@ where
     })
 }
 
-/// Writes down which writes' invalidations this process has applied, and when.
+/// Records when this process has applied the invalidations of which writes.
 async fn listen(node: Node) {
     let mut invalidations = node.keep.invalidations();
     while let Some(invalidation) = invalidations.next().await {
         let name = invalidation.to_string();
         if let Some((_, token)) = name.rsplit_once("write:") {
-            // A group belongs to a host.
+            // Groups belong to hosts.
             let token = token.split('@').next().unwrap_or_default();
-            // The news is told while the invalidation is being applied; taking a mark waits for it.
+            // The event comes while the invalidation is applied; a read of the position waits for it.
             let _ = node.keep.mark();
             let line = format!("{token} {}", clock::now());
             node.applied
@@ -208,13 +208,13 @@ impl Node {
         outcome.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
-    /// What has been applied since this was asked last.
+    /// What has been applied since the last call.
     fn told(&self) -> Response<Body> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         text(std::mem::take(&mut *applied).join("\n"))
     }
 
-    /// Asks so often at the same time; each answer, and how often it came.
+    /// Sends so many concurrent requests and returns each response with its count.
     async fn storm(self, count: usize, path: &str) -> Response<Body> {
         let mut requests = JoinSet::new();
         for _ in 0..count {
@@ -255,7 +255,7 @@ impl Node {
         Ok(text(self.read(View::Item(item)).await?))
     }
 
-    /// The first version expires soon, and is of no use to anybody then.
+    /// The first version expires soon and cannot be served afterwards.
     async fn brief(&self, item: usize) -> io::Result<Response<Body>> {
         let version = self.read(View::Item(item)).await?;
         let age = if version == "0" { 1 } else { 600 };
@@ -267,7 +267,7 @@ impl Node {
         Ok(answer)
     }
 
-    /// In two pieces, so that others can follow while it comes.
+    /// In two chunks, so that others can follow in between.
     async fn item(&self, item: usize) -> io::Result<Response<Body>> {
         let version = self.read(View::Item(item)).await?;
         let pieces = [Bytes::from(version), Bytes::from_static(b"\n")];
@@ -305,7 +305,7 @@ impl Node {
         Ok(response)
     }
 
-    /// Without a lock: several processes may be at it at the same time.
+    /// Without a lock: several processes may do it at the same time.
     async fn set_by_hand(&self, entry: &ValueEntry, view: View) -> io::Result<(String, bool)> {
         if let Some(value) = entry.get().await.map_err(io::Error::other)? {
             return Ok((value, false));
@@ -326,20 +326,20 @@ impl Node {
         Ok(answer)
     }
 
-    /// In a task of its own, as the documentation asks of an application.
+    /// In a task of its own, as the documentation recommends.
     async fn by_application(self, item: usize, query: &str) -> io::Result<Response<Body>> {
-        let how = How::parse(parameter(query, "how")).ok_or(io::ErrorKind::InvalidInput)?;
+        let how = WriteKind::parse(parameter(query, "how")).ok_or(io::ErrorKind::InvalidInput)?;
         let token = parameter(query, "write").to_owned();
         let own = Invalidation::key(&raw(&format!("write:{token}")));
         let work = async move {
             let changes = changes(how, item).into_iter().chain([own]);
-            if how == How::Around {
+            if how == WriteKind::Around {
                 return self.keep.write(changes, self.write(item, &token)).await;
             }
             let answer = self.write(item, &token).await?;
-            if how == How::Versions {
+            if how == WriteKind::Versions {
                 for entity in ENTITIES {
-                    // What is not taken at once is sent again.
+                    // Retries until the store has it.
                     let _ = self.keep.bump_version(entity).await;
                 }
             }
@@ -352,7 +352,7 @@ impl Node {
 
 const ENTITIES: [&str; 6] = ["item", "group", "value", "board", "through", "answered"];
 
-fn changes(how: How, item: usize) -> Vec<Invalidation> {
+fn changes(how: WriteKind, item: usize) -> Vec<Invalidation> {
     let (group, own) = (item / OF_GROUP, item % OF_GROUP);
     let patterns = |patterns: &[String]| {
         let named = patterns
@@ -361,8 +361,8 @@ fn changes(how: How, item: usize) -> Vec<Invalidation> {
         named.collect::<Result<Vec<_>, _>>().expect("patterns")
     };
     match how {
-        How::Tag => vec![Invalidation::tag(format!("group-{group}"))],
-        How::Patterns => patterns(&[
+        WriteKind::Tag => vec![Invalidation::tag(format!("group-{group}"))],
+        WriteKind::Patterns => patterns(&[
             format!("item:{group}:*"),
             format!("group:{group}*"),
             format!("value:{group}:*"),
@@ -370,10 +370,15 @@ fn changes(how: How, item: usize) -> Vec<Invalidation> {
             format!("through:{group}:*"),
             format!("answered:{group}*"),
         ]),
-        How::Entities => ENTITIES.map(Invalidation::entity).into(),
-        How::Everything => vec![Invalidation::everything()],
-        How::Versions => Vec::new(),
-        How::Route | How::Declared | How::Through | How::Answered | How::Keys | How::Around => {
+        WriteKind::Entities => ENTITIES.map(Invalidation::entity).into(),
+        WriteKind::Everything => vec![Invalidation::everything()],
+        WriteKind::Versions => Vec::new(),
+        WriteKind::Route
+        | WriteKind::Declared
+        | WriteKind::Through
+        | WriteKind::Answered
+        | WriteKind::Keys
+        | WriteKind::Around => {
             let views = (0..KINDS).map(|choice| View::of(item, choice));
             views.map(|view| Invalidation::key(&key(view))).collect()
         }

@@ -1,4 +1,4 @@
-//! A node as a process that cannot outlive the test, and the writes that it has not finished.
+//! A node as a process that cannot outlive the test, and its unfinished writes.
 
 use std::{
     collections::HashSet,
@@ -16,16 +16,16 @@ use super::node::{LISTENING, SETTINGS};
 /// The shell holds a pipe from the test: when that closes, however the test ended, it kills the node.
 const WATCH: &str = r#""$@" </dev/null & echo "pid $!"; read -r _; kill -9 $! 2>/dev/null; wait"#;
 
-/// This test's own executable, as a node.
+/// This test executable, run as a node.
 #[derive(Debug)]
 pub(super) struct Process {
     watch: Child,
-    /// Kept open: the test runner in the node says after a minute that it still runs, and ends if it
+    /// Kept open: the test runner in the node prints after a minute that it still runs, and ends if it
     /// cannot.
     _output: BufReader<ChildStdout>,
     pid: Pid,
     pub(super) address: SocketAddr,
-    /// Which one it is, of all that were ever started.
+    /// Its number among all nodes that were ever started.
     pub(super) id: usize,
     unfinished: Mutex<Unfinished>,
 }
@@ -37,7 +37,7 @@ struct Unfinished {
 }
 
 impl Process {
-    /// `store` is what its table says of `[store]`.
+    /// `store` has the lines of `[store]` in its table.
     pub(super) fn start(id: usize, redis: &str, database: SocketAddr, store: &str) -> Self {
         let executable = env::current_exe().expect("a test has an executable");
         let mut watch = Command::new("sh")
@@ -79,11 +79,11 @@ impl Process {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        // It may have been killed: then there is nobody to be stopped.
+        // It may have been killed already.
         let _ = kill_process(self.pid, signal);
     }
 
-    /// Takes note of a write that is to be sent there; false if none may be any more.
+    /// Registers a write that will be sent to this node; false if no more may be.
     pub(super) fn begin(&self, token: u64) -> bool {
         let mut unfinished = self
             .unfinished
@@ -92,7 +92,7 @@ impl Process {
         !unfinished.closed && unfinished.tokens.insert(token)
     }
 
-    /// The write's invalidation is in the journal.
+    /// Marks the write's invalidation as being in the journal.
     pub(super) fn end(&self, token: u64) {
         let mut unfinished = self
             .unfinished
@@ -101,7 +101,7 @@ impl Process {
         unfinished.tokens.remove(&token);
     }
 
-    /// Lets no writes begin there, or lets them again.
+    /// Stops or resumes new writes at this node.
     pub(super) fn close(&self, yes: bool) {
         self.unfinished
             .lock()

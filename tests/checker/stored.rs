@@ -1,4 +1,4 @@
-//! What Redis stores, by its own account: no entry gives way to one of an earlier position.
+//! What Redis stores, by `MONITOR`: no entry is replaced by one of an earlier position.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use std::{
 
 use super::clock;
 
-/// Listens to `MONITOR` of one Redis at a time. What happens there before it listens, or while its
-/// connection is away, it does not know of and holds against nobody.
+/// Follows `MONITOR` of one Redis at a time. Commands before it is connected, or while the connection
+/// is lost, are unknown and ignored.
 pub(super) struct Watch {
     at: Arc<At>,
     thread: JoinHandle<Account>,
@@ -26,14 +26,14 @@ struct At {
     ended: AtomicBool,
 }
 
-/// What was heard.
+/// What `MONITOR` has shown.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) stores: u64,
-    /// The histories of entries that gave way to earlier ones.
+    /// The histories of entries that were replaced by earlier ones.
     pub(super) broken: Vec<String>,
     began: u64,
-    /// By key, since it was removed last.
+    /// By key, since its last removal.
     held: HashMap<Vec<u8>, Stored>,
 }
 
@@ -97,7 +97,7 @@ impl At {
                     account.hear(&line);
                     line.clear();
                 }
-                // It may be stopped; what has come of the line stays.
+                // Redis may be stopped; the part of the line that has arrived is kept.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -107,7 +107,7 @@ impl At {
 }
 
 impl Account {
-    /// One line: a time, a client, and what it did, each argument in quotes.
+    /// One line: a time, a client, and its command, each argument in quotes.
     fn hear(&mut self, line: &[u8]) {
         let Some(start) = line.windows(3).position(|part| part == b"] \"") else {
             return;
@@ -149,7 +149,7 @@ impl Account {
 }
 
 impl Stored {
-    /// As `store::wire` lays an entry out.
+    /// The layout of an entry, as in `store::wire`.
     fn of(value: &[u8]) -> Option<Self> {
         let word = |at: usize| {
             value
@@ -180,7 +180,7 @@ impl Stored {
     }
 }
 
-/// As Redis quotes them.
+/// Unquotes arguments as Redis quotes them.
 fn arguments(mut line: &[u8]) -> Vec<Vec<u8>> {
     let mut arguments = Vec::new();
     while let Some(start) = line.iter().position(|byte| *byte == b'"') {
@@ -191,7 +191,7 @@ fn arguments(mut line: &[u8]) -> Vec<Vec<u8>> {
     arguments
 }
 
-/// Up to the closing quote, and what follows it.
+/// The text up to the closing quote, and the rest.
 fn unquoted(mut line: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut argument = Vec::new();
     loop {
@@ -231,7 +231,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 mod tests {
     use super::*;
 
-    /// What Redis says of a store at this position of epoch 7.
+    /// The `MONITOR` line of a store at this position of epoch 7.
     fn set(n: u8, body: &str) -> String {
         let zeros = |count| "\\x00".repeat(count);
         format!(
@@ -242,26 +242,26 @@ mod tests {
         )
     }
 
-    fn broken(lines: &[&str]) -> Vec<String> {
+    fn violations(lines: &[&str]) -> Vec<String> {
         let mut account = Account::default();
         lines.iter().for_each(|line| account.hear(line.as_bytes()));
         account.broken
     }
 
     #[test]
-    fn an_earlier_position_over_a_later_one() {
+    fn detects_an_earlier_position_stored_over_a_later_one() {
         let (earlier, later) = (set(5, "old"), set(6, "new"));
-        assert!(broken(&[&earlier, &later, &later]).is_empty());
-        let told = broken(&[&later, &earlier]);
+        assert!(violations(&[&earlier, &later, &later]).is_empty());
+        let told = violations(&[&later, &earlier]);
         assert!(told[0].contains("SET a\"key at 7-6: \"new\"\n"), "{told:?}");
         assert!(told[0].contains("at 7-5: \"old\""), "{told:?}");
     }
 
     #[test]
-    fn a_removal_in_between() {
+    fn a_removal_in_between_makes_an_earlier_position_valid() {
         let removed = "+1.6 [0 127.0.0.1:6] \"UNLINK\" \"other\" \"a\\\"key\"\r\n";
-        assert!(broken(&[&set(6, ""), removed, &set(5, "")]).is_empty());
+        assert!(violations(&[&set(6, ""), removed, &set(5, "")]).is_empty());
         let other = "+1.6 [0 127.0.0.1:6] \"UNLINK\" \"other\"\r\n";
-        assert_eq!(broken(&[&set(6, ""), other, &set(5, "")]).len(), 1);
+        assert_eq!(violations(&[&set(6, ""), other, &set(5, "")]).len(), 1);
     }
 }

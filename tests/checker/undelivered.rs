@@ -1,4 +1,4 @@
-//! How many own invalidations a process has left to deliver.
+//! How many of its own invalidations a process has left to deliver.
 
 use std::sync::{
     Arc,
@@ -10,13 +10,13 @@ use metrics::{
     set_global_recorder,
 };
 
-/// Reads one gauge, and leaves it as it is: a snapshot of `DebuggingRecorder` sets every gauge to
-/// zero, so that who asks next hears that nothing is left.
+/// Reads one gauge without changing it: a snapshot of `DebuggingRecorder` resets every gauge to zero,
+/// so that the next read would find nothing left.
 #[derive(Clone)]
 pub(super) struct Undelivered(Arc<AtomicU64>);
 
 impl Undelivered {
-    /// Before the keep is made, which registers its gauges.
+    /// Installs itself; the keep, which registers its gauges, must be made afterwards.
     pub(super) fn install() -> Self {
         let gauge = Self::unset();
         assert!(
@@ -26,14 +26,14 @@ impl Undelivered {
         gauge
     }
 
-    /// Until the gauge is set, nothing counts as delivered.
+    /// Nothing counts as delivered before the gauge is set.
     fn unset() -> Self {
         Self(Arc::new(AtomicU64::new(f64::MAX.to_bits())))
     }
 
-    /// Under way or to be sent again.
+    /// The number in progress or to be sent again.
     pub(super) fn count(&self) -> u64 {
-        // Truncation is the point: it is a count.
+        // The gauge is a count.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let count = f64::from_bits(self.0.load(Ordering::SeqCst)) as u64;
         count
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asking_changes_nothing() {
+    fn reading_the_count_does_not_change_it() {
         let undelivered = Undelivered::unset();
         assert_eq!(undelivered.count(), u64::MAX);
         with_local_recorder(&undelivered, || {

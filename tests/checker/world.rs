@@ -1,4 +1,4 @@
-//! What is read and written: items of a versioned database, and what shows them.
+//! What is read and written: items of a versioned database, and views of them.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ pub(super) const MAX_LAG_MILLIS: u64 = 1000;
 /// How long a declared write may take: longer than a process is ever stopped.
 pub(super) const LONGEST_WRITE_MILLIS: u64 = 8000;
 
-/// What a process asks of Redis while faults strike.
+/// The `[store]` settings while faults are injected.
 pub(super) const STRICT: &str = "max_lag = '1s'\ndeadline = '100ms'";
 
-/// What is tested is what happens, not how fast on a busy machine.
+/// The `[store]` settings for a busy machine, which has enough time.
 pub(super) const PATIENT: &str = "max_lag = '60s'\ndeadline = '5s'";
 
 pub(super) fn table(store: &str) -> String {
     format!("unlisted = 'pass'\n[store]\n{store}\n{ROUTES}")
 }
 
-/// The routes of every process. A write also names `write:TOKEN`, which nothing is stored under: who
-/// hears of that has applied the write's invalidation. What is written through says it in a field of
-/// its answer: the token must not be a part of the key.
+/// The routes of every process. A write also names `write:TOKEN`, a key without an entry: a process
+/// that receives it has applied the write's invalidation. Write-through names it in a field of its
+/// response, as the token must not be part of the key.
 const ROUTES: &str = r#"
 [[route]]
 path = "/groups/{g}/items/{i}"
@@ -72,23 +72,23 @@ through = "answer"
 invalidates = ["item:{g}:{i}", "group:{g}:*", "value:{g}:{i}", "board:*:{i}:view", "through:{g}:{i}"]
 "#;
 
-/// How many views show an item.
+/// How many views contain an item.
 pub(super) const KINDS: usize = 6;
 
-/// Something that is stored, by `CacheLayer` or by the application.
+/// An entry of `CacheLayer` or of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum View {
-    /// A response whose body comes in pieces.
+    /// A response whose body comes in chunks.
     Item(usize),
-    /// A response that shows all items of a group.
+    /// A response with all items of a group.
     List(usize),
-    /// A value, carrying the group's tag.
+    /// A value with the group's tag.
     Value(usize),
-    /// A value that a wildcard in the middle names.
+    /// A value matched by a wildcard in the middle of the pattern.
     Board(usize),
-    /// A response that a write to it replaces by another GET.
+    /// A response replaced by another GET after a write.
     Through(usize),
-    /// A response that a write to it replaces by its own answer.
+    /// A response replaced by the response of a write.
     Answered(usize),
 }
 
@@ -99,7 +99,7 @@ impl View {
         (0..ITEMS).flat_map(of_item).chain(lists)
     }
 
-    /// One of those that show `item`.
+    /// A random view that contains `item`.
     pub(super) fn of(item: usize, choice: usize) -> Self {
         match choice % KINDS {
             0 => Self::Item(item),
@@ -111,7 +111,7 @@ impl View {
         }
     }
 
-    /// What it shows, in the order of its body.
+    /// The items it contains, in the order of its body.
     pub(super) fn items(self) -> Vec<usize> {
         match self {
             Self::Item(item)
@@ -124,7 +124,7 @@ impl View {
     }
 }
 
-/// The path at which it is read.
+/// The path of its GET.
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (prefix, item) = match self {
@@ -141,12 +141,12 @@ impl fmt::Display for View {
     }
 }
 
-/// By what a write makes unusable what it replaced.
+/// How a write invalidates what it replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum WriteKind {
     /// `InvalidateLayer`, by the table.
     Route,
-    /// The same, declared beforehand.
+    /// The same, declared before the write.
     Declared,
     Keys,
     Tag,
@@ -158,11 +158,11 @@ pub(super) enum How {
     Around,
     /// Write-through by another GET.
     Through,
-    /// Write-through by the answer.
+    /// Write-through by the response.
     Answered,
 }
 
-impl How {
+impl WriteKind {
     pub(super) const ALL: [Self; 11] = [
         Self::Route,
         Self::Declared,

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: bytes out, bytes in.
+//! HTTP/1.1 as plain bytes.
 
 use std::{
     io::{Read, Write},
@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-/// What came back on a connection until it was closed.
+/// Everything that arrived on a connection until it was closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// Everything, as it came.
+    /// The raw bytes.
     pub(crate) text: String,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn fields<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A connection that does not wait for ever.
+/// A connection with a read timeout.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
     stream

@@ -1,4 +1,4 @@
-//! What every example promises about flags and signals.
+//! Flags and signals of every example.
 
 use std::{
     io::{Read, Write},
@@ -20,7 +20,7 @@ const ALL: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn help_explains_and_succeeds() {
+fn help_is_printed_with_success() {
     for (name, _) in ALL {
         let output = output(name, &["--help"]);
         let text = String::from_utf8_lossy(&output.stdout);
@@ -33,7 +33,7 @@ fn help_explains_and_succeeds() {
 }
 
 #[test]
-fn both_signals_end_it_cleanly() {
+fn sigint_and_sigterm_end_the_program_cleanly() {
     for (name, flags) in ALL {
         for signal in [Signal::TERM, Signal::INT] {
             let program = Program::start(name, flags);
@@ -44,10 +44,10 @@ fn both_signals_end_it_cleanly() {
 }
 
 #[test]
-fn idle_connections_do_not_keep_it_from_ending() {
+fn idle_connections_do_not_delay_the_shutdown() {
     for (name, flags) in ALL {
         let program = Program::start(name, flags);
-        // tonic waits a while for a connection that has not spoken at all.
+        // tonic waits some time for a connection that has sent nothing.
         let silent = (name != "tonic").then(|| connect(program.address));
         let mut kept = connect(program.address);
         kept.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -59,7 +59,7 @@ fn idle_connections_do_not_keep_it_from_ending() {
 }
 
 #[test]
-fn flags_at_fault_are_named() {
+fn wrong_flags_are_named() {
     let wrong: [(&[&str], &str); 4] = [
         (&["--listne", "127.0.0.1:0"], "--listne"),
         (&["--listen"], "--listen"),
@@ -77,7 +77,7 @@ fn flags_at_fault_are_named() {
 }
 
 #[test]
-fn an_address_in_use_is_no_flag_at_fault() {
+fn an_address_in_use_is_not_reported_as_a_wrong_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
     for (name, flags) in ALL {

@@ -1,4 +1,4 @@
-//! The examples, run as a user runs them: as programs of their own, spoken to over sockets.
+//! The examples, run as programs and used over sockets.
 
 mod axum;
 mod exchange;

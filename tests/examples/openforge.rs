@@ -7,7 +7,7 @@ use super::{
 
 const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
 
-/// How often the database was asked so far.
+/// The number of statements so far.
 fn queries(address: SocketAddr) -> u64 {
     get(address, "/debug/queries").json()["queries"]
         .as_u64()
@@ -15,7 +15,7 @@ fn queries(address: SocketAddr) -> u64 {
 }
 
 #[test]
-fn every_route_of_the_guide_has_something_to_show() {
+fn every_route_in_the_guide_serves_content() {
     let openforge = Program::start("openforge", &[]);
     for path in [
         "/engagements?page=1&status=active",
@@ -55,7 +55,7 @@ fn every_route_of_the_guide_has_something_to_show() {
 }
 
 #[test]
-fn a_put_changes_some_fields_and_shows_the_whole() {
+fn a_put_changes_some_fields_and_returns_the_whole_document() {
     let openforge = Program::start("openforge", &[]);
     let before = get(openforge.address, ENGAGEMENT).json();
     assert_eq!(before["name"], "Supply chain discovery");
@@ -146,7 +146,7 @@ fn mistakes_are_problem_details() {
 }
 
 #[test]
-fn what_is_made_is_found_and_what_is_deleted_is_not() {
+fn created_documents_are_found_and_deleted_ones_are_not() {
     let openforge = Program::start("openforge", &[]);
     let made = with_body(
         openforge.address,
@@ -166,7 +166,7 @@ fn what_is_made_is_found_and_what_is_deleted_is_not() {
 }
 
 #[test]
-fn only_the_user_sees_how_to_be_notified() {
+fn only_the_user_sees_their_notification_settings() {
     let openforge = Program::start("openforge", &[]);
     let path = "/users/user-123/preferences";
     let own = request(openforge.address, "GET", path, "x-user-id: user-123\r\n").json();
@@ -187,7 +187,7 @@ fn only_the_user_sees_how_to_be_notified() {
 }
 
 #[test]
-fn a_head_is_that_of_the_get() {
+fn a_head_response_equals_the_head_of_the_get() {
     let openforge = Program::start("openforge", &[]);
     let head = request(openforge.address, "HEAD", ENGAGEMENT, "");
     let get = get(openforge.address, ENGAGEMENT);
@@ -223,7 +223,7 @@ fn a_second_get_does_not_touch_the_database() {
 }
 
 #[test]
-fn what_is_the_users_own_is_stored_for_each() {
+fn user_documents_are_stored_for_each_user() {
     let openforge = Program::start("openforge", &[]);
     let path = "/users/user-123/preferences";
     let ask = |user: &str| {
@@ -245,7 +245,7 @@ fn what_is_the_users_own_is_stored_for_each() {
 }
 
 #[test]
-fn another_table_can_be_given() {
+fn another_table_can_be_passed() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("table.toml");
     let flags = ["--table", file.to_str().expect("a path that is text")];
@@ -298,7 +298,7 @@ fn two_processes_share_a_database_file() {
 }
 
 #[test]
-fn every_answer_tells_what_is_left_of_the_limits() {
+fn every_response_reports_the_remaining_quotas() {
     let openforge = Program::start("openforge", &[]);
     let answer = get(openforge.address, ENGAGEMENT);
     let policies = answer.all("ratelimit-policy").join(", ");
@@ -323,7 +323,7 @@ fn every_answer_tells_what_is_left_of_the_limits() {
 }
 
 #[test]
-fn a_write_makes_all_that_shows_it_unusable() {
+fn a_write_invalidates_every_page_that_shows_it() {
     let openforge = Program::start("openforge", &[]);
     let is_hit = |path: &str| {
         let answer = get(openforge.address, path);
@@ -364,7 +364,7 @@ fn a_write_makes_all_that_shows_it_unusable() {
     assert!(shown.iter().all(|path| !is_hit(path)));
     assert!(others.iter().all(|path| is_hit(path)));
 
-    // What was refused has changed nothing.
+    // The refused requests have changed nothing.
     assert_eq!(
         with_body(
             openforge.address,
@@ -380,7 +380,7 @@ fn a_write_makes_all_that_shows_it_unusable() {
 }
 
 #[test]
-fn a_new_version_leaves_what_was_stored_behind() {
+fn a_new_version_does_not_use_old_entries() {
     let openforge = Program::start("openforge", &[]);
     let is_hit = |path: &str| {
         let answer = get(openforge.address, path);

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// An example that serves. Dropping it kills it.
+/// A running server example, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -17,7 +17,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts an example on a free port, and waits until it says that it listens.
+    /// Starts an example on a free port and waits until it listens.
     pub(crate) fn start(name: &str, flags: &[&str]) -> Self {
         let mut child = command(name)
             .args(["--listen", "127.0.0.1:0"])
@@ -51,7 +51,7 @@ impl Program {
         self.child.wait().expect("it can be waited for")
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends a signal and waits until the program has ended.
     pub(crate) fn stop(self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
@@ -65,7 +65,7 @@ impl Drop for Program {
     }
 }
 
-/// Runs an example that is expected to end by itself.
+/// Runs an example to its end.
 pub(crate) fn output(name: &str, flags: &[&str]) -> Output {
     command(name)
         .args(flags)

@@ -1,4 +1,4 @@
-//! An origin that answers with whatever bytes a test wants, right or wrong.
+//! An origin that responds with any bytes, valid or not.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,8 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Answers one request a connection, then closes it: answers to be followed by others should say so
-/// with `Connection: close`. Dropping it ends its thread.
+/// Answers one request per connection and closes it; responses before the last should have a
+/// `Connection: close` field. Dropping it ends its thread.
 #[derive(Debug)]
 pub(crate) struct RawOrigin {
     pub(crate) address: SocketAddr,
@@ -28,7 +28,7 @@ impl RawOrigin {
         })
     }
 
-    /// Answers requests, as they were received, by hand.
+    /// Answers each request with a function of its bytes.
     pub(crate) fn new(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -82,7 +82,7 @@ impl Drop for RawOrigin {
     }
 }
 
-/// One request: its head, and its body as it was framed.
+/// One request: its head, and its body with its framing.
 fn message(stream: &TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut message = lines_until_empty(&mut reader);

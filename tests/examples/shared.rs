@@ -13,14 +13,14 @@ use crate::support::{RedisServer, wait_for};
 const ENGAGEMENT: &str = "/engagements/550e8400-e29b-41d4-a716-446655440000";
 
 /// Two servers on one Redis and one database.
-struct Two {
+struct TwoServers {
     one: Program,
     other: Program,
     _directory: TempDir,
 }
 
-/// With this table; its deadline must be one that a busy machine keeps, too.
-fn two(redis: &RedisServer, table: &str) -> Two {
+/// With this table, whose deadline must be long enough for a busy machine.
+fn two_servers(redis: &RedisServer, table: &str) -> TwoServers {
     assert!(table.contains("deadline = \"5s\""), "{table}");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = |name: &str| {
@@ -30,7 +30,7 @@ fn two(redis: &RedisServer, table: &str) -> Two {
     let (database, file, url) = (file("forge.sqlite"), file("table.toml"), redis.url());
     fs::write(&file, table).expect("it can be written");
     let flags = ["--redis", &url, "--database", &database, "--table", &file];
-    Two {
+    TwoServers {
         one: Program::start("openforge", &flags),
         other: Program::start("openforge", &flags),
         _directory: directory,
@@ -49,9 +49,9 @@ fn is_hit(program: &Program, path: &str) -> bool {
 }
 
 #[test]
-fn what_one_has_stored_another_answers_with() {
+fn a_response_stored_by_one_process_is_served_by_another() {
     let redis = RedisServer::start();
-    let Two { one, other, .. } = &two(&redis, &built_in());
+    let TwoServers { one, other, .. } = &two_servers(&redis, &built_in());
 
     wait_for("the first to answer from what it stored", || {
         is_hit(one, ENGAGEMENT)
@@ -64,9 +64,9 @@ fn what_one_has_stored_another_answers_with() {
 }
 
 #[test]
-fn after_a_put_at_one_no_other_answers_with_what_it_replaced() {
+fn after_a_put_no_process_serves_the_old_version() {
     let redis = RedisServer::start();
-    let Two { one, other, .. } = &two(&redis, &built_in());
+    let TwoServers { one, other, .. } = &two_servers(&redis, &built_in());
     let name = |program: &Program| get(program.address, ENGAGEMENT).json()["name"].clone();
 
     for round in 0..5 {
@@ -99,14 +99,14 @@ fn other_programs_invalidate_by_publishing() {
 }
 
 #[test]
-fn one_limit_holds_for_all() {
+fn processes_share_one_limit() {
     let redis = RedisServer::start();
     let table = "
         store.deadline = \"5s\"
         identity.header = \"x-user-id\"
         limit = [{ name = \"api\", by = \"user\", limit = 10, window = \"1h\" }]
     ";
-    let Two { one, other, .. } = &two(&redis, table);
+    let TwoServers { one, other, .. } = &two_servers(&redis, table);
 
     let ask = |program: &Program| {
         request(
@@ -131,7 +131,7 @@ fn one_limit_holds_for_all() {
 }
 
 #[test]
-fn without_its_redis_it_serves_all_the_same() {
+fn without_redis_requests_are_still_served() {
     let mut redis = RedisServer::start();
     let url = redis.url();
     redis.kill();
@@ -145,7 +145,7 @@ fn without_its_redis_it_serves_all_the_same() {
 }
 
 #[test]
-fn a_wrong_address_or_password_is_named() {
+fn a_wrong_address_or_password_is_reported() {
     let redis = RedisServer::start();
     for url in [
         "nonsense",

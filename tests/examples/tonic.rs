@@ -6,7 +6,7 @@ use tonic_health::pb::{
 use super::program::Program;
 
 #[tokio::test]
-async fn a_client_is_told_that_the_service_serves() {
+async fn a_health_check_reports_serving() {
     let program = Program::start("tonic", &[]);
     let url = format!("http://{}", program.address);
     let channel = Endpoint::try_from(url)

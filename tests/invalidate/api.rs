@@ -17,14 +17,19 @@ use tower_keep::{
     table::{mins, secs},
 };
 
-use super::kit::{Origin, get, hits, request, send, stack};
+use super::stack::{hits, stack};
+use crate::common::{
+    client::{get, request, send},
+    keeps::new_keep,
+    origin::Origin,
+};
 
 fn key(text: &str) -> Key {
     Key::raw(text).expect("a key")
 }
 
 async fn filled(keys: &[&str]) -> Keep {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     fill(&keep, keys).await;
     keep
 }
@@ -35,7 +40,7 @@ async fn fill(keep: &Keep, keys: &[&str]) {
     }
 }
 
-/// Which of these keys still hold a value.
+/// Which of these keys have a value.
 async fn left<'a>(keep: &Keep, keys: &[&'a str]) -> Vec<&'a str> {
     let mut left = Vec::new();
     for name in keys {
@@ -62,7 +67,7 @@ const KEYS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn keys_prefixes_patterns_entities_and_everything() {
+async fn keys_prefixes_patterns_entities_and_everything_can_be_invalidated() {
     let pattern = |text| Invalidation::pattern(text).expect("a pattern");
     for (invalidation, gone) in [
         (Invalidation::key(&key("engagement:42")), vec![0]),
@@ -96,8 +101,8 @@ async fn keys_prefixes_patterns_entities_and_everything() {
 }
 
 #[tokio::test]
-async fn an_entity_below_is_named_by_the_entity_that_the_table_gives_it() {
-    let keep = Keep::new(Table::new().ttl("agent:status", secs(60))).expect("a valid table");
+async fn a_nested_entity_is_invalidated_by_the_name_the_table_gives_it() {
+    let keep = new_keep(Table::new().ttl("agent:status", secs(60)));
     fill(&keep, &KEYS).await;
     keep.invalidate([Invalidation::entity("agent:status")])
         .await
@@ -113,7 +118,7 @@ async fn an_entity_below_is_named_by_the_entity_that_the_table_gives_it() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_one_call() {
+async fn several_targets_are_one_invalidation() {
     let keys: Vec<String> = (0..1000).map(|n| format!("engagement:{n}")).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let keep = filled(&names).await;
@@ -124,14 +129,14 @@ async fn many_at_once_are_one_call() {
 }
 
 #[tokio::test]
-async fn a_soft_one_makes_stale() {
+async fn a_soft_invalidation_makes_entries_stale() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route.stale_if_error(mins(1)))).expect("a valid table");
+    let keep = new_keep(Table::new().route(route.stale_if_error(mins(1))));
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
-    let origin = Origin::new(move |parts| {
+    let origin = Origin::with_head(move |parts| {
         let answer = Response::builder().header("etag", "\"1\"");
         let status = match parts.headers.contains_key("if-none-match") {
             _ if breaks.load(Ordering::SeqCst) => 503,
@@ -177,15 +182,14 @@ async fn a_soft_one_makes_stale() {
     );
 }
 
-/// Within `stale-while-revalidate`, or to a request with `max-stale`, it was used as if nothing had
-/// been said of it.
+/// Regression: within `stale-while-revalidate`, or for a request with `max-stale`, the entry was used
+/// as if it had not been invalidated.
 #[tokio::test(start_paused = true)]
-async fn a_soft_one_is_validated_before_it_is_used_stale() {
+async fn a_softly_invalidated_entry_is_validated_before_it_is_served_stale() {
     let route = Route::new("/engagements/{id}").key("engagement:{id}");
     let route = route.scope(Scope::Public).ttl(secs(1));
-    let keep = Keep::new(Table::new().route(route.stale_while_revalidate(mins(1))))
-        .expect("a valid table");
-    let origin = Origin::new(|parts| {
+    let keep = new_keep(Table::new().route(route.stale_while_revalidate(mins(1))));
+    let origin = Origin::with_head(|parts| {
         let unchanged = parts.headers.contains_key("if-none-match");
         let status = if unchanged { 304 } else { 200 };
         Response::builder().header("etag", "\"1\"").status(status)
@@ -207,16 +211,15 @@ async fn a_soft_one_is_validated_before_it_is_used_stale() {
 }
 
 #[tokio::test]
-async fn a_new_version() {
+async fn a_new_version_invalidates_everything() {
     // The guide's third strategy.
     let route = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
-    let keep = Keep::new(
+    let keep = new_keep(
         Table::new()
             .route(route("/engagements/{id}", "engagement:{id}"))
             .route(route("/agents/{id}/status", "agent:{id}:status")),
-    )
-    .expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    );
+    let service = stack(&keep, &Origin::with_fields(&[]));
     let paths = ["/engagements/1", "/agents/1/status"];
     let keys = ["engagement:2", "agent:2", "agent:2:status"];
     fill(&keep, &keys).await;
@@ -238,7 +241,7 @@ async fn a_new_version() {
 }
 
 #[tokio::test]
-async fn a_write_counts_however_it_ends() {
+async fn a_write_in_code_invalidates_however_it_ends() {
     let changes = || [Invalidation::key(&key("engagement:42"))];
     let gone = async |keep: &Keep| left(keep, &["engagement:42"]).await.is_empty();
 
@@ -274,12 +277,12 @@ async fn a_write_counts_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_value_is_deleted_with_all_that_lies_under_its_key() {
+async fn delete_removes_the_value_and_everything_below_its_key() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    let keep = new_keep(Table::new().route(route));
+    let service = stack(&keep, &Origin::with_fields(&[]));
     let paths = [
         "/engagements/42",
         "/engagements/42?page=2",
@@ -291,12 +294,12 @@ async fn a_value_is_deleted_with_all_that_lies_under_its_key() {
 }
 
 #[tokio::test]
-async fn deleting_by_pattern_counts_what_was_there() {
+async fn delete_by_pattern_returns_the_number_of_entries() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    let keep = new_keep(Table::new().route(route));
+    let service = stack(&keep, &Origin::with_fields(&[]));
     hits(
         &service,
         &["/engagements/42?page=1", "/engagements/42?page=2"],
@@ -327,8 +330,8 @@ async fn deleting_by_pattern_counts_what_was_there() {
 }
 
 #[tokio::test]
-async fn applications_hear_of_what_is_invalidated() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn applications_receive_invalidation_events() {
+    let keep = new_keep(Table::new());
     let heard = keep.invalidations();
     keep.invalidate([
         Invalidation::key(&key("engagement:42")),
@@ -351,8 +354,8 @@ async fn applications_hear_of_what_is_invalidated() {
 }
 
 #[tokio::test]
-async fn who_listens_too_slowly_is_told_everything() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn a_slow_receiver_of_events_is_told_that_everything_changed() {
+    let keep = new_keep(Table::new());
     let mut heard = keep.invalidations();
     for n in 0..3000 {
         let one = Invalidation::key(&Key::new("engagement").id(n));

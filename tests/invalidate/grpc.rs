@@ -1,7 +1,5 @@
 //! gRPC methods, whose status comes in the trailers.
 
-use std::io;
-
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, Response};
@@ -9,14 +7,19 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tower::ServiceExt;
 use tower_keep::{
-    BoxError, Keep, Route, Scope, Table,
+    Keep, Route, Scope, Table,
     table::{Grpc, Unlisted},
 };
 
-use super::kit::{Answer, Origin, hits, ok, request, send, stack, text};
+use super::stack::{hits, stack};
+use crate::common::{
+    client::{request, send},
+    keeps::new_keep,
+    origin::{Origin, OriginError, OriginResult, full, ok_text},
+};
 
 fn keep() -> Keep {
-    Keep::new(
+    new_keep(
         Table::new()
             .unlisted(Unlisted::Pass)
             .route(
@@ -35,7 +38,6 @@ fn keep() -> Keep {
                     .invalidates(["engagement:*"]),
             ),
     )
-    .expect("a valid table")
 }
 
 fn trailers(status: &'static str) -> HeaderMap {
@@ -45,8 +47,8 @@ fn trailers(status: &'static str) -> HeaderMap {
     )])
 }
 
-/// A message, then what is to end the body.
-fn streamed(end: Option<Result<Frame<Bytes>, io::Error>>) -> Result<Answer, BoxError> {
+/// A message, then the given end of the body.
+fn streamed(end: Option<Result<Frame<Bytes>, OriginError>>) -> OriginResult {
     let message = Ok(Frame::data(Bytes::from_static(b"a message")));
     let frames = [message].into_iter().chain(end).collect::<Vec<_>>();
     Ok(Response::new(
@@ -54,14 +56,14 @@ fn streamed(end: Option<Result<Frame<Bytes>, io::Error>>) -> Result<Answer, BoxE
     ))
 }
 
-fn origin(answer: impl Fn() -> Result<Answer, BoxError> + Clone + Send + Sync + 'static) -> Origin {
-    Origin::of(move |parts, _| {
+fn origin(answer: impl Fn() -> OriginResult + Clone + Send + Sync + 'static) -> Origin {
+    Origin::from_fn(move |request, _| {
         let answer = answer.clone();
         async move {
-            if parts.method == "POST" {
+            if request.method() == "POST" {
                 answer()
             } else {
-                ok("")
+                ok_text("")
             }
         }
     })
@@ -78,7 +80,7 @@ fn rename() -> http::Request<http_body_util::Full<Bytes>> {
 const PATH: [&str; 1] = ["/engagements/1"];
 
 #[tokio::test]
-async fn the_status_in_the_trailers_decides() {
+async fn the_grpc_status_in_the_trailers_decides() {
     for (status, written) in [
         ("0", true),
         ("5", false),
@@ -101,7 +103,7 @@ async fn the_status_in_the_trailers_decides() {
 }
 
 #[tokio::test]
-async fn the_status_in_the_head_decides() {
+async fn the_grpc_status_in_the_head_decides() {
     for (status, written) in [("0", true), ("3", false), ("14", true)] {
         let keep = keep();
         let service = stack(
@@ -109,7 +111,7 @@ async fn the_status_in_the_head_decides() {
             &origin(move || {
                 Ok(Response::builder()
                     .header("grpc-status", status)
-                    .body(text(""))
+                    .body(full(""))
                     .expect("a response"))
             }),
         );
@@ -145,10 +147,10 @@ async fn the_trailers_wait_for_the_invalidation() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_without_a_status_counts_as_written() {
+async fn a_grpc_body_without_a_status_invalidates() {
     for broken in [false, true] {
         let keep = keep();
-        let end = move || broken.then(|| Err(io::Error::other("reset")));
+        let end = move || broken.then(|| Err(OriginError("reset")));
         let service = stack(&keep, &origin(move || streamed(end())));
         hits(&service, &PATH).await;
         let answer = service.clone().oneshot(rename()).await.expect("an answer");
@@ -158,7 +160,7 @@ async fn a_body_that_ends_without_a_status_counts_as_written() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_to_its_end_counts_as_written() {
+async fn a_grpc_body_dropped_before_its_end_invalidates() {
     let keep = keep();
     let service = stack(
         &keep,
@@ -172,7 +174,7 @@ async fn a_body_that_nobody_reads_to_its_end_counts_as_written() {
 }
 
 #[tokio::test]
-async fn a_method_that_reads_changes_nothing() {
+async fn a_grpc_read_invalidates_nothing() {
     let keep = keep();
     let service = stack(
         &keep,

@@ -1,4 +1,4 @@
-//! The layer among others.
+//! `InvalidateLayer` together with other layers.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -7,9 +7,13 @@ use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, table::Unlisted};
+use tower_keep::{CacheLayer, InvalidateLayer, Key, Route, Scope, Table, table::Unlisted};
 
-use super::kit::{Gate, Origin, get, ok, put, request, send};
+use crate::common::{
+    client::{get, put, request, send},
+    keeps::new_keep,
+    origin::{Gate, Origin, OriginError, ok_text},
+};
 
 fn table() -> Table {
     let route = Route::new("/engagements/{id}").key("engagement:{id}");
@@ -25,41 +29,38 @@ where
 }
 
 #[tokio::test]
-async fn what_changes_nothing_passes_unboxed() {
-    let keep = Keep::new(table().unlisted(Unlisted::Pass)).expect("a valid table");
-    let mut service = InvalidateLayer::new(&keep).layer(Origin::plain());
-    for (passing, kind) in [
-        (get("/engagements/1"), "inner"),
-        (request("HEAD", "/engagements/1", &[]), "inner"),
-        (put("/elsewhere"), "inner"),
-        (request("CONNECT", "example.com:80", &[]), "inner"),
-        (put("/engagements/1"), "boxed"),
+async fn only_writes_to_known_routes_invalidate() {
+    let keep = new_keep(table().unlisted(Unlisted::Pass));
+    let service = InvalidateLayer::new(&keep).layer(Origin::with_fields(&[]));
+    let mut invalidations = keep.invalidations();
+    for (request, invalidates) in [
+        (get("/engagements/1"), false),
+        (request("HEAD", "/engagements/1", &[]), false),
+        (put("/elsewhere"), false),
+        (request("CONNECT", "example.com:80", &[]), false),
+        (put("/engagements/1"), true),
     ] {
-        let what = format!("{} {}", passing.method(), passing.uri());
-        ready(&mut service).await;
-        let future = service.call(passing);
-        assert_eq!(
-            format!("{future:?}"),
-            format!("ResponseFuture({kind:?})"),
-            "{what}"
-        );
+        let what = format!("{} {}", request.method(), request.uri());
+        assert_eq!(send(&service, request).await.status, 200, "{what}");
+        let invalidation = invalidations.next().now_or_never();
+        assert_eq!(invalidation.is_some(), invalidates, "{what}");
     }
 }
 
 #[tokio::test]
-async fn readiness_is_the_inner_services() {
-    // A layer that calls a clone of what it made ready panics here, and one that says it is ready
-    // when the inner service is not lets requests pile up behind it.
-    let keep = Keep::new(table()).expect("a valid table");
-    let gate = Gate::new();
+async fn readiness_of_the_inner_service_is_forwarded() {
+    // A layer that calls a clone instead of the ready instance panics here, and one that is ready
+    // before the inner service is lets requests pile up.
+    let keep = new_keep(table());
+    let gate = Gate::closed();
     let slow = gate.clone();
-    let origin = Origin::of(move |parts, _| {
+    let origin = Origin::from_fn(move |request, _| {
         let gate = slow.clone();
         async move {
-            if parts.uri.path().ends_with("slow") {
+            if request.uri().path().ends_with("slow") {
                 gate.pass().await;
             }
-            ok("")
+            ok_text("")
         }
     });
     let limited = ConcurrencyLimit::new(origin, 1);
@@ -68,13 +69,13 @@ async fn readiness_is_the_inner_services() {
     let mut writer = service.clone();
     ready(&mut writer).await;
     let write = tokio::spawn(writer.call(put("/engagements/slow")));
-    gate.reached().await;
+    gate.arrival().await;
     let mut other = service.clone();
     assert!(
         ready(&mut other).now_or_never().is_none(),
         "the permit is taken"
     );
-    gate.open();
+    gate.admit(1);
     write.await.expect("no panic").expect("an answer");
     for _ in 0..5 {
         for request in [
@@ -93,13 +94,13 @@ async fn readiness_is_the_inner_services() {
 async fn one_write_is_one_invalidation() {
     // CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and of two layers within each
     // other one works.
-    let keep = Keep::new(table()).expect("a valid table");
+    let keep = new_keep(table());
     let layers = (
         InvalidateLayer::new(&keep),
         InvalidateLayer::new(&keep),
         CacheLayer::new(&keep),
     );
-    let service = layers.layer(Origin::plain());
+    let service = layers.layer(Origin::with_fields(&[]));
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
     drop((service, layers, keep));
@@ -111,9 +112,9 @@ async fn one_write_is_one_invalidation() {
 }
 
 #[tokio::test]
-async fn a_cache_layer_alone_does_what_http_asks() {
-    let keep = Keep::new(table()).expect("a valid table");
-    let service = CacheLayer::new(&keep).layer(Origin::plain());
+async fn a_cache_layer_alone_invalidates_as_rfc_9111_requires() {
+    let keep = new_keep(table());
+    let service = CacheLayer::new(&keep).layer(Origin::with_fields(&[]));
     let mut heard = keep.invalidations();
     send(&service, put("/engagements/1")).await;
     assert_eq!(
@@ -123,18 +124,18 @@ async fn a_cache_layer_alone_does_what_http_asks() {
 }
 
 #[tokio::test]
-async fn keys_derived_in_code_are_invalidated() {
-    let keep = Keep::new(table()).expect("a valid table");
+async fn keys_computed_in_code_are_invalidated() {
+    let keep = new_keep(table());
     let derive = |parts: &http::request::Parts| {
         let id = parts.uri.path().rsplit('/').next()?;
         Some(Key::new("own").id(id))
     };
     let cache = CacheLayer::new(&keep).key(derive);
-    let broken = Origin::of(|parts, call| async move {
-        if parts.uri.query() == Some("broken") {
-            Err("broken".into())
+    let broken = Origin::from_fn(|request, call| async move {
+        if request.uri().query() == Some("broken") {
+            Err(OriginError("broken"))
         } else {
-            ok(format!("call {call}"))
+            ok_text(format!("call {call}"))
         }
     });
     let service = (InvalidateLayer::new(&keep), cache.clone()).layer(broken.clone());
@@ -154,12 +155,10 @@ async fn keys_derived_in_code_are_invalidated() {
 }
 
 #[tokio::test]
-async fn a_layer_of_another_keep_takes_nothing_over() {
-    let (keep, other) = (
-        Keep::new(table()).expect("a valid table"),
-        Keep::new(table()).expect("a valid table"),
-    );
-    let service = (InvalidateLayer::new(&other), CacheLayer::new(&keep)).layer(Origin::plain());
+async fn an_invalidate_layer_of_another_keep_leaves_invalidation_to_the_cache_layer() {
+    let (keep, other) = (new_keep(table()), new_keep(table()));
+    let service =
+        (InvalidateLayer::new(&other), CacheLayer::new(&keep)).layer(Origin::with_fields(&[]));
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
     send(&service, put("/engagements/1")).await;
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
@@ -168,7 +167,7 @@ async fn a_layer_of_another_keep_takes_nothing_over() {
 #[test]
 fn services_can_be_shared() {
     fn shared<T: Clone + Send + Sync + Debug + 'static>(_: &T) {}
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(5));
     shared(&layer);
     shared(&layer.layer(()));
@@ -178,7 +177,7 @@ fn services_can_be_shared() {
 #[tokio::test]
 async fn axum_takes_both_layers_as_a_tuple() {
     use axum::{Router, body::Body, routing::get};
-    let keep = Keep::new(table()).expect("a valid table");
+    let keep = new_keep(table());
     let app = Router::new()
         .route(
             "/engagements/{id}",

@@ -1,14 +1,14 @@
 //! `InvalidateLayer`, and invalidations by the application.
 
 mod api;
-mod declared;
+mod declared_write;
 mod grpc;
-mod kit;
 mod layer;
 mod outcomes;
 mod races;
-mod reload;
 #[cfg(feature = "redis")]
-mod shared;
+mod redis;
+mod reload;
+mod stack;
 mod tags;
 mod targets;

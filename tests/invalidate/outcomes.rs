@@ -1,4 +1,4 @@
-//! How a write may end, and what that means for what is stored.
+//! How writes end, and which outcomes invalidate.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -17,12 +17,19 @@ use http_body_util::{BodyExt, StreamBody};
 use tower::{Service, ServiceExt};
 use tower_keep::{Keep, Route, Scope, Table};
 
-use super::kit::{Gate, Origin, get, hits, ok, put, send, stack, text};
-use crate::support::until;
+use super::stack::{hits, stack};
+use crate::{
+    common::{
+        client::{get, put, send},
+        keeps::new_keep,
+        origin::{Gate, Origin, OriginError, OriginResult, full, ok_text},
+    },
+    support::until,
+};
 
 fn keep() -> Keep {
     let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
-    Keep::new(
+    new_keep(
         Table::new()
             .route(public("/engagements", "engagements"))
             .route(public("/orgs/{org}", "org:{org}"))
@@ -31,7 +38,6 @@ fn keep() -> Keep {
                     .invalidates(["engagements", "org:{answer.org}"]),
             ),
     )
-    .expect("a valid table")
 }
 
 const PATHS: [&str; 4] = [
@@ -42,32 +48,32 @@ const PATHS: [&str; 4] = [
 ];
 const NAMED: [bool; 4] = [false, false, false, true];
 
-/// GET at once, PUT as `write` says.
+/// Responds to GET at once, and to PUT with `write`.
 fn origin<F>(write: impl Fn() -> F + Send + Sync + 'static) -> Origin
 where
-    F: Future<Output = Result<super::kit::Answer, tower_keep::BoxError>> + Send + 'static,
+    F: Future<Output = OriginResult> + Send + 'static,
 {
     let write = Arc::new(write);
-    Origin::of(move |parts, _| {
+    Origin::from_fn(move |request, _| {
         let write = Arc::clone(&write);
         async move {
-            if parts.method == "PUT" {
+            if request.method() == "PUT" {
                 write().await
             } else {
-                ok("")
+                ok_text("")
             }
         }
     })
 }
 
-/// Whose writes wait at the gate.
+/// An origin whose writes wait at the gate.
 fn slow(gate: &Gate) -> Origin {
     let gate = gate.clone();
     origin(move || {
         let gate = gate.clone();
         async move {
             gate.pass().await;
-            ok("")
+            ok_text("")
         }
     })
 }
@@ -75,12 +81,12 @@ fn slow(gate: &Gate) -> Origin {
 fn answering(status: u16) -> Origin {
     origin(move || async move {
         let answer = Response::builder().status(status);
-        Ok(answer.body(text("")).expect("a response"))
+        Ok(answer.body(full("")).expect("a response"))
     })
 }
 
 #[tokio::test]
-async fn a_refused_write_changes_nothing() {
+async fn a_refused_write_invalidates_nothing() {
     for status in [400, 404, 409, 412, 429] {
         let keep = keep();
         let service = stack(&keep, &answering(status));
@@ -91,7 +97,7 @@ async fn a_refused_write_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_that_may_have_happened_counts() {
+async fn a_write_that_may_have_happened_invalidates() {
     for status in [500, 502, 503, 504] {
         let keep = keep();
         let service = stack(&keep, &answering(status));
@@ -102,10 +108,10 @@ async fn a_write_that_may_have_happened_counts() {
 }
 
 #[tokio::test]
-async fn without_a_route_an_error_changes_nothing() {
+async fn without_a_route_an_error_invalidates_nothing() {
     // RFC 9111 section 4.4 knows of non-error responses only.
-    let keep = Keep::new(Table::new()).expect("a valid table");
-    let fails = Origin::new(|parts| match parts.method.as_str() {
+    let keep = new_keep(Table::new());
+    let fails = Origin::with_head(|parts| match parts.method.as_str() {
         "GET" => Response::builder().header("cache-control", "max-age=60"),
         _ => Response::builder().status(500),
     });
@@ -116,7 +122,7 @@ async fn without_a_route_an_error_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirection_counts_as_success() {
+async fn a_redirection_invalidates() {
     let keep = keep();
     let service = stack(&keep, &answering(303));
     hits(&service, &PATHS).await;
@@ -129,7 +135,7 @@ async fn an_error_of_the_inner_service_is_passed_on_unchanged() {
     let keep = keep();
     let service = stack(
         &keep,
-        &origin(|| async { Err("commit, then failure".into()) }),
+        &origin(|| async { Err(OriginError("commit, then failure")) }),
     );
     hits(&service, &PATHS).await;
     let error = service
@@ -142,7 +148,7 @@ async fn an_error_of_the_inner_service_is_passed_on_unchanged() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_inner_service_goes_on_to_the_caller() {
+async fn a_panic_of_the_inner_service_reaches_the_caller() {
     let keep = keep();
     let service = stack(&keep, &origin(|| async { panic!("after the commit") }));
     hits(&service, &PATHS).await;
@@ -153,9 +159,9 @@ async fn a_panic_of_the_inner_service_goes_on_to_the_caller() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_along() {
+async fn a_client_that_leaves_after_the_commit_does_not_cancel_the_invalidation() {
     let keep = keep();
-    let (committed, gate) = (Arc::new(AtomicU64::new(0)), Gate::new());
+    let (committed, gate) = (Arc::new(AtomicU64::new(0)), Gate::closed());
     let database = (Arc::clone(&committed), gate.clone());
     let service = stack(
         &keep,
@@ -164,19 +170,19 @@ async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_al
             async move {
                 committed.fetch_add(1, Ordering::SeqCst);
                 gate.pass().await;
-                ok("")
+                ok_text("")
             }
         }),
     );
     hits(&service, &PATHS).await;
     let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
     assert!(answer.as_mut().now_or_never().is_none());
-    gate.reached().await;
+    gate.arrival().await;
     assert_eq!(committed.load(Ordering::SeqCst), 1);
     drop(answer);
 
     let mut heard = keep.invalidations();
-    gate.open();
+    gate.admit(1);
     let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
     assert!(
         matches!(told, Ok(Some(_))),
@@ -186,15 +192,15 @@ async fn a_client_that_leaves_after_the_commit_does_not_take_the_invalidation_al
 }
 
 #[test]
-fn a_write_cut_short_by_the_end_of_its_runtime_counts() {
+fn a_write_cancelled_by_the_end_of_its_runtime_invalidates() {
     let keep = keep();
-    let gate = Gate::new();
+    let gate = Gate::closed();
     let service = stack(&keep, &slow(&gate));
     let reader = tokio::runtime::Runtime::new().expect("a runtime");
     reader.block_on(hits(&service, &PATHS));
     let writer = tokio::runtime::Runtime::new().expect("a runtime");
     writer.spawn(service.clone().oneshot(put("/engagements/1")));
-    reader.block_on(gate.reached());
+    reader.block_on(gate.arrival());
     assert_eq!(
         reader.block_on(hits(&service, &PATHS)),
         [true; 4],
@@ -205,7 +211,7 @@ fn a_write_cut_short_by_the_end_of_its_runtime_counts() {
 }
 
 #[tokio::test]
-async fn the_answer_waits_for_the_invalidation() {
+async fn the_response_waits_for_the_invalidation() {
     let keep = keep();
     let service = stack(&keep, &answering(200));
     let mut heard = keep.invalidations();
@@ -230,7 +236,7 @@ async fn the_inner_service_runs_within_the_callers_span() {
         &keep(),
         &origin(move || {
             *inside.lock().expect("whole") = tracing::Span::current().metadata().map(|m| m.name());
-            async { ok("") }
+            async { ok_text("") }
         }),
     );
     let subscriber = tracing_subscriber::fmt()
@@ -243,11 +249,11 @@ async fn the_inner_service_runs_within_the_callers_span() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lagging_reads_have_stored_is_invalidated_again() {
+async fn responses_stored_from_lagging_reads_are_invalidated_again() {
     let public = |path: &str| Route::new(path).key("engagement:{id}").scope(Scope::Public);
     let route = public("/engagements/{id}").settle(Duration::from_secs(1));
-    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    let keep = new_keep(Table::new().route(route));
+    let service = stack(&keep, &Origin::with_fields(&[]));
     send(&service, put("/engagements/1")).await;
     assert_eq!(
         send(&service, get("/engagements/1")).await.body,
@@ -263,9 +269,9 @@ async fn what_lagging_reads_have_stored_is_invalidated_again() {
 }
 
 #[tokio::test]
-async fn a_service_that_nobody_polls_calls_nobody() {
-    let origin = Origin::plain();
-    // Always ready, so that nobody need ask.
+async fn the_inner_service_is_not_called_before_the_future_is_polled() {
+    let origin = Origin::with_fields(&[]);
+    // The service is always ready.
     let mut service = stack(&keep(), &origin);
     drop(service.call(put("/engagements/1")));
     tokio::task::yield_now().await;
@@ -273,7 +279,7 @@ async fn a_service_that_nobody_polls_calls_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_stalls_holds_neither_its_invalidation_nor_itself_up() {
+async fn a_stalling_body_delays_neither_the_invalidation_nor_the_response() {
     let keep = keep();
     let (more, rest) = tokio::sync::mpsc::unbounded_channel::<&[u8]>();
     let rest = Arc::new(std::sync::Mutex::new(Some(rest)));
@@ -304,18 +310,18 @@ async fn an_answer_that_stalls_holds_neither_its_invalidation_nor_itself_up() {
 }
 
 #[tokio::test]
-async fn who_flushes_waits_for_writes_whose_clients_have_left() {
+async fn flush_waits_for_writes_whose_clients_have_left() {
     let keep = keep();
-    let gate = Gate::new();
+    let gate = Gate::closed();
     let service = stack(&keep, &slow(&gate));
     hits(&service, &PATHS).await;
     let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
     assert!(answer.as_mut().now_or_never().is_none());
-    gate.reached().await;
+    gate.arrival().await;
     drop(answer);
     let mut flush = Box::pin(keep.flush());
     assert!(flush.as_mut().now_or_never().is_none());
-    gate.open();
+    gate.admit(1);
     let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
     flushed.expect("it comes to its end");
     assert_eq!(hits(&service, &PATHS).await, NAMED);

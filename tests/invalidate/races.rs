@@ -1,4 +1,4 @@
-//! Reads that began before a write and end after it.
+//! Reads that begin before a write and end after it.
 
 use std::sync::{
     Arc,
@@ -9,33 +9,38 @@ use futures_util::FutureExt;
 use tower::ServiceExt;
 use tower_keep::{Keep, Key, Route, Scope, Table, keep::Invalidation};
 
-use super::kit::{Gate, Origin, Stack, get, ok, put, send, stack};
+use super::stack::{Stack, stack};
+use crate::common::{
+    client::{get, put, request, send},
+    keeps::new_keep,
+    origin::{Gate, Origin, ok_text},
+};
 
 fn keep() -> Keep {
     let route = Route::new("/engagements/{id}").key("engagement:{id}");
-    Keep::new(Table::new().route(route.scope(Scope::Public))).expect("a valid table")
+    new_keep(Table::new().route(route.scope(Scope::Public)))
 }
 
-/// A database of one number, which every PUT counts up. A GET of `?slow` reads it, then waits.
+/// A database of one number, which each PUT increments. A slow GET reads it, then waits at the gate.
 fn database(gate: &Gate) -> Origin {
     let (gate, version) = (gate.clone(), Arc::new(AtomicU64::new(1)));
-    Origin::of(move |parts, _| {
+    Origin::from_fn(move |request, _| {
         let (gate, version) = (gate.clone(), Arc::clone(&version));
         async move {
-            if parts.method == "PUT" {
-                return ok(version.fetch_add(1, Ordering::SeqCst).to_string());
+            if request.method() == "PUT" {
+                return ok_text(version.fetch_add(1, Ordering::SeqCst).to_string());
             }
             let read = version.load(Ordering::SeqCst);
-            if parts.headers.contains_key("slow") {
+            if request.headers().contains_key("slow") {
                 gate.pass().await;
             }
-            ok(read.to_string())
+            ok_text(read.to_string())
         }
     })
 }
 
 fn slow_get() -> http::Request<http_body_util::Full<bytes::Bytes>> {
-    super::kit::request("GET", "/engagements/1", &[("slow", "1")])
+    request("GET", "/engagements/1", &[("slow", "1")])
 }
 
 async fn read(service: &Stack) -> u64 {
@@ -55,23 +60,23 @@ async fn read_slowly(service: Stack) -> u64 {
 }
 
 #[tokio::test]
-async fn a_fill_that_began_before_the_write_is_not_used_after_it() {
+async fn a_fill_begun_before_a_write_is_not_used_after_it() {
     // The guide's cache: GET reads the old, PUT writes and deletes the key, GET stores the old,
-    // and everybody reads it for the rest of the TTL.
-    let (keep, gate) = (keep(), Gate::new());
+    // and all clients read that for the rest of the TTL.
+    let (keep, gate) = (keep(), Gate::closed());
     let service = stack(&keep, &database(&gate));
     for version in 1..200 {
         let fill = tokio::spawn(read_slowly(service.clone()));
-        gate.reached().await;
+        gate.arrival().await;
         send(&service, put("/engagements/1")).await;
-        gate.open();
+        gate.admit(1);
         assert_eq!(
             fill.await.expect("a read"),
             version,
             "it began before the write"
         );
         assert_eq!(read(&service).await, version + 1);
-        // Empty again, for the next fill.
+        // Closed again for the next fill.
         keep.invalidate([Invalidation::everything()])
             .await
             .expect("invalidated");
@@ -79,12 +84,12 @@ async fn a_fill_that_began_before_the_write_is_not_used_after_it() {
 }
 
 #[tokio::test]
-async fn a_reader_who_joins_an_older_fill_after_the_write_does_not_get_its_answer() {
-    let (keep, gate) = (keep(), Gate::new());
+async fn a_request_after_a_write_does_not_join_an_older_fill() {
+    let (keep, gate) = (keep(), Gate::closed());
     let service = stack(&keep, &database(&gate));
     for version in 1..200 {
         let leader = tokio::spawn(read_slowly(service.clone()));
-        gate.reached().await;
+        gate.arrival().await;
         let before = tokio::spawn(read_slowly(service.clone()));
         tokio::task::yield_now().await;
         send(&service, put("/engagements/1")).await;
@@ -93,22 +98,22 @@ async fn a_reader_who_joins_an_older_fill_after_the_write_does_not_get_its_answe
             after.as_mut().now_or_never().is_none(),
             "it waits for the leader"
         );
-        // Two: whoever waited may have to ask for itself.
-        gate.open();
-        gate.open();
+        // Two: a follower may have to call for itself.
+        gate.admit(1);
+        gate.admit(1);
         assert_eq!(leader.await.expect("a read"), version);
         assert!(before.await.expect("a read") >= version);
         assert_eq!(after.await, version + 1, "it began after the write");
         keep.invalidate([Invalidation::everything()])
             .await
             .expect("invalidated");
-        gate.drain();
+        gate.reset();
     }
 }
 
 #[tokio::test]
-async fn a_value_made_before_the_write_is_not_used_after_it() {
-    let (keep, gate) = (keep(), Gate::new());
+async fn a_value_made_before_a_write_is_not_used_after_it() {
+    let (keep, gate) = (keep(), Gate::closed());
     let key = Key::new("engagement").id(1);
     let version = Arc::new(AtomicU64::new(1));
     for written in 2..100 {
@@ -125,29 +130,29 @@ async fn a_value_made_before_the_write_is_not_used_after_it() {
             }
         };
         let make = tokio::spawn(make);
-        gate.reached().await;
+        gate.arrival().await;
         let commit = async { Ok::<_, std::io::Error>(version.fetch_add(1, Ordering::SeqCst)) };
         keep.write([Invalidation::key(&key)], commit)
             .await
             .expect("written");
-        gate.open();
+        gate.admit(1);
         assert_eq!(make.await.expect("made"), written - 1);
         assert_eq!(keep.get::<u64>(&key).await.expect("a number"), None);
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_on_its_way_when_the_write_happens_is_not_stored() {
-    // The head has come, the body is still coming.
+async fn a_response_under_way_during_a_write_is_not_stored() {
+    // The head has arrived, the body has not.
     use futures_util::StreamExt;
     use http_body_util::{BodyExt, StreamBody};
-    let gate = Gate::new();
+    let gate = Gate::closed();
     let slow = gate.clone();
-    let origin = Origin::of(move |parts, call| {
+    let origin = Origin::from_fn(move |request, call| {
         let gate = slow.clone();
         async move {
-            if parts.method == "PUT" || call > 1 {
-                return ok(format!("call {call}"));
+            if request.method() == "PUT" || call > 1 {
+                return ok_text(format!("call {call}"));
             }
             let late = async move {
                 gate.pass().await;
@@ -164,9 +169,9 @@ async fn an_answer_that_is_on_its_way_when_the_write_happens_is_not_stored() {
         .oneshot(get("/engagements/1"))
         .await
         .expect("an answer");
-    gate.reached().await;
+    gate.arrival().await;
     send(&service, put("/engagements/1")).await;
-    gate.open();
+    gate.admit(1);
     let body = answer
         .into_body()
         .collect()

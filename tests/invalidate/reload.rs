@@ -1,10 +1,14 @@
-//! What a reloaded table changes of a fence that is at work.
+//! Reloaded tables and the fence.
 
 use std::time::Duration;
 
 use tower_keep::{Route, Scope, Table, table::secs, testing::TestKeep};
 
-use super::kit::{Origin, put, send, stack};
+use super::stack::{is_hit, stack};
+use crate::common::{
+    client::{get, put, send},
+    origin::Origin,
+};
 
 fn route() -> Route {
     Route::new("/engagements/{id}")
@@ -14,10 +18,9 @@ fn route() -> Route {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn another_max_lag_counts_from_the_next_request_on() {
+async fn a_reloaded_max_lag_applies_from_the_next_request_on() {
     use tower_keep::{Keep, RedisStore, table::Store};
 
-    use super::kit::{get, is_hit};
     use crate::support::{RedisServer, until};
 
     let max_lag = |lag| Table::new().store(Store::new().max_lag(lag)).route(route());
@@ -26,9 +29,9 @@ async fn another_max_lag_counts_from_the_next_request_on() {
     let keep = Keep::with_store(max_lag(secs(600)), store)
         .await
         .expect("a keep");
-    let stack = stack(&keep, &Origin::plain());
+    let stack = stack(&keep, &Origin::with_fields(&[]));
     assert!(!is_hit(&stack, get("/engagements/1")).await);
-    // From now on there is no proof.
+    // From here on the position is unknown.
     server.stop_signal();
     assert!(is_hit(&stack, get("/engagements/1")).await);
 
@@ -45,10 +48,10 @@ async fn another_max_lag_counts_from_the_next_request_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_settle_counts_from_the_next_write_on() {
+async fn a_reloaded_settle_applies_from_the_next_write_on() {
     let settle = |delay| Table::new().route(route().settle(secs(delay)));
     let keep = TestKeep::new(Table::new().route(route()));
-    let stack = stack(&keep, &Origin::plain());
+    let stack = stack(&keep, &Origin::with_fields(&[]));
     let after = async |seconds| {
         send(&stack, put("/engagements/1")).await;
         let before = keep.invalidations();

@@ -2,9 +2,14 @@
 
 use http::{HeaderName, Response};
 use tower::Layer;
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, Key, Route, Scope, Table, keep::Invalidation};
+use tower_keep::{CacheLayer, InvalidateLayer, Key, Route, Scope, Table, keep::Invalidation};
 
-use super::kit::{Origin, by, get, hits, is_hit, request, send, stack, text};
+use super::stack::{hits, is_hit, stack};
+use crate::common::{
+    client::{as_user, get, request, send},
+    keeps::new_keep,
+    origin::{Origin, full},
+};
 
 #[tokio::test]
 async fn tags_of_routes_and_of_responses() {
@@ -14,23 +19,22 @@ async fn tags_of_routes_and_of_responses() {
     let answer = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(
+    let keep = new_keep(
         Table::new()
             .route(orgs.tags(["org:{org}"]))
             .route(answer.tags(["org:{answer.org}"])),
-    )
-    .expect("a valid table");
-    let origin = Origin::of(|parts, _| async move {
+    );
+    let origin = Origin::from_fn(|request, _| async move {
         let answer = Response::builder()
             .header("cache-control", "max-age=60")
             .header("content-type", "application/json");
-        let answer = match parts.uri.path() {
+        let answer = match request.uri().path() {
             "/tag" => answer.header("cache-tag", "x, org:7"),
             "/key" => answer.header("surrogate-key", "x org:7"),
             "/group" => answer.header("cache-groups", "\"x\", \"org:7\""),
             _ => answer,
         };
-        Ok(answer.body(text(r#"{"org": 7}"#)).expect("a response"))
+        Ok(answer.body(full(r#"{"org": 7}"#)).expect("a response"))
     });
     let service = stack(&keep, &origin);
     let tagged = [
@@ -52,12 +56,12 @@ async fn tags_of_routes_and_of_responses() {
 }
 
 #[tokio::test]
-async fn a_tag_that_a_template_makes_is_encoded_as_a_key() {
+async fn tags_made_by_templates_are_encoded_like_keys() {
     let orgs = Route::new("/orgs/{org}")
         .key("org:{org}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(orgs.tags(["org:{org}"]))).expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    let keep = new_keep(Table::new().route(orgs.tags(["org:{org}"])));
+    let service = stack(&keep, &Origin::with_fields(&[]));
     hits(&service, &["/orgs/a%20b"]).await;
     keep.invalidate([Invalidation::tag("org:a b")])
         .await
@@ -70,9 +74,9 @@ async fn a_tag_that_a_template_makes_is_encoded_as_a_key() {
     assert_eq!(hits(&service, &["/orgs/a%20b"]).await, [false]);
 }
 
-/// What a request's `x-NAME` says goes back as `NAME`; everything is fresh.
+/// Returns the request's `x-NAME` fields as `NAME`; every response is fresh.
 fn mirror() -> Origin {
-    Origin::new(|parts| {
+    Origin::with_head(|parts| {
         let mut answer = Response::builder().header("cache-control", "max-age=60");
         for name in ["cache-groups", "cache-group-invalidation", "status"] {
             let asked = parts.headers.get(format!("x-{name}"));
@@ -92,7 +96,7 @@ fn mirror() -> Origin {
 async fn a_group_belongs_to_one_origin() {
     // RFC 9875 sections 2.1 and 3
     let listed = Route::new("/listed").key("listed").scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(listed)).expect("a valid table");
+    let keep = new_keep(Table::new().route(listed));
     let service = stack(&keep, &mirror());
     let of = |host, path| {
         request(
@@ -116,10 +120,10 @@ async fn a_group_belongs_to_one_origin() {
         ];
         request(method, path, &fields)
     };
-    // The field counts for nothing where the method is safe.
+    // The field is ignored for safe methods.
     send(&service, write("GET", "/safe", "200")).await;
     assert!(is_hit(&service, own()).await);
-    // Nor does another group's name.
+    // Another group is not affected either.
     send(
         &service,
         request(
@@ -163,12 +167,14 @@ async fn a_group_belongs_to_one_origin() {
 }
 
 #[tokio::test]
-async fn what_was_stored_for_one_user() {
+async fn one_users_entries_can_be_invalidated() {
     let keep =
-        Keep::new(Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)))
-            .expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
-    let (ann, bob) = (|| by("ann smith", get("/me")), || by("bob", get("/me")));
+        new_keep(Table::new().route(Route::new("/me").key("profile:{user}").scope(Scope::User)));
+    let service = stack(&keep, &Origin::with_fields(&[]));
+    let (ann, bob) = (
+        || as_user("ann smith", get("/me")),
+        || as_user("bob", get("/me")),
+    );
     for mine in [ann(), bob()] {
         send(&service, mine).await;
     }
@@ -180,12 +186,12 @@ async fn what_was_stored_for_one_user() {
 }
 
 #[tokio::test]
-async fn fields_of_other_names_hold_tags_and_go_no_further() {
+async fn configured_tag_fields_are_read_and_removed() {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
-    let keep = Keep::new(Table::new().route(route)).expect("a valid table");
-    let origin = Origin::new(|parts| {
+    let keep = new_keep(Table::new().route(route));
+    let origin = Origin::with_head(|parts| {
         let answer = Response::builder()
             .header("x-tags", "a, b")
             .header("cache-tag", "c");

@@ -1,12 +1,17 @@
-//! What a successful write makes unusable.
+//! What a successful write invalidates.
 
 use http::Response;
 use tower_keep::{
-    Keep, Route, Scope, Table,
+    Route, Scope, Table,
     table::{Unlisted, mins},
 };
 
-use super::kit::{Origin, by, get, hits, is_hit, ok, put, request, send, stack, text};
+use super::stack::{hits, is_hit, stack};
+use crate::common::{
+    client::{as_user, get, put, request, send},
+    keeps::new_keep,
+    origin::{Origin, full, ok_text},
+};
 
 fn public(path: &str, key: &str) -> Route {
     Route::new(path).key(key).scope(Scope::Public)
@@ -26,9 +31,9 @@ fn table() -> Table {
 }
 
 #[tokio::test]
-async fn what_the_route_names_and_the_target_with_all_variations() {
-    let keep = Keep::new(table()).expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+async fn a_write_invalidates_the_targets_of_its_route_and_all_variants_of_its_path() {
+    let keep = new_keep(table());
+    let service = stack(&keep, &Origin::with_fields(&[]));
     let named = [
         "/engagements",
         "/engagements/1",
@@ -56,7 +61,7 @@ async fn what_the_route_names_and_the_target_with_all_variations() {
 }
 
 #[tokio::test]
-async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
+async fn templates_use_the_user_keyed_fields_and_the_response() {
     let users = Route::new("/me/{part}")
         .key("user:{user}:{part}")
         .scope(Scope::User);
@@ -73,17 +78,17 @@ async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
             ]),
     );
     table.validate().expect("a table");
-    let keep = Keep::new(table).expect("a valid table");
-    let origin = Origin::of(|_, _| async {
+    let keep = new_keep(table);
+    let origin = Origin::from_fn(|_, _| async {
         let answer = Response::builder().header("content-type", "application/json");
-        Ok(answer.body(text(r#"{"org": 7}"#)).expect("a response"))
+        Ok(answer.body(full(r#"{"org": 7}"#)).expect("a response"))
     });
     let service = stack(&keep, &origin);
     let list = |tenant| request("GET", "/list", &[("x-tenant", tenant)]);
     let requests = || {
         [
-            (by("ann", get("/me/profile")), true),
-            (by("bob", get("/me/profile")), false),
+            (as_user("ann", get("/me/profile")), true),
+            (as_user("bob", get("/me/profile")), false),
             (list("a"), true),
             (list("b"), false),
             (get("/orgs/7/stats"), true),
@@ -93,7 +98,7 @@ async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
     for (request, _) in requests() {
         send(&service, request).await;
     }
-    let write = by("ann", request("POST", "/tasks", &[("x-tenant", "a")]));
+    let write = as_user("ann", request("POST", "/tasks", &[("x-tenant", "a")]));
     let answer = send(&service, write).await;
     assert_eq!(
         answer.body, r#"{"org": 7}"#,
@@ -106,7 +111,7 @@ async fn user_and_keyed_fields_and_the_answer_fill_the_templates() {
 }
 
 #[tokio::test]
-async fn what_is_missing_matches_everything() {
+async fn a_missing_template_value_matches_everything() {
     let write = public("/tasks", "tasks").invalidates(["dashboard:{answer.org}:stats"]);
     for (kind, body) in [
         ("application/json", "{}"),
@@ -115,10 +120,10 @@ async fn what_is_missing_matches_everything() {
         ("text/plain", "{\"org\": 7}"),
         ("application/json", "{\"org\": [7]}"),
     ] {
-        let keep = Keep::new(table().route(write.clone())).expect("a valid table");
-        let origin = Origin::of(move |_, _| async move {
+        let keep = new_keep(table().route(write.clone()));
+        let origin = Origin::from_fn(move |_, _| async move {
             let answer = Response::builder().header("content-type", kind);
-            Ok(answer.body(text(body)).expect("a response"))
+            Ok(answer.body(full(body)).expect("a response"))
         });
         let service = stack(&keep, &origin);
         hits(
@@ -140,16 +145,16 @@ async fn what_is_missing_matches_everything() {
 }
 
 #[tokio::test]
-async fn an_answer_too_large_to_look_into_matches_everything_and_goes_on_whole() {
+async fn a_response_too_large_to_parse_matches_everything_and_is_forwarded_whole() {
     let write = public("/tasks", "tasks").invalidates(["dashboard:{answer.org}:stats"]);
-    let keep = Keep::new(table().route(write)).expect("a valid table");
-    let origin = Origin::of(|parts, _| async move {
-        if parts.method == "GET" {
-            return ok("");
+    let keep = new_keep(table().route(write));
+    let origin = Origin::from_fn(|request, _| async move {
+        if request.method() == "GET" {
+            return ok_text("");
         }
         let filler = "x".repeat(2 << 20);
         let answer = Response::builder().header("content-type", "application/json");
-        let body = text(format!(r#"{{"org": 7, "filler": "{filler}"}}"#));
+        let body = full(format!(r#"{{"org": 7, "filler": "{filler}"}}"#));
         Ok(answer.body(body).expect("a response"))
     });
     let service = stack(&keep, &origin);
@@ -163,10 +168,10 @@ async fn an_answer_too_large_to_look_into_matches_everything_and_goes_on_whole()
 }
 
 #[tokio::test]
-async fn locations_of_the_same_origin() {
+async fn locations_of_the_same_origin_are_invalidated() {
     // RFC 9111 section 4.4
-    let keep = Keep::new(table()).expect("a valid table");
-    let origin = Origin::new(|parts| {
+    let keep = new_keep(table());
+    let origin = Origin::with_head(|parts| {
         let mut answer = Response::builder();
         for name in ["location", "content-location"] {
             if let Some(value) = parts.headers.get(name) {
@@ -195,9 +200,9 @@ async fn locations_of_the_same_origin() {
 }
 
 #[tokio::test]
-async fn a_path_that_no_route_names() {
-    let fresh = || Origin::new(|_| Response::builder().header("cache-control", "max-age=60"));
-    let keep = Keep::new(Table::new()).expect("a valid table");
+async fn an_unlisted_path_is_invalidated() {
+    let fresh = || Origin::with_head(|_| Response::builder().header("cache-control", "max-age=60"));
+    let keep = new_keep(Table::new());
     let service = stack(&keep, &fresh());
     let paths = ["/a", "/a?b", "/c"];
     hits(&service, &paths).await;
@@ -210,7 +215,7 @@ async fn a_path_that_no_route_names() {
         "an unknown method is not safe"
     );
 
-    let keep = Keep::new(Table::new().unlisted(Unlisted::Pass)).expect("a valid table");
+    let keep = new_keep(Table::new().unlisted(Unlisted::Pass));
     let mut heard = keep.invalidations();
     let service = stack(&keep, &fresh());
     send(&service, put("/a")).await;
@@ -219,16 +224,15 @@ async fn a_path_that_no_route_names() {
 }
 
 #[tokio::test]
-async fn safe_methods_change_nothing() {
-    let keep = Keep::new(
+async fn safe_methods_invalidate_nothing() {
+    let keep = new_keep(
         table().route(
             public("/search", "search:{#body}")
                 .safe_methods(["POST"])
                 .invalidates(["engagements"]),
         ),
-    )
-    .expect("a valid table");
-    let service = stack(&keep, &Origin::plain());
+    );
+    let service = stack(&keep, &Origin::with_fields(&[]));
     hits(&service, &["/engagements", "/engagements/1"]).await;
     for (method, path) in [
         ("GET", "/engagements/1"),

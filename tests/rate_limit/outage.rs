@@ -1,8 +1,10 @@
-//! Redis that is slow, read-only, forgetful, or fails in the middle of a decision.
+//! A Redis that is slow or read-only, loses its data, or fails in the middle of a decision.
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_keep::{
     Keep, Key, Limit, RateLimitLayer, RedisStore, Table,
@@ -10,19 +12,22 @@ use tower_keep::{
     table::{By, OnError, mins},
 };
 
-use super::{Inner, admitted, of_user, send};
-use crate::support::{RedisServer, until};
+use super::{admitted, of_user, origin};
+use crate::{
+    common::{client::send_to, origin::Origin},
+    support::{RedisServer, until},
+};
 
 async fn service(
     server: &RedisServer,
     deadline: Duration,
     limits: impl IntoIterator<Item = Limit>,
-) -> (Keep, RateLimit<Inner>) {
+) -> (Keep, RateLimit<Origin>) {
     let store = RedisStore::builder(server.url()).deadline(deadline);
     let store = store.connect().await.expect("connects");
     let table = limits.into_iter().fold(Table::new(), Table::limit);
     let keep = Keep::with_store(table, store).await.expect("a good table");
-    let service = RateLimitLayer::new(&keep).layer(Inner::default());
+    let service = RateLimitLayer::new(&keep).layer(origin());
     (keep, service)
 }
 
@@ -36,20 +41,20 @@ fn one_of_each() -> [Limit; 3] {
 }
 
 /// What each limit does without Redis.
-async fn check_each_does_as_it_says(service: &mut RateLimit<Inner>, user: &str) {
-    let closed = send(service, of_user("/closed", user)).await.status();
+async fn check_each_does_as_it_says(service: &mut RateLimit<Origin>, user: &str) {
+    let closed = send_to(service, of_user("/closed", user)).await.status();
     assert_eq!(closed, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(admitted(service, 9, || of_user("/open", user)).await, 9);
     assert_eq!(admitted(service, 9, || of_user("/local", user)).await, 2);
 }
 
-async fn until_it_counts_again(service: &RateLimit<Inner>, user: &str) {
-    // another user each time: what is answered too late has been counted all the same
+async fn until_it_counts_again(service: &RateLimit<Origin>, user: &str) {
+    // A new user each time: Redis counts a call even if its reply comes too late.
     let mut users = (0..).map(|n| format!("{user}-{n}"));
     until("redis to count again", || {
         let user = users.next().unwrap_or_default();
         async move {
-            let response = send(&mut service.clone(), of_user("/closed", &user)).await;
+            let response = send_to(&mut service.clone(), of_user("/closed", &user)).await;
             (response.status() == StatusCode::OK).then_some(())
         }
     })
@@ -57,12 +62,12 @@ async fn until_it_counts_again(service: &RateLimit<Inner>, user: &str) {
 }
 
 #[tokio::test]
-async fn a_redis_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
+async fn a_redis_that_does_not_reply_is_awaited_until_the_deadline() {
     let server = RedisServer::start();
     let deadline = Duration::from_millis(50);
     let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
     until_it_counts_again(&service, "before").await;
-    // connections stay open, and whoever waits for an answer waits for ever
+    // Connections stay open, so a caller without a deadline would wait forever.
     server.stop_signal();
     let check = check_each_does_as_it_says(&mut service, "u");
     let checked = tokio::time::timeout(Duration::from_secs(20), check).await;
@@ -72,12 +77,12 @@ async fn a_redis_that_does_not_answer_is_waited_for_no_longer_than_the_deadline(
 }
 
 #[tokio::test]
-async fn a_redis_that_became_a_replica_counts_for_nobody() {
+async fn a_redis_that_became_a_replica_counts_as_unavailable() {
     let server = RedisServer::start();
     let deadline = Duration::from_secs(2);
     let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
     until_it_counts_again(&service, "before").await;
-    // it answers, and refuses to write: READONLY
+    // It replies READONLY to every write.
     server.command(&["REPLICAOF", "127.0.0.1", "1"]);
     check_each_does_as_it_says(&mut service, "u").await;
     server.command(&["REPLICAOF", "NO", "ONE"]);
@@ -85,7 +90,7 @@ async fn a_redis_that_became_a_replica_counts_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_redis_that_lost_its_counters_counts_anew_without_an_error() {
+async fn counters_lost_by_redis_start_again_without_an_error() {
     let mut server = RedisServer::start();
     let deadline = Duration::from_secs(2);
     let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
@@ -96,12 +101,14 @@ async fn a_redis_that_lost_its_counters_counts_anew_without_an_error() {
     until_it_counts_again(&service, "after").await;
     let anew = admitted(&mut service, 9, || of_user("/local", "u")).await;
     assert_eq!(anew, 2);
-    let closed = send(&mut service, of_user("/closed", "u")).await.status();
+    let closed = send_to(&mut service, of_user("/closed", "u"))
+        .await
+        .status();
     assert_eq!(closed, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn what_was_charged_before_redis_failed_is_given_back() {
+async fn charges_made_before_redis_failed_are_refunded() {
     let server = RedisServer::start();
     let limits = [
         Limit::new("user", 10, mins(1)),
@@ -116,7 +123,7 @@ async fn what_was_charged_before_redis_failed_is_given_back() {
         let left = keep.peek_rate_limit(&key, Quota::per_minute(10)).await;
         left.remaining()
     };
-    let first = send(&mut service, of_user("/", "u")).await.status();
+    let first = send_to(&mut service, of_user("/", "u")).await.status();
     assert_eq!((first, left().await), (StatusCode::OK, 9));
     // the first of the two subjects is counted, the second is not
     let keys = [
@@ -128,7 +135,7 @@ async fn what_was_charged_before_redis_failed_is_given_back() {
     ];
     server.command(&keys);
     let charged = server.calls("setrange");
-    let refused = send(&mut service, of_user("/", "u")).await.status();
+    let refused = send_to(&mut service, of_user("/", "u")).await.status();
     assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
     until("the refund", || async {
         // one for the charge, one to give it back
@@ -139,7 +146,7 @@ async fn what_was_charged_before_redis_failed_is_given_back() {
 }
 
 #[tokio::test]
-async fn scripts_flushed_between_two_requests_go_unnoticed() {
+async fn scripts_flushed_between_two_requests_are_loaded_again() {
     let server = RedisServer::start();
     let deadline = Duration::from_secs(2);
     let limits = [Limit::new("api", 5, mins(10)).on_error(OnError::Closed)];
@@ -153,14 +160,18 @@ async fn scripts_flushed_between_two_requests_go_unnoticed() {
 }
 
 #[tokio::test]
-async fn readiness_asks_nobody() {
+async fn readiness_does_not_call_redis() {
     let server = RedisServer::start();
     let deadline = Duration::from_secs(2);
     let (_keep, mut service) = service(&server, deadline, one_of_each()).await;
     until_it_counts_again(&service, "before").await;
     let asked = server.calls("evalsha");
     server.stop_signal();
-    let ready = poll_fn(|cx| Poll::Ready((0..10).all(|_| service.poll_ready(cx).is_ready()))).await;
+    let ready = poll_fn(|cx| {
+        let mut ready = || Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx).is_ready();
+        Poll::Ready((0..10).all(|_| ready()))
+    })
+    .await;
     server.continue_signal();
     assert!(ready, "whether Redis answers or not");
     assert_eq!(server.calls("evalsha"), asked);

@@ -1,8 +1,14 @@
-//! Limits that processes share.
+//! Limits shared through Redis.
 
-use std::{future::Future, task::Poll, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_keep::{
     Keep, Key, Limit, RateLimitLayer, Table,
@@ -10,19 +16,19 @@ use tower_keep::{
     table::{Algorithm, By, OnError, hours, mins},
 };
 
-use super::{Inner, admitted, field, of_user, send};
+use super::{admitted, field, of_user, origin};
 use crate::{
-    patience::patient_keep,
+    common::{client::send_to, keeps::redis_keep, origin::Origin},
     support::{RedisServer, until},
 };
 
 async fn keep(server: &RedisServer, limits: impl IntoIterator<Item = Limit>) -> Keep {
     let table = limits.into_iter().fold(Table::new(), Table::limit);
-    patient_keep(server.url(), table).await
+    redis_keep(server.url(), table).await
 }
 
-fn service(keep: &Keep) -> RateLimit<Inner> {
-    RateLimitLayer::new(keep).layer(Inner::default())
+fn service(keep: &Keep) -> RateLimit<Origin> {
+    RateLimitLayer::new(keep).layer(origin())
 }
 
 #[tokio::test]
@@ -49,14 +55,14 @@ async fn two_keeps_on_one_redis_share_a_limit() {
 }
 
 #[tokio::test]
-async fn whoever_was_refused_is_refused_without_asking_again() {
+async fn a_refused_subject_is_refused_without_another_call_to_redis() {
     let server = RedisServer::start();
     let keep = keep(&server, [Limit::new("api", 2, mins(10))]).await;
     let mut service = service(&keep);
     assert_eq!(admitted(&mut service, 3, || of_user("/", "u")).await, 2);
     let asked = server.calls("evalsha");
     for _ in 0..100 {
-        let refusal = send(&mut service, of_user("/", "u")).await;
+        let refusal = send_to(&mut service, of_user("/", "u")).await;
         assert_eq!(refusal.status(), StatusCode::TOO_MANY_REQUESTS);
         assert!(field(&refusal, "ratelimit").starts_with(r#""api";r=0;t="#));
     }
@@ -66,14 +72,14 @@ async fn whoever_was_refused_is_refused_without_asking_again() {
         1,
         "others are asked for"
     );
-    // a reset at this process is noticed at once
+    // A reset in this process takes effect at once.
     let key = Key::new("api").id("u");
     keep.reset_rate_limit(&key).await.expect("reset");
     assert_eq!(admitted(&mut service, 3, || of_user("/", "u")).await, 2);
 }
 
 #[tokio::test]
-async fn without_redis_each_limit_does_as_it_says() {
+async fn without_redis_each_limit_follows_its_on_error() {
     let mut server = RedisServer::start();
     let limits = [
         Limit::new("local", 2, mins(10)).path("/local"),
@@ -104,24 +110,24 @@ async fn without_redis_each_limit_does_as_it_says() {
         admitted(&mut service, 9, || of_user("/shadow", "u")).await,
         9
     );
-    let refusal = send(&mut service, of_user("/closed", "u")).await;
+    let refusal = send_to(&mut service, of_user("/closed", "u")).await;
     assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(field(&refusal, "retry-after"), "1");
     let problem: serde_json::Value = serde_json::from_slice(refusal.body()).expect("JSON");
     let kind = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
     assert_eq!(problem["type"], kind);
-    // and when it comes back, it counts again
+    // When Redis is back, it counts again.
     server.restart();
     let open = || async {
         let mut service = service.clone();
-        let response = send(&mut service, of_user("/closed", "v")).await;
+        let response = send_to(&mut service, of_user("/closed", "v")).await;
         (response.status() == StatusCode::OK).then_some(())
     };
     until("redis to count again", open).await;
 }
 
 #[tokio::test]
-async fn who_was_refused_stays_refused_when_redis_goes_away() {
+async fn a_refused_subject_stays_refused_when_redis_becomes_unavailable() {
     let mut server = RedisServer::start();
     let keep = keep(&server, [Limit::new("api", 2, mins(10))]).await;
     let mut service = service(&keep);
@@ -131,7 +137,7 @@ async fn who_was_refused_stays_refused_when_redis_goes_away() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_before_it_went_in_takes_no_quota() {
+async fn a_request_dropped_before_the_inner_call_takes_no_quota() {
     let server = RedisServer::start();
     let keep = keep(&server, [Limit::new("api", 5, mins(10))]).await;
     let mut limited = service(&keep);
@@ -143,18 +149,16 @@ async fn a_request_that_is_dropped_before_it_went_in_takes_no_quota() {
     let quota = quota.expect("in range");
     server.stop_signal();
     for _ in 0..3 {
-        let future = limited
-            .ready()
+        poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut limited, cx))
             .await
-            .expect("ready")
-            .call(of_user("/", "u"));
-        let mut future = Box::pin(future);
-        let poll = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending()));
+            .expect("ready");
+        let mut future = Box::pin(limited.call(of_user("/", "u")));
+        let poll = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending()));
         assert!(poll.await, "redis is stopped");
         drop(future);
     }
     server.continue_signal();
-    // all were charged and given back
+    // All were charged and refunded.
     until("the refunds", || async {
         (server.calls("setrange") >= 6 && keep.peek_rate_limit(&key, quota).await.remaining() == 4)
             .then_some(())
@@ -163,14 +167,17 @@ async fn a_request_that_is_dropped_before_it_went_in_takes_no_quota() {
 }
 
 #[tokio::test]
-async fn a_permit_is_given_up_when_redis_refuses() {
+async fn a_refusal_by_redis_releases_the_permit_of_the_inner_service() {
     let server = RedisServer::start();
     let keep = keep(&server, [Limit::new("none", 0, mins(10)).path("/none")]).await;
-    let inner = ConcurrencyLimit::new(Inner::default(), 1);
+    let inner = ConcurrencyLimit::new(origin(), 1);
     let service = RateLimitLayer::new(&keep).layer(inner);
     let mut one = service.clone();
     for user in ["a", "b", "c"] {
-        assert_eq!(send(&mut one, of_user("/none", user)).await.status(), 429);
+        assert_eq!(
+            send_to(&mut one, of_user("/none", user)).await.status(),
+            429
+        );
         let other = service.clone().oneshot(of_user("/", "u"));
         let other = tokio::time::timeout(Duration::from_secs(5), other).await;
         assert_eq!(other.expect("a permit").expect("an answer").status(), 200);
@@ -182,7 +189,7 @@ async fn the_instance_that_was_made_ready_waits_for_redis_and_is_called() {
     // Calling a clone of it panics in `ConcurrencyLimit`.
     let server = RedisServer::start();
     let keep = keep(&server, [Limit::new("all", 100, mins(10))]).await;
-    let inner = ConcurrencyLimit::new(Inner::default(), 1);
+    let inner = ConcurrencyLimit::new(origin(), 1);
     let mut service = RateLimitLayer::new(&keep).layer(inner);
     assert_eq!(admitted(&mut service, 10, || of_user("/", "u")).await, 10);
 }
@@ -200,14 +207,14 @@ async fn refunds_reach_redis() {
     failing
         .headers_mut()
         .insert("x-answer", http::HeaderValue::from_static("500"));
-    assert_eq!(send(&mut service, failing).await.status(), 500);
+    assert_eq!(send_to(&mut service, failing).await.status(), 500);
     let key = Key::new("user").id("u");
     let quota = Quota::new(3, Duration::from_secs(600)).expect("in range");
     until("the refund", || async {
         (keep.peek_rate_limit(&key, quota).await.remaining() == 3).then_some(())
     })
     .await;
-    // other users' requests spend what the route allows; this one's are given back
+    // Other users' requests use up the limit of the route; the charges of this user are refunded.
     for user in ["a", "b", "c", "d"] {
         assert_eq!(admitted(&mut service, 1, || of_user("/", user)).await, 1);
     }
@@ -219,7 +226,7 @@ async fn refunds_reach_redis() {
 }
 
 #[tokio::test]
-async fn the_application_counts_in_redis_too() {
+async fn limits_checked_in_code_are_counted_in_redis() {
     let server = RedisServer::start();
     let (one, other) = (keep(&server, []).await, keep(&server, []).await);
     let key = Key::new("login").id("user-123");
@@ -253,7 +260,7 @@ async fn the_application_counts_in_redis_too() {
         .parse()
         .expect("seconds");
     assert!((1..=60).contains(&left));
-    // one that has lost its expiry gets it back
+    // A counter without an expiry gets one again.
     server.command(&["PERSIST", "visits:7"]);
     assert_eq!(one.increment(&visits, 1, minute).await.expect("a sum"), 6);
     assert!(server.command(&["TTL", "visits:7"]).text() != "-1");

@@ -11,7 +11,7 @@ pub(crate) struct RedisCluster {
 const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
 
 impl RedisCluster {
-    /// Takes two to three seconds: a primary waits that long before it takes writes.
+    /// Takes two to three seconds: a primary waits that long before it accepts writes.
     ///
     /// # Panics
     ///
@@ -64,7 +64,7 @@ impl RedisCluster {
         self.nodes[index].command(&["CLUSTER", "MYID"]).text()
     }
 
-    /// Begins to move the slot of `key`: from now on its owner answers `ASK` for what it has not.
+    /// Begins to move the slot of `key`: its owner replies `ASK` for keys that it does not have.
     pub(crate) fn begin_move(&self, key: &str, from: usize, to: usize) {
         let slot = self.slot(key);
         let importing = ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.id(from)];
@@ -73,7 +73,7 @@ impl RedisCluster {
         self.nodes[from].command(&migrating);
     }
 
-    /// Ends the move: its former owner answers `MOVED`. The slot must be empty at `from`.
+    /// Ends the move: the former owner replies `MOVED`. Its slot must be empty.
     pub(crate) fn end_move(&self, key: &str, to: usize) {
         let (slot, id) = (self.slot(key), self.id(to));
         self.nodes[to].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
@@ -82,7 +82,7 @@ impl RedisCluster {
         }
     }
 
-    /// Starts a replica of a primary and waits until it is ready to take its place.
+    /// Starts a replica of a primary and waits until it can be promoted.
     pub(crate) fn add_replica(&self, of: usize) -> RedisServer {
         let replica = RedisServer::builder().cluster_node().start();
         let id = self.id(of);

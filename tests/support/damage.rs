@@ -1,6 +1,6 @@
-//! What may lie in Redis in the place of an entry.
+//! Values that may be found in Redis instead of an entry.
 
-/// Values that cannot be read, by the kind as which each is counted; made of one that can be.
+/// Unreadable values made from a readable one, each with the kind under which it is counted.
 pub(crate) fn unreadable(whole: &[u8], flipped_at: usize) -> [(&'static str, Vec<u8>); 7] {
     let mut flipped = whole.to_vec();
     flipped[flipped_at] ^= 1;

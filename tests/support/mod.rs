@@ -1,6 +1,7 @@
-//! Real Redis servers for tests, on free ports of the loopback, gone when their guard is dropped.
+//! Real Redis servers for tests, on free loopback ports and killed when dropped; conditions to wait
+//! for; exploration of schedules.
 //!
-//! Shared by the integration tests and, by path, by the contract suites inside the crate.
+//! Used by the integration tests and, by path, by the tests inside the crate.
 #![allow(dead_code, unused_imports)] // each of the two uses a part
 
 pub(crate) mod certificates;
@@ -9,6 +10,7 @@ mod damage;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
+pub(crate) mod schedule;
 pub(crate) mod server;
 pub(crate) mod wait;
 

@@ -19,7 +19,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn spawn(dir: &Path, arguments: &[String]) -> Self {
-        // What an earlier process wrote must not be taken for this one's.
+        // The log of an earlier process must not be taken for this one's.
         let _ = std::fs::remove_file(dir.join("redis.log"));
         let mut watch = Command::new("sh")
             .args(["-c", WATCH, "sh"])

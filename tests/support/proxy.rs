@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Passes bytes between its own port and a server's, as many replies' bytes as it was allowed.
+/// Forwards bytes between its own port and a server's, up to an allowance of reply bytes.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -45,12 +45,12 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
-    /// Cuts every connection after `bytes` more bytes of replies, over all of them.
+    /// Cuts all connections after `bytes` more bytes of replies in total.
     pub(crate) fn cut_after(&self, bytes: u64) {
         self.allowance.store(bytes, Ordering::SeqCst);
     }
 
-    /// New connections pass everything again.
+    /// Forwards everything again on new connections.
     pub(crate) fn heal(&self) {
         self.allowance.store(u64::MAX, Ordering::SeqCst);
     }
@@ -86,7 +86,7 @@ async fn pass(client: TcpStream, server: u16, allowance: Arc<AtomicU64>) -> io::
     Ok(())
 }
 
-/// Takes up to `bytes` from the allowance; how many there were.
+/// Takes up to `bytes` from the allowance and returns how many it got.
 fn spend(allowance: &AtomicU64, bytes: u64) -> u64 {
     let spent = |left: u64| {
         Some(if left == u64::MAX {

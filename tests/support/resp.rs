@@ -1,4 +1,4 @@
-//! The smallest Redis client that lets a test look and meddle: one blocking connection a command.
+//! A minimal Redis client: one blocking connection for each command.
 
 use std::{
     io::{self, BufRead, BufReader, Write},

@@ -22,7 +22,7 @@ pub(crate) struct RedisServer {
     sentinel: bool,
 }
 
-/// How a [`RedisServer`] is to be started.
+/// Options of a [`RedisServer`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
@@ -57,8 +57,8 @@ impl Builder {
             .config("repl-diskless-sync-delay", "0")
     }
 
-    /// A Sentinel in the place of a server: alone it decides that `primary`, which it calls `main`,
-    /// is gone, after half a second.
+    /// A Sentinel instead of a server: it decides alone that `primary`, which it calls `main`, has
+    /// failed, after half a second.
     pub(crate) fn sentinel_of(mut self, primary: &RedisServer) -> Self {
         self.sentinel_of = Some(primary.port());
         self
@@ -78,7 +78,7 @@ impl Builder {
         panic!("redis-server did not start");
     }
 
-    /// `None` when somebody else took a port between its choice and its use.
+    /// `None` if another process took a port between its choice and its use.
     fn try_start(&self) -> Option<RedisServer> {
         let dir = tempfile::tempdir().expect("a directory");
         let port = free_port();
@@ -166,7 +166,7 @@ impl RedisServer {
         }
     }
 
-    /// Where it runs and would keep its dump.
+    /// The working directory, which would contain the dump.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -193,7 +193,7 @@ impl RedisServer {
         resp::command(self.port, arguments).expect("the server answers")
     }
 
-    /// How often the server ran `name` (lower case) so far, scripts included.
+    /// How often the server has run `name` (lower case), scripts included.
     pub(crate) fn calls(&self, name: &str) -> u64 {
         let head = format!("cmdstat_{name}:calls=");
         let stats = self.command(&["INFO", "commandstats"]).text();
@@ -203,17 +203,17 @@ impl RedisServer {
             .unwrap_or(0)
     }
 
-    /// Stops the process with SIGSTOP: connections stay open, nothing is answered.
+    /// Stops the process with SIGSTOP: connections stay open without replies.
     pub(crate) fn stop_signal(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets a stopped process go on.
+    /// Continues a stopped process.
     pub(crate) fn continue_signal(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Kills the process; every connection is closed and everything in it is lost.
+    /// Kills the process; connections are closed and all data is lost.
     pub(crate) fn kill(&mut self) {
         self.process = None;
     }

@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for a time.
+//! Waiting for a condition.
 
 use std::{
     future::Future,
@@ -12,7 +12,7 @@ const STEP: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 ///
-/// With `what`, when it has not come true within 20 seconds.
+/// With `what`, if the condition does not hold within 20 seconds.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -22,11 +22,11 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// As [`wait_for`], for a condition that has to be awaited; answers with what was waited for.
+/// As [`wait_for`], for an asynchronous condition; returns its value.
 ///
 /// # Panics
 ///
-/// With `what`, when there is no answer within 20 seconds.
+/// With `what`, if there is no value within 20 seconds.
 pub(crate) async fn until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,

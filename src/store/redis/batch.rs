@@ -87,6 +87,8 @@ impl BatchQueue {
     }
 
     fn current(&self) -> MutexGuard<'_, ReadBatch> {
+        #[cfg(test)]
+        crate::support::schedule::switch_point();
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,6 +174,9 @@ const UNBATCHED: usize = 4;
 const MAX_BATCH: usize = 32;
 /// The size that all replies of a batch should have, as the first waits for the last.
 const MAX_REPLY_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod schedule_tests;
 
 #[cfg(test)]
 mod tests {

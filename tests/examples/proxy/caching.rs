@@ -8,7 +8,7 @@ use crate::examples::{
 const FRESH: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nX: 1\r\n\r\nok";
 
 #[test]
-fn what_the_origin_calls_fresh_is_not_asked_for_again() {
+fn a_fresh_response_is_not_fetched_again() {
     let origin = RawOrigin::answering(FRESH);
     let proxy = proxy(&origin);
     let first = get(proxy.address, "/page?a=1");
@@ -32,7 +32,7 @@ fn what_the_origin_calls_fresh_is_not_asked_for_again() {
 }
 
 #[test]
-fn without_a_table_nothing_else_is_stored() {
+fn without_a_table_only_explicitly_fresh_responses_are_stored() {
     let origin =
         RawOrigin::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
@@ -42,7 +42,7 @@ fn without_a_table_nothing_else_is_stored() {
 }
 
 #[test]
-fn with_a_table_it_says_what_is_stored() {
+fn a_table_decides_what_is_stored() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("table.toml");
     let table = "[ttl]\npage = 60\n[[route]]\npath = \"/pages/{id}\"\nkey = \"page:{id}\"\nscope = \"public\"\n";
@@ -62,12 +62,12 @@ fn with_a_table_it_says_what_is_stored() {
 }
 
 #[test]
-fn a_field_that_the_origin_does_not_see_chooses_no_variant() {
+fn a_field_removed_by_the_proxy_selects_no_variant() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nVary: Accept-Language\r\n\r\nok",
     );
     let proxy = proxy(&origin);
-    // The origin answers without a language; nobody who asks for German may be given that.
+    // This response has no language; a request for German must not get it.
     request(
         proxy.address,
         "GET",
@@ -79,7 +79,7 @@ fn a_field_that_the_origin_does_not_see_chooses_no_variant() {
 }
 
 #[test]
-fn no_connection_option_lifts_a_prohibition() {
+fn connection_options_cannot_remove_no_store() {
     // RFC 9110, 7.6.1: what is for every recipient is never for one connection.
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nConnection: close, cache-control, vary\r\nCache-Control: no-store\r\nVary: x\r\n\
@@ -95,7 +95,7 @@ fn no_connection_option_lifts_a_prohibition() {
 }
 
 #[test]
-fn what_broke_off_is_not_stored() {
+fn a_response_that_broke_off_is_not_stored() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
     );

@@ -24,7 +24,7 @@ fn assert_problem(answer: &Answer, status: u16) {
 }
 
 #[test]
-fn an_origin_that_is_not_there_is_a_bad_gateway() {
+fn an_unreachable_origin_is_a_bad_gateway() {
     let free = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port");
@@ -45,7 +45,7 @@ fn an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() {
     let origin = RawOrigin::new(move |_, _| {
         let _ = held.lock().expect("one at a time").recv();
     });
-    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    // Dropped before the origin, which waits for it, also if an assertion fails.
     let release = release;
     let proxy = Program::start(
         "proxy",
@@ -56,7 +56,7 @@ fn an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() {
 }
 
 #[test]
-fn answers_that_are_not_http_are_a_bad_gateway() {
+fn responses_that_are_not_http_are_a_bad_gateway() {
     for bytes in [
         "hello\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
@@ -76,7 +76,7 @@ fn answers_that_are_not_http_are_a_bad_gateway() {
 }
 
 #[test]
-fn a_chunked_answer_keeps_no_length_beside() {
+fn a_chunked_response_has_no_content_length() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     );
@@ -86,7 +86,7 @@ fn a_chunked_answer_keeps_no_length_beside() {
 }
 
 #[test]
-fn a_transfer_coding_that_nobody_knows_changes_nothing() {
+fn an_unknown_transfer_coding_is_not_forwarded() {
     let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: frobbed\r\n\r\nhello");
     let answer = get(proxy(&origin).address, "/");
     assert_eq!(answer.all("transfer-encoding"), ["chunked"]);
@@ -94,7 +94,7 @@ fn a_transfer_coding_that_nobody_knows_changes_nothing() {
 }
 
 #[test]
-fn lengths_that_agree_become_one() {
+fn equal_content_lengths_are_merged() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello",
     );
@@ -104,7 +104,7 @@ fn lengths_that_agree_become_one() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_does_not_look_whole() {
+fn a_response_that_breaks_off_is_not_ended_properly() {
     let sized = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
     );
@@ -126,7 +126,7 @@ fn an_answer_that_breaks_off_does_not_look_whole() {
 }
 
 #[test]
-fn tunnels_and_traces_are_refused() {
+fn connect_and_trace_are_refused() {
     let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let proxy = proxy(&origin);
     assert_problem(&request(proxy.address, "CONNECT", "a.example:443", ""), 501);
@@ -135,7 +135,7 @@ fn tunnels_and_traces_are_refused() {
 }
 
 #[test]
-fn a_request_under_way_ends_before_the_proxy_does() {
+fn the_proxy_finishes_requests_before_it_ends() {
     let (arrived, seen) = mpsc::channel::<()>();
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -144,14 +144,14 @@ fn a_request_under_way_ends_before_the_proxy_does() {
         let _ = held.lock().expect("one at a time").recv();
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
     });
-    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    // Dropped before the origin, which waits for it, also if an assertion fails.
     let release = release;
     let proxy = proxy(&origin);
     let address = proxy.address;
     let client = thread::spawn(move || get(address, "/"));
     seen.recv().expect("the origin was asked");
     proxy.signal(Signal::TERM);
-    // It has taken the signal once it accepts nobody any more.
+    // The signal has been handled once no connection is accepted.
     while let Ok(mut stream) = std::net::TcpStream::connect(address) {
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read(&mut [0]);

@@ -7,7 +7,7 @@ use crate::examples::{
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn end_to_end_fields_pass_untouched_both_ways() {
+fn end_to_end_fields_pass_unchanged_both_ways() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 299 Quite Fine\r\nContent-Length: 2\r\nX-Two: 1\r\nX-Other: \"a,  b\"\r\nX-Two: 2\r\nServer: old\r\n\
          Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok",
@@ -40,7 +40,7 @@ fn end_to_end_fields_pass_untouched_both_ways() {
 }
 
 #[test]
-fn fields_of_one_connection_do_not_pass() {
+fn connection_fields_are_not_forwarded() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Theirs, close\r\nX-Theirs: 1\r\nKeep-Alive: timeout=5\r\n\
          Proxy-Connection: close\r\nUpgrade: h2c\r\n\r\nok",
@@ -70,7 +70,7 @@ fn fields_of_one_connection_do_not_pass() {
 }
 
 #[test]
-fn the_way_is_recorded_both_ways() {
+fn via_is_added_both_ways() {
     let origin =
         RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
@@ -100,7 +100,7 @@ fn a_missing_date_is_added() {
 }
 
 #[test]
-fn max_forwards_is_counted_for_options() {
+fn max_forwards_is_decremented_for_options() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     let own = request(proxy.address, "OPTIONS", "/", "Max-Forwards: 0\r\n");
@@ -118,7 +118,7 @@ fn max_forwards_is_counted_for_options() {
 }
 
 #[test]
-fn trailer_fields_reach_a_client_that_takes_them() {
+fn trailer_fields_reach_a_client_that_accepts_them() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 42\r\n\r\n",
     );

@@ -13,7 +13,7 @@ use crate::examples::{
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn bodies_of_known_length_arrive() {
+fn bodies_of_known_length_are_forwarded() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     assert_eq!(
@@ -27,7 +27,7 @@ fn bodies_of_known_length_arrive() {
 }
 
 #[test]
-fn chunked_bodies_arrive_whatever_the_method() {
+fn chunked_bodies_are_forwarded_for_every_method() {
     for method in ["POST", "GET", "DELETE", "FROB"] {
         let origin = RawOrigin::answering(OK);
         let proxy = proxy(&origin);
@@ -46,7 +46,7 @@ fn chunked_bodies_arrive_whatever_the_method() {
 }
 
 #[test]
-fn a_request_without_a_body_gets_none() {
+fn a_request_without_a_body_is_forwarded_without_one() {
     for method in ["GET", "POST", "FROB"] {
         let origin = RawOrigin::answering(OK);
         let proxy = proxy(&origin);
@@ -66,7 +66,7 @@ fn a_request_without_a_body_gets_none() {
 }
 
 #[test]
-fn chunked_answers_stay_chunked() {
+fn chunked_responses_stay_chunked() {
     let origin = RawOrigin::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     );
@@ -78,7 +78,7 @@ fn chunked_answers_stay_chunked() {
 }
 
 #[test]
-fn answers_to_head_keep_their_length_and_have_no_body() {
+fn head_responses_keep_their_content_length_and_have_no_body() {
     let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
     let proxy = proxy(&origin);
     let answer = request(proxy.address, "HEAD", "/", "");
@@ -88,7 +88,7 @@ fn answers_to_head_keep_their_length_and_have_no_body() {
 }
 
 #[test]
-fn no_content_and_not_modified_end_with_their_heads() {
+fn responses_204_and_304_have_no_body() {
     for (bytes, status) in [
         ("HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n", 204),
         (
@@ -105,7 +105,7 @@ fn no_content_and_not_modified_end_with_their_heads() {
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_continue() {
+fn a_client_that_expects_100_continue_gets_it() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     let mut stream = connect(proxy.address);

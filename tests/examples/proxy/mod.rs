@@ -1,4 +1,4 @@
-//! The proxy before origins of every kind, spoken to by bytes.
+//! The proxy in front of all kinds of origins, used with plain bytes.
 
 mod caching;
 mod early;

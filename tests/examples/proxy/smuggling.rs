@@ -1,4 +1,4 @@
-//! Requests on whose end, or on whose host, two readers could differ.
+//! Requests whose framing or host is ambiguous.
 
 use super::{only, proxy};
 use crate::examples::{
@@ -9,7 +9,7 @@ use crate::examples::{
 const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn requests_with_a_doubtful_end_never_reach_the_origin() {
+fn requests_with_ambiguous_framing_never_reach_the_origin() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     for framing in [
@@ -35,7 +35,7 @@ fn requests_with_a_doubtful_end_never_reach_the_origin() {
 }
 
 #[test]
-fn a_length_beside_chunks_is_dropped_and_the_connection_closed() {
+fn a_content_length_beside_chunked_is_dropped_and_the_connection_closed() {
     for framing in [
         "Content-Length: 4\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
@@ -44,7 +44,7 @@ fn a_length_beside_chunks_is_dropped_and_the_connection_closed() {
         let origin = RawOrigin::answering(OK);
         let proxy = proxy(&origin);
         let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-        // Read by the length, the body is `0\r\n\r` and a second request follows; nobody may answer it.
+        // Read by the length, the body is `0\r\n\r` and a second request follows; it must not be answered.
         let answer = send(
             proxy.address,
             &format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n0\r\n\r\n{hidden}"),
@@ -67,7 +67,7 @@ fn a_length_beside_chunks_is_dropped_and_the_connection_closed() {
 }
 
 #[test]
-fn a_body_is_not_a_request() {
+fn a_body_is_never_parsed_as_a_request() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -85,7 +85,7 @@ fn a_body_is_not_a_request() {
 }
 
 #[test]
-fn lines_cannot_be_forged_within_fields() {
+fn field_values_cannot_contain_line_breaks() {
     let origin = RawOrigin::answering(OK);
     let proxy = proxy(&origin);
     for line in [

@@ -1,4 +1,4 @@
-//! Interim responses, and what they must not do to final ones.
+//! Interim responses.
 
 #[allow(dead_code, reason = "what it needs of the example is little")]
 #[path = "../../../../examples/proxy/fields.rs"]
@@ -26,7 +26,7 @@ const EARLY: &str =
 const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn they_come_before_the_final_response_is_there() {
+fn early_hints_arrive_before_the_final_response() {
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let origin = RawOrigin::new(move |_, stream| {
@@ -35,7 +35,7 @@ fn they_come_before_the_final_response_is_there() {
         let _ = held.lock().expect("one at a time").recv();
         let _ = stream.write_all(OK.as_bytes());
     });
-    // The origin waits for it: it must be dropped first, also when an assertion fails.
+    // Dropped before the origin, which waits for it, also if an assertion fails.
     let release = release;
     let proxy = proxy(&origin);
     let mut stream = connect(proxy.address);
@@ -54,7 +54,7 @@ fn they_come_before_the_final_response_is_there() {
 }
 
 #[test]
-fn old_clients_get_none() {
+fn http_1_0_clients_get_no_early_hints() {
     let origin = RawOrigin::new(|_, stream| {
         let _ = stream.write_all(EARLY.as_bytes());
         let _ = stream.write_all(OK.as_bytes());
@@ -82,7 +82,7 @@ async fn exactly(client: &mut DuplexStream, expected: &[u8]) {
 }
 
 #[tokio::test]
-async fn they_wait_for_the_end_of_the_response_before() {
+async fn early_hints_wait_for_the_end_of_the_previous_response() {
     let (mut client, server) = duplex(4);
     let (mut connection, turns) = Interim::new(server);
     assert_eq!(connection.write(b"response").await.expect("room"), 4);
@@ -96,7 +96,7 @@ async fn they_wait_for_the_end_of_the_response_before() {
 }
 
 #[tokio::test]
-async fn they_go_before_the_final_response_or_not_at_all() {
+async fn early_hints_are_never_sent_after_the_final_response() {
     let (mut client, server) = duplex(1024);
     let (mut connection, turns) = Interim::new(server);
     connection.flush().await.expect("nothing to write");
@@ -109,7 +109,7 @@ async fn they_go_before_the_final_response_or_not_at_all() {
     exactly(&mut client, PROCESSING).await;
     exactly(&mut client, b"first").await;
 
-    // The first response was not flushed yet: the second may already be behind it.
+    // The first response has not been flushed: the second may already be queued behind it.
     let turn = turns.next();
     processing(&turn);
     turn.end();
@@ -122,7 +122,7 @@ async fn they_go_before_the_final_response_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_turn_that_is_over_sends_nothing() {
+async fn no_early_hints_are_sent_after_the_response() {
     let (mut client, server) = duplex(1024);
     let (mut connection, turns) = Interim::new(server);
     let first = turns.next();
@@ -169,7 +169,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn an_origin_that_sends_nothing_else_is_a_bad_gateway() {
+fn an_origin_that_sends_only_early_hints_is_a_bad_gateway() {
     let origin = RawOrigin::answering(EARLY);
     let answer = get(proxy(&origin).address, "/");
     assert!(

@@ -1,4 +1,4 @@
-//! The way between one process and the Redis that it takes for the primary: it can be held up and cut.
+//! The connection between one process and its Redis primary, which can be delayed and cut.
 
 use std::{
     io,
@@ -16,26 +16,26 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is held up.
+/// What is delayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct Delayed {
     /// Replies on connections that have sent `XREAD`.
     pub(super) feed: bool,
-    /// Requests on all others: they arrive later, whoever has given up waiting.
+    /// Requests on all others: they arrive later, even if the caller has given up.
     pub(super) requests: bool,
 }
 
 struct State {
-    /// The port of the Redis that this process is led to.
+    /// The port of the Redis that this process uses.
     primary: AtomicU16,
-    held: watch::Sender<Held>,
-    /// Connections of an earlier generation are cut.
+    held: watch::Sender<Delayed>,
+    /// Connections of earlier generations are cut.
     generation: watch::Sender<u64>,
     losing: AtomicBool,
 }
 
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(super) struct FaultyProxy {
     pub(super) address: SocketAddr,
     state: Arc<State>,
     _task: Arc<Task>,
@@ -49,7 +49,7 @@ impl Drop for Task {
     }
 }
 
-impl Wire {
+impl FaultyProxy {
     pub(super) async fn start(primary: u16) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -76,11 +76,11 @@ impl Wire {
         format!("redis://{}", self.address)
     }
 
-    pub(super) fn hold(&self, held: Held) {
+    pub(super) fn hold(&self, held: Delayed) {
         self.state.held.send_replace(held);
     }
 
-    /// Cuts every connection; new ones go to the Redis on this port.
+    /// Cuts all connections; new ones go to the Redis on this port.
     pub(super) fn lead_to(&self, primary: u16) {
         self.state.primary.store(primary, Ordering::SeqCst);
         self.cut();

@@ -1,4 +1,4 @@
-//! One fill for all processes that share a Redis; several keeps in one process stand for them.
+//! Processes that share a Redis fetch once for all. Several keeps in one process stand for them.
 
 use std::{
     sync::{
@@ -15,20 +15,23 @@ use tokio::{sync::watch, task::JoinSet};
 use tower::{Layer, Service, service_fn};
 use tower_keep::{CacheLayer, Keep, Key, Route, Scope, Table, message::ResponseBody, table::mins};
 
-use super::kit::{Answer, get, send};
 use crate::{
-    patience::patient_keep,
+    common::{
+        client::{get, send},
+        keeps::redis_keep,
+        origin::FullResponse,
+    },
     support::{RedisServer, until},
 };
 
-/// A slow handler: answers once its gate is open.
-struct Slow {
+/// A handler that responds once its gate is open.
+struct SlowOrigin {
     gate: watch::Sender<bool>,
     calls: AtomicUsize,
     field: Option<(&'static str, &'static str)>,
 }
 
-impl Slow {
+impl SlowOrigin {
     fn new(field: Option<(&'static str, &'static str)>) -> Arc<Self> {
         Arc::new(Self {
             gate: watch::Sender::new(false),
@@ -41,13 +44,13 @@ impl Slow {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Once it has been called so often, and not more.
+    /// Waits until it has been called so often, and asserts that it is not called more often.
     async fn called(&self, times: usize) {
         until("a call", || async { (self.calls() >= times).then_some(()) }).await;
         assert_eq!(self.calls(), times);
     }
 
-    async fn answer(&self) -> Answer {
+    async fn answer(&self) -> FullResponse {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let open = self.gate.subscribe().wait_for(|open| *open).await.is_ok();
         assert!(open, "the gate is gone");
@@ -63,7 +66,7 @@ impl Slow {
 
 fn cached(
     keep: &Keep,
-    origin: &Arc<Slow>,
+    origin: &Arc<SlowOrigin>,
 ) -> impl Service<
     Request<Full<Bytes>>,
     Response = Response<ResponseBody<Full<Bytes>>>,
@@ -85,7 +88,7 @@ async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] 
     let table = Table::new().ttl("engagement", mins(30)).route(route);
     let mut keeps = Vec::new();
     for _ in 0..N {
-        keeps.push(patient_keep(server.url(), table.clone()).await);
+        keeps.push(redis_keep(server.url(), table.clone()).await);
     }
     keeps.try_into().expect("as many")
 }
@@ -96,7 +99,7 @@ fn route() -> Route {
         .scope(Scope::Public)
 }
 
-/// How often anybody has tried to take a lock.
+/// How often a process has tried to take a lock.
 fn locked(server: &RedisServer) -> u64 {
     server.calls("set")
 }
@@ -109,9 +112,9 @@ async fn lock_tried(server: &RedisServer, times: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_process_fills_for_all() {
+async fn one_process_fetches_for_all() {
     let server = RedisServer::start();
-    let origin = Slow::new(None);
+    let origin = SlowOrigin::new(None);
     let keeps: [Keep; 8] = keeps(&server, route()).await;
     let mut requests = JoinSet::new();
     for keep in &keeps {
@@ -131,9 +134,9 @@ async fn one_process_fills_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lock_of_the_dead_runs_out() {
+async fn the_lock_of_a_dead_process_expires() {
     let server = RedisServer::start();
-    let origin = Slow::new(None);
+    let origin = SlowOrigin::new(None);
     origin.gate.send_replace(true);
     let keeps: [Keep; 4] = keeps(&server, route()).await;
     server.command(&["SET", "~lock:engagement:42", "1", "PX", "300"]);
@@ -154,9 +157,9 @@ async fn the_lock_of_the_dead_runs_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_for_what_cannot_be_shared() {
+async fn processes_do_not_wait_for_an_uncacheable_response() {
     let server = RedisServer::start();
-    let origin = Slow::new(Some(("cache-control", "no-store")));
+    let origin = SlowOrigin::new(Some(("cache-control", "no-store")));
     let keeps: [Keep; 6] = keeps(&server, route()).await;
     let mut requests = JoinSet::new();
     for keep in &keeps {
@@ -174,7 +177,7 @@ async fn nobody_waits_for_what_cannot_be_shared() {
         "{:?}",
         start.elapsed()
     );
-    // Until the note is forgotten, nobody even looks for a lock.
+    // While the key is known as uncacheable, no process tries to take the lock.
     let tried = locked(&server);
     send(&cached(&keeps[0], &origin), get("/engagements/42")).await;
     let late: [Keep; 1] = self::keeps(&server, route()).await;
@@ -183,9 +186,9 @@ async fn nobody_waits_for_what_cannot_be_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_gives_the_lock_back() {
+async fn a_cancelled_leader_releases_the_lock() {
     let server = RedisServer::start();
-    let origin = Slow::new(None);
+    let origin = SlowOrigin::new(None);
     let keeps: [Keep; 2] = keeps(&server, route()).await;
     let (first, second) = (cached(&keeps[0], &origin), cached(&keeps[1], &origin));
     let leaving = tokio::spawn(async move { send(&first, get("/engagements/42")).await });
@@ -201,7 +204,7 @@ async fn who_leaves_gives_the_lock_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_makes_a_value_for_all() {
     let server = RedisServer::start();
-    let origin = Slow::new(None);
+    let origin = SlowOrigin::new(None);
     let keeps: [Keep; 6] = keeps(&server, route()).await;
     let key = Key::new("agent").id(7);
     let mut values = JoinSet::new();
@@ -227,9 +230,9 @@ async fn one_process_makes_a_value_for_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_refreshes_for_all() {
     let server = RedisServer::start();
-    let origin = Slow::new(None);
+    let origin = SlowOrigin::new(None);
     origin.gate.send_replace(true);
-    // Due at once: less is left than this from the first moment on.
+    // Due at once: the remaining lifetime is below this from the beginning.
     let route = route().refresh_ahead(mins(30) - Duration::from_millis(1));
     let keeps: [Keep; 4] = keeps(&server, route).await;
     let services: Vec<_> = keeps.iter().map(|keep| cached(keep, &origin)).collect();
@@ -247,7 +250,7 @@ async fn one_process_refreshes_for_all() {
         .await;
         assert_eq!(body, "call 1");
     }
-    // Whoever finds another process at it does not wait.
+    // A process that finds another one refreshing does not wait.
     until("a refresh and three that leave it", || async {
         for service in &services {
             send(service, get("/engagements/42")).await;

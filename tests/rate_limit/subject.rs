@@ -6,12 +6,12 @@ use http_body_util::Full;
 use tower::Layer;
 use tower_keep::{Keep, RateLimitLayer, Table, UserId, rate_limit::RateLimit};
 
-use super::{Inner, admitted, from, get, of_user};
-use crate::log::Log;
+use super::{admitted, from, get, of_user, origin};
+use crate::common::{keeps::new_keep, log::Log, origin::Origin};
 
-fn service(toml: &str) -> (Keep, RateLimit<Inner>) {
-    let keep = Keep::new(Table::from_toml(toml).expect("a good table")).expect("a valid table");
-    let service = RateLimitLayer::new(&keep).layer(Inner::default());
+fn service(toml: &str) -> (Keep, RateLimit<Origin>) {
+    let keep = new_keep(Table::from_toml(toml).expect("a good table"));
+    let service = RateLimitLayer::new(&keep).layer(origin());
     (keep, service)
 }
 
@@ -30,7 +30,7 @@ fn with(
 }
 
 #[tokio::test]
-async fn users_count_apart_and_wherever_they_come_from() {
+async fn users_are_counted_apart_whatever_their_address() {
     let (_keep, mut service) = service(BY_USER);
     let known = |user: &'static str, address: &'static str| {
         move || {
@@ -45,7 +45,7 @@ async fn users_count_apart_and_wherever_they_come_from() {
 }
 
 #[tokio::test]
-async fn rotating_a_bearer_token_frees_nobody() {
+async fn a_new_bearer_token_does_not_reset_the_quota() {
     for unverified in ["", "[identity]\nunverified = true\n"] {
         let (_keep, mut service) = service(&format!("{unverified}{BY_USER}"));
         let tokens = std::cell::Cell::new(0);
@@ -66,7 +66,7 @@ async fn rotating_a_bearer_token_frees_nobody() {
 }
 
 #[tokio::test]
-async fn nobody_is_unlimited_because_nothing_is_known() {
+async fn requests_without_a_known_subject_are_limited_together() {
     let (_keep, mut service) = service(BY_USER);
     let nobody = || get("/").body(Full::default()).expect("a request");
     assert_eq!(admitted(&mut service, 9, nobody).await, 3);
@@ -77,9 +77,9 @@ async fn nobody_is_unlimited_because_nothing_is_known() {
     );
 }
 
-/// Behind axum without connect info everybody would share one counter, and nobody would know.
+/// Behind axum without `ConnectInfo` all clients share one counter, which the log must say.
 #[tokio::test]
-async fn that_no_address_is_known_is_said_once() {
+async fn a_missing_peer_address_is_logged_once() {
     let (log, _guard) = Log::start();
     let (_keep, mut service) = service(BY_IP);
     admitted(&mut service, 1, || from("/", "192.0.2.1")).await;
@@ -91,7 +91,7 @@ async fn that_no_address_is_known_is_said_once() {
 }
 
 #[tokio::test]
-async fn forwarding_fields_count_only_behind_trusted_proxies_and_from_the_right() {
+async fn forwarding_fields_are_read_from_the_right_and_only_behind_trusted_proxies() {
     let spoofed = |n: u32| {
         let left = format!("198.51.100.{n}, 203.0.113.9:4711");
         with(from("/", "10.1.1.1"), "x-forwarded-for", &left)
@@ -101,11 +101,11 @@ async fn forwarding_fields_count_only_behind_trusted_proxies_and_from_the_right(
         count.set(count.get() + 1);
         spoofed(count.get())
     };
-    // no proxy is trusted: the peer counts
+    // No proxy is trusted: the limit applies to the peer.
     let (_keep, mut direct) = service(BY_IP);
     assert_eq!(admitted(&mut direct, 9, request).await, 3);
     assert_eq!(admitted(&mut direct, 9, || from("/", "10.1.1.1")).await, 0);
-    // behind a trusted one: what it appended, not what the client wrote before
+    // Behind a trusted proxy: the address that it appended, not one that the client sent.
     let trusting = format!("[identity]\ntrusted_proxies = [\"10.0.0.0/8\"]\n{BY_IP}");
     let (_keep, mut service) = service(&trusting);
     assert_eq!(admitted(&mut service, 9, request).await, 3);
@@ -120,7 +120,7 @@ async fn forwarding_fields_count_only_behind_trusted_proxies_and_from_the_right(
 }
 
 #[tokio::test]
-async fn addresses_of_one_ipv6_network_count_together() {
+async fn addresses_of_one_ipv6_network_share_a_limit() {
     let (_keep, mut service) = service(BY_IP);
     let count = std::cell::Cell::new(0);
     let request = || {
@@ -147,7 +147,7 @@ async fn addresses_of_one_ipv6_network_count_together() {
 }
 
 #[tokio::test]
-async fn a_route_is_its_pattern_and_never_the_path() {
+async fn limits_by_route_use_the_pattern_not_the_path() {
     let toml = "[[route]]\npath = \"/users/{id}\"\n\
                 [[limit]]\nname = \"r\"\nby = [\"ip\", \"route\"]\nlimit = 3\nwindow = \"1m\"\n";
     let (_keep, mut service) = service(toml);
@@ -164,7 +164,7 @@ async fn a_route_is_its_pattern_and_never_the_path() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_is_not_a_way_out() {
+async fn requests_without_the_field_of_a_limit_share_one_quota() {
     let toml = "[[limit]]\nname = \"k\"\nby = \"header:x-key\"\nlimit = 3\nwindow = \"1m\"\n";
     let (_keep, mut service) = service(toml);
     assert_eq!(
@@ -176,7 +176,7 @@ async fn a_field_that_is_missing_is_not_a_way_out() {
 }
 
 #[tokio::test]
-async fn the_application_can_say_where_requests_come_from() {
+async fn the_application_can_name_the_peer_address() {
     #[derive(Clone)]
     struct Client(IpAddr);
     let (keep, mut service) = service(BY_IP);

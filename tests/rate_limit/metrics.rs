@@ -1,4 +1,4 @@
-//! What a limit costs where it has no say, and what is counted of it.
+//! Allocations and metrics of limits.
 
 use std::{
     pin::pin,
@@ -12,7 +12,8 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer, Service};
 use tower_keep::{Keep, Key, Limit, RateLimitLayer, Table, rate_limit::Quota, table::mins};
 
-use super::{Inner, admitted, of_user};
+use super::{admitted, of_user, origin};
+use crate::common::keeps::new_keep;
 
 /// Allocations of one request through a service that answers at once.
 fn allocations<S>(service: &mut S, path: &str) -> u64
@@ -29,14 +30,14 @@ where
 }
 
 #[test]
-fn what_no_limit_claims_costs_no_allocation() {
+fn requests_without_a_limit_cost_no_allocation() {
     let limit = Limit::new("api", 9, mins(1)).path("/api");
-    let keep = Keep::new(Table::new().limit(limit)).expect("a valid table");
-    let mut service = RateLimitLayer::new(&keep).layer(Inner::default());
-    // what a thread sets up once
+    let keep = new_keep(Table::new().limit(limit));
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
+    // Thread-local state is set up by the first request.
     allocations(&mut service, "/other");
     let (bare, limited) = (
-        allocations(&mut Inner::default(), "/other"),
+        allocations(&mut origin(), "/other"),
         allocations(&mut service, "/other"),
     );
     assert_eq!(limited, bare);
@@ -45,7 +46,7 @@ fn what_no_limit_claims_costs_no_allocation() {
 
 #[test]
 fn a_decision_in_this_process_costs_no_allocation() {
-    let keep = Keep::new(Table::new()).expect("a valid table");
+    let keep = new_keep(Table::new());
     let key = Key::new("api").id("user-123");
     let decide = || {
         let mut cx = Context::from_waker(Waker::noop());
@@ -87,8 +88,8 @@ async fn every_limit_counts_what_it_admitted_and_refused() {
         Limit::new("new", 1, mins(1)).shadow(true),
     ];
     let table = limits.into_iter().fold(Table::new(), Table::limit);
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table).expect("a valid table"));
-    let mut service = RateLimitLayer::new(&keep).layer(Inner::default());
+    let keep = metrics::with_local_recorder(&recorder, || new_keep(table));
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
     assert_eq!(admitted(&mut service, 5, || of_user("/", "u")).await, 3);
     let expected = [
         ("requests_total api admitted", 3),
@@ -102,7 +103,7 @@ async fn every_limit_counts_what_it_admitted_and_refused() {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn what_is_decided_without_redis_is_counted_as_such() {
+async fn decisions_without_redis_are_counted_apart() {
     let mut server = crate::support::RedisServer::start();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -112,7 +113,7 @@ async fn what_is_decided_without_redis_is_counted_as_such() {
     let keep = Keep::with_store(table, store.expect("connects")).await;
     let keep = keep.expect("a good table");
     drop(guard);
-    let mut service = RateLimitLayer::new(&keep).layer(Inner::default());
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
     server.kill();
     assert_eq!(admitted(&mut service, 5, || of_user("/", "u")).await, 2);
     let expected = [

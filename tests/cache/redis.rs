@@ -1,10 +1,13 @@
-//! Several keeps on one Redis.
+//! Several keeps over one Redis.
 
 use tower_keep::{Keep, Route, Scope, Table, table::mins};
 
-use super::kit::{Origin, cached, get, request, send};
 use crate::{
-    patience::patient_keep,
+    common::{
+        client::{get, request, send},
+        keeps::redis_keep,
+        origin::{Origin, cached},
+    },
     support::{RedisServer, until},
 };
 
@@ -17,14 +20,14 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer) -> Keep {
-    patient_keep(server.url(), table()).await
+    redis_keep(server.url(), table()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_fills_the_other_hits() {
+async fn a_response_stored_by_one_process_is_a_hit_in_another() {
     let server = RedisServer::start();
     let (one, other) = (keep(&server).await, keep(&server).await);
-    let origin = Origin::with(&[("content-type", "application/json")]);
+    let origin = Origin::with_fields(&[("content-type", "application/json")]);
     let first = send(&cached(&one, &origin), get("/engagements/42")).await;
     assert_eq!(first.cache_status(), "tower-keep; fwd=uri-miss; stored");
     let second = send(&cached(&other, &origin), get("/engagements/42")).await;
@@ -37,10 +40,10 @@ async fn one_fills_the_other_hits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_at_one_reaches_the_other() {
+async fn a_write_in_one_process_invalidates_in_another() {
     let server = RedisServer::start();
     let (one, other) = (keep(&server).await, keep(&server).await);
-    let origin = Origin::with(&[]);
+    let origin = Origin::with_fields(&[]);
     let (here, there) = (cached(&one, &origin), cached(&other, &origin));
     send(&here, get("/engagements/42")).await;
     send(&there, get("/engagements/42")).await;

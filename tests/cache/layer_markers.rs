@@ -1,33 +1,32 @@
-//! A layer that is applied twice to the same request, or whose partner is missing.
+//! A layer that is applied twice to the same request, or without the layer it depends on.
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer, ServiceBuilder};
-use tower_keep::{CacheLayer, InvalidateLayer, Keep};
+use tower_keep::{CacheLayer, InvalidateLayer};
 
-use super::{
-    kit::{get, request, send},
-    stage::{Stage, answer, engagement, engagements, full},
+use crate::common::{
+    client::{get, request, send},
+    keeps::{engagements, engagements_with, new_keep},
+    log::Log,
+    origin::{Origin, full, ok},
 };
-use crate::log::Log;
 
-fn counting() -> Stage {
-    Stage::new(|_, call| async move { Ok(answer(full(format!("call {call}")), &[])) })
+fn counting() -> Origin {
+    Origin::from_fn(|_, call| async move { Ok(ok(full(format!("call {call}")), &[])) })
 }
 
-/// The inner one waited for the outer one, which waited for it.
+/// Regression: the inner layer waited as a follower of the outer one, which waited for the inner.
 #[tokio::test]
-async fn the_inner_one_does_nothing_and_is_reported_once() {
+async fn a_layer_applied_twice_works_once_and_is_reported_once() {
     let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
     let snapshotter = recorder.snapshotter();
-    let keep = metrics::with_local_recorder(&recorder, || {
-        Keep::new(engagements()).expect("a valid table")
-    });
+    let keep = metrics::with_local_recorder(&recorder, || new_keep(engagements()));
 
-    let stage = counting();
+    let origin = counting();
     let service = ServiceBuilder::new()
         .layer(CacheLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
-        .service(stage.clone());
+        .service(origin.clone());
     for path in ["/engagements/1", "/engagements/2", "/engagements/1"] {
         let seen = send(&service, get(path)).await;
         assert_eq!(
@@ -36,18 +35,18 @@ async fn the_inner_one_does_nothing_and_is_reported_once() {
             "{seen:?}"
         );
     }
-    assert_eq!(stage.calls(), 2);
+    assert_eq!(origin.calls(), 2);
     assert_eq!(misuses(&snapshotter), 2);
     assert_eq!(log.count("CacheLayer is applied twice"), 1);
 }
 
-/// A table that says what a write invalidates is in vain where nobody is there to do it.
+/// Without an `InvalidateLayer`, the table's `invalidates` has no effect.
 #[tokio::test]
 async fn a_missing_invalidate_layer_is_reported_once() {
     let ((log, _guard), recorder) = (Log::start(), DebuggingRecorder::new());
     let snapshotter = recorder.snapshotter();
-    let table = engagement(|route| route.invalidates(["dashboard:*"]));
-    let keep = metrics::with_local_recorder(&recorder, || Keep::new(table).expect("a valid table"));
+    let table = engagements_with(|route| route.invalidates(["dashboard:*"]));
+    let keep = metrics::with_local_recorder(&recorder, || new_keep(table));
 
     let alone = CacheLayer::new(&keep).layer(counting());
     let complete = InvalidateLayer::new(&keep).layer(alone.clone());
@@ -68,7 +67,7 @@ async fn a_missing_invalidate_layer_is_reported_once() {
     );
 }
 
-/// What has been counted since it was last asked.
+/// The counts since the last call.
 fn misuses(snapshotter: &Snapshotter) -> u64 {
     let metrics = snapshotter.snapshot().into_vec();
     let found = metrics
@@ -84,14 +83,11 @@ fn misuses(snapshotter: &Snapshotter) -> u64 {
 
 #[tokio::test]
 async fn layers_of_two_keeps_are_two_caches() {
-    let (outer, inner) = (
-        Keep::new(engagements()).expect("a valid table"),
-        Keep::new(engagements()).expect("a valid table"),
-    );
-    let stage = counting();
-    let inner = CacheLayer::new(&inner).layer(stage.clone());
+    let (outer, inner) = (new_keep(engagements()), new_keep(engagements()));
+    let origin = counting();
+    let inner = CacheLayer::new(&inner).layer(origin.clone());
     let both = CacheLayer::new(&outer).layer(inner.clone());
     assert_eq!(send(&both, get("/engagements/1")).await.body, "call 1");
     assert_eq!(send(&inner, get("/engagements/1")).await.body, "call 1");
-    assert_eq!(stage.calls(), 1);
+    assert_eq!(origin.calls(), 1);
 }

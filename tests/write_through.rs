@@ -11,19 +11,21 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use tokio::time::timeout;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Route, Scope, Table, UserId,
     table::{Through, Write, mins, secs},
     testing::{CacheStatus, TestKeep},
 };
 
-use crate::support::until;
+use crate::{
+    common::{client::send_to, origin::FullResponse},
+    support::until,
+};
 
-type Answer = Response<Full<Bytes>>;
-type Change = dyn Fn(&request::Parts, &mut Answer) + Send + Sync;
+type Change = dyn Fn(&request::Parts, &mut FullResponse) + Send + Sync;
 
 /// A handler over one row, and the layers above it.
 struct App {
@@ -34,7 +36,7 @@ struct App {
     change: Box<Change>,
 }
 
-struct Seen {
+struct Outcome {
     status: StatusCode,
     cache: CacheStatus,
     body: String,
@@ -43,7 +45,7 @@ struct Seen {
 impl App {
     fn new(
         route: Route,
-        change: impl Fn(&request::Parts, &mut Answer) + Send + Sync + 'static,
+        change: impl Fn(&request::Parts, &mut FullResponse) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let table = Table::new()
             .ttl("row", mins(30))
@@ -61,7 +63,7 @@ impl App {
         self.gets.load(Ordering::SeqCst)
     }
 
-    async fn handle(self: Arc<Self>, parts: request::Parts) -> Answer {
+    async fn handle(self: Arc<Self>, parts: request::Parts) -> FullResponse {
         let row = match parts.method {
             Method::GET => {
                 self.gets.fetch_add(1, Ordering::SeqCst);
@@ -80,7 +82,7 @@ impl App {
         answer
     }
 
-    async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Seen {
+    async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Outcome {
         let app = Arc::clone(self);
         let handler = service_fn(move |request: Request<Full<Bytes>>| {
             let (parts, _) = request.into_parts();
@@ -91,31 +93,19 @@ impl App {
             InvalidateLayer::new(&self.keep),
             CacheLayer::new(&self.keep),
         );
-        let response = layers
-            .layer(handler)
-            .oneshot(request)
-            .await
-            .expect("an answer");
-        let (status, cache) = (response.status(), CacheStatus::of(&response));
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .expect("a body")
-            .to_bytes();
-        let body = String::from_utf8(body.to_vec()).expect("text");
-        Seen {
-            status,
-            cache,
-            body,
+        let response = send_to(&mut layers.layer(handler), request).await;
+        Outcome {
+            status: response.status(),
+            cache: CacheStatus::of(&response),
+            body: String::from_utf8(response.body().to_vec()).expect("text"),
         }
     }
 
-    async fn get(self: &Arc<Self>) -> Seen {
+    async fn get(self: &Arc<Self>) -> Outcome {
         self.send(request(Method::GET)).await
     }
 
-    async fn put(self: &Arc<Self>) -> Seen {
+    async fn put(self: &Arc<Self>) -> Outcome {
         self.send(request(Method::PUT)).await
     }
 }
@@ -156,9 +146,9 @@ async fn after_a_write_the_next_get_is_a_hit() {
     }
 }
 
-/// What is under way since before the write is of no use, and may be slow.
+/// A read that began before the write cannot be used, and may be slow.
 #[tokio::test(start_paused = true)]
-async fn a_read_from_before_the_write_is_not_waited_for() {
+async fn a_get_after_a_write_does_not_wait_for_an_older_one() {
     let read = AtomicUsize::new(0);
     let app = App::new(route(Through::Refetch), move |parts, answer| {
         if parts.method == Method::GET && read.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -179,7 +169,7 @@ async fn a_read_from_before_the_write_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_asked_again_is_a_plain_get() {
+async fn the_refetch_is_a_plain_get() {
     let app = App::new(route(Through::Refetch), |_, _| {});
     app.put().await;
     let seen = app.seen.lock().expect("whole");
@@ -210,7 +200,7 @@ async fn other_methods_and_failures_only_invalidate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_succeeds_whatever_becomes_of_the_get() {
+async fn a_write_succeeds_even_if_the_refetch_fails() {
     for outcome in ["hang", "panic", "error"] {
         let app = App::new(
             route(Through::Refetch),
@@ -241,8 +231,8 @@ async fn a_write_succeeds_whatever_becomes_of_the_get() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_answer_to_a_get_only_invalidates() {
-    let set = |answer: &mut Answer, name: &'static str, value: &'static str| {
+async fn a_write_response_that_cannot_answer_a_get_only_invalidates() {
+    let set = |answer: &mut FullResponse, name: &'static str, value: &'static str| {
         answer
             .headers_mut()
             .insert(name, value.parse().expect("a value"));
@@ -276,7 +266,7 @@ async fn an_answer_that_is_no_answer_to_a_get_only_invalidates() {
 }
 
 #[tokio::test]
-async fn each_users_own_answer_is_replaced() {
+async fn only_the_writing_users_own_entry_is_replaced() {
     for through in [Through::Refetch, Through::Answer] {
         let app = App::new(route(through).scope(Scope::User), |_, _| {});
         let as_user = |method, user: &str| {

@@ -1,4 +1,4 @@
-//! Ways in which one client, or the network, could decide what others are answered.
+//! Ways in which one client, or the network, could poison the responses of others.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
@@ -10,12 +10,21 @@ use tower_keep::{
     table::{Identity, Through, Write},
 };
 
-use super::kit::{Answer, Origin, Seen, after, answer, cached, get, request, send};
+use crate::common::{
+    client::{TestResponse, advance, get, request, send},
+    keeps::new_keep,
+    origin::{FullResponse, Origin, cached, response},
+};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
-/// Under a `CacheLayer`, with an `InvalidateLayer` above it or without.
-async fn sent(keep: &Keep, origin: &Origin, above: bool, request: Request<Full<Bytes>>) -> Seen {
+/// Behind a `CacheLayer`, with or without an `InvalidateLayer` above it.
+async fn sent(
+    keep: &Keep,
+    origin: &Origin,
+    above: bool,
+    request: Request<Full<Bytes>>,
+) -> TestResponse {
     let service = cached(keep, origin);
     if above {
         send(&InvalidateLayer::new(keep).layer(service), request).await
@@ -35,7 +44,7 @@ fn with_fields(
     request
 }
 
-/// The host whose answer it is, as a server sees it that goes by the last `Host`.
+/// The host that a server sees which reads the last `Host` field.
 fn by_last_host(parts: &http::request::Parts) -> &'static str {
     let host = parts.headers.get_all("host").iter().next_back();
     match host.and_then(|host| host.to_str().ok()) {
@@ -44,9 +53,9 @@ fn by_last_host(parts: &http::request::Parts) -> &'static str {
     }
 }
 
-/// The store took a POST's answer for that of the host named first; the server answered for the last.
+/// Regression: a POST response was stored for the first host, but the server answered for the last.
 #[tokio::test]
-async fn a_posts_answer_for_another_host_is_not_stored() {
+async fn a_post_response_for_another_host_is_not_stored() {
     let post = |uri: &str, hosts: &[(&'static str, &'static str)]| {
         with_fields(request("POST", uri, &[]), hosts)
     };
@@ -58,9 +67,9 @@ async fn a_posts_answer_for_another_host_is_not_stored() {
         ] {
             let origin = Origin::new(|parts, _| {
                 let own = [FRESH, ("content-location", "/a")];
-                answer(200, &own, by_last_host(parts))
+                response(200, &own, by_last_host(parts))
             });
-            let keep = Keep::new(Table::new()).expect("a valid table");
+            let keep = new_keep(Table::new());
             assert_eq!(sent(&keep, &origin, above, poison).await.body, "evil");
             let victim = with_fields(get("/a"), &[good]);
             let seen = sent(&keep, &origin, above, victim).await;
@@ -72,7 +81,7 @@ async fn a_posts_answer_for_another_host_is_not_stored() {
 /// What stood before an `@` was no part of the key, but a page that repeats `Host` in its links
 /// repeated it (RFC 9112 section 3.2: such a request is malformed).
 #[tokio::test]
-async fn what_is_no_host_reaches_nobody_else() {
+async fn a_response_to_an_invalid_host_is_not_shared() {
     let routes = [
         ("/a", Table::new()),
         (
@@ -94,8 +103,8 @@ async fn what_is_no_host_reaches_nobody_else() {
             "evil.example/?@good.example",
             "evil.example#@good.example:80",
         ] {
-            let origin = Origin::new(|parts, _| answer(200, &[FRESH], by_last_host(parts)));
-            let service = cached(&Keep::new(table.clone()).expect("a valid table"), &origin);
+            let origin = Origin::new(|parts, _| response(200, &[FRESH], by_last_host(parts)));
+            let service = cached(&new_keep(table.clone()), &origin);
             let poison = request("GET", path, &[("host", host)]);
             let seen = send(&service, poison).await;
             assert_eq!(seen.body, "evil");
@@ -106,17 +115,17 @@ async fn what_is_no_host_reaches_nobody_else() {
     }
 }
 
-/// A GET whose query looked like the hash of a QUERY's content answered that QUERY.
+/// Regression: a GET whose query looked like the hash of a QUERY's content answered that QUERY.
 #[tokio::test]
-async fn a_query_cannot_pass_for_the_content_of_a_query() {
+async fn a_url_query_never_has_the_key_of_query_content() {
     let origin = Origin::new(|parts, _| {
         let body = match parts.method.as_str() {
             "QUERY" => "of a query",
             _ => "of a get",
         };
-        answer(200, &[FRESH], body)
+        response(200, &[FRESH], body)
     });
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+    let service = cached(&new_keep(Table::new()), &origin);
     let digest = Sha256::digest(b"text/plain\0\0\0select");
     let hash: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
     for forged in [format!("={hash}"), format!("+={hash}"), format!("+{hash}")] {
@@ -128,13 +137,13 @@ async fn a_query_cannot_pass_for_the_content_of_a_query() {
     assert_eq!(send(&service, query).await.body, "of a query");
 }
 
-/// RFC 9111 sections 3.2 and 5.2.2.7: what is private is so in an update, too, that does not say it
-/// again.
+/// RFC 9111 sections 3.2 and 5.2.2.7: a private field stays private in an update that does not repeat
+/// the directive.
 #[tokio::test(start_paused = true)]
-async fn a_304_brings_no_private_field_into_what_is_stored() {
+async fn a_304_adds_no_private_field_to_the_stored_response() {
     let rule = "max-age=1, private=\"x-account\", no-cache=\"x-once\"";
     let script = vec![
-        Ok(answer(
+        Ok(response(
             200,
             &[
                 ("etag", "\"1\""),
@@ -143,7 +152,7 @@ async fn a_304_brings_no_private_field_into_what_is_stored() {
             ],
             "body",
         )),
-        Ok(answer(
+        Ok(response(
             304,
             &[
                 ("etag", "\"1\""),
@@ -154,12 +163,9 @@ async fn a_304_brings_no_private_field_into_what_is_stored() {
             "",
         )),
     ];
-    let service = cached(
-        &Keep::new(Table::new()).expect("a valid table"),
-        &Origin::script(script),
-    );
+    let service = cached(&new_keep(Table::new()), &Origin::script(script));
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     for status in ["fwd=stale", "hit"] {
         let seen = send(&service, get("/a")).await;
         assert!(seen.cache_status().contains(status), "{seen:?}");
@@ -172,25 +178,22 @@ async fn a_304_brings_no_private_field_into_what_is_stored() {
 
 /// RFC 9111 section 3.2: the bytes at hand are coded as they were when they came.
 #[tokio::test(start_paused = true)]
-async fn a_304_does_not_say_how_the_stored_bytes_are_coded() {
+async fn a_304_does_not_change_the_content_encoding_of_the_stored_response() {
     let script = vec![
-        Ok(answer(
+        Ok(response(
             200,
             &[("etag", "\"1\""), ("cache-control", "max-age=1")],
             "plain",
         )),
-        Ok(answer(
+        Ok(response(
             304,
             &[("etag", "\"1\""), ("content-encoding", "gzip"), FRESH],
             "",
         )),
     ];
-    let service = cached(
-        &Keep::new(Table::new()).expect("a valid table"),
-        &Origin::script(script),
-    );
+    let service = cached(&new_keep(Table::new()), &Origin::script(script));
     send(&service, get("/a")).await;
-    after(5).await;
+    advance(5).await;
     let seen = send(&service, get("/a")).await;
     assert_eq!(seen.body, "plain");
     assert!(!seen.headers.contains_key("content-encoding"), "{seen:?}");
@@ -200,9 +203,9 @@ async fn a_304_does_not_say_how_the_stored_bytes_are_coded() {
 #[tokio::test]
 async fn a_write_that_offers_an_upgrade_invalidates() {
     // RFC 9111 section 4.4.
-    let origin = Origin::with(&[FRESH]);
+    let origin = Origin::with_fields(&[FRESH]);
     let engagement = Route::new("/e/{id}").key("e:{id}");
-    let keep = Keep::new(Table::new().route(engagement)).expect("a valid table");
+    let keep = new_keep(Table::new().route(engagement));
     let service = cached(&keep, &origin);
     for path in ["/a", "/e/1"] {
         let before = send(&service, get(path)).await.body;
@@ -212,10 +215,10 @@ async fn a_write_that_offers_an_upgrade_invalidates() {
     }
 }
 
-/// With two lines of the identity's field nobody can tell whose a write is; its answer was stored as
-/// everybody's.
+/// Regression: with two lines of the identity field the user is ambiguous; the response was stored as
+/// public.
 #[tokio::test]
-async fn the_answer_to_a_write_of_a_doubtful_user_is_nobody_elses() {
+async fn the_response_to_a_write_of_an_unverified_user_is_not_shared() {
     let route = Route::new("/listed/{id}").key("listed:{id}");
     let table = Table::new()
         .identity(Identity::new().header("x-user-id"))
@@ -223,12 +226,12 @@ async fn the_answer_to_a_write_of_a_doubtful_user_is_nobody_elses() {
     for (method, path) in [("PUT", "/listed/1"), ("POST", "/unlisted")] {
         let origin = Origin::new(|parts, _| {
             let user = parts.headers.get("x-user-id").map_or("nobody", |_| "alice");
-            let mut response: Answer = answer(200, &[FRESH], user);
+            let mut response: FullResponse = response(200, &[FRESH], user);
             let own = parts.uri.path().parse().expect("a value");
             response.headers_mut().insert("content-location", own);
             response
         });
-        let keep = Keep::new(table.clone()).expect("a valid table");
+        let keep = new_keep(table.clone());
         let twice = [("x-user-id", "alice"), ("x-user-id", "gateway")];
         let write = with_fields(request(method, path, &[]), &twice);
         assert_eq!(sent(&keep, &origin, true, write).await.body, "alice");
@@ -239,14 +242,14 @@ async fn the_answer_to_a_write_of_a_doubtful_user_is_nobody_elses() {
 
 /// RFC 9111 section 4.3.5, for a representation that others do not get.
 #[tokio::test]
-async fn a_head_with_credentials_ends_nothing() {
+async fn a_head_with_credentials_invalidates_nothing() {
     let origin = Origin::new(
         |parts, _| match parts.headers.contains_key("authorization") {
-            true => answer(200, &[("etag", "\"own\"")], "own"),
-            false => answer(200, &[("etag", "\"1\""), FRESH], "for all"),
+            true => response(200, &[("etag", "\"own\"")], "own"),
+            false => response(200, &[("etag", "\"1\""), FRESH], "for all"),
         },
     );
-    let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+    let service = cached(&new_keep(Table::new()), &origin);
     send(&service, get("/a")).await;
     let own = [
         ("authorization", "Basic YTpi"),
@@ -260,7 +263,7 @@ async fn a_head_with_credentials_ends_nothing() {
 /// RFC 9111 section 4.1: equal only where the field's own definition says so. `Cookie`, `Origin` and
 /// the like are no lists, and a server reads `a,` as something else than `a`.
 #[tokio::test]
-async fn fields_that_are_no_lists_are_compared_as_they_are() {
+async fn fields_that_are_not_lists_are_compared_unchanged() {
     for (name, honest, forged) in [
         ("cookie", "lang=en", "lang=en,"),
         ("origin", "https://good.example", "https://good.example,"),
@@ -269,9 +272,9 @@ async fn fields_that_are_no_lists_are_compared_as_they_are() {
     ] {
         let origin = Origin::new(move |_, call| {
             let vary = [("vary", name), ("cache-control", "public, max-age=60")];
-            answer(200, &vary, if call == 1 { "forged" } else { "honest" })
+            response(200, &vary, if call == 1 { "forged" } else { "honest" })
         });
-        let service = cached(&Keep::new(Table::new()).expect("a valid table"), &origin);
+        let service = cached(&new_keep(Table::new()), &origin);
         send(&service, request("GET", "/a", &[(name, forged)])).await;
         let seen = send(&service, request("GET", "/a", &[(name, honest)])).await;
         assert_eq!(seen.body, "honest", "{name}");

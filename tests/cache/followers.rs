@@ -1,33 +1,36 @@
-//! What became of an answer, and of what is stored, while a request waited.
+//! Responses and entries that change while a follower waits.
 
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_keep::{Keep, Key, Route, Table, cache::Cache, keep::Invalidation};
+use tower_keep::{Key, Route, Table, cache::Cache, keep::Invalidation};
 
-use super::{
-    kit::{Seen, after, get, request, send},
-    stage::{Gate, Stage, answer, engagements, feed, full, head, idle, whole},
+use crate::common::{
+    client::{
+        TestResponse, advance, get, read_text, request, run_other_tasks, send, send_for_head,
+    },
+    keeps::{engagements, new_keep},
+    origin::{Gate, Origin, body_channel, cached, full, ok},
 };
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
-/// One client with `no-store`, or with a cookie of its own, kept everybody else from sharing an
-/// answer for ten seconds.
+/// Regression: one client with `no-store`, or with a cookie, kept all others from sharing a response
+/// for ten seconds.
 #[tokio::test]
-async fn who_shares_nothing_keeps_nobody_else_from_sharing() {
+async fn a_private_refusal_does_not_make_the_key_uncacheable_for_others() {
     let gate = Gate::closed();
-    let stage = Stage::gated(&gate, move |request, _| {
+    let origin = Origin::gated(&gate, move |request, _| {
         let private = ("cache-control", "private");
         let fields = [private]
             .into_iter()
             .filter(|_| request.headers().contains_key("cookie"));
-        Ok(answer(full("body"), &fields.collect::<Vec<_>>()))
+        Ok(ok(full("body"), &fields.collect::<Vec<_>>()))
     });
     for fields in [("cache-control", "no-store"), ("cookie", "session=1")] {
         let route = Route::new("/a/{id}").key("a:{id}");
-        let service = stage.cached(&Keep::new(Table::new().route(route)).expect("a valid table"));
-        let before = stage.calls();
+        let service = cached(&new_keep(Table::new().route(route)), &origin);
+        let before = origin.calls();
         gate.admit(1);
         send(&service, request("GET", "/a/1", &[fields])).await;
         let crowd: Vec<_> = (0..20)
@@ -36,9 +39,9 @@ async fn who_shares_nothing_keeps_nobody_else_from_sharing() {
                 tokio::spawn(async move { send(&service, get("/a/1")).await })
             })
             .collect();
-        stage.called(before + 2).await;
-        idle().await;
-        let calls = stage.calls() - before;
+        origin.called(before + 2).await;
+        run_other_tasks().await;
+        let calls = origin.calls() - before;
         gate.admit(20);
         for one in crowd {
             one.await.expect("no panic");
@@ -47,10 +50,10 @@ async fn who_shares_nothing_keeps_nobody_else_from_sharing() {
     }
 }
 
-/// RFC 9111 sections 4 and 5.2.2.4: whoever waited for an answer may use it only as far as a stored
-/// one could be used.
+/// RFC 9111 sections 4 and 5.2.2.4: a follower may use a response only where a stored one could be
+/// used.
 #[tokio::test]
-async fn who_waits_gets_no_answer_that_must_be_validated_first() {
+async fn followers_get_no_response_that_needs_validation() {
     for (fields, asked, shares) in [
         (&[FRESH][..], &[][..], true),
         (
@@ -81,10 +84,10 @@ async fn who_waits_gets_no_answer_that_must_be_validated_first() {
         ),
     ] {
         let gate = Gate::closed();
-        let stage = Stage::gated(&gate, move |_, call| {
-            Ok(answer(full(format!("call {call}")), fields))
+        let origin = Origin::gated(&gate, move |_, call| {
+            Ok(ok(full(format!("call {call}")), fields))
         });
-        let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
+        let service = cached(&new_keep(engagements()), &origin);
         let ask = |fields: &'static [(&'static str, &'static str)]| {
             let service = service.clone();
             tokio::spawn(
@@ -92,9 +95,9 @@ async fn who_waits_gets_no_answer_that_must_be_validated_first() {
             )
         };
         let leader = ask(&[]);
-        stage.called(1).await;
+        origin.called(1).await;
         let follower = ask(asked);
-        idle().await;
+        run_other_tasks().await;
         gate.open();
         assert_eq!(leader.await.expect("no panic").body, "call 1");
         let seen = follower.await.expect("no panic");
@@ -104,40 +107,40 @@ async fn who_waits_gets_no_answer_that_must_be_validated_first() {
             "{fields:?} {asked:?}: {seen:?}"
         );
         if let (true, Some((_, age))) = (shares, fields.iter().find(|(name, _)| *name == "age")) {
-            // Section 5.1: it is as old as the leader was told.
+            // Section 5.1: it has the age that the leader received.
             assert_eq!(seen.headers["age"], *age);
         }
     }
 }
 
-/// A body that takes longer than it is fresh went to whoever came in the meantime.
+/// Regression: a body that takes longer than its freshness lifetime went to all later requests.
 #[tokio::test(start_paused = true)]
-async fn who_comes_late_to_a_slow_body_asks_anew() {
-    let (slow, body) = feed();
+async fn a_request_that_joins_a_body_gone_stale_is_fetched_again() {
+    let (slow, body) = body_channel();
     let body = std::sync::Mutex::new(Some(body));
-    let stage = Stage::new(move |_, call| {
+    let origin = Origin::from_fn(move |_, call| {
         let first = body.lock().expect("whole").take();
         async move {
             let body = first.unwrap_or_else(|| full(format!("call {call}")));
-            Ok(answer(body, &[("cache-control", "max-age=1")]))
+            Ok(ok(body, &[("cache-control", "max-age=1")]))
         }
     });
-    let service = stage.cached(&Keep::new(engagements()).expect("a valid table"));
-    let first = head(&service, get("/engagements/1")).await;
+    let service = cached(&new_keep(engagements()), &origin);
+    let first = send_for_head(&service, get("/engagements/1")).await;
     slow.data("call ").await;
-    after(5).await;
+    advance(5).await;
     let late = send(&service, get("/engagements/1"));
     let late = tokio::time::timeout(Duration::from_secs(5), late).await;
     assert_eq!(late.expect("it does not wait").body, "call 2");
     slow.data("1").await;
     drop(slow);
-    assert_eq!(whole(first.into_body()).await.expect("whole"), "call 1");
+    assert_eq!(read_text(first.into_body()).await.expect("whole"), "call 1");
 }
 
-/// Stale, to be validated by `"old"`, until call 3.
-fn changing(gate: &Gate) -> Stage {
+/// Responses are stale at once and have the validator `"old"` until call 3.
+fn changing(gate: &Gate) -> Origin {
     let gate = gate.clone();
-    Stage::new(move |request, call| {
+    Origin::from_fn(move |request, call| {
         let gate = gate.clone();
         async move {
             if call > 1 && request.method() == http::Method::GET {
@@ -148,14 +151,14 @@ fn changing(gate: &Gate) -> Stage {
                 ("cache-control", "max-age=1, stale-if-error=600"),
                 ("etag", "\"1\""),
             ];
-            let mut response = answer(full(format!("call {call}")), &fields);
-            // An origin whose validators are too coarse: the content has changed.
+            let mut response = ok(full(format!("call {call}")), &fields);
+            // The validators of this origin are too coarse: the content has changed.
             if knows {
-                response = answer(full(""), &fields);
+                response = ok(full(""), &fields);
                 *response.status_mut() = http::StatusCode::NOT_MODIFIED;
             }
             if call == 2 || request.method() == http::Method::HEAD {
-                response = answer(full("gone"), &[]);
+                response = ok(full("gone"), &[]);
                 *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
             }
             Ok(response)
@@ -163,32 +166,29 @@ fn changing(gate: &Gate) -> Stage {
     })
 }
 
-/// Two that have found it stale: one asks, and the other waits for what it gets.
-async fn two_wait(stage: &Stage, service: &Cache<Stage>) -> [JoinHandle<Seen>; 2] {
+/// Two requests find the entry stale: one validates it, the other follows.
+async fn two_wait(origin: &Origin, service: &Cache<Origin>) -> [JoinHandle<TestResponse>; 2] {
     send(service, get("/engagements/1")).await;
-    after(5).await;
+    advance(5).await;
     let ask = || {
         let service = service.clone();
         tokio::spawn(async move { send(&service, get("/engagements/1")).await })
     };
     let leader = ask();
-    stage.called(2).await;
+    origin.called(2).await;
     let follower = ask();
-    idle().await;
+    run_other_tasks().await;
     [leader, follower]
 }
 
-/// Looked up before an invalidation and used after it: a 304 made the old answer a new one.
+/// Regression: an entry was looked up before an invalidation, and a 304 after it made it fresh.
 #[tokio::test(start_paused = true)]
-async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
+async fn an_entry_invalidated_while_a_request_waited_is_not_validated() {
     let gate = Gate::closed();
-    let (stage, keep) = (
-        changing(&gate),
-        Keep::new(engagements()).expect("a valid table"),
-    );
+    let (origin, keep) = (changing(&gate), new_keep(engagements()));
     let key = Key::new("engagement").id(1);
-    let service = stage.cached(&keep);
-    let [leader, follower] = two_wait(&stage, &service).await;
+    let service = cached(&keep, &origin);
+    let [leader, follower] = two_wait(&origin, &service).await;
     keep.invalidate([Invalidation::key(&key)])
         .await
         .expect("in one process");
@@ -198,18 +198,15 @@ async fn what_was_invalidated_while_a_request_waited_is_not_validated() {
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
 }
 
-/// While the origin is left in peace after an error, too.
+/// Also while the origin is not called because of an error.
 #[tokio::test(start_paused = true)]
-async fn what_was_invalidated_while_a_request_waited_answers_for_no_error() {
+async fn an_entry_invalidated_while_a_request_waited_replaces_no_error() {
     let gate = Gate::closed();
-    let (stage, keep) = (
-        changing(&gate),
-        Keep::new(engagements()).expect("a valid table"),
-    );
+    let (origin, keep) = (changing(&gate), new_keep(engagements()));
     let key = Key::new("engagement").id(1);
-    let service = stage.cached(&keep);
-    let [leader, follower] = two_wait(&stage, &service).await;
-    // It fails, and what is stale answers.
+    let service = cached(&keep, &origin);
+    let [leader, follower] = two_wait(&origin, &service).await;
+    // The origin fails, and the stale entry is served.
     let failed = send(&service, request("HEAD", "/engagements/1", &[])).await;
     assert!(
         failed.cache_status().contains("stale-if-error"),

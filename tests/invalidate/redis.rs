@@ -1,4 +1,4 @@
-//! Several keeps on one Redis.
+//! Several keeps over one Redis.
 
 use std::{
     future::IntoFuture,
@@ -14,12 +14,14 @@ use tower_keep::{
     keep::{Invalidation, Invalidations},
 };
 
-use super::{
-    declared,
-    kit::{Gate, Origin, Stack, get, is_hit, put, send, stack},
-};
+use super::declared_write;
+use super::stack::{Stack, is_hit, stack};
 use crate::{
-    patience::patient_keep,
+    common::{
+        client::{get, put, send},
+        keeps::redis_keep,
+        origin::{Gate, Origin},
+    },
     support::{RedisServer, until},
 };
 
@@ -36,18 +38,18 @@ fn table() -> Table {
 }
 
 async fn keep(server: &RedisServer, table: Table) -> Keep {
-    patient_keep(server.url(), table).await
+    redis_keep(server.url(), table).await
 }
 
-/// Two processes, as far as Redis can tell, before one handler.
+/// Two keeps, which Redis takes for two processes, in front of one handler.
 async fn two(server: &RedisServer) -> ([Keep; 2], [Stack; 2], Origin) {
     let keeps = [keep(server, table()).await, keep(server, table()).await];
-    let origin = Origin::plain();
+    let origin = Origin::with_fields(&[]);
     let stacks = [stack(&keeps[0], &origin), stack(&keeps[1], &origin)];
     (keeps, stacks, origin)
 }
 
-/// Both answer it from what is stored.
+/// Waits until both have a hit.
 async fn warm(stacks: &[Stack; 2], path: &str) {
     for stack in stacks {
         until("a hit", || async {
@@ -57,7 +59,7 @@ async fn warm(stacks: &[Stack; 2], path: &str) {
     }
 }
 
-/// Until this one no longer answers it with `old`.
+/// Waits until this process no longer serves `old`.
 async fn until_new(stack: &Stack, path: &str, old: &str) {
     until("the invalidation", || async {
         let seen = send(stack, get(path)).await;
@@ -67,7 +69,7 @@ async fn until_new(stack: &Stack, path: &str, old: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_at_one_process_reaches_the_other() {
+async fn a_write_in_one_process_invalidates_in_the_other() {
     let server = RedisServer::start();
     let (_keeps, [here, there], origin) = two(&server).await;
     let stacks = [here, there];
@@ -90,7 +92,7 @@ async fn a_write_at_one_process_reaches_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_removed_before_the_answer_and_the_rest_is_unusable() {
+async fn keys_are_removed_from_redis_before_the_response() {
     let server = RedisServer::start();
     let (_keeps, stacks, _origin) = two(&server).await;
     warm(&stacks, "/engagements/1").await;
@@ -107,7 +109,7 @@ async fn keys_are_removed_before_the_answer_and_the_rest_is_unusable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_versions_and_soft_ones_reach_every_process() {
+async fn tag_version_and_soft_invalidations_reach_every_process() {
     let server = RedisServer::start();
     let (keeps, stacks, _origin) = two(&server).await;
     let path = "/engagements/1";
@@ -128,14 +130,14 @@ async fn tags_versions_and_soft_ones_reach_every_process() {
         assert_ne!(send(&stacks[0], get(path)).await.body, old, "{round}");
         until_new(&stacks[1], path, &old).await;
     }
-    // A process that starts later takes the version over.
+    // A process that starts later has the same version.
     let late = keep(&server, table()).await;
-    let late = stack(&late, &Origin::plain());
+    let late = stack(&late, &Origin::with_fields(&[]));
     assert!(is_hit(&late, get(path)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_programs_take_part_on_the_channel() {
+async fn other_programs_can_invalidate_on_the_channel() {
     // The guide's `publish_invalidation` and `cache_invalidation_listener`.
     let server = RedisServer::start();
     let (keeps, stacks, _origin) = two(&server).await;
@@ -178,7 +180,7 @@ async fn other_programs_take_part_on_the_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_application_hears_of_every_process() {
+async fn invalidation_events_of_every_process_are_received() {
     let server = RedisServer::start();
     let (keeps, _stacks, _origin) = two(&server).await;
     let mut heard = keeps[1].invalidations();
@@ -248,7 +250,7 @@ async fn deleting_by_pattern_removes_what_is_in_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sweeps_of_one_pattern_are_one() {
+async fn two_sweeps_of_one_pattern_run_as_one() {
     let server = RedisServer::start();
     let (keeps, _stacks, _origin) = two(&server).await;
     for n in 0..5000 {
@@ -274,11 +276,11 @@ async fn two_sweeps_of_one_pattern_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_process_dies_is_invalidated_when_it_was_declared() {
+async fn a_declared_write_whose_process_dies_is_invalidated() {
     let server = RedisServer::start();
-    let gate = Gate::new();
-    let origin = declared::slow(&gate, 200);
-    let other = keep(&server, declared::table()).await;
+    let gate = Gate::closed();
+    let origin = declared_write::slow(&gate, 200);
+    let other = keep(&server, declared_write::table()).await;
     let other = stack(&other, &origin);
     warm(&[other.clone(), other.clone()], "/engagements/1").await;
     let old = send(&other, get("/engagements/1")).await.body;
@@ -290,18 +292,18 @@ async fn a_write_whose_process_dies_is_invalidated_when_it_was_declared() {
     let process = process.expect("a runtime");
     let (url, inner) = (server.url(), origin.clone());
     process.spawn(async move {
-        let keep = patient_keep(url, declared::table()).await;
+        let keep = redis_keep(url, declared_write::table()).await;
         let layer = InvalidateLayer::new(&keep).longest_write(Duration::from_secs(2));
         let service = (layer, CacheLayer::new(&keep)).layer(inner);
         service.oneshot(put("/engagements/1")).await.map(drop)
     });
-    gate.reached().await;
+    gate.arrival().await;
     until_new(&other, "/engagements/1", &old).await;
     assert!(
         !is_stored(&other).await,
         "declared, it is not cached anywhere"
     );
-    // It dies with its connections, after the commit and before it could say so.
+    // The process dies after the commit and before the invalidation.
     process.shutdown_background();
     assert!(!is_stored(&other).await);
     until("the declaration to run out", || async {
@@ -316,7 +318,7 @@ async fn is_stored(service: &Stack) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_while_redis_is_away_is_not_lost() {
+async fn an_invalidation_while_redis_is_unavailable_is_not_lost() {
     let server = RedisServer::start();
     let (keeps, stacks, _origin) = two(&server).await;
     warm(&stacks, "/engagements/1").await;
@@ -335,9 +337,9 @@ async fn a_write_while_redis_is_away_is_not_lost() {
     assert_ne!(send(&stacks[0], get("/engagements/1")).await.body, old);
 }
 
-/// What was hard was sent, what was soft was forgotten.
+/// Regression: the hard invalidation was sent, the soft one was lost.
 #[tokio::test]
-async fn a_caller_who_leaves_takes_neither_the_hard_nor_the_soft_along() {
+async fn a_cancelled_call_cancels_neither_hard_nor_soft_invalidations() {
     let server = RedisServer::start();
     let keeps = [keep(&server, table()).await, keep(&server, table()).await];
     let mut heard = keeps[1].invalidations();
@@ -360,9 +362,9 @@ async fn a_caller_who_leaves_takes_neither_the_hard_nor_the_soft_along() {
     assert_eq!(softness, [false, true]);
 }
 
-/// A server that ended in an outage took along what had not been taken yet.
+/// Regression: a server that shut down in an outage lost invalidations that were not yet sent.
 #[tokio::test]
-async fn who_flushes_waits_until_the_store_has_taken_everything() {
+async fn flush_waits_until_redis_has_every_invalidation() {
     let server = RedisServer::start();
     let keeps = [keep(&server, table()).await, keep(&server, table()).await];
     let mut heard = keeps[1].invalidations();

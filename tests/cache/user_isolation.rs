@@ -1,13 +1,14 @@
-//! Whose answer reaches whom: every kind of credentials, scope and response directive, both ways.
+//! Which responses users share: every kind of credentials, scope and response directive, both ways.
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tower_keep::{Keep, Route, Scope, Table, UserId, table::Identity};
 
-use super::{
-    kit::{after, get, send},
-    stage::{Gate, Stage, answer, full, idle},
+use crate::common::{
+    client::{advance, get, run_other_tasks, send},
+    keeps::new_keep,
+    origin::{Gate, Origin, cached, full, ok},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ enum Kind {
     Extension,
     Identified,
     Header,
-    /// The identity's header twice: nobody can tell whose request it is.
+    /// The identity header twice: the user is ambiguous.
     TwoHeaders,
 }
 
@@ -68,7 +69,7 @@ fn by(kind: Kind, user: &str, path: &str) -> Request<Full<Bytes>> {
     request
 }
 
-/// Whom the application takes the request for: the first that it finds, as careless code does.
+/// The user that the application assumes: the first it finds, as careless code does.
 fn whose(request: &Request<Bytes>) -> String {
     if let Some(user) = request.extensions().get::<UserId>() {
         return user.as_str().to_owned();
@@ -87,7 +88,7 @@ fn keep(scope: Option<Scope>) -> Keep {
         None => route,
     };
     let identity = Identity::new().header("x-user-id");
-    let keep = Keep::new(Table::new().identity(identity).route(route)).expect("a valid table");
+    let keep = new_keep(Table::new().identity(identity).route(route));
     keep.identify(|parts| {
         let user = parts.headers.get("x-session")?.to_str().ok()?;
         Some(UserId::new(user))
@@ -95,7 +96,7 @@ fn keep(scope: Option<Scope>) -> Keep {
     keep
 }
 
-/// What DESIGN allows: the second, another user than the first, gets the first's answer.
+/// Whether the second request, of another user, may get the response to the first.
 fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, listed: bool) -> bool {
     let refused = ["private", "no-store", "session=1", "*"];
     if refused.iter().any(|word| directive.starts_with(word)) {
@@ -107,7 +108,7 @@ fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, lis
     let explicit = directive.contains("age=") || directive.contains("GMT");
     match scope.filter(|_| listed) {
         Some(Scope::Public) => true,
-        // The user is in the key; who has none passes by.
+        // The user is part of the key; requests without one bypass the cache.
         Some(_) => false,
         None => {
             let fresh = explicit || (listed && first == Kind::Nobody);
@@ -119,15 +120,15 @@ fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, lis
     }
 }
 
-fn stage(directive: (&'static str, &'static str)) -> Stage {
-    Stage::new(move |request, _| {
+fn origin(directive: (&'static str, &'static str)) -> Origin {
+    Origin::from_fn(move |request, _| {
         let user = whose(&request);
-        async move { Ok(answer(full(user), &[directive])) }
+        async move { Ok(ok(full(user), &[directive])) }
     })
 }
 
 #[tokio::test]
-async fn no_user_sees_what_was_made_for_another() {
+async fn no_user_gets_another_users_response() {
     let mut shared = 0;
     for (path, listed) in [("/listed/1", true), ("/unlisted", false)] {
         for scope in SCOPES {
@@ -135,7 +136,7 @@ async fn no_user_sees_what_was_made_for_another() {
                 for first in KINDS {
                     for second in KINDS {
                         let keep = keep(scope);
-                        let service = stage(directive).cached(&keep);
+                        let service = cached(&keep, &origin(directive));
                         let one = send(&service, by(first, "alice", path)).await;
                         let other = send(&service, by(second, "bob", path)).await;
                         let own = if second == Kind::Nobody {
@@ -157,26 +158,26 @@ async fn no_user_sees_what_was_made_for_another() {
 }
 
 #[tokio::test]
-async fn nor_while_it_is_being_made() {
+async fn no_user_gets_another_users_response_while_it_is_fetched() {
     for scope in SCOPES {
         for directive in DIRECTIVES {
             for first in KINDS {
                 for second in KINDS {
                     let gate = Gate::closed();
-                    let stage = Stage::gated(&gate, move |request, _| {
-                        Ok(answer(full(whose(&request)), &[directive]))
+                    let origin = Origin::gated(&gate, move |request, _| {
+                        Ok(ok(full(whose(&request)), &[directive]))
                     });
-                    let service = stage.cached(&keep(scope));
+                    let service = cached(&keep(scope), &origin);
                     let one = service.clone();
                     let one =
                         tokio::spawn(
                             async move { send(&one, by(first, "alice", "/listed/1")).await },
                         );
-                    stage.called(1).await;
+                    origin.called(1).await;
                     let other = tokio::spawn(async move {
                         send(&service, by(second, "bob", "/listed/1")).await
                     });
-                    idle().await;
+                    run_other_tasks().await;
                     gate.open();
                     let one = one.await.expect("no panic").body;
                     let other = other.await.expect("no panic").body;
@@ -198,9 +199,9 @@ async fn nor_while_it_is_being_made() {
 }
 
 #[tokio::test]
-async fn each_user_has_an_answer_of_their_own() {
-    let stage = stage(("cache-control", "private, max-age=60"));
-    let service = stage.cached(&keep(Some(Scope::User)));
+async fn with_user_scope_each_user_has_a_response_of_their_own() {
+    let origin = origin(("cache-control", "private, max-age=60"));
+    let service = cached(&keep(Some(Scope::User)), &origin);
     for kind in [Kind::Extension, Kind::Identified, Kind::Header] {
         for user in ["alice", "bob"] {
             let user = format!("{user} {kind:?}");
@@ -212,30 +213,30 @@ async fn each_user_has_an_answer_of_their_own() {
             }
         }
     }
-    assert_eq!(stage.calls(), 6);
+    assert_eq!(origin.calls(), 6);
 }
 
 #[tokio::test]
-async fn an_unverified_user_is_told_by_their_credentials() {
+async fn unverified_users_are_distinguished_by_their_credentials() {
     let route = Route::new("/listed/{id}")
         .key("engagement:{id}")
         .scope(Scope::User);
     let identity = Identity::new().unverified(true);
-    let keep = Keep::new(Table::new().identity(identity).route(route)).expect("a valid table");
-    let stage = stage(("x-none", "none"));
-    let service = stage.cached(&keep);
+    let keep = new_keep(Table::new().identity(identity).route(route));
+    let origin = origin(("x-none", "none"));
+    let service = cached(&keep, &origin);
     for _ in 0..2 {
         for user in ["alice", "bob"] {
             let request = by(Kind::Authorization, user, "/listed/1");
             assert_eq!(send(&service, request).await.body, user);
         }
     }
-    assert_eq!(stage.calls(), 2);
+    assert_eq!(origin.calls(), 2);
 }
 
-/// An origin whose validators know nothing of users confirmed to one what was made for nobody.
+/// Regression: an origin whose validators ignore the user confirmed a response that belongs to none.
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_that_anothers_answer_is_still_good() {
+async fn no_user_gets_a_304_for_another_users_response() {
     for (scope, path) in SCOPES
         .map(|scope| (scope, "/listed/1"))
         .into_iter()
@@ -245,23 +246,23 @@ async fn nobody_is_told_that_anothers_answer_is_still_good() {
             ("etag", "\"1\""),
             ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ] {
-            let stage = Stage::new(move |request, _| async move {
+            let origin = Origin::from_fn(move |request, _| async move {
                 let asked = ["if-none-match", "if-modified-since"];
                 let known = asked
                     .iter()
                     .any(|name| request.headers().contains_key(*name));
-                let mut response = answer(full(whose(&request)), &[validator]);
+                let mut response = ok(full(whose(&request)), &[validator]);
                 if known {
-                    response = answer(full(""), &[validator]);
+                    response = ok(full(""), &[validator]);
                     *response.status_mut() = http::StatusCode::NOT_MODIFIED;
                 }
                 Ok(response)
             });
             let keep = keep(scope);
-            let service = stage.cached(&keep);
+            let service = cached(&keep, &origin);
             send(&service, get(path)).await;
             for wait in [0, 7200] {
-                after(wait).await;
+                advance(wait).await;
                 for kind in KINDS {
                     let own = if kind == Kind::Nobody {
                         "nobody"

@@ -1,0 +1,6 @@
+//! What all integration tests use: an origin, a client, keeps, captured logs.
+
+pub(crate) mod client;
+pub(crate) mod keeps;
+pub(crate) mod log;
+pub(crate) mod origin;
