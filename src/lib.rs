@@ -1,39 +1,85 @@
-//! Caching, rate limiting and invalidation over Redis as composable tower layers.
+//! Caching, rate limiting and cache invalidation as composable tower layers, in one process or shared
+//! over Redis.
 //!
-//! | layer | does |
+//! | layer | what it does |
 //! |---|---|
-//! | [`CacheLayer`] | answers from stored responses, fills on a miss |
-//! | [`RateLimitLayer`] | admits or refuses by user, address, route or header |
-//! | [`InvalidateLayer`] | makes stored responses unusable after a successful write |
+//! | [`CacheLayer`] | answers from stored responses (RFC 9111); on a miss, calls the inner service and stores its response |
+//! | [`RateLimitLayer`] | admits or refuses requests by user, address, route or header |
+//! | [`InvalidateLayer`] | after a successful write, makes the stored responses it changed unusable |
 //!
-//! All are driven by one [`Table`] and share one handle, [`Keep`], which is also the cache API for
-//! code that is not a request handler. Without Redis everything works in one process; with it, any
+//! One [`Table`] configures all three. They share one handle, [`Keep`], which is also the cache API for
+//! code that is not a request handler. Without Redis everything works in one process; with Redis, any
 //! number of processes share a keep, and each has a small local tier in front.
 //!
+//! # Quick start
+//!
 //! ```
-//! use http::{Request, Response};
-//! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_keep::{CacheLayer, Keep, Route, Scope, Table, table::mins};
+//! use axum::{Router, body::Body, extract::Request, routing::get};
+//! use tower::ServiceExt;
+//! use tower_keep::{
+//!     CacheLayer, InvalidateLayer, Keep, Limit, RateLimitLayer, Route, Scope, Table, table::mins,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> Result<(), tower_keep::Error> {
 //! let table = Table::new()
 //!     .ttl("engagement", mins(30))
-//!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
+//!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public))
+//!     .limit(Limit::new("api", 100, mins(1)));
 //! let keep = Keep::new(table)?;
 //!
-//! let handler = service_fn(async |_: Request<String>| {
-//!     Ok::<_, std::convert::Infallible>(Response::new("an engagement".to_owned()))
-//! });
-//! let service = CacheLayer::new(&keep).layer(handler);
+//! let app: Router = Router::new()
+//!     .route("/engagements/{id}", get(async || "an engagement"))
+//!     .layer((
+//!         RateLimitLayer::new(&keep),
+//!         InvalidateLayer::new(&keep),
+//!         CacheLayer::new(&keep),
+//!     ));
 //!
 //! for expected in ["tower-keep; fwd=uri-miss; stored", "tower-keep; hit; ttl="] {
-//!     let request = Request::get("/engagements/42").body(String::new()).unwrap();
-//!     let response = service.clone().oneshot(request).await.unwrap();
+//!     let request = Request::get("/engagements/42").body(Body::empty()).unwrap();
+//!     let response = app.clone().oneshot(request).await.unwrap();
 //!     assert!(response.headers()["cache-status"].to_str().unwrap().starts_with(expected));
 //! }
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! To share the keep with other processes, replace `Keep::new(table)?` by
+//! `Keep::with_store(table, RedisStore::connect("redis://127.0.0.1/").await?).await?`.
+//!
+//! # Order of the layers
+//!
+//! From the outermost to the innermost: trace and CORS, limits by address, authentication, limits by
+//! user, [`InvalidateLayer`], [`CacheLayer`], the handler. **Authentication must be outside the cache**:
+//! a hit does not reach what is inside it. The page [`guide::layers`] has the reasons and a complete
+//! server.
+//!
+//! # Where to find what
+//!
+//! | question | page |
+//! |---|---|
+//! | What can the table say? | [`guide::table`] |
+//! | Which layer goes where? | [`guide::layers`] |
+//! | What must my service be? Why does it not compile? | [`guide::inner_service`] |
+//! | What is stored, for whom, and for how long? | [`cache`] |
+//! | Which limits apply, and how do they count? | [`rate_limit`] |
+//! | What does a write invalidate? What is guaranteed? | [`invalidate`], [`invalidate::protocol`] |
+//! | How do I cache values in my own code? | [`Keep::get_or_set`], [`keep`] |
+//! | How do I run it with Redis? | `guide::redis` |
+//! | What should I monitor? | [`guide::operations`] |
+//! | How do I test my server? | [`testing`] |
+//! | How do I migrate? | from [redis-py](guide::from_redis_py), [tower-http-cache](guide::from_tower_http_cache), [tower_governor](guide::from_tower_governor) |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `axum` | yes | inside `nest`, keys come from the path as received; client addresses from `ConnectInfo`. Without it, nested routers share keys |
+//! | `redis` | yes | `RedisStore`: one Redis or Valkey server, Sentinels, or a Cluster |
+//! | `tls` | | `rediss://` addresses |
+//! | `tonic` | | request bodies of tonic; client addresses from `TcpConnectInfo` |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod cache;
 mod clock;

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs every test of tower-keep. Installs what is missing: Debian's redis-server.
+# Arguments go to `cargo test`: `sh tests/run.sh cache::ranges`.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,4 +13,6 @@ if ! command -v redis-server >/dev/null 2>&1; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server openssl
 fi
 
+# Tests start the example programs. `cargo test` builds them, but not when it is given a filter.
+cargo build --all-features --examples
 exec cargo test --all-features "$@"

@@ -1,4 +1,4 @@
-//! What it costs a hit that invalidations are looked out for.
+//! The cost of the fence for a hit.
 
 use tower_keep::{Key, keep::Invalidation};
 
@@ -7,13 +7,13 @@ use super::{
     support::{Case, compare, probing, share},
 };
 
-const SUBJECTS: usize = 10_000;
+const TARGETS: usize = 10_000;
 
 pub(crate) fn run() {
     let quiet = Warm::new(kit::table(), kit::keys(), 1024);
     let busy = Warm::new(kit::table(), kit::keys(), 1024);
     busy.block_on(async {
-        for i in 0..SUBJECTS {
+        for i in 0..TARGETS {
             invalidate(&busy, i).await;
         }
     });
@@ -21,18 +21,18 @@ pub(crate) fn run() {
     let every = busy.uris.len() as u64;
     let mut since = 0;
     compare(
-        "the fence (goal: at most 0.25 of a hit more with 10,000 live subjects)",
+        "the fence (goal: at most 0.25 of a hit more with 10,000 live targets)",
         vec![
             Case::new("local hit, nothing invalidated", quiet.hits()),
-            Case::new("local hit, 10,000 subjects, checked before", busy.hits()),
-            Case::new("local hit, 10,000 subjects, checked anew", |n| {
-                // One invalidation makes the next use of every key look for itself.
+            Case::new("local hit, 10,000 targets, checked before", busy.hits()),
+            Case::new("local hit, 10,000 targets, checked anew", |n| {
+                // After an invalidation, the next use of every key is checked anew.
                 for _ in 0..n {
                     hits(1);
                     since += 1;
                     if since == every {
                         since = 0;
-                        i = (i + 1) % SUBJECTS;
+                        i = (i + 1) % TARGETS;
                         busy.block_on(invalidate(&busy, i));
                     }
                 }
@@ -40,7 +40,7 @@ pub(crate) fn run() {
         ],
     );
     print_share("local hit, nothing invalidated");
-    print_share("local hit, 10,000 subjects, checked before");
+    print_share("local hit, 10,000 targets, checked before");
 }
 
 fn print_share(case: &str) {

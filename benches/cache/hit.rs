@@ -17,22 +17,22 @@ pub(crate) fn run() {
         vec![
             Case::new(
                 "inner service, 1 KiB, its own 8 fields",
-                kit::bare(&Inner::new(KIB), kit::uris(kit::keys())),
+                kit::inner_only(&Inner::new(KIB), kit::uris(kit::keys())),
             ),
             Case::new(
                 "inner service, 1 KiB, with a hit's 10 fields",
-                kit::bare(&Inner::new(KIB).as_hit(), kit::uris(kit::keys())),
+                kit::inner_only(&Inner::new(KIB).as_hit(), kit::uris(kit::keys())),
             ),
             Case::new("local hit, 1 KiB", small.hits()),
             Case::new(
                 "inner service, 64 KiB",
-                kit::bare(&Inner::new(64 * KIB), kit::uris(kit::keys() / 10)),
+                kit::inner_only(&Inner::new(64 * KIB), kit::uris(kit::keys() / 10)),
             ),
             Case::new("local hit, 64 KiB, 1,000 keys", large.hits()),
         ],
     );
-    let ahead = Warm::new(always_due(), 1, KIB);
-    // Its first hit starts the refresh, which is then under way for as long as nothing drives it.
+    let ahead = Warm::new(always_due_for_refresh(), 1, KIB);
+    // The first hit starts a refresh, which stays pending because nothing drives the runtime.
     let _runtime = ahead.enter();
     let plain = Warm::new(kit::table(), 1, KIB);
     compare(
@@ -44,8 +44,8 @@ pub(crate) fn run() {
     );
 }
 
-/// What is left of the answer's own `max-age` is always less than when the table wants a refresh.
-fn always_due() -> Table {
+/// A table by which every response is due for a refresh, because its `max-age` is shorter than `refresh_ahead`.
+fn always_due_for_refresh() -> Table {
     let route = kit::route().refresh_ahead(hours(5));
     kit::table_with(route).ttl("engagement", hours(10))
 }

@@ -1,4 +1,4 @@
-//! Keeps that hold what a case asks for.
+//! Filled caches.
 
 use http::Uri;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
@@ -16,7 +16,7 @@ use super::support::{
 
 pub(crate) type Cached = Cache<Inner>;
 
-/// As many as a real cache's hot set; instructions do not depend on it.
+/// The number of keys. Fewer under callgrind: instruction counts do not depend on it.
 pub(crate) fn keys() -> usize {
     if probing() { 500 } else { 10_000 }
 }
@@ -39,7 +39,7 @@ pub(crate) fn table_with(route: Route) -> Table {
         .route(route)
 }
 
-/// `/engagements/ID` for so many identifiers.
+/// `/engagements/ID` for `count` ids.
 pub(crate) fn uris(count: usize) -> Vec<Uri> {
     let uri = |i| format!("/engagements/550e8400-e29b-41d4-a716-{i:012}");
     (0..count)
@@ -47,7 +47,7 @@ pub(crate) fn uris(count: usize) -> Vec<Uri> {
         .collect()
 }
 
-/// A cache that answers all of `uris` from its local tier.
+/// A cache with all of `uris` in its local tier.
 pub(crate) struct Warm {
     pub(crate) keep: Keep,
     pub(crate) service: Cached,
@@ -72,7 +72,7 @@ impl Warm {
         warm
     }
 
-    /// Asks for every key until the local tier answers with a head that was kept ready.
+    /// Requests every key until the local tier answers it with a prebuilt head.
     fn fill(&self) {
         self.runtime.block_on(async {
             for uri in &self.uris {
@@ -84,17 +84,17 @@ impl Warm {
         self.hits()(2 * self.uris.len() as u64);
     }
 
-    /// Runs something to its end; what it leaves behind goes on the next time.
+    /// Runs a future. Tasks that it spawns continue at the next call.
     pub(crate) fn block_on<F: Future>(&self, work: F) -> F::Output {
         self.runtime.block_on(work)
     }
 
-    /// Lets hits spawn tasks, which then wait.
+    /// Lets hits spawn tasks, which stay pending.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.runtime.enter()
     }
 
-    /// What asks for the keys in turn, with URIs whose reference counts no other thread touches.
+    /// Requests the keys in turn, with URIs whose reference counts no other thread touches.
     pub(crate) fn hits(&self) -> impl FnMut(u64) + Send + use<> {
         let (mut service, uris) = (self.service.clone(), uris(self.uris.len()));
         let mut at = 0;
@@ -108,7 +108,7 @@ impl Warm {
 }
 
 /// The same requests to the inner service alone.
-pub(crate) fn bare(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
+pub(crate) fn inner_only(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
     let mut service = inner.clone();
     let mut at = 0;
     move |n| {

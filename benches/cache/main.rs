@@ -1,5 +1,4 @@
-//! `CacheLayer` beside its floor, an inner service that clones a ready answer, and beside the
-//! caches that hold what it holds.
+//! `CacheLayer`, compared with an inner service that clones a prepared response, and with in-process caches.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! A request that a layer has nothing to do with passes through, untouched.
+//! Requests that a layer does not handle.
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -25,10 +25,10 @@ pub(crate) fn run() {
     compare(
         "a request that a layer does not handle (goal: 1.15 x in instructions, no allocation more)",
         vec![
-            Case::new("inner service, nothing named", again(&inner, &uri)),
-            Case::new("CacheLayer, passing", again(&cache, &uri)),
-            Case::new("InvalidateLayer, passing", again(&invalidate, &uri)),
-            Case::new("RateLimitLayer, passing", again(&limits, &uri)),
+            Case::new("inner service", reused(&inner, &uri)),
+            Case::new("CacheLayer, passing", reused(&cache, &uri)),
+            Case::new("InvalidateLayer, passing", reused(&invalidate, &uri)),
+            Case::new("RateLimitLayer, passing", reused(&limits, &uri)),
         ],
     );
     compare(
@@ -45,7 +45,7 @@ pub(crate) fn run() {
     );
 }
 
-fn again<S>(service: &S, uri: &Uri) -> impl FnMut(u64) + use<S>
+fn reused<S>(service: &S, uri: &Uri) -> impl FnMut(u64) + use<S>
 where
     S: Service<Request<Full<Bytes>>> + Clone,
 {

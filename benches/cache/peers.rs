@@ -1,4 +1,4 @@
-//! In-process caches that hold the same head and body, without HTTP's rules.
+//! In-process caches of the same head and body, without HTTP semantics.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -47,7 +47,7 @@ pub(crate) fn run() {
     );
 }
 
-/// Finds the names in turn and makes a response of what is found.
+/// Looks up the names in turn and builds a response from each value.
 fn in_turn(names: &[String], get: impl Fn(&String) -> Option<Stored>) -> impl FnMut(u64) {
     let mut at = 0;
     move |n| {

@@ -1,5 +1,5 @@
-//! An invalidation among a thousand stored values and among a million, beside a loop of `SCAN` and
-//! `DEL`. A value lies in Redis as a response does, with its key, tags and position.
+//! An invalidation with a thousand and with a million stored values, compared with a loop of `SCAN` and `DEL`. A value
+//! is stored in Redis in the same form as a response, with its key, tags and position.
 
 use std::time::Instant;
 
@@ -16,17 +16,17 @@ use super::{
 
 const FEW: usize = 1_000;
 const MANY: usize = 1_000_000;
-/// What a prefix and a tag name: one of few, a thousand of many.
+/// The number of prefixes and tags: each covers 1 of 10^3 values, and 1,000 of 10^6.
 const GROUPS: usize = 1_000;
-/// So many are on their way into Redis at the same time.
-const AT_ONCE: usize = 256;
+/// Concurrent writes while filling.
+const CONCURRENCY: usize = 256;
 const ROUNDS: usize = 40;
-const A_ROUND: usize = 25;
+const PER_ROUND: usize = 25;
 
 pub(crate) fn run() {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let (few, many) = (Stored::new(FEW).await, Stored::new(MANY).await);
+        let (few, many) = (FilledRedis::new(FEW).await, FilledRedis::new(MANY).await);
         println!("\nan invalidation, with so many stored (goal: 1.5 x, from 10^3 to 10^6)");
         compare("by tag", &few, &many, |i| {
             Invalidation::tag(format!("org:{i}"))
@@ -41,21 +41,21 @@ pub(crate) fn run() {
     });
 }
 
-/// A Redis in which so many are stored.
-struct Stored {
+/// A Redis server with stored values.
+struct FilledRedis {
     server: RedisServer,
     keep: Keep,
 }
 
-impl Stored {
+impl FilledRedis {
     async fn new(count: usize) -> Self {
         let server = RedisServer::start();
-        // In Redis alone.
+        // Store in Redis only.
         let table = Table::new().local(Local::new().size(0));
         let keep = shared::keep(&server.url(), table).await;
-        let stored = Self { server, keep };
-        stored.fill(count).await;
-        stored
+        let redis = Self { server, keep };
+        redis.fill(count).await;
+        redis
     }
 
     async fn fill(&self, count: usize) {
@@ -68,7 +68,7 @@ impl Stored {
             async move { entry.set(text).await.expect("a value") }
         };
         let sets = stream::iter(0..count).map(set);
-        sets.for_each_concurrent(AT_ONCE, |set| set).await;
+        sets.for_each_concurrent(CONCURRENCY, |set| set).await;
         let stored = self.server.command(&["DBSIZE"]).text();
         assert!(
             stored.parse().is_ok_and(|stored: usize| stored >= count),
@@ -76,19 +76,19 @@ impl Stored {
         );
     }
 
-    /// Of a few invalidations one after the other, the time of each.
+    /// The times of some invalidations in sequence.
     async fn invalidate(&self, round: usize, what: &impl Fn(usize) -> Invalidation) -> Vec<u64> {
         let mut nanos = Vec::new();
-        for i in 0..A_ROUND {
+        for i in 0..PER_ROUND {
             let start = Instant::now();
-            let invalidation = self.keep.invalidate([what(round * A_ROUND + i)]);
+            let invalidation = self.keep.invalidate([what(round * PER_ROUND + i)]);
             invalidation.await.expect("the server runs");
             nanos.push(start.elapsed().as_nanos() as u64);
         }
         nanos
     }
 
-    /// As a cache without a fence does it.
+    /// Deletes a prefix as a cache without a fence would.
     async fn scan_and_delete(&self) -> f64 {
         let raw = Raw::connect(&self.server.url()).await;
         let start = Instant::now();
@@ -119,7 +119,12 @@ fn page(reply: Value) -> (Vec<u8>, Vec<Vec<u8>>) {
     redis::from_redis_value(reply).expect("a cursor and keys")
 }
 
-async fn compare(name: &str, few: &Stored, many: &Stored, what: impl Fn(usize) -> Invalidation) {
+async fn compare(
+    name: &str,
+    few: &FilledRedis,
+    many: &FilledRedis,
+    what: impl Fn(usize) -> Invalidation,
+) {
     let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         of_few.extend(few.invalidate(round, &what).await);

@@ -1,10 +1,10 @@
-//! What an invalidation costs, what a write that is stored costs, and how long it takes until
-//! another process knows.
+//! The cost of an invalidation, the cost of a write-through, and the time until another process has applied an
+//! invalidation.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../../tests/support/mod.rs"]
+#[path = "../support/servers.rs"]
 mod servers;
 
 mod cost;
@@ -14,7 +14,7 @@ mod receiver;
 mod through;
 
 fn main() {
-    if receiver::listened() {
+    if receiver::run_if_receiver() {
         return;
     }
     cost::run();

@@ -1,8 +1,8 @@
-//! From the call at one process until another has applied it, beside `XADD` and a waiting `XREAD`.
+//! The time from an invalidation in one process until another has applied it, compared with `XADD` and a blocking
+//! `XREAD`.
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::Builder,
     time::{MissedTickBehavior, interval},
@@ -10,28 +10,27 @@ use tokio::{
 use tower_keep::keep::Invalidation;
 
 use super::{
-    kit::{keep, quantile},
-    receiver::{self, Kind, Receiver},
+    kit::{MESSAGES_PER_ROUND, keep, now, quantile},
+    receiver::{self, Receiver, Source},
     servers::RedisServer,
 };
 
-/// A thousand a second.
+/// The time between two messages.
 const PACE: Duration = Duration::from_millis(1);
-pub(crate) const ROUND: usize = 500;
-/// What else the machine does strikes a few of them.
+/// Enough that a disturbance of the machine affects few of them.
 const ROUNDS: usize = 15;
 
 pub(crate) fn run() {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let server = RedisServer::start();
-        let (mut bare, mut ours) = (Vec::new(), Vec::new());
+        let (mut raw, mut ours) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            bare.push(stream(&server, round).await);
+            raw.push(stream_entries(&server, round).await);
             ours.push(invalidations(&server, round).await);
         }
         println!("\nto another process, 1,000 a second; medians of rounds (goal: p99 3 x)");
-        let floor = print("XADD until XREAD BLOCK returns", &mut bare, None);
+        let floor = print("XADD until XREAD BLOCK returns", &mut raw, None);
         print(
             "invalidate until the other process has applied it",
             &mut ours,
@@ -40,20 +39,14 @@ pub(crate) fn run() {
     });
 }
 
-/// Nanoseconds of the clock that all processes of the machine share.
-pub(crate) fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-async fn stream(server: &RedisServer, round: usize) -> Vec<u64> {
-    let receiver = Receiver::start(Kind::Stream, &server.url(), round);
+async fn stream_entries(server: &RedisServer, round: usize) -> Vec<u64> {
+    let receiver = Receiver::start(Source::Stream, &server.url(), round);
     let mut writer = receiver::connect(&server.url()).await;
     let (mut pace, mut sent) = (paced(), Vec::new());
-    for number in 0..ROUND {
+    for number in 0..MESSAGES_PER_ROUND {
         pace.tick().await;
         let mut add = redis::cmd("XADD");
-        add.arg(receiver::stream(round))
+        add.arg(receiver::stream_name(round))
             .arg("*")
             .arg("n")
             .arg(number);
@@ -64,10 +57,10 @@ async fn stream(server: &RedisServer, round: usize) -> Vec<u64> {
 }
 
 async fn invalidations(server: &RedisServer, round: usize) -> Vec<u64> {
-    let receiver = Receiver::start(Kind::Keep, &server.url(), round);
+    let receiver = Receiver::start(Source::Keep, &server.url(), round);
     let writer = keep(&server.url()).await;
     let (mut pace, mut sent) = (paced(), Vec::new());
-    for number in 0..ROUND {
+    for number in 0..MESSAGES_PER_ROUND {
         pace.tick().await;
         let tag = Invalidation::tag(format!("{round}:{number}"));
         sent.push(now());
@@ -83,12 +76,12 @@ fn paced() -> tokio::time::Interval {
 }
 
 fn print(name: &str, rounds: &mut [Vec<u64>], floor: Option<f64>) -> f64 {
-    let [half, most] = [0.5, 0.99].map(|q| {
-        let mut of_rounds: Vec<_> = rounds.iter_mut().map(|round| quantile(round, q)).collect();
-        of_rounds.sort_unstable_by(f64::total_cmp);
-        of_rounds[of_rounds.len() / 2]
+    let [median, p99] = [0.5, 0.99].map(|q| {
+        let mut quantiles: Vec<_> = rounds.iter_mut().map(|round| quantile(round, q)).collect();
+        quantiles.sort_unstable_by(f64::total_cmp);
+        quantiles[quantiles.len() / 2]
     });
-    let ratio = floor.map_or(1.0, |floor| most / floor);
-    println!("  {name:<50} p50 {half:>6.0} us  p99 {most:>6.0} us  p99 {ratio:>5.2} x");
-    most
+    let ratio = floor.map_or(1.0, |floor| p99 / floor);
+    println!("  {name:<50} p50 {median:>6.0} us  p99 {p99:>6.0} us  p99 {ratio:>5.2} x");
+    p99
 }

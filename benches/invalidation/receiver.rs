@@ -1,4 +1,4 @@
-//! A process of its own that hears of what another one does, and says when.
+//! A second process that receives messages and reports when each arrived.
 
 use std::{
     env,
@@ -9,32 +9,31 @@ use std::{
 use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection, streams::StreamReadReply};
 use tokio::runtime::Builder;
 
-use super::{
-    kit::keep,
-    propagation::{ROUND, now},
-};
+use super::kit::{MESSAGES_PER_ROUND, keep, now};
 
-/// What to listen to, in the environment of the process that is to listen.
+/// The environment variable that makes this program a receiver: source, URL and round.
 const SETTINGS: &str = "KEEP_BENCH_RECEIVER";
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Source {
+    /// `XREAD BLOCK` on a stream.
     Stream,
+    /// [`Keep::invalidations`](tower_keep::Keep::invalidations).
     Keep,
 }
 
-/// Ends with the round, or with whoever started it.
+/// The receiving process. It ends with the round, and is killed on drop.
 pub(crate) struct Receiver {
     process: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Receiver {
-    /// Answers when it listens.
-    pub(crate) fn start(kind: Kind, url: &str, round: usize) -> Self {
+    /// Starts the process, and returns when it is listening.
+    pub(crate) fn start(source: Source, url: &str, round: usize) -> Self {
         let executable = env::current_exe().expect("a benchmark has an executable");
         let mut process = Command::new(executable)
-            .env(SETTINGS, format!("{kind:?} {url} {round}"))
+            .env(SETTINGS, format!("{source:?} {url} {round}"))
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
@@ -45,17 +44,17 @@ impl Receiver {
         Self { process, output }
     }
 
-    /// How long each took that was sent at these times, in their order.
+    /// The latency of each message. `sent` holds the times at which they were sent.
     pub(crate) fn latencies(mut self, sent: &[u64]) -> Vec<u64> {
         let lines = (&mut self.output).lines().map(Result::unwrap_or_default);
-        let heard = lines.map(|line| {
+        let received = lines.map(|line| {
             let (number, at) = line.split_once(' ').expect("a number and a time");
             let (number, at): (usize, u64) =
                 (number.parse().expect("one"), at.parse().expect("one"));
             at - sent[number]
         });
-        let latencies: Vec<u64> = heard.collect();
-        assert_eq!(latencies.len(), ROUND);
+        let latencies: Vec<u64> = received.collect();
+        assert_eq!(latencies.len(), MESSAGES_PER_ROUND);
         latencies
     }
 }
@@ -67,54 +66,54 @@ impl Drop for Receiver {
     }
 }
 
-/// Whether this process was started to listen; then it has.
-pub(crate) fn listened() -> bool {
+/// If this process was started as a receiver, runs it and returns true.
+pub(crate) fn run_if_receiver() -> bool {
     let Ok(settings) = env::var(SETTINGS) else {
         return false;
     };
     let mut settings = settings.split(' ');
-    let (kind, url, round) = (settings.next(), settings.next(), settings.next());
+    let (source, url, round) = (settings.next(), settings.next(), settings.next());
     let (url, round) = (url.expect("a URL"), round.expect("a round"));
     let round = round.parse().expect("a number");
     let runtime = Builder::new_current_thread().enable_all().build();
-    let heard = runtime.expect("a runtime").block_on(async {
-        match kind {
-            Some("Stream") => of_stream(url, round).await,
-            _ => of_keep(url, round).await,
+    let received = runtime.expect("a runtime").block_on(async {
+        match source {
+            Some("Stream") => receive_stream(url, round).await,
+            _ => receive_invalidations(url, round).await,
         }
     });
-    // Only now: what is printed meanwhile would be heard late.
+    // Printing during the round would delay the messages after it.
     let mut lines = String::new();
-    for (number, at) in heard {
+    for (number, at) in received {
         lines += &format!("{number} {at}\n");
     }
     let written = std::io::stdout().write_all(lines.as_bytes());
     written.is_ok()
 }
 
-pub(crate) fn stream(round: usize) -> String {
+pub(crate) fn stream_name(round: usize) -> String {
     format!("bench:{round}")
 }
 
-async fn of_stream(url: &str, round: usize) -> Vec<(usize, u64)> {
+async fn receive_stream(url: &str, round: usize) -> Vec<(usize, u64)> {
     let mut reader = connect(url).await;
-    let (mut heard, mut last) = (Vec::new(), "0".to_owned());
+    let (mut received, mut last) = (Vec::new(), "0".to_owned());
     println!("listening");
-    while heard.len() < ROUND {
+    while received.len() < MESSAGES_PER_ROUND {
         let mut read = redis::cmd("XREAD");
         read.arg("BLOCK").arg(0);
-        read.arg("STREAMS").arg(stream(round)).arg(&last);
+        read.arg("STREAMS").arg(stream_name(round)).arg(&last);
         let reply: StreamReadReply = read
             .query_async(&mut reader)
             .await
             .expect("the server runs");
         let at = now();
         for record in reply.keys.iter().flat_map(|stream| &stream.ids) {
-            heard.push((record.get("n").expect("as it was written"), at));
+            received.push((record.get("n").expect("the field that was written"), at));
             last.clone_from(&record.id);
         }
     }
-    heard
+    received
 }
 
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
@@ -126,18 +125,18 @@ pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     connection.expect("the server runs")
 }
 
-async fn of_keep(url: &str, round: usize) -> Vec<(usize, u64)> {
+async fn receive_invalidations(url: &str, round: usize) -> Vec<(usize, u64)> {
     let keep = keep(url).await;
-    let mut applied = keep.invalidations();
-    let mut heard = Vec::new();
+    let mut invalidations = keep.invalidations();
+    let mut received = Vec::new();
     println!("listening");
-    while heard.len() < ROUND {
-        let invalidation = applied.next().await.expect("the keep is there");
+    while received.len() < MESSAGES_PER_ROUND {
+        let invalidation = invalidations.next().await.expect("the keep exists");
         let number = invalidation.as_tag().and_then(|tag| {
             let (of, number) = tag.split_once(':')?;
             (of == round.to_string()).then(|| number.parse().ok())?
         });
-        heard.extend(number.map(|number| (number, now())));
+        received.extend(number.map(|number| (number, now())));
     }
-    heard
+    received
 }

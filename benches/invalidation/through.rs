@@ -1,4 +1,4 @@
-//! A write that replaces what is stored, beside one that only makes it unusable, and beside `SET`.
+//! A write that replaces the stored response, compared with one that only invalidates it, and with `SET`.
 
 use std::{convert::Infallible, time::Instant};
 
@@ -20,7 +20,7 @@ use super::{
 };
 
 const ROUNDS: usize = 40;
-const A_ROUND: usize = 25;
+const PER_ROUND: usize = 25;
 const BODY: &str = r#"{"name":"an engagement"}"#;
 
 pub(crate) fn run() {
@@ -29,21 +29,26 @@ pub(crate) fn run() {
         let server = RedisServer::start();
         let writers = [
             Writer::new(&server, "invalidated", None).await,
-            Writer::new(&server, "replaced by its answer", Some(Through::Answer)).await,
+            Writer::new(
+                &server,
+                "replaced by its own response",
+                Some(Through::Answer),
+            )
+            .await,
             Writer::new(&server, "replaced by a GET", Some(Through::Refetch)).await,
         ];
         let raw = Raw::connect(&server.url()).await;
-        let (mut bare, mut ours) = (Vec::new(), [const { Vec::new() }; 3]);
+        let (mut raw_sets, mut ours) = (Vec::new(), [const { Vec::new() }; 3]);
         for round in 0..ROUNDS {
-            bare.extend(set(&raw, round).await);
+            raw_sets.extend(set(&raw, round).await);
             for (writer, nanos) in writers.iter().zip(&mut ours) {
                 nanos.extend(writer.put(round).await);
             }
         }
-        println!("\na PUT, by what becomes of the stored response");
+        println!("\na PUT, by what happens to the stored response");
         let floor = print(
-            "SET of the new one, by hand",
-            quantile(&mut bare, 0.5),
+            "SET of the new response, by hand",
+            quantile(&mut raw_sets, 0.5),
             None,
         );
         for (writer, nanos) in writers.iter().zip(&mut ours) {
@@ -71,7 +76,7 @@ impl Writer {
         Self { name, keep }
     }
 
-    /// Of a few one after the other, the time of each.
+    /// The times of some writes in sequence.
     async fn put(&self, round: usize) -> Vec<u64> {
         let handler = service_fn(async |_: Request<Full<Bytes>>| {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(BODY)))
@@ -82,8 +87,8 @@ impl Writer {
         );
         let service = layers.layer(handler);
         let mut nanos = Vec::new();
-        for i in 0..A_ROUND {
-            let path = format!("/engagements/{}", round * A_ROUND + i);
+        for i in 0..PER_ROUND {
+            let path = format!("/engagements/{}", round * PER_ROUND + i);
             let request = Request::put(path).body(Full::from(BODY)).expect("a path");
             let start = Instant::now();
             let answer = service.clone().oneshot(request).await.expect("an answer");
@@ -97,10 +102,10 @@ impl Writer {
 
 async fn set(raw: &Raw, round: usize) -> Vec<u64> {
     let mut nanos = Vec::new();
-    for i in 0..A_ROUND {
+    for i in 0..PER_ROUND {
         let mut set = Cmd::new();
         set.arg("SET")
-            .arg(format!("raw:{}", round * A_ROUND + i))
+            .arg(format!("raw:{}", round * PER_ROUND + i))
             .arg(BODY)
             .arg("PX")
             .arg(1_800_000);

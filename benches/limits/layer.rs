@@ -1,4 +1,4 @@
-//! A request through the layer, with the fields that tell the client, beside `tower_governor`'s.
+//! A request through the layer with its response fields, compared with `tower_governor`.
 
 use std::{
     convert::Infallible,
@@ -34,7 +34,7 @@ const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000
 const PLENTY: u32 = 1_000_000_000;
 
 pub(crate) fn run() {
-    let inner = Answering(Arc::new(Inner::new(1024).head().clone()));
+    let inner = FixedHead(Arc::new(Inner::new(1024).head().clone()));
     let names: Vec<HeaderValue> = (0..subjects())
         .map(|i| format!("user-{i:08}").parse().expect("visible ASCII"))
         .collect();
@@ -42,10 +42,7 @@ pub(crate) fn run() {
     compare(
         "a request through the layer, with fields (goal: tower_governor; a refusal as an admission)",
         vec![
-            Case::new(
-                "inner service, limited by nobody",
-                in_turn(inner.clone(), &names),
-            ),
+            Case::new("inner service, no layer", in_turn(inner.clone(), &names)),
             Case::new(
                 "RateLimitLayer, no limit applies",
                 in_turn(ours(&inner, elsewhere), &names),
@@ -75,7 +72,7 @@ fn limit(limit: u64, window: Duration) -> Limit {
 }
 
 fn ours(
-    inner: &Answering,
+    inner: &FixedHead,
     limit: Limit,
 ) -> impl Service<Request<()>, Response: Sized, Error = Infallible> + use<> {
     let keep = Keep::new(Table::new().limit(limit)).expect("a valid table");
@@ -83,12 +80,12 @@ fn ours(
 }
 
 fn theirs(
-    inner: &Answering,
+    inner: &FixedHead,
     burst: u32,
     window: Duration,
 ) -> impl Service<Request<()>, Response: Sized, Error = Infallible> + use<> {
     let config = GovernorConfigBuilder::default()
-        .key_extractor(ByField)
+        .key_extractor(FieldExtractor)
         .period((window / burst).max(Duration::from_nanos(1)))
         .burst_size(burst)
         .use_headers()
@@ -97,7 +94,7 @@ fn theirs(
     GovernorLayer::new(config).layer(inner.clone())
 }
 
-/// One request of each subject after the other.
+/// Sends requests for the subjects in turn.
 fn in_turn<S>(mut service: S, names: &[HeaderValue]) -> impl FnMut(u64)
 where
     S: Service<Request<()>, Error = Infallible>,
@@ -107,7 +104,6 @@ where
         for _ in 0..n {
             at = (at + 1) % names.len();
             let mut request = Request::new(());
-            // as servers hand it on
             request.extensions_mut().insert(PEER);
             request.headers_mut().insert(FIELD, names[at].clone());
             drop(answer(&mut service, request));
@@ -116,9 +112,9 @@ where
 }
 
 #[derive(Clone, Debug)]
-struct ByField;
+struct FieldExtractor;
 
-impl KeyExtractor for ByField {
+impl KeyExtractor for FieldExtractor {
     type Key = String;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
@@ -130,11 +126,11 @@ impl KeyExtractor for ByField {
     }
 }
 
-/// Answers with a clone of the same head; cheap to clone itself, as services are.
+/// Answers with a clone of the same head.
 #[derive(Clone)]
-struct Answering(Arc<HeaderMap>);
+struct FixedHead(Arc<HeaderMap>);
 
-impl<B> Service<Request<B>> for Answering {
+impl<B> Service<Request<B>> for FixedHead {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;

@@ -1,18 +1,13 @@
-//! A decision in this process.
+//! A decision in one process, compared with `governor`.
 
-use std::{
-    hint::black_box,
-    num::NonZeroU32,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use std::{hint::black_box, num::NonZeroU32};
 
-use governor::{DefaultKeyedRateLimiter, Quota as Other};
+use governor::{DefaultKeyedRateLimiter, Quota as GovernorQuota};
 use tower_keep::{Keep, Key, Table, rate_limit::Quota, table::Algorithm};
 
 use super::{
     subjects,
-    support::{Case, compare},
+    support::{Case, compare, poll_ready},
 };
 
 const PLENTY: u32 = 1_000_000_000;
@@ -21,18 +16,19 @@ pub(crate) fn run() {
     let keep = Keep::new(Table::new()).expect("a valid table");
     let plenty = Quota::per_second(PLENTY);
     let fixed = plenty.counted_by(Algorithm::FixedWindow);
-    // slow enough that a subject's use lasts until its next turn
+    // Slow enough that a subject's use has not expired at its next turn.
     let gcra = Quota::per_second(100).burst(u64::from(PLENTY));
     let names: Vec<String> = (0..subjects()).map(|i| format!("user-{i:08}")).collect();
     let keys: Vec<Key> = names.iter().map(|name| Key::new("api").id(name)).collect();
-    let other = DefaultKeyedRateLimiter::<String>::keyed(Other::per_second(nonzero(PLENTY)));
+    let governor =
+        DefaultKeyedRateLimiter::<String>::keyed(GovernorQuota::per_second(nonzero(PLENTY)));
     let in_turn = |quota: Quota| {
         let (keep, keys) = (&keep, &keys);
         let mut at = 0;
         move |n| {
             for _ in 0..n {
                 at = (at + 1) % keys.len();
-                black_box(now(keep.rate_limit(&keys[at], quota)));
+                black_box(poll_ready(keep.rate_limit(&keys[at], quota)));
             }
         }
     };
@@ -43,7 +39,7 @@ pub(crate) fn run() {
             Case::new("governor, keyed by String", |n| {
                 for _ in 0..n {
                     at = (at + 1) % names.len();
-                    let _ = black_box(other.check_key(&names[at]));
+                    let _ = black_box(governor.check_key(&names[at]));
                 }
             }),
             Case::new("Keep::rate_limit, sliding window", in_turn(plenty)),
@@ -52,14 +48,6 @@ pub(crate) fn run() {
             Case::new("Keep::rate_limit, refused", in_turn(Quota::per_day(1))),
         ],
     );
-}
-
-/// What an operation in one process answers: at once.
-fn now<F: Future>(work: F) -> F::Output {
-    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("nothing to wait for"),
-    }
 }
 
 fn nonzero(n: u32) -> NonZeroU32 {

@@ -1,27 +1,23 @@
-//! Rate limits beside `governor` and `tower_governor`, and beside a raw `EVALSHA` of the same
-//! script.
+//! Rate limits, compared with `governor` and `tower_governor`, and with a raw `EVALSHA` of the same script.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod layer;
 mod local;
-#[cfg(feature = "redis")]
+mod recorded_call;
 mod redis;
-#[cfg(feature = "redis")]
-mod server;
-#[cfg(feature = "redis")]
-#[path = "../../tests/support/mod.rs"]
+mod server_cpu;
+#[path = "../support/servers.rs"]
 mod servers;
 
 fn main() {
     local::run();
     layer::run();
-    #[cfg(feature = "redis")]
     redis::run();
 }
 
-/// So many subjects take turns.
+/// The number of subjects that are used in turn.
 fn subjects() -> usize {
     if support::probing() { 500 } else { 10_000 }
 }

@@ -1,4 +1,4 @@
-//! Misses that are filled for every process, beside a look and a `SET` by hand.
+//! Misses that are filled for all processes, compared with `GET` and `SET` by hand.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ pub(crate) async fn fills() {
     let raw = Raw::connect(&server.url()).await;
     let keep = keep(&server).await;
     let loads = [by_hand(&raw), layer(&keep), value(&keep)];
-    let title = "1 KiB that is nowhere: made once for all processes, stored in Redis";
+    let title = "a miss of 1 KiB: made once for all processes, stored in Redis";
     beside(title, 64, &loads).await;
 }
 
@@ -36,11 +36,11 @@ async fn keep(server: &RedisServer) -> Keep {
     shared::keep(&server.url(), Table::new().route(route)).await
 }
 
-/// As the guide does it, without a lock.
+/// Cache-aside without a lock.
 fn by_hand(raw: &Raw) -> Load<'static> {
     let (raw, value) = (raw.clone(), "x".repeat(BYTES));
     Load::new("GET, SET by hand", move |_| {
-        let (raw, value, key) = (raw.clone(), value.clone(), new("raw"));
+        let (raw, value, key) = (raw.clone(), value.clone(), unused_name("raw"));
         async move {
             let mut get = Cmd::new();
             get.arg("GET").arg(&key);
@@ -55,7 +55,7 @@ fn by_hand(raw: &Raw) -> Load<'static> {
 fn layer(keep: &Keep) -> Load<'static> {
     let service = CacheLayer::new(keep).layer(Inner::new(BYTES));
     Load::new("CacheLayer, a miss", move |_| {
-        let (service, request) = (service.clone(), request(&new("layer")));
+        let (service, request) = (service.clone(), request(&unused_name("layer")));
         async move {
             let status = fetch(&service, request).await;
             assert!(status.contains("; stored"), "{status}");
@@ -67,7 +67,7 @@ fn value(keep: &Keep) -> Load<'static> {
     let (keep, value) = (keep.clone(), "x".repeat(BYTES));
     Load::new("Keep::get_or_set, a miss", move |_| {
         let (keep, value) = (keep.clone(), value.clone());
-        let key = Key::new("engagement").id(new("value"));
+        let key = Key::new("engagement").id(unused_name("value"));
         async move {
             let make = || async { Ok::<_, Infallible>(value) };
             keep.get_or_set(&key, make).await.expect("a value");
@@ -75,8 +75,8 @@ fn value(keep: &Keep) -> Load<'static> {
     })
 }
 
-/// A name that nobody has used.
-fn new(kind: &str) -> String {
+/// An unused name.
+fn unused_name(kind: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

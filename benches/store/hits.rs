@@ -1,4 +1,4 @@
-//! Hits in Redis beside raw `GET`s of the same values over as many connections.
+//! Hits in Redis, compared with raw `GET`s of the same values over as many connections.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn compare(title: &str, bytes: usize, keys: usize) {
     }
 }
 
-/// A cache in front of Redis, and nothing in this process.
+/// A cache over Redis without a local tier.
 async fn service(server: &RedisServer, bytes: usize) -> Cache<Inner> {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
@@ -75,7 +75,7 @@ fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
         command.arg(["engagement:", name].concat());
         async move {
             let redis::Value::BulkString(_) = raw.send(command).await else {
-                panic!("nothing is stored there");
+                panic!("nothing is stored under this key");
             };
         }
     })
@@ -83,7 +83,7 @@ fn get(raw: &Raw, names: &Arc<[String]>) -> Load<'static> {
 
 fn hit(service: &Arc<Cache<Inner>>, names: &[String]) -> Load<'static> {
     let service = Arc::clone(service);
-    // To read a request is the server's work, not the layer's.
+    // Parsing the URI is the server's work, not the layer's.
     let uris: Arc<[_]> = names.iter().map(|name| uri(name)).collect();
     Load::new("hit in Redis", move |i| {
         let mut service = Cache::clone(&service);

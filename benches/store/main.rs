@@ -1,12 +1,10 @@
-//! The shared store: what a hit in Redis costs, what a miss costs, and what a Redis costs that does
-//! not answer.
+//! The shared store: a hit in Redis, a miss, and requests while Redis does not respond.
 
 mod fills;
 mod hits;
 mod outage;
 
-// Not all that the benches share: an allocator that counts would cost that side most which allocates
-// most.
+// Not `support/mod.rs`: its counting allocator would slow down the side that allocates more.
 #[path = "../support/flood.rs"]
 mod flood;
 #[path = "../support/inner.rs"]
@@ -17,19 +15,19 @@ mod raw;
 #[path = "../support/shared.rs"]
 mod shared;
 
-#[path = "../../tests/support/mod.rs"]
+#[path = "../support/servers.rs"]
 mod servers;
 
 use tokio::runtime::Builder;
 
 fn main() {
-    // One thread for us, the other core for the server.
+    // One thread for this process; the other core is for the server.
     run(Builder::new_current_thread(), async {
         hits::hits("one thread").await;
         fills::fills().await;
         outage::outage().await;
     });
-    // As servers run.
+    // Two threads, as in a server.
     let mut threads = Builder::new_multi_thread();
     threads.worker_threads(2);
     run(threads, hits::hits("two threads"));

@@ -1,4 +1,4 @@
-//! Requests while Redis is stopped, beside the same requests to a server that has none.
+//! Requests while Redis is stopped, compared with the same requests to a keep without Redis.
 
 use std::{
     sync::{
@@ -27,17 +27,17 @@ use super::{
 const DEADLINE: Duration = Duration::from_millis(50);
 const IN_FLIGHT: usize = 1000;
 const ROUNDS: usize = 9;
-/// Of one client in one round.
+/// Requests per client and round.
 const REQUESTS: usize = 20;
 
-/// Prints what requests wait for while Redis is stopped, and until it serves again.
+/// Prints the latency of requests while Redis is stopped, and the time until hits are served again.
 pub(crate) async fn outage() {
     let server = RedisServer::start();
     let store = RedisStore::connect(server.url()).await;
     let store = store.expect("the server runs");
     let keep = Keep::with_store(table(), store).await;
-    let with = Service::new(keep.expect("a valid table"));
-    let without = Service::new(Keep::new(table()).expect("a valid table"));
+    let with = Requests::new(keep.expect("a valid table"));
+    let without = Requests::new(Keep::new(table()).expect("a valid table"));
     while !with.ask("known").await.contains("; hit") {
         tokio::task::yield_now().await;
     }
@@ -67,7 +67,7 @@ pub(crate) async fn outage() {
     println!("  until it serves again                 {took:>12.1?} (goal: 2 s)");
 }
 
-/// Without a local tier: what is asked is what lies behind it.
+/// Without a local tier, so that every request asks the store.
 fn table() -> Table {
     let route = Route::new("/engagements/{id}")
         .key("engagement:{id}")
@@ -80,12 +80,12 @@ fn table() -> Table {
 }
 
 #[derive(Clone)]
-struct Service {
+struct Requests {
     cached: Cache<Inner>,
     next: Arc<AtomicU64>,
 }
 
-impl Service {
+impl Requests {
     fn new(keep: Keep) -> Self {
         Self {
             cached: CacheLayer::new(&keep).layer(Inner::new(1024)),
@@ -99,7 +99,7 @@ impl Service {
         fetch(&self.cached, request.expect("a path")).await
     }
 
-    /// How long each request of so many clients took, in ascending order.
+    /// The latencies of `requests` requests by each of [`IN_FLIGHT`] clients, in ascending order.
     async fn flood(&self, requests: usize) -> Vec<Duration> {
         let mut clients = JoinSet::new();
         for _ in 0..IN_FLIGHT {
@@ -109,7 +109,7 @@ impl Service {
                 for _ in 0..requests {
                     let name = service.next.fetch_add(1, Ordering::Relaxed).to_string();
                     let since = Instant::now();
-                    // All of them are in flight before the first is answered.
+                    // Lets all clients start before the first is answered.
                     tokio::task::yield_now().await;
                     service.ask(&name).await;
                     took.push(since.elapsed());

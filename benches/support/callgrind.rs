@@ -1,36 +1,36 @@
-//! Instructions, counted by running this very bench again under callgrind, for one case.
+//! Instruction counts: runs this bench again under callgrind, for one case.
 
 use std::{collections::HashMap, env, fs, process::Command};
 
-/// How often a case runs before it is counted, and while it is.
+/// How often a case runs before and during counting.
 pub(super) const WARMUP: u64 = 2000;
 pub(super) const OPERATIONS: u64 = 2000;
 
 const CASE: &str = "KEEP_BENCH_CASE";
 
-/// Whether this process is one that counts instructions: fewer keys will do then.
+/// Whether this process runs under callgrind.
 pub(crate) fn probing() -> bool {
-    wanted().is_some()
+    selected_case().is_some()
 }
 
-/// The case to count, in such a process.
-pub(super) fn wanted() -> Option<String> {
+/// The case to count, if this process runs under callgrind.
+pub(super) fn selected_case() -> Option<String> {
     env::var(CASE).ok()
 }
 
-/// Callgrind counts while this function runs, and only then.
+/// Callgrind counts only while this function runs.
 #[inline(never)]
 pub(super) fn count(run: impl FnOnce()) {
     run();
     std::hint::black_box(());
 }
 
-/// Instructions an operation of the case; `None` without valgrind.
+/// Instructions per operation of the case; `None` without valgrind.
 pub(super) fn instructions(case: &str) -> Option<f64> {
     run(case, "/dev/null")
 }
 
-/// Instructions an operation of the case, all of them and those of one module of the crate.
+/// Instructions per operation of the case: all, and those of one module of the crate.
 pub(crate) fn share(case: &str, module: &str) -> Option<(f64, f64)> {
     let file = tempfile::NamedTempFile::new().ok()?;
     let all = run(case, file.path().to_str()?)?;
@@ -39,8 +39,8 @@ pub(crate) fn share(case: &str, module: &str) -> Option<(f64, f64)> {
     Some((all, own as f64 / OPERATIONS as f64))
 }
 
-/// What the module's functions take themselves, and its lines where they are inlined elsewhere
-/// (`https://valgrind.org/docs/manual/cl-format.html`).
+/// The self cost of the module's functions and of its lines where they are inlined elsewhere
+/// (<https://valgrind.org/docs/manual/cl-format.html>).
 fn own_instructions(profile: &str, module: &str) -> u64 {
     let (of_file, of_function) = (format!("src/{module}/"), format!("::{module}::"));
     let (mut files, mut functions) = (Names::default(), Names::default());
@@ -65,7 +65,7 @@ fn own_instructions(profile: &str, module: &str) -> u64 {
     sum
 }
 
-/// Names are written out once, and then referred to by their number.
+/// Names are written out once and then referred to by number.
 #[derive(Default)]
 struct Names(HashMap<String, String>);
 

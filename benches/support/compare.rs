@@ -1,4 +1,4 @@
-//! Cases beside each other.
+//! Compares synchronous operations.
 
 use std::{
     hint::black_box,
@@ -10,7 +10,7 @@ use super::callgrind;
 const ROUNDS: usize = 41;
 const ROUND: Duration = Duration::from_millis(5);
 
-/// One thing to measure: `run(n)` does it `n` times.
+/// An operation to measure: `run(n)` executes it `n` times.
 pub(crate) struct Case<'a> {
     name: &'static str,
     run: Box<dyn FnMut(u64) + 'a>,
@@ -25,7 +25,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What one case costs, per operation.
+/// The cost of a case, per operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) nanos: f64,
@@ -33,11 +33,11 @@ pub(crate) struct Cost {
     pub(crate) instructions: Option<f64>,
 }
 
-/// Measures every case in interleaved rounds and prints each beside the first.
+/// Measures the cases in interleaved rounds, and prints each with its ratio to the first.
 ///
-/// Under callgrind it runs the one case that was asked for, and no other.
+/// Under callgrind it runs only the selected case.
 pub(crate) fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
-    if let Some(name) = callgrind::wanted() {
+    if let Some(name) = callgrind::selected_case() {
         if let Some(case) = cases.iter_mut().find(|case| case.name == name) {
             (case.run)(callgrind::WARMUP);
             callgrind::count(|| (case.run)(callgrind::OPERATIONS));
@@ -59,7 +59,7 @@ pub(crate) fn compare(title: &str, mut cases: Vec<Case<'_>>) -> Vec<Cost> {
     costs
 }
 
-/// `a` beside `b`, in instructions where they are known, else in time.
+/// The ratio of `a` to `b`, in instructions if they are known, otherwise in time.
 pub(crate) fn ratio(a: &Cost, b: &Cost) -> f64 {
     match (a.instructions, b.instructions) {
         (Some(a), Some(b)) => a / b,
@@ -67,8 +67,7 @@ pub(crate) fn ratio(a: &Cost, b: &Cost) -> f64 {
     }
 }
 
-/// Nanoseconds an operation, in the best of the rounds: whatever else the machine does only ever
-/// adds time.
+/// Nanoseconds per operation in the best round: disturbances only ever add time.
 fn interleaved(cases: &mut [Case<'_>]) -> Vec<f64> {
     let batch: Vec<u64> = cases.iter_mut().map(batch_size).collect();
     let mut nanos = vec![f64::INFINITY; cases.len()];
@@ -104,9 +103,9 @@ fn allocations(case: &mut Case<'_>) -> f64 {
 
 fn print(title: &str, cases: &[Case<'_>], costs: &[Cost]) {
     println!("\n{title}");
-    let Some(floor) = costs.first() else { return };
+    let Some(base) = costs.first() else { return };
     for (case, cost) in cases.iter().zip(costs) {
-        let instructions = match (cost.instructions, floor.instructions) {
+        let instructions = match (cost.instructions, base.instructions) {
             (Some(i), Some(f)) => format!("{i:>8.0} instr {:>5.2} x", i / f),
             _ => "       - instr        ".into(),
         };
@@ -114,7 +113,7 @@ fn print(title: &str, cases: &[Case<'_>], costs: &[Cost]) {
             "  {:<46} {:>8.0} ns {:>5.2} x  {instructions}  {:>5.2} allocs",
             case.name,
             cost.nanos,
-            cost.nanos / floor.nanos,
+            cost.nanos / base.nanos,
             cost.allocations
         );
     }

@@ -1,4 +1,4 @@
-//! Throughput of asynchronous operations, so many in flight at a time.
+//! Compares the throughput of asynchronous operations with a fixed number in flight.
 
 use std::{
     pin::Pin,
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_millis(150);
 
-/// One operation to measure; its argument is its number.
+/// An operation to measure; its argument is a running number.
 pub(crate) struct Load<'a> {
     name: &'static str,
     start: Box<dyn Fn(usize, Duration) -> Flood + 'a>,
@@ -34,18 +34,17 @@ impl<'a> Load<'a> {
     }
 }
 
-/// What was reached.
+/// The measured throughput.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     pub(crate) per_second: f64,
-    /// Of this process, an operation.
+    /// CPU time of this process per operation.
     pub(crate) cpu_nanos: f64,
 }
 
-/// Measures in interleaved rounds and prints each beside the first.
+/// Measures the loads in interleaved rounds, and prints each with its ratio to the first.
 ///
-/// Compared is within a round, and the median of that is printed: from one second to another a
-/// machine may be twice as fast.
+/// Ratios are computed within a round, and their median is printed, because the speed of a machine varies over time.
 pub(crate) async fn beside(title: &str, in_flight: usize, loads: &[Load<'_>]) {
     let mut rates = vec![Vec::new(); loads.len()];
     for load in loads {
@@ -81,7 +80,7 @@ where
         let operation = operation.clone();
         clients.spawn(async move {
             let mut done = 0;
-            // Each client goes through the keys from a place of its own.
+            // Each client starts at a different key.
             let first = client.wrapping_mul(7919);
             while start.elapsed() < time {
                 for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! The floor: an inner service that clones a ready answer.
+//! The inner service: clones a prepared response.
 
 use std::{
     convert::Infallible,
@@ -16,18 +16,18 @@ use tower::Service;
 
 /// Answers with a clone of the same head and body.
 #[derive(Clone)]
-pub(crate) struct Inner(Arc<Ready>);
+pub(crate) struct Inner(Arc<Prepared>);
 
-struct Ready {
+struct Prepared {
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Inner {
-    /// 200 with eight fields and a JSON body of that length.
+    /// 200 with eight fields and a JSON body of `bytes` bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         let length = bytes.to_string();
-        // Older, and what is stored would count as older, too.
+        // An older date would add to the age of the stored response.
         let now = httpdate::fmt_http_date(SystemTime::now());
         let fields = [
             ("content-type", "application/json"),
@@ -45,17 +45,17 @@ impl Inner {
         }
         let json = format!("\"{}\"", "x".repeat(bytes - 2));
         let body = Bytes::from(json);
-        Self(Arc::new(Ready { headers, body }))
+        Self(Arc::new(Prepared { headers, body }))
     }
 
-    /// The same with the two fields that a hit adds, as its head is kept ready.
+    /// The same with the two fields that a hit adds.
     pub(crate) fn as_hit(&self) -> Self {
         let mut headers = self.0.headers.clone();
         headers.insert("age", HeaderValue::from_static("0"));
         let status = HeaderValue::from_static("tower-keep; hit; ttl=3600");
         headers.insert("cache-status", status);
         let body = self.0.body.clone();
-        Self(Arc::new(Ready { headers, body }))
+        Self(Arc::new(Prepared { headers, body }))
     }
 
     pub(crate) fn head(&self) -> &HeaderMap {
@@ -85,7 +85,7 @@ impl<B> Service<Request<B>> for Inner {
 
 /// A GET of `uri`, without fields.
 ///
-/// Never inlined: where it is in one case and not in another, they differ by what it takes.
+/// Never inlined, so that all cases pay the same for it.
 #[inline(never)]
 pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
@@ -93,11 +93,11 @@ pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
     request
 }
 
-/// What a service answers at once.
+/// The response of a service that is ready and answers at once.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If it is not ready or does not answer at once.
 pub(crate) fn answer<S, B>(service: &mut S, request: Request<B>) -> S::Response
 where
     S: Service<Request<B>>,
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// Sends the request, reads the whole answer and says how the cache came by it.
+/// Sends the request, reads the whole response and returns its `Cache-Status`.
 pub(crate) async fn fetch<S, R>(service: &S, request: Request<Full<Bytes>>) -> String
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone,

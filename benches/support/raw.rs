@@ -1,4 +1,4 @@
-//! Redis without the crate: as many multiplexed connections as it opens.
+//! Redis without the crate, over as many multiplexed connections as the crate opens.
 
 use std::sync::{
     Arc,
@@ -11,10 +11,10 @@ use redis::{
     io::tcp::TcpSettings,
 };
 
-/// How many connections each side has.
+/// The number of connections of each side.
 pub(crate) const CONNECTIONS: usize = 2;
 
-/// Multiplexed connections, taken in turn.
+/// Multiplexed connections, used in turn.
 #[derive(Clone)]
 pub(crate) struct Raw {
     connections: Arc<[MultiplexedConnection]>,
@@ -24,12 +24,12 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn connect(url: &str) -> Self {
         let info = url.into_connection_info().expect("a Redis URL");
-        // As the crate's own: what waits to be sent waits for no acknowledgement.
+        // As the crate's own connections: without Nagle's algorithm.
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).expect("a Redis URL");
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
-            // No timer for a command: what is compared is the way there and back.
+            // Without a timer per command, so that only the round trip is compared.
             let config = AsyncConnectionConfig::new()
                 .set_response_timeout(None)
                 .set_pipeline_buffer_size(4096);
@@ -48,7 +48,7 @@ impl Raw {
     ///
     /// # Panics
     ///
-    /// At an error reply.
+    /// If the reply is an error.
     pub(crate) async fn send(&self, command: Cmd) -> Value {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
         let mut connection = self.connections[turn].clone();

@@ -1,4 +1,4 @@
-//! A keep on Redis, with as many connections as the raw side has.
+//! A keep on Redis with as many connections as the raw side.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tower_keep::{Keep, RedisStore, Table, table::Store};
 
 use super::raw::CONNECTIONS;
 
-/// Waits for Redis as long as a flood may need.
+/// Opens the keep with a deadline that is long enough for a flood.
 pub(crate) async fn keep(url: &str, table: Table) -> Keep {
     let store = RedisStore::builder(url).connections(CONNECTIONS);
     let store = store.connect().await.expect("the server runs");

@@ -1,4 +1,4 @@
-//! What a second thread adds.
+//! Scaling from one thread to two.
 
 use std::{
     sync::Barrier,
@@ -10,8 +10,8 @@ use super::probing;
 
 const ROUNDS: usize = 9;
 
-/// Prints the throughput of two threads as a multiple of one thread's. `make` makes what one
-/// thread does `n` times.
+/// Prints the throughput of two threads as a multiple of one thread's. `make` returns the operation of a thread, which
+/// runs it `n` times.
 pub(crate) fn scaling<R>(name: &str, n: u64, make: impl Fn() -> R)
 where
     R: FnMut(u64) + Send,
@@ -20,7 +20,7 @@ where
         return;
     }
     let (mut one, mut two) = (Duration::MAX, Duration::MAX);
-    // The best of the rounds: whatever else the machine does only ever adds time.
+    // The best round: disturbances only ever add time.
     for _ in 0..ROUNDS {
         one = one.min(run(n, vec![make()]));
         two = two.min(run(n, vec![make(), make()]));
@@ -30,7 +30,7 @@ where
     println!("  {name:<46} {nanos:>8.0} ns alone; two threads serve {ratio:>5.2} x of one");
 }
 
-/// How long it takes until every thread has done its part.
+/// The time until all threads have finished.
 fn run(n: u64, work: Vec<impl FnMut(u64) + Send>) -> Duration {
     let barrier = Barrier::new(work.len() + 1);
     thread::scope(|scope| {

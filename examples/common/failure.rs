@@ -1,11 +1,11 @@
 use std::{error::Error, process::ExitCode};
 
-/// Why an example did not start, or stopped before it was told to.
+/// Why an example did not start, or stopped early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A flag, or a file that a flag names, is at fault.
+    /// A flag, or a file named by a flag, is invalid.
     Usage(String),
-    /// Anything else: an address in use, a database that does not open.
+    /// Anything else, such as an address in use or a database that cannot be opened.
     Other(Box<dyn Error + Send + Sync>),
 }
 
@@ -14,11 +14,11 @@ impl Failure {
         Self::Usage(message.into())
     }
 
-    /// Says on standard error what is wrong, with every cause.
+    /// Prints the error and its causes to standard error.
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Usage(message) => {
-                eprintln!("error: {message}\nfor the flags: --help");
+                eprintln!("error: {message}\nfor a list of flags: --help");
                 ExitCode::from(2)
             }
             Self::Other(error) => {
@@ -35,7 +35,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// One line: the error and what caused it.
+/// The error and its causes, on one line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

@@ -6,7 +6,7 @@ use std::{
 
 use super::Failure;
 
-/// The flags given on the command line. Each is taken once; [`finish`](Self::finish) refuses what is left.
+/// The flags on the command line. Each is read once; [`finish`](Self::finish) rejects the rest.
 #[derive(Debug)]
 pub(crate) struct Flags(pico_args::Arguments);
 
@@ -19,7 +19,7 @@ impl Flags {
         self.0.contains(["-h", "--help"])
     }
 
-    /// `--listen ADDR`, where port 0 means any free one.
+    /// `--listen ADDR`; port 0 picks a free port.
     pub(crate) fn listen(&mut self) -> Result<SocketAddr, Failure> {
         let Some(given) = self.optional::<String>("--listen")? else {
             return Ok(SocketAddr::from(([127, 0, 0, 1], 3000)));
@@ -30,12 +30,12 @@ impl Flags {
             .and_then(|mut addresses| addresses.next())
             .ok_or_else(|| {
                 Failure::usage(format!(
-                    "--listen {given}: not an address and port, such as 127.0.0.1:3000"
+                    "--listen {given}: not an address with a port, such as 127.0.0.1:3000"
                 ))
             })
     }
 
-    /// The value of a flag, if it is given.
+    /// The value of a flag, if the flag is present.
     pub(crate) fn optional<T>(&mut self, name: &'static str) -> Result<Option<T>, Failure>
     where
         T: FromStr,
@@ -47,7 +47,8 @@ impl Flags {
     }
 
     /// # Errors
-    /// A flag or an argument that nobody asked for.
+    ///
+    /// If a flag or an argument is left that was not read.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         match self.0.finish().first() {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What every example shares: flags, one way to start and to fail, and the signals that stop it.
+//! Code that the examples share: flags, start-up, errors, and graceful shutdown.
 
 mod failure;
 mod flags;
@@ -7,15 +7,19 @@ pub(crate) mod stop;
 
 pub(crate) use failure::Failure;
 pub(crate) use flags::Flags;
-pub(crate) use stop::{flush, patiently, stop};
+pub(crate) use stop::{flush, stop, until_stopped};
 
 use std::{future::Future, io::Write, net::SocketAddr, process::ExitCode};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
-/// Explains itself when asked to with `--help`, else runs `example` until it stops.
+/// Prints `help` if `--help` is given, and otherwise runs `example` until it stops.
 ///
-/// The exit code is 0 after a clean stop, 2 when a flag or the table is at fault, 1 otherwise.
+/// The exit code is 0 after a clean stop, 2 for an invalid flag or table, and 1 otherwise.
 pub(crate) fn run<F>(help: &str, example: impl FnOnce(Flags) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), Failure>>,
@@ -25,11 +29,7 @@ where
         print!("{help}");
         return ExitCode::SUCCESS;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr();
 
     let outcome = tokio::runtime::Runtime::new()
         .map_err(Failure::from)
@@ -40,7 +40,17 @@ where
     }
 }
 
-/// Tells whoever started the example, person or script, that it accepts connections at `address`.
+/// Logs to standard error what `RUST_LOG` selects, such as `info` or `tower_keep=debug,warn`; by default warnings.
+fn log_to_stderr() {
+    let selected = std::env::var("RUST_LOG").ok();
+    let filter = selected.and_then(|text| text.parse::<Targets>().ok());
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN)))
+        .init();
+}
+
+/// Prints the address that the example listens on. Tests wait for this line.
 pub(crate) fn announce(address: SocketAddr) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "listening on http://{address}")?;

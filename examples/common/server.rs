@@ -1,4 +1,4 @@
-//! A plain hyper server, HTTP/1.1 and HTTP/2 without TLS, that stops gracefully.
+//! A hyper server for HTTP/1.1 and HTTP/2 without TLS, with graceful shutdown.
 
 use std::{convert::Infallible, error::Error, net::SocketAddr, time::Duration};
 
@@ -17,12 +17,12 @@ use tokio::{
 };
 use tower::{Service, ServiceExt};
 
-use super::common::{self, Failure, stop::PATIENCE};
+use super::common::{self, Failure, stop::GRACE_PERIOD};
 
-/// Serves until SIGTERM or SIGINT, then lets requests under way end.
+/// Serves until SIGTERM or SIGINT, then waits for requests in progress.
 ///
-/// Every request carries the address of its client in its extensions, as a [`SocketAddr`].
-/// `accept` makes of every connection what is read and written, and the service of its requests.
+/// Each request has the client's [`SocketAddr`] in its extensions. `accept` returns, for a connection, the stream to
+/// serve and the service for its requests.
 pub(crate) async fn serve<A, I, S, B>(address: SocketAddr, accept: A) -> Result<(), Failure>
 where
     A: Fn(TcpStream) -> (I, S),
@@ -61,7 +61,7 @@ where
                     }
                 });
             }
-            // Out of file descriptors, say: those in use are given back in time.
+            // For example, too many open files: wait until some are closed.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 time::sleep(Duration::from_millis(100)).await;
@@ -69,7 +69,7 @@ where
         }
     }
     drop(listener);
-    common::patiently(connections.shutdown(), stop).await;
+    common::until_stopped(connections.shutdown(), stop).await;
     Ok(())
 }
 
@@ -83,10 +83,10 @@ fn protocols() -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE);
+        .header_read_timeout(GRACE_PERIOD);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PATIENCE);
+        .keep_alive_interval(GRACE_PERIOD);
     builder
 }

@@ -7,12 +7,12 @@ use tokio::{
 };
 use tower_keep::Keep;
 
-/// How long a client may take to send a request's head, and requests under way to end after a stop.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take to send a request's head, and requests in progress to end after a signal.
+pub(crate) const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
-/// A future that resolves at the first SIGTERM or SIGINT after this call, as its clones do.
+/// Returns a future that resolves at the first SIGTERM or SIGINT after this call.
 ///
-/// Call it before the example is announced: a signal that comes at once must not kill it.
+/// Call it before [`announce`](super::announce), so that an early signal does not kill the process.
 pub(crate) fn stop() -> io::Result<Shared<BoxFuture<'static, ()>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -25,22 +25,24 @@ pub(crate) fn stop() -> io::Result<Shared<BoxFuture<'static, ()>>> {
     Ok(first.boxed().shared())
 }
 
-/// Waits until the store has taken what this process has invalidated: to be awaited last.
+/// Waits, last of all, until Redis has accepted the invalidations of this process.
 pub(crate) async fn flush(keep: &Keep) {
-    if time::timeout(LAST, keep.flush()).await.is_err() {
-        tracing::warn!("the store has not taken every invalidation");
+    if time::timeout(FLUSH_TIMEOUT, keep.flush()).await.is_err() {
+        tracing::warn!(
+            "some invalidations were not delivered to Redis: other processes may serve old responses until they expire"
+        );
     }
 }
 
-/// How long a store that does not answer may delay the end.
-const LAST: Duration = Duration::from_secs(5);
+/// How long an unavailable Redis may delay the shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What `server` comes to, unless it does not end within [`PATIENCE`] after the stop.
-pub(crate) async fn patiently<F: Future>(server: F, stop: impl Future) -> Option<F::Output> {
+/// Runs `server` until it ends, but at most [`GRACE_PERIOD`] after `stop`.
+pub(crate) async fn until_stopped<F: Future>(server: F, stop: impl Future) -> Option<F::Output> {
     tokio::select! {
         outcome = server => Some(outcome),
-        () = async { stop.await; time::sleep(PATIENCE).await } => {
-            tracing::warn!("requests still under way are broken off");
+        () = async { stop.await; time::sleep(GRACE_PERIOD).await } => {
+            tracing::warn!("shutdown: aborting the requests still in progress");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The Open Forge API as an HTTP service; what is cached of it is the layers' business.
+//! The Open Forge API as an HTTP service. It contains no caching code; that is what the layers are for.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     routes::{Routes, routes},
 };
 
-/// The largest body that is read.
+/// The maximum size of a request body.
 const MAX_BODY: usize = 1024 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -62,7 +62,7 @@ impl Api {
             }
             _ => {}
         }
-        // SQLite blocks its thread, so it gets one of its own.
+        // SQLite blocks its thread.
         let work = tokio::task::spawn_blocking(move || self.run(head, body));
         work.await.unwrap_or_else(|_| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the handler panicked").into()
@@ -92,15 +92,15 @@ impl Api {
         }
     }
 
-    /// How often the database was asked, so that an answer from the cache can be told by what it did not do.
+    /// The number of database statements so far: a response from the cache adds none.
     fn queries(&self) -> Reply {
         let counted =
             json!({ "queries": self.database.statements(), "process": std::process::id() });
         Reply::json(StatusCode::OK, &counted).with(header::CACHE_CONTROL, "no-store")
     }
 
-    /// `POST /debug/versions/{entity}`: what is stored of an entity is never used again, as after a
-    /// release that shows it otherwise.
+    /// `POST /debug/versions/{entity}`: makes everything stored for an entity unreachable, as after a release that
+    /// changes its representation.
     async fn new_version(&self, entity: &str) -> Reply {
         match self.keep.bump_version(entity).await {
             Ok(()) => Reply::empty(StatusCode::NO_CONTENT),

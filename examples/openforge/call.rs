@@ -1,4 +1,4 @@
-//! One request as the handlers see it.
+//! A request, as the handlers see it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{problem::Problem, reply::entity_tag};
 
-/// What a handler may ask of its request.
+/// The parts of a request that handlers use.
 #[derive(Debug)]
 pub(crate) struct Call {
     head: request::Parts,
@@ -17,7 +17,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request and what its route's placeholders stand for.
+    /// `path` holds the values of the route's placeholders.
     pub(crate) fn new(head: request::Parts, path: BTreeMap<String, String>, body: Bytes) -> Self {
         Self { head, path, body }
     }
@@ -27,12 +27,12 @@ impl Call {
         self.head.uri.path()
     }
 
-    /// What a placeholder of the route stands for.
+    /// The value of a placeholder in the route's path.
     pub(crate) fn path(&self, name: &str) -> Option<&str> {
         self.path.get(name).map(String::as_str)
     }
 
-    /// A parameter of the query.
+    /// A query parameter.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         self.head.uri.query()?.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -40,7 +40,7 @@ impl Call {
         })
     }
 
-    /// A whole number of the query, or `default`.
+    /// A query parameter that is a whole number, or `default`.
     pub(crate) fn number(&self, name: &str, default: u32) -> Result<u32, Problem> {
         let Some(given) = self.query(name) else {
             return Ok(default);
@@ -50,7 +50,7 @@ impl Call {
             .map_err(|_| Problem::bad_request(format!("{name} is not a whole number: {given}")))
     }
 
-    /// The user, as the gateway before this server has established.
+    /// The user, as identified by the gateway in front of this server.
     pub(crate) fn user(&self) -> Option<&str> {
         self.field("x-user-id")
     }
@@ -66,7 +66,7 @@ impl Call {
         }
     }
 
-    /// The text under `name` of the JSON object in the body.
+    /// The member `name` of the JSON object in the body, which must be a string.
     pub(crate) fn text(&self, name: &str) -> Result<String, Problem> {
         match self.object()?.remove(name) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text),
@@ -76,7 +76,7 @@ impl Call {
         }
     }
 
-    /// Refuses a write that was meant for another version than `current` (RFC 9110, 13.1.1).
+    /// Refuses a write whose `If-Match` names another version than `current` (RFC 9110, 13.1.1).
     pub(crate) fn check_if_match(&self, current: &Value) -> Result<(), Problem> {
         let Some(wanted) = self.field(header::IF_MATCH.as_str()) else {
             return Ok(());
@@ -91,7 +91,7 @@ impl Call {
         ))
     }
 
-    /// Whether the client already holds `current` (RFC 9110, 13.1.2).
+    /// Whether the client already has the version with this entity tag (RFC 9110, 13.1.2).
     pub(crate) fn holds(&self, tag: &str) -> bool {
         let held = self.field(header::IF_NONE_MATCH.as_str());
         let same = |one: &str| one.trim().trim_start_matches("W/") == tag;
@@ -103,7 +103,7 @@ impl Call {
     }
 }
 
-/// Undoes percent-encoding. What is not UTF-8 then becomes U+FFFD, which names no row.
+/// Decodes percent-encoding. Invalid UTF-8 becomes U+FFFD, which matches no row.
 pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

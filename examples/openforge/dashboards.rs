@@ -1,8 +1,8 @@
-//! What is counted rather than stored: dashboards, daily metrics, the status of a pipeline.
+//! Computed resources: dashboards, daily metrics, the status of a pipeline.
 
 use crate::{call::Call, database::Statements, problem::Problem, reply::Reply, resources};
 
-/// `GET /dashboards/{org}/stats`. Slow on purpose: it lays a year of minutes out to count the activity in each.
+/// `GET /dashboards/{org}/stats`. Deliberately slow: it counts the activity in every minute of a year.
 pub(crate) fn stats(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let found = db.one(
         "WITH RECURSIVE minutes (minute) AS (
@@ -37,7 +37,7 @@ pub(crate) fn stats(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> 
     ))
 }
 
-/// `GET /dashboards/{org}/engagements`: the names and states of an organization's engagements.
+/// `GET /dashboards/{org}/engagements`: names and statuses of an organization's engagements.
 pub(crate) fn engagements(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let found = db.one(
         "SELECT json_object('org_id', org.id, 'engagements', (
@@ -51,7 +51,7 @@ pub(crate) fn engagements(db: &Statements<'_>, call: &Call) -> Result<Reply, Pro
     ))
 }
 
-/// `GET /engagements/{id}/metrics/daily`: what was done, by day.
+/// `GET /engagements/{id}/metrics/daily`: tasks and hours by day.
 pub(crate) fn daily_metrics(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     resources::ENGAGEMENT.row(db, call)?;
     let days = db.all(
@@ -65,7 +65,7 @@ pub(crate) fn daily_metrics(db: &Statements<'_>, call: &Call) -> Result<Reply, P
     ))
 }
 
-/// `GET /pipelines/{id}/status`: how the latest run goes.
+/// `GET /pipelines/{id}/status`: the status of the latest run.
 pub(crate) fn pipeline_status(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let found = db.one(
         "SELECT json_object('pipeline_id', p.id, 'name', p.name, 'runs', (SELECT count(*) FROM pipeline_runs WHERE pipeline_id = p.id),

@@ -1,4 +1,4 @@
-//! The SQLite database: opened or made, shared by threads and processes, every statement counted.
+//! The SQLite database, shared by threads and processes. Counts its statements.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{embeddings, problem::Problem};
 
-/// Every clone is the same database.
+/// A handle to the database. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Database(Arc<Shared>);
 
@@ -26,7 +26,7 @@ struct Shared {
 }
 
 impl Database {
-    /// Opens the database at `file`; a new one is given its tables and its first rows.
+    /// Opens the database at `file`, or creates it with its tables and first rows.
     pub(crate) fn open(file: &Path) -> rusqlite::Result<Self> {
         let mut connection = connect(file)?;
         prepare(&mut connection)?;
@@ -37,12 +37,12 @@ impl Database {
         })))
     }
 
-    /// How many statements this process has run for requests.
+    /// The number of statements that this process has run for requests.
     pub(crate) fn statements(&self) -> u64 {
         self.0.statements.load(Ordering::Relaxed)
     }
 
-    /// Runs `work` in one transaction, committed if it succeeds. Blocks.
+    /// Runs `work` in a transaction, which is committed if it succeeds. Blocks.
     pub(crate) fn transaction<T>(
         &self,
         behavior: TransactionBehavior,
@@ -73,7 +73,7 @@ impl Database {
     }
 }
 
-/// Statements within one transaction. Rows are JSON: the first column is the text of an object.
+/// Statements in a transaction. Rows are JSON: the first column is the text of an object.
 #[derive(Debug)]
 pub(crate) struct Statements<'a> {
     connection: &'a Connection,
@@ -81,7 +81,7 @@ pub(crate) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Every row.
+    /// All rows.
     pub(crate) fn all(&self, sql: &str, parameters: impl Params) -> Result<Vec<Value>, Problem> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -89,12 +89,12 @@ impl Statements<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The first row, if there is one.
+    /// The first row, if any.
     pub(crate) fn one(&self, sql: &str, parameters: impl Params) -> Result<Option<Value>, Problem> {
         Ok(self.all(sql, parameters)?.into_iter().next())
     }
 
-    /// Changes rows; how many.
+    /// Runs a statement that changes rows, and returns their number.
     pub(crate) fn change(&self, sql: &str, parameters: impl Params) -> Result<usize, Problem> {
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(self.connection.prepare_cached(sql)?.execute(parameters)?)
@@ -104,7 +104,7 @@ impl Statements<'_> {
 fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(10))?;
-    // Write-ahead logging lets readers go on beside a writer, in this process and in others.
+    // Write-ahead logging lets readers continue during a write, in this process and in others.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -112,7 +112,7 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Tables and first rows, once: of several processes that start together one does it.
+/// Creates the tables and first rows, once: if several processes start together, one of them does it.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

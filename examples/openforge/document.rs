@@ -6,17 +6,17 @@ use crate::{
     call::Call,
     database::Statements,
     problem::Problem,
-    record::{COUNT_UP, check_stamps},
+    record::{STAMP_CHANGE, check_stamps},
     reply::Reply,
 };
 
-/// A table with one JSON document a row.
+/// A table with one JSON document per row.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// What one is called in messages.
+    /// The name of a document in messages.
     pub(crate) noun: &'static str,
     pub(crate) table: &'static str,
-    /// The placeholder of the route, and the column that it chooses by.
+    /// The placeholder in the route, and the column that it selects by.
     pub(crate) key: (&'static str, &'static str),
 }
 
@@ -26,7 +26,7 @@ impl Document {
         Ok(Reply::ok(&self.row(db, call)?))
     }
 
-    /// `PUT` of some members of the document: `null` removes one, the others stay.
+    /// `PUT` of some members: `null` removes a member; members that are not given stay.
     pub(crate) fn update(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
         let current = self.row(db, call)?;
         call.check_if_match(&current)?;
@@ -41,7 +41,7 @@ impl Document {
             }
         }
         let sql = format!(
-            "UPDATE {} SET {COUNT_UP}, document = json_patch(document, ?) WHERE {} = ?",
+            "UPDATE {} SET {STAMP_CHANGE}, document = json_patch(document, ?) WHERE {} = ?",
             self.table, self.key.1,
         );
         db.change(
@@ -51,7 +51,7 @@ impl Document {
         self.read(db, call)
     }
 
-    /// The document that the path names, with its key, version and time of change.
+    /// The document that the path names, with its key, version and modification time.
     pub(crate) fn row(&self, db: &Statements<'_>, call: &Call) -> Result<Value, Problem> {
         let (placeholder, column) = self.key;
         let sql = format!(

@@ -1,4 +1,4 @@
-//! Embeddings and the search among them: words hashed into a short vector, compared by cosine.
+//! Embeddings and a search over them: words are hashed into a short vector, and vectors compared by cosine.
 
 use http::StatusCode;
 use rusqlite::Connection;
@@ -11,7 +11,7 @@ use crate::{
     reply::{Reply, digest},
 };
 
-/// The texts that a new database knows.
+/// The texts in a new database.
 pub(crate) const FIRST: [&str; 5] = [
     "delivery times of steel suppliers",
     "warehouse capacity and stock of spare parts",
@@ -34,7 +34,7 @@ pub(crate) fn read(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     ))
 }
 
-/// `POST /embeddings` with `{"text": …}`: embeds a text and makes it findable.
+/// `POST /embeddings` with `{"text": …}`: adds a text to the search.
 pub(crate) fn create(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let text = call.text("text")?;
     let hash = digest(text.as_bytes());
@@ -57,7 +57,7 @@ pub(crate) fn search(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem>
     nearest(db, &embed(&query), call.number("limit", 3)?)
 }
 
-/// `POST /search/vectors` with `{"vector": […], "limit": …}`: a search too long for a URI. Changes nothing.
+/// `POST /search/vectors` with `{"vector": […], "limit": …}`: a search by a vector too long for a URI. It changes nothing.
 pub(crate) fn search_vector(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let mut body = call.object()?;
     let vector = body.remove("vector").unwrap_or_default();
@@ -87,7 +87,7 @@ fn nearest(db: &Statements<'_>, vector: &Value, limit: u32) -> Result<Reply, Pro
     Ok(Reply::json(StatusCode::OK, &Value::Array(found)))
 }
 
-/// Adds an embedding of `text` to a database that is being prepared.
+/// Adds an embedding of `text` to a database that is being created.
 pub(crate) fn insert(connection: &Connection, text: &str) -> rusqlite::Result<usize> {
     connection.execute(
         INSERT,
@@ -97,7 +97,7 @@ pub(crate) fn insert(connection: &Connection, text: &str) -> rusqlite::Result<us
 
 const INSERT: &str = "INSERT INTO embeddings (hash, text, vector) VALUES (?, ?, ?)";
 
-/// The unit vector of a text's words.
+/// The vector of a text, normalised to length 1.
 fn embed(text: &str) -> Value {
     let mut vector = [0.0_f64; DIMENSIONS];
     for word in text

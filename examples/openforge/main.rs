@@ -1,4 +1,4 @@
-//! The Open Forge API over SQLite, on plain hyper.
+//! The Open Forge API over SQLite, on a plain hyper server with all layers.
 //!
 //! ```sh
 //! cargo run --example openforge
@@ -42,15 +42,15 @@ openforge: the Open Forge API over SQLite
 
 Usage: cargo run --example openforge -- [FLAGS]
 
-  --listen ADDR     where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
-  --database FILE   a SQLite file, made if it is missing; several processes may share it [default: a new temporary one]
-  --table FILE      another table than the built-in one, which is examples/openforge/keep.toml
-  --redis URL       share stored responses and limits with other processes, such as redis://127.0.0.1/
-  --help            this text
+  --listen ADDR     address to listen on [default: 127.0.0.1:3000]; port 0 picks a free port
+  --database FILE   SQLite file, created if missing; several processes may share it [default: a temporary file]
+  --table FILE      use this table instead of the built-in one, examples/openforge/keep.toml
+  --redis URL       share stored responses and limits with other processes, e.g. redis://127.0.0.1/
+  --help            print this text
 
-Users are known by the header x-user-id: run it only behind a gateway that sets it.
-GET /debug/queries tells how many statements the database has run for requests;
-POST /debug/versions/ENTITY gives the keys of an entity a new version.
+The header x-user-id names the user: run this only behind a gateway that sets it.
+GET /debug/queries returns the number of statements the database has run for requests.
+POST /debug/versions/ENTITY makes everything stored for an entity unreachable.
 ";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Refusals, as problem details (RFC 9457).
+//! Error responses, as problem details (RFC 9457).
 
 use http::{StatusCode, header};
 use rusqlite::ErrorCode;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::reply::Reply;
 
-/// Why a request is not answered with what it asked for.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
@@ -51,7 +51,7 @@ impl From<Problem> for Reply {
     }
 }
 
-/// What the tables' constraints refuse is the client's mistake; anything else is ours.
+/// A violated constraint is the client's mistake; any other database error is the server's.
 impl From<rusqlite::Error> for Problem {
     fn from(error: rusqlite::Error) -> Self {
         let Some(ErrorCode::ConstraintViolation) = error.sqlite_error_code() else {

@@ -1,4 +1,4 @@
-//! Tables as resources: reading, listing, creating, changing and deleting rows with typed columns.
+//! Tables as resources: reads, lists, creates, changes and deletes rows with typed columns.
 
 use http::StatusCode;
 use rusqlite::{params_from_iter, types::Value as Column};
@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 
 use crate::{call::Call, database::Statements, problem::Problem, reply::Reply};
 
-/// A table, and how paths and bodies speak of its rows.
+/// A table, and how paths and bodies refer to its rows.
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// What one row is called in messages.
+    /// The name of a row in messages.
     pub(crate) noun: &'static str,
     pub(crate) table: &'static str,
-    /// Placeholders of the route, and the columns that they choose rows by; the row's own last.
+    /// Placeholders in the route, and the columns that they select by; the row's own key last.
     pub(crate) keys: &'static [(&'static str, &'static str)],
     /// Columns that a client may set.
     pub(crate) columns: &'static [&'static str],
-    /// Whose rows these are: an empty list of nobody's is a 404.
+    /// The table of the rows' owner: the list of an owner that does not exist is a 404.
     pub(crate) owner: Option<&'static Self>,
 }
 
-/// Columns that only the database sets.
+/// Columns that clients cannot set.
 const STAMPS: [&str; 2] = ["version", "updated_at"];
 const PAGE: u32 = 50;
 
@@ -30,9 +30,9 @@ impl Record {
         Ok(Reply::ok(&self.row(db, call)?))
     }
 
-    /// `GET` of the rows below an owner, or of all: `?page=2`, and a column's name to choose by.
+    /// `GET` of the rows of an owner, or of all rows. `?page=2` selects a page, and `?COLUMN=VALUE` filters.
     pub(crate) fn list(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
-        let (mut tests, mut values) = self.chosen_by_path(call);
+        let (mut tests, mut values) = self.selected_by_path(call);
         for column in self.columns {
             if let Some(wanted) = call.query(column) {
                 tests.push(format!("{column} = ?"));
@@ -87,7 +87,7 @@ impl Record {
             self.object(),
         );
         let Some(row) = db.one(&sql, params_from_iter(values))? else {
-            return Err(Problem::conflict(format!("no {} was made", self.noun)));
+            return Err(Problem::conflict(format!("no {} was created", self.noun)));
         };
         let location = format!(
             "{}/{}",
@@ -104,7 +104,7 @@ impl Record {
         let changes = call.object()?;
         check_stamps(&changes, &current)?;
 
-        let mut sets = vec![String::from(COUNT_UP)];
+        let mut sets = vec![String::from(STAMP_CHANGE)];
         let mut values = Vec::new();
         for (name, value) in changes {
             if self.columns.contains(&name.as_str()) {
@@ -114,8 +114,8 @@ impl Record {
                 return Err(self.unknown(&name));
             }
         }
-        let (tests, chosen) = self.chosen_by_path(call);
-        values.extend(chosen);
+        let (tests, selected) = self.selected_by_path(call);
+        values.extend(selected);
         let sql = format!(
             "UPDATE {} SET {} WHERE {} RETURNING {}",
             self.table,
@@ -129,10 +129,10 @@ impl Record {
         ))
     }
 
-    /// `DELETE` of a row, and of what belongs to it.
+    /// `DELETE` of a row and of the rows it owns.
     pub(crate) fn delete(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
         call.check_if_match(&self.row(db, call)?)?;
-        let (tests, values) = self.chosen_by_path(call);
+        let (tests, values) = self.selected_by_path(call);
         let sql = format!("DELETE FROM {} WHERE {}", self.table, tests.join(" AND "));
         db.change(&sql, params_from_iter(values))?;
         Ok(Reply::empty(StatusCode::NO_CONTENT))
@@ -140,7 +140,7 @@ impl Record {
 
     /// The row that the path names.
     pub(crate) fn row(&self, db: &Statements<'_>, call: &Call) -> Result<Value, Problem> {
-        let (tests, values) = self.chosen_by_path(call);
+        let (tests, values) = self.selected_by_path(call);
         let sql = format!(
             "SELECT {} FROM {} WHERE {}",
             self.object(),
@@ -151,8 +151,8 @@ impl Record {
             .ok_or_else(|| Problem::not_found(self.noun))
     }
 
-    /// The conditions that the placeholders of this call's path put on rows.
-    fn chosen_by_path(&self, call: &Call) -> (Vec<String>, Vec<Column>) {
+    /// The SQL conditions and values that select the rows named by the path.
+    fn selected_by_path(&self, call: &Call) -> (Vec<String>, Vec<Column>) {
         let given = self.keys.iter().filter_map(|(placeholder, column)| {
             let value = call.path(placeholder)?;
             Some((format!("{column} = ?"), Column::Text(value.to_owned())))
@@ -160,7 +160,7 @@ impl Record {
         given.unzip()
     }
 
-    /// SQL for a row as a JSON object.
+    /// An SQL expression for a row as a JSON object.
     fn object(&self) -> String {
         let keys = self.keys.iter().map(|(_, column)| *column);
         let all = keys.chain(self.columns.iter().copied()).chain(STAMPS);
@@ -174,15 +174,17 @@ impl Record {
 
     fn unknown(&self, name: &str) -> Problem {
         let columns = self.columns.join(", ");
-        Problem::unprocessable(format!("{name} cannot be set; what can: {columns}"))
+        Problem::unprocessable(format!(
+            "{name} cannot be set; columns that can be set: {columns}"
+        ))
     }
 }
 
-/// SQL that stamps a changed row.
-pub(crate) const COUNT_UP: &str =
+/// SQL assignments for every changed row.
+pub(crate) const STAMP_CHANGE: &str =
     "version = version + 1, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ')";
 
-/// Refuses changes that were made to another version than `current`.
+/// Refuses changes that are based on another version than `current`.
 pub(crate) fn check_stamps(changes: &Map<String, Value>, current: &Value) -> Result<(), Problem> {
     let differs = |stamp: &&str| {
         changes

@@ -1,4 +1,4 @@
-//! Answers of the API, before they are HTTP.
+//! Replies of the handlers.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::call::Call;
 
-/// A status, JSON and a few fields.
+/// A status, a JSON body and a few header fields.
 #[derive(Debug)]
 pub(crate) struct Reply(Response<Bytes>);
 
@@ -19,12 +19,12 @@ impl Reply {
         Self(response).with(header::CONTENT_TYPE, "application/json")
     }
 
-    /// 200 with the entity tag of what is shown.
+    /// 200 with an entity tag.
     pub(crate) fn ok(value: &Value) -> Self {
         Self::json(StatusCode::OK, value).with(header::ETAG, &entity_tag(value))
     }
 
-    /// 201 with where the new thing is.
+    /// 201 with the location of the new resource.
     pub(crate) fn created(value: &Value, location: &str) -> Self {
         Self::json(StatusCode::CREATED, value)
             .with(header::ETAG, &entity_tag(value))
@@ -37,7 +37,7 @@ impl Reply {
         Self(response)
     }
 
-    /// Sets a field. A value that no field may have is left out.
+    /// Sets a header field. An invalid value is left out.
     pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.0.headers_mut().insert(name, value);
@@ -45,7 +45,7 @@ impl Reply {
         self
     }
 
-    /// 304 instead, if the client already holds what this would show.
+    /// 304 instead, if the client already has this version.
     pub(crate) fn unless_held(self, call: &Call) -> Self {
         let tag = self
             .0
@@ -60,7 +60,7 @@ impl Reply {
         }
     }
 
-    /// The response to `method`, which for `HEAD` ends with its head.
+    /// The response to `method`; `HEAD` gets no body.
     pub(crate) fn into_response(self, method: &Method) -> Response<Full<Bytes>> {
         let (mut head, body) = self.0.into_parts();
         if !matches!(
@@ -79,7 +79,7 @@ impl Reply {
     }
 }
 
-/// A strong entity tag: equal values, equal tags.
+/// A strong entity tag; equal values have equal tags.
 pub(crate) fn entity_tag(value: &Value) -> String {
     format!("\"{}\"", digest(value.to_string().as_bytes()))
 }

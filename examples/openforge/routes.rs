@@ -1,4 +1,4 @@
-//! Which handler answers which path and method.
+//! The handler of each path and method.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ pub(crate) fn routes() -> Routes {
         )
 }
 
-/// Answers a call within a transaction. Blocks.
+/// Answers a call in a transaction. Blocks.
 pub(crate) type Handler =
     Box<dyn Fn(&Statements<'_>, &Call) -> Result<Reply, Problem> + Send + Sync>;
 
@@ -90,14 +90,14 @@ impl Routes {
         self
     }
 
-    /// What answers `method` at `path`, and what the route's placeholders stand for; or the refusal.
+    /// The handler of `method` at `path` with the values of the route's placeholders, or an error response.
     pub(crate) fn find(
         &self,
         method: &Method,
         path: &str,
     ) -> Result<(&Handler, BTreeMap<String, String>), Box<Reply>> {
         let Ok(found) = self.0.at(path) else {
-            let refusal = Problem::new(StatusCode::NOT_FOUND, "nothing is here");
+            let refusal = Problem::new(StatusCode::NOT_FOUND, "no such resource");
             return Err(Box::new(refusal.into()));
         };
         let wanted = if method == Method::HEAD {
@@ -128,14 +128,14 @@ fn not_allowed(method: &Method, offered: &[(Method, Handler)]) -> Reply {
         Method::OPTIONS => Reply::empty(StatusCode::NO_CONTENT),
         _ => Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            format!("{method} is not offered here"),
+            format!("{method} is not supported here"),
         )
         .into(),
     };
     reply.with(header::ALLOW, &allowed.join(", "))
 }
 
-/// Rows: all of them, and a new one.
+/// A list of rows, to which rows can be added.
 fn collection(record: &'static Record) -> Vec<(Method, Handler)> {
     vec![
         get(|db, call| record.list(db, call)),
@@ -143,14 +143,14 @@ fn collection(record: &'static Record) -> Vec<(Method, Handler)> {
     ]
 }
 
-/// A row that comes and goes.
+/// A row that can be read, changed and deleted.
 fn item(record: &'static Record) -> Vec<(Method, Handler)> {
     let mut methods = part(record);
     methods.push(delete(|db, call| record.delete(db, call)));
     methods
 }
 
-/// A row that lives as long as what it belongs to.
+/// A row that can be read and changed, and lives as long as its owner.
 fn part(record: &'static Record) -> Vec<(Method, Handler)> {
     vec![
         get(|db, call| record.read(db, call)),

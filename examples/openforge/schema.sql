@@ -1,4 +1,4 @@
--- The Open Forge database. Every change counts `version` up; `updated_at` is UTC with milliseconds.
+-- The Open Forge database. Every change increments `version`; `updated_at` is UTC with milliseconds.
 
 CREATE TABLE organizations (
     id          TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Something to look at, written once into a new database.
+-- Sample data for a new database.
 
 INSERT INTO organizations (id, name) VALUES
     ('org-456', 'Northwind Foundry'),

@@ -1,13 +1,13 @@
-//! What depends on who asks: preferences and sessions.
+//! Resources that depend on the user: preferences and sessions.
 
 use http::StatusCode;
 
 use crate::{call::Call, database::Statements, problem::Problem, reply::Reply, resources};
 
-/// `GET /users/{id}/preferences`. How to be notified is shown to the user alone.
+/// `GET /users/{id}/preferences`. Only the user sees the member `notifications`.
 pub(crate) fn preferences(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let mut found = resources::PREFERENCES.row(db, call)?;
-    if let (true, Some(members)) = (asked_by_another(call), found.as_object_mut()) {
+    if let (true, Some(members)) = (is_another_user(call), found.as_object_mut()) {
         members.remove("notifications");
     }
     Ok(Reply::ok(&found))
@@ -15,7 +15,7 @@ pub(crate) fn preferences(db: &Statements<'_>, call: &Call) -> Result<Reply, Pro
 
 /// `PUT /users/{id}/preferences`, by the user.
 pub(crate) fn set_preferences(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
-    if asked_by_another(call) {
+    if is_another_user(call) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "only the user may change them",
@@ -40,7 +40,7 @@ pub(crate) fn log_in(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem>
     Ok(Reply::created(&session, &location))
 }
 
-/// `GET /sessions/{token}`: who is logged in with a token.
+/// `GET /sessions/{token}`: the user of a session token.
 pub(crate) fn session(db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
     let found = db.one(
         "SELECT json_object('user_id', user_id, 'org_id', org_id, 'expires_at', expires_at)
@@ -80,8 +80,8 @@ pub(crate) fn latest_session(db: &Statements<'_>, call: &Call) -> Result<Reply, 
     ))
 }
 
-/// Whether somebody else than the user in the path asks. Programs behind the gateway ask without a user.
-fn asked_by_another(call: &Call) -> bool {
+/// Whether the request comes from another user than the one in the path. Internal programs send no user.
+fn is_another_user(call: &Call) -> bool {
     call.user()
         .is_some_and(|user| Some(user) != call.path("id"))
 }

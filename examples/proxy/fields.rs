@@ -1,10 +1,10 @@
-//! The fields that a proxy removes, adds and checks on the way (RFC 9110, 7.6; RFC 9112, 6).
+//! Header fields that a proxy removes, adds and checks (RFC 9110, 7.6; RFC 9112, 6).
 
 use std::{fmt::Write, net::IpAddr, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
-/// Fields that concern one connection only, beside those that `Connection` names.
+/// Fields that apply to a single connection, in addition to those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -18,7 +18,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
-/// Never a connection option, whatever `Connection` says (RFC 9110, 7.6.1).
+/// Fields that are never hop-by-hop, even if `Connection` names them (RFC 9110, 7.6.1).
 const NEVER_HOP_BY_HOP: [HeaderName; 7] = [
     header::HOST,
     header::CACHE_CONTROL,
@@ -31,10 +31,10 @@ const NEVER_HOP_BY_HOP: [HeaderName; 7] = [
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Removes what concerns the connection that a message came on.
+/// Removes the fields that apply only to the connection the message arrived on.
 ///
-/// `Host` stays even if `Connection` names it: it is part of the target. So do the fields for every recipient, which
-/// must not be named there: without its `Cache-Control` a response would be taken for one that may be stored.
+/// `Host` stays even if `Connection` names it, because it is part of the target. Fields for every recipient stay, too:
+/// without its `Cache-Control`, a response could be stored that must not be.
 pub(crate) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = members(fields, header::CONNECTION)
         .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
@@ -45,12 +45,12 @@ pub(crate) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     }
 }
 
-/// Whether the sender takes trailer fields (RFC 9110, 10.1.4).
+/// Whether the sender accepts trailer fields (RFC 9110, 10.1.4).
 pub(crate) fn takes_trailers(fields: &HeaderMap) -> bool {
     members(fields, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }
 
-/// Says that the message, received by `version`, came this way (RFC 9110, 7.6.3).
+/// Adds `Via` for a message received over `version` (RFC 9110, 7.6.3).
 pub(crate) fn add_via(fields: &mut HeaderMap, version: Version) {
     let via = match version {
         Version::HTTP_10 => "1.0 tower-keep",
@@ -60,7 +60,7 @@ pub(crate) fn add_via(fields: &mut HeaderMap, version: Version) {
     fields.append(header::VIA, HeaderValue::from_static(via));
 }
 
-/// Appends the client's address to those that proxies before this one have seen.
+/// Appends the client's address to `X-Forwarded-For`.
 pub(crate) fn add_forwarded_for(fields: &mut HeaderMap, client: IpAddr) {
     let mut seen = String::new();
     for line in fields
@@ -77,7 +77,7 @@ pub(crate) fn add_forwarded_for(fields: &mut HeaderMap, client: IpAddr) {
     }
 }
 
-/// Dates a response that its origin did not (RFC 9110, 6.6.1).
+/// Adds `Date` to a response without one (RFC 9110, 6.6.1).
 pub(crate) fn add_date(fields: &mut HeaderMap) {
     if !fields.contains_key(header::DATE) {
         let now = httpdate::fmt_http_date(SystemTime::now());
@@ -89,24 +89,23 @@ pub(crate) fn add_date(fields: &mut HeaderMap) {
     }
 }
 
-/// Transfer codings that change the body, and that we did not ask for.
+/// Transfer codings that change the body; the proxy does not accept them.
 const COMPRESSIONS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
 
-/// How a response's body was delimited, by its fields.
+/// How the fields of a response delimit its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// `chunked`, or until the connection closes.
+    /// `chunked`, or ended by closing the connection.
     Unsized,
-    /// By a valid `Content-Length`.
+    /// A valid `Content-Length`.
     Length(u64),
-    /// A transfer coding that we cannot undo, or lengths that contradict each other.
+    /// A transfer coding that cannot be decoded, or contradictory lengths.
     Unknown,
 }
 
 /// Reads a response's framing. `Transfer-Encoding` overrides `Content-Length` (RFC 9112, 6.3).
 ///
-/// A transfer coding that nobody has registered changes nothing that anybody could undo: the body
-/// is taken as it comes.
+/// With an unregistered transfer coding the body is forwarded as received.
 pub(crate) fn framing(fields: &HeaderMap) -> Framing {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         let codings: Vec<_> = members(fields, header::TRANSFER_ENCODING).collect();

@@ -1,7 +1,7 @@
-//! What a request must pass before anything else sees it.
+//! Checks and normalises requests before any layer sees them.
 //!
-//! It stands before every layer, so that nothing is answered from a cache, stored or counted by a field that the
-//! origin does not see as well.
+//! The layers then see the same target and fields as the origin, so nothing is stored or counted under a name that the
+//! origin did not see.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{fields, interim::Turns, refusal::Refusal};
 
-/// Lets `app` answer what may be forwarded, and answers the rest.
+/// Passes valid requests to `app` and answers the others.
 pub(crate) async fn enter<S, B, R>(
     app: S,
     turns: Turns,
@@ -26,36 +26,35 @@ where
 {
     let mut request = match admit(request) {
         Ok(request) => request,
-        Err(own) => return Ok(own.map(Either::Right)),
+        Err(response) => return Ok(response.map(Either::Right)),
     };
     // Clients of other versions get no interim responses.
     if request.version() != Version::HTTP_11 {
-        return Ok(answer(app.oneshot(request).await));
+        return Ok(into_response(app.oneshot(request).await));
     }
     let turn = turns.next();
     request.extensions_mut().insert(turn.clone());
-    let answered = app.oneshot(request).await;
+    let result = app.oneshot(request).await;
     turn.end();
-    Ok(answer(answered))
+    Ok(into_response(result))
 }
 
-/// Until here the want of an answer is an error, so that a cache can tell it from an answer of the
-/// origin's, and send something stale instead.
-fn answer<R>(answered: Result<Response<R>, Refusal>) -> Response<Either<R, Full<Bytes>>> {
-    match answered {
+/// Turns a refusal into a response. Inside the layers it is an error, so that the cache can serve a stale response.
+fn into_response<R>(result: Result<Response<R>, Refusal>) -> Response<Either<R, Full<Bytes>>> {
+    match result {
         Ok(response) => response.map(Either::Left),
         Err(refusal) => Response::from(refusal).map(Either::Right),
     }
 }
 
-/// The request with one host, a target in origin form, and without fields that concern only its connection.
+/// The request with exactly one host, a target in origin form, and without hop-by-hop fields.
 fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Bytes>>>> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Box::new(Refusal::Method.into()));
     }
-    target(&mut request).map_err(|refusal| Box::new(refusal.into()))?;
-    if request.method() == Method::OPTIONS && !may_go_on(&mut request) {
-        return Err(Box::new(about_the_proxy()));
+    normalise_target(&mut request).map_err(|refusal| Box::new(refusal.into()))?;
+    if request.method() == Method::OPTIONS && !decrement_max_forwards(&mut request) {
+        return Err(Box::new(options_response()));
     }
     let trailers = fields::takes_trailers(request.headers());
     fields::remove_hop_by_hop(request.headers_mut());
@@ -70,10 +69,10 @@ fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Byt
     Ok(request)
 }
 
-/// Moves the host into `Host`, where the origin and every layer will look for it.
+/// Moves the host into `Host`, where the layers and the origin expect it.
 ///
-/// An absolute target is accepted, as RFC 9112, 3.2.2 demands, if it names the same host as `Host` does.
-fn target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+/// An absolute target is accepted (RFC 9112, 3.2.2) if it names the same host as `Host`.
+fn normalise_target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     let host = host(request)?;
     let path: PathAndQuery = request
         .uri()
@@ -88,7 +87,7 @@ fn target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The one host that a request names. Only HTTP/1.0 may name none.
+/// The host that a request names. Only HTTP/1.0 requests may name none.
 fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
     let mut lines = request.headers().get_all(header::HOST).iter();
     let field = lines
@@ -111,8 +110,8 @@ fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
     }
 }
 
-/// Counts `Max-Forwards` down; false if the request was for this proxy (RFC 9110, 7.6.2).
-fn may_go_on<B>(request: &mut Request<B>) -> bool {
+/// Decrements `Max-Forwards`. False if it was 0, which addresses the request to this proxy (RFC 9110, 7.6.2).
+fn decrement_max_forwards<B>(request: &mut Request<B>) -> bool {
     let left = request
         .headers()
         .get(header::MAX_FORWARDS)
@@ -125,7 +124,7 @@ fn may_go_on<B>(request: &mut Request<B>) -> bool {
     left != Some(0)
 }
 
-fn about_the_proxy() -> Response<Full<Bytes>> {
+fn options_response() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");

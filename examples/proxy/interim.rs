@@ -1,9 +1,9 @@
-//! Interim responses (1xx), passed on as they come (RFC 9110, 15.2).
+//! Forwards interim responses (1xx) as they arrive (RFC 9110, 15.2).
 //!
-//! hyper's server sends final responses only. [`Interim`] stands between it and the socket, and
-//! writes what the origin sends before its final response where that may stand: between two
-//! responses, never within one. HTTP/1.1 answers a connection's requests one after the other, so
-//! there is at most one request whose interim responses may come; [`Turn`] is that request.
+//! hyper's server sends final responses only. [`Interim`] wraps the socket that hyper writes to, and
+//! writes interim responses between two responses, never within one. HTTP/1.1 answers the requests
+//! of a connection in order, so interim responses are sent for at most one request at a time; its
+//! [`Turn`] is the permission to do so.
 
 use std::{
     io,
@@ -18,24 +18,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::fields::remove_hop_by_hop;
 
-/// The most bytes of interim responses that wait for a slow client; more are dropped.
-const MOST: usize = 64 * 1024;
+/// How many bytes of interim responses are queued for a slow client; more are dropped.
+const MAX_QUEUED: usize = 64 * 1024;
 
-/// A connection that interim responses can be written to beside what hyper writes.
+/// A connection to which interim responses are written in addition to what hyper writes.
 #[derive(Debug)]
 pub(crate) struct Interim<I> {
     io: I,
     line: Arc<Mutex<Line>>,
 }
 
-/// Who may send interim responses, and what of them is yet to be written.
+/// The current turn, and the interim responses that are queued.
 #[derive(Debug, Default)]
 struct Line {
     turn: u64,
     open: bool,
-    /// Whether all that hyper gave to be written is written.
+    /// Whether everything that hyper has passed on is written.
     between: bool,
-    waiting: BytesMut,
+    queued: BytesMut,
     connection: Option<Waker>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Turn {
     number: u64,
 }
 
-/// Begins the turns of one connection.
+/// Starts the turns of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Arc<Mutex<Line>>);
 
@@ -59,7 +59,7 @@ impl<I> Interim<I> {
 }
 
 impl Turns {
-    /// The turn of the request that has just been read.
+    /// The turn of the request that was just read.
     pub(crate) fn next(&self) -> Turn {
         let mut line = lock(&self.0);
         line.turn += 1;
@@ -72,30 +72,30 @@ impl Turns {
 }
 
 impl Turn {
-    /// Sends an interim response, if its final one has not come yet. It is a courtesy: what cannot
-    /// be sent is dropped.
+    /// Sends an interim response, unless the final one has been sent. Interim responses are optional, so one that does
+    /// not fit the queue is dropped.
     pub(crate) fn send(&self, status: StatusCode, mut fields: HeaderMap) {
-        // hyper itself says `100 Continue`.
+        // hyper itself sends `100 Continue`.
         if status == StatusCode::CONTINUE {
             return;
         }
         remove_hop_by_hop(&mut fields);
         let mut line = lock(&self.line);
-        if line.open && line.turn == self.number && line.waiting.len() < MOST {
-            write_head(&mut line.waiting, status, &fields);
+        if line.open && line.turn == self.number && line.queued.len() < MAX_QUEUED {
+            write_head(&mut line.queued, status, &fields);
             if let Some(connection) = line.connection.take() {
                 connection.wake();
             }
         }
     }
 
-    /// The final response is there. What still waits goes before it, or not at all.
+    /// Ends the turn: the final response follows. Queued interim responses are sent before it or dropped.
     pub(crate) fn end(&self) {
         let mut line = lock(&self.line);
         if line.turn == self.number {
             line.open = false;
             if !line.between {
-                line.waiting.clear();
+                line.queued.clear();
             }
         }
     }
@@ -117,16 +117,16 @@ fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes what waits.
+/// Writes the queued bytes.
 fn drain<I: AsyncWrite + Unpin>(
     io: &mut I,
     line: &mut Line,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    while !line.waiting.is_empty() {
-        match ready!(Pin::new(&mut *io).poll_write(cx, &line.waiting))? {
+    while !line.queued.is_empty() {
+        match ready!(Pin::new(&mut *io).poll_write(cx, &line.queued))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => line.waiting.advance(written),
+            written => line.queued.advance(written),
         }
     }
     Poll::Ready(Ok(()))
@@ -157,7 +157,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Interim<I> {
         self.io.is_write_vectored()
     }
 
-    /// hyper flushes the connection only once its own buffer is empty.
+    /// hyper flushes the connection only when its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let mut line = lock(&this.line);
@@ -174,7 +174,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Interim<I> {
 }
 
 impl<I: AsyncWrite + Unpin> Interim<I> {
-    /// hyper has something to write: what waits goes first, unless hyper is in the middle.
+    /// Writes the queued bytes before those of hyper, unless hyper is in the middle of a response.
     fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut line = lock(&self.line);
         if line.between {

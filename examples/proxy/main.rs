@@ -5,7 +5,7 @@
 //! curl -i localhost:3000/
 //! ```
 //!
-//! What it does to a message on its way is in [`gate`] and [`origin`]; where it is stacked is [`proxy`].
+//! [`gate`] checks incoming requests, [`origin`] forwards them, and [`proxy`] puts the layers together.
 
 mod fields;
 mod gate;
@@ -36,17 +36,17 @@ proxy: a caching reverse proxy
 
 Usage: cargo run --example proxy -- --origin URL [FLAGS]
 
-  --origin URL           where answers come from, such as http://127.0.0.1:8080
-  --origin-timeout TIME  how long the origin may take to begin its answer [default: 30s]
-  --table FILE           routes, TTLs and limits; without it, responses are kept for as long as they say, or, where
-                         they say nothing, for a tenth of the time since their Last-Modified, a day at most
-  --listen ADDR          where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
-  --redis URL            share stored responses and limits with other processes, such as redis://127.0.0.1/
-  --help                 this text
+  --origin URL           the server to forward to, e.g. http://127.0.0.1:8080
+  --origin-timeout TIME  time limit for the head of the origin's response [default: 30s]
+  --table FILE           routes, TTLs and limits; without a table, responses are stored for as long as they state
+                         or, if they state nothing, for a tenth of the time since Last-Modified, at most a day
+  --listen ADDR          address to listen on [default: 127.0.0.1:3000]; port 0 picks a free port
+  --redis URL            share stored responses and limits with other processes, e.g. redis://127.0.0.1/
+  --help                 print this text
 
-It speaks HTTP/1.1 and HTTP/2 without TLS to clients, and HTTP/1.1 to the origin. The client's Host is passed on,
-its address appended to X-Forwarded-For, and Via added both ways. An origin that cannot be reached is a 502, one
-that does not answer in time a 504. CONNECT and TRACE are refused; Upgrade is ignored.
+Clients use HTTP/1.1 or HTTP/2 without TLS; the origin is contacted with HTTP/1.1. The client's Host is forwarded, its
+address is appended to X-Forwarded-For, and Via is added in both directions. If the origin cannot be reached, the
+response is 502; if it does not respond in time, 504. CONNECT and TRACE are refused; Upgrade is ignored.
 ";
 
 fn main() -> ExitCode {

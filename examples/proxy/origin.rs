@@ -1,4 +1,4 @@
-//! The origin as a service: requests go out to it, its responses come in.
+//! The origin as a service: forwards requests and receives responses.
 
 use std::{
     future::Future,
@@ -29,12 +29,12 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Idle connections are closed before the origin is likely to: five seconds is a common limit.
+/// Idle connections are closed after this time, before the origin closes them: five seconds is a common limit.
 const IDLE: Duration = Duration::from_secs(4);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The origin behind a pool of connections.
+/// The origin, reached through a connection pool.
 #[derive(Debug)]
 pub(crate) struct Origin<B> {
     client: Client<HttpConnector, B>,
@@ -46,7 +46,7 @@ impl<B> Origin<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    /// `timeout` is for connecting and for the head of the response together.
+    /// `timeout` covers connecting and receiving the head of the response.
     pub(crate) fn new(url: OriginUrl, timeout: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -66,7 +66,7 @@ where
         let request = self.outgoing(request);
         let response = match time::timeout(self.timeout, self.client.request(request)).await {
             Err(_elapsed) => return Err(Refusal::Late),
-            Ok(Err(error)) => return Err(no_answer(&error)),
+            Ok(Err(error)) => return Err(refusal(&error)),
             Ok(Ok(response)) => response,
         };
         let (mut head, body) = response.into_parts();
@@ -74,7 +74,7 @@ where
         Ok(Response::from_parts(head, body))
     }
 
-    /// The request as the origin gets it.
+    /// The request to send to the origin.
     fn outgoing(&self, request: Request<B>) -> Request<B> {
         let (received, body) = request.into_parts();
         let mut request = Request::new(body);
@@ -89,7 +89,7 @@ where
         let sized = request.headers().contains_key(header::CONTENT_LENGTH)
             || request.body().size_hint().exact().is_some();
         if !sized {
-            // Said outright, because hyper takes a GET without it to have no body.
+            // hyper assumes that a GET without it has no body.
             request.headers_mut().insert(
                 header::TRANSFER_ENCODING,
                 HeaderValue::from_static("chunked"),
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// The fields of a received request, as the origin gets them.
+/// The header fields to send to the origin.
 fn fields_of(received: request::Parts) -> http::HeaderMap {
     let mut fields = received.headers;
     if fields.contains_key(header::TE) {
@@ -112,7 +112,7 @@ fn fields_of(received: request::Parts) -> http::HeaderMap {
     fields
 }
 
-/// Makes the head of a response what a client may get, and a cache may store.
+/// Prepares the head of a response for clients and for the cache.
 fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> {
     let no_body = method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED;
     let framing = fields::framing(&head.headers);
@@ -131,15 +131,15 @@ fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn no_answer(error: &hyper_util::client::legacy::Error) -> Refusal {
+fn refusal(error: &hyper_util::client::legacy::Error) -> Refusal {
     tracing::warn!(
         error = error as &dyn std::error::Error,
-        "no answer from the origin"
+        "the origin did not respond"
     );
     let source =
         std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
     match source {
-        // hyper's word for a body that we were to send and could not read.
+        // The request body could not be read.
         Some(error) if error.is_user() => Refusal::Content,
         Some(error) if error.is_parse() => Refusal::Malformed,
         _ => Refusal::Unreachable,
@@ -174,7 +174,7 @@ where
     }
 }
 
-/// Where the origin is: `http`, a host, perhaps a port.
+/// The origin's URL: `http`, a host and an optional port.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginUrl(Authority);
 
@@ -183,7 +183,7 @@ impl OriginUrl {
         let mut parts = target.into_parts();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(self.0.clone());
-        Uri::from_parts(parts).expect("the gate lets only targets with a path in")
+        Uri::from_parts(parts).expect("the gate admits only targets with a path")
     }
 }
 

@@ -1,22 +1,22 @@
-//! Answers of the proxy's own, as problem details (RFC 9457).
+//! Error responses of the proxy, as problem details (RFC 9457).
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-/// Why a request is not forwarded, or not answered with what the origin sent.
+/// Why a request was not forwarded, or why the origin's response was not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The target or the `Host` field names no one host (RFC 9112, 3.2).
+    /// The target and the `Host` field do not name exactly one host (RFC 9112, 3.2).
     Host,
-    /// The content of the request broke off, or is not framed as it says.
+    /// The content of the request is incomplete or badly framed.
     Content,
-    /// `CONNECT` and `TRACE`: this is not a tunnel, and shows nobody what it adds to requests.
+    /// `CONNECT` and `TRACE`: the proxy is not a tunnel, and `TRACE` would reveal fields that it adds.
     Method,
-    /// The origin cannot be reached, or broke off before its answer began.
+    /// The origin cannot be reached, or closed the connection before its response began.
     Unreachable,
-    /// The origin's answer is not HTTP that can be passed on.
+    /// The origin's response is not valid HTTP.
     Malformed,
-    /// The origin did not begin its answer in time.
+    /// The origin did not respond in time.
     Late,
 }
 
@@ -36,8 +36,8 @@ impl Refusal {
             Self::Content => "the request's content cannot be read",
             Self::Method => "this proxy does not forward the method",
             Self::Unreachable => "the origin cannot be reached",
-            Self::Malformed => "the origin's answer cannot be passed on",
-            Self::Late => "the origin did not answer in time",
+            Self::Malformed => "the origin's response is not valid HTTP",
+            Self::Late => "the origin did not respond in time",
         }
     }
 }

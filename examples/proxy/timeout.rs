@@ -1,8 +1,8 @@
-//! Times as flags give them.
+//! Durations on the command line.
 
 use std::{str::FromStr, time::Duration};
 
-/// `30s`, `500ms` or plain seconds; not zero.
+/// A duration such as `30s`, `500ms` or `30` (seconds); not zero.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeout(pub(crate) Duration);
 
@@ -19,7 +19,7 @@ impl FromStr for Timeout {
         };
         match number.parse::<u32>() {
             Ok(number) if number > 0 => Ok(Self(unit * number)),
-            _ => Err(format!("{text} is not a time, such as 30s or 500ms")),
+            _ => Err(format!("{text} is not a duration, such as 30s or 500ms")),
         }
     }
 }

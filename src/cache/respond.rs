@@ -16,7 +16,7 @@ use crate::{
     message::{response_body::ResponseBody, static_values},
     semantics::{
         cache_report::NAME,
-        cache_status::{CACHE_STATUS, CacheOutcome, CacheStatus, Forward},
+        cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::Lifetime,
         stored::StoredResponse,
     },
@@ -101,13 +101,10 @@ pub(super) fn stale<B>(
         return None;
     };
     let resident = now.wall.since(found.entry.stored);
-    let status = CacheStatus {
-        ttl: Some(stored.lifetime.ttl(resident)),
-        detail: Some(match instead_of {
-            Some(_) => "stale-if-error",
-            None => "disconnected",
-        }),
-        ..forwarded(Forward::Stale, instead_of, false)
+    let status = CacheStatus::forward(Forward::Stale).ttl(stored.lifetime.ttl(resident));
+    let status = match instead_of {
+        Some(code) => status.status(code).detail("stale-if-error"),
+        None => status.detail("disconnected"),
     };
     from_entry(
         &request.conditions,
@@ -161,15 +158,7 @@ pub(super) fn from_fill<B>(
         return None;
     };
     let body = ResponseBody::shared(fill.body.reader()?);
-    let status = CacheStatus {
-        outcome: CacheOutcome::Forward {
-            reason: request.miss_reason,
-            status: None,
-            stored: false,
-            collapsed: Some(true),
-        },
-        ..CacheStatus::forward(request.miss_reason)
-    };
+    let status = CacheStatus::forward(request.miss_reason).collapsed(true);
     let mut fields = stored.headers.clone();
     let resident = engine.clock.now().wall.since(fill.head.stored);
     add_age_and_status(&mut fields, &stored.lifetime, resident, Some(&status));
@@ -191,10 +180,10 @@ pub(super) fn from_origin<B>(
     stored: bool,
     detail: Option<&'static str>,
 ) -> Response<ResponseBody<B>> {
-    let status = CacheStatus {
-        detail,
-        ..forwarded(reason, None, stored)
-    };
+    let mut status = CacheStatus::forward(reason).stored(stored);
+    if let Some(detail) = detail {
+        status = status.detail(detail);
+    }
     status.append(NAME, &mut head.headers);
     Response::from_parts(head, body)
 }
@@ -202,10 +191,7 @@ pub(super) fn from_origin<B>(
 /// Refuses a request with `only-if-cached` for which nothing usable is stored (RFC 9111 section
 /// 5.2.1.7).
 pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
-    let status = CacheStatus {
-        detail: Some("only-if-cached"),
-        ..CacheStatus::forward(reason)
-    };
+    let status = CacheStatus::forward(reason).detail("only-if-cached");
     let mut fields = HeaderMap::new();
     status.append(NAME, &mut fields);
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())
@@ -218,22 +204,4 @@ pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
         HeaderMap::new(),
         ResponseBody::empty(),
     )
-}
-
-/// The `Cache-Status` of a forwarded request. `origin_status` is the inner service's status where
-/// the client gets another one.
-pub(super) fn forwarded(
-    reason: Forward,
-    origin_status: Option<StatusCode>,
-    stored: bool,
-) -> CacheStatus<'static> {
-    CacheStatus {
-        outcome: CacheOutcome::Forward {
-            reason,
-            status: origin_status,
-            stored,
-            collapsed: None,
-        },
-        ..CacheStatus::forward(reason)
-    }
 }

@@ -18,7 +18,7 @@ use crate::{
         client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
     },
     semantics::{
-        cache_status::Forward,
+        cache_status::{CacheStatus, Forward},
         conditional,
         partial::{self, Completion},
         range::{self, Selection},
@@ -174,11 +174,9 @@ async fn confirm<S: HttpService<B>, B: ReplayableBody>(
                 .await;
         }
     }
-    let status = respond::forwarded(
-        request.forward_reason(),
-        Some(head.status()),
-        refusal.is_none(),
-    );
+    let status = CacheStatus::forward(request.forward_reason())
+        .status(head.status())
+        .stored(refusal.is_none());
     let now = engine.clock.now();
     respond::validated(request, &entry, &original.headers, now, &status)
 }
@@ -201,7 +199,9 @@ async fn complete<S: HttpService<B>, B: ReplayableBody>(
     if !is_whole {
         return None;
     }
-    let status = respond::forwarded(Forward::Partial, Some(StatusCode::PARTIAL_CONTENT), true);
+    let status = CacheStatus::forward(Forward::Partial)
+        .status(StatusCode::PARTIAL_CONTENT)
+        .stored(true);
     let now = context.engine().clock.now();
     respond::validated(&context.request, &entry, &original.headers, now, &status)
 }
@@ -241,7 +241,7 @@ pub(super) async fn after_head<S: HttpService<B>, B: ReplayableBody>(
             match updated_entry::update(request, stored, response, head, original) {
                 (entry, None) => {
                     updated_entry::replace(engine, request, &head.capture, &entry, original).await;
-                    let status = respond::forwarded(request.forward_reason(), None, true);
+                    let status = CacheStatus::forward(request.forward_reason()).stored(true);
                     let now = engine.clock.now();
                     return respond::validated(request, &entry, headers, now, &status);
                 }

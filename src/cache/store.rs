@@ -15,7 +15,7 @@ use crate::{
         client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
         response_body::ResponseBody,
     },
-    semantics::storable::Refusal,
+    semantics::{cache_status::CacheStatus, storable::Refusal},
 };
 
 /// Answers with the inner service's response, and stores it if that is allowed.
@@ -52,7 +52,7 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
             if request.conditions.form.range
                 && request.forwarded_form != ForwardedForm::Unchanged =>
         {
-            let status = respond::forwarded(request.forward_reason(), None, true);
+            let status = CacheStatus::forward(request.forward_reason()).stored(true);
             let now = context.engine().clock.now();
             respond::validated(request, &entry, &original.headers, now, &status)
         }

@@ -1,18 +1,18 @@
-//! The pages name what there is, and no other.
+//! The pages match the code: every name and metric is documented, and every table on a page is valid.
 
 use crate::Table;
 
 const TABLE: &str = include_str!("table.md");
 
-/// What stands between each pair of fences of this language.
-fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+/// The code blocks of a page in `language`.
+fn code_blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
-    let begun = page.split(&*fence).skip(1);
-    begun.filter_map(|rest| rest.split("```").next()).collect()
+    let blocks = page.split(&*fence).skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// Every name that serde knows where `before` ends: it lists them when it meets one it does not.
-fn known(before: &str, unknown: &str) -> Vec<String> {
+/// The names that serde accepts after `before`, from its error for an unknown one.
+fn accepted_names(before: &str, unknown: &str) -> Vec<String> {
     let error = Table::from_toml(&format!("{before}{unknown}")).expect_err("an unknown name");
     let error = error.to_string();
     let (_, names) = error.split_once("expected ").expect("a list of names");
@@ -21,7 +21,7 @@ fn known(before: &str, unknown: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_name_of_the_table_is_on_its_page() {
+fn the_page_documents_every_name_of_the_table() {
     let field = "zzzzzzzzzz = 1";
     let route = "[[route]]\npath = \"/a\"\n";
     let limit = "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\n";
@@ -35,7 +35,7 @@ fn every_name_of_the_table_is_on_its_page() {
         route,
         limit,
     ] {
-        names.extend(known(before, field));
+        names.extend(accepted_names(before, field));
     }
     for (before, name) in [
         ("", "unlisted"),
@@ -48,7 +48,7 @@ fn every_name_of_the_table_is_on_its_page() {
         (limit, "algorithm"),
         (limit, "on_error"),
     ] {
-        let values = known(before, &format!("{name} = \"zzzzzzzzzz\""));
+        let values = accepted_names(before, &format!("{name} = \"zzzzzzzzzz\""));
         names.extend(values.into_iter().map(|value| format!("\"{value}\"")));
     }
     assert!(names.len() > 70, "{names:?}");
@@ -64,32 +64,32 @@ fn every_name_of_the_table_is_on_its_page() {
         };
         assert!(TABLE.contains(&row), "{row} is not on the page");
     }
-    let examples = blocks(TABLE, "toml").concat();
+    let examples = code_blocks(TABLE, "toml").concat();
     for line in TABLE.lines().filter(|line| line.starts_with("| `")) {
         let name = line.split('`').nth(1).unwrap_or_default();
         let plain = name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b"_6".contains(&b));
         let shown = examples.contains(&format!("\n{name} = ")) || examples.starts_with(name);
-        // What has no effect has no example.
+        // `lease` has no effect yet.
         assert!(shown || !plain || name == "lease", "{name} has no example");
     }
 }
 
 #[test]
-fn every_table_on_a_page_is_a_right_one() {
+fn tables_on_pages_are_valid() {
     for page in [
         TABLE,
         include_str!("layers.md"),
         include_str!("redis_py.md"),
     ] {
-        for block in blocks(page, "toml") {
+        for block in code_blocks(page, "toml") {
             if let Err(error) = Table::from_toml(block) {
                 panic!("{error}: {block}");
             }
         }
     }
-    let readme = blocks(include_str!("../../README.md"), "toml");
+    let readme = code_blocks(include_str!("../../README.md"), "toml");
     let tables = readme.iter().filter(|block| block.contains("[[route]]"));
     let mut checked = 0;
     for block in tables {
@@ -102,7 +102,7 @@ fn every_table_on_a_page_is_a_right_one() {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn every_metric_is_on_the_page() {
+async fn the_page_lists_exactly_the_registered_metrics() {
     use std::{collections::BTreeSet, time::Duration};
 
     use metrics_util::debugging::DebuggingRecorder;
@@ -115,7 +115,7 @@ async fn every_metric_is_on_the_page() {
     let table = Table::new().limit(Limit::new("api", 1, Duration::from_secs(1)));
     let recording = metrics::set_default_local_recorder(&recorder);
     let store = RedisStore::connect(&server.url()).await.expect("connects");
-    let keep = Keep::with_store(table, store).await.expect("a right table");
+    let keep = Keep::with_store(table, store).await.expect("a valid table");
     drop(recording);
     drop(keep);
     let registered: BTreeSet<_> = snapshotter

@@ -38,7 +38,9 @@ fn every_caller_gets_its_own_reply_however_full_the_batch_is() {
     for limit in [1, 2, 32] {
         explore(move || {
             let queue = Arc::new(BatchQueue::default());
-            queue.limit.store(limit, std::sync::atomic::Ordering::Relaxed);
+            queue
+                .limit
+                .store(limit, std::sync::atomic::Ordering::Relaxed);
             let callers = ["ONE", "TWO", "THREE"].map(|name| {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || (name, read(&queue, name)))

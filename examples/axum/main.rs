@@ -1,4 +1,4 @@
-//! Notes in memory behind axum: the shortest honest server.
+//! A minimal axum server with all layers: notes kept in memory.
 //!
 //! ```sh
 //! cargo run --example axum
@@ -6,6 +6,7 @@
 //! curl -i localhost:3000/api/notes/1
 //! ```
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Path, State},
+    extract::{Path, State},
     http::StatusCode,
     routing::get,
 };
@@ -30,17 +31,17 @@ use tower_keep::{
 use common::{Failure, Flags};
 
 const HELP: &str = "\
-axum: notes in memory behind axum
+axum: a minimal axum server with all layers, for notes kept in memory
 
 Usage: cargo run --example axum -- [FLAGS]
 
-  --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
-  --table FILE    another table than the built-in one
-  --redis URL     share stored responses and limits with other processes, such as redis://127.0.0.1/
-  --help          this text
+  --listen ADDR   address to listen on [default: 127.0.0.1:3000]; port 0 picks a free port
+  --table FILE    use this table instead of the built-in one
+  --redis URL     share stored responses and limits with other processes, e.g. redis://127.0.0.1/
+  --help          print this text
 ";
 
-/// Texts by number.
+/// Note texts by id.
 type Notes = Arc<Mutex<HashMap<u32, String>>>;
 
 fn main() -> ExitCode {
@@ -52,12 +53,6 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let keep = flags.keep(table())?;
     flags.finish()?;
     let keep = keep.open().await?;
-    // With the crate's feature `axum` it finds this by itself.
-    keep.peer(|extensions| {
-        extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|peer| peer.ip())
-    });
 
     let notes = Router::new().route("/notes/{id}", get(read).put(write));
     let app = Router::new()
@@ -72,16 +67,17 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).await?;
     let stop = common::stop()?;
     common::announce(listener.local_addr()?)?;
+    // Limits by address need the address of each connection.
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone());
-    common::patiently(server.into_future(), stop)
+    common::until_stopped(server.into_future(), stop)
         .await
         .unwrap_or(Ok(()))?;
     common::flush(&keep).await;
     Ok(())
 }
 
-/// Whoever asks gets the same note, fresh for half an hour; nobody asks more than 600 times a minute.
+/// Notes are the same for every client and fresh for 30 minutes; each address may send 600 requests a minute.
 fn table() -> Table {
     let notes = Route::new("/api/notes/{id}")
         .key("note:{id}")

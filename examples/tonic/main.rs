@@ -1,10 +1,11 @@
-//! The standard health service behind tonic: the shortest honest gRPC server.
+//! A minimal tonic server with all layers: the standard health service.
 //!
 //! ```sh
 //! cargo run --example tonic
 //! grpcurl -plaintext -d '{"service": "openforge"}' localhost:3000 grpc.health.v1.Health/Check
 //! ```
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::process::ExitCode;
@@ -17,16 +18,16 @@ use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table};
 use common::{Failure, Flags};
 
 const HELP: &str = "\
-tonic: the standard health service behind tonic
+tonic: a minimal tonic server with all layers, for the standard health service
 
 Usage: cargo run --example tonic -- [FLAGS]
 
-  --listen ADDR   where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
-  --table FILE    routes and limits; without it, calls pass untouched
-  --redis URL     share stored responses and limits with other processes, such as redis://127.0.0.1/
-  --help          this text
+  --listen ADDR   address to listen on [default: 127.0.0.1:3000]; port 0 picks a free port
+  --table FILE    routes and limits; without a table, calls pass through unchanged
+  --redis URL     share stored responses and limits with other processes, e.g. redis://127.0.0.1/
+  --help          print this text
 
-It knows the services \"\" and \"openforge\".
+It reports the health of the services \"\" and \"openforge\".
 ";
 
 fn main() -> ExitCode {
@@ -53,7 +54,9 @@ async fn serve(mut flags: Flags) -> Result<(), Failure> {
         .layer(CacheLayer::new(&keep))
         .add_service(health)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone());
-    common::patiently(server, stop).await.unwrap_or(Ok(()))?;
+    common::until_stopped(server, stop)
+        .await
+        .unwrap_or(Ok(()))?;
     common::flush(&keep).await;
     Ok(())
 }

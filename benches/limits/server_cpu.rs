@@ -1,11 +1,11 @@
-//! What the Redis server itself needs for a decision, beside a plain GCRA script.
+//! CPU time of the Redis server for a decision, compared with a plain GCRA script.
 
 use futures_util::future::join_all;
 use redis::Cmd;
 use tower_keep::{Keep, table::Algorithm};
 
 use super::{
-    redis::{QUOTA, recorded},
+    recorded_call::{QUOTA, recorded_call},
     servers::RedisServer,
     support::raw::Raw,
 };
@@ -14,22 +14,22 @@ const ROUNDS: usize = 7;
 const BATCHES: usize = 50;
 const IN_FLIGHT: usize = 64;
 
-/// A script and its arguments; the key is the fourth word.
-struct Call {
+/// A script with its arguments. The key is the fourth word.
+struct ScriptCall {
     name: &'static str,
     words: Vec<Vec<u8>>,
     micros: Vec<f64>,
 }
 
 pub(super) async fn compare(server: &RedisServer, keep: &Keep, raw: &Raw, names: &[String]) {
-    let mut calls = vec![plain(server)];
+    let mut calls = vec![plain_gcra(server)];
     for (name, algorithm) in [
         ("sliding window", Algorithm::SlidingWindow),
         ("fixed window", Algorithm::FixedWindow),
         ("GCRA, exact", Algorithm::Gcra),
     ] {
-        let words = recorded(server, keep, QUOTA.counted_by(algorithm)).await;
-        calls.push(Call::new(name, words));
+        let words = recorded_call(server, keep, QUOTA.counted_by(algorithm)).await;
+        calls.push(ScriptCall::new(name, words));
     }
     for _ in 0..ROUNDS {
         for call in &mut calls {
@@ -46,20 +46,20 @@ pub(super) async fn compare(server: &RedisServer, keep: &Keep, raw: &Raw, names:
     }
 }
 
-fn plain(server: &RedisServer) -> Call {
+fn plain_gcra(server: &RedisServer) -> ScriptCall {
     let digest = server.command(&["SCRIPT", "LOAD", include_str!("gcra.lua")]);
     let words = ["EVALSHA", &digest.text(), "1", "", "1", "1000000", "1"];
     let words = words.map(|word| word.as_bytes().to_vec());
-    Call::new("plain GCRA", words.into())
+    ScriptCall::new("plain GCRA", words.into())
 }
 
-/// Microseconds a call, by the server's own account.
-async fn measure(server: &RedisServer, raw: &Raw, call: &Call, names: &[String]) -> f64 {
+/// Microseconds per call, as measured by the server.
+async fn measure(server: &RedisServer, raw: &Raw, call: &ScriptCall, names: &[String]) -> f64 {
     server.command(&["CONFIG", "RESETSTAT"]);
     let mut names = names.iter().cycle();
     for _ in 0..BATCHES {
         let batch = names.by_ref().take(IN_FLIGHT);
-        join_all(batch.map(|name| raw.send(call.of(name)))).await;
+        join_all(batch.map(|name| raw.send(call.command(name)))).await;
     }
     let stats = server.command(&["INFO", "commandstats"]).text();
     let line = stats.lines().find(|l| l.starts_with("cmdstat_evalsha:"));
@@ -70,7 +70,7 @@ async fn measure(server: &RedisServer, raw: &Raw, call: &Call, names: &[String])
     micros.parse().expect("a number")
 }
 
-impl Call {
+impl ScriptCall {
     fn new(name: &'static str, words: Vec<Vec<u8>>) -> Self {
         Self {
             name,
@@ -79,7 +79,7 @@ impl Call {
         }
     }
 
-    fn of(&self, subject: &str) -> Cmd {
+    fn command(&self, subject: &str) -> Cmd {
         let mut cmd = Cmd::new();
         let key = [self.name, ":{", subject, "}"].concat();
         cmd.arg(&self.words[..3]).arg(key).arg(&self.words[4..]);
