@@ -35,7 +35,9 @@ fn main() {
         ("axum, bare handler", axum_bare),
         ("axum, local hit", axum_hit),
     ];
-    let mut servers: Vec<_> = cases.map(|(name, start)| (name, start(), Vec::new())).into();
+    let mut servers: Vec<_> = cases
+        .map(|(name, start)| (name, start(), Vec::new()))
+        .into();
     for (_, server, _) in &mut servers {
         server.round(); // warms the cache, and the code
         server.round();
@@ -47,7 +49,10 @@ fn main() {
     }
     for (name, _, costs) in &mut servers {
         costs.sort_by(f64::total_cmp);
-        println!("{name:<24} {:>8.0} ns of CPU a request", costs[costs.len() / 2]);
+        println!(
+            "{name:<24} {:>8.0} ns of CPU a request",
+            costs[costs.len() / 2]
+        );
     }
 }
 
@@ -68,7 +73,9 @@ impl Server {
             let runtime = Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                bound.send(listener.local_addr().expect("bound")).expect("a listener");
+                bound
+                    .send(listener.local_addr().expect("bound"))
+                    .expect("a listener");
                 tokio::task::LocalSet::new()
                     .run_until(async move {
                         tokio::task::spawn_local(serve(listener));
@@ -109,7 +116,9 @@ impl Server {
                     "GET /engagements/{key} HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: bench\r\naccept: */*\r\n\r\n"
                 );
             }
-            self.connection.write_all(requests.as_bytes()).expect("sent");
+            self.connection
+                .write_all(requests.as_bytes())
+                .expect("sent");
             self.read_answers(8);
         }
         (self.cpu() - before) / ROUND as f64
@@ -156,21 +165,26 @@ fn answer<B: From<Bytes>>() -> Response<B> {
         ("content-language", "en"),
         ("content-length", "1024"),
     ] {
-        response
-            .headers_mut()
-            .append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        response.headers_mut().append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
     response
 }
 
 fn keep() -> Keep {
-    let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
+    let route = Route::new("/engagements/{id}")
+        .key("engagement:{id}")
+        .scope(Scope::Public);
     Keep::new(Table::new().ttl("engagement", hours(1)).route(route)).expect("a valid table")
 }
 
 async fn serve_hyper<S, B>(listener: TcpListener, service: S)
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + 'static,
     S::Future: 'static,
     B: http_body::Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -189,16 +203,23 @@ where
 
 fn hyper_bare() -> Server {
     Server::start(|listener| {
-        let handler = service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(answer::<Full<Bytes>>()) });
+        let handler = service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(answer::<Full<Bytes>>())
+        });
         serve_hyper(listener, handler)
     })
 }
 
 fn hyper_hit() -> Server {
     Server::start(|listener| {
-        let handler = service_fn(|_: Request<RequestBody<Incoming>>| async { Ok::<_, Infallible>(answer::<Full<Bytes>>()) });
+        let handler = service_fn(|_: Request<RequestBody<Incoming>>| async {
+            Ok::<_, Infallible>(answer::<Full<Bytes>>())
+        });
         let service = CacheLayer::new(&keep()).layer(handler);
-        serve_hyper(listener, service.map_request(|request: Request<Incoming>| request.map(RequestBody::new)))
+        serve_hyper(
+            listener,
+            service.map_request(|request: Request<Incoming>| request.map(RequestBody::new)),
+        )
     })
 }
 
