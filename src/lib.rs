@@ -85,6 +85,8 @@ pub mod cache;
 mod clock;
 mod engine;
 mod error;
+// Without the feature `redis` there is no shared store, and what serves one is unused.
+#[cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 mod fence;
 pub mod guide;
 mod identity;
@@ -93,9 +95,11 @@ pub mod keep;
 mod key;
 pub mod message;
 mod metrics;
+#[cfg_attr(not(feature = "redis"), allow(unused_imports))]
 mod quota;
 pub mod rate_limit;
 mod semantics;
+#[cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 mod store;
 pub mod table;
 pub mod testing;

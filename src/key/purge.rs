@@ -25,6 +25,7 @@ impl Purge {
 
     /// Parses the text form. A malformed one counts as everything, because it was meant to name
     /// something.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
             Some(name) => (true, name),
@@ -73,6 +74,7 @@ pub(crate) enum PurgeTarget {
 }
 
 impl PurgeTarget {
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     fn read(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Everything);
