@@ -15,7 +15,6 @@ use crate::{
     engine::{core::Engine, fill::Fill, tiers::Found},
     message::{response_body::ResponseBody, static_values},
     semantics::{
-        cache_report::NAME,
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::Lifetime,
         stored::StoredResponse,
@@ -84,7 +83,7 @@ pub(super) fn validated<B>(
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
-    status: &CacheStatus<'_>,
+    status: &CacheStatus,
 ) -> Option<Response<ResponseBody<B>>> {
     from_entry(&request.conditions, entry, headers, now, Some(status))
 }
@@ -121,7 +120,7 @@ fn from_entry<B>(
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
-    status: Option<&CacheStatus<'_>>,
+    status: Option<&CacheStatus>,
 ) -> Option<Response<ResponseBody<B>>> {
     let Content::Response(stored) = &entry.content else {
         return None;
@@ -136,12 +135,12 @@ fn add_age_and_status(
     fields: &mut HeaderMap,
     lifetime: &Lifetime,
     resident: Duration,
-    status: Option<&CacheStatus<'_>>,
+    status: Option<&CacheStatus>,
 ) {
     let age = lifetime.age(resident).as_secs();
     fields.insert(header::AGE, static_values::age(age));
     let status = match status {
-        Some(status) => status.to_value(NAME),
+        Some(status) => status.to_value(),
         None => static_values::hit(lifetime.ttl(resident)),
     };
     fields.append(CACHE_STATUS, status);
@@ -184,7 +183,7 @@ pub(super) fn from_origin<B>(
     if let Some(detail) = detail {
         status = status.detail(detail);
     }
-    status.append(NAME, &mut head.headers);
+    status.append(&mut head.headers);
     Response::from_parts(head, body)
 }
 
@@ -193,7 +192,7 @@ pub(super) fn from_origin<B>(
 pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
     let status = CacheStatus::forward(reason).detail("only-if-cached");
     let mut fields = HeaderMap::new();
-    status.append(NAME, &mut fields);
+    status.append(&mut fields);
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())
 }
 

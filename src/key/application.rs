@@ -2,7 +2,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{encode, hash, literal::is_literal};
+use super::{
+    encode::{self, is_literal},
+    hash,
+};
 use crate::error::Error;
 
 /// The key of a stored value or response, built from segments or given as a whole.

@@ -190,6 +190,14 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
+/// Whether `byte` may appear unencoded in the keys and templates that authors write.
+pub(crate) fn is_literal(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !RESERVED.contains(&byte)
+}
+
+/// Bytes that begin a variation, a wildcard, a placeholder or a Cluster hash tag.
+const RESERVED: &[u8] = b"*?[]\\{}@#~";
+
 /// Without branches or a table, so that the compiler checks many bytes at once.
 fn is_plain(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;

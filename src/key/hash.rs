@@ -61,7 +61,11 @@ fn write_sorted(value: &Value, out: &mut String) {
 }
 
 fn digits<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let digest = Sha256::digest(bytes);
+    hex(&Sha256::digest(bytes))
+}
+
+/// The first `N` hexadecimal digits of a digest, which must have as many.
+pub(crate) fn hex<const N: usize>(digest: &[u8]) -> [u8; N] {
     std::array::from_fn(|i| {
         let byte = digest[i / 2];
         let half = if i % 2 == 0 { byte >> 4 } else { byte & 15 };

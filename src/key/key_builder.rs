@@ -45,29 +45,11 @@ impl KeyBuf {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
     }
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.base = 0;
         self.user = None;
-    }
-
-    #[cfg(test)]
-    /// Removes what was pushed after the full key had `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len.max(self.base));
-    }
-
-    #[cfg(test)]
-    /// Adds `#hash`, which names a variant (RFC 9111 section 4.1).
-    pub(crate) fn push_vary(&mut self, hash: &str) {
-        self.bytes.push(b'#');
-        self.bytes.extend_from_slice(hash.as_bytes());
     }
 
     /// Adds a hash of a request's content and of what describes it: QUERY's part of the key.

@@ -11,7 +11,6 @@ pub(crate) mod hash;
 pub(crate) mod host;
 pub(crate) mod inputs;
 pub(crate) mod key_builder;
-pub(crate) mod literal;
 pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;

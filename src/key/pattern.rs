@@ -31,16 +31,11 @@ pub(crate) fn target_of_pattern(pattern: &str) -> Result<PurgeTarget, Error> {
 /// As [`target_of_pattern`], for a pattern that is known to be valid.
 pub(crate) fn target(pattern: &str) -> PurgeTarget {
     let (start, rest) = literal_start(pattern);
-    if rest.is_empty() {
-        PurgeTarget::Key(start.into())
-    } else if rest.bytes().all(|byte| byte == b'*') {
-        if start.is_empty() {
-            PurgeTarget::Everything
-        } else {
-            PurgeTarget::Prefix(start.into())
-        }
-    } else {
-        PurgeTarget::Glob(pattern.into())
+    match rest.trim_start_matches('*') {
+        "" if rest.is_empty() => PurgeTarget::Key(start.into()),
+        "" if start.is_empty() => PurgeTarget::Everything,
+        "" => PurgeTarget::Prefix(start.into()),
+        _ => PurgeTarget::Glob(pattern.into()),
     }
 }
 

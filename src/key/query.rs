@@ -57,12 +57,7 @@ impl QueryFilter {
         if kept.len() > 1 {
             kept.sort_by(|a, b| by_name(a, b));
         }
-        for (i, pair) in kept.iter().enumerate() {
-            if i > 0 {
-                out.push(b'&');
-            }
-            push_pair(pair, out);
-        }
+        push_pairs(kept.iter().copied(), out);
         !kept.is_empty()
     }
 
@@ -92,12 +87,7 @@ pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
     let Some(query) = query else { return };
     let before = out.len();
     out.push(b'?');
-    for (i, pair) in query.split('&').enumerate() {
-        if i > 0 {
-            out.push(b'&');
-        }
-        push_pair(pair, out);
-    }
+    push_pairs(query.split('&'), out);
     hash_if_long(before, out);
 }
 
@@ -120,14 +110,17 @@ pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&
     found.next().is_none().then_some(value)
 }
 
-fn push_pair(pair: &str, out: &mut KeyBytes) {
-    match pair.split_once('=') {
-        Some((name, value)) => {
-            encode::push_uri(name, out);
+fn push_pairs<'a>(pairs: impl Iterator<Item = &'a str>, out: &mut KeyBytes) {
+    for (i, pair) in pairs.enumerate() {
+        if i > 0 {
+            out.push(b'&');
+        }
+        let (name, value) = pair.split_at(pair.find('=').unwrap_or(pair.len()));
+        encode::push_uri(name, out);
+        if let Some(value) = value.strip_prefix('=') {
             out.push(b'=');
             encode::push_uri(value, out);
         }
-        None => encode::push_uri(pair, out),
     }
 }
 

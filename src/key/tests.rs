@@ -227,15 +227,12 @@ fn a_full_key_has_version_user_and_variation() {
     let mut key = KeyBuf::of("engagement:42", 2, 17);
     assert_eq!(key.as_str(), "engagement:42~2.17");
     key.push_user("user 1");
-    let len = key.len();
-    key.push_vary("abc");
-    assert_eq!(key.as_str(), "engagement:42~2.17@user%201#abc");
+    assert_eq!(key.varied("abc"), "engagement:42~2.17@user%201#abc");
     assert_eq!(
         (key.base(), key.user()),
         ("engagement:42", Some("user%201"))
     );
     assert_eq!(key.user(), Some(&*value(b"user 1")));
-    key.truncate(len);
     assert_eq!(key.as_str(), "engagement:42~2.17@user%201");
     assert_eq!(KeyBuf::of("a:1", 0, 0).as_str(), "a:1");
     assert_eq!(KeyBuf::of("a:1", 3, 0).as_str(), "a:1~3");

@@ -8,8 +8,9 @@ use http::{
 use smallvec::{SmallVec, smallvec};
 
 use super::{
+    partial::ContentRange,
     range::{Span, Spans},
-    stored::StoredResponse,
+    stored::{Part, StoredResponse},
 };
 
 /// The chunks of a body, in the order in which they are sent.
@@ -59,28 +60,25 @@ fn value(text: String) -> HeaderValue {
 
 struct StoredBytes<'a> {
     body: &'a Bytes,
-    first: u64,
-    complete: Option<u64>,
+    part: Part,
 }
 
 impl<'a> StoredBytes<'a> {
     fn of(stored: &'a StoredResponse) -> Self {
-        let (first, complete) = match stored.part {
-            Some(part) => (part.first, part.complete),
-            None => (0, Some(stored.body.len() as u64)),
-        };
-        Self {
-            body: &stored.body,
-            first,
-            complete,
-        }
+        let body = &stored.body;
+        let part = stored.part.unwrap_or(Part {
+            first: 0,
+            complete: Some(body.len() as u64),
+        });
+        Self { body, part }
     }
 
     /// The bytes of a span, as far as they are stored.
     fn slice(&self, span: Span) -> Bytes {
         let length = self.body.len();
         let at = |position: u64| {
-            usize::try_from(position.saturating_sub(self.first)).map_or(length, |at| at.min(length))
+            usize::try_from(position.saturating_sub(self.part.first))
+                .map_or(length, |at| at.min(length))
         };
         let start = at(span.first);
         let end = at(span.last.saturating_add(1)).max(start);
@@ -88,10 +86,13 @@ impl<'a> StoredBytes<'a> {
     }
 
     fn content_range(&self, Span { first, last }: Span) -> String {
-        match self.complete {
-            Some(complete) => format!("bytes {first}-{last}/{complete}"),
-            None => format!("bytes {first}-{last}/*"),
+        let complete = self.part.complete;
+        ContentRange {
+            first,
+            last,
+            complete,
         }
+        .to_string()
     }
 
     fn multipart(

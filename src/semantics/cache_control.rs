@@ -167,13 +167,8 @@ impl RequestCacheControl {
         } else if directive.is("only-if-cached") {
             self.only_if_cached = true;
         } else if directive.is("max-stale") {
-            let any = directive.argument.is_none();
-            let limit = if any {
-                Duration::MAX
-            } else {
-                directive.lifetime()
-            };
-            keep_shorter(&mut self.max_stale, limit);
+            let limit = directive.argument.map(|_| directive.lifetime());
+            keep_shorter(&mut self.max_stale, limit.unwrap_or(Duration::MAX));
         } else if directive.is("min-fresh") {
             let wanted = directive.seconds().unwrap_or(MAX_DELTA);
             self.min_fresh = self.min_fresh.max(Some(wanted));
@@ -194,15 +189,10 @@ struct Directive<'a> {
 
 impl<'a> Directive<'a> {
     fn parse(member: &'a [u8]) -> Self {
-        match member.iter().position(|&byte| byte == b'=') {
-            Some(at) => Self {
-                name: &member[..at],
-                argument: Some(&member[at + 1..]),
-            },
-            None => Self {
-                name: member,
-                argument: None,
-            },
+        let mut parts = member.splitn(2, |&byte| byte == b'=');
+        Self {
+            name: parts.next().unwrap_or_default(),
+            argument: parts.next(),
         }
     }
 
@@ -232,13 +222,7 @@ impl<'a> Directive<'a> {
 
 /// Parses `delta-seconds` (RFC 9111 section 1.2.2): any number of digits.
 pub(crate) fn delta_seconds(digits: &[u8]) -> Option<Duration> {
-    if digits.is_empty() {
-        return None;
-    }
-    let seconds = digits.iter().try_fold(0u64, |sum, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        Some(sum.saturating_mul(10).saturating_add(u64::from(digit)))
-    })?;
+    let seconds = list::number(digits)?;
     Some(Duration::from_secs(seconds).min(MAX_DELTA))
 }
 

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::list;
 use crate::key::host::without_default_port;
 
 pub(crate) const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
@@ -14,15 +15,8 @@ pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-
 
 /// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
 pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<str>>> {
-    let mut whole = String::new();
-    for line in headers.get_all(name) {
-        if !whole.is_empty() {
-            whole.push_str(", ");
-        }
-        whole.push_str(line.to_str().ok()?);
-    }
-    let list = sfv::Parser::new(whole.as_bytes())
-        .parse::<sfv::List>()
+    let list: sfv::List = sfv::Parser::new(&list::joined(headers, name))
+        .parse()
         .ok()?;
     let strings = list.into_iter().filter_map(|member| match member {
         sfv::ListEntry::Item(item) => item.bare_item.as_string().map(|s| s.as_str().into()),

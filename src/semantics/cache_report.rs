@@ -2,10 +2,10 @@
 
 use http::HeaderMap;
 
-use super::cache_status::CACHE_STATUS;
-
-/// The name of this cache in `Cache-Status` (RFC 9211 section 2).
-pub(crate) const NAME: &str = "tower-keep";
+use super::{
+    cache_status::{CACHE_STATUS, NAME},
+    list,
+};
 
 /// How this cache handled a request, according to the response's `Cache-Status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,15 +24,8 @@ impl CacheReport {
     /// The member of the layer nearest to the client; `None` if there is none, or the field is
     /// malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let lines: Option<Vec<_>> = headers
-            .get_all(&CACHE_STATUS)
-            .iter()
-            .map(|line| line.to_str().ok())
-            .collect();
-        let lines = lines?.join(", ");
-        let list = sfv::Parser::new(lines.as_bytes())
-            .parse::<sfv::List>()
-            .ok()?;
+        let lines = list::joined(headers, &CACHE_STATUS);
+        let list: sfv::List = sfv::Parser::new(&lines).parse().ok()?;
         list.iter().rev().find_map(|member| match member {
             sfv::ListEntry::Item(item) => Self::of_member(item),
             sfv::ListEntry::InnerList(_) => None,

@@ -8,6 +8,9 @@ use super::freshness::Reason;
 
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// The name of this cache in the field (section 2).
+pub(crate) const NAME: &str = "tower-keep";
+
 /// Why a request was forwarded (section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forward {
@@ -59,16 +62,15 @@ pub(crate) enum CacheOutcome {
 
 /// One member of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CacheStatus<'a> {
+pub(crate) struct CacheStatus {
     pub(crate) outcome: CacheOutcome,
     /// Seconds of freshness left, negative when stale.
     pub(crate) ttl: Option<i64>,
-    pub(crate) key: Option<&'a str>,
     /// A token.
     pub(crate) detail: Option<&'static str>,
 }
 
-impl CacheStatus<'_> {
+impl CacheStatus {
     pub(crate) const fn hit(ttl: i64) -> Self {
         Self::new(CacheOutcome::Hit).ttl(ttl)
     }
@@ -127,7 +129,6 @@ impl CacheStatus<'_> {
         Self {
             outcome,
             ttl: None,
-            key: None,
             detail: None,
         }
     }
@@ -136,24 +137,20 @@ impl CacheStatus<'_> {
     ///
     /// The member gets its own line, which is equivalent (RFC 9110 section 5.3) and leaves the
     /// lines of other caches untouched, well-formed or not.
-    pub(crate) fn append(&self, name: &str, headers: &mut HeaderMap) {
-        headers.append(CACHE_STATUS, self.to_value(name));
+    pub(crate) fn append(&self, headers: &mut HeaderMap) {
+        headers.append(CACHE_STATUS, self.to_value());
     }
 
-    pub(crate) fn to_value(self, name: &str) -> HeaderValue {
+    pub(crate) fn to_value(self) -> HeaderValue {
         let mut text = Vec::with_capacity(64);
-        self.write(name, &mut text);
+        self.write(&mut text);
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-            .unwrap_or(HeaderValue::from_static("tower-keep"))
+            .unwrap_or(HeaderValue::from_static(NAME))
     }
 
     /// Writes the member; allocates only if `out` has too little capacity.
-    pub(crate) fn write(&self, name: &str, out: &mut Vec<u8>) {
-        if is_token(name) {
-            out.extend_from_slice(name.as_bytes());
-        } else {
-            write_string(name, out);
-        }
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(NAME.as_bytes());
         match self.outcome {
             CacheOutcome::Hit => out.extend_from_slice(b"; hit"),
             CacheOutcome::Forward { reason, status, .. } => {
@@ -183,37 +180,11 @@ impl CacheStatus<'_> {
                 out.extend_from_slice(text);
             }
         }
-        if let Some(key) = self.key {
-            out.extend_from_slice(b"; key=");
-            write_string(key, out);
-        }
         if let Some(detail) = self.detail {
             out.extend_from_slice(b"; detail=");
             out.extend_from_slice(detail.as_bytes());
         }
     }
-}
-
-/// Whether `text` is an `sf-token` (RFC 9651 section 3.3.4).
-fn is_token(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'*')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte))
-}
-
-/// Writes an `sf-string` (RFC 9651 section 3.3.3); characters that it cannot contain become `?`.
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
-            ' '..='~' => out.push(char as u8),
-            _ => out.push(b'?'),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -222,8 +193,8 @@ mod tests {
 
     use super::*;
 
-    fn text(status: CacheStatus<'_>) -> String {
-        let value = status.to_value("tower-keep");
+    fn text(status: CacheStatus) -> String {
+        let value = status.to_value();
         value.to_str().expect("ASCII").to_owned()
     }
 
@@ -245,31 +216,16 @@ mod tests {
             text(CacheStatus::forward(Forward::UriMiss)),
             "tower-keep; fwd=uri-miss"
         );
-        let validated = CacheStatus {
-            key: Some("a\"b\u{e9}"),
-            ..CacheStatus::forward(Reason::Stale.into())
-                .status(StatusCode::NOT_MODIFIED)
-                .stored(true)
-                .collapsed(false)
-                .ttl(60)
-                .detail("LOCAL")
-        };
+        let validated = CacheStatus::forward(Reason::Stale.into())
+            .status(StatusCode::NOT_MODIFIED)
+            .stored(true)
+            .collapsed(false)
+            .ttl(60)
+            .detail("LOCAL");
         assert_eq!(
             text(validated),
-            "tower-keep; fwd=stale; fwd-status=304; ttl=60; stored; collapsed=?0; key=\"a\\\"b?\"; detail=LOCAL"
+            "tower-keep; fwd=stale; fwd-status=304; ttl=60; stored; collapsed=?0; detail=LOCAL"
         );
-    }
-
-    #[test]
-    fn names_are_tokens_or_strings() {
-        // RFC 9211 section 2
-        let named = |name| CacheStatus::hit(1).to_value(name);
-        assert_eq!(named("a.b:80"), "a.b:80; hit; ttl=1");
-        assert_eq!(
-            named("CDN Company Here"),
-            "\"CDN Company Here\"; hit; ttl=1"
-        );
-        assert_eq!(named("1"), "\"1\"; hit; ttl=1");
     }
 
     #[test]
@@ -280,7 +236,7 @@ mod tests {
             CACHE_STATUS,
             HeaderValue::from_static("OriginCache; hit; ttl=1100"),
         );
-        CacheStatus::hit(5).append("tower-keep", &mut headers);
+        CacheStatus::hit(5).append(&mut headers);
         let lines: Vec<_> = headers.get_all(CACHE_STATUS).iter().collect();
         assert_eq!(
             lines,
@@ -290,9 +246,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_member_is_a_valid_structured_field(name: String, key: String, ttl: i64) {
-            let status = CacheStatus { key: Some(&key), ..CacheStatus::forward(Forward::UriMiss).ttl(ttl) };
-            let value = status.to_value(&name);
+        fn any_member_is_a_valid_structured_field(ttl: i64, stored: bool, collapsed: bool) {
+            let status = CacheStatus::forward(Forward::UriMiss).ttl(ttl);
+            let value = status.stored(stored).collapsed(collapsed).to_value();
             let mut ignored = sfv::visitor::Ignored;
             prop_assert!(sfv::Parser::new(value.as_bytes()).parse_list_with_visitor(&mut ignored).is_ok());
         }

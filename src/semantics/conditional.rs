@@ -16,38 +16,24 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// The result of evaluating a request's preconditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PreconditionResult {
-    /// There are none, or they ask for the full response.
-    Full,
-    /// The response is a 304.
-    NotModified,
-}
-
-/// Evaluates `If-None-Match`, or else `If-Modified-Since`, of a GET or HEAD request
-/// (RFC 9110 section 13.2.2).
+/// Whether the answer to a GET or HEAD request is a 304, by its `If-None-Match`, or else its
+/// `If-Modified-Since` (RFC 9110 section 13.2.2).
 ///
 /// `If-Match` and `If-Unmodified-Since` are for the origin server alone (RFC 9111 section 4.3.2).
 /// `received` is when the stored response was received; it replaces a missing `Date`.
-pub(crate) fn evaluate(
+pub(crate) fn is_not_modified(
     request: &HeaderMap,
     status: StatusCode,
     stored: &HeaderMap,
     received: Timestamp,
-) -> PreconditionResult {
+) -> bool {
     // Section 13.2.1: only if the response would be a success without them.
-    let unmodified = status.is_success()
+    status.is_success()
         && if request.contains_key(IF_NONE_MATCH) {
             names_stored_tag(request, stored)
         } else {
             request.contains_key(IF_MODIFIED_SINCE) && unmodified_since(request, stored, received)
-        };
-    if unmodified {
-        PreconditionResult::NotModified
-    } else {
-        PreconditionResult::Full
-    }
+        }
 }
 
 /// RFC 9110 section 13.1.2: whether one of the tags matches by weak comparison, or is `*`.
@@ -175,8 +161,7 @@ mod tests {
     }
 
     fn unmodified(request: &[(HeaderName, &str)], stored: &[(HeaderName, &str)]) -> bool {
-        evaluate(&map(request), StatusCode::OK, &map(stored), NOW)
-            == PreconditionResult::NotModified
+        is_not_modified(&map(request), StatusCode::OK, &map(stored), NOW)
     }
 
     #[test]
@@ -240,8 +225,13 @@ mod tests {
     fn preconditions_apply_only_to_a_success() {
         // RFC 9110 section 13.2.1
         let request = map(&[(IF_NONE_MATCH, "*")]);
-        let missing = evaluate(&request, StatusCode::NOT_FOUND, &HeaderMap::new(), NOW);
-        assert_eq!(missing, PreconditionResult::Full);
+        let stored = HeaderMap::new();
+        assert!(!is_not_modified(
+            &request,
+            StatusCode::NOT_FOUND,
+            &stored,
+            NOW
+        ));
     }
 
     #[test]

@@ -43,8 +43,10 @@ pub(crate) fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let mut date = Cursor(value);
     let long = date.day_name()?;
     let time = match date.next()? {
-        b',' if long => date.rfc850(now)?,
-        b',' => date.imf_fixdate()?,
+        // RFC 850
+        b',' if long => date.day_month_year("-", |date| Some(full_year(date.digits(2)?, now)))?,
+        // IMF-fixdate
+        b',' => date.day_month_year(" ", |date| date.digits(4))?,
         b' ' if !long => date.asctime()?,
         _ => return None,
     };
@@ -59,8 +61,7 @@ pub(crate) fn format(time: Timestamp) -> HeaderValue {
 }
 
 const LAST_SECOND: u64 = 253_402_300_799;
-const SHORT_DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const LONG_DAYS: [&str; 7] = [
+const DAYS: [&str; 7] = [
     "monday",
     "tuesday",
     "wednesday",
@@ -77,14 +78,11 @@ struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
     fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
+        self.0.split_off_first().copied()
     }
 
     fn exactly(&mut self, text: &str) -> Option<()> {
-        let (head, rest) = self.0.split_at_checked(text.len())?;
-        self.0 = rest;
+        let head = self.0.split_off(..text.len())?;
         head.eq_ignore_ascii_case(text.as_bytes()).then_some(())
     }
 
@@ -100,19 +98,14 @@ impl Cursor<'_> {
     /// Whether the day name is a long one.
     fn day_name(&mut self) -> Option<bool> {
         let end = self.0.iter().position(|byte| !byte.is_ascii_alphabetic())?;
-        let (name, rest) = self.0.split_at(end);
-        self.0 = rest;
-        if position(&SHORT_DAYS, name).is_some() {
-            Some(false)
-        } else {
-            position(&LONG_DAYS, name).map(|_| true)
-        }
+        let name = self.0.split_off(..end)?;
+        let long = position(&DAYS, name).is_some();
+        let short = position(&DAYS.map(|day| &day[..3]), name).is_some();
+        (long || short).then_some(long)
     }
 
     fn month(&mut self) -> Option<u64> {
-        let (name, rest) = self.0.split_at_checked(3)?;
-        self.0 = rest;
-        Some(position(&MONTHS, name)? as u64 + 1)
+        Some(position(&MONTHS, self.0.split_off(..3)?)? as u64 + 1)
     }
 
     /// Seconds since midnight; a leap second is allowed.
@@ -125,26 +118,17 @@ impl Cursor<'_> {
         (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
     }
 
-    fn imf_fixdate(&mut self) -> Option<Timestamp> {
+    fn day_month_year(
+        &mut self,
+        separator: &str,
+        year: impl FnOnce(&mut Self) -> Option<u64>,
+    ) -> Option<Timestamp> {
         self.exactly(" ")?;
         let day = self.digits(2)?;
-        self.exactly(" ")?;
+        self.exactly(separator)?;
         let month = self.month()?;
-        self.exactly(" ")?;
-        let year = self.digits(4)?;
-        self.exactly(" ")?;
-        let time = self.time_of_day()?;
-        self.exactly(" GMT")?;
-        timestamp(year, month, day, time)
-    }
-
-    fn rfc850(&mut self, now: Timestamp) -> Option<Timestamp> {
-        self.exactly(" ")?;
-        let day = self.digits(2)?;
-        self.exactly("-")?;
-        let month = self.month()?;
-        self.exactly("-")?;
-        let year = full_year(self.digits(2)?, now);
+        self.exactly(separator)?;
+        let year = year(self)?;
         self.exactly(" ")?;
         let time = self.time_of_day()?;
         self.exactly(" GMT")?;
@@ -193,10 +177,10 @@ fn timestamp(year: u64, month: u64, day: u64, time: u64) -> Option<Timestamp> {
     if day == 0 || day > days_in_month(year, month) {
         return None;
     }
-    let Some(days) = days_since_1970(year, month, day) else {
-        return Some(Timestamp(0));
-    };
-    Some(Timestamp((days * 86_400 + time) * 1000))
+    let days = days_since_1970(year, month, day);
+    Some(days.map_or(Timestamp(0), |days| {
+        Timestamp((days * 86_400 + time) * 1000)
+    }))
 }
 
 fn is_leap(year: u64) -> bool {

@@ -7,7 +7,7 @@ use http::{
     header::{DATE, ETAG, LAST_MODIFIED},
 };
 
-use super::dates::DateField;
+use super::{dates::DateField, list};
 use crate::clock::Timestamp;
 
 /// An entity tag. An invalid one is compared as text, and only weakly.
@@ -31,10 +31,8 @@ impl<'a> EntityTag<'a> {
 
     /// The entity tag of a message; `None` if it has none or several.
     pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(ETAG).iter();
-        let line = lines.next()?;
-        let sole = lines.next().is_none() && !line.is_empty();
-        sole.then(|| Self::parse(line.as_bytes()))
+        let line = list::sole_line(headers, &ETAG)?;
+        (!line.is_empty()).then(|| Self::parse(line.as_bytes()))
     }
 
     pub(crate) fn is_strong(self) -> bool {

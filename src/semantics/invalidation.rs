@@ -2,11 +2,12 @@
 //! 4.4).
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_LOCATION, EXPIRES, LOCATION},
+    uri::Authority,
 };
 
-use super::{request_head::RequestHead, targeted::EffectiveDirectives};
+use super::{list, request_head::RequestHead, targeted::EffectiveDirectives};
 
 /// Whether a method is safe (RFC 9110 section 9.2.1 and the registry of methods). Unknown methods
 /// are not.
@@ -50,13 +51,9 @@ pub(crate) fn targets(
 /// Whether `Content-Location` states that the response is the one that a GET of the target would
 /// get.
 pub(crate) fn is_own_location(request: &RequestHead<'_>, headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
-    let own = lines
-        .next()
+    let own = list::sole_line(headers, &CONTENT_LOCATION)
         .and_then(|reference| same_origin(request, reference));
-    own.is_some_and(|own| own == request.target)
-        && lines.next().is_none()
-        && has_explicit_freshness(headers)
+    own.is_some_and(|own| own == request.target) && has_explicit_freshness(headers)
 }
 
 /// Whether the response states its freshness, as a response to POST must to be stored (RFC 9110
@@ -103,18 +100,11 @@ fn strip_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 /// Treats the default ports of both schemes as no port.
 fn host_and_port(authority: &str) -> (String, Option<u16>) {
     let host_port = authority.rsplit('@').next().unwrap_or_default();
-    let parsed = Uri::builder()
-        .authority(host_port)
-        .scheme("http")
-        .path_and_query("/")
-        .build()
-        .ok();
-    let Some(uri) = parsed else {
+    let Ok(parsed) = host_port.parse::<Authority>() else {
         return (host_port.to_ascii_lowercase(), None);
     };
-    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-    let port = uri.port_u16().filter(|port| ![80, 443].contains(port));
-    (host, port)
+    let port = parsed.port_u16().filter(|port| ![80, 443].contains(port));
+    (parsed.host().to_ascii_lowercase(), port)
 }
 
 /// Resolves a reference without an authority (RFC 3986 section 5.2).
@@ -126,21 +116,14 @@ fn resolve(base: &str, reference: &str) -> String {
     if reference.starts_with('?') {
         return format!("{base_path}{reference}");
     }
-    let (path, query) = match reference.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (reference, None),
-    };
+    let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
     let directory = base_path.rfind('/').map_or("/", |end| &base_path[..=end]);
-    let mut resolved = if path.starts_with('/') {
+    let resolved = if path.starts_with('/') {
         without_dots(path)
     } else {
         without_dots(&format!("{directory}{path}"))
     };
-    if let Some(query) = query {
-        resolved.push('?');
-        resolved.push_str(query);
-    }
-    resolved
+    resolved + query
 }
 
 /// Removes dot segments (RFC 3986 section 5.2.4).

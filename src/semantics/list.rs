@@ -1,6 +1,7 @@
-//! Comma-separated lists (RFC 9110 section 5.6.1) in field lines that need not be well-formed.
+//! Field lines that need not be well-formed: comma-separated lists (RFC 9110 section 5.6.1), and
+//! what their members consist of.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The non-empty members of a list field, from all its lines, without surrounding white space.
 ///
@@ -14,6 +15,20 @@ pub(crate) fn members<'a>(
         .get_all(name)
         .iter()
         .flat_map(|line| Members::new(line.as_bytes()))
+}
+
+/// The only line of a field; `None` if there is none, or several.
+pub(crate) fn sole_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next()?;
+    lines.next().is_none().then_some(line)
+}
+
+/// All lines of a structured field as one (RFC 9651 section 4.2), without empty lines.
+pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let given: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    given.join(&b", "[..])
 }
 
 /// The members of one line.
@@ -88,6 +103,17 @@ pub(crate) fn unquoted(value: &[u8]) -> Option<&[u8]> {
         _ => value,
     };
     (!inner.contains(&b'"') && !inner.contains(&b'\\')).then_some(inner)
+}
+
+/// The number that digits stand for; the largest if it does not fit.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |sum, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        Some(sum.saturating_mul(10).saturating_add(u64::from(digit)))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! request needs them:
 //!
 //! - whether a stored response may answer a request: [`vary::choose`], [`sharing::may_serve`],
-//!   [`freshness::usable`]; and how: [`conditional::evaluate`], [`range::select`];
+//!   [`freshness::usable`]; and how: [`conditional::is_not_modified`], [`range::select`];
 //! - what to request from the next hop: [`conditional::validate`], [`partial::completion`];
 //! - what to do with its response: [`storable::decide`], [`fields::FieldFilter`],
 //!   [`update::update`], [`partial::combine`], [`invalidation::targets`];

@@ -1,14 +1,12 @@
 //! `No-Vary-Search`: the query parameters that do not change the response.
 
-use std::convert::Infallible;
+use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName};
-use sfv::{
-    BareItemFromInput, KeyRef, Parser,
-    visitor::{
-        DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
-    },
-};
+use sfv::{Dictionary, ListEntry, Parser};
+
+use super::list;
+use crate::key::encode::form_bytes;
 
 pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
 
@@ -31,38 +29,24 @@ impl QueryVariationRule {
     /// `None` if the whole query counts, unchanged: the field is absent, has no effect, or is
     /// invalid.
     pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
-        let mut lines = response.get_all(NO_VARY_SEARCH).iter();
-        let first = lines.next()?;
-        let joined = lines.fold(first.as_bytes().to_vec(), |mut joined, line| {
-            joined.extend_from_slice(b", ");
-            joined.extend_from_slice(line.as_bytes());
-            joined
-        });
-        Self::parse(&joined)
+        Self::parse(&list::joined(response, &NO_VARY_SEARCH))
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         if value.len() > MAX_VALUE {
             return None;
         }
-        let mut found = RuleMembers::default();
-        Parser::new(value)
-            .parse_dictionary_with_visitor(&mut found)
-            .ok()?;
-        let order_counts = match found.key_order {
-            MemberValue::Absent => true,
-            MemberValue::Boolean(key_order) => !key_order,
-            MemberValue::Strings(_) | MemberValue::Invalid => return None,
+        let members: Dictionary = Parser::new(value).parse().ok()?;
+        let order_counts = match members.get("key-order") {
+            None => true,
+            Some(ListEntry::Item(key_order)) => !key_order.bare_item.as_boolean()?,
+            Some(ListEntry::InnerList(_)) => return None,
         };
-        let too_many = |member: &MemberValue| matches!(member, MemberValue::Strings(names) if names.len() > MAX_NAMES);
-        if too_many(&found.params) || too_many(&found.except) {
-            return None;
-        }
-        let parameters = match (found.params, found.except) {
-            (MemberValue::Absent, MemberValue::Absent) => Parameters::AllBut(Vec::new()),
-            (MemberValue::Strings(names), MemberValue::Absent) => Parameters::AllBut(names),
-            (MemberValue::Absent, MemberValue::Strings(names)) => Parameters::Only(names),
-            _ => return None,
+        let parameters = match (members.get("params"), members.get("except")) {
+            (None, None) => Parameters::AllBut(Vec::new()),
+            (Some(params), None) => Parameters::AllBut(names(params)?),
+            (None, Some(except)) => Parameters::Only(names(except)?),
+            (Some(_), Some(_)) => return None,
         };
         let has_no_effect = order_counts && parameters == Parameters::AllBut(Vec::new());
         (!has_no_effect).then_some(Self {
@@ -98,11 +82,6 @@ impl QueryVariationRule {
         normal
     }
 
-    #[cfg(test)]
-    pub(crate) fn equivalent(&self, a: Option<&str>, b: Option<&str>) -> bool {
-        self.normalize(a) == self.normalize(b)
-    }
-
     fn counts(&self, name: &str) -> bool {
         match &self.parameters {
             Parameters::AllBut(names) => !names.iter().any(|named| named == name),
@@ -121,128 +100,29 @@ fn utf16_order(a: &str, b: &str) -> std::cmp::Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 
+/// The items of an inner list, all of which must be strings, decoded.
+fn names(member: &ListEntry) -> Option<Vec<String>> {
+    let ListEntry::InnerList(list) = member else {
+        return None;
+    };
+    let items = list.items.iter().map(|item| item.bare_item.as_string());
+    let few = list.items.len() <= MAX_NAMES;
+    few.then(|| items.map(|name| Some(decoded(name?.as_str()))).collect())?
+}
+
 /// Decodes `application/x-www-form-urlencoded`: `+` is a space, and invalid UTF-8 becomes U+FFFD.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, after) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => bytes.push(b'%'),
-            },
-            _ => bytes.push(byte),
-        }
-    }
+    let bytes: Vec<u8> = form_bytes(text).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
-}
-
 fn encode(text: &str, out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push('%');
-            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+            write!(out, "%{byte:02X}").expect("a string takes everything");
         }
-    }
-}
-
-#[derive(Default)]
-struct RuleMembers {
-    params: MemberValue,
-    except: MemberValue,
-    key_order: MemberValue,
-}
-
-#[derive(Default)]
-enum MemberValue {
-    #[default]
-    Absent,
-    Boolean(bool),
-    Strings(Vec<String>),
-    Invalid,
-}
-
-impl<'de> DictionaryVisitor<'de> for RuleMembers {
-    type Error = Infallible;
-
-    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
-        Ok(match key.as_str() {
-            "params" => Some(&mut self.params),
-            "except" => Some(&mut self.except),
-            "key-order" => Some(&mut self.key_order),
-            _ => None,
-        })
-    }
-}
-
-impl<'de> ItemVisitor<'de> for &mut MemberValue {
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        *self = match item {
-            BareItemFromInput::Boolean(value) => MemberValue::Boolean(value),
-            _ => MemberValue::Invalid,
-        };
-        Ok(Ignored)
-    }
-}
-
-impl<'de> EntryVisitor<'de> for &mut MemberValue {
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        *self = MemberValue::Strings(Vec::new());
-        Ok(StringListVisitor(self))
-    }
-}
-
-/// Reads an inner list, all of whose items must be strings.
-struct StringListVisitor<'a>(&'a mut MemberValue);
-
-impl<'de> InnerListVisitor<'de> for StringListVisitor<'_> {
-    type Error = Infallible;
-
-    fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
-        Ok(StringVisitor(self.0))
-    }
-
-    fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        Ok(Ignored)
-    }
-}
-
-struct StringVisitor<'a>(&'a mut MemberValue);
-
-impl<'de> ItemVisitor<'de> for StringVisitor<'_> {
-    type Error = Infallible;
-
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        match (item, &mut *self.0) {
-            (BareItemFromInput::String(name), MemberValue::Strings(names)) => {
-                names.push(decoded(name.as_str()));
-            }
-            (_, member) => *member = MemberValue::Invalid,
-        }
-        Ok(Ignored)
     }
 }
 
@@ -257,7 +137,8 @@ mod tests {
     }
 
     fn same(value: &str, a: &str, b: &str) -> bool {
-        rule(value).expect("a rule").equivalent(Some(a), Some(b))
+        let rule = rule(value).expect("a rule");
+        rule.normalize(Some(a)) == rule.normalize(Some(b))
     }
 
     #[test]
@@ -334,11 +215,8 @@ mod tests {
         ] {
             assert!(same("key-order", a, b), "{a} {b}");
         }
-        assert!(
-            rule("key-order")
-                .expect("a rule")
-                .equivalent(None, Some(""))
-        );
+        let rule = rule("key-order").expect("a rule");
+        assert_eq!(rule.normalize(None), rule.normalize(Some("")));
         assert!(same(
             "params=(\"%C3%A9+%E6%B0%97\")",
             "\u{e9} \u{6c17}=1",

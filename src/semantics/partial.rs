@@ -1,12 +1,14 @@
 //! Storing, completing and combining parts of representations (RFC 9111 sections 3.3 and 3.4).
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_RANGE},
 };
 
-use super::{etag, stored::Part};
+use super::{etag, list, stored::Part};
 
 /// `Content-Range: bytes first-last/complete` (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +21,7 @@ pub(crate) struct ContentRange {
 impl ContentRange {
     /// The range of a message; `None` unless it has exactly one, in bytes, that is consistent.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(CONTENT_RANGE).iter();
-        let line = lines.next()?;
-        lines
-            .next()
-            .is_none()
-            .then(|| Self::parse(line.as_bytes()))?
+        Self::parse(list::sole_line(headers, &CONTENT_RANGE)?.as_bytes())
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
@@ -36,13 +33,13 @@ impl ContentRange {
             "*" => None,
             digits => Some(number(digits)?),
         };
+        let (first, last) = (number(first)?, number(last)?);
+        let consistent = first <= last && complete.is_none_or(|complete| last < complete);
         let range = Self {
-            first: number(first)?,
-            last: number(last)?,
+            first,
+            last,
             complete,
         };
-        let consistent =
-            range.first <= range.last && complete.is_none_or(|complete| range.last < complete);
         (unit.eq_ignore_ascii_case("bytes") && consistent).then_some(range)
     }
 
@@ -65,6 +62,16 @@ impl ContentRange {
             first: self.first,
             complete: Some(self.first + length),
         })
+    }
+}
+
+impl fmt::Display for ContentRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes {}-{}/", self.first, self.last)?;
+        match self.complete {
+            Some(complete) => complete.fmt(f),
+            None => f.write_str("*"),
+        }
     }
 }
 
@@ -171,13 +178,14 @@ pub(crate) fn describe(content: &PartContent, headers: &mut HeaderMap) -> Status
         headers.remove(CONTENT_RANGE);
         return StatusCode::OK;
     }
-    let first = content.part.first;
+    let Part { first, complete } = content.part;
     let last = first.saturating_add(length).saturating_sub(1);
-    let range = match content.part.complete {
-        Some(complete) => format!("bytes {first}-{last}/{complete}"),
-        None => format!("bytes {first}-{last}/*"),
+    let range = ContentRange {
+        first,
+        last,
+        complete,
     };
-    if let Ok(range) = HeaderValue::try_from(range) {
+    if let Ok(range) = HeaderValue::try_from(range.to_string()) {
         headers.insert(CONTENT_RANGE, range);
     }
     StatusCode::PARTIAL_CONTENT

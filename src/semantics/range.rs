@@ -6,7 +6,11 @@ use http::{
 };
 use smallvec::SmallVec;
 
-use super::{etag, list::Members, stored::StoredResponse};
+use super::{
+    etag,
+    list::{self, Members},
+    stored::StoredResponse,
+};
 
 /// Bytes of a representation, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +46,8 @@ const MAX_RANGES: usize = 16;
 /// Selects the bytes of `stored` that answer a GET request.
 pub(crate) fn select(request: &HeaderMap, stored: &StoredResponse) -> Selection {
     let ranges = || {
-        let mut lines = request.get_all(RANGE).iter();
-        let line = lines.next()?;
-        let counts = lines.next().is_none() && if_range_holds(request, &stored.headers);
+        let line = list::sole_line(request, &RANGE)?;
+        let counts = if_range_holds(request, &stored.headers);
         counts.then(|| parse(line.as_bytes()))?
     };
     match stored.part {
@@ -62,11 +65,9 @@ pub(crate) fn select(request: &HeaderMap, stored: &StoredResponse) -> Selection 
 
 /// RFC 9110 section 13.1.5.
 fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let mut lines = request.get_all(IF_RANGE).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => true,
-        (Some(value), None) => etag::matches_if_range(value, stored),
-        (Some(_), Some(_)) => false,
+    match list::sole_line(request, &IF_RANGE) {
+        Some(value) => etag::matches_if_range(value, stored),
+        None => !request.contains_key(IF_RANGE),
     }
 }
 
@@ -74,9 +75,8 @@ fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
 fn is_within(selection: &Selection, first: u64, length: u64) -> bool {
     match selection {
         Selection::Spans(spans) => {
-            let asked = spans
-                .iter()
-                .fold(0u64, |sum, span| sum.saturating_add(span.length()));
+            let lengths = spans.iter().map(|span| span.length());
+            let asked = lengths.fold(0, u64::saturating_add);
             let held = |span: &Span| span.first >= first && span.last - first < length;
             asked <= length && spans.iter().all(held)
         }
@@ -113,12 +113,12 @@ impl RangeSpec {
         let dash = member.iter().position(|byte| *byte == b'-')?;
         let (first, last) = (&member[..dash], &member[dash + 1..]);
         if first.is_empty() {
-            return Some(Self::Suffix(position(last)?));
+            return list::number(last).map(Self::Suffix);
         }
-        let first = position(first)?;
+        let first = list::number(first)?;
         let last = match last {
             [] => None,
-            digits => Some(position(digits)?),
+            digits => Some(list::number(digits)?),
         };
         last.is_none_or(|last| first <= last)
             .then_some(Self::From { first, last })
@@ -154,17 +154,6 @@ enum ResolvedRange {
     Beyond,
     /// Needs the complete length, which is unknown.
     Unknown,
-}
-
-/// Parses digits. A number that is too large for `u64` is beyond every end.
-fn position(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |sum, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        Some(sum.saturating_mul(10).saturating_add(u64::from(digit)))
-    })
 }
 
 /// `None` if the ranges are ignored: they need an unknown length, or overlaps make them larger than

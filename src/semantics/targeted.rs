@@ -1,16 +1,14 @@
 //! `CDN-Cache-Control` (RFC 9213): directives for this cache, which replace those for all caches.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use sfv::{
-    BareItemFromInput, KeyRef, Parser,
-    visitor::{
-        DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ParameterVisitor,
-    },
-};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::cache_control::{Coverage, MAX_DELTA, ResponseDirectives};
+use super::{
+    cache_control::{Coverage, MAX_DELTA, ResponseDirectives},
+    list,
+};
 
 /// The only field in the target list of this cache (RFC 9213 section 2.2).
 pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
@@ -27,19 +25,15 @@ impl EffectiveDirectives {
     /// The directives of the targeted field if it is valid and not empty, otherwise those of
     /// `Cache-Control`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        match parse(headers) {
-            Targeted::Valid(directives) => Self {
-                directives,
-                targeted: true,
-            },
-            Targeted::Mistyped(found) => Self {
-                directives: restricted(ResponseDirectives::parse(headers), found),
-                targeted: false,
-            },
-            Targeted::None => Self {
-                directives: ResponseDirectives::parse(headers),
-                targeted: false,
-            },
+        let general = || ResponseDirectives::parse(headers);
+        let (directives, targeted) = match targeted(headers) {
+            Some((directives, true)) => (directives, true),
+            Some((invalid, false)) => (restricted(general(), invalid), false),
+            None => (general(), false),
+        };
+        Self {
+            directives,
+            targeted,
         }
     }
 }
@@ -53,118 +47,20 @@ fn restricted(mut directives: ResponseDirectives, found: ResponseDirectives) -> 
     directives
 }
 
-enum Targeted {
-    /// The field is absent, empty, or not a dictionary.
-    None,
-    /// A value does not have its directive's type (RFC 9213 section 2.1).
-    Mistyped(ResponseDirectives),
-    Valid(ResponseDirectives),
-}
-
-fn parse(headers: &HeaderMap) -> Targeted {
-    let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter();
-    let Some(first) = lines.next() else {
-        return Targeted::None;
-    };
-    let joined = lines.fold(first.as_bytes().to_vec(), |mut joined, line| {
-        joined.extend_from_slice(b", ");
-        joined.extend_from_slice(line.as_bytes());
-        joined
-    });
-    let mut found = Dictionary::default();
-    let parsed = Parser::new(&joined).parse_dictionary_with_visitor(&mut found);
-    match (parsed, found) {
-        (Err(_), _) | (Ok(()), Dictionary { empty: true, .. }) => Targeted::None,
-        (
-            Ok(()),
-            Dictionary {
-                mistyped: true,
-                directives,
-                ..
-            },
-        ) => Targeted::Mistyped(directives),
-        (Ok(()), Dictionary { directives, .. }) => Targeted::Valid(directives),
+/// The directives of the targeted field, and whether all values have their directive's type (RFC
+/// 9213 section 2.1); `None` if the field is absent, empty, or not a dictionary.
+fn targeted(headers: &HeaderMap) -> Option<(ResponseDirectives, bool)> {
+    if !headers.contains_key(CDN_CACHE_CONTROL) {
+        return None;
     }
-}
-
-struct Dictionary {
-    directives: ResponseDirectives,
-    empty: bool,
-    mistyped: bool,
-}
-
-impl Default for Dictionary {
-    fn default() -> Self {
-        Self {
-            directives: ResponseDirectives::default(),
-            empty: true,
-            mistyped: false,
-        }
+    let joined = list::joined(headers, &CDN_CACHE_CONTROL);
+    let members: Dictionary = Parser::new(&joined).parse().ok()?;
+    let mut directives = ResponseDirectives::default();
+    let mut valid = true;
+    for (name, member) in &members {
+        valid &= DirectiveValue::of(member).set(name.as_str(), &mut directives);
     }
-}
-
-impl<'de> DictionaryVisitor<'de> for Dictionary {
-    type Error = Infallible;
-
-    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
-        self.empty = false;
-        Ok(DirectiveVisitor {
-            name: key.as_str(),
-            dictionary: self,
-        })
-    }
-}
-
-struct DirectiveVisitor<'a, 'de> {
-    name: &'de str,
-    dictionary: &'a mut Dictionary,
-}
-
-impl<'de> ItemVisitor<'de> for DirectiveVisitor<'_, 'de> {
-    type Error = Infallible;
-
-    /// Parameters are ignored (RFC 9213 section 2.1).
-    fn bare_item(
-        self,
-        item: BareItemFromInput<'de>,
-    ) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        self.set(&DirectiveValue::of(item));
-        Ok(Ignored)
-    }
-}
-
-impl<'de> EntryVisitor<'de> for DirectiveVisitor<'_, 'de> {
-    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        self.set(&DirectiveValue::Other);
-        Ok(Ignored)
-    }
-}
-
-impl DirectiveVisitor<'_, '_> {
-    /// Called for each member: the last of repeated ones counts (RFC 9651 section 4.2.2).
-    fn set(self, value: &DirectiveValue) {
-        let Dictionary {
-            directives: to,
-            mistyped,
-            ..
-        } = self.dictionary;
-        let typed = match self.name {
-            "max-age" => value.set_lifetime(&mut to.max_age),
-            "s-maxage" => value.set_lifetime(&mut to.s_maxage),
-            "stale-while-revalidate" => value.set_lifetime(&mut to.stale_while_revalidate),
-            "stale-if-error" => value.set_lifetime(&mut to.stale_if_error),
-            "no-cache" => value.set_coverage(&mut to.no_cache),
-            "private" => value.set_coverage(&mut to.private),
-            "no-store" => value.set_restriction(&mut to.no_store),
-            "must-revalidate" => value.set_restriction(&mut to.must_revalidate),
-            "proxy-revalidate" => value.set_restriction(&mut to.proxy_revalidate),
-            "must-understand" => value.set_permission(&mut to.must_understand),
-            "public" => value.set_permission(&mut to.public),
-            "immutable" => value.set_permission(&mut to.immutable),
-            _ => true,
-        };
-        *mistyped |= !typed;
-    }
+    (!members.is_empty()).then_some((directives, valid))
 }
 
 enum DirectiveValue {
@@ -175,40 +71,57 @@ enum DirectiveValue {
 }
 
 impl DirectiveValue {
-    fn of(item: BareItemFromInput<'_>) -> Self {
-        match item {
-            BareItemFromInput::Boolean(present) => Self::Present(present),
-            BareItemFromInput::Integer(number) => u64::try_from(i64::from(number))
+    /// Parameters are ignored (RFC 9213 section 2.1).
+    fn of(member: &ListEntry) -> Self {
+        let ListEntry::Item(item) = member else {
+            return Self::Other;
+        };
+        match &item.bare_item {
+            BareItem::Boolean(present) => Self::Present(*present),
+            BareItem::Integer(number) => u64::try_from(i64::from(*number))
                 .map_or(Self::Other, |number| {
                     Self::Seconds(Duration::from_secs(number).min(MAX_DELTA))
                 }),
-            BareItemFromInput::String(names) => {
-                Self::Names(Coverage::of(names.as_str().as_bytes()))
-            }
-            BareItemFromInput::Token(name) => Self::Names(Coverage::of(name.as_str().as_bytes())),
+            BareItem::String(names) => Self::Names(Coverage::of(names.as_str().as_bytes())),
+            BareItem::Token(name) => Self::Names(Coverage::of(name.as_str().as_bytes())),
             _ => Self::Other,
         }
     }
 
-    fn set_lifetime(&self, to: &mut Option<Duration>) -> bool {
-        match self {
-            Self::Seconds(seconds) => *to = Some(*seconds),
-            _ => return false,
+    /// Sets the directive of this name. Returns false if the value does not have its type.
+    fn set(&self, name: &str, to: &mut ResponseDirectives) -> bool {
+        match name {
+            "max-age" => self.set_lifetime(&mut to.max_age),
+            "s-maxage" => self.set_lifetime(&mut to.s_maxage),
+            "stale-while-revalidate" => self.set_lifetime(&mut to.stale_while_revalidate),
+            "stale-if-error" => self.set_lifetime(&mut to.stale_if_error),
+            "no-cache" => self.set_coverage(&mut to.no_cache),
+            "private" => self.set_coverage(&mut to.private),
+            "no-store" => self.set_restriction(&mut to.no_store),
+            "must-revalidate" => self.set_restriction(&mut to.must_revalidate),
+            "proxy-revalidate" => self.set_restriction(&mut to.proxy_revalidate),
+            "must-understand" => self.set_permission(&mut to.must_understand),
+            "public" => self.set_permission(&mut to.public),
+            "immutable" => self.set_permission(&mut to.immutable),
+            _ => true,
         }
+    }
+
+    fn set_lifetime(&self, to: &mut Option<Duration>) -> bool {
+        let Self::Seconds(seconds) = self else {
+            return false;
+        };
+        *to = Some(*seconds);
         true
     }
 
     fn set_coverage(&self, to: &mut Coverage) -> bool {
-        match self {
-            Self::Present(false) => *to = Coverage::Nothing,
-            Self::Names(names) => *to = names.clone(),
-            Self::Present(true) => *to = Coverage::Whole,
-            Self::Seconds(_) | Self::Other => {
-                *to = Coverage::Whole;
-                return false;
-            }
-        }
-        true
+        *to = match self {
+            Self::Present(false) => Coverage::Nothing,
+            Self::Names(names) => names.clone(),
+            Self::Present(true) | Self::Seconds(_) | Self::Other => Coverage::Whole,
+        };
+        !matches!(self, Self::Seconds(_) | Self::Other)
     }
 
     fn set_restriction(&self, to: &mut bool) -> bool {

@@ -1,7 +1,5 @@
 //! `Vary`: selecting one of a key's stored responses (RFC 9111 section 4.1).
 
-use std::fmt::Write;
-
 use http::{
     HeaderMap, HeaderName,
     header::{
@@ -16,6 +14,7 @@ use super::{
     preferences::Preferences,
     stored::{Variant, Variants},
 };
+use crate::key::{encode, hash::hex};
 
 /// A `Vary` with more names is not usable.
 const MAX_FIELDS: usize = 32;
@@ -144,12 +143,7 @@ fn hash(fields: &[HeaderName], request: &HeaderMap, language: Option<&str>) -> B
             _ => hash_value(&mut digest, request, name),
         }
     }
-    let digest = digest.finalize();
-    let mut hex = String::with_capacity(32);
-    for byte in &digest[..16] {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-    }
-    hex.into()
+    encode::text(&hex::<32>(&digest.finalize())).into()
 }
 
 /// A missing field differs from an empty one.

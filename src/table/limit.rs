@@ -23,7 +23,6 @@ use crate::quota::Algorithm;
 #[must_use]
 pub struct Limit {
     pub(crate) name: String,
-    #[serde(default)]
     pub(crate) path: Option<String>,
     #[serde(default)]
     pub(crate) methods: Vec<String>,
@@ -34,7 +33,6 @@ pub struct Limit {
     pub(crate) window: Duration,
     #[serde(default)]
     pub(crate) algorithm: Algorithm,
-    #[serde(default)]
     pub(crate) burst: Option<u64>,
     #[serde(default)]
     pub(crate) cost: Cost,
@@ -44,7 +42,6 @@ pub struct Limit {
     pub(crate) on_error: OnError,
     #[serde(default)]
     pub(crate) shadow: bool,
-    #[serde(default)]
     pub(crate) lease: Option<u64>,
     #[serde(default)]
     pub(crate) exempt: Vec<String>,

@@ -66,21 +66,17 @@ fn place(content: &str, file: Option<&str>, span: Option<Range<usize>>) -> Strin
 fn span_of(content: &str, location: &Location) -> Option<Range<usize>> {
     let document = DeTable::parse(content).ok()?;
     let table = document.get_ref();
-    match location {
-        Location::Top(name) => field_span(table, name),
-        Location::Section(section, name) => {
-            let section = table.get(*section)?;
-            let inner = section.get_ref().as_table()?;
-            field_span(inner, name).or_else(|| Some(section.span()))
-        }
+    let (item, field) = match location {
+        Location::Top(name) => return field_span(table, name),
+        Location::Section(section, name) => (table.get(*section)?, &**name),
         Location::Item {
             list, index, field, ..
         } => {
-            let item = table.get(*list)?.get_ref().as_array()?.get(*index)?;
-            let inner = item.get_ref().as_table()?;
-            field_span(inner, field).or_else(|| Some(item.span()))
+            let items = table.get(*list)?.get_ref().as_array()?;
+            (items.get(*index)?, *field)
         }
-    }
+    };
+    field_span(item.get_ref().as_table()?, field).or_else(|| Some(item.span()))
 }
 
 fn field_span(table: &DeTable<'_>, name: &str) -> Option<Range<usize>> {

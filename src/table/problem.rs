@@ -40,13 +40,15 @@ impl TableProblem {
         message: String,
     ) -> Self {
         let label = label.to_owned();
-        let location = Location::Item {
-            list,
-            index,
-            label,
-            field,
-        };
-        Self { location, message }
+        Self::new(
+            Location::Item {
+                list,
+                index,
+                label,
+                field,
+            },
+            message,
+        )
     }
 }
 

@@ -76,6 +76,9 @@ fn instead(message: &str, found: &str, line: &str) -> Option<String> {
         "u64" | "u8" => Some(whole_number(found)),
         "a string" => Some(format!("\"{found}\"")),
         "a boolean" => Some("true or false, without quotes".to_owned()),
+        "a map" if line.trim_start().starts_with("negative") => {
+            Some("{ 404 = \"10s\" }".to_owned())
+        }
         "a size" => Some("\"64MiB\" or a whole number of bytes".to_owned()),
         _ if start.contains(" map,") && expected.starts_with("a duration") => {
             Some("one name with colons, in quotes, as \"agent:status\" = 60".to_owned())

@@ -1,10 +1,7 @@
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use http::StatusCode;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess},
-};
+use serde::{Deserialize, Deserializer, de};
 
 use super::{
     one_or_many::OneOrMany,
@@ -27,13 +24,10 @@ use super::{
 #[must_use]
 pub struct Route {
     pub(crate) path: String,
-    #[serde(default)]
     pub(crate) key: Option<String>,
-    #[serde(default)]
     pub(crate) scope: Option<Scope>,
     #[serde(default)]
     pub(crate) host: Vec<String>,
-    #[serde(default)]
     pub(crate) query: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) ignore_query: Vec<String>,
@@ -73,7 +67,6 @@ pub struct Route {
     pub(crate) write: Write,
     #[serde(default)]
     pub(crate) through: Through,
-    #[serde(default)]
     pub(crate) grpc: Option<Grpc>,
 }
 
@@ -265,28 +258,16 @@ impl Route {
 
 /// Reads durations by status; the names in a TOML table are text.
 fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, D::Error> {
-    struct Visitor;
-
-    impl<'de> de::Visitor<'de> for Visitor {
-        type Value = BTreeMap<u16, Duration>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("durations by status, as { 404 = \"10s\" }")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut times = BTreeMap::new();
-            while let Some(name) = map.next_key::<String>()? {
-                let status = name.parse().map_err(|_| {
-                    de::Error::custom(format_args!("{name:?} is no status; write 404"))
-                })?;
-                times.insert(status, map.next_value::<DurationValue>()?.0);
-            }
-            Ok(times)
-        }
-    }
-
-    d.deserialize_map(Visitor)
+    let status = |name: String| match name.parse() {
+        Ok(status) => Ok(status),
+        Err(_) => Err(de::Error::custom(format_args!(
+            "{name:?} is no status; write 404"
+        ))),
+    };
+    let times = BTreeMap::<String, DurationValue>::deserialize(d)?.into_iter();
+    times
+        .map(|(name, time)| Ok((status(name)?, time.0)))
+        .collect()
 }
 
 #[derive(Deserialize)]

@@ -29,13 +29,13 @@ impl Default for Ttl {
 
 impl<'de> Deserialize<'de> for Ttl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(TtlVisitor)
     }
 }
 
-struct Visitor;
+struct TtlVisitor;
 
-impl<'de> de::Visitor<'de> for Visitor {
+impl<'de> de::Visitor<'de> for TtlVisitor {
     type Value = Ttl;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Durations, sizes and shares in the notation of the table.
+//! Durations, sizes, shares and other values that are text or a number in the table.
 
 use std::{fmt, time::Duration};
 
@@ -110,12 +110,7 @@ fn split_while(text: &str, accept: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 pub(crate) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    d.deserialize_any(Visitor {
-        kind: "a duration",
-        text: parse_duration,
-        number: seconds,
-        float: none,
-    })
+    text_or_number(d, "a duration", parse_duration, seconds)
 }
 
 pub(crate) fn some_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
@@ -124,19 +119,11 @@ pub(crate) fn some_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Du
 
 /// Reads a duration or `"never"`.
 pub(crate) fn ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    let text = |text: &str| {
-        if text == "never" {
-            Ok(NEVER)
-        } else {
-            parse_duration(text)
-        }
+    let text = |text: &str| match text {
+        "never" => Ok(NEVER),
+        _ => parse_duration(text),
     };
-    d.deserialize_any(Visitor {
-        kind: "a duration or \"never\"",
-        text,
-        number: seconds,
-        float: none,
-    })
+    text_or_number(d, "a duration or \"never\"", text, seconds)
 }
 
 pub(crate) fn some_ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
@@ -144,12 +131,7 @@ pub(crate) fn some_ttl<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duratio
 }
 
 pub(crate) fn size<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
-    d.deserialize_any(Visitor {
-        kind: "a size",
-        text: parse_size,
-        number: Ok,
-        float: none,
-    })
+    text_or_number(d, "a size", parse_size, Ok)
 }
 
 pub(crate) fn some_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
@@ -178,8 +160,19 @@ fn seconds(n: u64) -> Result<Duration, String> {
         .ok_or_else(|| too_long(format_args!("{n} seconds")))
 }
 
-fn none<T>(_: f64) -> Option<T> {
-    None
+/// Reads text or a whole number; `kind` is what errors say is expected.
+pub(super) fn text_or_number<'de, D: Deserializer<'de>, T>(
+    d: D,
+    kind: &'static str,
+    text: impl Fn(&str) -> Result<T, String>,
+    number: impl Fn(u64) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    d.deserialize_any(Visitor {
+        kind,
+        text,
+        number,
+        float: |_| None,
+    })
 }
 
 /// Reads text or a number.

@@ -48,9 +48,18 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
         "ttl",
         "it is longer than [ttl] max, which caps it; write less, \"never\", or a longer max",
     );
-    if route.key.is_none() {
-        problems.extend(ineffective_without_key(route));
-    }
+    let keyless = route.key.is_none();
+    warn(keyless && route.ttl.is_some(), "ttl", NO_EFFECT);
+    warn(
+        keyless && route.override_freshness && route.negative.is_empty(),
+        "override",
+        NO_EFFECT,
+    );
+    warn(
+        keyless && route.refresh_ahead.is_some(),
+        "refresh_ahead",
+        "without `key` it counts only where a response says itself how long it is fresh; write one, as key = \"engagement:{id}\"",
+    );
     problems.extend(ineffective_write(route));
     problems.extend(ineffective_through(route));
     problems
@@ -99,41 +108,17 @@ fn reads_body(route: &Route) -> bool {
     route.safe_methods.iter().any(|m| m != "GET" && m != "HEAD") || route.grpc == Some(Grpc::Read)
 }
 
-/// Without a key only the freshness that responses state counts.
-fn ineffective_without_key(route: &Route) -> Vec<FieldProblem> {
-    const NO_EFFECT: &str =
-        "it has no effect on a route without `key`; write one, as key = \"engagement:{id}\"";
-    let settings = [
-        ("ttl", route.ttl.is_some(), NO_EFFECT),
-        (
-            "override",
-            route.override_freshness && route.negative.is_empty(),
-            NO_EFFECT,
-        ),
-        (
-            "refresh_ahead",
-            route.refresh_ahead.is_some(),
-            "without `key` it counts only where a response says itself how long it is fresh; write one, as key = \"engagement:{id}\"",
-        ),
-    ];
-    let given = settings.into_iter().filter(|(_, is_set, _)| *is_set);
-    given
-        .map(|(field, _, message)| (field, message.to_owned()))
-        .collect()
-}
+/// Without a key, only the freshness that responses state counts.
+const NO_EFFECT: &str =
+    "it has no effect on a route without `key`; write one, as key = \"engagement:{id}\"";
 
 fn ineffective_write(route: &Route) -> Option<FieldProblem> {
-    let has_body_key = || {
-        route
-            .key
-            .as_ref()
-            .is_some_and(|key| key.contains("{#body}"))
-    };
+    let key = route.key.as_deref().unwrap_or_default();
     let message = match route.write {
         Write::Behind => {
             "\"behind\" has no effect yet: the write reaches the handler at once, and what it changed becomes unusable; leave it out"
         }
-        Write::Through if route.grpc.is_some() || has_body_key() => {
+        Write::Through if route.grpc.is_some() || key.contains("{#body}") => {
             "it has no effect on a gRPC method, nor under a key with {#body}; leave it out"
         }
         _ => return None,

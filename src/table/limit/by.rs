@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess},
+    de::{self, SeqAccess, value::SeqAccessDeserializer},
 };
 
 /// What requests are counted by.
@@ -40,9 +40,9 @@ fn parse_by(text: &str) -> Result<By, String> {
 
 /// A part, or a list of parts.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<By>, D::Error> {
-    struct Visitor;
+    struct ByVisitor;
 
-    impl<'de> de::Visitor<'de> for Visitor {
+    impl<'de> de::Visitor<'de> for ByVisitor {
         type Value = Vec<By>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,14 +53,10 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<By>, D:
             Ok(vec![parse_by(text).map_err(E::custom)?])
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<By>, A::Error> {
-            let mut all = Vec::new();
-            while let Some(by) = seq.next_element()? {
-                all.push(by);
-            }
-            Ok(all)
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Vec<By>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
         }
     }
 
-    d.deserialize_any(Visitor)
+    d.deserialize_any(ByVisitor)
 }

@@ -1,6 +1,6 @@
-use std::fmt;
+use serde::{Deserialize, Deserializer};
 
-use serde::{Deserialize, Deserializer, de};
+use crate::table::unit::text_or_number;
 
 /// The quota units that one request costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,32 +20,13 @@ impl Default for Cost {
 
 impl<'de> Deserialize<'de> for Cost {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Cost;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number or \"header:NAME\"")
-            }
-
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Cost, E> {
-                Ok(Cost::Fixed(n))
-            }
-
-            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Cost, E> {
-                u64::try_from(n)
-                    .map(Cost::Fixed)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(n), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Cost, E> {
-                text.strip_prefix("header:")
-                    .map(|name| Cost::Header(name.to_owned()))
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-
-        d.deserialize_any(Visitor)
+        const EXPECTED: &str = "a whole number or \"header:NAME\"";
+        let text = |text: &str| match text.strip_prefix("header:") {
+            Some(name) => Ok(Self::Header(name.to_owned())),
+            None => Err(format!(
+                "invalid value: string {text:?}, expected {EXPECTED}"
+            )),
+        };
+        text_or_number(d, EXPECTED, text, |n| Ok(Self::Fixed(n)))
     }
 }

@@ -32,13 +32,14 @@ pub(super) fn route(
         parsed.collect()
     };
     let entity: Arc<str> = match &route.key {
-        Some(text) => entities.intern(&template::entity(text).map_err(|m| ("key", m))?),
+        Some(text) => {
+            let entity = template::entity(text).map_err(|m| ("key", m))?;
+            Arc::clone(&entities.settings(&entity).entity)
+        }
         None => "".into(),
     };
-    let key = route.key.as_deref();
-    let key = key
-        .map(|text| template("key", text, TemplatePurpose::Key))
-        .transpose()?;
+    let key = |text| template("key", text, TemplatePurpose::Key);
+    let key = route.key.as_deref().map(key).transpose()?;
     let query_in_key = query::filter(route)?;
     let ttl = route.ttl.unwrap_or_else(|| entities.ttl(&entity)).min(max);
     check_times(route, ttl)?;

@@ -11,10 +11,10 @@ pub(crate) struct Entities {
 }
 
 #[derive(Debug)]
-struct EntitySettings {
-    entity: Arc<str>,
-    ttl: Option<Duration>,
-    version: Option<u64>,
+pub(super) struct EntitySettings {
+    pub(super) entity: Arc<str>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) version: Option<u64>,
 }
 
 impl Entities {
@@ -25,39 +25,25 @@ impl Entities {
         }
     }
 
-    pub(super) fn set_ttl(&mut self, entity: &str, ttl: Duration) {
-        self.settings(entity).ttl = Some(ttl);
-    }
-
-    pub(super) fn set_version(&mut self, entity: &str, version: u64) {
-        self.settings(entity).version = Some(version);
-    }
-
-    /// Adds the name if it is new, and returns the shared copy.
-    pub(super) fn intern(&mut self, entity: &str) -> Arc<str> {
-        Arc::clone(&self.settings(entity).entity)
-    }
-
-    fn settings(&mut self, entity: &str) -> &mut EntitySettings {
+    /// The settings of exactly this entity, which is added if it is new.
+    pub(super) fn settings(&mut self, entity: &str) -> &mut EntitySettings {
         let list = self.by_first.entry(first(entity).into()).or_default();
         let order = |other: &EntitySettings| {
             let segments = |name: &str| std::cmp::Reverse(name.split(':').count());
             (segments(&other.entity), &*other.entity).cmp(&(segments(entity), entity))
         };
-        let at = match list.binary_search_by(order) {
-            Ok(at) => at,
-            Err(at) => {
-                list.insert(
-                    at,
-                    EntitySettings {
-                        entity: entity.into(),
-                        ttl: None,
-                        version: None,
-                    },
-                );
-                at
-            }
-        };
+        let at = list.binary_search_by(order).unwrap_or_else(|at| {
+            let entity = entity.into();
+            list.insert(
+                at,
+                EntitySettings {
+                    entity,
+                    ttl: None,
+                    version: None,
+                },
+            );
+            at
+        });
         &mut list[at]
     }
 
@@ -86,25 +72,22 @@ impl Entities {
     /// The entity of a key: the known name with the most segments, all of which occur in the key in
     /// this order, starting with the first segment. If there is none, the key's first segment.
     pub(crate) fn of_key<'a>(&'a self, key: &'a str) -> &'a str {
-        self.in_key(key, |_| true)
-            .map_or(first(key), |named| &named.entity)
+        self.in_key(key, |named| Some(&*named.entity))
+            .unwrap_or(first(key))
     }
 
     pub(crate) fn ttl_of_key(&self, key: &str) -> Duration {
-        self.in_key(key, |named| named.ttl.is_some())
-            .and_then(|named| named.ttl)
-            .unwrap_or(self.default)
+        self.in_key(key, |named| named.ttl).unwrap_or(self.default)
     }
 
-    fn in_key(
-        &self,
+    fn in_key<'a, T>(
+        &'a self,
         key: &str,
-        counts: impl Fn(&EntitySettings) -> bool,
-    ) -> Option<&EntitySettings> {
-        self.by_first
-            .get(first(key))?
-            .iter()
-            .find(|named| counts(named) && occurs_in(&named.entity, key))
+        of: impl Fn(&'a EntitySettings) -> Option<T>,
+    ) -> Option<T> {
+        let list = self.by_first.get(first(key))?;
+        let mut in_key = list.iter().filter(|named| occurs_in(&named.entity, key));
+        in_key.find_map(of)
     }
 }
 

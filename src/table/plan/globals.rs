@@ -3,7 +3,7 @@
 use super::{entities::Entities, fields};
 use crate::{
     identity::IdentityPlan,
-    key::literal::is_literal,
+    key::encode::is_literal,
     table::{
         problem::{Location, TableProblem},
         section::Identity,
@@ -54,30 +54,19 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
 pub(super) fn entities(settings: &Settings) -> Entities {
     let mut entities = Entities::new(settings.ttl.default);
     for (name, ttl) in &settings.ttl.entities {
-        entities.set_ttl(name, *ttl);
+        entities.settings(name).ttl = Some(*ttl);
     }
     for (name, version) in &settings.version {
-        entities.set_version(name, *version);
+        entities.settings(name).version = Some(*version);
     }
     entities
 }
 
 /// All entities that sections name, each with its section.
-fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &str)> {
-    let ttl = settings
-        .ttl
-        .entities
-        .keys()
-        .map(|name| ("ttl", name.as_str()));
-    let version = settings
-        .version
-        .keys()
-        .map(|name| ("version", name.as_str()));
-    let plain = settings
-        .values
-        .plain
-        .iter()
-        .map(|name| ("values", name.as_str()));
+fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &String)> {
+    let ttl = settings.ttl.entities.keys().map(|name| ("ttl", name));
+    let version = settings.version.keys().map(|name| ("version", name));
+    let plain = settings.values.plain.iter().map(|name| ("values", name));
     ttl.chain(version).chain(plain)
 }
 

@@ -1,16 +1,15 @@
 mod exemptions;
-mod path_pattern;
-mod status_pattern;
+mod limit_path;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, StatusCode};
 
-use self::{exemptions::Exemptions, path_pattern::PathPattern, status_pattern::StatusPattern};
+use self::{exemptions::Exemptions, limit_path::LimitPath};
 use super::fields;
 use crate::{
     quota::{MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
-    table::{Algorithm, By, Cost, Limit, OnError},
+    table::{Algorithm, By, Cost, Limit, OnError, problem::FieldProblem},
 };
 
 /// A compiled [`Limit`].
@@ -25,9 +24,10 @@ pub(crate) struct LimitPlan {
     pub(crate) shadow: bool,
     pub(crate) exempt: Exemptions,
     plans: HashMap<Box<str>, Arc<QuotaPolicy>>,
-    path: Option<PathPattern>,
+    path: Option<LimitPath>,
     methods: Box<[Method]>,
-    refund_on: Box<[StatusPattern]>,
+    /// Response statuses that give the cost back.
+    refund_on: Box<[RangeInclusive<u16>]>,
 }
 
 impl LimitPlan {
@@ -55,14 +55,15 @@ impl LimitPlan {
 
     /// Whether a response of this status gives the cost back.
     pub(crate) fn refunds(&self, status: StatusCode) -> bool {
-        self.refund_on.iter().any(|pattern| pattern.matches(status))
+        let mut ranges = self.refund_on.iter();
+        ranges.any(|range| range.contains(&status.as_u16()))
     }
 
     pub(crate) fn has_refunds(&self) -> bool {
         !self.refund_on.is_empty()
     }
 
-    pub(super) fn compile(limit: &Limit) -> Result<Self, FieldError> {
+    pub(super) fn compile(limit: &Limit) -> Result<Self, FieldProblem> {
         check(limit)?;
         Ok(Self {
             name: limit.name.as_str().into(),
@@ -80,14 +81,14 @@ impl LimitPlan {
             path: limit
                 .path
                 .as_deref()
-                .map(PathPattern::compile)
+                .map(LimitPath::compile)
                 .transpose()
                 .map_err(|m| ("path", m))?,
             methods: fields::methods(&limit.methods).map_err(|m| ("methods", m))?,
             refund_on: limit
                 .refund_on
                 .iter()
-                .map(|text| StatusPattern::parse(text))
+                .map(|text| statuses(text))
                 .collect::<Result<_, _>>()
                 .map_err(|m| ("refund_on", m))?,
         })
@@ -110,10 +111,7 @@ pub(crate) enum CostPlan {
     Header(HeaderName),
 }
 
-/// The name of the invalid field, and what to write instead.
-type FieldError = (&'static str, String);
-
-fn check(limit: &Limit) -> Result<(), FieldError> {
+fn check(limit: &Limit) -> Result<(), FieldProblem> {
     let (name, window) = (&limit.name, limit.window);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name_byte) {
         let error = format!(
@@ -134,7 +132,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
-fn check_numbers(limit: &Limit) -> Result<(), FieldError> {
+fn check_numbers(limit: &Limit) -> Result<(), FieldProblem> {
     let cost = match limit.cost {
         Cost::Fixed(cost) => Some(cost),
         Cost::Header(_) => None,
@@ -151,21 +149,15 @@ fn check_numbers(limit: &Limit) -> Result<(), FieldError> {
         let error = format!("more than {MAX_LIMIT} cannot be counted exactly; write less");
         return Err((field, error));
     }
-    let error = match (limit.burst, limit.lease) {
-        (Some(0), _) => (
-            "burst",
-            "a burst of 0 admits nothing; write 1 or more, or leave it out",
-        ),
-        (_, Some(0)) => (
-            "lease",
-            "a lease of 0 is none; write 1 or more, or leave it out",
-        ),
+    let (field, fault) = match (limit.burst, limit.lease) {
+        (Some(0), _) => ("burst", "a burst of 0 admits nothing"),
+        (_, Some(0)) => ("lease", "a lease of 0 is none"),
         _ => return Ok(()),
     };
-    Err((error.0, error.1.to_owned()))
+    Err((field, format!("{fault}; write 1 or more, or leave it out")))
 }
 
-fn policy(limit: &Limit, units: u64) -> Result<Arc<QuotaPolicy>, FieldError> {
+fn policy(limit: &Limit, units: u64) -> Result<Arc<QuotaPolicy>, FieldProblem> {
     let quota = Quota::new(units, limit.window).map_err(|error| ("window", error.to_string()))?;
     let quota = quota.counted_by(limit.algorithm);
     let quota = match limit.burst {
@@ -195,5 +187,15 @@ fn cost(cost: &Cost) -> Result<CostPlan, String> {
     match cost {
         Cost::Fixed(n) => Ok(CostPlan::Fixed(*n)),
         Cost::Header(name) => fields::header(name).map(CostPlan::Header),
+    }
+}
+
+/// Parses `404`, or `5xx` for a class of statuses.
+fn statuses(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let class = text.strip_suffix("xx").and_then(|class| class.parse().ok());
+    match (class, text.parse().ok()) {
+        (Some(class @ 1..=5), _) => Ok(class * 100..=class * 100 + 99),
+        (_, Some(code @ 100..=599)) => Ok(code..=code),
+        _ => Err(format!("{text:?} is no status; write \"5xx\" or \"404\"")),
     }
 }

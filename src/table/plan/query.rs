@@ -39,28 +39,26 @@ pub(super) fn filter(route: &Route) -> Result<QueryFilter, FieldProblem> {
 
 /// The query parameters that are a variation: those that count and are not part of the key.
 pub(super) fn variation(filter: &QueryFilter, key: Option<&Template>) -> QueryFilter {
-    let sources = || key.into_iter().flat_map(Template::sources);
-    if sources().any(|source| *source == ValueSource::WholeQuery) {
+    let sources: Vec<_> = key.into_iter().flat_map(Template::sources).collect();
+    if sources.contains(&&ValueSource::WholeQuery) {
         return QueryFilter::InKey;
     }
-    let in_key = || {
-        sources().filter_map(|source| match source {
-            ValueSource::Query(name) => Some(name.clone()),
-            _ => None,
-        })
-    };
+    let in_key = sources.into_iter().filter_map(|source| match source {
+        ValueSource::Query(name) => Some(name),
+        _ => None,
+    });
+    let in_key: Vec<_> = in_key.collect();
     match filter {
-        QueryFilter::All if in_key().next().is_some() => QueryFilter::Ignore(in_key().collect()),
-        QueryFilter::Ignore(names) => {
-            QueryFilter::Ignore(names.iter().cloned().chain(in_key()).collect())
+        QueryFilter::All if !in_key.is_empty() => {
+            QueryFilter::Ignore(in_key.into_iter().cloned().collect())
         }
-        QueryFilter::Only(names) => QueryFilter::Only(
-            names
-                .iter()
-                .filter(|name| in_key().all(|k| k != **name))
-                .cloned()
-                .collect(),
-        ),
+        QueryFilter::Ignore(names) => {
+            QueryFilter::Ignore(names.iter().chain(in_key).cloned().collect())
+        }
+        QueryFilter::Only(names) => {
+            let others = names.iter().filter(|name| !in_key.contains(name));
+            QueryFilter::Only(others.cloned().collect())
+        }
         other => other.clone(),
     }
 }

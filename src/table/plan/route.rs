@@ -61,15 +61,6 @@ pub(crate) struct RoutePlan {
 }
 
 impl RoutePlan {
-    /// How long a response of this status is fresh, if the table names the status.
-    #[cfg(test)]
-    pub(crate) fn negative(&self, status: StatusCode) -> Option<Duration> {
-        self.negative
-            .iter()
-            .find(|(s, _)| *s == status)
-            .map(|(_, time)| *time)
-    }
-
     /// Whether a method changes nothing on this path: the safe methods of RFC 9110 section 9.2.1,
     /// and those that the table adds.
     #[inline]
@@ -134,11 +125,8 @@ impl RoutePlan {
 
     /// Whether two routes of one path serve the same host.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        match (self.hosts.is_empty(), other.hosts.is_empty()) {
-            (true, true) => true,
-            (false, false) => self.hosts.iter().any(|host| other.hosts.contains(host)),
-            _ => false,
-        }
+        (self.hosts.is_empty() && other.hosts.is_empty())
+            || self.hosts.iter().any(|host| other.hosts.contains(host))
     }
 
     pub(crate) fn tags_need_answer(&self) -> bool {

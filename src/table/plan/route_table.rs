@@ -15,15 +15,11 @@ pub(super) struct RouteTable {
     slots: HashMap<String, usize>,
     /// By slot: the routes of one path, those that name hosts first.
     by_slot: Vec<Vec<Arc<RoutePlan>>>,
-    all: Vec<Arc<RoutePlan>>,
+    /// In the order of the table.
+    pub(super) all: Vec<Arc<RoutePlan>>,
 }
 
 impl RouteTable {
-    /// In the order of the table.
-    pub(super) fn all(&self) -> &[Arc<RoutePlan>] {
-        &self.all
-    }
-
     /// The route that serves a path, and the positions of the path's parameters. Calls `host` only
     /// if routes of this path name hosts.
     #[inline]

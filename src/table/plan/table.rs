@@ -28,7 +28,6 @@ pub(crate) struct Plan {
     pub(crate) jitter: f64,
     /// In bytes.
     pub(crate) local_size: u64,
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) deadline: Duration,
     pub(crate) max_lag: Duration,
     pub(crate) identity: IdentityPlan,
@@ -41,10 +40,8 @@ impl Plan {
     /// The first problem in the table; the error says what to write instead.
     pub(in crate::table) fn compile(settings: &Settings) -> Result<Self, Error> {
         let (plan, problems) = Self::with_problems(settings);
-        match problems.into_iter().next() {
-            None => Ok(plan),
-            Some(problem) => Err(problem.into()),
-        }
+        let first = problems.into_iter().next();
+        first.map_or(Ok(plan), |problem| Err(problem.into()))
     }
 
     /// Compiles what is valid; the rest is left out or at its default, and reported.
@@ -74,7 +71,7 @@ impl Plan {
     }
 
     pub(crate) fn routes(&self) -> &[Arc<RoutePlan>] {
-        self.routes.all()
+        &self.routes.all
     }
 
     pub(crate) fn limits(&self) -> &[LimitPlan] {
@@ -104,11 +101,9 @@ impl Plan {
 
     /// Whether the values of an entity are stored as bare JSON, and not fenced.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
-        self.plain.iter().any(|plain| {
-            entity
-                .strip_prefix(&**plain)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        })
+        let below = |plain: &str| entity.strip_prefix(plain);
+        let mut rests = self.plain.iter().filter_map(|plain| below(plain));
+        rests.any(|rest| rest.is_empty() || rest.starts_with(':'))
     }
 
     fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {

@@ -5,10 +5,7 @@ use super::{
     placeholder::{self, TemplatePurpose},
     value_source::{KeyError, TemplateInputs, ValueSource},
 };
-use crate::key::{
-    encode::{self, KeyBytes},
-    literal::is_literal,
-};
+use crate::key::encode::{self, KeyBytes, is_literal};
 
 /// A parsed template: text and placeholders, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +42,8 @@ impl Template {
             rest = after;
         }
         push_text(rest, text, purpose, &mut parts)?;
-        Ok(Self {
-            parts: parts.into_boxed_slice(),
-        })
+        let parts = parts.into();
+        Ok(Self { parts })
     }
 
     pub(crate) fn sources(&self) -> impl Iterator<Item = &ValueSource> {
@@ -105,18 +101,12 @@ impl TemplatePart {
     fn write(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) -> Result<(), KeyError> {
         match self {
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Value {
-                source,
-                hashed: false,
-            } => {
+            Self::Value { source, hashed } if *hashed => source.write_hash(*values, out)?,
+            Self::Value { source, .. } => {
                 let start = out.len();
                 source.write(values, out)?;
                 encode::shorten(out, start, encode::VALUE_MAX);
             }
-            Self::Value {
-                source,
-                hashed: true,
-            } => source.write_hash(*values, out)?,
         }
         Ok(())
     }

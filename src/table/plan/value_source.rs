@@ -63,7 +63,9 @@ impl ValueSource {
     ) -> Result<(), KeyError> {
         match self {
             Self::Path { number, catch_all } => {
-                let value = values.param(*number).ok_or(KeyError::Missing)?;
+                let range = values.params.get(*number).ok_or(KeyError::Missing)?;
+                let value = values.inputs.path.get(range.clone());
+                let value = value.ok_or(KeyError::Missing)?;
                 Ok(encode::push_path(value, *catch_all, out)?)
             }
             _ => self.write_other(*values, out),
@@ -130,13 +132,6 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) answer: Option<&'a Value>,
 }
 
-impl<'a> TemplateInputs<'a> {
-    #[inline]
-    fn param(self, number: usize) -> Option<&'a str> {
-        self.inputs.path.get(self.params.get(number)?.clone())
-    }
-}
-
 /// Writes all lines of a field as one list (RFC 9110 section 5.2).
 fn push_field(
     inputs: &KeyInputs<'_>,
@@ -159,14 +154,11 @@ fn push_field(
 /// Writes a top-level field of a JSON answer: a string, number or boolean.
 fn push_answer(answer: Option<&Value>, field: &str, out: &mut KeyBytes) -> Result<(), KeyError> {
     match answer.and_then(|answer| answer.get(field)) {
-        Some(Value::String(text)) if !text.is_empty() => {
-            encode::push_bytes(text.as_bytes(), out);
-            Ok(())
-        }
+        Some(Value::String(text)) if !text.is_empty() => encode::push_bytes(text.as_bytes(), out),
         Some(scalar @ (Value::Number(_) | Value::Bool(_))) => {
             encode::push_bytes(scalar.to_string().as_bytes(), out);
-            Ok(())
         }
-        _ => Err(KeyError::Missing),
+        _ => return Err(KeyError::Missing),
     }
+    Ok(())
 }

@@ -86,8 +86,7 @@ fn the_whole_table_makes_keys() {
         .plan();
     assert_eq!(&*route.entity, "dashboard:stats");
     assert_eq!(route.ttl, mins(15));
-    assert_eq!(route.negative(StatusCode::NOT_FOUND), Some(secs(10)));
-    assert_eq!(route.negative(StatusCode::GONE), None);
+    assert_eq!(*route.negative, [(StatusCode::NOT_FOUND, secs(10))]);
     let search = plan
         .route("/search", Some("API.EXAMPLE.COM:443"))
         .expect("a route")

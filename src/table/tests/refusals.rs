@@ -183,6 +183,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 3: \"x\" is no status; write 404",
         ),
         (
+            "[[route]]\npath = \"/a\"\nnegative = 10",
+            "line 3: invalid type: integer `10`, expected a map; write { 404 = \"10s\" }",
+        ),
+        (
             "[[route]]\npath = \"/a\"\nsafe_methods = [\"post\"]",
             "line 3: route \"/a\", safe_methods: \"post\" is no method; write \"POST\"",
         ),

@@ -1,25 +1,24 @@
 use ipnet::IpNet;
 
-use super::path_pattern::insert_path;
+use super::limit_path::insert_path;
 use crate::table::plan::fields;
 
 /// The requests that a limit does not count.
 #[derive(Debug, Default)]
 pub(crate) struct Exemptions {
-    pub(crate) users: Box<[Box<str>]>,
-    pub(crate) nets: Box<[IpNet]>,
+    pub(crate) users: Vec<Box<str>>,
+    pub(crate) nets: Vec<IpNet>,
     paths: matchit::Router<()>,
     any_path: bool,
 }
 
 impl Exemptions {
     pub(super) fn compile(list: &[String]) -> Result<Self, String> {
-        let (mut users, mut nets) = (Vec::<Box<str>>::new(), Vec::new());
         let mut exempt = Self::default();
         for text in list {
             match text.split_once(':') {
-                Some(("user", id)) if !id.is_empty() => users.push(id.into()),
-                Some(("ip", net)) => nets.push(fields::net(net)?),
+                Some(("user", id)) if !id.is_empty() => exempt.users.push(id.into()),
+                Some(("ip", net)) => exempt.nets.push(fields::net(net)?),
                 Some(("path", pattern)) => {
                     insert_path(&mut exempt.paths, pattern)?;
                     exempt.any_path = true;
@@ -31,8 +30,6 @@ impl Exemptions {
                 }
             }
         }
-        exempt.users = users.into();
-        exempt.nets = nets.into();
         Ok(exempt)
     }
 

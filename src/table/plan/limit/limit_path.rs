@@ -1,14 +1,14 @@
-use crate::table::plan::path;
+use crate::table::plan::path::{self, PathPattern};
 
 /// The compiled `path` of a limit.
 #[derive(Debug)]
-pub(super) struct PathPattern {
+pub(super) struct LimitPath {
     /// The literal text before the first parameter: a cheap test that most other paths fail.
     prefix: Box<str>,
     router: matchit::Router<()>,
 }
 
-impl PathPattern {
+impl LimitPath {
     pub(super) fn compile(path: &str) -> Result<Self, String> {
         let mut router = matchit::Router::new();
         insert_path(&mut router, path)?;
@@ -27,7 +27,7 @@ impl PathPattern {
 
 /// Adds a path in matchit's syntax to `router`.
 pub(super) fn insert_path(router: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
-    let shape = path::PathPattern::parse(path)?;
+    let shape = PathPattern::parse(path)?;
     router
         .insert(shape.canonical, ())
         .map_err(|error| path::refusal(path, &error))
