@@ -61,7 +61,7 @@ impl CacheLayer {
         let config = Arc::make_mut(&mut self.config);
         config.tag_fields.set_names(names);
         for name in config.tag_fields.names() {
-            config.engine().add_tag_field(name);
+            config.engine().tag_fields.add(name);
         }
         self
     }

@@ -75,7 +75,6 @@ pub(crate) enum FollowOutcome<T> {
 }
 
 /// The result of [`coalesce`].
-#[derive(Debug)]
 pub(crate) enum Coalesced<T, V> {
     Done(T),
     /// This request does the work itself, and for others as well if it has become a leader.
@@ -87,7 +86,6 @@ pub(crate) enum Coalesced<T, V> {
 ///
 /// End it once the result has been stored: released followers then find it. Dropped, it makes one
 /// of the followers take over.
-#[derive(Debug)]
 pub(crate) struct Leader<V> {
     flight: LeaderGuard<V>,
     lock: Option<FillLock>,

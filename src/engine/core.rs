@@ -1,15 +1,12 @@
 //! The machinery behind a keep, shared by every clone of it and by its layers.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
-use http::{Extensions, HeaderMap, HeaderName, Uri, request};
+use http::{Extensions, Uri, request};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -49,7 +46,10 @@ use crate::{
     },
     message::{client_request::ClientRequest, target::Target},
     metrics::CacheMetrics,
-    store::entry::Entry,
+    store::{
+        contracts::{entries::Entries, limits::Limits, plain::Plain},
+        entry::Entry,
+    },
     table::{Plan, Table},
 };
 
@@ -81,7 +81,7 @@ pub(crate) struct Engine {
     pub(crate) writes: TaskTracker,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
-    tag_fields: TagFieldNames,
+    pub(crate) tag_fields: TagFieldNames,
     pub(crate) metrics: CacheMetrics,
     /// Whether a misplaced layer has been logged.
     has_warned_of_misuse: AtomicBool,
@@ -92,15 +92,7 @@ impl Engine {
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
-        let limiter = Limiter::new(Arc::clone(&clock), None);
-        let metrics = CacheMetrics::register();
-        let tiers = Tiers::in_process(
-            LocalTier::new(plan.local_size),
-            Arc::clone(&clock),
-            Arc::clone(&fence),
-            metrics.clone(),
-        );
-        Self::assemble(plan, clock, fence, tiers, limiter, metrics)
+        Self::assemble(plan, clock, fence, None, None, None)
     }
 
     #[cfg(feature = "redis")]
@@ -116,28 +108,31 @@ impl Engine {
         let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
         let channel = RedisChannel::new(client.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
-        let limits = RedisLimits::new(client.clone(), namespace);
-        let limiter = Limiter::new(Arc::clone(&clock), Some(Arc::new(limits)));
-        let metrics = CacheMetrics::register();
-        let entries = RedisEntries::new(client, namespace, Arc::clone(&clock));
-        let tiers = Tiers::in_process(
-            LocalTier::new(plan.local_size),
-            Arc::clone(&clock),
-            Arc::clone(&fence),
-            metrics.clone(),
-        );
-        let tiers = tiers.with_store(Arc::new(entries));
-        Self::assemble(plan, clock, fence, tiers, limiter, metrics)
+        let limits = Arc::new(RedisLimits::new(client.clone(), namespace));
+        let entries = Arc::new(RedisEntries::new(client, namespace, Arc::clone(&clock)));
+        let plain = Arc::clone(&entries);
+        Self::assemble(plan, clock, fence, Some(entries), Some(plain), Some(limits))
     }
 
     fn assemble(
         plan: Plan,
         clock: Arc<Clock>,
         fence: Arc<Fence>,
-        tiers: Tiers,
-        limiter: Limiter,
-        metrics: CacheMetrics,
+        store: Option<Arc<dyn Entries>>,
+        plain: Option<Arc<dyn Plain>>,
+        limits: Option<Arc<dyn Limits>>,
     ) -> Arc<Self> {
+        let metrics = CacheMetrics::register();
+        let tiers = Tiers {
+            local: LocalTier::new(plan.local_size),
+            store,
+            plain,
+            clock: Arc::clone(&clock),
+            fence: Arc::clone(&fence),
+            metrics: metrics.clone(),
+            stored: AtomicU64::new(0),
+        };
+        let limiter = Limiter::new(Arc::clone(&clock), limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
         let writes = TaskTracker::new();
@@ -195,16 +190,6 @@ impl Engine {
         }
     }
 
-    /// Records that a layer reads tags from this response field.
-    pub(crate) fn add_tag_field(&self, name: &HeaderName) {
-        self.tag_fields.add(name);
-    }
-
-    /// Whether a response has a field from which tags are read.
-    pub(crate) fn has_tags(&self, headers: &HeaderMap) -> bool {
-        self.tag_fields.are_in(headers)
-    }
-
     /// The URI as received, before a router removed a prefix.
     #[inline]
     pub(crate) fn uri<'a>(&self, uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
@@ -238,15 +223,8 @@ impl Engine {
     /// Whether an entry whose fill began at `capture` may be stored under this key: nothing that
     /// names it has been invalidated since.
     pub(crate) fn may_store(&self, capture: &Capture, entry: &Entry, key: &str) -> bool {
-        let user = entry.user.as_deref();
-        let hashes = target_hashes(key, &entry.entity, user, &entry.tags);
-        self.fence.may_store(
-            capture,
-            EntryNames {
-                key,
-                hashes: &hashes,
-            },
-        )
+        let hashes = &target_hashes(key, &entry.entity, entry.user.as_deref(), &entry.tags);
+        self.fence.may_store(capture, EntryNames { key, hashes })
     }
 
     /// Makes what the targets name unusable, in this process before it returns, and removes exact
@@ -286,20 +264,14 @@ impl Engine {
         key: &KeyBuf,
         mut entry: Entry,
     ) -> Result<(), Error> {
-        let user = entry.user.as_deref();
-        let hashes = target_hashes(key.base(), &entry.entity, user, &entry.tags);
-        let names = EntryNames {
-            key: key.base(),
-            hashes: &hashes,
-        };
-        let appended = self
-            .fence
-            .write_through(before, targets.clone(), names)
-            .await;
+        let (full, key) = (key.as_str(), key.base());
+        let hashes = &target_hashes(key, &entry.entity, entry.user.as_deref(), &entry.tags);
+        let names = EntryNames { key, hashes };
+        let appended = (self.fence.write_through(before, targets.clone(), names)).await;
         self.tiers.remove_targets(&targets).await;
         if let Some(position) = appended? {
             entry.position = position;
-            self.tiers.put(key.as_str(), &Arc::new(entry)).await;
+            self.tiers.put(full, &Arc::new(entry)).await;
         }
         Ok(())
     }
@@ -322,25 +294,5 @@ impl Engine {
             .remove_targets(targets.iter().chain(declared))
             .await;
         appended.map(|_| ())
-    }
-
-    /// Removes all entries whose keys match a Redis glob from both tiers. Returns how many there were.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be reached.
-    pub(crate) async fn remove_matching(&self, pattern: &str) -> Result<u64, Error> {
-        let plain_entities = || self.snapshot.load().plan.plain().to_vec();
-        self.removals
-            .run(pattern, &self.tiers, plain_entities)
-            .await
-    }
-}
-
-impl fmt::Debug for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keep")
-            .field("tiers", &self.tiers)
-            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! A bounded set of keys, each for a few seconds.
 
-use std::{fmt, hash::BuildHasher, time::Duration};
+use std::{hash::BuildHasher, time::Duration};
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
@@ -40,14 +40,6 @@ impl ExpiringSet {
         }
         let until = self.until.get(&self.hasher.hash_one(key));
         until.is_some_and(|until| now < until)
-    }
-}
-
-impl fmt::Debug for ExpiringSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExpiringSet")
-            .field("len", &self.until.len())
-            .finish()
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     message::shared_buffer::{self, BodyEnd, SharedBody},
     semantics::stored::Variant,
-    store::entry::{Content, Entry},
+    store::entry::Entry,
 };
 
 /// What the leader of a miss shares with its followers: the head, and the body while it arrives.
@@ -23,12 +23,7 @@ pub(crate) struct Fill {
 impl Fill {
     /// A fill from an entry that is complete already; `None` if it holds a partial response.
     pub(crate) fn whole(entry: &Arc<Entry>, variant: Option<&Variant>) -> Option<Self> {
-        let Content::Response(response) = &entry.content else {
-            return None;
-        };
-        if response.part.is_some() {
-            return None;
-        }
+        let response = entry.response().filter(|whole| whole.part.is_none())?;
         let (writer, body) = shared_buffer::channel(usize::MAX, Some(response.body.len() as u64));
         writer.push(response.body.clone());
         writer.finish(BodyEnd::Complete(response.trailers.clone()));

@@ -1,12 +1,13 @@
 //! A lock in the store, so that of all processes one does a piece of work.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
 use super::core::Engine;
 use crate::{
     clock::Timestamp,
+    error::Error,
     key::KeyBuf,
     semantics::stored::Variants,
     store::{
@@ -58,7 +59,7 @@ impl FillLock {
         match lock.try_acquire().await {
             Ok(true) => Ok(Some(lock)),
             Ok(false) => Err(HeldElsewhere),
-            Err(StoreFailed) => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 
@@ -67,12 +68,12 @@ impl FillLock {
     /// # Errors
     ///
     /// If the store does not answer.
-    pub(crate) async fn try_acquire(&mut self) -> Result<bool, StoreFailed> {
+    pub(crate) async fn try_acquire(&mut self) -> Result<bool, Error> {
         // Set before the call: the store may take the lock although its answer does not arrive.
         self.is_held = true;
         // The store itself reports and counts a failure.
         let acquired = self.store.try_lock(&self.key, self.token, LEASE).await;
-        self.is_held = acquired.map_err(|_| StoreFailed)?;
+        self.is_held = acquired?;
         Ok(self.is_held)
     }
 
@@ -105,22 +106,9 @@ impl Drop for FillLock {
     }
 }
 
-impl fmt::Debug for FillLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FillLock")
-            .field("key", &self.key)
-            .field("is_held", &self.is_held)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Another process holds the lock.
 #[derive(Debug)]
 pub(crate) struct HeldElsewhere;
-
-/// The store did not answer.
-#[derive(Debug)]
-pub(crate) struct StoreFailed;
 
 /// Whether the last lookup in the store found a note that this key's result cannot be shared.
 pub(crate) fn is_noted_uncacheable(engine: &Engine, key: &KeyBuf) -> bool {

@@ -103,21 +103,13 @@ impl LocalTier {
     pub(super) fn is_off(&self) -> bool {
         self.largest() == 0
     }
-
-    fn len(&self) -> usize {
-        self.cache.len()
-    }
-
-    fn weight(&self) -> u64 {
-        self.cache.weight()
-    }
 }
 
 impl fmt::Debug for LocalTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalTier")
-            .field("len", &self.len())
-            .field("weight", &self.weight())
+            .field("len", &self.cache.len())
+            .field("weight", &self.cache.weight())
             .finish_non_exhaustive()
     }
 }

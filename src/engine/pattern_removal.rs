@@ -5,17 +5,18 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use tokio::task::yield_now;
 
 use super::{
     key_globs::KeyGlobs,
-    single_flight::{Joined, LeaderGuard, SingleFlight},
+    single_flight::{Joined, SingleFlight},
+    snapshot::Snapshot,
     tiers::Tiers,
 };
 use crate::error::Error;
 
 /// The removals in progress: at most one for each pattern at a time.
-#[derive(Debug)]
 pub(crate) struct PatternRemovals {
     in_progress: Arc<SingleFlight<Removal>>,
     /// Counts requests and removals, in the order in which they begin.
@@ -46,22 +47,27 @@ impl PatternRemovals {
     /// # Cancel safety
     ///
     /// A removal that has begun goes on in its own task.
-    pub(super) async fn run<P>(
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be reached.
+    pub(crate) async fn run(
         &self,
         pattern: &str,
         tiers: &Arc<Tiers>,
-        plain_entities: P,
-    ) -> Result<u64, Error>
-    where
-        P: Fn() -> Vec<Box<str>>,
-    {
+        snapshot: &ArcSwap<Snapshot>,
+    ) -> Result<u64, Error> {
         let requested = self.tick();
         loop {
             match self.in_progress.join(pattern) {
                 Joined::Lead(leader) => {
-                    let began = self.tick();
-                    let globs = KeyGlobs::new(leader.key(), &plain_entities());
-                    let removal = lead(leader, began, globs, Arc::clone(tiers));
+                    let (began, tiers) = (self.tick(), Arc::clone(tiers));
+                    let globs = KeyGlobs::new(pattern, snapshot.load().plan.plain());
+                    let removal = async move {
+                        let removed = tiers.remove_matching(&globs).await?;
+                        leader.share(Removal { began, removed });
+                        Ok(removed)
+                    };
                     return tokio::spawn(removal).await.unwrap_or_else(|error| {
                         let message = format!("the removal of `{pattern}` was not completed");
                         Err(Error::unavailable(message).with_source(error))
@@ -79,17 +85,6 @@ impl PatternRemovals {
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::AcqRel)
     }
-}
-
-async fn lead(
-    leader: LeaderGuard<Removal>,
-    began: u64,
-    globs: KeyGlobs,
-    tiers: Arc<Tiers>,
-) -> Result<u64, Error> {
-    let removed = tiers.remove_matching(&globs).await?;
-    leader.share(Removal { began, removed });
-    Ok(removed)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The `No-Vary-Search` rules that recent responses of a path had.
 
-use std::{fmt, hash::BuildHasher, sync::Arc};
+use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
@@ -43,14 +43,6 @@ impl QueryVariationRules {
         let rules = std::iter::once(rule).chain(others).take(RULES_PER_PATH);
         self.rules
             .insert(self.hasher.hash_one(key), rules.cloned().collect());
-    }
-}
-
-impl fmt::Debug for QueryVariationRules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryVariationRules")
-            .field("len", &self.rules.len())
-            .finish()
     }
 }
 

@@ -1,9 +1,6 @@
 //! The application's functions that read a user or the original URI from a request.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use http::{Extensions, Uri, request};
@@ -41,11 +38,5 @@ impl RequestExtractors {
         let find = self.find_uri.get();
         find.and_then(|find| find(extensions))
             .unwrap_or_else(|| target::original_uri(uri, extensions))
-    }
-}
-
-impl fmt::Debug for RequestExtractors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestExtractors").finish_non_exhaustive()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -82,14 +81,7 @@ impl<T> SingleFlight<T> {
     }
 }
 
-impl<T> fmt::Debug for SingleFlight<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").finish_non_exhaustive()
-    }
-}
-
 /// Whether to do the work or to wait for the leader that does it.
-#[derive(Debug)]
 pub(crate) enum Joined<T> {
     Lead(LeaderGuard<T>),
     Follow(Follower<T>),
@@ -149,12 +141,6 @@ impl<T> Drop for LeaderGuard<T> {
     }
 }
 
-impl<T> fmt::Debug for LeaderGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LeaderGuard").field(&self.key).finish()
-    }
-}
-
 /// Waits for a leader's result.
 pub(crate) struct Follower<T> {
     leader: Arc<watch::Sender<FlightState<T>>>,
@@ -174,12 +160,6 @@ impl<T: Clone> Follower<T> {
             // Unreachable: the follower itself holds the sender.
             _ => Err(Release::Cancelled),
         }
-    }
-}
-
-impl<T> fmt::Debug for Follower<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower").finish_non_exhaustive()
     }
 }
 
@@ -224,7 +204,7 @@ mod tests {
     fn follow<T>(flights: &Arc<SingleFlight<T>>, key: &str) -> Follower<T> {
         match flights.join(key) {
             Joined::Follow(follower) => follower,
-            Joined::Lead(lead) => panic!("{lead:?} while there is a leader"),
+            Joined::Lead(_) => panic!("there is a leader already"),
         }
     }
 

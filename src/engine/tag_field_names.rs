@@ -10,7 +10,8 @@ use crate::semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY};
 pub(crate) struct TagFieldNames(ArcSwap<Vec<HeaderName>>);
 
 impl TagFieldNames {
-    pub(super) fn add(&self, name: &HeaderName) {
+    /// Records that a layer reads tags from this response field.
+    pub(crate) fn add(&self, name: &HeaderName) {
         self.0.rcu(|names| {
             let mut names = Vec::clone(names);
             if !names.contains(name) {
@@ -20,7 +21,8 @@ impl TagFieldNames {
         });
     }
 
-    pub(super) fn are_in(&self, headers: &HeaderMap) -> bool {
+    /// Whether a response has a field from which tags are read.
+    pub(crate) fn are_in(&self, headers: &HeaderMap) -> bool {
         let names = self.0.load();
         names.iter().any(|name| headers.contains_key(name))
     }

@@ -34,11 +34,11 @@ pub(crate) struct Tiers {
     pub(crate) store: Option<Arc<dyn Entries>>,
     /// The values in the store that other programs read as bare JSON.
     pub(crate) plain: Option<Arc<dyn Plain>>,
-    clock: Arc<Clock>,
-    fence: Arc<Fence>,
-    metrics: CacheMetrics,
+    pub(super) clock: Arc<Clock>,
+    pub(super) fence: Arc<Fence>,
+    pub(super) metrics: CacheMetrics,
     /// How many responses and values have been stored.
-    stored: AtomicU64,
+    pub(super) stored: AtomicU64,
 }
 
 /// An entry that the fence allows to be used.
@@ -50,32 +50,6 @@ pub(crate) struct Found {
 }
 
 impl Tiers {
-    /// Tiers without a store: the local tier alone.
-    pub(super) fn in_process(
-        local: LocalTier,
-        clock: Arc<Clock>,
-        fence: Arc<Fence>,
-        metrics: CacheMetrics,
-    ) -> Self {
-        Self {
-            local,
-            store: None,
-            plain: None,
-            clock,
-            fence,
-            metrics,
-            stored: AtomicU64::new(0),
-        }
-    }
-
-    /// Adds the store behind the local tier.
-    #[cfg(feature = "redis")]
-    pub(super) fn with_store<S: Entries + Plain + 'static>(mut self, store: Arc<S>) -> Self {
-        self.plain = Some(Arc::clone(&store) as _);
-        self.store = Some(store);
-        self
-    }
-
     /// The entry in the local tier for this key and these request fields.
     pub(crate) fn lookup_local(
         &self,
@@ -96,18 +70,11 @@ impl Tiers {
     #[inline(always)]
     pub(crate) fn usable_local(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
         let entry = self.local.get(full)?;
-        if entry.expires <= now.wall {
+        let Some(verdict) = self.check(&entry, key, now) else {
             self.local.discard(full, &entry);
             return None;
-        }
-        match self.fence.check_with(&entry, || key.base(), now) {
-            Verdict::Unusable => {
-                self.metrics.fenced.increment(1);
-                self.local.discard(full, &entry);
-                None
-            }
-            verdict => Some(Found::new(entry, verdict)),
-        }
+        };
+        Some(Found { entry, verdict })
     }
 
     /// The entry in the store for this key and these request fields, and when it was read. It is
@@ -134,17 +101,8 @@ impl Tiers {
         headers: &HeaderMap,
         than: Timestamp,
     ) -> Option<Found> {
-        let mut full = key.as_str().to_owned();
-        let (mut found, _) = self.read_store(&full, key).await?;
-        if let Content::Variants(variants) = &found.entry.content {
-            full = key.varied(&vary::choose(variants, headers)?.hash);
-            (found, _) = self.read_store(&full, key).await?;
-        }
-        let newer = found.entry.stored > than && found.verdict == Verdict::Usable;
-        newer.then(|| {
-            self.local.insert(&full, &found.entry);
-            found
-        })
+        let (found, _) = self.lookup_stored(key, headers).await?;
+        (found.entry.stored > than && found.verdict == Verdict::Usable).then_some(found)
     }
 
     /// The entry in the store under `full`, which is `key` or one of its variants, and when it was
@@ -200,10 +158,10 @@ impl Tiers {
         entry: &Arc<Entry>,
     ) {
         let known = self.variants(key).await;
-        let variant = known.as_deref().and_then(|known| match &known.content {
-            Content::Variants(variants) => vary::choose(variants, request),
+        let variant = match known.as_deref().map(|known| &known.content) {
+            Some(Content::Variants(variants)) => vary::choose(variants, request),
             _ => None,
-        });
+        };
         let full: Box<str> = match variant {
             Some(variant) => key.varied(&variant.hash).into(),
             None => key.as_str().into(),
@@ -285,14 +243,14 @@ impl Tiers {
         stored: &Entry,
         now: Now,
     ) -> Option<Found> {
-        let local = self.local.get(full.as_bytes())?;
-        let (here, there) = (local.position, stored.position);
-        let newer = local.stored >= stored.stored && here.epoch == there.epoch && here.n >= there.n;
-        if !newer || matches!(local.content, Content::Variants(_)) || local.expires <= now.wall {
+        let entry = self.local.get(full.as_bytes())?;
+        let (here, there) = (entry.position, stored.position);
+        let newer = entry.stored >= stored.stored && here.epoch == there.epoch && here.n >= there.n;
+        if !newer || matches!(entry.content, Content::Variants(_)) || entry.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_with(&local, || key.base(), now);
-        (verdict != Verdict::Unusable).then(|| Found::new(local, verdict))
+        let verdict = self.fence.check_with(&entry, || key.base(), now);
+        (verdict != Verdict::Unusable).then_some(Found { entry, verdict })
     }
 
     /// The list of variants under `key`, if it is still usable.
@@ -308,15 +266,22 @@ impl Tiers {
     async fn read_store(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
         let entry = self.store.as_ref()?.get(full).await.ok()??;
         let now = self.clock.now();
+        let verdict = self.check(&entry, key, now)?;
+        Some((Found { entry, verdict }, now))
+    }
+
+    /// The fence's verdict; `None` if the entry has expired or was invalidated, which is counted.
+    #[inline(always)]
+    fn check(&self, entry: &Entry, key: &KeyBuf, now: Now) -> Option<Verdict> {
         if entry.expires <= now.wall {
             return None;
         }
-        let verdict = self.fence.check_with(&entry, || key.base(), now);
+        let verdict = self.fence.check_with(entry, || key.base(), now);
         if verdict == Verdict::Unusable {
             self.metrics.fenced.increment(1);
             return None;
         }
-        Some((Found::new(entry, verdict), now))
+        Some(verdict)
     }
 }
 
@@ -326,12 +291,6 @@ impl fmt::Debug for Tiers {
             .field("local", &self.local)
             .field("store", &self.store)
             .finish_non_exhaustive()
-    }
-}
-
-impl Found {
-    fn new(entry: Arc<Entry>, verdict: Verdict) -> Self {
-        Self { entry, verdict }
     }
 }
 

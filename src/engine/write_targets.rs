@@ -33,10 +33,7 @@ impl WriteTargets {
         engine: &Engine,
         response: &Response<B>,
     ) -> Vec<PurgeTarget> {
-        let snapshot = engine.snapshot.load();
-        let uris = self.uris(response);
-        let targets = uris.iter().filter_map(|uri| self.key_of(&snapshot, uri));
-        targets.collect()
+        self.keys(&engine.snapshot.load(), response, 0)
     }
 
     /// As [`purge_targets`](Self::purge_targets), without the request's own target.
@@ -45,11 +42,7 @@ impl WriteTargets {
         snapshot: &Snapshot,
         response: &Response<B>,
     ) -> Vec<PurgeTarget> {
-        let uris = self.uris(response);
-        let others = uris.iter().skip(1);
-        others
-            .filter_map(|uri| self.key_of(snapshot, uri))
-            .collect()
+        self.keys(snapshot, response, 1)
     }
 
     /// The cache groups that the response invalidates (RFC 9875 section 3), whatever its status.
@@ -74,11 +67,7 @@ impl WriteTargets {
 
     /// The key of the request's own target, with all its variations.
     pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
-        let inputs = self.inputs();
-        match self.route(snapshot) {
-            Some(matched) => matched.target(&inputs),
-            None => url_target(&inputs),
-        }
+        target_of(snapshot, &self.inputs())
     }
 
     pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<RouteMatch<'p>> {
@@ -127,26 +116,33 @@ impl WriteTargets {
         self.request.method == Method::POST && self.route(snapshot).is_none()
     }
 
-    fn uris<B>(&self, response: &Response<B>) -> Vec<String> {
+    /// The keys of the URIs that the response invalidates, without the first `skipped`.
+    fn keys<B>(
+        &self,
+        snapshot: &Snapshot,
+        response: &Response<B>,
+        skipped: usize,
+    ) -> Vec<PurgeTarget> {
         let request = self.request.head(Credentials::None);
-        invalidation::targets(&request, response.status(), response.headers())
-    }
-
-    fn key_of(&self, snapshot: &Snapshot, uri: &str) -> Option<PurgeTarget> {
-        let uri: Uri = uri.parse().ok()?;
-        let inputs = KeyInputs {
-            path: uri.path(),
-            query: uri.query(),
-            ..self.inputs()
-        };
-        Some(match snapshot.plan.route(inputs.path, inputs.host) {
-            Some(matched) => matched.target(&inputs),
-            None => url_target(&inputs),
-        })
+        let uris = invalidation::targets(&request, response.status(), response.headers());
+        let keys = uris.iter().skip(skipped).filter_map(|uri| {
+            let uri: Uri = uri.parse().ok()?;
+            let inputs = KeyInputs {
+                path: uri.path(),
+                query: uri.query(),
+                ..self.inputs()
+            };
+            Some(target_of(snapshot, &inputs))
+        });
+        keys.collect()
     }
 }
 
-fn url_target(inputs: &KeyInputs<'_>) -> PurgeTarget {
+/// The key that a request with these inputs has, by its route or by its URL.
+fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> PurgeTarget {
+    if let Some(matched) = snapshot.plan.route(inputs.path, inputs.host) {
+        return matched.target(inputs);
+    }
     let mut key = KeyBuf::new();
     url_key(inputs, None, &mut key);
     PurgeTarget::Key(key.base().into())

@@ -1,11 +1,9 @@
 //! The stream of invalidations, for the application's own caches.
 
 use std::{
-    collections::VecDeque,
     fmt,
-    future::poll_fn,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use futures_util::{
@@ -47,25 +45,26 @@ impl Keep {
     /// [`everything`](Invalidation::everything) instead of those that it missed. Every stream yields
     /// it when it is not known what was invalidated, as after a failover of Redis.
     pub fn invalidations(&self) -> Invalidations {
-        let subscription = self.engine().fence.subscribe();
-        Invalidations {
-            news: stream::unfold(subscription, next).boxed(),
-            queued: VecDeque::new(),
-        }
+        let events = stream::unfold(self.engine().fence.subscribe(), next);
+        Invalidations(events.map(invalidations).flat_map(stream::iter).boxed())
     }
 }
 
 async fn next(mut subscription: Subscription) -> Option<(AppliedEvent, Subscription)> {
-    let news = subscription.next().await?;
-    Some((news, subscription))
+    let event = subscription.next().await?;
+    Some((event, subscription))
+}
+
+fn invalidations(event: AppliedEvent) -> Vec<Invalidation> {
+    match event {
+        AppliedEvent::Everything => vec![Invalidation::everything()],
+        AppliedEvent::Purges(purges) => purges.iter().map(Invalidation::of_purge).collect(),
+    }
 }
 
 /// The stream of [`Keep::invalidations`]. It ends when the last clone of the keep is dropped.
 #[must_use = "streams do nothing unless polled"]
-pub struct Invalidations {
-    news: BoxStream<'static, AppliedEvent>,
-    queued: VecDeque<Invalidation>,
-}
+pub struct Invalidations(BoxStream<'static, Invalidation>);
 
 impl Invalidations {
     /// Waits for the next invalidation. Returns `None` when the keep has been dropped.
@@ -74,7 +73,7 @@ impl Invalidations {
     ///
     /// No invalidation is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Invalidation> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+        self.0.next().await
     }
 }
 
@@ -82,21 +81,7 @@ impl Stream for Invalidations {
     type Item = Invalidation;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Invalidation>> {
-        loop {
-            if let Some(invalidation) = self.queued.pop_front() {
-                return Poll::Ready(Some(invalidation));
-            }
-            match ready!(self.news.poll_next_unpin(cx)) {
-                None => return Poll::Ready(None),
-                Some(AppliedEvent::Everything) => {
-                    return Poll::Ready(Some(Invalidation::everything()));
-                }
-                Some(AppliedEvent::Purges(purges)) => {
-                    self.queued
-                        .extend(purges.iter().map(Invalidation::of_purge));
-                }
-            }
-        }
+        self.0.poll_next_unpin(cx)
     }
 }
 

@@ -157,13 +157,14 @@ impl Keep {
 /// A keep that lives in this process, with an empty table.
 impl Default for Keep {
     fn default() -> Self {
-        let plan = Table::new().compile().expect("an empty table is valid");
-        Self(Engine::in_process(plan, Clock::tokio()))
+        Self::new(Table::new()).expect("an empty table is valid")
     }
 }
 
 impl fmt::Debug for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.debug_struct("Keep")
+            .field("tiers", &self.0.tiers)
+            .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,9 @@ use http::Extensions;
 
 use super::handle::Keep;
 use crate::{
-    engine::limiter::Limiter,
     error::Error,
     key::Key,
-    quota::{Charge, CombinedDecision, Quota, QuotaOutcome},
+    quota::{Charge, Quota, QuotaOutcome, RuleDecision},
     store::contracts::limits::{Counter, Rule},
 };
 
@@ -91,8 +90,15 @@ impl Keep {
     pub async fn rate_limit_of(&self, key: &Key, quota: Quota, cost: u64) -> RateLimitResult {
         let limiter = &self.engine().limiter;
         let (subject, rule) = subject_and_rule(key, quota, cost);
-        if limiter.is_shared() {
-            return decide_shared(limiter, subject, rule).await;
+        let rules = slice::from_ref(&rule);
+        // A refusal of the store that still holds.
+        if let Some(known) = limiter.known_refusals(subject, rules) {
+            return result(known.first().and_then(Option::as_ref));
+        }
+        if limiter.is_shared()
+            && let Ok(decision) = limiter.acquire(subject, rules).await
+        {
+            return result(decision.by_rule.first());
         }
         RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome)
     }
@@ -120,7 +126,8 @@ impl Keep {
     /// The future changes nothing and can be dropped at any time.
     pub async fn peek_rate_limit(&self, key: &Key, quota: Quota) -> RateLimitResult {
         let (subject, rule) = subject_and_rule(key, quota, 1);
-        result_of(&self.engine().limiter.peek(subject, &[rule]).await)
+        let decision = self.engine().limiter.peek(subject, &[rule]).await;
+        result(decision.by_rule.first())
     }
 
     /// Sets the count under `key` back to zero. Another process that has refused a use of it may
@@ -181,19 +188,6 @@ impl Keep {
     }
 }
 
-/// Decides by the store, or by a refusal of the store that still holds.
-async fn decide_shared(limiter: &Limiter, subject: &[u8], rule: Rule<'_>) -> RateLimitResult {
-    let rules = slice::from_ref(&rule);
-    if let Some(known) = limiter.known_refusals(subject, rules) {
-        let decision = known.first().copied().flatten();
-        return result(decision.map(|decision| decision.outcome));
-    }
-    match limiter.acquire(subject, rules).await {
-        Ok(decision) => result_of(&decision),
-        Err(_) => RateLimitResult(limiter.acquire_one_locally(subject, &rule).outcome),
-    }
-}
-
 /// The subject of a key, and the rule that is applied to it.
 #[inline]
 fn subject_and_rule(key: &Key, quota: Quota, cost: u64) -> (&[u8], Rule<'_>) {
@@ -220,16 +214,13 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-fn result_of(decision: &CombinedDecision) -> RateLimitResult {
-    result(decision.by_rule.first().map(|decision| decision.outcome))
-}
-
 /// Without a decision nothing is allowed.
-fn result(outcome: Option<QuotaOutcome>) -> RateLimitResult {
-    RateLimitResult(outcome.unwrap_or(QuotaOutcome {
+fn result(decision: Option<&RuleDecision>) -> RateLimitResult {
+    let refused = QuotaOutcome {
         admitted: false,
         remaining: 0,
         retry_after: Some(1_000_000),
         more_after: None,
-    }))
+    };
+    RateLimitResult(decision.map_or(refused, |decision| decision.outcome))
 }

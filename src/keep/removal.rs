@@ -124,10 +124,11 @@ impl Keep {
     /// If it is called outside of a tokio runtime.
     pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
         let purge = Invalidation::pattern(pattern)?.into_purge();
+        let engine = self.engine();
         // By the fence alone: the engine's method would already remove entries, uncounted.
-        let appended = self.engine().fence.purge(&[purge]).await;
-        let removed = self.engine().remove_matching(pattern).await;
-        appended.and(removed)
+        let appended = engine.fence.purge(&[purge]).await;
+        let removed = (engine.removals).run(pattern, &engine.tiers, &engine.snapshot);
+        appended.and(removed.await)
     }
 
     /// Gives the keys of `entity` a new version. Entries that are stored under the current version,

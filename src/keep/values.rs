@@ -380,23 +380,18 @@ impl ValueEntry {
         let started = shared.clock.mono();
         let made = make().await;
         let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
-        match &made {
-            Ok(value) if condition(value) => match encode(&self.key, value) {
+        match (&made, &mut leader) {
+            (Ok(value), leader) if condition(value) => match encode(&self.key, value) {
                 Ok(json) => {
-                    if let Some(entry) = self.store(mark, json, cost).await
-                        && let Some(leader) = &leader
-                    {
+                    let entry = self.store(mark, json, cost).await;
+                    if let (Some(entry), Some(leader)) = (entry, leader) {
                         leader.share(entry);
                     }
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "the value was not stored"),
             },
-            Ok(_) => {
-                if let Some(leader) = &mut leader {
-                    leader.note_uncacheable(shared, mark.0.position);
-                }
-            }
-            Err(_) => {}
+            (Ok(_), Some(leader)) => leader.note_uncacheable(shared, mark.0.position),
+            _ => {}
         }
         if let Some(leader) = leader {
             leader.end();
@@ -406,13 +401,10 @@ impl ValueEntry {
 
     /// The stored value, if it is a `T`. One of another type counts as missing and is replaced.
     async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
-        match self.keep.read(&self.key).await {
-            Ok(value) => value,
-            Err(error) => {
-                tracing::warn!(key = %self.key, %error, "the stored value is replaced");
-                None
-            }
-        }
+        self.keep.read(&self.key).await.unwrap_or_else(|error| {
+            tracing::warn!(key = %self.key, %error, "the stored value is replaced");
+            None
+        })
     }
 
     async fn store(&self, mark: Mark, json: Bytes, cost: Duration) -> Option<Arc<Entry>> {
@@ -421,16 +413,14 @@ impl ValueEntry {
         }
         let shared = self.keep.engine();
         let key = self.keep.full_key(&self.key);
-        let (entity, ttl) = self.lifetime(shared);
-        if let Some(plain) = self.keep.plain(&self.key) {
+        let (entity, lifetime) = self.lifetime(shared);
+        let ttl = lifetime.fresh;
+        let plain = self.keep.plain(&self.key);
+        if let Some(plain) = plain {
             // A failure is logged and counted by the store.
             let _ = plain.put_plain(key.as_str(), &json, ttl).await;
         }
         let stored = shared.clock.now().wall;
-        let lifetime = Lifetime {
-            fresh: ttl,
-            ..Lifetime::default()
-        };
         let mut entry = Entry {
             content: Content::Value(StoredValue {
                 json,
@@ -447,20 +437,21 @@ impl ValueEntry {
         };
         entry.local.captured = mark.0.at;
         let entry = Arc::new(entry);
-        let fenced = self.keep.plain(&self.key).is_none();
-        if fenced && shared.may_store(&mark.0, &entry, key.base()) {
+        if plain.is_none() && shared.may_store(&mark.0, &entry, key.base()) {
             shared.tiers.put(key.as_str(), &entry).await;
         }
         Some(entry)
     }
 
-    /// The key's entity, and the value's TTL with jitter.
-    fn lifetime(&self, shared: &Engine) -> (Box<str>, Duration) {
-        let plan = &shared.snapshot.load().plan;
-        let (entity, ttl) = plan.ttl_for_raw_key(self.key.as_str());
-        let ttl = self.ttl.unwrap_or(ttl).min(plan.max_ttl);
-        let spread = ttl.mul_f64(plan.jitter * fastrand::f64());
-        (entity.into(), ttl.saturating_sub(spread))
+    /// The key's entity, and the value's lifetime with jitter.
+    fn lifetime(&self, shared: &Engine) -> (Box<str>, Lifetime) {
+        let snapshot = shared.snapshot.load();
+        let (entity, ttl) = snapshot.plan.ttl_for_raw_key(self.key.as_str());
+        let lifetime = Lifetime {
+            fresh: self.ttl.unwrap_or(ttl).min(snapshot.plan.max_ttl),
+            ..Lifetime::default()
+        };
+        (entity.into(), snapshot.jittered(lifetime))
     }
 }
 

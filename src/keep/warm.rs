@@ -48,22 +48,6 @@ impl WarmUpReport {
     pub fn failed(&self) -> u64 {
         self.failed
     }
-
-    fn count(&mut self, outcome: WarmUpOutcome) {
-        match outcome {
-            WarmUpOutcome::Stored => self.stored += 1,
-            WarmUpOutcome::Hit => self.hits += 1,
-            WarmUpOutcome::Refused => self.refused += 1,
-            WarmUpOutcome::Failed => self.failed += 1,
-        }
-    }
-}
-
-enum WarmUpOutcome {
-    Stored,
-    Hit,
-    Refused,
-    Failed,
 }
 
 impl Keep {
@@ -112,32 +96,29 @@ impl Keep {
                 send(app, request).await
             }
         });
-        let mut outcomes = pin!(stream::iter(sent).buffer_unordered(CONCURRENCY));
-        let mut report = WarmUpReport::default();
-        while let Some(outcome) = outcomes.next().await {
-            report.count(outcome);
+        let mut reports = pin!(stream::iter(sent).buffer_unordered(CONCURRENCY));
+        let mut total = WarmUpReport::default();
+        while let Some(report) = reports.next().await {
+            let count = match report {
+                None => &mut total.failed,
+                Some(report) if report.hit => &mut total.hits,
+                Some(report) if report.stored || report.collapsed => &mut total.stored,
+                Some(_) => &mut total.refused,
+            };
+            *count += 1;
         }
-        report
+        total
     }
 }
 
-async fn send<S, B, R>(app: S, request: Request<B>) -> WarmUpOutcome
+/// Returns what the cache reports of the response; `None` if the request has failed.
+async fn send<S, B, R>(app: S, request: Request<B>) -> Option<CacheReport>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
-    let Ok(response) = app.oneshot(request).await else {
-        return WarmUpOutcome::Failed;
-    };
-    let (head, body) = response.into_parts();
+    let (head, body) = app.oneshot(request).await.ok()?.into_parts();
     // A response is stored once its body has been read.
-    if drain(body).await.is_err() {
-        return WarmUpOutcome::Failed;
-    }
-    match CacheReport::of(&head.headers) {
-        _ if head.status.is_server_error() => WarmUpOutcome::Failed,
-        Some(reported) if reported.hit => WarmUpOutcome::Hit,
-        Some(reported) if reported.stored || reported.collapsed => WarmUpOutcome::Stored,
-        _ => WarmUpOutcome::Refused,
-    }
+    drain(body).await.ok()?;
+    (!head.status.is_server_error()).then(|| CacheReport::of(&head.headers).unwrap_or_default())
 }

@@ -1,7 +1,6 @@
 //! A response body whose end is held back until a task has finished.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -24,24 +23,19 @@ pin_project! {
     pub(crate) struct DeferredEnd<B> {
         #[pin]
         body: B,
-        state: DeferredEndState,
+        // Until the body has ended.
+        on_end: Option<OnEnd>,
+        // The task that is waited for, and what is passed on afterwards.
+        held_back: Option<(JoinHandle<()>, Option<Result<Frame<Bytes>, BoxError>>)>,
     }
-}
-
-enum DeferredEndState {
-    Streaming(Option<OnEnd>),
-    Waiting {
-        task: JoinHandle<()>,
-        last: Option<Result<Frame<Bytes>, BoxError>>,
-    },
-    Ended,
 }
 
 impl<B> DeferredEnd<B> {
     pub(crate) fn new(body: B, on_end: OnEnd) -> Self {
         Self {
             body,
-            state: DeferredEndState::Streaming(Some(on_end)),
+            on_end: Some(on_end),
+            held_back: None,
         }
     }
 }
@@ -56,7 +50,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        if let DeferredEndState::Streaming(on_end) = this.state {
+        if this.on_end.is_some() {
             let frame = ready!(this.body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
             if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
                 return Poll::Ready(frame);
@@ -65,36 +59,22 @@ where
                 Some(Ok(frame)) => frame.trailers_ref(),
                 _ => None,
             };
-            *this.state = match on_end.take() {
-                Some(on_end) => DeferredEndState::Waiting {
-                    task: on_end(trailers),
-                    last: frame,
-                },
-                None => DeferredEndState::Ended,
-            };
+            let task = this.on_end.take().map(|on_end| on_end(trailers));
+            *this.held_back = task.map(|task| (task, frame));
         }
-        let DeferredEndState::Waiting { task, last } = this.state else {
-            return Poll::Ready(None);
-        };
-        // A panic of the task does not change the response.
-        let _ = ready!(Pin::new(task).poll(cx));
-        let last = last.take();
-        *this.state = DeferredEndState::Ended;
-        Poll::Ready(last)
+        if let Some((task, _)) = this.held_back {
+            // A panic of the task does not change the response.
+            let _ = ready!(Pin::new(task).poll(cx));
+        }
+        Poll::Ready(this.held_back.take().and_then(|(_, last)| last))
     }
 
     /// `false` until the end has been passed on: a server that knows the end does not poll for it.
     pub(crate) fn is_end_stream(&self) -> bool {
-        matches!(self.state, DeferredEndState::Ended)
+        self.on_end.is_none() && self.held_back.is_none()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl<B> fmt::Debug for DeferredEnd<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeferredEnd").finish_non_exhaustive()
     }
 }

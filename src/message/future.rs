@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -74,8 +74,7 @@ where
                 Poll::Ready(Ok(response.take().expect("polled after it was ready")))
             }
             KindProj::Inner { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+                (future.poll(cx)).map_ok(|response| response.map(ResponseBody::inner))
             }
             KindProj::Boxed { future } => future.as_mut().poll(cx),
         }

@@ -1,12 +1,9 @@
 //! The trait of request bodies that a layer can make from bytes.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::convert::Infallible;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body::Body;
 use http_body_util::{
     BodyExt, Empty, Full,
@@ -139,15 +136,11 @@ fn never<E>(never: Infallible) -> E {
 }
 
 /// Collects a body whose frames are all in memory.
-fn content<B: Body<Data = Bytes, Error = Infallible>>(mut body: Resumed<B>) -> Bytes {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut content = BytesMut::new();
-    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
-        if let Some(data) = frame.data_ref() {
-            content.extend_from_slice(data);
-        }
+fn content<B: Body<Data = Bytes, Error = Infallible>>(body: Resumed<B>) -> Bytes {
+    match body.collect().now_or_never() {
+        Some(Ok(collected)) => collected.to_bytes(),
+        None => Bytes::new(),
     }
-    content.freeze()
 }
 
 #[cfg(test)]

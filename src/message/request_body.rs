@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 use super::{replayable_body::ReplayableBody, resumed_body::Resumed};
@@ -28,7 +29,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Original { #[pin] body: B },
-        Bytes { bytes: Option<Bytes> },
+        Bytes { body: Full<Bytes> },
         Resumed { body: Resumed<RequestBody<B>> },
     }
 }
@@ -52,7 +53,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProj::Original { body } => body.poll_frame(cx),
-            KindProj::Bytes { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            KindProj::Bytes { body } => Pin::new(body).poll_frame(cx).map_err(|e| match e {}),
             KindProj::Resumed { body } => Pin::new(body).poll_frame(cx),
         }
     }
@@ -60,7 +61,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Original { body } => body.is_end_stream(),
-            Kind::Bytes { bytes } => bytes.is_none(),
+            Kind::Bytes { body } => body.is_end_stream(),
             Kind::Resumed { body } => body.is_end_stream(),
         }
     }
@@ -68,9 +69,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Original { body } => body.size_hint(),
-            Kind::Bytes { bytes } => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Kind::Bytes { body } => body.size_hint(),
             Kind::Resumed { body } => body.size_hint(),
         }
     }
@@ -81,9 +80,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
 {
     fn from_bytes(bytes: Bytes) -> Self {
-        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        let body = Full::new(bytes);
         Self {
-            kind: Kind::Bytes { bytes },
+            kind: Kind::Bytes { body },
         }
     }
 

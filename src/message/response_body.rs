@@ -4,12 +4,13 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 use super::{
@@ -34,10 +35,9 @@ pin_project! {
     #[project = ResponseProj]
     enum ResponseKind<B> {
         Inner { #[pin] body: B },
-        Full { bytes: Option<Bytes> },
-        Chunks { chunks: VecDeque<Bytes>, trailers: Option<Box<HeaderMap>> },
-        // The chunks that came before the inner body failed.
-        Failed { chunks: VecDeque<Bytes>, error: Option<BoxError> },
+        Full { body: Full<Bytes> },
+        // The trailers follow the chunks, or the error of an inner body that failed after them.
+        Chunks { chunks: VecDeque<Bytes>, last: Option<Result<Box<HeaderMap>, BoxError>> },
         Shared { reader: BodyReader },
         Resumed { body: Resumed<B> },
         Deferred { #[pin] body: DeferredEnd<B> },
@@ -45,61 +45,48 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    fn of(kind: ResponseKind<B>) -> Self {
+        Self { kind }
+    }
+
     pub(crate) fn inner(body: B) -> Self {
-        Self {
-            kind: ResponseKind::Inner { body },
-        }
+        Self::of(ResponseKind::Inner { body })
     }
 
     pub(crate) fn empty() -> Self {
-        Self {
-            kind: ResponseKind::Full { bytes: None },
-        }
+        Self::full(Bytes::new())
     }
 
     pub(crate) fn full(bytes: Bytes) -> Self {
-        let bytes = Some(bytes).filter(|b| !b.is_empty());
-        Self {
-            kind: ResponseKind::Full { bytes },
-        }
+        let body = Full::new(bytes);
+        Self::of(ResponseKind::Full { body })
     }
 
     pub(crate) fn chunks(chunks: VecDeque<Bytes>, trailers: Option<HeaderMap>) -> Self {
-        let trailers = trailers.map(Box::new);
-        Self {
-            kind: ResponseKind::Chunks { chunks, trailers },
-        }
+        let last = trailers.map(|trailers| Ok(Box::new(trailers)));
+        Self::of(ResponseKind::Chunks { chunks, last })
     }
 
+    /// The chunks that came before the inner body failed, and its error.
     pub(crate) fn failed(chunks: VecDeque<Bytes>, error: BoxError) -> Self {
-        let error = Some(error);
-        Self {
-            kind: ResponseKind::Failed { chunks, error },
-        }
+        let last = Some(Err(error));
+        Self::of(ResponseKind::Chunks { chunks, last })
     }
 
     /// A body of which `chunks` have been read.
     pub(crate) fn resumed(chunks: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
         let read = chunks.into_iter().map(Frame::data).collect();
-        Self {
-            kind: ResponseKind::Resumed {
-                body: Resumed::new(read, rest),
-            },
-        }
+        let body = Resumed::new(read, rest);
+        Self::of(ResponseKind::Resumed { body })
     }
 
     pub(crate) fn with_deferred_end(body: B, on_end: OnEnd) -> Self {
-        Self {
-            kind: ResponseKind::Deferred {
-                body: DeferredEnd::new(body, on_end),
-            },
-        }
+        let body = DeferredEnd::new(body, on_end);
+        Self::of(ResponseKind::Deferred { body })
     }
 
     pub(crate) fn shared(reader: BodyReader) -> Self {
-        Self {
-            kind: ResponseKind::Shared { reader },
-        }
+        Self::of(ResponseKind::Shared { reader })
     }
 
     /// Whether it is read from a fill in progress.
@@ -127,29 +114,15 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            ResponseProj::Inner { body } => {
-                let frame = ready!(body.poll_frame(cx));
-                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+            ResponseProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
+            ResponseProj::Full { body } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            ResponseProj::Chunks { chunks, last } => {
+                let chunk = chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)));
+                let last = || Some(last.take()?.map(|trailers| Frame::trailers(*trailers)));
+                Poll::Ready(chunk.or_else(last))
             }
-            ResponseProj::Full { bytes } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            ResponseProj::Chunks { chunks, trailers } => Poll::Ready(
-                chunks
-                    .pop_front()
-                    .map(Frame::data)
-                    .or_else(|| trailers.take().map(|t| Frame::trailers(*t)))
-                    .map(Ok),
-            ),
-            ResponseProj::Failed { chunks, error } => Poll::Ready(
-                chunks
-                    .pop_front()
-                    .map(|chunk| Ok(Frame::data(chunk)))
-                    .or_else(|| error.take().map(Err)),
-            ),
             ResponseProj::Shared { reader } => reader.poll_frame(cx),
-            ResponseProj::Resumed { body } => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
-            }
+            ResponseProj::Resumed { body } => Pin::new(body).poll_frame(cx).map_err(Into::into),
             ResponseProj::Deferred { body } => body.poll_frame(cx),
         }
     }
@@ -157,9 +130,8 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
-            ResponseKind::Full { bytes } => bytes.is_none(),
-            ResponseKind::Chunks { chunks, trailers } => chunks.is_empty() && trailers.is_none(),
-            ResponseKind::Failed { chunks, error } => chunks.is_empty() && error.is_none(),
+            ResponseKind::Full { body } => body.is_end_stream(),
+            ResponseKind::Chunks { chunks, last } => chunks.is_empty() && last.is_none(),
             ResponseKind::Shared { reader } => reader.is_end_stream(),
             ResponseKind::Resumed { body } => body.is_end_stream(),
             ResponseKind::Deferred { body } => body.is_end_stream(),
@@ -169,19 +141,16 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
-            ResponseKind::Full { bytes } => exact(bytes),
-            ResponseKind::Chunks { chunks, trailers } => {
-                let length = chunks.iter().map(|b| b.len() as u64).sum();
-                let mut hint = SizeHint::with_exact(length);
-                if trailers.is_some() {
-                    // With an exact size a server sends Content-Length, and HTTP/1.1 then has no
-                    // trailers.
-                    hint = SizeHint::new();
-                    hint.set_lower(length);
+            ResponseKind::Full { body } => body.size_hint(),
+            ResponseKind::Chunks { chunks, last } => {
+                let mut hint = SizeHint::default();
+                hint.set_lower(chunks.iter().map(|chunk| chunk.len() as u64).sum());
+                // With an exact size a server sends Content-Length, and HTTP/1.1 then has no trailers.
+                if last.is_none() {
+                    hint.set_upper(hint.lower());
                 }
                 hint
             }
-            ResponseKind::Failed { .. } => SizeHint::default(),
             ResponseKind::Shared { reader } => reader.size_hint(),
             ResponseKind::Resumed { body } => body.size_hint(),
             ResponseKind::Deferred { body } => body.size_hint(),
@@ -196,12 +165,8 @@ impl<B> fmt::Debug for ResponseBody<B> {
             | ResponseKind::Resumed { .. }
             | ResponseKind::Deferred { .. } => "inner",
             ResponseKind::Full { .. } | ResponseKind::Chunks { .. } => "stored",
-            ResponseKind::Shared { .. } | ResponseKind::Failed { .. } => "shared",
+            ResponseKind::Shared { .. } => "shared",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
-}
-
-fn exact(bytes: &Option<Bytes>) -> SizeHint {
-    SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
 }

@@ -5,8 +5,7 @@
 //! are dropped, and a reader that has not yet read a dropped chunk fails.
 
 use std::{
-    collections::VecDeque,
-    fmt,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
@@ -26,9 +25,10 @@ pub(crate) struct BodyWriter {
 }
 
 /// A reading half. Dropping it does not hold up the writer or other readers.
+#[derive(Debug)]
 pub(crate) struct BodyReader {
     shared: Arc<SharedBuffer>,
-    id: usize,
+    id: u64,
 }
 
 /// Makes further readers, which begin at the first byte.
@@ -66,7 +66,9 @@ struct BufferState {
     held: usize,
     overflowed: bool,
     end: Option<BodyEnd>,
-    readers: Vec<Option<Progress>>,
+    /// By id, the oldest first.
+    readers: BTreeMap<u64, Progress>,
+    next_id: u64,
     writer: Option<Waker>,
 }
 
@@ -101,17 +103,25 @@ impl SharedBuffer {
 
 impl BufferState {
     fn wake_readers(&mut self) {
-        for reader in self.readers.iter_mut().flatten() {
-            if let Some(waker) = reader.waker.take() {
-                waker.wake();
-            }
-        }
+        let wakers = (self.readers.values_mut()).filter_map(|reader| reader.waker.take());
+        wakers.for_each(Waker::wake);
     }
 
     /// How far the first reader has read. It belongs to the request that fetched the body; the next
     /// one takes its place when it is dropped.
     fn pace(&self) -> Option<usize> {
-        self.readers.iter().flatten().map(|r| r.next).next()
+        self.readers.values().next().map(|oldest| oldest.next)
+    }
+
+    /// The number of chunks of the whole body so far.
+    fn length(&self) -> usize {
+        self.base + self.chunks.len()
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
     }
 
     fn exceeds(&self, cap: usize) -> bool {
@@ -163,7 +173,7 @@ impl BodyWriter {
             }
             match state.pace() {
                 None => Poll::Ready(false),
-                Some(read) if read >= state.base + state.chunks.len() => Poll::Ready(true),
+                Some(read) if read >= state.length() => Poll::Ready(true),
                 Some(_) => {
                     state.writer = Some(cx.waker().clone());
                     Poll::Pending
@@ -177,7 +187,7 @@ impl BodyWriter {
     pub(crate) async fn abandoned(&self) {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
-            if state.readers.iter().all(Option::is_none) {
+            if state.readers.is_empty() {
                 return Poll::Ready(());
             }
             state.writer = Some(cx.waker().clone());
@@ -187,7 +197,7 @@ impl BodyWriter {
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.shared.lock().readers.iter().all(Option::is_none)
+        self.shared.lock().readers.is_empty()
     }
 
     /// The body so far, if all of it is still held.
@@ -223,17 +233,9 @@ impl SharedBody {
         if state.base > 0 {
             return None;
         }
-        let progress = Some(Progress::default());
-        let id = match state.readers.iter().position(Option::is_none) {
-            Some(id) => {
-                state.readers[id] = progress;
-                id
-            }
-            None => {
-                state.readers.push(progress);
-                state.readers.len() - 1
-            }
-        };
+        let id = state.next_id;
+        state.next_id += 1;
+        state.readers.insert(id, Progress::default());
         Some(BodyReader {
             shared: Arc::clone(&self.shared),
             id,
@@ -248,8 +250,8 @@ impl BodyReader {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
-        let end = state.base + state.chunks.len();
-        let Some(progress) = state.readers.get_mut(self.id).and_then(Option::as_mut) else {
+        let end = state.length();
+        let Some(progress) = state.readers.get_mut(&self.id) else {
             return Poll::Ready(None);
         };
         if progress.next < state.base {
@@ -260,10 +262,8 @@ impl BodyReader {
         if progress.next < end {
             let chunk = state.chunks[progress.next - state.base].clone();
             progress.next += 1;
-            if state.overflowed
-                && let Some(writer) = state.writer.take()
-            {
-                writer.wake();
+            if state.overflowed {
+                state.wake_writer();
             }
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
@@ -283,10 +283,10 @@ impl BodyReader {
 
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.shared.lock();
-        let Some(progress) = state.readers.get(self.id).and_then(Option::as_ref) else {
+        let Some(progress) = state.readers.get(&self.id) else {
             return true;
         };
-        progress.next >= state.base + state.chunks.len()
+        progress.next >= state.length()
             && match &state.end {
                 Some(BodyEnd::Complete(trailers)) => trailers.is_none() || progress.trailers_read,
                 _ => false,
@@ -295,33 +295,17 @@ impl BodyReader {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         let state = self.shared.lock();
-        let read = state
-            .readers
-            .get(self.id)
-            .and_then(Option::as_ref)
-            .map_or(0, |p| p.next);
-        match self.shared.length {
-            Some(length) if read == 0 => SizeHint::with_exact(length),
-            _ => SizeHint::default(),
-        }
+        let is_unread = (state.readers.get(&self.id)).is_none_or(|progress| progress.next == 0);
+        let length = self.shared.length.filter(|_| is_unread);
+        length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for BodyReader {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if let Some(slot) = state.readers.get_mut(self.id) {
-            *slot = None;
-        }
-        if let Some(writer) = state.writer.take() {
-            writer.wake();
-        }
-    }
-}
-
-impl fmt::Debug for BodyReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyReader").field("id", &self.id).finish()
+        state.readers.remove(&self.id);
+        state.wake_writer();
     }
 }
 

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -222,14 +221,6 @@ impl Limiter {
     /// The time in microseconds, by a clock that never steps back.
     fn now(&self) -> u64 {
         self.clock.mono() / 1000
-    }
-}
-
-impl fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter")
-            .field("shared", &self.shared)
-            .finish_non_exhaustive()
     }
 }
 

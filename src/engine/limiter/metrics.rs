@@ -1,13 +1,7 @@
 use metrics::{Counter, counter};
 
-/// The metrics of one limit, `tower_keep_rate_limit_*`.
-#[derive(Debug)]
-pub(super) struct LimitMetrics {
-    admitted: Counter,
-    refused: Counter,
-    shadow_refused: Counter,
-    fallbacks: Counter,
-}
+/// The metrics of one limit, `tower_keep_rate_limit_*`, in the order of [`LimitEvent`].
+pub(super) struct LimitMetrics([Counter; 4]);
 
 /// What happened to a request under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +18,15 @@ impl LimitMetrics {
     pub(super) fn register(limit: &str) -> Self {
         let limit = limit.to_owned();
         let requests = |result: &'static str| counter!("tower_keep_rate_limit_requests_total", "limit" => limit.clone(), "result" => result);
-        Self {
-            admitted: requests("admitted"),
-            refused: requests("refused"),
-            shadow_refused: requests("shadow_refused"),
-            fallbacks: counter!("tower_keep_rate_limit_fallbacks_total", "limit" => limit),
-        }
+        Self([
+            requests("admitted"),
+            requests("refused"),
+            requests("shadow_refused"),
+            counter!("tower_keep_rate_limit_fallbacks_total", "limit" => limit),
+        ])
     }
 
     pub(super) fn count(&self, event: LimitEvent) {
-        let counter = match event {
-            LimitEvent::Admitted => &self.admitted,
-            LimitEvent::Refused => &self.refused,
-            LimitEvent::ShadowRefused => &self.shadow_refused,
-            LimitEvent::Fallback => &self.fallbacks,
-        };
-        counter.increment(1);
+        self.0[event as usize].increment(1);
     }
 }
