@@ -1,125 +1,88 @@
-//! Entries in one process, bounded by weight; the second implementation of the contracts.
+//! Entries in one process; the second implementation of the contracts, for tests.
 
 use std::{
-    collections::HashMap,
-    fmt,
+    collections::{HashMap, hash_map},
     future::ready,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     clock::{Clock, Timestamp},
     key::glob::matches_glob,
     store::{
         contracts::{StoreFuture, entries::Entries, plain::Plain},
-        entry::{BOOKKEEPING, Entry},
+        entry::Entry,
     },
 };
 
-/// Entries and application values of one process; the least used are evicted.
+/// Entries, application values and locks of one process.
+#[derive(Debug)]
 pub(crate) struct MemoryEntries {
-    stored: Cache<Box<str>, StoredItem, ItemWeighter>,
-    /// Held while a put compares its entry with the stored one.
-    putting: Mutex<()>,
-    locks: Mutex<HashMap<Box<str>, HeldLock>>,
+    stored: Mutex<ItemsByKey>,
     clock: Arc<Clock>,
 }
 
-#[derive(Clone)]
+/// Each item with the time when it expires.
+type ItemsByKey = HashMap<Box<str>, (StoredItem, Timestamp)>;
+
+#[derive(Clone, Debug)]
 enum StoredItem {
     Entry(Arc<Entry>),
-    Plain(Bytes, Timestamp),
-}
-
-struct HeldLock {
-    token: u64,
-    until: Timestamp,
+    Plain(Bytes),
+    /// Held with this token.
+    Lock(u64),
 }
 
 impl MemoryEntries {
-    /// A store of at most about `bytes`.
-    pub(crate) fn new(bytes: u64, clock: Arc<Clock>) -> Self {
-        let items = usize::try_from(bytes / 2048)
-            .unwrap_or(usize::MAX)
-            .min(1 << 20);
+    pub(crate) fn new(clock: Arc<Clock>) -> Self {
         Self {
-            stored: Cache::with_weighter(items, bytes, ItemWeighter),
-            putting: Mutex::default(),
-            locks: Mutex::default(),
+            stored: Mutex::default(),
             clock,
         }
     }
 
-    fn now(&self) -> Timestamp {
-        self.clock.now().wall
+    /// The stored items, without those that have expired, and the time.
+    fn current(&self) -> (MutexGuard<'_, ItemsByKey>, Timestamp) {
+        let now = self.clock.now().wall;
+        // No operation leaves the map half done, so poisoning can be ignored.
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.retain(|_, (_, expires)| *expires > now);
+        (stored, now)
     }
 
-    /// The stored item, unless it has expired.
-    fn current(&self, key: &str) -> Option<StoredItem> {
-        let stored = self.stored.get(key)?;
-        (stored.expires() > self.now()).then_some(stored)
+    fn item(&self, key: &str) -> Option<StoredItem> {
+        self.current().0.get(key).map(|(item, _)| item.clone())
     }
 
     fn store(&self, key: &str, entry: &Arc<Entry>) -> bool {
-        if entry.expires <= self.now() {
+        let (mut stored, now) = self.current();
+        if let Some((StoredItem::Entry(old), _)) = stored.get(key)
+            && old.position.epoch == entry.position.epoch
+            && old.position.n > entry.position.n
+        {
             return false;
         }
-        let _putting = lock(&self.putting);
-        if let Some(StoredItem::Entry(stored)) = self.current(key) {
-            let (stored, new) = (stored.position, entry.position);
-            if stored.epoch == new.epoch && stored.n > new.n {
-                return false;
-            }
+        if entry.expires > now {
+            let item = (StoredItem::Entry(Arc::clone(entry)), entry.expires);
+            stored.insert(key.into(), item);
         }
-        self.stored
-            .insert(key.into(), StoredItem::Entry(Arc::clone(entry)));
-        true
+        entry.expires > now
     }
 
-    fn sweep(&self, glob: &str, wanted: impl Fn(&StoredItem) -> bool) -> u64 {
-        let (removed, now) = (AtomicU64::new(0), self.now());
-        self.stored.retain(|key, stored| {
-            let removes = wanted(stored) && matches_glob(glob, key);
-            if removes && stored.expires() > now {
-                removed.fetch_add(1, Ordering::Relaxed);
-            }
-            !removes
-        });
-        removed.into_inner()
-    }
-
-    fn acquire_lock(&self, key: &str, token: u64, lease: Duration) -> bool {
-        let (mut locks, now) = (lock(&self.locks), self.now());
-        if locks.get(key).is_some_and(|lock| lock.until > now) {
-            return false;
-        }
-        if locks.len() >= MAX_EXPIRED_LOCKS {
-            locks.retain(|_, lock| lock.until > now);
-        }
-        let until = now.after(lease);
-        locks.insert(key.into(), HeldLock { token, until });
-        true
-    }
-
-    fn release_lock(&self, key: &str, token: u64) -> bool {
-        let (mut locks, now) = (lock(&self.locks), self.now());
-        let held = locks
-            .get(key)
-            .is_some_and(|lock| lock.token == token && lock.until > now);
-        held && locks.remove(key).is_some()
+    fn sweep(&self, glob: &str, wanted: impl Fn(&StoredItem) -> bool) -> StoreFuture<'_, u64> {
+        let mut stored = self.current().0;
+        let before = stored.len();
+        stored.retain(|key, (item, _)| !(wanted(item) && matches_glob(glob, key)));
+        Box::pin(ready(Ok((before - stored.len()) as u64)))
     }
 }
 
 impl Entries for MemoryEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
-        let entry = match self.current(key) {
+        let entry = match self.item(key) {
             Some(StoredItem::Entry(entry)) => Some(entry),
             _ => None,
         };
@@ -131,32 +94,34 @@ impl Entries for MemoryEntries {
     }
 
     fn remove<'a>(&'a self, keys: &'a [Box<str>]) -> StoreFuture<'a, u64> {
-        let now = self.now();
-        let removed = keys
-            .iter()
-            .filter_map(|key| self.stored.remove(&**key))
-            .filter(|(_, stored)| stored.expires() > now);
-        Box::pin(ready(Ok(removed.count() as u64)))
+        let mut stored = self.current().0;
+        let removed = keys.iter().filter_map(|key| stored.remove(key)).count();
+        Box::pin(ready(Ok(removed as u64)))
     }
 
     fn remove_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
-        let removed = self.sweep(glob, |stored| matches!(stored, StoredItem::Entry(_)));
-        Box::pin(ready(Ok(removed)))
+        self.sweep(glob, |item| matches!(item, StoredItem::Entry(_)))
     }
 
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(ready(Ok(self.acquire_lock(key, token, lease))))
+        let (mut stored, now) = self.current();
+        let lock = stored.entry(lock_key(key));
+        let free = matches!(lock, hash_map::Entry::Vacant(_));
+        lock.or_insert((StoredItem::Lock(token), now.after(lease)));
+        Box::pin(ready(Ok(free)))
     }
 
     fn unlock<'a>(&'a self, key: &'a str, token: u64) -> StoreFuture<'a, bool> {
-        Box::pin(ready(Ok(self.release_lock(key, token))))
+        let (mut stored, key) = (self.current().0, lock_key(key));
+        let held = matches!(stored.get(&key), Some((StoredItem::Lock(held), _)) if *held == token);
+        Box::pin(ready(Ok(held && stored.remove(&key).is_some())))
     }
 }
 
 impl Plain for MemoryEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        let json = match self.current(key) {
-            Some(StoredItem::Plain(json, _)) => Some(json),
+        let json = match self.item(key) {
+            Some(StoredItem::Plain(json)) => Some(json),
             _ => None,
         };
         Box::pin(ready(Ok(json)))
@@ -168,52 +133,20 @@ impl Plain for MemoryEntries {
         json: &'a Bytes,
         ttl: Duration,
     ) -> StoreFuture<'a, ()> {
-        let stored = StoredItem::Plain(json.clone(), self.now().after(ttl));
-        self.stored.insert(key.into(), stored);
+        let (mut stored, now) = self.current();
+        stored.insert(
+            key.into(),
+            (StoredItem::Plain(json.clone()), now.after(ttl)),
+        );
         Box::pin(ready(Ok(())))
     }
 
     fn remove_plain_matching<'a>(&'a self, glob: &'a str) -> StoreFuture<'a, u64> {
-        let removed = self.sweep(glob, |stored| matches!(stored, StoredItem::Plain(..)));
-        Box::pin(ready(Ok(removed)))
+        self.sweep(glob, |item| matches!(item, StoredItem::Plain(_)))
     }
 }
 
-impl fmt::Debug for MemoryEntries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryEntries")
-            .field("len", &self.stored.len())
-            .field("weight", &self.stored.weight())
-            .finish_non_exhaustive()
-    }
+/// No other key begins with `~`.
+fn lock_key(key: &str) -> Box<str> {
+    format!("~lock:{key}").into()
 }
-
-impl StoredItem {
-    fn expires(&self) -> Timestamp {
-        match self {
-            Self::Entry(entry) => entry.expires,
-            Self::Plain(_, expires) => *expires,
-        }
-    }
-}
-
-#[derive(Clone)]
-struct ItemWeighter;
-
-impl Weighter<Box<str>, StoredItem> for ItemWeighter {
-    fn weight(&self, key: &Box<str>, stored: &StoredItem) -> u64 {
-        let content = match stored {
-            StoredItem::Entry(entry) => entry.weight(),
-            StoredItem::Plain(json, _) => json.len() as u64,
-        };
-        content + key.len() as u64 + BOOKKEEPING
-    }
-}
-
-/// Ignores poisoning, as no operation under either lock can leave it half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Expired locks are removed once there are this many locks.
-const MAX_EXPIRED_LOCKS: usize = 1024;

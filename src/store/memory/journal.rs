@@ -1,10 +1,6 @@
 //! The journal in one process.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -28,15 +24,7 @@ use crate::{
 /// Keeps the latest records. A caller that needs earlier ones gets a floor instead: entries stored
 /// before it can no longer be checked.
 #[derive(Debug)]
-pub(crate) struct MemoryJournal {
-    shared: Arc<SharedJournal>,
-}
-
-#[derive(Debug)]
-struct SharedJournal {
-    state: Mutex<JournalState>,
-    head: watch::Sender<u64>,
-}
+pub(crate) struct MemoryJournal(watch::Sender<JournalState>);
 
 #[derive(Debug)]
 struct JournalState {
@@ -53,52 +41,36 @@ struct LeasedDeclaration {
 
 impl MemoryJournal {
     pub(crate) fn new() -> Self {
-        let state = JournalState {
+        Self(watch::Sender::new(JournalState {
             head: Position::begin_epoch(),
             records: VecDeque::new(),
             open: Vec::new(),
-        };
-        Self {
-            shared: Arc::new(SharedJournal {
-                state: Mutex::new(state),
-                head: watch::Sender::new(0),
-            }),
-        }
+        }))
     }
 
     pub(crate) fn head(&self) -> Position {
-        self.shared.state().head
+        self.0.borrow().head
+    }
+
+    /// Changes the state and wakes the feeds.
+    fn modify<T>(&self, change: impl FnOnce(&mut JournalState) -> T) -> T {
+        let mut reply = None;
+        self.0.send_modify(|state| reply = Some(change(state)));
+        reply.expect("the change was made")
     }
 }
 
 impl Journal for MemoryJournal {
     fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply> {
-        Box::pin(async move {
-            let appended = self.shared.state().append(request);
-            self.shared.head.send_replace(appended.position.n);
-            Ok(appended)
-        })
+        Box::pin(async move { Ok(self.modify(|state| state.append(request))) })
     }
 
     fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
-        Box::pin(async move {
-            let page = self.shared.state().page(from, page);
-            self.shared.head.send_replace(page.head.n);
-            Ok(page)
-        })
+        Box::pin(async move { Ok(self.modify(|state| state.page(from, page))) })
     }
 
     fn feed(&self) -> Box<dyn Feed> {
-        Box::new(MemoryFeed {
-            shared: Arc::clone(&self.shared),
-            head: self.shared.head.subscribe(),
-        })
-    }
-}
-
-impl SharedJournal {
-    fn state(&self) -> MutexGuard<'_, JournalState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Box::new(MemoryFeed(self.0.clone()))
     }
 }
 
@@ -169,10 +141,7 @@ impl JournalState {
         } else {
             0
         };
-        let oldest = self
-            .records
-            .front()
-            .map_or(0, |record| record.position.n - 1);
+        let before = self.before_first();
         let mut latest = Vec::new();
         let mut next = None;
         for record in self.after(from) {
@@ -187,7 +156,7 @@ impl JournalState {
         }
         StatePage {
             head: self.head,
-            floor: if from < oldest { oldest } else { 0 },
+            floor: if from < before { before } else { 0 },
             latest,
             next,
             open: self.open.iter().map(|open| open.declared.clone()).collect(),
@@ -195,12 +164,14 @@ impl JournalState {
         }
     }
 
+    /// The `n` before the first record that is kept.
+    fn before_first(&self) -> u64 {
+        let first = self.records.front();
+        first.map_or(0, |record| record.position.n - 1)
+    }
+
     fn after(&self, n: u64) -> impl Iterator<Item = &Record> {
-        let oldest = self
-            .records
-            .front()
-            .map_or(0, |record| record.position.n - 1);
-        let known = usize::try_from(n.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let known = usize::try_from(n.saturating_sub(self.before_first())).unwrap_or(usize::MAX);
         self.records.iter().skip(known)
     }
 
@@ -248,18 +219,16 @@ impl JournalState {
 
 /// The feed of a [`MemoryJournal`].
 #[derive(Debug)]
-struct MemoryFeed {
-    shared: Arc<SharedJournal>,
-    head: watch::Receiver<u64>,
-}
+struct MemoryFeed(watch::Sender<JournalState>);
 
 impl Feed for MemoryFeed {
     fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>> {
         Box::pin(async move {
             let n = after.n;
-            // The sender is part of the state that this feed keeps alive.
-            let _ = timeout(FEED_TIMEOUT, self.head.wait_for(|head| *head > n)).await;
-            Ok(self.shared.state().after(n).cloned().collect())
+            let mut states = self.0.subscribe();
+            let newer = states.wait_for(|state| state.head.n > n);
+            let _ = timeout(FEED_TIMEOUT, newer).await;
+            Ok(self.0.borrow().after(n).cloned().collect())
         })
     }
 }

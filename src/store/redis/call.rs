@@ -13,7 +13,7 @@ use super::{
     connection::Connection,
     error,
     flush::flush,
-    script::Script,
+    script::ScriptCall,
     state::ClientState,
     timed_reply::{CallFailure, TimedReply, within},
 };
@@ -75,18 +75,16 @@ impl<'a> Call<'a> {
     }
 
     /// Runs a script by its digest, or by its source if the server does not know it.
-    pub(super) async fn send_script(
-        self,
-        script: &Script,
-        by_digest: &Cmd,
-    ) -> Result<Value, Error> {
-        let send = async |connection: &mut Connection| match connection.send(by_digest).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.send(&script.by_source(by_digest)).await
-            }
-            reply => reply,
-        };
-        self.send(send).await
+    pub(super) async fn send_script(self, call: &ScriptCall) -> Result<Value, Error> {
+        self.send(
+            async |connection| match connection.send(&call.by_digest).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    connection.send(&call.by_source()).await
+                }
+                reply => reply,
+            },
+        )
+        .await
     }
 
     fn push(self, index: usize, cmd: Cmd) -> Receiver<TimedReply<Value>> {

@@ -36,21 +36,14 @@ impl Breakers {
 
     /// The circuit of a command whose key is argument `at`.
     pub(super) fn circuit_of(&self, cmd: &Cmd, at: usize) -> Circuit<'_> {
-        if self.0.len() == 1 {
-            return self.circuit_of_slot(0);
-        }
-        let key = cmd.args_iter().nth(at).and_then(|argument| match argument {
-            redis::Arg::Simple(key) => Some(key),
-            _ => None,
-        });
-        self.circuit_of_key(key)
-    }
-
-    pub(super) fn circuit_of_key(&self, key: Option<&[u8]>) -> Circuit<'_> {
-        match key {
-            Some(key) if self.0.len() > 1 => self.circuit_of_slot(slot_of(key)),
+        match cmd.args_iter().nth(at) {
+            Some(redis::Arg::Simple(key)) if self.0.len() > 1 => self.circuit_of_key(key),
             _ => self.circuit_of_slot(0),
         }
+    }
+
+    pub(super) fn circuit_of_key(&self, key: &[u8]) -> Circuit<'_> {
+        self.circuit_of_slot(slot_of(key))
     }
 
     pub(super) fn circuit_of_slot(&self, slot: u16) -> Circuit<'_> {

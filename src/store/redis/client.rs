@@ -6,7 +6,7 @@ use redis::{
     Cmd, FromRedisValue, Value,
     aio::{MultiplexedConnection, PubSub},
 };
-use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     breaker::Breaker,
@@ -16,9 +16,9 @@ use super::{
     config::Config,
     connect::connect_first,
     connection::Connection,
-    error::{self, timed_out},
-    script::{Script, ScriptArg},
-    server::{self, CONNECT_TIMEOUT},
+    error,
+    script::ScriptCall,
+    server::{self, CONNECT_TIMEOUT, in_time},
     state::ClientState,
     supervisor::supervise,
     topology::{self, Primary},
@@ -47,7 +47,8 @@ impl RedisClient {
         let state = Arc::new(ClientState::new(url, &config)?);
         connect_first(&state).await?;
         let supervisor = supervise(Arc::downgrade(&state), Arc::clone(&state.wake));
-        state.set_supervisor(tokio::spawn(supervisor).abort_handle());
+        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervisor));
+        let _ = state.supervisor.set(supervisor);
         Ok(Self(state))
     }
 
@@ -86,8 +87,8 @@ impl RedisClient {
         async move { parse(command, reply.await?) }
     }
 
-    /// Runs a script on the primary that owns its first key; in a Cluster all keys must be in one
-    /// slot. A server that does not know the script is sent its source.
+    /// Runs a script on the primary that owns its first key. A server that does not know the script
+    /// is sent its source.
     ///
     /// # Errors
     ///
@@ -95,30 +96,12 @@ impl RedisClient {
     pub(crate) async fn script<T: FromRedisValue>(
         &self,
         command: Command,
-        script: &Script,
-        keys: &[&[u8]],
-        arguments: &[ScriptArg<'_>],
+        call: &ScriptCall,
     ) -> Result<T, Error> {
-        let circuit = self.0.breakers.circuit_of_key(keys.first().copied());
-        let by_digest = script.by_digest(keys, arguments);
-        let reply = self.call(command, circuit).send_script(script, &by_digest);
+        let breakers = &self.0.breakers;
+        let circuit = breakers.circuit_of(&call.by_digest, call.first_key);
+        let reply = self.call(command, circuit).send_script(call);
         parse(command, reply.await?)
-    }
-
-    /// As [`script`](Self::script), for a prepared call by digest that has a key.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub(super) fn run<'a>(
-        &'a self,
-        command: Command,
-        script: &'a Script,
-        by_digest: &'a Cmd,
-    ) -> impl Future<Output = Result<Value, Error>> + Send + 'a {
-        // The key follows EVALSHA, the digest and the number of keys.
-        let circuit = self.0.breakers.circuit_of(by_digest, 3);
-        self.call(command, circuit).send_script(script, by_digest)
     }
 
     /// Every primary, for commands without a key such as `SCAN`.
@@ -130,8 +113,8 @@ impl RedisClient {
         if !self.0.address.is_cluster() {
             return Ok(vec![Primary::only()]);
         }
-        let mut slots = Cmd::new();
-        slots.arg("CLUSTER").arg("SLOTS");
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
         // Any node answers, so no breaker of a primary is in the way.
         let (breaker, slot) = (&Breaker::default(), 0);
         let call = self.call(Command::Sync, Circuit { breaker, slot });
@@ -176,10 +159,8 @@ impl RedisClient {
     /// As [`query`](Self::query).
     pub(crate) async fn pubsub(&self) -> Result<PubSub, Error> {
         let client = self.server_for(b"").await?;
-        let connected = timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
-        connected
-            .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(|error| self.0.connect_failed(error))
+        let connected = in_time(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
+        connected.map_err(|error| self.0.connect_failed(error))
     }
 
     /// True while no breaker is open.
@@ -194,13 +175,8 @@ impl RedisClient {
     ///
     /// Unavailable: skip the command.
     pub(crate) fn skip_if_in_doubt(&self, key: &[u8]) -> Result<(), Error> {
-        if !self
-            .0
-            .breakers
-            .circuit_of_key(Some(key))
-            .breaker
-            .is_in_doubt()
-        {
+        let circuit = self.0.breakers.circuit_of_key(key);
+        if !circuit.breaker.is_in_doubt() {
             return Ok(());
         }
         self.0.metrics.skipped.increment(1);

@@ -1,13 +1,13 @@
 //! A Cluster, found from any of its nodes.
 
-use std::fmt;
+use std::{fmt, io};
 
 use redis::{Client, ConnectionInfo, RedisError, RedisResult, cluster::ClusterClient};
 use tokio::time::timeout;
 
 use super::{
     connection::Connection,
-    error::{invalid_url, is_outage, timed_out},
+    error::{invalid_url, is_outage},
     server::{self, CONNECT_TIMEOUT},
 };
 use crate::error::Error;
@@ -23,19 +23,13 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Parses `[user:password@]host:port,host:port…`.
     pub(super) fn parse(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Self, Error> {
-        let (credentials, hosts) = match rest.rsplit_once('@') {
-            Some((credentials, hosts)) => (format!("{credentials}@"), hosts),
-            None => (String::new(), rest),
-        };
+        let (credentials, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let (hosts, path) = hosts.split_once('/').unwrap_or((hosts, ""));
         if !matches!(path, "" | "0") {
             return Err(Error::config("a redis cluster has database 0 only"));
         }
-        let nodes = hosts
-            .split(',')
-            .map(|host| server::parse_info(&format!("{scheme}://{credentials}{host}")))
-            .collect::<RedisResult<Vec<_>>>()
-            .map_err(invalid_url)?;
+        let url = |host: &str| format!("{scheme}://{credentials}{host}");
+        let nodes = server::parse_list(hosts, url)?;
         Ok(Self {
             client: cluster_client(nodes.clone(), root).map_err(invalid_url)?,
             nodes,
@@ -50,7 +44,7 @@ impl Cluster {
         match timeout(6 * CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
             Ok(Err(error)) => Err(self.first_refusal().await.unwrap_or(error)),
-            Err(_) => Err(timed_out()),
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
     }
 
@@ -88,14 +82,11 @@ impl Cluster {
 
 impl fmt::Display for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, node) in self.nodes.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{}", node.addr())?;
-        }
-        Ok(())
+        f.write_str(&server::addresses(&self.nodes))
     }
 }
 
+#[cfg_attr(not(feature = "tls"), expect(unused_variables))]
 fn cluster_client(nodes: Vec<ConnectionInfo>, root: Option<&[u8]>) -> RedisResult<ClusterClient> {
     let builder = ClusterClient::builder(nodes)
         .connection_timeout(CONNECT_TIMEOUT)
@@ -106,11 +97,8 @@ fn cluster_client(nodes: Vec<ConnectionInfo>, root: Option<&[u8]>) -> RedisResul
         .max_retry_wait(50)
         .tcp_settings(server::tcp_settings());
     #[cfg(feature = "tls")]
-    let builder = match root {
-        Some(root) => builder.certs(super::tls::certificates(root)),
-        None => builder,
-    };
-    #[cfg(not(feature = "tls"))]
-    let _ = root;
+    if let Some(root) = root {
+        return builder.certs(super::tls::certificates(root)).build();
+    }
     builder.build()
 }

@@ -24,42 +24,27 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(super) const ALL: [Self; 15] = [
-        Self::Get,
-        Self::Put,
-        Self::Remove,
-        Self::Scan,
-        Self::Lock,
-        Self::Unlock,
-        Self::Acquire,
-        Self::Refund,
-        Self::Peek,
-        Self::Reset,
-        Self::Increment,
-        Self::Append,
-        Self::AppendAgain,
-        Self::Sync,
-        Self::Publish,
+    /// Every command with its name, in the order of the variants.
+    pub(super) const ALL: [(Self, &'static str); 15] = [
+        (Self::Get, "get"),
+        (Self::Put, "put"),
+        (Self::Remove, "remove"),
+        (Self::Scan, "scan"),
+        (Self::Lock, "lock"),
+        (Self::Unlock, "unlock"),
+        (Self::Acquire, "acquire"),
+        (Self::Refund, "refund"),
+        (Self::Peek, "peek"),
+        (Self::Reset, "reset"),
+        (Self::Increment, "increment"),
+        (Self::Append, "append"),
+        (Self::AppendAgain, "append_again"),
+        (Self::Sync, "sync"),
+        (Self::Publish, "publish"),
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Remove => "remove",
-            Self::Scan => "scan",
-            Self::Lock => "lock",
-            Self::Unlock => "unlock",
-            Self::Acquire => "acquire",
-            Self::Refund => "refund",
-            Self::Peek => "peek",
-            Self::Reset => "reset",
-            Self::Increment => "increment",
-            Self::Append => "append",
-            Self::AppendAgain => "append_again",
-            Self::Sync => "sync",
-            Self::Publish => "publish",
-        }
+        Self::ALL[self as usize].1
     }
 
     /// How long this command may take when a request may wait `deadline` for one command.

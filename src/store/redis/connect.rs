@@ -1,13 +1,12 @@
 //! The first connection, and what is checked over it.
 
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, aio::MultiplexedConnection};
-use tokio::time::timeout;
+use redis::{ErrorKind, RedisResult, ServerErrorKind, aio::MultiplexedConnection};
 
 use super::{
     connection::Connection,
-    error::{is_outage, timed_out},
+    error::is_outage,
     permissions,
-    server::{self, CONNECT_TIMEOUT},
+    server::{self, CONNECT_TIMEOUT, in_time},
     state::ClientState,
 };
 use crate::error::Error;
@@ -17,7 +16,12 @@ use crate::error::Error;
 pub(super) async fn connect_first(state: &ClientState) -> Result<(), Error> {
     match open(state).await {
         Ok((connection, mut server, cluster_info)) => {
-            check_mode(state, &cluster_info)?;
+            let address = &state.address;
+            if cluster_info.contains("cluster_enabled:1") && !address.is_cluster() {
+                return Err(Error::config(format!(
+                    "redis at {address} is a node of a cluster: write redis+cluster://"
+                )));
+            }
             permissions::check(&mut server).await?;
             state.pool.set(0, connection);
             Ok(())
@@ -41,24 +45,13 @@ async fn open(state: &ClientState) -> RedisResult<(Connection, MultiplexedConnec
 
 /// The reply to `INFO cluster`; empty if the user may not ask.
 async fn cluster_info(server: &mut MultiplexedConnection) -> RedisResult<String> {
-    let mut info = Cmd::new();
-    info.arg("INFO").arg("cluster");
-    let reply = timeout(CONNECT_TIMEOUT, server::send(server, &info)).await;
-    match reply.unwrap_or_else(|_| Err(timed_out())) {
+    let mut info = redis::cmd("INFO");
+    info.arg("cluster");
+    match in_time(CONNECT_TIMEOUT, server::send(server, &info)).await {
         Ok(text) => Ok(redis::from_redis_value(text).unwrap_or_default()),
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
             Ok(String::new())
         }
         Err(error) => Err(error),
     }
-}
-
-fn check_mode(state: &ClientState, cluster_info: &str) -> Result<(), Error> {
-    let address = &state.address;
-    if cluster_info.contains("cluster_enabled:1") && !address.is_cluster() {
-        return Err(Error::config(format!(
-            "redis at {address} is a node of a cluster: write redis+cluster://"
-        )));
-    }
-    Ok(())
 }

@@ -32,18 +32,12 @@ impl Connection {
 
     /// Sends all commands at once; an error reply stands in its command's place.
     pub(super) async fn send_all(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
-        match self {
-            Self::Single(connection) => {
-                connection
-                    .send_packed_commands(commands, 0, commands.len())
-                    .await
-            }
-            Self::Cluster(connection) => {
-                connection
-                    .req_packed_commands(commands, 0, commands.len())
-                    .await
-            }
-        }
+        let connection: &mut (dyn ConnectionLike + Send) = match self {
+            Self::Single(connection) => connection,
+            Self::Cluster(connection) => connection,
+        };
+        let replies = connection.req_packed_commands(commands, 0, commands.len());
+        replies.await
     }
 
     /// Sends a command to one node of a Cluster, for commands without a key; a single server is the
@@ -66,8 +60,7 @@ impl Connection {
 
     /// Checks that a server answers; in a Cluster any primary will do.
     pub(super) async fn ping(&mut self) -> RedisResult<Value> {
-        let mut ping = Cmd::new();
-        ping.arg("PING");
+        let ping = redis::cmd("PING");
         match self {
             Self::Single(connection) => server::send(connection, &ping).await,
             Self::Cluster(connection) => {
@@ -93,9 +86,7 @@ impl Connection {
             return self.ping().await;
         }
         // A command without a key would be sent to any other node if that of the slot is gone.
-        let mut get = Cmd::new();
-        get.arg("GET").arg(probe_key(slot));
-        self.send(&get).await
+        self.send(&Cmd::get(probe_key(slot))).await
     }
 }
 

@@ -9,12 +9,7 @@ use futures_util::{
 };
 use redis::Cmd;
 
-use super::{
-    client::RedisClient,
-    command::Command,
-    script::{Script, ScriptArg},
-    topology::Primary,
-};
+use super::{client::RedisClient, command::Command, script::Script, topology::Primary};
 use crate::{
     clock::Clock,
     error::{Error, Kind},
@@ -83,11 +78,8 @@ impl RedisEntries {
         };
         let key = self.full_key(key);
         self.client.skip_if_in_doubt(key.as_bytes())?;
-        let arguments = [ScriptArg::Bytes(&value), millis(ttl).into()];
-        let keys = [key.as_bytes()];
-        self.client
-            .script(Command::Put, &PUT, &keys, &arguments)
-            .await
+        let call = PUT.call([key.as_bytes()]).arg(value).arg(millis(ttl));
+        self.client.script(Command::Put, &call).await
     }
 
     async fn unlink(&self, key: &str) -> Result<u64, Error> {
@@ -121,11 +113,9 @@ impl RedisEntries {
     }
 
     async fn remove_kind(&self, keys: Vec<Bytes>, kind: &str) -> Result<u64, Error> {
-        let arguments = [ScriptArg::Bytes(&wire::MAGIC), kind.into()];
         run_all(keys.into_iter().map(|key| async move {
-            self.client
-                .script(Command::Remove, &REMOVE, &[&key], &arguments)
-                .await
+            let call = REMOVE.call([key]).arg(&wire::MAGIC[..]).arg(kind);
+            self.client.script(Command::Remove, &call).await
         }))
         .await
     }
@@ -164,13 +154,8 @@ impl Entries for RedisEntries {
     }
 
     fn unlock<'a>(&'a self, key: &'a str, token: u64) -> StoreFuture<'a, bool> {
-        let key = self.lock_key(key);
-        Box::pin(async move {
-            let (keys, arguments) = ([key.as_bytes()], [token.into()]);
-            self.client
-                .script(Command::Unlock, &UNLOCK, &keys, &arguments)
-                .await
-        })
+        let call = UNLOCK.call([self.lock_key(key)]).arg(token);
+        Box::pin(async move { self.client.script(Command::Unlock, &call).await })
     }
 }
 

@@ -69,11 +69,6 @@ pub(super) fn reason(error: &RedisError) -> String {
     }
 }
 
-/// The client's own error for a reply or a connection that did not come in time.
-pub(super) fn timed_out() -> RedisError {
-    io::Error::from(io::ErrorKind::TimedOut).into()
-}
-
 fn server_kind(server: ServerErrorKind, error: &RedisError) -> Kind {
     match server {
         ServerErrorKind::BusyLoading

@@ -62,19 +62,14 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
     if send(connection, Cmd::new().arg("MULTI")).await.is_err() {
         return Ok(());
     }
-    let mut missing: Vec<String> = Vec::new();
+    let mut missing = Vec::new();
     for command in NEEDED {
-        let mut cmd = Cmd::new();
-        for argument in *command {
-            cmd.arg(*argument);
-        }
-        if let Err(error) = send(connection, &cmd).await
+        let reply = send(connection, Cmd::new().arg(*command)).await;
+        if let Err(error) = reply
             && error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-            && error
-                .detail()
-                .is_some_and(|detail| detail.contains("command"))
+            && error.detail().unwrap_or_default().contains("command")
         {
-            missing.push(command[0].to_owned());
+            missing.push(command[0]);
         }
     }
     // The connection is dropped after this, and with it the transaction.

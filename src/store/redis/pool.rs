@@ -18,16 +18,11 @@ pub(super) struct ConnectionPool {
 /// One slot of the pool, which holds one connection after the other.
 #[derive(Default)]
 struct PoolSlot {
-    current: ArcSwapOption<PooledConnection>,
-    /// There is a connection, and it is not known to be broken.
-    usable: AtomicBool,
-    queue: BatchQueue,
-}
-
-struct PooledConnection {
-    connection: Connection,
-    /// Replace it as soon as that is possible.
+    /// None if there is none yet, or if it is known to be broken.
+    current: ArcSwapOption<Connection>,
+    /// Replace the connection as soon as that is possible.
     outdated: AtomicBool,
+    queue: BatchQueue,
 }
 
 impl ConnectionPool {
@@ -47,17 +42,15 @@ impl ConnectionPool {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         (0..self.len())
             .map(|step| start.wrapping_add(step) % self.len())
-            .find(|index| self.slots[*index].usable.load(Ordering::Relaxed))
+            .find(|index| self.slots[*index].current.load().is_some())
     }
 
     /// Connection `index`, if it is usable.
     pub(super) fn connection(&self, index: usize) -> Option<Connection> {
-        let slot = &self.slots[index];
-        if !slot.usable.load(Ordering::Relaxed) {
-            return None;
-        }
-        let current = slot.current.load();
-        current.as_ref().map(|pooled| pooled.connection.clone())
+        let current = self.slots[index].current.load();
+        current
+            .as_ref()
+            .map(|connection| Connection::clone(connection))
     }
 
     /// The reads that wait to be sent over connection `index`.
@@ -67,26 +60,18 @@ impl ConnectionPool {
 
     pub(super) fn set(&self, index: usize, connection: Connection) {
         let slot = &self.slots[index];
-        slot.current.store(Some(Arc::new(PooledConnection {
-            connection,
-            outdated: AtomicBool::new(false),
-        })));
-        slot.usable.store(true, Ordering::Relaxed);
+        slot.outdated.store(false, Ordering::Relaxed);
+        slot.current.store(Some(Arc::new(connection)));
     }
 
     pub(super) fn is_outdated(&self, index: usize) -> bool {
-        let current = self.slots[index].current.load();
-        current
-            .as_ref()
-            .is_some_and(|pooled| pooled.outdated.load(Ordering::Relaxed))
+        self.slots[index].outdated.load(Ordering::Relaxed)
     }
 
     /// The address may lead to another server by now. Until that one is reached, this connection
     /// stays in use.
     pub(super) fn mark_outdated(&self, index: usize) {
-        if let Some(pooled) = &*self.slots[index].current.load() {
-            pooled.outdated.store(true, Ordering::Relaxed);
-        }
+        self.slots[index].outdated.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn mark_all_outdated(&self) {
@@ -94,6 +79,6 @@ impl ConnectionPool {
     }
 
     pub(super) fn mark_broken(&self, index: usize) {
-        self.slots[index].usable.store(false, Ordering::Relaxed);
+        self.slots[index].current.store(None);
     }
 }

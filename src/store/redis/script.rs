@@ -1,12 +1,21 @@
 //! Lua scripts, which are run by their digest.
 
-use redis::Cmd;
+use redis::{Cmd, ToRedisArgs};
 
 /// A script, which Redis caches by its digest once it has run it.
 #[derive(Debug)]
 pub(crate) struct Script {
     source: &'static str,
     digest: Box<str>,
+}
+
+/// A call of a script: its `EVALSHA`, which a server that does not know the script refuses with
+/// `NOSCRIPT`.
+pub(crate) struct ScriptCall {
+    script: &'static Script,
+    pub(super) by_digest: Cmd,
+    /// The index of the first key in the command; beyond its end if there is none.
+    pub(super) first_key: usize,
 }
 
 impl Script {
@@ -17,39 +26,39 @@ impl Script {
         }
     }
 
-    /// The script's `EVALSHA`, which a server that does not know the script refuses with `NOSCRIPT`.
-    pub(super) fn by_digest(&self, keys: &[&[u8]], arguments: &[ScriptArg<'_>]) -> Cmd {
-        let sizes = arguments.iter().map(|argument| match argument {
-            ScriptArg::Bytes(bytes) => bytes.len(),
-            ScriptArg::Uint(_) | ScriptArg::Int(_) => MAX_DIGITS,
-        });
-        let bytes = keys.iter().map(|key| key.len()).chain(sizes).sum();
-        let mut cmd = self.begin(keys.len(), keys.len() + arguments.len(), bytes);
+    /// A call with these keys, to which the arguments are added; in a Cluster all keys must be in
+    /// one slot.
+    pub(crate) fn call(
+        &'static self,
+        keys: impl IntoIterator<IntoIter: ExactSizeIterator<Item: AsRef<[u8]>>>,
+    ) -> ScriptCall {
+        let keys = keys.into_iter();
+        let count = keys.len();
+        let mut by_digest = Cmd::with_capacity(8 + 2 * count, 64 + 192 * count);
+        by_digest.arg("EVALSHA").arg(&*self.digest).arg(count);
         for key in keys {
-            cmd.arg(*key);
+            by_digest.arg(key.as_ref());
         }
-        for argument in arguments {
-            match argument {
-                ScriptArg::Bytes(bytes) => cmd.arg(*bytes),
-                ScriptArg::Uint(number) => cmd.arg(*number),
-                ScriptArg::Int(number) => cmd.arg(*number),
-            };
+        ScriptCall {
+            script: self,
+            by_digest,
+            first_key: if count == 0 { usize::MAX } else { 3 },
         }
-        cmd
+    }
+}
+
+impl ScriptCall {
+    /// Adds an argument, or each item of a list as one.
+    pub(crate) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.by_digest.arg(argument);
+        self
     }
 
-    /// The beginning of an `EVALSHA`, with room for `words` keys and arguments of `bytes` in total.
-    pub(super) fn begin(&self, keys: usize, words: usize, bytes: usize) -> Cmd {
-        let mut cmd = Cmd::with_capacity(3 + words, 16 + self.digest.len() + bytes);
-        cmd.arg("EVALSHA").arg(&*self.digest).arg(keys);
-        cmd
-    }
-
-    /// Turns an `EVALSHA` into an `EVAL`, which makes the server cache the script.
-    pub(super) fn by_source(&self, by_digest: &Cmd) -> Cmd {
-        let mut cmd = Cmd::new();
-        cmd.arg("EVAL").arg(self.source);
-        for argument in by_digest.args_iter().skip(2) {
+    /// The same call as an `EVAL`, which makes the server cache the script.
+    pub(super) fn by_source(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(self.script.source);
+        for argument in self.by_digest.args_iter().skip(2) {
             if let redis::Arg::Simple(bytes) = argument {
                 cmd.arg(bytes);
             }
@@ -57,38 +66,3 @@ impl Script {
         cmd
     }
 }
-
-/// An argument of a script.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ScriptArg<'a> {
-    Bytes(&'a [u8]),
-    Uint(u64),
-    Int(i64),
-}
-
-impl<'a> From<&'a [u8]> for ScriptArg<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-impl<'a> From<&'a str> for ScriptArg<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Bytes(text.as_bytes())
-    }
-}
-
-impl From<u64> for ScriptArg<'_> {
-    fn from(number: u64) -> Self {
-        Self::Uint(number)
-    }
-}
-
-impl From<i64> for ScriptArg<'_> {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-/// The decimal digits of a 64-bit number, sign included.
-const MAX_DIGITS: usize = 20;

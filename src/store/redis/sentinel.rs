@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use redis::{Client, Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult};
-use tokio::time::timeout;
+use redis::{Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value};
 
 use super::{
     connection::Connection,
-    error::{invalid_url, is_outage, timed_out},
-    server::{self, CONNECT_TIMEOUT},
+    error::{invalid_url, is_outage},
+    server::{self, CONNECT_TIMEOUT, in_time},
 };
 use crate::error::Error;
 
@@ -25,10 +24,7 @@ impl Sentinels {
     /// Parses `[user:password@]host[:port],host[:port]…/service[/database]`; the credentials are
     /// the primary's.
     pub(super) fn parse(scheme: &str, rest: &str, root: Option<&[u8]>) -> Result<Self, Error> {
-        let (credentials, rest) = match rest.rsplit_once('@') {
-            Some((credentials, rest)) => (format!("{credentials}@"), rest),
-            None => (String::new(), rest),
-        };
+        let (credentials, rest) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
         let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (service, database) = path.split_once('/').unwrap_or((path, ""));
         if service.is_empty() {
@@ -36,15 +32,11 @@ impl Sentinels {
                 "a redis URL with sentinels ends in the primary's name: redis+sentinel://host:26379/mymaster",
             ));
         }
-        let nodes = hosts
-            .split(',')
-            .map(|host| server::parse_info(&format!("{scheme}://{}", with_port(host))))
-            .collect::<RedisResult<_>>()
-            .map_err(invalid_url)?;
+        let url = |host: &str| format!("{scheme}://{}", with_port(host));
         // Any host will do: the Sentinels name the real one.
         let primary = format!("{scheme}://{credentials}sentinel/{database}");
         Ok(Self {
-            nodes,
+            nodes: server::parse_list(hosts, url)?,
             service: service.to_owned(),
             primary: server::parse_info(&primary).map_err(invalid_url)?,
             root_certificate: root.map(<[u8]>::to_vec),
@@ -55,8 +47,7 @@ impl Sentinels {
     pub(super) async fn primary(&self) -> RedisResult<Client> {
         let (mut unknown, mut failed) = (None, None);
         for node in &self.nodes {
-            let reply = timeout(CONNECT_TIMEOUT, self.ask(node)).await;
-            match reply.unwrap_or_else(|_| Err(timed_out())) {
+            match in_time(CONNECT_TIMEOUT, self.ask(node)).await {
                 Ok(Some((host, port))) => {
                     let info = server::with_host(self.primary.clone(), host, port);
                     return server::client(info, self.root_certificate.as_deref());
@@ -71,10 +62,8 @@ impl Sentinels {
     /// Connects to the primary. Checks its role, as a Sentinel may not know yet that it was demoted.
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
         let mut connection = server::connect(&self.primary().await?).await?;
-        let mut role = Cmd::new();
-        role.arg("ROLE");
-        let reply = timeout(CONNECT_TIMEOUT, server::send(&mut connection, &role)).await;
-        match reply.unwrap_or_else(|_| Err(timed_out())) {
+        let role = redis::cmd("ROLE");
+        match in_time(CONNECT_TIMEOUT, server::send(&mut connection, &role)).await {
             Ok(role) if !is_primary(&role) => {
                 Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into())
             }
@@ -97,28 +86,20 @@ impl Sentinels {
 
 impl fmt::Display for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses = self.nodes.iter().map(|node| node.addr().to_string());
-        let addresses: Vec<_> = addresses.collect();
-        write!(f, "{}/{}", addresses.join(","), self.service)
+        write!(f, "{}/{}", server::addresses(&self.nodes), self.service)
     }
 }
 
 fn with_port(host: &str) -> String {
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.ends_with(']'));
-    if has_port {
-        host.to_owned()
-    } else {
-        format!("{host}:26379")
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.to_owned(),
+        _ => format!("{host}:26379"),
     }
 }
 
-fn is_primary(role: &redis::Value) -> bool {
-    let redis::Value::Array(role) = role else {
-        return false;
-    };
-    let name = role.first().map(redis::from_redis_value_ref::<String>);
+fn is_primary(role: &Value) -> bool {
+    let name = role.as_sequence().and_then(|role| role.first());
+    let name = name.map(redis::from_redis_value_ref::<String>);
     matches!(name, Some(Ok(name)) if name == "master")
 }
 

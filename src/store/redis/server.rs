@@ -1,11 +1,15 @@
 //! One server: its client, and a connection to it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     ProtocolVersion, RedisResult, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
+use tokio::time::timeout;
+
+use super::error::invalid_url;
+use crate::error::Error;
 
 /// How long connecting may take, TLS and credentials included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,6 +35,21 @@ pub(super) fn tcp_settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
 
+/// Parses a list of servers, `host:port,host:port…`.
+pub(super) fn parse_list(
+    hosts: &str,
+    url: impl Fn(&str) -> String,
+) -> Result<Vec<ConnectionInfo>, Error> {
+    let infos = hosts.split(',').map(|host| parse_info(&url(host)));
+    infos.collect::<RedisResult<_>>().map_err(invalid_url)
+}
+
+/// The hosts and ports of servers, without credentials.
+pub(super) fn addresses(infos: &[ConnectionInfo]) -> String {
+    let addresses = infos.iter().map(|info| info.addr().to_string());
+    addresses.collect::<Vec<_>>().join(",")
+}
+
 /// `info` with another host and port.
 pub(super) fn with_host(info: ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let addr = match info.addr() {
@@ -46,16 +65,12 @@ pub(super) fn with_host(info: ConnectionInfo, host: String, port: u16) -> Connec
 }
 
 /// The client of a server, which trusts the certificate authority `root` if one is given.
-#[cfg(feature = "tls")]
+#[cfg_attr(not(feature = "tls"), expect(unused_variables))]
 pub(super) fn client(info: ConnectionInfo, root: Option<&[u8]>) -> RedisResult<Client> {
-    match root {
-        Some(root) => Client::build_with_tls(info, super::tls::certificates(root)),
-        None => Client::open(info),
+    #[cfg(feature = "tls")]
+    if let Some(root) = root {
+        return Client::build_with_tls(info, super::tls::certificates(root));
     }
-}
-
-#[cfg(not(feature = "tls"))]
-pub(super) fn client(info: ConnectionInfo, _root: Option<&[u8]>) -> RedisResult<Client> {
     Client::open(info)
 }
 
@@ -68,6 +83,15 @@ pub(super) async fn connect(client: &Client) -> RedisResult<MultiplexedConnectio
     client
         .get_multiplexed_async_connection_with_config(&config)
         .await
+}
+
+/// Waits for a reply or a connection for at most `allowed`.
+pub(super) async fn in_time<T>(
+    allowed: Duration,
+    reply: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    let timed_out = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    timeout(allowed, reply).await.unwrap_or_else(timed_out)
 }
 
 /// Sends one command over one connection; an error reply is returned as an error.

@@ -10,7 +10,8 @@ use std::{
 };
 
 use redis::RedisError;
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     address::Address,
@@ -33,7 +34,8 @@ pub(super) struct ClientState {
     deadline: AtomicU64,
     /// Wakes the supervisor.
     pub(super) wake: Arc<Notify>,
-    supervisor: OnceLock<AbortHandle>,
+    /// The supervisor, which ends when this is dropped.
+    pub(super) supervisor: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl ClientState {
@@ -59,11 +61,6 @@ impl ClientState {
     pub(super) fn set_deadline(&self, deadline: Duration) {
         let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
         self.deadline.store(nanos, Ordering::Relaxed);
-    }
-
-    /// Keeps the supervisor until this is dropped.
-    pub(super) fn set_supervisor(&self, task: AbortHandle) {
-        let _ = self.supervisor.set(task);
     }
 
     /// Counts a command that was not answered.
@@ -101,13 +98,5 @@ impl ClientState {
             "redis unavailable: going on without the shared store until it answers"
         );
         self.wake.notify_one();
-    }
-}
-
-impl Drop for ClientState {
-    fn drop(&mut self) {
-        if let Some(supervisor) = self.supervisor.get() {
-            supervisor.abort();
-        }
     }
 }

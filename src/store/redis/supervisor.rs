@@ -12,7 +12,8 @@ use tokio::{sync::Notify, time::timeout};
 use super::{
     breaker::Breaker,
     connection::Connection,
-    error::{is_outage, reason, timed_out},
+    error::{is_outage, reason},
+    server::in_time,
     state::ClientState,
 };
 
@@ -79,18 +80,17 @@ async fn check_or_replace(state: &ClientState, index: usize) -> bool {
 }
 
 async fn replace(state: &ClientState, index: usize) -> bool {
-    let mut connection = match state.address.connect().await {
-        Ok(connection) => connection,
-        Err(error) => {
-            if !is_outage(&error) {
-                tracing::warn!(
-                    redis = %state.address,
-                    reason = %reason(&error),
-                    "redis refuses the connection: check credentials and address; retrying"
-                );
-            }
-            return false;
+    let connected = state.address.connect().await.inspect_err(|error| {
+        if !is_outage(error) {
+            tracing::warn!(
+                redis = %state.address,
+                reason = %reason(error),
+                "redis refuses the connection: check credentials and address; retrying"
+            );
         }
+    });
+    let Ok(mut connection) = connected else {
+        return false;
     };
     let answered = answers(connection.ping(), PING_TIMEOUT).await;
     if answered {
@@ -131,18 +131,13 @@ async fn probe(state: &ClientState, breaker: &Breaker) -> bool {
 }
 
 async fn reaches(state: &ClientState, connection: &mut Connection, breaker: &Breaker) -> bool {
-    answers(
-        connection.ping_slot(breaker.failed_slot()),
-        state.deadline(),
-    )
-    .await
+    let ping = connection.ping_slot(breaker.failed_slot());
+    answers(ping, state.deadline()).await
 }
 
 /// Anything but an outage is an answer: a server that replies `MISCONF` or `NOPERM` is up.
 async fn answers(reply: impl Future<Output = RedisResult<Value>>, allowed: Duration) -> bool {
-    let reply = timeout(allowed, reply)
-        .await
-        .unwrap_or_else(|_| Err(timed_out()));
+    let reply = in_time(allowed, reply).await;
     reply.err().is_none_or(|error| !is_outage(&error))
 }
 

@@ -13,19 +13,16 @@ pub(super) fn certificates(root: &[u8]) -> redis::TlsCertificates {
 
 /// Prepares for a URL with this scheme: rustls has no cryptography of its own and would panic if
 /// the application chose none.
-#[cfg(feature = "tls")]
 pub(super) fn prepare(scheme: &str) -> Result<(), Error> {
-    if scheme.starts_with("rediss") {
+    if !scheme.starts_with("rediss") {
+        return Ok(());
+    }
+    #[cfg(not(feature = "tls"))]
+    return Err(Error::config("rediss:// needs tower-keep's feature `tls`"));
+    #[cfg(feature = "tls")]
+    {
         // Fails if the application has installed its own provider, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(())
     }
-    Ok(())
-}
-
-#[cfg(not(feature = "tls"))]
-pub(super) fn prepare(scheme: &str) -> Result<(), Error> {
-    if scheme.starts_with("rediss") {
-        return Err(Error::config("rediss:// needs tower-keep's feature `tls`"));
-    }
-    Ok(())
 }

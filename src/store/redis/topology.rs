@@ -1,5 +1,7 @@
 //! The primaries of a Cluster and the slots that each owns.
 
+use std::collections::BTreeMap;
+
 use redis::Value;
 
 use super::slot::slot_of;
@@ -47,35 +49,26 @@ pub(super) fn owner(primaries: Vec<Primary>, key: &[u8]) -> Option<Primary> {
 /// Parses the reply to `CLUSTER SLOTS`: ranges of first slot, last slot, primary and replicas.
 /// Malformed ranges are skipped.
 pub(super) fn parse_slots(reply: &Value) -> Vec<Primary> {
-    let mut primaries: Vec<Primary> = Vec::new();
-    let Value::Array(ranges) = reply else {
-        return primaries;
-    };
-    for (slots, node) in ranges.iter().filter_map(parse_range) {
-        match primaries
-            .iter_mut()
-            .find(|primary| primary.node.as_ref() == Some(&node))
-        {
-            Some(primary) => primary.slots.push(slots),
-            None => primaries.push(Primary {
-                node: Some(node),
-                slots: vec![slots],
-            }),
+    let mut slots_by_node = BTreeMap::<_, Vec<_>>::new();
+    for range in reply.as_sequence().into_iter().flatten() {
+        if let Some((slots, node)) = parse_range(range) {
+            slots_by_node.entry(node).or_default().push(slots);
         }
     }
-    primaries
+    let primaries = slots_by_node.into_iter().map(|(node, slots)| Primary {
+        node: Some(node),
+        slots,
+    });
+    primaries.collect()
 }
 
 type SlotRange = ((u16, u16), (Box<str>, u16));
 
 fn parse_range(range: &Value) -> Option<SlotRange> {
-    let Value::Array(range) = range else {
+    let [first, last, primary, ..] = range.as_sequence()? else {
         return None;
     };
-    let [first, last, Value::Array(primary), ..] = &range[..] else {
-        return None;
-    };
-    let [host, port, ..] = &primary[..] else {
+    let [host, port, ..] = primary.as_sequence()? else {
         return None;
     };
     let host: String = redis::from_redis_value_ref(host).ok()?;

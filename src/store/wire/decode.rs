@@ -45,7 +45,7 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
         kind::VARIANTS => Content::Variants(head.variants()?),
         _ => Content::Value(StoredValue {
             json: stored.slice(fixed.body..),
-            lifetime: fixed.lifetime(),
+            lifetime: fixed.lifetime,
             cost: fixed.cost,
         }),
     };
@@ -70,29 +70,26 @@ struct FixedHead {
     position: Position,
     stored: Timestamp,
     expires: Timestamp,
-    times: [Duration; 4],
+    lifetime: Lifetime,
     cost: Duration,
 }
 
 impl FixedHead {
     fn read(stored: &[u8]) -> Result<Self, Unreadable> {
-        let Some((fixed, _)) = stored.split_first_chunk::<{ at::FIXED_END }>() else {
-            let ours = stored.starts_with(&MAGIC);
-            return Err(if ours {
-                Unreadable::Damaged
-            } else {
-                Unreadable::Foreign
-            });
-        };
-        if !fixed.starts_with(&MAGIC) {
+        if !stored.starts_with(&MAGIC) {
             return Err(Unreadable::Foreign);
         }
-        if crc32fast::hash(&stored[at::VERSION..]) != u32_at(fixed, at::CHECKSUM) {
+        let Some((fixed, _)) = stored.split_first_chunk() else {
+            return Err(Unreadable::Damaged);
+        };
+        if crc32fast::hash(&stored[at::VERSION..]).to_be_bytes() != array_at(fixed, at::CHECKSUM) {
             return Err(Unreadable::Damaged);
         }
         let read = Self::parse(fixed);
-        let known = (kind::RESPONSE..=kind::VALUE).contains(&read.kind);
-        if fixed[at::VERSION] != VERSION || !known || read.has(flag::CRITICAL) {
+        let known = fixed[at::VERSION] == VERSION
+            && (kind::RESPONSE..=kind::VALUE).contains(&read.kind)
+            && !read.has(flag::CRITICAL);
+        if !known {
             return Err(Unreadable::Unknown);
         }
         if !(at::FIXED_END..=stored.len()).contains(&read.body) {
@@ -102,40 +99,37 @@ impl FixedHead {
     }
 
     fn parse(fixed: &[u8; at::FIXED_END]) -> Self {
-        let number = |at| u64_at(fixed, at);
+        let number = |at| u64::from_be_bytes(array_at(fixed, at));
+        let flags = u16::from_be_bytes(array_at(fixed, 10));
+        let has = |flag| flags & flag != 0;
         let millis = |at| Duration::from_millis(number(at));
         Self {
             kind: fixed[9],
-            flags: u16::from_be_bytes([fixed[10], fixed[11]]),
-            body: usize::try_from(u32_at(fixed, 12)).unwrap_or(usize::MAX),
+            flags,
+            body: usize::try_from(u32::from_be_bytes(array_at(fixed, 12))).unwrap_or(usize::MAX),
             position: Position {
                 epoch: number(16),
                 n: number(24),
             },
             stored: Timestamp(number(32)),
             expires: Timestamp(number(40)),
-            times: [millis(48), millis(56), millis(64), millis(72)],
+            lifetime: Lifetime {
+                fresh: millis(48),
+                initial_age: millis(56),
+                stale_while_revalidate: millis(64),
+                stale_if_error: millis(72),
+                must_revalidate: has(flag::MUST_REVALIDATE),
+                no_cache: has(flag::NO_CACHE),
+                heuristic: has(flag::HEURISTIC),
+                explicit: has(flag::EXPLICIT),
+                shared: has(flag::SHARED),
+            },
             cost: Duration::from_micros(number(80)),
         }
     }
 
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
-    }
-
-    fn lifetime(&self) -> Lifetime {
-        let [fresh, initial_age, stale_while_revalidate, stale_if_error] = self.times;
-        Lifetime {
-            fresh,
-            initial_age,
-            stale_while_revalidate,
-            stale_if_error,
-            must_revalidate: self.has(flag::MUST_REVALIDATE),
-            no_cache: self.has(flag::NO_CACHE),
-            heuristic: self.has(flag::HEURISTIC),
-            explicit: self.has(flag::EXPLICIT),
-            shared: self.has(flag::SHARED),
-        }
     }
 }
 
@@ -162,7 +156,7 @@ impl<'a> HeadReader<'a> {
             headers,
             body: self.whole.slice(fixed.body..),
             trailers: trailers.transpose()?,
-            lifetime: fixed.lifetime(),
+            lifetime: fixed.lifetime,
             part,
             cost: fixed.cost,
         })
@@ -311,16 +305,10 @@ impl From<FieldName> for HeaderName {
     }
 }
 
-fn u32_at(fixed: &[u8; at::FIXED_END], at: usize) -> u32 {
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(&fixed[at..at + 4]);
-    u32::from_be_bytes(bytes)
-}
-
-fn u64_at(fixed: &[u8; at::FIXED_END], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&fixed[at..at + 8]);
-    u64::from_be_bytes(bytes)
+fn array_at<const N: usize>(fixed: &[u8; at::FIXED_END], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&fixed[at..at + N]);
+    array
 }
 
 /// More than any server sends, and well below the capacity of a `HeaderMap`.

@@ -65,7 +65,7 @@ async fn run(on: &Tested) {
 #[tokio::test]
 async fn memory() {
     let clock = Arc::new(Clock::boot());
-    let store = Arc::new(MemoryEntries::new(64 << 20, Arc::clone(&clock)));
+    let store = Arc::new(MemoryEntries::new(Arc::clone(&clock)));
     run(&Tested { store, clock }).await;
 }
 

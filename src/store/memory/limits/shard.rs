@@ -1,5 +1,7 @@
 //! A fixed number of counters under one lock.
 
+use std::slice;
+
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -68,30 +70,14 @@ impl CounterShard {
         hash: u64,
     ) -> RuleDecision {
         let Some(at) = self.find(subject, &rule.limit, hash) else {
-            return self.admit_new_subject(subject, rule, now, hash);
+            let rules = slice::from_ref(rule);
+            return self.acquire(subject, rules, now, |_| hash).by_rule[0];
         };
         let slot = &mut self.slots[at];
         let ruling = rule.charge.decide(Some(slot.state), now);
         if ruling.charged {
             slot.quota = rule.charge.quota;
             slot.state = ruling.state;
-        }
-        ruling
-    }
-
-    #[cold]
-    fn admit_new_subject(
-        &mut self,
-        subject: &[u8],
-        rule: &Rule<'_>,
-        now: u64,
-        hash: u64,
-    ) -> RuleDecision {
-        let place = self.room(rule, now, &[]);
-        let state = self.state_at(place, &rule.charge.quota, now);
-        let ruling = rule.charge.decide(state, now);
-        if ruling.charged {
-            self.write(subject, rule, hash, place, &ruling);
         }
         ruling
     }
@@ -323,11 +309,8 @@ impl CounterSlot {
     /// The used part of the quota, in 1024ths.
     fn used(&self, now: u64) -> u64 {
         let capacity = self.quota.capacity();
-        let used = capacity.saturating_sub(
-            QuotaState::peek(Some(self.state), &self.quota, now)
-                .1
-                .remaining,
-        );
+        let (_, outcome) = QuotaState::peek(Some(self.state), &self.quota, now);
+        let used = capacity.saturating_sub(outcome.remaining);
         (used * 1024).checked_div(capacity).unwrap_or(1024)
     }
 }

@@ -17,11 +17,7 @@ use crate::{
             StoreFuture,
             channel::{Channel, Listener, MAX_MESSAGE},
         },
-        redis::{
-            client::RedisClient,
-            command::Command,
-            script::{Script, ScriptArg},
-        },
+        redis::{client::RedisClient, command::Command, script::Script},
     },
 };
 
@@ -53,19 +49,11 @@ impl RedisChannel {
 
 impl Channel for RedisChannel {
     fn publish<'a>(&'a self, patterns: &'a [String]) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let channels = [
-                ScriptArg::from(&*self.channels.public),
-                ScriptArg::from(&*self.channels.private),
-            ];
-            let patterns = patterns
-                .iter()
-                .map(|pattern| ScriptArg::from(pattern.as_str()));
-            let arguments: Vec<_> = channels.into_iter().chain(patterns).collect();
-            self.client
-                .script(Command::Publish, &PUBLISH, &[], &arguments)
-                .await
-        })
+        let call = PUBLISH
+            .call([""; 0])
+            .arg(&[&*self.channels.public, &*self.channels.private])
+            .arg(patterns);
+        Box::pin(async move { self.client.script(Command::Publish, &call).await })
     }
 
     fn listen(&self) -> Box<dyn Listener> {

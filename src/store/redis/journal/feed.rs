@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Cmd, Value};
+use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{keys::JournalKeys, reply};
+use super::reply::{StreamEntry, records};
 use crate::{
     error::Error,
     store::{
@@ -24,17 +24,17 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct RedisFeed {
     client: RedisClient,
-    keys: Arc<JournalKeys>,
+    stream: Arc<[u8]>,
     /// Taken while a command is in flight: after a cancelled read the connection is not used again.
     connection: Option<DedicatedConnection>,
     epoch: u64,
 }
 
 impl RedisFeed {
-    pub(super) fn new(client: RedisClient, keys: Arc<JournalKeys>) -> Self {
+    pub(super) fn new(client: RedisClient, stream: Arc<[u8]>) -> Self {
         Self {
             client,
-            keys,
+            stream,
             connection: None,
             epoch: 0,
         }
@@ -47,40 +47,32 @@ impl RedisFeed {
             Some(connection) => Ok(connection),
             None => {
                 self.epoch = epoch;
-                self.client.dedicated(&self.keys.feed).await
+                self.client.dedicated(&self.stream).await
             }
         }
     }
 
     async fn read(&mut self, after: Position) -> Result<Vec<Record>, Error> {
         let mut connection = self.connection(after.epoch).await?;
-        let mut cmd = Cmd::new();
-        cmd.arg("XREAD").arg("COUNT").arg(MAX_RECORDS);
+        let mut cmd = redis::cmd("XREAD");
+        cmd.arg("COUNT").arg(MAX_RECORDS);
         cmd.arg("BLOCK").arg(BLOCK_MILLIS).arg("STREAMS");
-        cmd.arg(&*self.keys.feed).arg(format!("{}-0", after.n));
+        cmd.arg(&*self.stream).arg(format!("{}-0", after.n));
         let reply = connection.query(Command::Sync, &cmd);
-        let reply: Value = timeout(REPLY_TIMEOUT, reply).await.map_err(|_| {
-            Error::unavailable("redis did not answer the read of the journal's stream")
-        })??;
+        let reply: Option<Vec<(Bytes, Vec<StreamEntry>)>> =
+            timeout(REPLY_TIMEOUT, reply).await.map_err(|_| {
+                Error::unavailable("redis did not answer the read of the journal's stream")
+            })??;
         self.connection = Some(connection);
-        match reply {
-            Value::Array(streams) => parse(streams),
-            _ => Ok(Vec::new()),
-        }
+        // One stream, of which nothing was read if the reply is nil.
+        let entries = reply.into_iter().flatten().next();
+        entries.map_or(Ok(Vec::new()), |(_, entries)| records(entries))
     }
 }
 
 impl Feed for RedisFeed {
     fn next(&mut self, after: Position) -> StoreFuture<'_, Vec<Record>> {
         Box::pin(self.read(after))
-    }
-}
-
-/// Parses the reply to `XREAD` for one stream: its name and its entries.
-fn parse(streams: Vec<Value>) -> Result<Vec<Record>, Error> {
-    match streams.into_iter().next() {
-        Some(Value::Array(mut stream)) => stream.pop().map_or(Ok(Vec::new()), reply::records),
-        _ => Ok(Vec::new()),
     }
 }
 

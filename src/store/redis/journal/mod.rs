@@ -19,40 +19,33 @@
 
 mod channel;
 mod feed;
-mod keys;
 mod reply;
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, sync::LazyLock, time::Duration};
 
-use redis::Value;
-
 pub(crate) use self::channel::RedisChannel;
-use self::{feed::RedisFeed, keys::JournalKeys};
+use self::feed::RedisFeed;
 use super::{
     client::RedisClient,
     command::Command,
-    script::{Script, ScriptArg},
+    script::{Script, ScriptCall},
 };
-use crate::{
-    error::Error,
-    store::{
-        contracts::{
-            StoreFuture,
-            journal::{
-                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage,
-            },
-        },
-        position::Position,
+use crate::store::{
+    contracts::{
+        StoreFuture,
+        journal::{AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, RecordKind, StatePage},
     },
+    position::Position,
 };
 
 /// The journal of every keep with this namespace on this Redis.
 #[derive(Debug)]
 pub(crate) struct RedisJournal {
     client: RedisClient,
-    keys: Arc<JournalKeys>,
+    /// The keys of the hash, the sorted set and the stream, which share one slot.
+    keys: [Arc<[u8]>; 3],
     /// How many purge targets the journal keeps.
     targets: u64,
 }
@@ -60,35 +53,23 @@ pub(crate) struct RedisJournal {
 impl RedisJournal {
     /// A journal that keeps the latest `targets` purge targets.
     pub(crate) fn new(client: RedisClient, namespace: &str, targets: usize) -> Self {
+        let key = |end| format!("{namespace}cache:keep:{{journal}}:{end}").into_bytes();
         Self {
             client,
-            keys: Arc::new(JournalKeys::new(namespace)),
+            keys: ["m", "z", "s"].map(|end| key(end).into()),
             targets: u64::try_from(targets)
                 .unwrap_or(u64::MAX)
                 .clamp(1, MAX_TARGETS),
         }
     }
 
-    async fn run(
-        &self,
-        command: Command,
-        script: &Script,
-        known: Position,
-        arguments: &[ScriptArg<'_>],
-    ) -> Result<Value, Error> {
-        let common = [
-            Position::begin_epoch().epoch.into(),
-            known.epoch.into(),
-            known.n.into(),
-            self.targets.into(),
-            RECORDS.into(),
-        ];
-        let arguments: Vec<ScriptArg<'_>> = common
-            .into_iter()
-            .chain(arguments.iter().copied())
-            .collect();
-        let keys = [&*self.keys.meta, &*self.keys.latest, &*self.keys.feed];
-        self.client.script(command, script, &keys, &arguments).await
+    /// A call with the arguments that both scripts have in common.
+    fn call(&self, script: &'static Script, known: Position) -> ScriptCall {
+        script
+            .call(&self.keys)
+            .arg(Position::begin_epoch().epoch)
+            .arg(&[known.epoch, known.n])
+            .arg(&[self.targets, RECORDS])
     }
 }
 
@@ -101,36 +82,33 @@ impl Journal for RedisJournal {
                 RecordKind::Close { token } => ("c", token, Duration::ZERO),
             };
             let purges: Vec<String> = request.purges.iter().map(ToString::to_string).collect();
-            let mut arguments = vec![
-                action.into(),
-                token.into(),
-                u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).into(),
-                MAX_BETWEEN.into(),
-                u64::from(request.with_open).into(),
-            ];
-            arguments.extend(purges.iter().map(|purge| ScriptArg::from(purge.as_str())));
+            let call = self
+                .call(&APPEND, request.known)
+                .arg(action)
+                .arg(token)
+                .arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX))
+                .arg(MAX_BETWEEN)
+                .arg(request.with_open)
+                .arg(&purges);
             let command = if request.queued {
                 Command::AppendAgain
             } else {
                 Command::Append
             };
-            let reply = self
-                .run(command, &APPEND, request.known, &arguments)
-                .await?;
-            reply::appended(reply)
+            reply::appended(self.client.script(command, &call).await?)
         })
     }
 
     fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage> {
         Box::pin(async move {
-            let size = u64::try_from(page.max(1)).unwrap_or(u64::MAX);
-            let reply = self.run(Command::Sync, &SYNC, from, &[size.into()]).await?;
-            reply::page(reply)
+            let call = self.call(&SYNC, from).arg(page.max(1));
+            reply::page(self.client.script(Command::Sync, &call).await?)
         })
     }
 
     fn feed(&self) -> Box<dyn Feed> {
-        Box::new(RedisFeed::new(self.client.clone(), Arc::clone(&self.keys)))
+        let [.., stream] = &self.keys;
+        Box::new(RedisFeed::new(self.client.clone(), Arc::clone(stream)))
     }
 }
 

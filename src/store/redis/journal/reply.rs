@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::Value;
+use bytes::Bytes;
 
 use crate::{
     error::{Error, Kind},
@@ -14,52 +14,67 @@ use crate::{
     },
 };
 
-pub(super) fn appended(reply: Value) -> Result<AppendReply, Error> {
-    let [epoch, n, floor, between, open] = list(reply)?;
+/// Epoch, position, floor, records in between, open declarations.
+type AppendFields = (u64, i64, i64, Vec<StreamEntry>, Vec<DeclarationFields>);
+
+/// Epoch, head, floor, purges with their scores, the score of the last one if there is another page,
+/// open declarations, and the server's clock in seconds and microseconds.
+type PageFields = (
+    u64,
+    i64,
+    i64,
+    Vec<(Bytes, f64)>,
+    Option<f64>,
+    Vec<DeclarationFields>,
+    u64,
+    u64,
+);
+
+/// An entry of a stream: its id, and its fields with their values.
+pub(super) type StreamEntry = (Bytes, Vec<(Bytes, Bytes)>);
+
+/// The token of a declaration, then its purges.
+type DeclarationFields = Vec<Bytes>;
+
+pub(super) fn appended(
+    (epoch, n, floor, between, open): AppendFields,
+) -> Result<AppendReply, Error> {
     Ok(AppendReply {
-        position: position(&epoch, &n)?,
-        floor: number(&floor)?,
+        position: position(epoch, n)?,
+        floor: count(floor)?,
         between: records(between)?,
         open: declarations(open)?,
     })
 }
 
-pub(super) fn page(reply: Value) -> Result<StatePage, Error> {
-    let [epoch, head, floor, latest, next, open, seconds, micros] = list(reply)?;
-    let next = match next {
-        Value::Nil => None,
-        next => Some(score(&next)?),
-    };
-    let time =
-        Duration::from_secs(number(&seconds)?).checked_add(Duration::from_micros(number(&micros)?));
+pub(super) fn page(
+    (epoch, head, floor, latest, next, open, seconds, micros): PageFields,
+) -> Result<StatePage, Error> {
+    // Without the member that holds the head.
+    let latest = latest.into_iter().filter(|(member, _)| member != HEAD);
     Ok(StatePage {
-        head: position(&epoch, &head)?,
-        floor: number(&floor)?,
-        latest: self::latest(latest)?,
-        next,
+        head: position(epoch, head)?,
+        floor: count(floor)?,
+        latest: latest
+            .map(|(member, n)| (Purge::read(&member), whole(n)))
+            .collect(),
+        next: next.map(whole),
         open: declarations(open)?,
-        time,
+        time: Duration::from_secs(seconds).checked_add(Duration::from_micros(micros)),
     })
 }
 
-/// Parses the entries of a stream, as `XRANGE` replies.
-pub(super) fn records(reply: Value) -> Result<Vec<Record>, Error> {
-    items(reply)?.into_iter().map(record).collect()
+pub(super) fn records(entries: Vec<StreamEntry>) -> Result<Vec<Record>, Error> {
+    entries.into_iter().map(record).collect()
 }
 
 /// Parses one record. A record of another program has no epoch: its readers read the state instead.
-fn record(entry: Value) -> Result<Record, Error> {
-    let [id, fields] = list(entry)?;
-    let n = bytes(&id)?
-        .split(|byte| *byte == b'-')
-        .next()
-        .and_then(digits);
+fn record((id, fields): StreamEntry) -> Result<Record, Error> {
+    let n = id.split(|byte| *byte == b'-').next().and_then(digits);
     let (mut epoch, mut action, mut token) = (0, b'i', 0);
     let mut purges = Vec::new();
-    let fields = items(fields)?;
-    for pair in fields.chunks_exact(2) {
-        let value = bytes(&pair[1])?;
-        match bytes(&pair[0])? {
+    for (name, value) in &fields {
+        match &name[..] {
             b"e" => epoch = digits(value).unwrap_or(0),
             b"a" => action = value.first().copied().unwrap_or(b'i'),
             b"t" => token = token_of(value),
@@ -82,35 +97,18 @@ fn record(entry: Value) -> Result<Record, Error> {
     })
 }
 
-/// Parses alternating members and scores, without the member that holds the head.
-fn latest(reply: Value) -> Result<Vec<(Purge, u64)>, Error> {
-    let items = items(reply)?;
-    let mut latest = Vec::with_capacity(items.len() / 2);
-    for pair in items.chunks_exact(2) {
-        let member = bytes(&pair[0])?;
-        if member != HEAD {
-            latest.push((Purge::read(member), score(&pair[1])?));
-        }
-    }
-    Ok(latest)
+fn declarations(open: Vec<DeclarationFields>) -> Result<Vec<OpenDeclaration>, Error> {
+    open.iter().map(|fields| declared(fields)).collect()
 }
 
-fn declarations(reply: Value) -> Result<Vec<OpenDeclaration>, Error> {
-    items(reply)?.into_iter().map(declared).collect()
-}
-
-fn declared(reply: Value) -> Result<OpenDeclaration, Error> {
-    let items = items(reply)?;
-    let (token, purged) = items.split_first().ok_or_else(unreadable)?;
-    let mut purges = Vec::with_capacity(purged.len());
-    for purge in purged {
-        purges.push(Purge::read(bytes(purge)?));
-    }
+fn declared(fields: &[Bytes]) -> Result<OpenDeclaration, Error> {
+    let (token, purges) = fields.split_first().ok_or_else(unreadable)?;
+    let mut purges: Vec<_> = purges.iter().map(|purge| Purge::read(purge)).collect();
     if purges.is_empty() {
         purges.push(Purge::hard(PurgeTarget::Everything));
     }
     Ok(OpenDeclaration {
-        token: token_of(bytes(token)?),
+        token: token_of(token),
         purges: Arc::from(purges),
     })
 }
@@ -120,52 +118,25 @@ fn token_of(text: &[u8]) -> u64 {
     digits(text).unwrap_or_else(|| u64::from(crc32fast::hash(text)))
 }
 
-fn position(epoch: &Value, n: &Value) -> Result<Position, Error> {
-    let epoch = digits(bytes(epoch)?).filter(|epoch| *epoch != 0);
-    Ok(Position {
-        epoch: epoch.ok_or_else(unreadable)?,
-        n: number(n)?,
-    })
-}
-
-fn list<const N: usize>(reply: Value) -> Result<[Value; N], Error> {
-    items(reply)?.try_into().map_err(|_| unreadable())
-}
-
-fn items(reply: Value) -> Result<Vec<Value>, Error> {
-    match reply {
-        Value::Array(items) => Ok(items),
-        _ => Err(unreadable()),
+fn position(epoch: u64, n: i64) -> Result<Position, Error> {
+    match (epoch, count(n)?) {
+        (0, _) => Err(unreadable()),
+        (epoch, n) => Ok(Position { epoch, n }),
     }
 }
 
-fn bytes(reply: &Value) -> Result<&[u8], Error> {
-    match reply {
-        Value::BulkString(bytes) => Ok(bytes),
-        _ => Err(unreadable()),
-    }
+fn count(number: i64) -> Result<u64, Error> {
+    u64::try_from(number).map_err(|_| unreadable())
 }
 
-fn number(reply: &Value) -> Result<u64, Error> {
-    let number = match reply {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::BulkString(text) => digits(text),
-        _ => None,
-    };
-    number.ok_or_else(unreadable)
-}
-
-/// Parses a score, which is a float.
+/// A score as a whole number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "saturates; this crate writes whole numbers in range only"
 )]
-fn score(reply: &Value) -> Result<u64, Error> {
-    let text = std::str::from_utf8(bytes(reply)?).map_err(|_| unreadable())?;
-    text.parse::<f64>()
-        .map(|score| score as u64)
-        .map_err(|_| unreadable())
+fn whole(score: f64) -> u64 {
+    score as u64
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

@@ -2,15 +2,16 @@
 
 mod packed;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, sync::LazyLock, time::Duration};
 
-use redis::{Cmd, Value};
+use futures_util::TryFutureExt;
+use redis::{FromRedisValue, Value};
 use smallvec::SmallVec;
 
 use super::{
     client::RedisClient,
     command::Command,
-    script::{Script, ScriptArg},
+    script::{Script, ScriptCall},
 };
 use crate::{
     error::{Error, Kind},
@@ -26,18 +27,10 @@ use crate::{
 pub(crate) struct RedisLimits {
     client: RedisClient,
     namespace: Arc<str>,
-    scripts: Arc<LimitScripts>,
+    acquire: &'static Script,
     /// Replaces the server's clock in tests, in microseconds.
     #[cfg(test)]
     now: Option<u64>,
-}
-
-#[derive(Debug)]
-struct LimitScripts {
-    acquire: Script,
-    refund: Script,
-    peek: Script,
-    increment: Script,
 }
 
 impl RedisLimits {
@@ -45,32 +38,22 @@ impl RedisLimits {
         Self {
             client,
             namespace: namespace.into(),
-            scripts: Arc::new(LimitScripts::new(include_str!("acquire.lua"))),
+            acquire: &ACQUIRE,
             #[cfg(test)]
             now: None,
         }
     }
 
-    /// Owned parts for a future that sends `call`.
-    fn parts(&self, call: Cmd) -> (RedisClient, Arc<LimitScripts>, Cmd) {
+    /// Sends a call with a future that owns all that it needs.
+    fn send<T: FromRedisValue>(
+        &self,
+        command: Command,
+        call: ScriptCall,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T> {
         #[cfg(test)]
         let call = self.with_time(call);
-        (self.client.clone(), Arc::clone(&self.scripts), call)
-    }
-
-    /// A call of `script` with its keys, to which one argument per key is added.
-    fn begin<'a>(
-        &self,
-        script: &Script,
-        subject: &[u8],
-        limits: impl ExactSizeIterator<Item = &'a Counter<'a>>,
-    ) -> Cmd {
-        let keys = limits.len();
-        let mut call = script.begin(keys, 2 * keys, keys * (self.namespace.len() + 128));
-        for limit in limits {
-            call.arg(&*self.key(subject, limit));
-        }
-        call
+        let client = self.client.clone();
+        async move { client.script(command, &call).await }
     }
 
     fn key(&self, subject: &[u8], limit: &Counter<'_>) -> SmallVec<[u8; 128]> {
@@ -92,32 +75,21 @@ impl RedisLimits {
     }
 }
 
-impl LimitScripts {
-    fn new(acquire: &'static str) -> Self {
-        Self {
-            acquire: Script::new(acquire),
-            refund: Script::new(include_str!("refund.lua")),
-            peek: Script::new(include_str!("peek.lua")),
-            increment: Script::new(include_str!("increment.lua")),
-        }
-    }
-}
-
 impl Limits for RedisLimits {
     fn acquire(
         &self,
         subject: &[u8],
         rules: &[Rule<'_>],
     ) -> StoreFuture<'static, CombinedDecision> {
-        let limits = rules.iter().map(|rule| &rule.limit);
-        let mut call = self.begin(&self.scripts.acquire, subject, limits);
+        let keys = rules.iter().map(|rule| self.key(subject, &rule.limit));
         let charges: SmallVec<[Charge; 2]> = rules.iter().map(|rule| rule.charge).collect();
-        for charge in &charges {
-            call.arg(&packed::charge(charge)[..]);
-        }
-        let (client, scripts, call) = self.parts(call);
+        let call = charges
+            .iter()
+            .fold(self.acquire.call(keys), |call, charge| {
+                call.arg(&packed::charge(charge)[..])
+            });
+        let reply = self.send(Command::Acquire, call);
         Box::pin(async move {
-            let reply = client.run(Command::Acquire, &scripts.acquire, &call);
             let (now, states) = parse(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
             let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
@@ -128,25 +100,18 @@ impl Limits for RedisLimits {
     }
 
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()> {
-        let limits = refunds.iter().map(|refund| &refund.limit);
-        let mut call = self.begin(&self.scripts.refund, subject, limits);
-        for refund in refunds {
-            call.arg(&packed::refund(refund)[..]);
-        }
-        let (client, scripts, call) = self.parts(call);
-        Box::pin(async move {
-            let reply = client.run(Command::Refund, &scripts.refund, &call);
-            reply.await.map(drop)
-        })
+        let keys = refunds.iter().map(|r| self.key(subject, &r.limit));
+        let call = refunds.iter().fold(REFUND.call(keys), |call, refund| {
+            call.arg(&packed::refund(refund)[..])
+        });
+        Box::pin(self.send::<Value>(Command::Refund, call).map_ok(drop))
     }
 
     fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
-        let limits = rules.iter().map(|rule| &rule.limit);
-        let call = self.begin(&self.scripts.peek, subject, limits);
+        let keys = rules.iter().map(|rule| self.key(subject, &rule.limit));
+        let reply = self.send(Command::Peek, PEEK.call(keys));
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
-        let (client, scripts, call) = self.parts(call);
         Box::pin(async move {
-            let reply = client.run(Command::Peek, &scripts.peek, &call);
             let (now, states) = parse(reply.await?, quotas.len())?;
             let rules = quotas.iter().copied().zip(states);
             Ok(CombinedDecision::peek(now.unsigned_abs(), rules))
@@ -166,14 +131,9 @@ impl Limits for RedisLimits {
         let key = format!("{}{key}", self.namespace);
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let ttl = ttl.clamp(1, MAX_TTL_MILLIS);
-        let (client, scripts) = (self.client.clone(), Arc::clone(&self.scripts));
-        Box::pin(async move {
-            let keys = [key.as_bytes()];
-            let arguments = [ScriptArg::Int(amount), ScriptArg::Uint(ttl)];
-            client
-                .script(Command::Increment, &scripts.increment, &keys, &arguments)
-                .await
-        })
+        let call = INCREMENT.call([key]).arg(amount).arg(ttl);
+        let client = self.client.clone();
+        Box::pin(async move { client.script(Command::Increment, &call).await })
     }
 }
 
@@ -197,6 +157,11 @@ fn parse(reply: Value, keys: usize) -> Result<(i64, States), Error> {
 fn unreadable() -> Error {
     Error::new(Kind::Corrupt, "the reply of a limits script cannot be read")
 }
+
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
+static REFUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("refund.lua")));
+static PEEK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("peek.lua")));
+static INCREMENT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("increment.lua")));
 
 /// Redis refuses a time to live of zero, and larger ones as an overflow.
 const MAX_TTL_MILLIS: u64 = 1 << 52;

@@ -35,16 +35,16 @@ impl RedisLimits {
     async fn simulated(url: &str) -> Self {
         let acquire = include_str!("acquire.lua").replace("'PX', ttl", "'PX', ttl + 3600000");
         let mut limits = Self::connect(url).await;
-        limits.scripts = Arc::new(LimitScripts::new(acquire.leak()));
+        limits.acquire = Box::leak(Box::new(Script::new(acquire.leak())));
         limits
     }
 
     /// Adds the simulated time, if there is one.
-    pub(super) fn with_time(&self, mut call: Cmd) -> Cmd {
-        if let Some(now) = self.now {
-            call.arg(now.to_string());
+    pub(super) fn with_time(&self, call: ScriptCall) -> ScriptCall {
+        match self.now {
+            Some(now) => call.arg(now.to_string()),
+            None => call,
         }
-        call
     }
 
     /// The store at a simulated time in microseconds.

@@ -9,7 +9,7 @@ mod sentinel;
 mod tls;
 mod values;
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use futures_util::StreamExt;
 use redis::Cmd;
@@ -120,17 +120,12 @@ async fn check_pubsub(client: &RedisClient) {
 async fn a_script_that_the_server_does_not_know_is_sent_by_source() {
     let server = RedisServer::start();
     let client = connect(&server.url()).await;
-    let script = Script::new("return {KEYS[1], ARGV[1], ARGV[2]}");
+    static SCRIPT: LazyLock<Script> =
+        LazyLock::new(|| Script::new("return {KEYS[1], ARGV[1], ARGV[2]}"));
+    let call = SCRIPT.call(["k"]).arg("a").arg(7);
     for _ in 0..2 {
-        let reply: (String, String, u64) = client
-            .script(
-                Command::Append,
-                &script,
-                &[b"k"],
-                &["a".into(), 7_u64.into()],
-            )
-            .await
-            .expect("runs");
+        let reply: (String, String, u64) =
+            client.script(Command::Append, &call).await.expect("runs");
         assert_eq!(reply, ("k".into(), "a".into(), 7));
         server.command(&["SCRIPT", "FLUSH"]);
     }
@@ -139,15 +134,7 @@ async fn a_script_that_the_server_does_not_know_is_sent_by_source() {
         2,
         "by source only if the digest is unknown"
     );
-    let _: (String, String, u64) = client
-        .script(
-            Command::Append,
-            &script,
-            &[b"k"],
-            &["a".into(), 7_u64.into()],
-        )
-        .await
-        .expect("runs");
+    let _: (String, String, u64) = client.script(Command::Append, &call).await.expect("runs");
     assert_eq!(server.calls("eval"), 3);
 }
 
