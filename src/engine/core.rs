@@ -35,9 +35,9 @@ use crate::{
     fence::{
         self,
         capture::Capture,
+        core::Fence,
         declaration::Declaration,
         entry_names::{EntryNames, target_hashes},
-        fence::Fence,
     },
     identity::{self, User},
     key::{
@@ -293,6 +293,6 @@ impl Engine {
         self.tiers
             .remove_targets(targets.iter().chain(declared))
             .await;
-        appended.map(|_| ())
+        appended
     }
 }

@@ -12,7 +12,7 @@ use super::head::Head;
 use crate::{
     clock::Timestamp,
     error::Error,
-    fence::fence::Fence,
+    fence::core::Fence,
     semantics::{
         etag,
         fields::FieldFilter,

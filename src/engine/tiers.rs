@@ -14,7 +14,7 @@ use super::{key_globs::KeyGlobs, local_tier::LocalTier, variant_list::list_with}
 use crate::{
     clock::{Clock, Now, Timestamp},
     error::Error,
-    fence::{fence::Fence, verdict::Verdict},
+    fence::{core::Fence, verdict::Verdict},
     key::{KeyBuf, purge::PurgeTarget},
     metrics::CacheMetrics,
     semantics::{stored::Variant, vary},

@@ -1,16 +1,14 @@
 //! Own records on their way to the journal.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
+use tokio::task::AbortHandle;
 
 use super::{
     entry_names::EntryNames,
     journal_sync::JournalSync,
-    mirror::{append_queue::OwnRecord, own_appends::OwnAppends},
+    mirror::{own_appends::OwnAppends, own_record::OwnRecord},
     pubsub::PubSub,
     target_index::TargetIndex,
 };
@@ -26,26 +24,13 @@ use crate::{
 /// Appends records, and appends them again until they have been applied.
 pub(super) struct Appender {
     pub(super) sync: JournalSync,
-    pub(super) pubsub: PubSub,
-    /// Whether a task delivers what is queued.
-    has_task: AtomicBool,
+    pub(super) pubsub: Arc<PubSub>,
+    /// Once set, one of them delivers what is queued.
+    pub(super) tasks: OnceLock<Box<[AbortHandle]>>,
 }
 
 impl Appender {
-    pub(super) fn new(sync: JournalSync) -> Self {
-        Self {
-            sync,
-            pubsub: PubSub::default(),
-            has_task: AtomicBool::new(false),
-        }
-    }
-
-    /// From now on, queued appends wait for a task that calls [`deliver_queued`](Self::deliver_queued).
-    pub(super) fn leave_to_task(&self) {
-        self.has_task.store(true, Ordering::Release);
-    }
-
-    /// Appends the purges; see [`Fence::purge`](super::fence::Fence::purge).
+    /// Appends the purges; see [`Fence::purge`](super::core::Fence::purge).
     pub(super) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
         // All begin before the first await, so that none is forgotten when the future is dropped.
         let appends: Vec<_> = purges
@@ -94,7 +79,7 @@ impl Appender {
     ///
     /// If the journal fails; the rest stays queued.
     pub(super) async fn deliver_queued(&self) -> Result<(), Error> {
-        let next = || self.sync.mirror.read(|mirror| mirror.own().next_queued());
+        let next = || self.sync.mirror.read(|mirror| mirror.own.next_queued());
         while let Some((ids, record)) = next() {
             if self.send(&ids, &record, None, true).await?.is_none() {
                 self.sync.sync().await?;
@@ -105,7 +90,7 @@ impl Appender {
 
     /// Has the queue delivered.
     pub(super) fn wake(&self) {
-        if self.has_task.load(Ordering::Acquire) {
+        if self.tasks.get().is_some() {
             self.sync.queued.notify_one();
         } else {
             // The journal of one process answers at once.
@@ -223,13 +208,11 @@ impl Drop for OwnAppend<'_> {
 fn names_entry(reply: &AppendReply, entry: EntryNames<'_>) -> bool {
     let records = reply.between.iter().map(|record| &record.purges);
     let declared = reply.open.iter().map(|open| &open.purges);
-    let mut index = TargetIndex::<()>::default();
+    let mut index = TargetIndex::default();
     for purge in records.chain(declared).flat_map(|purges| purges.iter()) {
-        index.update(&purge.target, |()| ());
+        index.update(&purge.target, |named| named.hard = 1);
     }
-    let mut named = false;
-    index.visit(entry, |()| named = true);
-    named
+    index.find(entry).hard > 0
 }
 
 /// New epochs are rare; two during one append mean that the journal is not stable.

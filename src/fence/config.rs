@@ -5,7 +5,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FenceConfig {
     /// How long entries are used after the last proof of freshness;
-    /// [`Fence::set_max_lag`](super::fence::Fence::set_max_lag) changes it later.
+    /// [`Fence::set_max_lag`](super::core::Fence::set_max_lag) changes it later.
     pub(crate) max_lag: Duration,
     /// How many purge targets are tracked one by one. Beyond that, the oldest are dropped and the
     /// floor rises.

@@ -1,6 +1,7 @@
 //! Writes that are declared before they begin (`before = true`).
 
 use std::{
+    mem,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -11,31 +12,28 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{appender::Appender, mirror::append_queue::OwnRecord};
+use super::{appender::Appender, mirror::own_record::OwnRecord};
 use crate::{
     clock::nanos,
     error::Error,
     key::purge::{Purge, PurgeTarget},
-    store::{
-        contracts::journal::{MAX_PURGES, RecordKind},
-        position::Position,
-    },
+    store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
 /// A declared write. Dropped, it is closed as an invalidation.
 #[derive(Debug)]
 #[must_use = "dropped, the write counts as over"]
 pub(crate) struct Declaration {
+    /// Gone once it is closed.
     appender: Weak<Appender>,
     token: u64,
     purges: Arc<[Purge]>,
     /// When the lease ends: the write can no longer be committed then.
     until: Instant,
-    closed: bool,
 }
 
 impl Declaration {
-    /// See [`Fence::declare`](super::fence::Fence::declare).
+    /// See [`Fence::declare`](super::core::Fence::declare).
     pub(super) async fn open(
         appender: &Arc<Appender>,
         targets: Vec<PurgeTarget>,
@@ -51,9 +49,8 @@ impl Declaration {
         let declaration = Self {
             appender: Arc::downgrade(appender),
             token,
-            purges: targets.into_iter().map(Purge::hard).collect(),
+            purges: Purge::of(targets, false).into(),
             until: Instant::now() + lease,
-            closed: false,
         };
         let purges = || Arc::clone(&declaration.purges);
         let mirror = &appender.sync.mirror;
@@ -79,28 +76,19 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// As [`Fence::invalidate`](super::fence::Fence::invalidate).
+    /// As [`Fence::invalidate`](super::core::Fence::invalidate).
     ///
     /// # Cancel safety
     ///
     /// Dropped, it is queued.
-    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<Position, Error> {
-        let Some(appender) = self.appender.upgrade() else {
-            return Ok(Position::UNKNOWN);
+    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
+        let Some(appender) = mem::take(&mut self.appender).upgrade() else {
+            return Ok(());
         };
-        self.closed = true;
-        let close = appender.begin(self.closing());
-        if targets.is_empty() {
-            return close.deliver().await;
-        }
-        let others: Vec<_> = targets.into_iter().map(Purge::hard).collect();
-        let (declared, others) = join(close.deliver(), appender.purge(&others)).await;
-        let (declared, others) = (declared?, others?);
-        Ok(if others.n > declared.n {
-            others
-        } else {
-            declared
-        })
+        let close = appender.begin(self.closing()).deliver();
+        let others = Purge::of(targets, false);
+        let (declared, others) = join(close, appender.purge(&others)).await;
+        declared.and(others).map(|_| ())
     }
 
     fn closing(&self) -> OwnRecord {
@@ -111,9 +99,7 @@ impl Declaration {
 
 impl Drop for Declaration {
     fn drop(&mut self) {
-        if !self.closed
-            && let Some(appender) = self.appender.upgrade()
-        {
+        if let Some(appender) = self.appender.upgrade() {
             // An append that is dropped is queued.
             drop(appender.begin(self.closing()));
         }

@@ -30,20 +30,19 @@ pub(crate) fn target_hashes<T: AsRef<str>>(
     tags: &[T],
 ) -> TargetHashes {
     let mut hashes = TargetHashes::new();
-    let (everything, nothing) = EVERYTHING;
-    hashes.push(hash(everything, nothing));
-    hashes.push(hash(b'k', key));
+    hashes.push(hash(b'*', b""));
+    hashes.push(hash(b'k', key.as_bytes()));
     for end in colons(key) {
-        hashes.push(hash_bytes(b'p', &key.as_bytes()[..=end]));
+        hashes.push(hash(b'p', &key.as_bytes()[..=end]));
     }
     for end in colons(entity) {
-        hashes.push(hash_bytes(b'e', &entity.as_bytes()[..end]));
+        hashes.push(hash(b'e', &entity.as_bytes()[..end]));
     }
     if !entity.is_empty() {
-        hashes.push(hash(b'e', entity));
+        hashes.push(hash(b'e', entity.as_bytes()));
     }
-    hashes.extend(user.map(|user| hash(b'u', user)));
-    hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref())));
+    hashes.extend(user.map(|user| hash(b'u', user.as_bytes())));
+    hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref().as_bytes())));
     hashes
 }
 
@@ -54,30 +53,18 @@ fn colons(text: &str) -> impl Iterator<Item = usize> {
 /// The hash of a target; `None` for a glob, and for a version, which changes keys instead of naming
 /// entries. A collision only invalidates more.
 pub(super) fn hash_of(target: &PurgeTarget) -> Option<u64> {
-    let (kind, name): (u8, &str) = match target {
-        PurgeTarget::Key(name) => (b'k', name),
-        PurgeTarget::Prefix(name) => (b'p', name),
-        PurgeTarget::Tag(name) => (b't', name),
-        PurgeTarget::User(name) => (b'u', name),
-        PurgeTarget::Entity(name) => (b'e', name),
-        PurgeTarget::Everything => EVERYTHING,
-        PurgeTarget::Glob(_) | PurgeTarget::Version(_) => return None,
-    };
-    Some(hash(kind, name))
+    let (kind, name) = target.parts();
+    let names_entries = !matches!(target, PurgeTarget::Glob(_) | PurgeTarget::Version(_));
+    names_entries.then(|| hash(kind, name.as_bytes()))
 }
 
 /// The hash of the prefix of `key` with this length.
 pub(super) fn hash_of_prefix(key: &str, length: usize) -> Option<u64> {
-    key.as_bytes()
-        .get(..length)
-        .map(|prefix| hash_bytes(b'p', prefix))
+    let prefix = key.as_bytes().get(..length)?;
+    Some(hash(b'p', prefix))
 }
 
-fn hash(kind: u8, name: &str) -> u64 {
-    hash_bytes(kind, name.as_bytes())
-}
-
-fn hash_bytes(kind: u8, name: &[u8]) -> u64 {
+fn hash(kind: u8, name: &[u8]) -> u64 {
     // Seeded per process, so that a client cannot choose names that collide.
     let state = SeedableRandomState::with_seed(0, SharedSeed::global_random());
     let mut hasher = state.build_hasher();
@@ -85,5 +72,3 @@ fn hash_bytes(kind: u8, name: &[u8]) -> u64 {
     hasher.write(name);
     hasher.finish()
 }
-
-const EVERYTHING: (u8, &str) = (b'*', "");

@@ -1,6 +1,6 @@
 //! Reading the journal's state, which proves that nothing has been missed.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, Notify};
 
@@ -26,6 +26,8 @@ pub(super) struct JournalSync {
     pub(super) clock: Arc<Clock>,
     /// Wakes the task that delivers queued appends.
     pub(super) queued: Arc<Notify>,
+    /// Ends the wait for the next proof when `max_lag` changes.
+    pub(super) max_lag_changed: Arc<Notify>,
     /// Held during a sync.
     pub(super) running: Mutex<()>,
 }
@@ -38,13 +40,14 @@ impl JournalSync {
         clock: Arc<Clock>,
     ) -> Self {
         let mirror = SharedMirror::new(mirror);
-        mirror.metrics.observe_trust(Duration::ZERO, trust.holds(0));
+        mirror.metrics.observe_trust(Duration::ZERO, false);
         Self {
             mirror,
             trust,
             journal,
             clock,
             queued: Arc::default(),
+            max_lag_changed: Arc::default(),
             running: Mutex::default(),
         }
     }
@@ -67,11 +70,14 @@ impl JournalSync {
 
     async fn read_pages(&self) -> Result<(), Error> {
         let mut from = self.mirror.position();
-        let mut new_epoch: Option<NewEpochState> = None;
+        let mut new_epoch = NewEpochState::default();
         for _ in 0..MAX_PAGES {
             let sent = self.clock.mono();
             let page = self.journal.sync(from, PAGE).await?;
             self.set_wall_clock(sent, &page);
+            if page.head.epoch != from.epoch {
+                new_epoch = NewEpochState::default();
+            }
             self.apply_page(&mut new_epoch, &page);
             match page.next {
                 Some(n) => from = Position { n, ..page.head },
@@ -85,20 +91,14 @@ impl JournalSync {
     }
 
     /// The only place where the mirror changes its epoch.
-    fn apply_page(&self, new_epoch: &mut Option<NewEpochState>, page: &StatePage) {
+    fn apply_page(&self, new_epoch: &mut NewEpochState, page: &StatePage) {
         let epoch = page.head.epoch;
         if epoch == self.mirror.position().epoch {
-            *new_epoch = None;
             self.mirror.change(|mirror| mirror.merge(page));
             return;
         }
-        let mut state = new_epoch
-            .take()
-            .filter(|state| state.epoch == epoch)
-            .unwrap_or_else(|| NewEpochState::new(epoch));
-        state.merge(page);
+        new_epoch.merge(page);
         if page.next.is_some() {
-            *new_epoch = Some(state);
             return;
         }
         self.mirror.metrics.epochs.increment(1);
@@ -108,7 +108,8 @@ impl JournalSync {
             "the journal has a new epoch: entries stored before are unusable"
         );
         let now = self.clock.mono();
-        self.mirror.change(|mirror| mirror.adopt(state, page, now));
+        self.mirror
+            .change(|mirror| mirror.adopt(mem::take(new_epoch), page, now));
         self.queued.notify_one();
     }
 
@@ -121,7 +122,7 @@ impl JournalSync {
         }
     }
 
-    fn observe_trust(&self) {
+    pub(super) fn observe_trust(&self) {
         let now = self.clock.mono();
         let metrics = &self.mirror.metrics;
         metrics.observe_trust(self.trust.lag(now), self.trust.holds(now));

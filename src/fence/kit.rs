@@ -13,9 +13,9 @@ use bytes::Bytes;
 use super::{
     capture::Capture,
     config::FenceConfig,
+    core::Fence,
     declaration::Declaration,
     entry_names::{EntryNames, TargetHashes, target_hashes},
-    fence::Fence,
     verdict::Verdict,
 };
 use crate::{
@@ -129,7 +129,7 @@ pub(super) fn verdict(fence: &Fence, entry: &Entry) -> Verdict {
 }
 
 pub(super) fn pending(fence: &Fence) -> usize {
-    fence.mirror().read(|mirror| mirror.pending())
+    fence.mirror().read(|mirror| mirror.own.pending())
 }
 
 pub(super) fn version_of(fence: &Fence, entity: &str) -> u64 {

@@ -44,10 +44,10 @@ impl FenceMetrics {
 
     #[expect(clippy::cast_precision_loss, reason = "gauges are floating")]
     pub(super) fn observe(&self, mirror: &Mirror) {
-        self.position.set(mirror.position().n as f64);
-        self.targets.set(mirror.tracked_targets() as f64);
-        self.floor.set(mirror.floor() as f64);
-        self.pending.set(mirror.pending() as f64);
+        self.position.set(mirror.position.n as f64);
+        self.targets.set(mirror.purges.len() as f64);
+        self.floor.set(mirror.floor as f64);
+        self.pending.set(mirror.own.pending() as f64);
     }
 
     pub(super) fn observe_trust(&self, lag: Duration, trusted: bool) {

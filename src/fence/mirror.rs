@@ -1,19 +1,19 @@
 //! What this process knows of the journal: plain state, changed under one lock.
 
-pub(super) mod append_queue;
 mod blocked_targets;
 mod latest_purges;
 pub(super) mod new_epoch_state;
 mod open_writes;
 pub(super) mod own_appends;
+pub(super) mod own_record;
 mod recent_purges;
 mod versions;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use self::{
-    append_queue::OwnRecord, latest_purges::LatestPurges, new_epoch_state::NewEpochState,
-    open_writes::OpenWrites, own_appends::OwnAppends, versions::Versions,
+    latest_purges::LatestPurges, new_epoch_state::NewEpochState, open_writes::OpenWrites,
+    own_appends::OwnAppends, own_record::OwnRecord, versions::Versions,
 };
 use super::{
     config::FenceConfig,
@@ -32,26 +32,18 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Mirror {
     /// The contiguous position: every record up to it has been applied.
-    position: Position,
+    pub(super) position: Position,
     /// Entries from before it are unusable.
-    floor: u64,
-    purges: LatestPurges,
+    pub(super) floor: u64,
+    pub(super) purges: LatestPurges,
     open: OpenWrites,
-    own: OwnAppends,
-    versions: Versions,
+    /// To be changed through [`own_mut`](Self::own_mut).
+    pub(super) own: OwnAppends,
+    pub(super) versions: Versions,
     pub(super) events: EventSender,
     /// Changes whenever a verdict could; entries remember the one they were checked at.
-    revision: u64,
+    pub(super) revision: u64,
     max_targets: usize,
-}
-
-/// What became of a record from the feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum FeedOutcome {
-    /// It and every record before it have been applied.
-    Applied,
-    /// Records are missing, or the epoch is another one (rule 6).
-    SyncNeeded,
 }
 
 impl Mirror {
@@ -69,27 +61,6 @@ impl Mirror {
         }
     }
 
-    pub(super) fn position(&self) -> Position {
-        self.position
-    }
-
-    pub(super) fn floor(&self) -> u64 {
-        self.floor
-    }
-
-    pub(super) fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    pub(super) fn tracked_targets(&self) -> usize {
-        self.purges.len()
-    }
-
-    /// How many own appends wait for their reply.
-    pub(super) fn pending(&self) -> usize {
-        self.own.pending()
-    }
-
     /// The verdict on every entry of this position, if their names cannot make a difference: rule 8
     /// refuses them all, or nothing has been named since.
     pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {
@@ -97,7 +68,7 @@ impl Mirror {
             return Some(Verdict::Unusable);
         }
         let blocked = !self.open.blocked.is_empty() || !self.own.blocked.is_empty();
-        (!blocked && self.purges.latest() <= position.n).then_some(Verdict::Usable)
+        (!blocked && self.purges.latest <= position.n).then_some(Verdict::Usable)
     }
 
     /// The verdict on an entry of this position (rules 1, 8, 11 and 14).
@@ -107,26 +78,13 @@ impl Mirror {
         }
         let named = self.purges.latest_of(names);
         let [open, own] = [&self.open.blocked, &self.own.blocked].map(|set| set.find(names));
-        if open.hard || own.hard || named.hard > position.n {
+        if open.hard + own.hard > 0 || named.hard > position.n {
             Verdict::Unusable
-        } else if open.soft || own.soft || named.soft > position.n {
+        } else if open.soft + own.soft > 0 || named.soft > position.n {
             Verdict::Stale
         } else {
             Verdict::Usable
         }
-    }
-
-    /// The cell that holds the entity's version.
-    pub(super) fn version(&mut self, entity: &str) -> Arc<AtomicU64> {
-        self.versions.cell(entity)
-    }
-
-    pub(super) fn known_version(&self, entity: &str) -> Option<Arc<AtomicU64>> {
-        self.versions.known_cell(entity)
-    }
-
-    pub(super) fn own(&self) -> &OwnAppends {
-        &self.own
     }
 
     pub(super) fn own_mut(&mut self) -> &mut OwnAppends {
@@ -134,21 +92,22 @@ impl Mirror {
         &mut self.own
     }
 
-    /// Applies a record of the feed, or one that came with a reply.
-    pub(super) fn apply(&mut self, record: &Record) -> FeedOutcome {
+    /// Applies a record of the feed, or one that came with a reply. Answers `false` if records before
+    /// it are missing, or it is of another epoch (rule 6): then sync.
+    pub(super) fn apply(&mut self, record: &Record) -> bool {
         let Position { epoch, n } = record.position;
         if epoch != self.position.epoch {
-            return FeedOutcome::SyncNeeded;
+            return false;
         }
         if n <= self.position.n {
-            return FeedOutcome::Applied;
+            return true;
         }
         self.apply_effect(record);
-        if n > self.position.n + 1 {
-            return FeedOutcome::SyncNeeded;
+        let is_next = n == self.position.n + 1;
+        if is_next {
+            self.position.n = n;
         }
-        self.position.n = n;
-        FeedOutcome::Applied
+        is_next
     }
 
     /// Applies the reply to an own append that was sent when `known` had been applied.

@@ -4,17 +4,16 @@
 //! journal. An entry carries the position up to which this process had applied the journal before the
 //! entry's content was read, and is usable while no later record names it.
 //!
-//! The fast path compares two stamps; [`Fence::check`](fence::Fence::check) has the rest. Code
+//! The fast path compares two stamps; [`Fence::check`](core::Fence::check) has the rest. Code
 //! comments cite the rules of the protocol below as "rule N".
 #![doc = include_str!("protocol.md")]
 
 mod appender;
 pub(crate) mod capture;
 pub(crate) mod config;
+pub(crate) mod core;
 pub(crate) mod declaration;
 pub(crate) mod entry_names;
-#[expect(clippy::module_inception, reason = "it holds `Fence`")]
-pub(crate) mod fence;
 mod journal_sync;
 mod metrics;
 mod mirror;

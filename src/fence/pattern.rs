@@ -18,7 +18,7 @@ pub(super) fn literal_prefix(glob: &str) -> &str {
 pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
     let valid = valid_part(pattern);
     if valid.len() < pattern.len() || !is_closed(valid) {
-        return Some(prefix(literal_prefix(valid)));
+        return Some(PurgeTarget::prefix(literal_prefix(valid)));
     }
     (!valid.is_empty()).then(|| target(valid))
 }
@@ -26,18 +26,9 @@ pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
 /// The part before the first byte that no key contains, cut to the longest pattern.
 fn valid_part(pattern: &[u8]) -> &str {
     let pattern = &pattern[..pattern.len().min(MAX_PATTERN)];
-    let text = match std::str::from_utf8(pattern) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&pattern[..error.valid_up_to()]).unwrap_or_default(),
-    };
+    let chunk = pattern.utf8_chunks().next();
+    let text = chunk.map_or("", |chunk| chunk.valid());
     &text[..text.find(char::is_control).unwrap_or(text.len())]
-}
-
-fn prefix(literal: &str) -> PurgeTarget {
-    if literal.is_empty() {
-        return PurgeTarget::Everything;
-    }
-    PurgeTarget::Prefix(literal.into())
 }
 
 /// Whether every class is closed and every escape is followed by a character.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     config::FenceConfig,
-    fence::Fence,
+    core::Fence,
     kit::{
         KEY, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of,

@@ -7,10 +7,7 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use super::{
-    metrics::FenceMetrics,
-    mirror::{FeedOutcome, Mirror},
-};
+use super::{metrics::FenceMetrics, mirror::Mirror};
 use crate::{
     error::ignore_poison,
     store::{contracts::journal::Record, position::Position},
@@ -28,7 +25,7 @@ pub(super) struct SharedMirror {
 impl SharedMirror {
     pub(super) fn new(mirror: Mirror) -> Self {
         Self {
-            stamp: AtomicU64::new(mirror.revision()),
+            stamp: AtomicU64::new(mirror.revision),
             mirror: RwLock::new(mirror),
             pending: watch::Sender::default(),
             metrics: FenceMetrics::register(),
@@ -42,7 +39,7 @@ impl SharedMirror {
 
     /// The contiguous position: every record up to it has been applied.
     pub(super) fn position(&self) -> Position {
-        self.read(Mirror::position)
+        self.read(|mirror| mirror.position)
     }
 
     pub(super) fn read<R>(&self, read: impl FnOnce(&Mirror) -> R) -> R {
@@ -54,26 +51,24 @@ impl SharedMirror {
         let mut mirror = ignore_poison(self.mirror.write());
         let result = change(&mut mirror);
         // Before the lock is released, so that no verdict is older than its stamp.
-        self.stamp.store(mirror.revision(), Ordering::Release);
+        self.stamp.store(mirror.revision, Ordering::Release);
         self.metrics.observe(&mirror);
-        let pending = mirror.pending() > 0;
+        let pending = mirror.own.pending() > 0;
         self.pending
             .send_if_modified(|was| std::mem::replace(was, pending) != pending);
         result
     }
 
-    /// Applies records of the feed in order.
-    pub(super) fn apply(&self, records: &[Record]) -> FeedOutcome {
-        if records.is_empty() {
-            return FeedOutcome::Applied;
-        }
-        self.change(|mirror| {
-            let mut outcome = FeedOutcome::Applied;
+    /// Applies records of the feed in order; answers `false` if a sync is needed.
+    pub(super) fn apply(&self, records: &[Record]) -> bool {
+        let apply_all = |mirror: &mut Mirror| {
+            let mut complete = true;
             for record in records {
-                outcome = outcome.max(mirror.apply(record));
+                complete &= mirror.apply(record);
             }
-            outcome
-        })
+            complete
+        };
+        records.is_empty() || self.change(apply_all)
     }
 
     /// Waits until every own append has been applied.

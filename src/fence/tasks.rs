@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{appender::Appender, mirror::FeedOutcome};
+use super::appender::Appender;
 use crate::{
     clock::Backoff,
     store::contracts::{
@@ -25,15 +25,14 @@ use crate::{
 /// channel, listen to other programs and publish to them.
 pub(super) fn spawn(
     appender: &Arc<Appender>,
-    max_lag_changed: &Arc<Notify>,
     channel: Option<Arc<dyn Channel>>,
 ) -> Box<[AbortHandle]> {
     let weak = || Arc::downgrade(appender);
-    let queued = Arc::clone(&appender.sync.queued);
-    let feed = appender.sync.journal.feed();
+    let sync = &appender.sync;
+    let [queued, max_lag_changed] = [&sync.queued, &sync.max_lag_changed].map(Arc::clone);
     let mut tasks = vec![
-        tokio::spawn(follow_feed(weak(), feed)).abort_handle(),
-        tokio::spawn(prove_freshness(weak(), Arc::clone(max_lag_changed))).abort_handle(),
+        tokio::spawn(follow_feed(weak(), sync.journal.feed())).abort_handle(),
+        tokio::spawn(prove_freshness(weak(), max_lag_changed)).abort_handle(),
         tokio::spawn(deliver(weak(), queued)).abort_handle(),
     ];
     if let Some(channel) = channel {
@@ -52,14 +51,14 @@ async fn follow_feed(appender: Weak<Appender>, mut feed: Box<dyn Feed>) {
         let Some(appender) = appender.upgrade() else {
             return;
         };
-        let outcome = match records {
+        let applied = match records {
             Ok(records) => appender.sync.mirror.apply(&records),
             Err(error) => {
                 tracing::debug!(%error, "the journal's feed failed: syncing");
-                FeedOutcome::SyncNeeded
+                false
             }
         };
-        if outcome == FeedOutcome::Applied {
+        if applied {
             backoff = self::backoff();
             continue;
         }
@@ -125,7 +124,7 @@ async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
                 queued.notified().await;
             }
             Err(error) => {
-                let pending = strong.sync.mirror.read(|mirror| mirror.pending());
+                let pending = strong.sync.mirror.read(|mirror| mirror.own.pending());
                 drop(strong);
                 // A warning once an outage: it is retried every second.
                 if std::mem::replace(&mut warned, true) {

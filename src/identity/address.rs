@@ -1,5 +1,5 @@
 use std::{
-    iter, mem,
+    iter,
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
@@ -29,11 +29,10 @@ pub(crate) fn client_ip(
         .rev()
         .flat_map(elements_from_right)
         .map(|element| address(element, forwarded));
-    while is_trusted(client, identity) {
-        match hops.next() {
-            Some(Some(hop)) => client = hop,
-            _ => break,
-        }
+    while is_trusted(client, identity)
+        && let Some(Some(hop)) = hops.next()
+    {
+        client = hop;
     }
     Some(client)
 }
@@ -72,12 +71,8 @@ fn forwarding_field<'a>(headers: &HeaderMap, identity: &'a IdentityPlan) -> Opti
 /// The elements of one line from the last to the first; a comma in a quoted string separates nothing.
 /// A line that is not text is one empty element.
 fn elements_from_right(line: &HeaderValue) -> impl Iterator<Item = &str> {
-    let mut rest = line.to_str().ok();
-    let mut is_opaque = rest.is_none();
+    let mut rest = Some(line.to_str().unwrap_or_default());
     iter::from_fn(move || {
-        if mem::take(&mut is_opaque) {
-            return Some("");
-        }
         let text = rest?;
         let mut quoted = false;
         let comma = text.bytes().rposition(|byte| {
@@ -112,10 +107,10 @@ fn address(element: &str, forwarded: bool) -> Option<IpAddr> {
 fn node_address(node: &str) -> Option<IpAddr> {
     let address = match node.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0.parse().ok()?,
-        None => node.parse().ok().or_else(|| {
-            let socket: SocketAddr = node.parse().ok()?;
-            Some(socket.ip())
-        })?,
+        None => node
+            .parse()
+            .ok()
+            .or_else(|| Some(node.parse::<SocketAddr>().ok()?.ip()))?,
     };
     Some(IpAddr::to_canonical(&address))
 }

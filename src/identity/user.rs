@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use super::plan::IdentityPlan;
 use crate::key::hash;
@@ -48,10 +48,9 @@ impl UserId {
 /// The user of a request, by the source of the name.
 #[derive(Clone, Debug)]
 pub(crate) enum User<'a> {
-    /// The request's [`UserId`] extension.
-    Extension(&'a UserId),
-    /// The result of the function given to [`Keep::identify`](crate::Keep::identify).
-    Identified(UserId),
+    /// The request's [`UserId`] extension, or the result of the function given to
+    /// [`Keep::identify`](crate::Keep::identify).
+    Known(Cow<'a, UserId>),
     /// The value of the configured header, which a gateway sets.
     Header(&'a str),
     /// `#` and 32 hexadecimal digits of the hash of `Authorization`, which nothing has verified.
@@ -62,8 +61,7 @@ impl User<'_> {
     /// The name in keys, before encoding.
     pub(crate) fn id(&self) -> &str {
         match self {
-            Self::Extension(user) => &user.id,
-            Self::Identified(user) => &user.id,
+            Self::Known(user) => &user.id,
             Self::Header(id) => id,
             Self::Unverified(digits) => std::str::from_utf8(digits).unwrap_or_default(),
         }
@@ -71,8 +69,7 @@ impl User<'_> {
 
     pub(crate) fn plan(&self) -> Option<&str> {
         match self {
-            Self::Extension(user) => user.plan.as_deref(),
-            Self::Identified(user) => user.plan.as_deref(),
+            Self::Known(user) => user.plan.as_deref(),
             Self::Header(_) | Self::Unverified(_) => None,
         }
     }
@@ -91,40 +88,29 @@ pub(crate) fn user<'a>(
     identity: &IdentityPlan,
     identify: impl FnOnce() -> Option<UserId>,
 ) -> Option<User<'a>> {
-    let extension = extensions
-        .get::<UserId>()
-        .filter(|user| !user.id.is_empty());
-    if let Some(user) = extension {
-        return Some(User::Extension(user));
-    }
-    if let Some(user) = identify().filter(|user| !user.id.is_empty()) {
-        return Some(User::Identified(user));
-    }
-    if let Some(id) = identity
-        .header
-        .as_ref()
-        .and_then(|name| only_line(headers, name))
-    {
-        return Some(User::Header(id));
-    }
-    identity.unverified.then(|| credentials(headers)).flatten()
+    let has_name = |user: &Cow<'_, UserId>| !user.id.is_empty();
+    let extension = extensions.get().map(Cow::Borrowed).filter(has_name);
+    let known = extension.or_else(|| identify().map(Cow::Owned).filter(has_name));
+    let header = || {
+        let line = only_line(headers, identity.header.as_ref()?)?;
+        let id = line.to_str().ok()?.trim();
+        (!id.is_empty()).then_some(User::Header(id))
+    };
+    let unverified = || identity.unverified.then(|| credentials(headers)).flatten();
+    known.map(User::Known).or_else(header).or_else(unverified)
 }
 
 /// The value of a field that has exactly one line: of two, the client may have sent one.
-fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
-    let line = lines.next()?.to_str().ok()?.trim();
-    (lines.next().is_none() && !line.is_empty()).then_some(line)
+    let line = lines.next()?;
+    lines.next().is_none().then_some(line)
 }
 
-/// A hash of `Authorization`, if it has exactly one line.
+/// A hash of `Authorization`.
 fn credentials<'a>(headers: &HeaderMap) -> Option<User<'a>> {
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
-    let digits = hash::long(lines.next()?.as_bytes());
-    if lines.next().is_some() {
-        return None;
-    }
+    let line = only_line(headers, &AUTHORIZATION)?;
     let mut id = [b'#'; 33];
-    id[1..].copy_from_slice(&digits);
+    id[1..].copy_from_slice(&hash::long(line.as_bytes()));
     Some(User::Unverified(id))
 }

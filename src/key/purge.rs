@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A target, and whether the entries it names become stale (soft) or unusable (hard).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Purge {
     pub(crate) target: PurgeTarget,
     pub(crate) soft: bool,
@@ -25,7 +25,6 @@ impl Purge {
 
     /// Parses the text form. A malformed one counts as everything, because it was meant to name
     /// something.
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
             Some(name) => (true, name),
@@ -74,7 +73,14 @@ pub(crate) enum PurgeTarget {
 }
 
 impl PurgeTarget {
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    /// Every key with this prefix; everything if it is empty.
+    pub(crate) fn prefix(prefix: &str) -> Self {
+        if prefix.is_empty() {
+            return Self::Everything;
+        }
+        Self::Prefix(prefix.into())
+    }
+
     fn read(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Everything);
@@ -92,19 +98,27 @@ impl PurgeTarget {
         };
         Some(kind(name.into()))
     }
+
+    /// The letter of the kind, and the name.
+    pub(crate) fn parts(&self) -> (u8, &str) {
+        match self {
+            Self::Key(name) => (b'k', name),
+            Self::Prefix(name) => (b'p', name),
+            Self::Glob(name) => (b'g', name),
+            Self::Tag(name) => (b't', name),
+            Self::User(name) => (b'u', name),
+            Self::Entity(name) => (b'e', name),
+            Self::Version(name) => (b'v', name),
+            Self::Everything => (b'*', ""),
+        }
+    }
 }
 
 impl fmt::Display for PurgeTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(s) => write!(f, "k:{s}"),
-            Self::Prefix(s) => write!(f, "p:{s}"),
-            Self::Glob(s) => write!(f, "g:{s}"),
-            Self::Tag(s) => write!(f, "t:{s}"),
-            Self::User(s) => write!(f, "u:{s}"),
-            Self::Entity(s) => write!(f, "e:{s}"),
-            Self::Version(s) => write!(f, "v:{s}"),
-            Self::Everything => f.write_str("*"),
+        match self.parts() {
+            (b'*', _) => f.write_str("*"),
+            (kind, name) => write!(f, "{}:{name}", char::from(kind)),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The decision that all algorithms share.
 
-use super::{outcome::QuotaOutcome, quota::Quota};
+use super::quota::Quota;
 
 /// The state of an algorithm. All methods but [`settle`](Self::settle) expect a settled state.
 pub(super) trait AlgorithmState: Copy {
-    /// The state at `now`; a fresh one if there is none.
-    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self;
+    /// The state at `now`.
+    fn settle(self, quota: &Quota, now: u64) -> Self;
 
     /// The state with `cost` charged, if the quota admits it.
     fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self>;
@@ -15,54 +15,43 @@ pub(super) trait AlgorithmState: Copy {
 
     /// The time until a refused `cost` fits; `None` if it never will.
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64>;
-
-    /// The time until more whole units than `remaining` are left; `None` if nothing is used.
-    fn more_after(&self, quota: &Quota, now: u64, remaining: u64) -> Option<u64>;
 }
 
-/// Decides at `now` whether `cost` is admitted; the state is charged only if it is.
+/// How one quota answers one request. Times are in microseconds from the moment of the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuotaOutcome {
+    pub(crate) admitted: bool,
+    /// Quota units left after the decision.
+    pub(crate) remaining: u64,
+    /// When the same cost will be admitted if nothing else is used until then: zero if it was
+    /// admitted, `None` if it never will be.
+    pub(crate) retry_after: Option<u64>,
+    /// When `remaining` will have grown; `None` if nothing is used, or it never grows.
+    pub(crate) more_after: Option<u64>,
+}
+
+/// Decides at `now` whether `cost` is admitted; the state is charged only if it is. Without a cost,
+/// nothing is charged and nothing refused.
 #[inline]
-pub(super) fn acquire<S: AlgorithmState>(
-    state: Option<S>,
+pub(super) fn decide<S: AlgorithmState>(
+    state: S,
     quota: &Quota,
     now: u64,
-    cost: u64,
+    cost: Option<u64>,
 ) -> (S, QuotaOutcome) {
-    let state = S::settle(state, quota, now);
-    match state.charge(quota, now, quota.clamp(cost)) {
-        Some(charged) => (charged, outcome(&charged, quota, now, None)),
-        None => (state, outcome(&state, quota, now, Some(cost))),
-    }
-}
-
-/// The state at `now`, with nothing charged.
-pub(super) fn peek<S: AlgorithmState>(
-    state: Option<S>,
-    quota: &Quota,
-    now: u64,
-) -> (S, QuotaOutcome) {
-    let state = S::settle(state, quota, now);
-    (state, outcome(&state, quota, now, None))
-}
-
-/// The outcome of a settled state; `refused` is the cost that did not fit.
-#[inline]
-fn outcome<S: AlgorithmState>(
-    state: &S,
-    quota: &Quota,
-    now: u64,
-    refused: Option<u64>,
-) -> QuotaOutcome {
-    let remaining = state.remaining(quota, now);
-    let more_after = if remaining == 0 {
-        state.retry_after(quota, now, 1)
-    } else {
-        state.more_after(quota, now, remaining)
+    let settled = state.settle(quota, now);
+    let charged = match cost {
+        Some(cost) => settled.charge(quota, now, quota.clamp(cost)),
+        None => Some(settled),
     };
-    QuotaOutcome {
+    let state = charged.unwrap_or(settled);
+    let refused = cost.filter(|_| charged.is_none());
+    let remaining = state.remaining(quota, now);
+    let outcome = QuotaOutcome {
         admitted: refused.is_none(),
         remaining,
         retry_after: refused.map_or(Some(0), |cost| state.retry_after(quota, now, cost)),
-        more_after,
-    }
+        more_after: state.retry_after(quota, now, remaining + 1),
+    };
+    (state, outcome)
 }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{outcome::QuotaOutcome, quota::Quota, state::QuotaState};
+use super::{algorithm_state::QuotaOutcome, quota::Quota, state::QuotaState};
 
 /// A quota, and what the request costs under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,22 +38,18 @@ impl Charge {
     /// Decides as if there were no other rule.
     #[inline]
     pub(crate) fn decide(&self, state: Option<QuotaState>, now: u64) -> RuleDecision {
-        let (state, outcome) = QuotaState::acquire(state, &self.quota, now, self.cost);
-        RuleDecision {
-            outcome,
-            state,
-            charged: outcome.admitted,
-        }
+        RuleDecision::new(&self.quota, state, now, Some(self.cost))
     }
 }
 
 impl RuleDecision {
-    fn peek(quota: &Quota, state: Option<QuotaState>, now: u64) -> Self {
-        let (state, outcome) = QuotaState::peek(state, quota, now);
+    #[inline]
+    fn new(quota: &Quota, state: Option<QuotaState>, now: u64, cost: Option<u64>) -> Self {
+        let (state, outcome) = QuotaState::decide(state, quota, now, cost);
         Self {
             outcome,
             state,
-            charged: false,
+            charged: cost.is_some() && outcome.admitted,
         }
     }
 }
@@ -65,40 +61,31 @@ impl CombinedDecision {
         rules: impl Iterator<Item = (Charge, Option<QuotaState>)> + Clone,
     ) -> Self {
         let mut admitted = true;
-        let by_rule = rules
-            .clone()
-            .map(|(charge, state)| {
-                let decision = charge.decide(state, now);
-                admitted &= decision.charged || charge.shadow;
-                decision
-            })
-            .collect();
-        let decision = Self {
+        let decide = |(charge, state): (Charge, Option<QuotaState>)| {
+            let decision = charge.decide(state, now);
+            admitted &= decision.charged || charge.shadow;
+            decision
+        };
+        let mut by_rule: SmallVec<[_; 2]> = rules.clone().map(decide).collect();
+        if !admitted {
+            // one of the rules refused: the others take their charges back
+            for (decision, (charge, state)) in by_rule.iter_mut().zip(rules) {
+                if decision.charged {
+                    *decision = RuleDecision::new(&charge.quota, state, now, None);
+                }
+            }
+        }
+        Self {
             admitted,
             now,
             by_rule,
-        };
-        if admitted {
-            decision
-        } else {
-            decision.uncharged(rules)
         }
-    }
-
-    /// Takes the charges back, since one of the rules refused.
-    fn uncharged(mut self, rules: impl Iterator<Item = (Charge, Option<QuotaState>)>) -> Self {
-        for (decision, (charge, state)) in self.by_rule.iter_mut().zip(rules) {
-            if decision.charged {
-                *decision = RuleDecision::peek(&charge.quota, state, self.now);
-            }
-        }
-        self
     }
 
     /// What each rule has left, with nothing charged and nothing refused.
     pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<QuotaState>)>) -> Self {
         let by_rule = rules
-            .map(|(quota, state)| RuleDecision::peek(&quota, state, now))
+            .map(|(quota, state)| RuleDecision::new(&quota, state, now, None))
             .collect();
         Self {
             admitted: true,

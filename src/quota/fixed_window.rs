@@ -11,15 +11,15 @@ pub(crate) struct FixedWindowState {
 impl AlgorithmState for FixedWindowState {
     /// The state of the window around `now`; if none is open, one begins at `now`.
     #[inline]
-    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
+    fn settle(self, quota: &Quota, now: u64) -> Self {
         let end = now.saturating_add(quota.window);
-        match state {
+        if self.end <= now {
+            return Self { end, used: 0 };
+        }
+        Self {
             // the clock may have stepped back: the window ends at most one window from now
-            Some(state) if now < state.end => Self {
-                end: state.end.min(end),
-                used: state.used,
-            },
-            _ => Self { end, used: 0 },
+            end: self.end.min(end),
+            ..self
         }
     }
 
@@ -35,10 +35,6 @@ impl AlgorithmState for FixedWindowState {
 
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
         (cost <= quota.limit).then_some(self.end - now)
-    }
-
-    fn more_after(&self, _: &Quota, now: u64, _: u64) -> Option<u64> {
-        (self.used > 0).then_some(self.end - now)
     }
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Backlog(u128);
 impl AlgorithmState for Backlog {
     /// At most what the burst allows: the limit may have been lowered, or the clock stepped back.
     #[inline]
-    fn settle(state: Option<Self>, quota: &Quota, _: u64) -> Self {
-        Self(state.map_or(0, |state| state.0.min(full(quota))))
+    fn settle(self, quota: &Quota, _: u64) -> Self {
+        Self(self.0.min(full(quota)))
     }
 
     #[inline]
@@ -44,14 +44,6 @@ impl AlgorithmState for Backlog {
             return None;
         }
         let wanted = self.0 + ticks(quota, cost);
-        Some(micros(quota, wanted.saturating_sub(full(quota))))
-    }
-
-    fn more_after(&self, quota: &Quota, _: u64, remaining: u64) -> Option<u64> {
-        if self.0 == 0 || quota.limit == 0 {
-            return None;
-        }
-        let wanted = self.0 + ticks(quota, remaining + 1);
         Some(micros(quota, wanted.saturating_sub(full(quota))))
     }
 }

@@ -3,13 +3,11 @@
 //! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store calls
 //! them to decide; the tests of the Redis script compare its decisions with theirs.
 
-mod algorithm;
 mod algorithm_state;
 mod decision;
 mod fixed_window;
 mod gcra;
 mod math;
-mod outcome;
 mod policy;
 mod problem;
 #[allow(clippy::module_inception)]
@@ -17,13 +15,12 @@ mod quota;
 mod sliding_window;
 mod state;
 
-pub use algorithm::Algorithm;
-pub use quota::Quota;
+pub use quota::{Algorithm, Quota};
 
+pub(crate) use algorithm_state::QuotaOutcome;
 pub(crate) use decision::{Charge, CombinedDecision, RuleDecision};
 pub(crate) use fixed_window::FixedWindowState;
 pub(crate) use gcra::{GcraState, emission_time};
-pub(crate) use outcome::QuotaOutcome;
 pub(crate) use policy::QuotaPolicy;
 pub(crate) use problem::{ProblemType, problem_details};
 pub(crate) use quota::{MAX_LIMIT, MAX_WINDOW};

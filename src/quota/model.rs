@@ -1,7 +1,7 @@
 //! A second implementation of each algorithm, from its definition: exact fractions over a log of all
 //! admissions, without a running state.
 
-use super::{algorithm::Algorithm, quota::Quota};
+use super::quota::{Algorithm, Quota};
 
 /// A log of times and admitted costs.
 #[derive(Debug, Default)]

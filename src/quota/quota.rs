@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::algorithm::Algorithm;
+use serde::Deserialize;
+
 use crate::error::Error;
 
 /// A number of quota units per window of time, and the algorithm that counts their use.
@@ -135,6 +136,20 @@ impl Quota {
     pub(crate) const fn window_micros(&self) -> u64 {
         self.window
     }
+}
+
+/// How use is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Two adjacent windows, the earlier one weighted by how much of it the last window still covers.
+    #[default]
+    SlidingWindow,
+    /// Consecutive windows, each beginning with its first request.
+    FixedWindow,
+    /// The generic cell rate algorithm (a token bucket without a timer): a steady rate with a burst.
+    Gcra,
 }
 
 /// The longest window, and the longest time in which a burst may be refilled: 366 days, in

@@ -21,21 +21,15 @@ pub(crate) struct SlidingWindowState {
 impl AlgorithmState for SlidingWindowState {
     /// The state rolled to the window around `now`.
     #[inline]
-    fn settle(state: Option<Self>, quota: &Quota, now: u64) -> Self {
-        let Some(state) = state else {
-            return Self::fresh(now);
-        };
-        match now.checked_sub(state.start) {
+    fn settle(self, quota: &Quota, now: u64) -> Self {
+        match now.checked_sub(self.start) {
             // the clock stepped back: treat the window as just begun
-            None => Self {
-                start: now,
-                ..state
-            },
-            Some(elapsed) if elapsed < quota.window => state,
+            None => Self { start: now, ..self },
+            Some(elapsed) if elapsed < quota.window => self,
             Some(elapsed) if elapsed - quota.window < quota.window => Self {
-                start: state.start + quota.window,
+                start: self.start + quota.window,
                 current: 0,
-                previous: state.current,
+                previous: self.current,
             },
             Some(_) => Self::fresh(now),
         }
@@ -54,6 +48,7 @@ impl AlgorithmState for SlidingWindowState {
         quota.limit.saturating_sub(self.used(quota, now))
     }
 
+    #[inline]
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64> {
         let free = quota.limit.checked_sub(cost)?;
         let left = self.left(quota, now);
@@ -62,21 +57,10 @@ impl AlgorithmState for SlidingWindowState {
             None => left + quota.window - faded(self.current, free, quota),
         })
     }
-
-    #[inline]
-    fn more_after(&self, quota: &Quota, now: u64, _: u64) -> Option<u64> {
-        let left = self.left(quota, now);
-        let carried = self.carried(quota, now);
-        if carried > 0 {
-            return Some(left - faded(self.previous, carried - 1, quota));
-        }
-        let below = self.current.checked_sub(1)?;
-        Some(left + quota.window - faded(self.current, below, quota))
-    }
 }
 
 impl SlidingWindowState {
-    fn fresh(now: u64) -> Self {
+    pub(super) fn fresh(now: u64) -> Self {
         Self {
             start: now,
             current: 0,

@@ -1,6 +1,9 @@
 use super::{
-    algorithm::Algorithm, algorithm_state, fixed_window::FixedWindowState, gcra::GcraState,
-    outcome::QuotaOutcome, quota::Quota, sliding_window::SlidingWindowState,
+    algorithm_state::{QuotaOutcome, decide},
+    fixed_window::FixedWindowState,
+    gcra::GcraState,
+    quota::{Algorithm, Quota},
+    sliding_window::SlidingWindowState,
 };
 
 /// What one subject has used under one limit.
@@ -12,55 +15,43 @@ pub(crate) enum QuotaState {
 }
 
 impl QuotaState {
-    /// The state of a subject that has used up its quota at `now`.
-    pub(crate) fn spent(quota: &Quota, now: u64) -> Self {
-        Self::acquire(None, quota, now, quota.capacity).0
-    }
-
-    /// Decides at `now` whether `cost` is admitted; the state is charged only if it is. A state of
-    /// another algorithm counts as none.
-    #[inline]
-    pub(crate) fn acquire(
-        state: Option<Self>,
-        quota: &Quota,
-        now: u64,
-        cost: u64,
-    ) -> (Self, QuotaOutcome) {
+    fn fresh(quota: &Quota, now: u64) -> Self {
         match quota.algorithm {
-            Algorithm::SlidingWindow => {
-                let state = state.and_then(Self::sliding_window);
-                let (state, outcome) = algorithm_state::acquire(state, quota, now, cost);
-                (Self::SlidingWindow(state), outcome)
-            }
-            Algorithm::FixedWindow => {
-                let state = state.and_then(Self::fixed_window);
-                let (state, outcome) = algorithm_state::acquire(state, quota, now, cost);
-                (Self::FixedWindow(state), outcome)
-            }
-            Algorithm::Gcra => {
-                let backlog = state.and_then(Self::gcra).map(|s| s.backlog(quota, now));
-                let (backlog, outcome) = algorithm_state::acquire(backlog, quota, now, cost);
-                (Self::Gcra(backlog.after(quota, now)), outcome)
-            }
+            Algorithm::SlidingWindow => Self::SlidingWindow(SlidingWindowState::fresh(now)),
+            Algorithm::FixedWindow => Self::FixedWindow(FixedWindowState { end: now, used: 0 }),
+            Algorithm::Gcra => Self::Gcra(GcraState {
+                micros: now,
+                part: 0,
+            }),
         }
     }
 
-    /// The state at `now` and what is left, with nothing charged.
-    pub(crate) fn peek(state: Option<Self>, quota: &Quota, now: u64) -> (Self, QuotaOutcome) {
-        match quota.algorithm {
-            Algorithm::SlidingWindow => {
-                let state = state.and_then(Self::sliding_window);
-                let (state, outcome) = algorithm_state::peek(state, quota, now);
-                (Self::SlidingWindow(state), outcome)
+    /// The state of a subject that has used up its quota at `now`.
+    pub(crate) fn spent(quota: &Quota, now: u64) -> Self {
+        Self::decide(None, quota, now, Some(quota.capacity)).0
+    }
+
+    /// Decides at `now` whether `cost` is admitted; the state is charged only if it is. Without a
+    /// cost, nothing is charged and nothing refused. A state of another algorithm counts as none.
+    #[inline]
+    pub(crate) fn decide(
+        state: Option<Self>,
+        quota: &Quota,
+        now: u64,
+        cost: Option<u64>,
+    ) -> (Self, QuotaOutcome) {
+        let state = state.filter(|state| state.algorithm() == quota.algorithm);
+        match state.unwrap_or_else(|| Self::fresh(quota, now)) {
+            Self::SlidingWindow(s) => {
+                let (s, outcome) = decide(s, quota, now, cost);
+                (Self::SlidingWindow(s), outcome)
             }
-            Algorithm::FixedWindow => {
-                let state = state.and_then(Self::fixed_window);
-                let (state, outcome) = algorithm_state::peek(state, quota, now);
-                (Self::FixedWindow(state), outcome)
+            Self::FixedWindow(s) => {
+                let (s, outcome) = decide(s, quota, now, cost);
+                (Self::FixedWindow(s), outcome)
             }
-            Algorithm::Gcra => {
-                let backlog = state.and_then(Self::gcra).map(|s| s.backlog(quota, now));
-                let (backlog, outcome) = algorithm_state::peek(backlog, quota, now);
+            Self::Gcra(s) => {
+                let (backlog, outcome) = decide(s.backlog(quota, now), quota, now, cost);
                 (Self::Gcra(backlog.after(quota, now)), outcome)
             }
         }
@@ -88,37 +79,20 @@ impl QuotaState {
     /// by `now` is not given back a second time.
     pub(crate) fn refund(self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
         let cost = quota.clamp(cost);
-        match (self, quota.algorithm) {
-            (Self::SlidingWindow(s), Algorithm::SlidingWindow) => {
-                Self::SlidingWindow(s.refund(quota, anchor, cost))
-            }
-            (Self::FixedWindow(s), Algorithm::FixedWindow) => {
-                Self::FixedWindow(s.refund(anchor, cost))
-            }
-            (Self::Gcra(s), Algorithm::Gcra) => Self::Gcra(s.refund(quota, now, anchor, cost)),
+        match self {
             // the charge was counted by an algorithm that is no longer in use
-            _ => self,
+            _ if self.algorithm() != quota.algorithm => self,
+            Self::SlidingWindow(s) => Self::SlidingWindow(s.refund(quota, anchor, cost)),
+            Self::FixedWindow(s) => Self::FixedWindow(s.refund(anchor, cost)),
+            Self::Gcra(s) => Self::Gcra(s.refund(quota, now, anchor, cost)),
         }
     }
 
-    fn sliding_window(self) -> Option<SlidingWindowState> {
+    fn algorithm(&self) -> Algorithm {
         match self {
-            Self::SlidingWindow(s) => Some(s),
-            _ => None,
-        }
-    }
-
-    fn fixed_window(self) -> Option<FixedWindowState> {
-        match self {
-            Self::FixedWindow(s) => Some(s),
-            _ => None,
-        }
-    }
-
-    fn gcra(self) -> Option<GcraState> {
-        match self {
-            Self::Gcra(s) => Some(s),
-            _ => None,
+            Self::SlidingWindow(_) => Algorithm::SlidingWindow,
+            Self::FixedWindow(_) => Algorithm::FixedWindow,
+            Self::Gcra(_) => Algorithm::Gcra,
         }
     }
 }

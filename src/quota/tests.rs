@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use super::{
-    algorithm::Algorithm,
+    algorithm_state::QuotaOutcome,
     gcra::GcraState,
     model::Model,
-    outcome::QuotaOutcome,
-    quota::{MAX_LIMIT, MAX_WINDOW, Quota},
+    quota::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota},
     state::QuotaState,
 };
 
@@ -66,11 +65,11 @@ fn acquire(
     now: u64,
     cost: u64,
 ) -> (QuotaState, QuotaOutcome) {
-    QuotaState::acquire(state, quota, now, cost)
+    QuotaState::decide(state, quota, now, Some(cost))
 }
 
 fn peek(quota: &Quota, state: Option<QuotaState>, now: u64) -> QuotaOutcome {
-    QuotaState::peek(state, quota, now).1
+    QuotaState::decide(state, quota, now, None).1
 }
 
 #[test]
@@ -378,7 +377,7 @@ fn a_refund_never_leaves_more_than_if_nothing_had_been_charged() {
                 }
             }
             now += rng.u64(0..quota.window_micros());
-            let settled = QuotaState::peek(with, &quota, now).0;
+            let settled = QuotaState::decide(with, &quota, now, None).0;
             let back = settled.refund(&quota, now, first.anchor(), 3);
             let (back, without) = (peek(&quota, Some(back), now), peek(&quota, without, now));
             assert!(back.remaining <= without.remaining, "{quota:?} seed {seed}");

@@ -1,14 +1,17 @@
 //! Targets that are unusable for as long as something blocks them.
 
 use crate::{
-    fence::{entry_names::EntryNames, target_index::TargetIndex},
+    fence::{
+        entry_names::EntryNames,
+        target_index::{HardAndSoft, TargetIndex},
+    },
     key::purge::{Purge, PurgeTarget},
 };
 
 /// Counts, for each target, the blocks that name it.
 #[derive(Debug, Default)]
 pub(super) struct BlockedTargets {
-    counts: TargetIndex<BlockCounts>,
+    counts: TargetIndex,
     blocks: usize,
     sweep_at: usize,
 }
@@ -16,15 +19,11 @@ pub(super) struct BlockedTargets {
 impl BlockedTargets {
     pub(super) fn add(&mut self, purges: &[Purge]) -> Block {
         self.blocks += 1;
-        let counted = purges.iter().map(|purge| {
-            let target = self.counts.update(&entries_of(&purge.target), |counts| {
-                let count = counts.of(purge.soft);
-                *count = count.saturating_add(1);
-            });
-            Purge {
-                target,
-                soft: purge.soft,
-            }
+        let counted = purges.iter().map(|Purge { target, soft }| Purge {
+            target: self
+                .counts
+                .update(&entries_of(target), |counts| *counts.of(*soft) += 1),
+            soft: *soft,
         });
         Block(counted.collect())
     }
@@ -38,8 +37,7 @@ impl BlockedTargets {
         }
         self.blocks -= 1;
         if self.blocks == 0 || self.counts.len() > self.sweep_at {
-            self.counts
-                .retain(|counts| counts.hard > 0 || counts.soft > 0);
+            self.counts.retain(|counts| counts.larger() > 0);
             self.sweep_at = MIN_SWEEP.max(2 * self.counts.len());
         }
     }
@@ -48,40 +46,18 @@ impl BlockedTargets {
         self.blocks == 0
     }
 
-    /// Which kinds of blocks name the entry.
-    pub(super) fn find(&self, names: EntryNames<'_>) -> BlockedBy {
-        let mut found = BlockedBy::default();
-        if !self.is_empty() {
-            self.counts.visit(names, |counts| {
-                found.hard |= counts.hard > 0;
-                found.soft |= counts.soft > 0;
-            });
+    /// The largest counts of all targets that name the entry: 0 of a kind that does not block it.
+    pub(super) fn find(&self, names: EntryNames<'_>) -> HardAndSoft {
+        if self.is_empty() {
+            return HardAndSoft::default();
         }
-        found
+        self.counts.find(names)
     }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BlockedBy {
-    pub(super) hard: bool,
-    pub(super) soft: bool,
 }
 
 /// Removes what [`BlockedTargets::add`] counted: the targets as the index has widened them.
 #[derive(Debug)]
 pub(super) struct Block(Box<[Purge]>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct BlockCounts {
-    hard: u32,
-    soft: u32,
-}
-
-impl BlockCounts {
-    fn of(&mut self, soft: bool) -> &mut u32 {
-        if soft { &mut self.soft } else { &mut self.hard }
-    }
-}
 
 /// Until a version bump is applied, the entries under the previous version are blocked.
 fn entries_of(target: &PurgeTarget) -> PurgeTarget {

@@ -4,23 +4,14 @@ use super::latest_purges::LatestPurges;
 use crate::{key::purge::PurgeTarget, store::contracts::journal::StatePage};
 
 /// Collected until the last page has come, then [adopted](super::Mirror::adopt) at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::fence) struct NewEpochState {
-    pub(in crate::fence) epoch: u64,
     pub(super) purges: LatestPurges,
     /// Entities with the `n` of their latest version bump.
     pub(super) versions: Vec<(Box<str>, u64)>,
 }
 
 impl NewEpochState {
-    pub(in crate::fence) fn new(epoch: u64) -> Self {
-        Self {
-            epoch,
-            purges: LatestPurges::default(),
-            versions: Vec::new(),
-        }
-    }
-
     pub(in crate::fence) fn merge(&mut self, page: &StatePage) {
         for (purge, n) in &page.latest {
             if let PurgeTarget::Version(entity) = &purge.target {

@@ -1,10 +1,15 @@
 //! What this process has appended or declared itself.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
-    append_queue::{AppendQueue, OwnRecord},
     blocked_targets::{Block, BlockedTargets},
+    own_record::OwnRecord,
     recent_purges::RecentPurges,
 };
 use crate::{
@@ -12,15 +17,27 @@ use crate::{
     store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
-#[derive(Debug)]
+/// Appends by their ids, which count up, and declarations by their tokens.
+#[derive(Debug, Default)]
 pub(in crate::fence) struct OwnAppends {
+    /// Appends that their callers are sending.
+    sent: HashMap<u64, PendingAppend>,
+    /// Appends that are left to the task that delivers.
+    queued: BTreeMap<u64, PendingAppend>,
+    next_id: u64,
     /// Own declarations, until the record that closes them has been applied.
     declared: HashMap<u64, OwnDeclaration>,
-    queue: AppendQueue,
     recent: RecentPurges,
     /// What the appends and declarations name (rule 11).
     pub(super) blocked: BlockedTargets,
     max_queued: usize,
+}
+
+/// An own append whose reply has not been applied.
+#[derive(Debug)]
+struct PendingAppend {
+    record: OwnRecord,
+    block: Block,
 }
 
 #[derive(Debug)]
@@ -34,35 +51,54 @@ struct OwnDeclaration {
 impl OwnAppends {
     pub(super) fn new(max_queued: usize) -> Self {
         Self {
-            declared: HashMap::new(),
-            queue: AppendQueue::default(),
-            recent: RecentPurges::default(),
-            blocked: BlockedTargets::default(),
             max_queued,
+            ..Self::default()
         }
     }
 
-    pub(super) fn pending(&self) -> usize {
-        self.queue.len()
+    /// How many appends wait for their reply.
+    pub(in crate::fence) fn pending(&self) -> usize {
+        self.sent.len() + self.queued.len()
     }
 
-    /// The queued record to be sent next, and the ids of its appends.
+    /// The ids of the oldest queued append and of the invalidations after it that fit in one record;
+    /// and that record.
     pub(in crate::fence) fn next_queued(&self) -> Option<(Vec<u64>, OwnRecord)> {
-        self.queue.next_queued()
+        let mut queued = self.queued.iter();
+        let (id, first) = queued.next()?;
+        let (mut ids, mut merged) = (vec![*id], first.record.clone());
+        if merged.kind == RecordKind::Invalidate {
+            let mut purges = merged.purges.to_vec();
+            for (id, PendingAppend { record, .. }) in queued {
+                let alike = record.kind == merged.kind && record.published == merged.published;
+                if !alike || purges.len() + record.purges.len() > MAX_PURGES {
+                    break;
+                }
+                purges.extend(record.purges.iter().cloned());
+                ids.push(*id);
+            }
+            merged.purges = purges.into();
+        }
+        Some((ids, merged))
     }
 
     /// Blocks what the purges name until the reply has been applied (rule 11).
     pub(in crate::fence) fn begin(&mut self, record: OwnRecord) -> u64 {
         let block = self.blocked.add(&record.purges);
-        self.queue.add(record, block)
+        let id = self.next_id;
+        self.next_id += 1;
+        self.sent.insert(id, PendingAppend { record, block });
+        id
     }
 
     /// Leaves the append to the task that delivers. If too many are queued, one purge of everything
     /// replaces them.
     pub(in crate::fence) fn queue(&mut self, id: u64) {
-        self.queue.queue(id);
-        if let Some(dropped) = self.queue.overflow(self.max_queued) {
-            for append in dropped {
+        if let Some(append) = self.sent.remove(&id) {
+            self.queued.insert(id, append);
+        }
+        if self.queued.len() > self.max_queued {
+            for append in mem::take(&mut self.queued).into_values() {
                 self.blocked.remove(append.block);
                 if let RecordKind::Close { token } = append.record.kind {
                     self.undeclare(token);
@@ -70,14 +106,15 @@ impl OwnAppends {
             }
             let everything = [Purge::hard(PurgeTarget::Everything)];
             let id = self.begin(OwnRecord::invalidation(everything.into()));
-            self.queue.queue(id);
+            self.queued.extend(self.sent.remove_entry(&id));
         }
     }
 
     /// Removes an append without sending it again.
     pub(in crate::fence) fn forget(&mut self, id: u64) {
-        if let Some(block) = self.queue.remove(id) {
-            self.blocked.remove(block);
+        let append = self.sent.remove(&id).or_else(|| self.queued.remove(&id));
+        if let Some(append) = append {
+            self.blocked.remove(append.block);
         }
     }
 
@@ -92,7 +129,7 @@ impl OwnAppends {
         self.declared.insert(token, declaration);
     }
 
-    pub(in crate::fence) fn undeclare(&mut self, token: u64) {
+    fn undeclare(&mut self, token: u64) {
         if let Some(declaration) = self.declared.remove(&token) {
             self.blocked.remove(declaration.block);
         }
@@ -127,13 +164,21 @@ impl OwnAppends {
             .declared
             .iter()
             // Opened again after its closing, a declaration would last until its lease ends.
-            .filter(|(token, own)| own.until > now && !self.queue.closes(**token))
-            .map(|(token, own)| (*token, own.until - now, Arc::clone(&own.purges)))
+            .filter(|(token, own)| own.until > now && !self.closes(**token))
+            .map(|(token, own)| {
+                let (token, lease) = (*token, Duration::from_nanos(own.until - now));
+                OwnRecord::new(RecordKind::Open { token, lease }, Arc::clone(&own.purges))
+            })
             .collect();
-        for (token, left, purges) in declared {
-            let lease = Duration::from_nanos(left);
-            self.queue_again(OwnRecord::new(RecordKind::Open { token, lease }, purges));
+        for record in declared {
+            self.queue_again(record);
         }
+    }
+
+    /// Whether a pending append closes the declaration.
+    fn closes(&self, token: u64) -> bool {
+        let mut pending = self.sent.values().chain(self.queued.values());
+        pending.any(|append| append.record.kind == RecordKind::Close { token })
     }
 
     /// Queues a record whose patterns have been published before.

@@ -1,6 +1,9 @@
 //! The purges that this process has appended recently.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     clock::nanos,
@@ -40,13 +43,9 @@ impl RecentPurges {
         if overflow {
             return vec![Purge::hard(PurgeTarget::Everything)];
         }
-        let mut purges: Vec<_> = purges
-            .into_iter()
-            .filter_map(|(until, purge)| (until > now).then_some(purge))
-            .collect();
-        purges.sort_unstable_by(|a, b| (&a.target, a.soft).cmp(&(&b.target, b.soft)));
-        purges.dedup();
-        purges
+        let left = purges.into_iter().filter(|(until, _)| *until > now);
+        let distinct: BTreeSet<Purge> = left.map(|(_, purge)| purge).collect();
+        distinct.into_iter().collect()
     }
 }
 

@@ -12,20 +12,19 @@ use crate::store::position::Position;
 
 /// The version of each entity's keys, 0 if it has none.
 #[derive(Debug, Default)]
-pub(super) struct Versions(HashMap<Box<str>, Arc<AtomicU64>>);
+pub(in crate::fence) struct Versions(HashMap<Box<str>, Arc<AtomicU64>>);
 
 impl Versions {
-    pub(super) fn cell(&mut self, entity: &str) -> Arc<AtomicU64> {
-        self.known_cell(entity)
-            .unwrap_or_else(|| Arc::clone(self.0.entry(entity.into()).or_default()))
+    pub(in crate::fence) fn cell(&mut self, entity: &str) -> Arc<AtomicU64> {
+        Arc::clone(self.0.entry(entity.into()).or_default())
     }
 
-    pub(super) fn known_cell(&self, entity: &str) -> Option<Arc<AtomicU64>> {
-        self.0.get(entity).map(Arc::clone)
+    pub(in crate::fence) fn known_cell(&self, entity: &str) -> Option<Arc<AtomicU64>> {
+        self.0.get(entity).cloned()
     }
 
     /// Raises the entity's version to this position; `false` if there is no room for the entity.
-    pub(super) fn bump(&mut self, entity: &str, position: Position) -> bool {
+    pub(in crate::fence) fn bump(&mut self, entity: &str, position: Position) -> bool {
         let fits = self.0.len() < MAX_VERSIONS || self.0.contains_key(entity);
         if fits {
             self.cell(entity)
@@ -34,7 +33,7 @@ impl Versions {
         fits
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(in crate::fence) fn reset(&mut self) {
         for cell in self.0.values() {
             cell.store(0, Ordering::Release);
         }

@@ -159,5 +159,9 @@ fn concurrent_threads_never_exceed_the_limit() {
 fn a_spent_state_refuses() {
     let quota = Quota::per_minute(10);
     let spent = QuotaState::spent(&quota, 3);
-    assert!(!QuotaState::acquire(Some(spent), &quota, 3, 1).1.admitted);
+    assert!(
+        !QuotaState::decide(Some(spent), &quota, 3, Some(1))
+            .1
+            .admitted
+    );
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::task::AbortHandle;
 
 use super::{
     appender::Appender,
@@ -18,7 +18,7 @@ use super::{
     declaration::Declaration,
     entry_names::{EntryNames, target_hashes},
     journal_sync::JournalSync,
-    mirror::{Mirror, append_queue::OwnRecord},
+    mirror::{Mirror, own_record::OwnRecord},
     shared_mirror::SharedMirror,
     subscription::Subscription,
     tasks,
@@ -45,9 +45,6 @@ use crate::{
 /// A check takes no lock while the mirror has not changed.
 pub(crate) struct Fence {
     pub(super) appender: Arc<Appender>,
-    tasks: OnceLock<Box<[AbortHandle]>>,
-    /// Ends the wait for the next proof when `max_lag` changes.
-    pub(super) max_lag_changed: Arc<Notify>,
 }
 
 impl Fence {
@@ -55,9 +52,11 @@ impl Fence {
     pub(crate) fn in_process(clock: Arc<Clock>, config: FenceConfig) -> Arc<Self> {
         let journal = MemoryJournal::new();
         let head = journal.head();
-        let trust = Trust::new(config.max_lag);
-        trust.prove(u64::MAX);
-        Self::build(Arc::new(journal), head, trust, clock, config)
+        let fence = Self::build(Arc::new(journal), head, clock, config);
+        let state = fence.sync_state();
+        state.trust.prove(u64::MAX);
+        state.observe_trust();
+        fence
     }
 
     /// A fence that has not read the journal yet; [`start`](Self::start) makes it follow it.
@@ -66,23 +65,24 @@ impl Fence {
         clock: Arc<Clock>,
         config: FenceConfig,
     ) -> Arc<Self> {
-        let trust = Trust::new(config.max_lag);
-        Self::build(journal, Position::UNKNOWN, trust, clock, config)
+        Self::build(journal, Position::UNKNOWN, clock, config)
     }
 
     fn build(
         journal: Arc<dyn Journal>,
         position: Position,
-        trust: Trust,
         clock: Arc<Clock>,
         config: FenceConfig,
     ) -> Arc<Self> {
         let mirror = Mirror::new(position, &config);
-        let sync = JournalSync::new(mirror, trust, journal, clock);
-        Arc::new(Self {
-            appender: Arc::new(Appender::new(sync)),
+        let sync = JournalSync::new(mirror, Trust::new(config.max_lag), journal, clock);
+        let appender = Appender {
+            sync,
+            pubsub: Arc::default(),
             tasks: OnceLock::new(),
-            max_lag_changed: Arc::default(),
+        };
+        Arc::new(Self {
+            appender: Arc::new(appender),
         })
     }
 
@@ -96,7 +96,7 @@ impl Fence {
                 "journal unavailable: stored responses are not used until it can be read"
             );
         }
-        self.set_tasks(tasks::spawn(&self.appender, &self.max_lag_changed, channel));
+        self.set_tasks(tasks::spawn(&self.appender, channel));
         self.appender.wake();
     }
 
@@ -122,7 +122,7 @@ impl Fence {
     /// the journal, fills are still shared for that long.
     pub(crate) fn is_young_fill(&self, entry: &Entry, now: Now) -> bool {
         let trust = &self.sync_state().trust;
-        trust.covers_fill(entry.local.captured, now.mono)
+        trust.covers(entry.local.captured, now.mono)
     }
 
     /// Whether the entry may be used; `key` is its key without variations.
@@ -202,8 +202,8 @@ impl Fence {
     /// stored under it are of another epoch, and unusable.
     pub(crate) fn version(&self, entity: &str) -> Arc<AtomicU64> {
         self.mirror()
-            .read(|mirror| mirror.known_version(entity))
-            .unwrap_or_else(|| self.mirror().change(|mirror| mirror.version(entity)))
+            .read(|mirror| mirror.versions.known_cell(entity))
+            .unwrap_or_else(|| self.mirror().change(|mirror| mirror.versions.cell(entity)))
     }
 
     /// The invalidations that are applied from now on, for the application's own caches.
@@ -214,7 +214,7 @@ impl Fence {
     /// Changes how long stored responses are used after a proof of freshness, the last one included.
     pub(crate) fn set_max_lag(&self, max_lag: Duration) {
         self.sync_state().trust.set_max_lag(max_lag);
-        self.max_lag_changed.notify_one();
+        self.sync_state().max_lag_changed.notify_one();
     }
 
     /// Appends an invalidation and applies it here. From the first poll on, what it names is
@@ -306,8 +306,7 @@ impl Fence {
     }
 
     pub(super) fn set_tasks(&self, tasks: Box<[AbortHandle]>) {
-        self.appender.leave_to_task();
-        if let Err(surplus) = self.tasks.set(tasks) {
+        if let Err(surplus) = self.appender.tasks.set(tasks) {
             surplus.iter().for_each(AbortHandle::abort);
         }
     }
@@ -323,7 +322,7 @@ impl Fence {
 
 impl Drop for Fence {
     fn drop(&mut self) {
-        for task in self.tasks.get().into_iter().flatten() {
+        for task in self.appender.tasks.get().into_iter().flatten() {
             task.abort();
         }
     }
