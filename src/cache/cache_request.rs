@@ -1,13 +1,12 @@
 //! A request that may be answered from the cache, and its key.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 
 use super::conditions::{RequestConditions, ResponseForm};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, tiers::Found},
-    fence::capture::Capture,
     key::KeyBuf,
     semantics::{
         cache_control::RequestCacheControl,
@@ -19,7 +18,7 @@ use crate::{
         stored::{StoredResponse, Variant},
         vary::VaryFields,
     },
-    store::entry::{Content, Entry},
+    store::entry::Entry,
     table::RoutePlan,
 };
 
@@ -81,13 +80,6 @@ pub(super) enum ForwardedForm {
 }
 
 impl CacheRequest {
-    pub(super) fn with_candidate(&self, found: &Found) -> Self {
-        Self {
-            candidate: Some(found.clone()),
-            ..self.clone()
-        }
-    }
-
     /// The same request for the whole response, without one client's directives.
     pub(super) fn for_refresh(mut self) -> Self {
         self.conditions.form = ResponseForm::WHOLE;
@@ -97,10 +89,7 @@ impl CacheRequest {
 
     pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {
         let entry = &self.candidate.as_ref()?.entry;
-        match &entry.content {
-            Content::Response(response) => Some((entry, response)),
-            _ => None,
-        }
+        Some((entry, entry.response()?))
     }
 
     /// Why the request is forwarded to the inner service (RFC 9211 section 2.2).
@@ -113,16 +102,18 @@ impl CacheRequest {
         }
     }
 
-    /// Whether a stored response may answer this request at all, fresh or validated.
-    pub(super) fn permits(&self, response: &StoredResponse) -> bool {
-        self.conditions
-            .permit(self.route.is_some(), &response.lifetime)
-    }
-
     /// Whether other clients would get the same response.
     pub(super) fn shares_its_response(&self) -> bool {
         sharing::may_collapse(self.conditions.credentials, self.conditions.scope)
             && !self.conditions.directives.no_store
+    }
+
+    /// Lets other requests not wait for the response to one with this key, for a while.
+    pub(super) fn note_uncacheable(&self, engine: &Engine) {
+        let now = engine.clock.mono();
+        engine
+            .uncacheable
+            .insert(self.key.as_str(), now, UNCACHEABLE_FOR);
     }
 
     /// Whether the request may wait for the response to an identical one.
@@ -142,10 +133,6 @@ impl CacheRequest {
         self.snapshot.policy(self.route.as_deref())
     }
 
-    pub(super) fn entity(&self) -> &str {
-        self.route.as_ref().map_or("", |route| &route.entity)
-    }
-
     pub(super) fn max_body(&self) -> usize {
         let route = self.route.as_ref().map(|route| route.max_body);
         usize::try_from(route.unwrap_or(DEFAULT_MAX_BODY)).unwrap_or(usize::MAX)
@@ -158,12 +145,8 @@ impl CacheRequest {
             .is_some_and(|route| route.tags_need_answer())
     }
 
-    /// Whether the fence allows an entry to be stored whose fill began at `capture`.
-    pub(super) fn may_store(&self, engine: &Engine, capture: &Capture, entry: &Entry) -> bool {
-        engine.may_store(capture, entry, self.key.base())
-    }
-
-    /// The fields that select a stored response, by the response and by the table.
+    /// The fields that select a stored response, by the response and by the table; `None` if nothing
+    /// selects it again (`Vary: *`).
     pub(super) fn vary_fields(&self, response: &StoredResponse) -> Option<VaryFields> {
         let table: &[HeaderName] = self.route.as_ref().map_or(&[], |route| &route.vary);
         VaryFields::of(&response.headers, table).ok()
@@ -171,9 +154,7 @@ impl CacheRequest {
 
     /// The variant of its key that an entry is as the response to a request with these fields.
     pub(super) fn variant(&self, entry: &Entry, request: &HeaderMap) -> Option<Variant> {
-        let Content::Response(response) = &entry.content else {
-            return None;
-        };
+        let response = entry.response()?;
         let vary = self.vary_fields(response)?;
         (!vary.is_empty()).then(|| vary.variant(request, &response.headers))
     }
@@ -195,6 +176,9 @@ impl CacheRequest {
         }
     }
 }
+
+/// How long requests do not wait for a key's response after one that could not be shared.
+const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
 
 /// The longest body that is stored, in bytes, where the table does not say.
 const DEFAULT_MAX_BODY: u64 = 1 << 20;

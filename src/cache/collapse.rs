@@ -3,16 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::request;
-
 use super::{
     context::{CacheContext, CacheResponse},
     lookup::{LookupDecision, decide_for},
-    pending_entry::UNCACHEABLE_FOR,
     respond, serve, stale,
 };
 use crate::{
-    clock::Now,
     engine::{
         coalesce::{Coalesce, Coalesced, FollowOutcome, Leader, StoreLookup, coalesce},
         fill::Fill,
@@ -29,13 +25,11 @@ use crate::{
         freshness::{self, Reason, Use},
         vary,
     },
-    store::entry::Content,
 };
 
 /// Waits for a request that fetches the same response already, or makes this one the leader.
 pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    parts: &request::Parts,
 ) -> Coalesced<CacheResponse<S, B>, Arc<Fill>> {
     if !context.request.may_collapse() || is_uncacheable(context) {
         return Coalesced::Proceed(None);
@@ -43,22 +37,16 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     let config = Arc::clone(&context.config);
     let engine = config.engine();
     let key = context.request.key.as_str().to_owned();
-    if LayerMarkers::of(&parts.extensions).refetch {
+    if LayerMarkers::of(&context.parts.extensions).refetch {
         // Another request may have begun before the write whose result is fetched here.
         let flight = engine.fills.try_lead(&key);
         return Coalesced::Proceed(flight.map(|flight| Leader::new(flight, None)));
     }
-    let mut request = CollapsingRequest { context, parts };
-    coalesce(engine, &engine.fills, &key, &mut request).await
+    coalesce(engine, &engine.fills, &key, context).await
 }
 
-/// A request that waits for the response to another one, or leads.
-struct CollapsingRequest<'a, S, B> {
-    context: &'a mut CacheContext<S, B>,
-    parts: &'a request::Parts,
-}
-
-impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S, B> {
+/// A request waits for the response to another one, or leads.
+impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     type SharedResult = Arc<Fill>;
     type StoredResult = Found;
     type Output = CacheResponse<S, B>;
@@ -67,23 +55,18 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
 
     /// Looks in the local tier, and for something stale while the inner service fails.
     async fn find(&mut self) -> Option<Self::Output> {
-        let (context, parts) = (&*self.context, self.parts);
-        let (engine, request) = (context.engine(), &context.request);
+        let (engine, headers) = (self.engine(), &self.parts.headers);
         let found = engine
             .tiers
-            .lookup_local(&request.key, &parts.headers, engine.clock.now());
+            .lookup_local(&self.request.key, headers, engine.clock.now());
         let response = found.and_then(|found| {
-            serve::found(context, &found, parts)
-                .or_else(|| stale::in_backoff(context, &found, &parts.headers))
+            serve::found(self, &found).or_else(|| stale::in_backoff(self, &found))
         });
-        response.or_else(|| {
-            let candidate = request.candidate.as_ref()?;
-            stale::in_backoff(context, candidate, &parts.headers)
-        })
+        response.or_else(|| stale::in_backoff(self, self.request.candidate.as_ref()?))
     }
 
     async fn find_stored(&mut self) -> StoreLookup<Found> {
-        let (engine, request) = (self.context.config.engine(), &self.context.request);
+        let (engine, request) = (self.config.engine(), &self.request);
         let found = engine
             .tiers
             .lookup_stored(&request.key, &self.parts.headers)
@@ -96,12 +79,9 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
     }
 
     fn accept(&mut self, found: Found, flight: &LeaderGuard<Arc<Fill>>) -> Option<Self::Output> {
-        let response = serve::found(self.context, &found, self.parts)?;
-        self.context.engine().metrics.collapsed.increment(1);
-        let variant = self
-            .context
-            .request
-            .variant(&found.entry, &self.parts.headers);
+        let response = serve::found(self, &found)?;
+        self.engine().metrics.collapsed.increment(1);
+        let variant = self.request.variant(&found.entry, &self.parts.headers);
         if flight.is_followed()
             && found.verdict == Verdict::Usable
             && let Some(fill) = Fill::whole(&found.entry, variant.as_ref())
@@ -112,8 +92,8 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
     }
 
     fn follow(&mut self, fill: Arc<Fill>) -> FollowOutcome<Self::Output> {
-        let (context, request) = (&*self.context, &self.context.request);
-        let (engine, headers) = (context.engine(), &self.parts.headers);
+        let (engine, request) = (self.engine(), &self.request);
+        let headers = &self.parts.headers;
         // The fill may have been invalidated since the leader's call. And it may be used no more
         // freely than a stored response (RFC 9111 section 4).
         let now = engine.clock.now();
@@ -127,7 +107,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
                 ..
             } => return FollowOutcome::Unusable,
             _ => {
-                note_if_always_validated(context, &fill, now);
+                note_if_always_validated(self, &fill);
                 return FollowOutcome::Outdated;
             }
         }
@@ -142,7 +122,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CollapsingRequest<'_, S,
     }
 
     fn is_uncacheable(&self) -> bool {
-        is_uncacheable(self.context)
+        is_uncacheable(self)
     }
 }
 
@@ -155,15 +135,13 @@ fn is_uncacheable<S, B>(context: &CacheContext<S, B>) -> bool {
 }
 
 /// Notes that requests need not wait for a response that has to be validated before every use.
-fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill, now: Now) {
-    let Content::Response(response) = &fill.head.content else {
+fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill) {
+    let Some(response) = fill.head.response() else {
         return;
     };
     let directives = RequestCacheControl::default();
     let at_first = freshness::usable(&response.lifetime, Duration::ZERO, &directives);
     if matches!(at_first, Use::Validate { .. }) {
-        let key = context.request.key.as_str();
-        let uncacheable = &context.engine().uncacheable;
-        uncacheable.insert(key, now.mono, UNCACHEABLE_FOR);
+        context.request.note_uncacheable(context.engine());
     }
 }

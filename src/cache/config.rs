@@ -24,16 +24,6 @@ type DeriveKey = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
 type RefreshParts = dyn Fn(&mut request::Parts) + Send + Sync;
 
 impl Config {
-    pub(super) fn new(keep: &Keep) -> Self {
-        Self {
-            keep: keep.clone(),
-            store_if: None,
-            key: None,
-            refresh_parts: None,
-            tag_fields: TagFields::default(),
-        }
-    }
-
     #[inline]
     pub(super) fn engine(&self) -> &Arc<Engine> {
         self.keep.engine()

@@ -56,8 +56,9 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),
         LocalLookup::Miss(candidate) => {
             let request = request.into_owned(&snapshot, candidate);
-            let context = CacheContext::new(config, inner, request).with_content(content);
-            flow::run(context, parts, body).await
+            let mut context = CacheContext::new(config, inner, request, parts);
+            context.content = content;
+            flow::run(context, body).await
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, request};
 
 use super::{cache_request::CacheRequest, config::Config};
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct CacheContext<S, B> {
     pub(super) config: Arc<Config>,
     pub(super) inner: S,
     pub(super) request: CacheRequest,
+    /// The head of the request as it came to the cache.
+    pub(super) parts: request::Parts,
     /// The request's content where it is part of the key, in case the request is sent again.
     pub(super) content: Bytes,
     /// Whether this is a refresh in the background: no client waits, and the stored response stays
@@ -32,19 +34,21 @@ pub(super) type CacheResponse<S, B> = Response<ResponseBody<<S as HttpService<B>
 pub(super) type FillLeader = Leader<Arc<Fill>>;
 
 impl<S, B> CacheContext<S, B> {
-    pub(super) fn new(config: Arc<Config>, inner: S, request: CacheRequest) -> Self {
+    pub(super) fn new(
+        config: Arc<Config>,
+        inner: S,
+        request: CacheRequest,
+        parts: request::Parts,
+    ) -> Self {
         Self {
             config,
             inner,
             request,
+            parts,
             content: Bytes::new(),
             is_refresh: false,
             body: PhantomData,
         }
-    }
-
-    pub(super) fn with_content(self, content: Bytes) -> Self {
-        Self { content, ..self }
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {

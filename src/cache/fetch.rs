@@ -1,6 +1,8 @@
 //! Calling the inner service.
 
-use http::{Request, request};
+use std::sync::Arc;
+
+use http::Request;
 use tower::ServiceExt;
 
 use super::{
@@ -14,19 +16,19 @@ use super::{
 use crate::{
     fence::{capture::Capture, verdict::Verdict},
     message::{
-        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+        client_request::ClientRequest, http_service::HttpService, layer_markers::LayerMarkers,
+        replayable_body::ReplayableBody,
     },
-    semantics::{conditional, freshness::Exchange},
+    semantics::conditional,
 };
 
 /// Calls the inner service, and stores its response if that is allowed.
 pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     context: CacheContext<S, B>,
-    parts: request::Parts,
     body: B,
     mut leader: Option<FillLeader>,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
-    let response = fetch(context, parts, body, &mut leader).await;
+    let response = fetch(context, body, &mut leader).await;
     if let Some(leader) = leader {
         leader.end();
     }
@@ -35,91 +37,74 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
 
 async fn fetch<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
-    mut parts: request::Parts,
     body: B,
     leader: &mut Option<FillLeader>,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
     if context.request.candidate.is_none() {
         context.engine().metrics.miss.increment(1);
     }
-    let original = context.engine().client_request(&parts);
+    let original = Arc::new(context.engine().client_request(&context.parts));
     // Captured before the call, so that later invalidations win; and before the candidate is
     // checked, because a response made from the candidate counts as read now.
     let capture = context.engine().fence.capture();
     drop_invalidated_candidate(&mut context);
+    let id = context.engine().id();
+    LayerMarkers::mark(&mut context.parts.extensions, |markers| markers.cache = id);
+    let mut parts = context.parts.clone();
     let revalidation = revalidate::prepare(&mut context.request, &mut parts.headers);
-    LayerMarkers::mark(&mut parts.extensions, |markers| {
-        markers.cache = context.engine().id();
-    });
-    let retry = parts.clone();
     let inner = context.inner.clone();
-    let response = match call(&context.config, inner, parts, body, capture).await {
+    let request = Request::from_parts(parts, body);
+    let called = call(&context.config, inner, request, &original, capture);
+    let response = match called.await {
         Ok(response) => response,
-        Err(error) => return stale::on_disconnect(&context, &original.headers).ok_or(error),
+        Err(error) => return stale::on_disconnect(&context).ok_or(error),
     };
     let status = response.head.status();
-    if let Some(stale) = stale::on_error(&context, &original.headers, status) {
+    if let Some(stale) = stale::on_error(&context, status) {
         return Ok(stale);
     }
-    let revalidated = revalidate::finish(
-        &mut context,
-        revalidation,
-        response,
-        &original,
-        leader.as_ref(),
-    )
-    .await;
-    let response = match revalidated {
+    let revalidated = revalidate::finish(&mut context, revalidation, response, leader.as_ref());
+    let response = match revalidated.await {
         Revalidated::Done(response) => return Ok(response),
         Revalidated::Other(response) => response,
-        Revalidated::Useless => call_again(&mut context, retry).await?,
+        Revalidated::Useless => call_again(&mut context, &original).await?,
     };
     if context.request.conditions.form.head
-        && let Some(response) =
-            revalidate::after_head(&mut context, &response.head, &original).await
+        && let Some(response) = revalidate::after_head(&mut context, &response.head).await
     {
         return Ok(response);
     }
-    Ok(store::run(context, response, original, leader).await)
+    Ok(store::run(context, response, leader).await)
 }
 
 /// Calls the inner service again, without the preconditions or the range that the cache has added.
 async fn call_again<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    mut parts: request::Parts,
+    original: &Arc<ClientRequest>,
 ) -> Result<OriginResponse<S::ResponseBody>, S::ServiceError> {
+    let mut parts = context.parts.clone();
     conditional::make_unconditional(&mut parts.headers);
     context.request.candidate = None;
     context.request.forwarded_form = ForwardedForm::Unconditional;
-    let body = B::from_bytes(context.content.clone());
+    let request = Request::from_parts(parts, B::from_bytes(context.content.clone()));
     let capture = context.engine().fence.capture();
     let inner = context.inner.clone();
-    call(&context.config, inner, parts, body, capture).await
+    call(&context.config, inner, request, original, capture).await
 }
 
 async fn call<S: HttpService<B>, B: ReplayableBody>(
     config: &Config,
     inner: S,
-    parts: request::Parts,
-    body: B,
+    request: Request<B>,
+    original: &Arc<ClientRequest>,
     capture: Capture,
 ) -> Result<OriginResponse<S::ResponseBody>, S::ServiceError> {
     let engine = config.engine();
     let requested = engine.clock.now().wall;
-    let response = inner.oneshot(Request::from_parts(parts, body)).await?;
-    let received = engine.clock.now().wall;
-    let elapsed = received.since(requested);
+    let (parts, body) = inner.oneshot(request).await?.into_parts();
+    let head = OriginHead::new(config, parts, Arc::clone(original), capture, requested);
+    let elapsed = head.exchange.received.since(requested);
     engine.metrics.fill_seconds.record(elapsed.as_secs_f64());
-    let (mut parts, body) = response.into_parts();
-    let head = OriginHead {
-        tag_fields: config.tag_fields.take(&mut parts.headers),
-        parts,
-        capture,
-        exchange: Exchange {
-            requested,
-            received,
-        },
-    };
     Ok(OriginResponse { head, body })
 }
 

@@ -1,8 +1,6 @@
 //! Answering a request that the local tier could not: from the store, from another request's fill,
 //! or from the inner service.
 
-use http::request;
-
 use super::{
     collapse,
     context::{CacheContext, CacheResponse},
@@ -21,18 +19,17 @@ use crate::{
 #[allow(clippy::manual_async_fn)]
 pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
-    parts: request::Parts,
     body: B,
 ) -> impl Future<Output = Result<CacheResponse<S, B>, S::ServiceError>> + Send {
     async move {
-        if let Some(response) = search::run(&mut context, &parts) {
+        if let Some(response) = search::run(&mut context) {
             return Ok(response);
         }
-        if let Some(response) = from_store(&mut context, &parts).await {
+        if let Some(response) = from_store(&mut context).await {
             return Ok(response);
         }
         // Boxed, so that a hit in the store does not allocate the room that a fill takes.
-        Box::pin(collapse_or_fetch(context, parts, body)).await
+        Box::pin(collapse_or_fetch(context, body)).await
     }
 }
 
@@ -40,12 +37,11 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
 /// becomes the candidate.
 async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    parts: &request::Parts,
 ) -> Option<CacheResponse<S, B>> {
     let (engine, request) = (context.config.engine(), &context.request);
     let stored = engine
         .tiers
-        .lookup_stored(&request.key, &parts.headers)
+        .lookup_stored(&request.key, &context.parts.headers)
         .await;
     let stored = stored.filter(|(found, _)| query_rule::selects(request, &found.entry));
     if let Some((mut found, now)) = stored {
@@ -54,19 +50,18 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
             LookupDecision::Fresh => respond::take_hit(&request.conditions, &mut found, now),
             _ => None,
         };
-        let response = moved.or_else(|| serve::decided(context, &found, decision, parts, now));
+        let response = moved.or_else(|| serve::decided(context, &found, decision, now));
         if response.is_some() {
             engine.metrics.hit_store.increment(1);
             return response;
         }
         context.request.candidate = Some(found);
     }
-    stale::in_backoff(context, context.request.candidate.as_ref()?, &parts.headers)
+    stale::in_backoff(context, context.request.candidate.as_ref()?)
 }
 
 async fn collapse_or_fetch<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
-    parts: request::Parts,
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
     let request = &mut context.request;
@@ -76,8 +71,8 @@ async fn collapse_or_fetch<S: HttpService<B>, B: ReplayableBody>(
     if request.conditions.directives.only_if_cached {
         return Ok(respond::gateway_timeout(request.forward_reason()));
     }
-    match collapse::run(&mut context, &parts).await {
+    match collapse::run(&mut context).await {
         Coalesced::Done(response) => Ok(response),
-        Coalesced::Proceed(leader) => fetch::run(context, parts, body, leader).await,
+        Coalesced::Proceed(leader) => fetch::run(context, body, leader).await,
     }
 }

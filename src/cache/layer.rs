@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
-use super::{config::Config, service::Cache};
+use super::{config::Config, service::Cache, tag_fields::TagFields};
 use crate::{keep::handle::Keep, key::Key};
 
 /// Answers requests from stored responses, and stores the responses to other requests.
@@ -19,7 +19,13 @@ impl CacheLayer {
     #[must_use]
     pub fn new(keep: &Keep) -> Self {
         Self {
-            config: Arc::new(Config::new(keep)),
+            config: Arc::new(Config {
+                keep: keep.clone(),
+                store_if: None,
+                key: None,
+                refresh_parts: None,
+                tag_fields: TagFields::default(),
+            }),
         }
     }
 
@@ -59,9 +65,9 @@ impl CacheLayer {
     #[must_use]
     pub fn tag_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         let config = Arc::make_mut(&mut self.config);
-        config.tag_fields.set_names(names);
-        for name in config.tag_fields.names() {
-            config.engine().tag_fields.add(name);
+        config.tag_fields.names = names.into_iter().collect();
+        for name in &config.tag_fields.names {
+            config.engine().add_tag_field(name);
         }
         self
     }
@@ -70,7 +76,7 @@ impl CacheLayer {
     /// to `false`.
     #[must_use]
     pub fn strip_tags(mut self, yes: bool) -> Self {
-        Arc::make_mut(&mut self.config).tag_fields.set_strip(yes);
+        Arc::make_mut(&mut self.config).tag_fields.strip = yes;
         self
     }
 

@@ -18,7 +18,6 @@ use crate::{
         freshness::{self, Reason, Use},
         stored::StoredResponse,
     },
-    store::entry::Content,
     table::RoutePlan,
 };
 
@@ -44,10 +43,9 @@ pub(super) fn look_up_local<B>(
     };
     let route = request.route.map(|route| &**route);
     let decision = decide(&request.conditions, route, &found, now);
-    let response = if decision.is_hit() {
-        respond::hit(&request.conditions, &found.entry, headers, now)
-    } else {
-        None
+    let response = match decision.is_hit() {
+        true => respond::hit(&request.conditions, &found.entry, headers, now),
+        false => None,
     };
     let Some(response) = response else {
         return LocalLookup::Miss(Some(found));
@@ -106,7 +104,7 @@ fn decide(
     found: &Found,
     now: Now,
 ) -> LookupDecision {
-    let Content::Response(response) = &found.entry.content else {
+    let Some(response) = found.entry.response() else {
         return LookupDecision::Unusable;
     };
     let lifetime = &response.lifetime;
@@ -128,25 +126,25 @@ fn decide(
 #[cold]
 fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse) -> LookupDecision {
     let lifetime = &response.lifetime;
+    let may_replace_error = lifetime.stale_if_error > Duration::ZERO;
+    let stale = |on_error, on_disconnect| LookupDecision::Validate {
+        reason: Reason::Stale,
+        on_error,
+        on_disconnect,
+    };
     match (verdict, usability) {
         (Verdict::Unusable, _) => LookupDecision::Unusable,
         // It may have been invalidated, which cannot be known now: it only stands in for an error.
-        (Verdict::Untrusted, usability) => LookupDecision::Validate {
-            reason: Reason::Stale,
-            on_error: lifetime.stale_if_error > Duration::ZERO && allows_stale_if_error(usability),
-            on_disconnect: false,
-        },
-        (Verdict::Stale, Use::Fresh { .. }) => LookupDecision::Validate {
-            reason: Reason::Stale,
-            on_error: lifetime.stale_if_error > Duration::ZERO,
-            on_disconnect: !lifetime.must_revalidate,
-        },
+        (
+            Verdict::Untrusted,
+            Use::Validate {
+                on_error: false, ..
+            },
+        ) => stale(false, false),
+        (Verdict::Untrusted, _) => stale(may_replace_error, false),
+        (Verdict::Stale, Use::Fresh { .. }) => stale(may_replace_error, !lifetime.must_revalidate),
         // After a soft invalidation it is validated, although the client accepts a stale response.
-        (Verdict::Stale, Use::Stale { over, .. }) => LookupDecision::Validate {
-            reason: Reason::Stale,
-            on_error: over < lifetime.stale_if_error,
-            on_disconnect: true,
-        },
+        (Verdict::Stale, Use::Stale { over, .. }) => stale(over < lifetime.stale_if_error, true),
         (_, Use::Fresh { .. }) => LookupDecision::Fresh,
         (_, Use::Stale { revalidate, .. }) => LookupDecision::Stale {
             refresh: revalidate,
@@ -164,17 +162,6 @@ fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse)
             on_disconnect,
         },
     }
-}
-
-/// Whether a response that is stale by its own terms may stand in for an error.
-fn allows_stale_if_error(usability: Use) -> bool {
-    !matches!(
-        usability,
-        Use::Validate {
-            on_error: false,
-            ..
-        }
-    )
 }
 
 /// Whether a response that stays fresh for `left` is due for a refresh.

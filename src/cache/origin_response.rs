@@ -1,8 +1,14 @@
 //! The inner service's response to a request.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH, response};
 
-use crate::{fence::capture::Capture, semantics::freshness::Exchange};
+use super::config::Config;
+use crate::{
+    clock::Timestamp, fence::capture::Capture, message::client_request::ClientRequest,
+    semantics::freshness::Exchange,
+};
 
 pub(super) struct OriginResponse<B> {
     pub(super) head: OriginHead,
@@ -12,6 +18,8 @@ pub(super) struct OriginResponse<B> {
 /// The head of a response, and when it was asked for.
 #[derive(Debug)]
 pub(super) struct OriginHead {
+    /// The request that it answers.
+    pub(super) original: Arc<ClientRequest>,
     pub(super) parts: response::Parts,
     /// The tag fields, which may have been stripped off `parts`.
     pub(super) tag_fields: HeaderMap,
@@ -21,6 +29,27 @@ pub(super) struct OriginHead {
 }
 
 impl OriginHead {
+    /// Takes the head of a response that has just arrived; `capture` and `requested` are from before
+    /// the call.
+    pub(super) fn new(
+        config: &Config,
+        mut parts: response::Parts,
+        original: Arc<ClientRequest>,
+        capture: Capture,
+        requested: Timestamp,
+    ) -> Self {
+        Self {
+            original,
+            tag_fields: config.tag_fields.take(&mut parts.headers),
+            parts,
+            capture,
+            exchange: Exchange {
+                requested,
+                received: config.engine().clock.now().wall,
+            },
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.parts.status
     }

@@ -1,6 +1,6 @@
 //! A response that will be stored once its body is complete.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
@@ -30,15 +30,12 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// How long requests do not wait for a key's response after one that could not be shared.
-pub(super) const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
-
 /// The head of a response that may be stored, and how it becomes an entry.
 pub(super) struct PendingEntry {
     config: Arc<Config>,
     /// With the key under which the response is stored.
     request: CacheRequest,
-    original: ClientRequest,
+    original: Arc<ClientRequest>,
     pub(super) storable: StorableHead,
     capture: Capture,
 }
@@ -51,16 +48,15 @@ impl PendingEntry {
         config: &Arc<Config>,
         request: &CacheRequest,
         head: &OriginHead,
-        original: &ClientRequest,
     ) -> Result<Self, Refusal> {
-        let storable = StorableHead::new(config, request, head, original)?;
+        let storable = StorableHead::new(config, request, head)?;
         let mut request = request.clone();
-        let headers = &head.parts.headers;
+        let (original, headers) = (&head.original, &head.parts.headers);
         query_rule::settle_key(config.engine(), &mut request, original, headers);
         Ok(Self {
             config: Arc::clone(config),
             request,
-            original: original.clone(),
+            original: Arc::clone(original),
             storable,
             capture: head.capture,
         })
@@ -99,7 +95,11 @@ impl PendingEntry {
     pub(super) fn is_shareable(&self) -> bool {
         let is_part = |head: &StoredResponse| head.status == StatusCode::PARTIAL_CONTENT;
         !self.request.tags_need_content()
-            && self.storable.response().is_some_and(|head| !is_part(head))
+            && self
+                .storable
+                .head
+                .response()
+                .is_some_and(|head| !is_part(head))
     }
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
@@ -120,7 +120,7 @@ impl PendingEntry {
         }
         let entry = Arc::new(self.entry(body, trailers)?);
         let (engine, key) = (self.engine(), &self.request.key);
-        if !self.request.may_store(engine, &self.capture, &entry) {
+        if !engine.may_store(&self.capture, &entry, key.base()) {
             return None;
         }
         engine.uncacheable.remove(key.as_str());
@@ -149,7 +149,7 @@ impl PendingEntry {
         if !self.request.tags_need_content() {
             return Some(known.clone());
         }
-        let head = self.storable.response();
+        let head = self.storable.head.response();
         let is_json = head
             .and_then(|head| head.headers.get(CONTENT_TYPE))
             .is_some_and(|content_type| is_json(content_type.as_bytes()));
@@ -187,7 +187,7 @@ impl PendingEntry {
     /// The trailer fields that are stored, and sent to clients: those that would be stored as
     /// header fields. The others may be discarded (RFC 9110 section 6.5.1).
     pub(super) fn trailers(&self, trailers: HeaderMap) -> Option<HeaderMap> {
-        let head = self.storable.response()?;
+        let head = self.storable.head.response()?;
         let storing = FieldFilter::of(&head.headers, self.request.policy().strip);
         Some(storing.select_trailers(&trailers)).filter(|stored| !stored.is_empty())
     }
@@ -196,8 +196,7 @@ impl PendingEntry {
     pub(super) fn refuse_too_large(&self, leader: &mut Option<FillLeader>) {
         let engine = self.engine();
         if self.request.may_collapse() {
-            let (key, now) = (self.request.key.as_str(), engine.clock.mono());
-            engine.uncacheable.insert(key, now, UNCACHEABLE_FOR);
+            self.request.note_uncacheable(engine);
         }
         engine.metrics.refused.increment(1);
         if let Some(mut leader) = leader.take() {

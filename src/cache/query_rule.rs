@@ -13,7 +13,7 @@ use crate::{
     key::{KeyBuf, KeyInputs, url_key},
     message::{client_request::ClientRequest, target::Target},
     semantics::no_vary_search::QueryVariationRule,
-    store::entry::{Content, Entry},
+    store::entry::Entry,
 };
 
 /// Whether `No-Vary-Search` counts for a request: a route's table says itself which parts of the
@@ -25,10 +25,8 @@ pub(super) fn applies(request: &CacheRequest, method: &Method) -> bool {
 /// Whether an entry that was found by a rule states that rule itself.
 pub(super) fn selects(request: &CacheRequest, entry: &Entry) -> bool {
     request.query_rule.as_deref().is_none_or(|rule| {
-        let Content::Response(response) = &entry.content else {
-            return false;
-        };
-        QueryVariationRule::of(&response.headers).as_ref() == Some(rule)
+        let stated = entry.response().map(|response| &response.headers);
+        stated.and_then(QueryVariationRule::of).as_ref() == Some(rule)
     })
 }
 

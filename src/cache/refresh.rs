@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{
+    cache_request::CacheRequest,
     config::Config,
     context::{CacheContext, FillLeader},
     fetch,
@@ -35,16 +36,17 @@ const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// The stored response stays if the refresh fails, panics, is late or is refused.
 pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
-    mut context: CacheContext<S, B>,
+    config: &Arc<Config>,
+    inner: &S,
+    request: CacheRequest,
     parts: &request::Parts,
 ) {
-    let request = &context.request;
     let candidate = request.candidate.as_ref();
-    let Some(found) = candidate.filter(|_| is_replayable(&context, parts)) else {
+    let Some(found) = candidate.filter(|_| is_replayable(&request, parts)) else {
         return;
     };
-    let attempt = Attempt::new(&context.config, &found.entry);
-    let engine = context.engine();
+    let attempt = Attempt::new(config, &found.entry);
+    let engine = config.engine();
     let Some(flight) = engine.fills.try_lead(request.key.as_str()) else {
         return attempt.left_to_another();
     };
@@ -53,34 +55,31 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
         return attempt.left_to_another();
     };
     let mut parts = unconditional_get::from_parts(parts);
-    if let Some(change) = &context.config.refresh_parts {
+    if let Some(change) = &config.refresh_parts {
         change(&mut parts);
     }
+    let (config, request) = (Arc::clone(config), request.for_refresh());
+    let mut context = CacheContext::<S, B>::new(config, inner.clone(), request, parts);
     context.is_refresh = true;
-    context.request = context.request.for_refresh();
     let work = async move {
         let _permit = permit;
-        let _ = timeout(DEADLINE, refresh(context, parts, flight, attempt)).await;
+        let _ = timeout(DEADLINE, refresh(context, flight, attempt)).await;
     };
     tokio::spawn(work.in_current_span());
 }
 
 /// A request whose content is part of the key is not: the content is gone by now.
-fn is_replayable<S, B>(context: &CacheContext<S, B>, parts: &request::Parts) -> bool {
-    let route = context.request.route.as_ref();
+fn is_replayable(request: &CacheRequest, parts: &request::Parts) -> bool {
+    let route = request.route.as_ref();
     let needs_content = route.is_some_and(|route| route.needs_body);
     matches!(parts.method, Method::GET | Method::HEAD) && !needs_content
 }
 
-async fn refresh<S, B>(
+async fn refresh<S: HttpService<B>, B: ReplayableBody>(
     context: CacheContext<S, B>,
-    parts: request::Parts,
     flight: LeaderGuard<Arc<Fill>>,
     attempt: Attempt,
-) where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
+) {
     let config = Arc::clone(&context.config);
     let engine = config.engine();
     let key = context.request.key.clone();
@@ -93,7 +92,7 @@ async fn refresh<S, B>(
     if lock.is_some()
         && let Some(_fresher) = engine
             .tiers
-            .lookup_newer(&key, &parts.headers, stored)
+            .lookup_newer(&key, &context.parts.headers, stored)
             .await
     {
         return attempt.succeeded();
@@ -101,7 +100,7 @@ async fn refresh<S, B>(
     engine.metrics.refresh.increment(1);
     let leader: FillLeader = Leader::new(flight, lock);
     let body = B::from_bytes(Bytes::new());
-    let Ok(response) = fetch::run(context, parts, body, Some(leader)).await else {
+    let Ok(response) = fetch::run(context, body, Some(leader)).await else {
         return;
     };
     if !is_worse_than_stored(response.status()) {
@@ -116,15 +115,7 @@ async fn refresh<S, B>(
 struct Attempt {
     config: Arc<Config>,
     entry: Arc<Entry>,
-    outcome: RefreshOutcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum RefreshOutcome {
-    Failed,
-    Succeeded,
-    /// Another request fills the key; its result is looked for after the same delay.
-    LeftToAnother,
+    has_ended: bool,
 }
 
 impl Attempt {
@@ -132,28 +123,31 @@ impl Attempt {
         Self {
             config: Arc::clone(config),
             entry: Arc::clone(entry),
-            outcome: RefreshOutcome::Failed,
+            has_ended: false,
         }
     }
 
     fn succeeded(mut self) {
-        self.outcome = RefreshOutcome::Succeeded;
+        self.has_ended = true;
     }
 
+    /// Another request fills the key; its result is looked for after the same delay.
     fn left_to_another(mut self) {
-        self.outcome = RefreshOutcome::LeftToAnother;
+        self.delay_next();
+        self.has_ended = true;
+    }
+
+    fn delay_next(&self) {
+        let now = self.config.engine().clock.mono();
+        self.entry.local.refresh_failed(now);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.outcome == RefreshOutcome::Succeeded {
-            return;
+        if !self.has_ended {
+            self.config.engine().metrics.fill_failed.increment(1);
+            self.delay_next();
         }
-        let engine = self.config.engine();
-        if self.outcome == RefreshOutcome::Failed {
-            engine.metrics.fill_failed.increment(1);
-        }
-        self.entry.local.refresh_failed(engine.clock.mono());
     }
 }

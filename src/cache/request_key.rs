@@ -12,7 +12,7 @@ use crate::{
     identity::User,
     key::{KeyBuf, KeyInputs, url_key},
     message::target,
-    semantics::{cache_control::RequestCacheControl, policy::SharingScope, sharing::Credentials},
+    semantics::{cache_control::RequestCacheControl, policy::SharingScope},
     table::{self, RouteMatch},
 };
 
@@ -124,6 +124,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
             true => RequestCacheControl::parse(&self.parts.headers),
             false => RequestCacheControl::default(),
         };
+        let claims_user = || self.snapshot.claims_user(&self.parts.headers);
         let conditions = RequestConditions {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,
@@ -131,7 +132,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
                 range: self.presence.range,
             },
             directives,
-            credentials: self.credentials(is_identified),
+            credentials: self.presence.credentials(is_identified || claims_user()),
             scope,
         };
         CacheRequestRef {
@@ -140,12 +141,6 @@ impl<'a, 'p> KeySource<'a, 'p> {
             user: None,
             conditions,
         }
-    }
-
-    #[inline]
-    fn credentials(self, is_identified: bool) -> Credentials {
-        let claims_user = || self.snapshot.claims_user(&self.parts.headers);
-        self.presence.credentials(is_identified || claims_user())
     }
 
     fn user(self) -> Option<User<'a>> {

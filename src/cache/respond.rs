@@ -15,6 +15,7 @@ use crate::{
     engine::{core::Engine, fill::Fill, tiers::Found},
     message::{response_body::ResponseBody, static_values},
     semantics::{
+        cache_report::NAME,
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::Lifetime,
         stored::StoredResponse,
@@ -33,9 +34,7 @@ pub(super) fn hit<B>(
     headers: &HeaderMap,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
-    let Content::Response(stored) = &entry.content else {
-        return None;
-    };
+    let stored = entry.response()?;
     let is_simple = conditions.form.is_whole() && is_single_chunk(stored);
     if !is_simple || !entry.local.prebuilt.use_again() {
         return from_entry(conditions, entry, headers, now, None);
@@ -77,41 +76,36 @@ fn is_single_chunk(stored: &StoredResponse) -> bool {
     stored.part.is_none() && stored.trailers.is_none()
 }
 
-/// Answers from an entry, which a request to the inner service has just validated or stored.
+/// Answers from an entry that a request to the inner service has just validated or stored, or could
+/// not replace.
 pub(super) fn validated<B>(
+    engine: &Engine,
     request: &CacheRequest,
     entry: &Entry,
     headers: &HeaderMap,
-    now: Now,
-    status: &CacheStatus,
+    status: &CacheStatus<'_>,
 ) -> Option<Response<ResponseBody<B>>> {
+    let now = engine.clock.now();
     from_entry(&request.conditions, entry, headers, now, Some(status))
 }
 
 /// Answers with a stale entry instead of an error, whose status is `instead_of`.
 pub(super) fn stale<B>(
+    engine: &Engine,
     request: &CacheRequest,
     found: &Found,
     headers: &HeaderMap,
-    now: Now,
     instead_of: Option<StatusCode>,
 ) -> Option<Response<ResponseBody<B>>> {
-    let Content::Response(stored) = &found.entry.content else {
-        return None;
-    };
-    let resident = now.wall.since(found.entry.stored);
+    engine.metrics.hit_stale.increment(1);
+    let stored = found.entry.response()?;
+    let resident = engine.clock.now().wall.since(found.entry.stored);
     let status = CacheStatus::forward(Forward::Stale).ttl(stored.lifetime.ttl(resident));
     let status = match instead_of {
         Some(code) => status.status(code).detail("stale-if-error"),
         None => status.detail("disconnected"),
     };
-    from_entry(
-        &request.conditions,
-        &found.entry,
-        headers,
-        now,
-        Some(&status),
-    )
+    validated(engine, request, &found.entry, headers, &status)
 }
 
 /// Answers from an entry; it is a hit unless `status` says otherwise.
@@ -120,11 +114,9 @@ fn from_entry<B>(
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
-    status: Option<&CacheStatus>,
+    status: Option<&CacheStatus<'_>>,
 ) -> Option<Response<ResponseBody<B>>> {
-    let Content::Response(stored) = &entry.content else {
-        return None;
-    };
+    let stored = entry.response()?;
     let resident = now.wall.since(entry.stored);
     let mut fields = stored.headers.clone();
     add_age_and_status(&mut fields, &stored.lifetime, resident, status);
@@ -135,12 +127,12 @@ fn add_age_and_status(
     fields: &mut HeaderMap,
     lifetime: &Lifetime,
     resident: Duration,
-    status: Option<&CacheStatus>,
+    status: Option<&CacheStatus<'_>>,
 ) {
     let age = lifetime.age(resident).as_secs();
     fields.insert(header::AGE, static_values::age(age));
     let status = match status {
-        Some(status) => status.to_value(),
+        Some(status) => status.to_value(NAME),
         None => static_values::hit(lifetime.ttl(resident)),
     };
     fields.append(CACHE_STATUS, status);
@@ -153,9 +145,7 @@ pub(super) fn from_fill<B>(
     fill: &Fill,
     headers: &HeaderMap,
 ) -> Option<Response<ResponseBody<B>>> {
-    let Content::Response(stored) = &fill.head.content else {
-        return None;
-    };
+    let stored = fill.head.response()?;
     let body = ResponseBody::shared(fill.body.reader()?);
     let status = CacheStatus::forward(request.miss_reason).collapsed(true);
     let mut fields = stored.headers.clone();
@@ -183,7 +173,7 @@ pub(super) fn from_origin<B>(
     if let Some(detail) = detail {
         status = status.detail(detail);
     }
-    status.append(&mut head.headers);
+    status.append(NAME, &mut head.headers);
     Response::from_parts(head, body)
 }
 
@@ -192,7 +182,7 @@ pub(super) fn from_origin<B>(
 pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
     let status = CacheStatus::forward(reason).detail("only-if-cached");
     let mut fields = HeaderMap::new();
-    status.append(&mut fields);
+    status.append(NAME, &mut fields);
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())
 }
 

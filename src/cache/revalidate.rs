@@ -10,13 +10,11 @@ use super::{
     cache_request::{CacheRequest, ForwardedForm},
     context::{CacheContext, CacheResponse, FillLeader},
     origin_response::{OriginHead, OriginResponse},
-    pending_entry::{PendingEntry, share_entry},
+    pending_entry::PendingEntry,
     respond, updated_entry,
 };
 use crate::{
-    message::{
-        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
-    },
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::{
         cache_status::{CacheStatus, Forward},
         conditional,
@@ -25,7 +23,7 @@ use crate::{
         stored::StoredResponse,
         update::{self, HeadEffect},
     },
-    store::entry::{Content, Entry},
+    store::entry::Entry,
 };
 
 /// What the request to the inner service asks in addition to the client's question.
@@ -62,7 +60,8 @@ fn revalidate_candidate(
     let (entry, response) = request.candidate_response()?;
     // The inner service may compare validators without regard to the user, and confirm a response
     // that must not answer this request.
-    if !request.permits(response) {
+    let is_listed = request.route.is_some();
+    if !request.conditions.permit(is_listed, &response.lifetime) {
         return None;
     }
     let (status, stored) = (response.status, &response.headers);
@@ -124,16 +123,15 @@ pub(super) async fn finish<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
     revalidation: Revalidation,
     response: OriginResponse<S::ResponseBody>,
-    original: &ClientRequest,
     leader: Option<&FillLeader>,
 ) -> Revalidated<CacheResponse<S, B>, S::ResponseBody> {
     let status = response.head.status();
     let answer = match revalidation {
         Revalidation::Validate(entry) if status == StatusCode::NOT_MODIFIED => {
-            confirm(context, &entry, &response.head, original, leader).await
+            confirm(context, &entry, &response.head, leader).await
         }
         Revalidation::Complete if status == StatusCode::PARTIAL_CONTENT => {
-            complete(context, response, original, leader).await
+            complete(context, response, leader).await
         }
         // The range and the precondition were the cache's, so that an error about them is not the
         // client's.
@@ -149,61 +147,43 @@ async fn confirm<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
     stored: &Arc<Entry>,
     head: &OriginHead,
-    original: &ClientRequest,
     leader: Option<&FillLeader>,
 ) -> Option<CacheResponse<S, B>> {
-    let Content::Response(response) = &stored.content else {
-        return None;
-    };
+    let response = stored.response()?;
     if !conditional::selects(&head.parts.headers, &response.headers) {
         return None;
     }
     let (engine, request) = (context.config.engine(), &context.request);
     engine.metrics.validated.increment(1);
-    let (entry, refusal) = updated_entry::update(request, stored, response, head, original);
-    match refusal {
-        None => {
-            let variant = request.variant(&entry, &original.headers);
-            updated_entry::replace(engine, request, &head.capture, &entry, original).await;
-            share_entry(leader, &entry, variant.as_ref());
-        }
-        Some(refusal) => {
-            let headers = &original.headers;
-            request
-                .remove_superseded(engine, stored, headers, refusal)
-                .await;
-        }
-    }
+    let (entry, is_stored) =
+        updated_entry::replace(engine, request, (stored, response), head, leader).await;
     let status = CacheStatus::forward(request.forward_reason())
         .status(head.status())
-        .stored(refusal.is_none());
-    let now = engine.clock.now();
-    respond::validated(request, &entry, &original.headers, now, &status)
+        .stored(is_stored);
+    respond::validated(engine, request, &entry, &head.original.headers, &status)
 }
 
 /// Answers with the whole that a stored part and the rest make together.
 async fn complete<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
     response: OriginResponse<S::ResponseBody>,
-    original: &ClientRequest,
     leader: Option<&FillLeader>,
 ) -> Option<CacheResponse<S, B>> {
     let OriginResponse { head, body } = response;
-    let pending = PendingEntry::new(&context.config, &context.request, &head, original).ok()?;
+    let pending = PendingEntry::new(&context.config, &context.request, &head).ok()?;
     let rest = Limited::new(body, pending.storable.max_body)
         .collect()
         .await
         .ok()?;
     let entry = pending.store([&rest.to_bytes()], None, leader).await?;
-    let is_whole = matches!(&entry.content, Content::Response(response) if response.part.is_none());
-    if !is_whole {
-        return None;
-    }
+    entry
+        .response()
+        .filter(|response| response.part.is_none())?;
     let status = CacheStatus::forward(Forward::Partial)
         .status(StatusCode::PARTIAL_CONTENT)
         .stored(true);
-    let now = context.engine().clock.now();
-    respond::validated(&context.request, &entry, &original.headers, now, &status)
+    let (engine, request) = (context.config.engine(), &context.request);
+    respond::validated(engine, request, &entry, &head.original.headers, &status)
 }
 
 /// Applies the response to a HEAD to the stored response to a GET (RFC 9111 section 4.3.5).
@@ -213,11 +193,10 @@ async fn complete<S: HttpService<B>, B: ReplayableBody>(
 pub(super) async fn after_head<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
     head: &OriginHead,
-    original: &ClientRequest,
 ) -> Option<CacheResponse<S, B>> {
     let (engine, request) = (context.config.engine(), &context.request);
     let (stored, response) = request.candidate_response()?;
-    let headers = &original.headers;
+    let headers = &head.original.headers;
     let length = response
         .part
         .is_none()
@@ -238,18 +217,11 @@ pub(super) async fn after_head<S: HttpService<B>, B: ReplayableBody>(
             }
         }
         HeadEffect::Update => {
-            match updated_entry::update(request, stored, response, head, original) {
-                (entry, None) => {
-                    updated_entry::replace(engine, request, &head.capture, &entry, original).await;
-                    let status = CacheStatus::forward(request.forward_reason()).stored(true);
-                    let now = engine.clock.now();
-                    return respond::validated(request, &entry, headers, now, &status);
-                }
-                (_, Some(refusal)) => {
-                    request
-                        .remove_superseded(engine, stored, headers, refusal)
-                        .await;
-                }
+            let (entry, is_stored) =
+                updated_entry::replace(engine, request, (stored, response), head, None).await;
+            if is_stored {
+                let status = CacheStatus::forward(request.forward_reason()).stored(true);
+                return respond::validated(engine, request, &entry, headers, &status);
             }
         }
     }

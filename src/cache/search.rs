@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use http::request;
-
 use super::{
     context::{CacheContext, CacheResponse},
     query_rule, serve,
@@ -14,13 +12,12 @@ use crate::message::{http_service::HttpService, replayable_body::ReplayableBody}
 /// but cannot be used without asking the inner service becomes the candidate.
 pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    parts: &request::Parts,
 ) -> Option<CacheResponse<S, B>> {
+    let (config, parts) = (Arc::clone(&context.config), &context.parts);
     if context.request.candidate.is_some() || !query_rule::applies(&context.request, &parts.method)
     {
         return None;
     }
-    let config = Arc::clone(&context.config);
     let engine = config.engine();
     let rules = engine.query_rules.of(context.request.key.base())?;
     let target = engine.target(parts);
@@ -33,7 +30,7 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
             .tiers
             .lookup_local(&request.key, &parts.headers, engine.clock.now());
         if let Some(found) = found.filter(|found| query_rule::selects(request, &found.entry)) {
-            let response = serve::found(context, &found, parts);
+            let response = serve::found(context, &found);
             if response.is_some() {
                 engine.metrics.hit_local.increment(1);
             } else {
@@ -43,15 +40,9 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
         }
     }
     // The store is asked once, by the most recent rule.
-    match (&engine.tiers.store, rules.first()) {
-        (Some(_), Some(rule)) => {
-            context.request.key = query_rule::key(target, &parts.headers, Some(rule));
-            context.request.query_rule = Some(Arc::clone(rule));
-        }
-        _ => {
-            context.request.key = raw_key;
-            context.request.query_rule = None;
-        }
-    }
+    let rule = rules.first().filter(|_| engine.tiers.store.is_some());
+    let key = rule.map(|rule| query_rule::key(target, &parts.headers, Some(rule)));
+    context.request.key = key.unwrap_or(raw_key);
+    context.request.query_rule = rule.map(Arc::clone);
     None
 }

@@ -1,9 +1,5 @@
 //! Answering a miss from an entry that was found after all, and refreshing the entry if it is due.
 
-use std::sync::Arc;
-
-use http::request;
-
 use super::{
     context::{CacheContext, CacheResponse},
     lookup::{LookupDecision, decide_for},
@@ -19,11 +15,10 @@ use crate::{
 pub(super) fn found<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &Found,
-    parts: &request::Parts,
 ) -> Option<CacheResponse<S, B>> {
     let now = context.engine().clock.now();
     let decision = decide_for(&context.request, found, now);
-    decided(context, found, decision, parts, now)
+    decided(context, found, decision, now)
 }
 
 /// As [`found`], once it is decided what to do with the entry.
@@ -31,19 +26,17 @@ pub(super) fn decided<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &Found,
     decision: LookupDecision,
-    parts: &request::Parts,
     now: Now,
 ) -> Option<CacheResponse<S, B>> {
     if !decision.is_hit() {
         return None;
     }
     let (request, entry) = (&context.request, &found.entry);
-    let response = respond::hit(&request.conditions, entry, &parts.headers, now)?;
+    let response = respond::hit(&request.conditions, entry, &context.parts.headers, now)?;
     if decision.wants_refresh() && entry.local.claim_refresh(now.mono) {
-        let config = Arc::clone(&context.config);
-        let request = request.with_candidate(found);
-        let refresh = CacheContext::new(config, context.inner.clone(), request);
-        refresh::start(refresh.with_content(context.content.clone()), parts);
+        let mut request = request.clone();
+        request.candidate = Some(found.clone());
+        refresh::start::<S, B>(&context.config, &context.inner, request, &context.parts);
     }
     Some(response)
 }

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     future::ready,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -40,17 +39,10 @@ use crate::{
 /// It is always ready: a hit neither waits for the inner service nor holds its permits. Where the
 /// inner service is needed, a clone of it is made ready within the returned future, so that is
 /// where its backpressure is felt.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Cache<S> {
-    handler: Handler<S>,
-}
-
-impl<S> Cache<S> {
-    pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self {
-            handler: Handler { inner, config },
-        }
-    }
+    inner: S,
+    config: Arc<Config>,
 }
 
 impl<S, B, R> Service<Request<B>> for Cache<S>
@@ -72,41 +64,38 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let handler = &self.handler;
-        let engine = handler.config.engine();
+        let engine = self.config.engine();
         let snapshot = engine.snapshot.load();
         let Some(matched) = &find_route(engine, &snapshot.plan, &parts) else {
-            return handler.pass(parts, body);
+            return self.pass(parts, body);
         };
         let mut key = KeyBuf::new();
         let matched = matched.as_ref();
-        match RequestAction::of(&handler.config, &snapshot, &parts, matched, &mut key) {
+        match RequestAction::of(&self.config, &snapshot, &parts, matched, &mut key) {
             RequestAction::LookUp(request) => {
                 match lookup::look_up_local(engine, &request, &parts.headers) {
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {
-                        handler.refresh(request, found, &parts, &snapshot);
+                        self.refresh(request, found, &parts, &snapshot);
                         ResponseFuture::ready(response)
                     }
                     LocalLookup::Miss(candidate) => {
-                        handler.miss(request, candidate, parts, body, &snapshot)
+                        self.miss(request, candidate, parts, body, &snapshot)
                     }
                 }
             }
-            RequestAction::Pass => handler.pass(parts, body),
-            RequestAction::Bypass(reason) => handler.bypass(parts, body, reason),
-            RequestAction::Invalidate => handler.invalidate(parts, body),
-            RequestAction::ReadContent => handler.read_content(parts, body, &snapshot),
+            RequestAction::Pass => self.pass(parts, body),
+            RequestAction::Bypass(reason) => self.bypass(parts, body, reason),
+            RequestAction::Invalidate => {
+                self.answer_by(|config, inner| write::run(config, inner, parts, body))
+            }
+            RequestAction::ReadContent => {
+                let snapshot = Arc::clone(&snapshot);
+                self.answer_by(|config, inner| {
+                    content_key::run(config, inner, snapshot, parts, body)
+                })
+            }
         }
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Cache<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("inner", &self.handler.inner)
-            .field("config", &self.handler.config)
-            .finish()
     }
 }
 
@@ -116,18 +105,15 @@ type CacheFuture<S, B> = ResponseFuture<
     <S as HttpService<B>>::ServiceError,
 >;
 
-/// What a cache needs besides the current table.
-#[derive(Clone)]
-struct Handler<S> {
-    inner: S,
-    config: Arc<Config>,
-}
+impl<S> Cache<S> {
+    pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
 
-impl<S> Handler<S> {
     /// Answers a request that was not found in the local tier.
     // Out of line, so that hits and requests that pass do not load it.
     #[inline(never)]
-    fn miss<B>(
+    fn miss<B: ReplayableBody>(
         &self,
         request: CacheRequestRef<'_>,
         candidate: Option<Found>,
@@ -137,7 +123,6 @@ impl<S> Handler<S> {
     ) -> CacheFuture<S, B>
     where
         S: HttpService<B>,
-        B: ReplayableBody,
     {
         // A nested layer would wait for the fill that the outer one leads.
         if self.config.is_nested(&parts) {
@@ -148,12 +133,14 @@ impl<S> Handler<S> {
         if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
             return self.bypass(parts, body, Forward::Bypass);
         }
-        let context = self.context(request, candidate, snapshot);
-        ResponseFuture::boxed(flow::run(context, parts, body))
+        let request = request.into_owned(snapshot, candidate);
+        self.answer_by(|config, inner| {
+            flow::run(CacheContext::new(config, inner, request, parts), body)
+        })
     }
 
     #[inline(never)]
-    fn refresh<B>(
+    fn refresh<B: ReplayableBody>(
         &self,
         request: CacheRequestRef<'_>,
         found: Found,
@@ -161,67 +148,41 @@ impl<S> Handler<S> {
         snapshot: &Arc<Snapshot>,
     ) where
         S: HttpService<B>,
-        B: ReplayableBody,
     {
-        let context = self.context::<B>(request, Some(found), snapshot);
-        refresh::start(context, parts);
+        let request = request.into_owned(snapshot, Some(found));
+        refresh::start::<S, B>(&self.config, &self.inner, request, parts);
     }
 
-    fn context<B>(
-        &self,
-        request: CacheRequestRef<'_>,
-        candidate: Option<Found>,
-        snapshot: &Arc<Snapshot>,
-    ) -> CacheContext<S, B>
-    where
-        S: Clone,
-    {
-        let request = request.into_owned(snapshot, candidate);
-        CacheContext::new(Arc::clone(&self.config), self.inner.clone(), request)
-    }
-
-    #[inline(never)]
-    fn bypass<B>(&self, parts: request::Parts, body: B, reason: Forward) -> CacheFuture<S, B>
-    where
-        S: HttpService<B>,
-        B: ReplayableBody,
-    {
-        let (config, inner) = (Arc::clone(&self.config), self.inner.clone());
-        ResponseFuture::boxed(bypass::run(config, inner, parts, body, reason, None))
-    }
-
-    #[inline(never)]
-    fn invalidate<B>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
-    where
-        S: HttpService<B>,
-        B: ReplayableBody,
-    {
-        let (config, inner) = (Arc::clone(&self.config), self.inner.clone());
-        ResponseFuture::boxed(write::run(config, inner, parts, body))
-    }
-
-    #[inline(never)]
-    fn read_content<B>(
+    fn bypass<B: ReplayableBody>(
         &self,
         parts: request::Parts,
         body: B,
-        snapshot: &Arc<Snapshot>,
+        reason: Forward,
     ) -> CacheFuture<S, B>
     where
         S: HttpService<B>,
-        B: ReplayableBody,
     {
-        let (config, inner) = (Arc::clone(&self.config), self.inner.clone());
-        let snapshot = Arc::clone(snapshot);
-        ResponseFuture::boxed(content_key::run(config, inner, snapshot, parts, body))
+        self.answer_by(|config, inner| bypass::run(config, inner, parts, body, reason, None))
+    }
+
+    /// Answers by a future in a box of its own.
+    #[inline(never)]
+    fn answer_by<F, R, E, W>(
+        &self,
+        work: impl FnOnce(Arc<Config>, S) -> W,
+    ) -> ResponseFuture<F, R, E>
+    where
+        S: Clone,
+        W: Future<Output = Result<Response<ResponseBody<R>>, E>> + Send + 'static,
+    {
+        ResponseFuture::boxed(work(Arc::clone(&self.config), self.inner.clone()))
     }
 
     /// Calls a clone of the inner service: here, if it is ready at once.
     #[inline]
-    fn pass<B>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
+    fn pass<B: ReplayableBody>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
     where
         S: HttpService<B>,
-        B: ReplayableBody,
     {
         let request = Request::from_parts(parts, body);
         let mut inner = self.inner.clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{
     context::{CacheContext, CacheResponse},
@@ -23,24 +23,28 @@ const BACKOFF: Duration = Duration::from_secs(1);
 pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &Found,
-    headers: &HeaderMap,
 ) -> Option<CacheResponse<S, B>> {
     let engine = context.engine();
-    let now = engine.clock.now();
     let key = context.request.key.as_str();
-    if !engine.origin_backoff.contains(key, now.mono) || !is_allowed_on_error(context, found) {
+    if !engine.origin_backoff.contains(key, engine.clock.mono())
+        || !is_allowed_on_error(context, found)
+    {
         return None;
     }
-    engine.metrics.hit_stale.increment(1);
-    respond::stale(&context.request, found, headers, now, None)
+    respond::stale(
+        engine,
+        &context.request,
+        found,
+        &context.parts.headers,
+        None,
+    )
 }
 
 /// Answers with the candidate instead of the inner service's own error (RFC 9111 section 4.2.4).
 pub(super) fn on_disconnect<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    headers: &HeaderMap,
 ) -> Option<CacheResponse<S, B>> {
-    serve_stale(context, usable_on_disconnect(context)?, headers, None)
+    serve_stale(context, usable_on_disconnect(context)?, None)
 }
 
 /// The candidate, if it may be used when the inner service cannot be reached.
@@ -60,29 +64,31 @@ pub(super) fn usable_on_disconnect<S, B>(context: &CacheContext<S, B>) -> Option
 /// Answers with the candidate instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
 pub(super) fn on_error<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    headers: &HeaderMap,
     status: StatusCode,
 ) -> Option<CacheResponse<S, B>> {
     let found = context.request.candidate.as_ref()?;
     if context.is_refresh || !freshness::is_error(status) || !is_allowed_on_error(context, found) {
         return None;
     }
-    serve_stale(context, found, headers, Some(status))
+    serve_stale(context, found, Some(status))
 }
 
 /// Answers with a stale entry, and starts the backoff of its key.
 fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &Found,
-    headers: &HeaderMap,
     instead_of: Option<StatusCode>,
 ) -> Option<CacheResponse<S, B>> {
     let engine = context.engine();
-    let now = engine.clock.now();
-    let key = context.request.key.as_str();
-    engine.origin_backoff.insert(key, now.mono, BACKOFF);
-    engine.metrics.hit_stale.increment(1);
-    respond::stale(&context.request, found, headers, now, instead_of)
+    let (key, now) = (context.request.key.as_str(), engine.clock.mono());
+    engine.origin_backoff.insert(key, now, BACKOFF);
+    respond::stale(
+        engine,
+        &context.request,
+        found,
+        &context.parts.headers,
+        instead_of,
+    )
 }
 
 fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &Found) -> bool {

@@ -11,12 +11,8 @@ use super::{
     tags,
 };
 use crate::{
-    message::client_request::ClientRequest,
-    semantics::{
-        storable::Refusal,
-        stored::{StoredResponse, Variant},
-    },
-    store::entry::{Content, Entry},
+    semantics::{storable::Refusal, stored::Variant},
+    store::entry::Entry,
 };
 
 /// A response with more field lines is not stored: more than servers send, and few enough for a
@@ -43,9 +39,13 @@ impl StorableHead {
         config: &Config,
         request: &CacheRequest,
         head: &OriginHead,
-        original: &ClientRequest,
     ) -> Result<Self, Refusal> {
-        let OriginHead { parts, capture, .. } = head;
+        let OriginHead {
+            original,
+            parts,
+            capture,
+            ..
+        } = head;
         if parts.headers.len() > MAX_FIELDS {
             return Err(Refusal::Size);
         }
@@ -60,7 +60,7 @@ impl StorableHead {
         {
             return Err(Refusal::Condition);
         }
-        let tags = tags::of_head(request, original, &head.tag_fields).ok_or(Refusal::Tags)?;
+        let tags = tags::of_head(request, head).ok_or(Refusal::Tags)?;
         let (length, max_body) = (head.content_length(), request.max_body());
         if length.is_some_and(|length| length > max_body as u64) {
             return Err(Refusal::Size);
@@ -68,7 +68,8 @@ impl StorableHead {
         let vary = stored.vary.clone();
         let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &parts.headers));
         let user = request.key.user();
-        let mut entry = stored.into_entry(capture.position, request.entity(), user, tags);
+        let entity = route.map_or("", |route| &route.entity);
+        let mut entry = stored.into_entry(capture.position, entity, user, tags);
         // Followers check it by the time of the call, too.
         entry.local.captured = capture.at;
         Ok(Self {
@@ -77,13 +78,6 @@ impl StorableHead {
             max_body,
             length,
         })
-    }
-
-    pub(super) fn response(&self) -> Option<&StoredResponse> {
-        match &self.head.content {
-            Content::Response(response) => Some(response),
-            _ => None,
-        }
     }
 }
 

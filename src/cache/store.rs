@@ -7,13 +7,12 @@ use super::{
     context::{CacheContext, CacheResponse, FillLeader},
     form::evaluate_preconditions,
     origin_response::{OriginHead, OriginResponse, is_worse_than_stored},
-    pending_entry::{PendingEntry, UNCACHEABLE_FOR},
+    pending_entry::PendingEntry,
     respond, stale, stream,
 };
 use crate::{
     message::{
-        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
-        response_body::ResponseBody,
+        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
     },
     semantics::{cache_status::CacheStatus, storable::Refusal},
 };
@@ -22,61 +21,52 @@ use crate::{
 pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     response: OriginResponse<S::ResponseBody>,
-    original: ClientRequest,
     leader: &mut Option<FillLeader>,
 ) -> CacheResponse<S, B> {
     let OriginResponse { head, body } = response;
-    let pending = match pending_entry(&context, &head, &original) {
+    let pending = match pending_entry(&context, &head) {
         Ok(pending) => pending,
         Err(refusal) => {
-            refuse(&mut context, &head, &original, refusal, leader).await;
+            refuse(&mut context, &head, refusal, leader).await;
             let (body, detail) = (ResponseBody::inner(body), Some(refusal.reason()));
-            return answer(&context, head, body, &original, false, detail);
+            return answer(&context, head, body, false, detail);
         }
     };
     let waits_for_body = stale::usable_on_disconnect(&context).is_some();
     let streamed = match stream::start(pending, body, leader.take(), waits_for_body).await {
         Ok(streamed) => streamed,
         Err(broken) => {
-            let stale = stale::on_disconnect(&context, &original.headers);
+            let stale = stale::on_disconnect(&context);
             let detail = Some("broken-off");
-            return stale
-                .unwrap_or_else(|| answer(&context, head, broken, &original, false, detail));
+            return stale.unwrap_or_else(|| answer(&context, head, broken, false, detail));
         }
     };
     let request = &context.request;
-    let is_stored = streamed.is_stored();
-    let range = match streamed.entry {
-        // The client asked for a range, the inner service for the whole.
-        Some(entry)
-            if request.conditions.form.range
-                && request.forwarded_form != ForwardedForm::Unchanged =>
-        {
-            let status = CacheStatus::forward(request.forward_reason()).stored(true);
-            let now = context.engine().clock.now();
-            respond::validated(request, &entry, &original.headers, now, &status)
-        }
-        _ => None,
-    };
-    range.unwrap_or_else(|| answer(&context, head, streamed.body, &original, is_stored, None))
+    // The client asked for a range, the inner service for the whole.
+    let is_range_left =
+        request.conditions.form.range && request.forwarded_form != ForwardedForm::Unchanged;
+    let range = streamed.entry.filter(|_| is_range_left).and_then(|entry| {
+        let status = CacheStatus::forward(request.forward_reason()).stored(true);
+        let (engine, headers) = (context.engine(), &head.original.headers);
+        respond::validated(engine, request, &entry, headers, &status)
+    });
+    range.unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))
 }
 
 fn pending_entry<S, B>(
     context: &CacheContext<S, B>,
     head: &OriginHead,
-    original: &ClientRequest,
 ) -> Result<PendingEntry, Refusal> {
     if context.is_refresh && is_worse_than_stored(head.status()) {
         return Err(Refusal::Status);
     }
-    PendingEntry::new(&context.config, &context.request, head, original)
+    PendingEntry::new(&context.config, &context.request, head)
 }
 
 /// Notes that a response is not stored. Its followers are released with the leader.
 async fn refuse<S, B>(
     context: &mut CacheContext<S, B>,
     head: &OriginHead,
-    original: &ClientRequest,
     refusal: Refusal,
     leader: &mut Option<FillLeader>,
 ) {
@@ -84,10 +74,7 @@ async fn refuse<S, B>(
     // A refusal that depends on this client's credentials must not mark the key uncacheable for
     // others: such a request does not collapse.
     if refusal.is_lasting() && request.may_collapse() && !context.is_refresh {
-        let now = engine.clock.mono();
-        engine
-            .uncacheable
-            .insert(request.key.as_str(), now, UNCACHEABLE_FOR);
+        request.note_uncacheable(engine);
         if let Some(leader) = leader {
             leader.note_uncacheable(engine, head.capture.position);
         }
@@ -98,7 +85,7 @@ async fn refuse<S, B>(
         && request.forwarded_form == ForwardedForm::Validating
         && supersedes(head.status())
     {
-        let headers = &original.headers;
+        let headers = &head.original.headers;
         request
             .remove_superseded(engine, stored, headers, refusal)
             .await;
@@ -116,7 +103,6 @@ fn answer<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     head: OriginHead,
     body: ResponseBody<S::ResponseBody>,
-    original: &ClientRequest,
     is_stored: bool,
     detail: Option<&'static str>,
 ) -> CacheResponse<S, B> {
@@ -126,5 +112,5 @@ fn answer<S: HttpService<B>, B: ReplayableBody>(
     if request.forwarded_form == ForwardedForm::Unchanged {
         return response;
     }
-    evaluate_preconditions(request, &original.headers, response, received)
+    evaluate_preconditions(request, &head.original.headers, response, received)
 }

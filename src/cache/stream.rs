@@ -10,14 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::Frame;
 use tracing::Instrument;
 
 use super::{context::FillLeader, pending_entry::PendingEntry};
 use crate::{
     engine::fill::Fill,
-    error::BoxError,
     message::{
+        http_service::ServiceBody,
         response_body::ResponseBody,
         shared_buffer::{self, BodyEnd, BodyWriter},
     },
@@ -33,14 +33,8 @@ pub(super) struct StreamedBody<B> {
     pub(super) body: ResponseBody<B>,
     /// What has been stored already, if the body was available at once.
     pub(super) entry: Option<Arc<Entry>>,
-    has_ended: bool,
-}
-
-impl<B> StreamedBody<B> {
     /// Whether the response is stored, or will be once the rest of its body has arrived.
-    pub(super) fn is_stored(&self) -> bool {
-        self.entry.is_some() || !self.has_ended
-    }
+    pub(super) is_stored: bool,
 }
 
 /// Starts to store `body`.
@@ -51,16 +45,12 @@ impl<B> StreamedBody<B> {
 /// # Errors
 ///
 /// If the body broke off at once: the body as far as it came.
-pub(super) async fn start<B>(
+pub(super) async fn start<B: ServiceBody>(
     pending: PendingEntry,
     body: B,
     mut leader: Option<FillLeader>,
     waits_for_body: bool,
-) -> Result<StreamedBody<B>, ResponseBody<B>>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> Result<StreamedBody<B>, ResponseBody<B>> {
     let mut body = Box::pin(body);
     let prefix = match read_available(body.as_mut(), &pending, waits_for_body).await {
         Ok(prefix) => prefix,
@@ -78,18 +68,19 @@ where
         end(leader);
         return Ok(StreamedBody {
             body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
+            is_stored: entry.is_some(),
             entry,
-            has_ended: true,
         });
     }
     Ok(StreamedBody {
         body: stream_rest(pending, body, prefix, &mut leader),
         entry: None,
-        has_ended: false,
+        is_stored: true,
     })
 }
 
 /// The part of a body that was available without waiting.
+#[derive(Default)]
 struct BodyPrefix {
     chunks: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
@@ -112,19 +103,14 @@ impl BodyPrefix {
 }
 
 /// Reads until the body ends, is not available, or is too large to be stored.
-async fn read_available<B>(
+async fn read_available<B: ServiceBody>(
     mut body: Pin<&mut B>,
     pending: &PendingEntry,
     waits_for_body: bool,
-) -> Result<BodyPrefix, (VecDeque<Bytes>, B::Error)>
-where
-    B: Body<Data = Bytes>,
-{
+) -> Result<BodyPrefix, (VecDeque<Bytes>, B::Error)> {
     let mut prefix = BodyPrefix {
-        chunks: VecDeque::new(),
-        trailers: None,
-        bytes: 0,
         has_ended: body.is_end_stream(),
+        ..BodyPrefix::default()
     };
     while !prefix.has_ended
         && prefix.bytes <= pending.storable.max_body
@@ -150,16 +136,12 @@ where
 }
 
 /// Shares the body with followers, and reads its rest in a task of its own.
-fn stream_rest<B>(
+fn stream_rest<B: ServiceBody>(
     pending: PendingEntry,
     body: Pin<Box<B>>,
     prefix: BodyPrefix,
     leader: &mut Option<FillLeader>,
-) -> ResponseBody<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) -> ResponseBody<B> {
     let (writer, shared) =
         shared_buffer::channel(pending.storable.max_body, pending.storable.length);
     let reader = shared.reader();
@@ -188,15 +170,12 @@ where
 }
 
 /// Copies the rest of `body` into `writer`, and stores it if it arrives whole.
-async fn copy_rest<B>(
+async fn copy_rest<B: ServiceBody>(
     pending: PendingEntry,
     mut body: Pin<Box<B>>,
     writer: BodyWriter,
     mut leader: Option<FillLeader>,
-) where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+) {
     let end_of_body = tokio::select! {
         end = copy_frames(body.as_mut(), &writer, &pending, &mut leader) => end,
         () = unread(&writer) => None,
@@ -222,16 +201,12 @@ async fn copy_rest<B>(
 }
 
 /// Returns `None` if the body no longer has readers and cannot be stored.
-async fn copy_frames<B>(
+async fn copy_frames<B: ServiceBody>(
     mut body: Pin<&mut B>,
     writer: &BodyWriter,
     pending: &PendingEntry,
     leader: &mut Option<FillLeader>,
-) -> Option<BodyEnd>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+) -> Option<BodyEnd> {
     let mut all_trailers = None;
     let mut fits = true;
     while writer.ready().await {

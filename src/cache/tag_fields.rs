@@ -7,24 +7,12 @@ use crate::semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY};
 /// The response fields whose members are tags.
 #[derive(Clone, Debug)]
 pub(super) struct TagFields {
-    names: Box<[HeaderName]>,
+    pub(super) names: Box<[HeaderName]>,
     /// Whether responses go to the client without these fields.
-    strip: bool,
+    pub(super) strip: bool,
 }
 
 impl TagFields {
-    pub(super) fn set_names(&mut self, names: impl IntoIterator<Item = HeaderName>) {
-        self.names = names.into_iter().collect();
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.names.iter()
-    }
-
-    pub(super) fn set_strip(&mut self, strip: bool) {
-        self.strip = strip;
-    }
-
     /// Copies a response's tag fields, and strips them off the response if that is configured.
     pub(super) fn take(&self, headers: &mut HeaderMap) -> HeaderMap {
         let mut taken = HeaderMap::new();

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::cache_request::CacheRequest;
+use super::{cache_request::CacheRequest, origin_response::OriginHead};
 use crate::{
     key::KeyInputs,
     message::client_request::ClientRequest,
@@ -18,25 +18,21 @@ const MAX_TAGS: usize = 128;
 /// A response with a longer tag, in bytes, is not stored.
 const MAX_TAG_LENGTH: usize = 256;
 
-/// The tags that are known from a response's head, of which `tag_fields` hold some.
+/// The tags that are known from a response's head.
 ///
 /// `None` if a tag is missing or malformed: the response must not be stored.
-pub(super) fn of_head(
-    request: &CacheRequest,
-    original: &ClientRequest,
-    tag_fields: &HeaderMap,
-) -> Option<Box<[Box<str>]>> {
+pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[Box<str>]>> {
     let mut tags = match &request.route {
         Some(route) if route.has_tags() && !route.tags_need_answer() => {
-            of_route(request, original, None)?
+            of_route(request, &head.original, None)?
         }
         _ => Vec::new(),
     };
-    let target = original.target();
+    let target = head.original.target();
     // A route's responses are the same for every host.
     let host = target.host.filter(|_| request.route.is_none());
-    for name in tag_fields.keys() {
-        collect(tag_fields, name, host, &mut tags)?;
+    for name in head.tag_fields.keys() {
+        collect(&head.tag_fields, name, host, &mut tags)?;
     }
     tags.sort_unstable();
     tags.dedup();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::{cache_request::CacheRequest, origin_response::OriginHead, query_rule};
+use super::{
+    cache_request::CacheRequest, context::FillLeader, origin_response::OriginHead,
+    pending_entry::share_entry, query_rule,
+};
 use crate::{
     engine::core::Engine,
-    fence::capture::Capture,
-    message::client_request::ClientRequest,
     semantics::{
         request_head::RequestHead,
         storable::Refusal,
@@ -18,19 +19,39 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// Updates a stored response with the fields of a newer one. With a refusal, the result answers
-/// this request only.
-pub(super) fn update(
+/// Updates a stored response with the fields of a newer one, and stores the result in its place.
+///
+/// Returns false with the result if it must not be stored: then it answers this request only.
+pub(super) async fn replace(
+    engine: &Engine,
+    request: &CacheRequest,
+    (stored, response): (&Arc<Entry>, &StoredResponse),
+    head: &OriginHead,
+    leader: Option<&FillLeader>,
+) -> (Arc<Entry>, bool) {
+    let (entry, refusal) = update(request, stored, response, head);
+    match refusal {
+        None => store(engine, request, head, &entry, leader).await,
+        Some(refusal) => {
+            let headers = &head.original.headers;
+            request
+                .remove_superseded(engine, stored, headers, refusal)
+                .await;
+        }
+    }
+    (entry, refusal.is_none())
+}
+
+fn update(
     request: &CacheRequest,
     stored: &Entry,
     response: &StoredResponse,
     head: &OriginHead,
-    original: &ClientRequest,
 ) -> (Arc<Entry>, Option<Refusal>) {
     // The stored response is one to a GET.
     let get = RequestHead {
         method: &Method::GET,
-        ..original.head(request.conditions.credentials)
+        ..head.original.head(request.conditions.credentials)
     };
     let UpdatedHead { headers, lifetime } = update::update(
         &get,
@@ -59,23 +80,21 @@ pub(super) fn update(
     (Arc::new(entry), refusal)
 }
 
-/// Stores an updated entry in place of the one it was made from.
-pub(super) async fn replace(
+/// Stores an updated entry, and shares it with the leader's followers.
+async fn store(
     engine: &Engine,
     request: &CacheRequest,
-    capture: &Capture,
+    head: &OriginHead,
     entry: &Arc<Entry>,
-    original: &ClientRequest,
+    leader: Option<&FillLeader>,
 ) {
-    let Content::Response(response) = &entry.content else {
+    let Some(response) = entry.response() else {
         return;
     };
-    let Some(vary) = request.vary_fields(response) else {
-        return;
-    };
-    if request.may_store(engine, capture, entry) {
-        let headers = &response.headers;
-        let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, headers));
+    let (original, headers) = (&head.original, &response.headers);
+    let variant = request.variant(entry, &original.headers);
+    let can_be_selected = request.vary_fields(response).is_some();
+    if can_be_selected && engine.may_store(&head.capture, entry, request.key.base()) {
         let mut request = request.clone();
         query_rule::settle_key(engine, &mut request, original, headers);
         engine
@@ -83,4 +102,5 @@ pub(super) async fn replace(
             .store_response(&request.key, variant.as_ref(), entry)
             .await;
     }
+    share_entry(leader, entry, variant.as_ref());
 }

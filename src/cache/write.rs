@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
-use http_body::Body;
 use tower::ServiceExt;
 
 use super::{
@@ -14,13 +12,13 @@ use super::{
 };
 use crate::{
     engine::write_targets::WriteTargets,
-    error::BoxError,
     key::{Key, KeyBuf, purge::PurgeTarget},
     message::{
-        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
+        http_service::{HttpService, ServiceBody},
+        replayable_body::ReplayableBody,
         response_body::ResponseBody,
     },
-    semantics::{cache_status::Forward, freshness::Exchange},
+    semantics::cache_status::Forward,
 };
 
 /// Passes the request on. A success invalidates its target, the targets of `Location` and
@@ -36,51 +34,48 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
     let engine = config.engine();
-    let original = engine.client_request(&parts);
-    let written = WriteTargets::new(original.clone(), None);
+    let original = Arc::new(engine.client_request(&parts));
+    let written = WriteTargets::new((*original).clone(), None);
     let derived_key = derived_key(&config, &parts);
     let get = get_request(&config, &parts, &written);
     // Captured before the call, so that later invalidations win.
     let capture = engine.fence.capture();
     let requested = engine.clock.now().wall;
     let response = inner.oneshot(Request::from_parts(parts, body)).await?;
-    let received = engine.clock.now().wall;
     let mut targets = written.purge_targets(engine, &response);
     if !targets.is_empty() {
         targets.extend(derived_key.map(|key| PurgeTarget::Key(key.as_str().into())));
     }
     targets.append(&mut written.groups(&response));
-    let (mut parts, body) = response.into_parts();
-    let head = OriginHead {
-        tag_fields: config.tag_fields.take(&mut parts.headers),
-        parts,
-        capture,
-        exchange: Exchange {
-            requested,
-            received,
-        },
-    };
-    let Some(mut pending) = pending_entry(&config, get, &head, &original) else {
-        if !targets.is_empty() {
-            // If the journal fails, the invalidation is queued, and nothing that it names is
-            // served here until it is appended.
-            let _ = engine.invalidate(targets, false).await;
+    let (parts, body) = response.into_parts();
+    let head = OriginHead::new(&config, parts, original, capture, requested);
+    let get = get.filter(|_| head.status() == StatusCode::OK);
+    let mut pending = get.and_then(|get| PendingEntry::new(&config, &get, &head).ok());
+    let may_store = match &mut pending {
+        Some(pending) => pending.invalidate(targets).await,
+        None => {
+            if !targets.is_empty() {
+                // If the journal fails, the invalidation is queued, and nothing that it names is
+                // served here until it is appended.
+                let _ = engine.invalidate(targets, false).await;
+            }
+            false
         }
-        return Ok(Response::from_parts(head.parts, ResponseBody::inner(body)));
     };
-    if !pending.invalidate(targets).await {
-        return Ok(Response::from_parts(head.parts, ResponseBody::inner(body)));
-    }
-    Ok(store(pending, head, body).await)
+    Ok(match pending.filter(|_| may_store) {
+        Some(pending) => store(pending, head, body).await,
+        None => Response::from_parts(head.parts, ResponseBody::inner(body)),
+    })
 }
 
 /// Stores the write's own response, and answers with it.
-async fn store<R>(pending: PendingEntry, head: OriginHead, body: R) -> Response<ResponseBody<R>>
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+async fn store<R: ServiceBody>(
+    pending: PendingEntry,
+    head: OriginHead,
+    body: R,
+) -> Response<ResponseBody<R>> {
     let (is_stored, body) = match stream::start(pending, body, None, false).await {
-        Ok(streamed) => (streamed.is_stored(), streamed.body),
+        Ok(streamed) => (streamed.is_stored, streamed.body),
         Err(broken) => (false, broken),
     };
     respond::from_origin(head.parts, body, Forward::Method, is_stored, None)
@@ -101,16 +96,6 @@ fn get_request(
     Some(request.into_owned(&snapshot, None))
 }
 
-fn pending_entry(
-    config: &Arc<Config>,
-    get: Option<CacheRequest>,
-    head: &OriginHead,
-    original: &ClientRequest,
-) -> Option<PendingEntry> {
-    let get = get.filter(|_| head.status() == StatusCode::OK)?;
-    PendingEntry::new(config, &get, head, original).ok()
-}
-
 /// The key that the layer's own function derives for the write's target.
 fn derived_key(config: &Config, parts: &request::Parts) -> Option<Key> {
     let derive = config.key.as_ref()?;
@@ -128,6 +113,7 @@ mod tests {
         sync::atomic::{AtomicU64, Ordering},
     };
 
+    use bytes::Bytes;
     use http_body_util::Full;
     use tower::{Layer, service_fn};
 

@@ -16,16 +16,6 @@ pub(super) struct Config {
 
 type DeriveKey = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
 
-impl Config {
-    pub(super) fn new(keep: Keep) -> Self {
-        Self {
-            keep,
-            longest_write: Duration::from_secs(60),
-            key: None,
-        }
-    }
-}
-
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InvalidateLayer")

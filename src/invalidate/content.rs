@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use http_body::Body;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
     engine::fill::concatenate,
-    error::BoxError,
-    message::{media_type, read::CappedRead, response_body::ResponseBody},
+    message::{
+        http_service::ServiceBody, media_type, read::CappedRead, response_body::ResponseBody,
+    },
 };
 
 /// The complete content of an answer.
@@ -41,10 +41,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// The content is `None` if `max_length` is 0, or it is longer than that, is in too many chunks, fails,
 /// or takes longer than [`TIMEOUT`].
-pub(super) async fn read<R>(body: R, max_length: u64) -> (Option<AnswerContent>, ResponseBody<R>)
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
+pub(super) async fn read<R: ServiceBody>(
+    body: R,
+    max_length: u64,
+) -> (Option<AnswerContent>, ResponseBody<R>) {
     if max_length == 0 || body.size_hint().lower() > max_length {
         return (None, ResponseBody::inner(body));
     }
@@ -74,10 +74,11 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use http_body::Frame;
+    use http_body::{Body, Frame};
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
+    use crate::error::BoxError;
 
     type Chunk = Result<Frame<Bytes>, std::io::Error>;
 

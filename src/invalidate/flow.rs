@@ -2,9 +2,7 @@
 
 use std::{future::pending, panic::resume_unwind};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
@@ -13,10 +11,11 @@ use super::{
     replacement::Replacement, write_request::WriteRequest,
 };
 use crate::{
-    error::BoxError,
     key::purge::PurgeTarget,
     message::{
-        deferred_end::OnEnd, http_service::HttpService, replayable_body::ReplayableBody,
+        deferred_end::OnEnd,
+        http_service::{HttpService, ServiceBody},
+        replayable_body::ReplayableBody,
         response_body::ResponseBody,
     },
 };
@@ -25,15 +24,11 @@ type WriteResponse<S, B> = Response<ResponseBody<<S as HttpService<B>>::Response
 
 /// Calls the inner service and invalidates what it changed, in a task of its own, so that a client
 /// that leaves does not interrupt the write.
-pub(super) async fn run<S, B>(
+pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     inner: S,
     request: Request<B>,
-) -> Result<WriteResponse<S, B>, S::ServiceError>
-where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
+) -> Result<WriteResponse<S, B>, S::ServiceError> {
     let work = perform(write, inner, request);
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
@@ -47,15 +42,11 @@ where
 
 /// Dropped at any point after the call of the inner service, the write is invalidated as if it had
 /// been committed.
-async fn perform<S, B>(
+async fn perform<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     mut inner: S,
     request: Request<B>,
-) -> Result<WriteResponse<S, B>, S::ServiceError>
-where
-    S: HttpService<B>,
-    B: ReplayableBody,
-{
+) -> Result<WriteResponse<S, B>, S::ServiceError> {
     let refetch = Refetch::of(&write, &inner, &request);
     let write = InFlightWrite::begin(write).await;
     let response = match inner.call(request).await {
@@ -84,14 +75,11 @@ where
 
 /// Invalidates what the outcome says was changed. Answers `false` with the response if the journal
 /// has not taken it yet.
-async fn settle<R>(
+async fn settle<R: ServiceBody>(
     write: InFlightWrite,
     outcome: WriteOutcome,
     response: Response<R>,
-) -> (bool, Response<ResponseBody<R>>)
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
+) -> (bool, Response<ResponseBody<R>>) {
     let named = write.request.targets_of_response(&response);
     let settled = match outcome {
         WriteOutcome::Written => return settle_success(write, named, response).await,
@@ -105,20 +93,17 @@ where
 }
 
 /// Invalidates what was written, or replaces it with the write's own answer.
-async fn settle_success<R>(
+async fn settle_success<R: ServiceBody>(
     write: InFlightWrite,
     mut targets: Vec<PurgeTarget>,
     response: Response<R>,
-) -> (bool, Response<ResponseBody<R>>)
-where
-    R: Body<Data = Bytes, Error: Into<BoxError>>,
-{
+) -> (bool, Response<ResponseBody<R>>) {
     let request = &write.request;
     let (head, body) = response.into_parts();
-    let replacement = Replacement::of(request, &head);
+    let (route, replacement) = (request.route.as_ref(), Replacement::of(request, &head));
     let max_length = match &replacement {
-        Some(replacement) => replacement.max_length(),
-        None if request.needs_answer() => content::MAX_LENGTH,
+        Some(replacement) => replacement.max_length,
+        None if route.is_some_and(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
     let (content, body) = content::read(body, max_length).await;

@@ -19,7 +19,11 @@ impl InvalidateLayer {
     #[must_use]
     pub fn new(keep: &Keep) -> Self {
         Self {
-            config: Arc::new(Config::new(keep.clone())),
+            config: Arc::new(Config {
+                keep: keep.clone(),
+                longest_write: Duration::from_secs(60),
+                key: None,
+            }),
         }
     }
 

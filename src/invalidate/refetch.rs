@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
-use tokio::{task::AbortHandle, time::timeout};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -23,11 +24,11 @@ pub(super) struct Refetch(BoxFuture<'static, ()>);
 
 impl Refetch {
     /// `None` if the route does not want it.
-    pub(super) fn of<S, B>(write: &WriteRequest, inner: &S, request: &Request<B>) -> Option<Self>
-    where
-        S: HttpService<B>,
-        B: ReplayableBody,
-    {
+    pub(super) fn of<S: HttpService<B>, B: ReplayableBody>(
+        write: &WriteRequest,
+        inner: &S,
+        request: &Request<B>,
+    ) -> Option<Self> {
         if write.through() != Some(Through::Refetch) {
             return None;
         }
@@ -46,22 +47,13 @@ impl Refetch {
 
     /// Runs in a task of its own: if it panics, the write has succeeded all the same.
     pub(super) async fn run(self) {
-        let task = tokio::spawn(self.0.in_current_span());
-        let _abort = AbortOnDrop(task.abort_handle());
+        let task = AbortOnDropHandle::new(tokio::spawn(self.0.in_current_span()));
         if timeout(TIMEOUT, task).await.is_err() {
             tracing::debug!(
                 timeout = ?TIMEOUT,
                 "write-through: the GET after a write timed out, nothing is stored"
             );
         }
-    }
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

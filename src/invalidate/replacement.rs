@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Replacement {
     key: KeyBuf,
     head: Head,
-    /// Of the content, in bytes.
-    max_length: u64,
+    /// The longest content that is stored, in bytes.
+    pub(super) max_length: u64,
     is_json: bool,
 }
 
@@ -33,7 +33,7 @@ impl Replacement {
             None => write.changed.may_answer_get(&write.snapshot),
         };
         // Tags of a write's answer may not be those of a GET's.
-        let has_tags = write.engine().tag_fields.are_in(&head.headers);
+        let has_tags = write.engine().has_tags(&head.headers);
         let ambiguous = route.is_none_or(|route| route.key_names_host);
         let ambiguous = ambiguous && write.changed.is_ambiguous();
         if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {
@@ -46,11 +46,6 @@ impl Replacement {
             is_json: is_json(&head.headers),
             head: storable,
         })
-    }
-
-    /// The longest content that is stored, in bytes.
-    pub(super) fn max_length(&self) -> u64 {
-        self.max_length
     }
 
     /// The key and the entry, without a position. `None` if the content is not what the head says.

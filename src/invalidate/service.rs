@@ -1,5 +1,5 @@
 use std::{
-    fmt, mem,
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -20,7 +20,7 @@ use crate::{
 /// The service of an [`InvalidateLayer`](super::InvalidateLayer).
 ///
 /// It is ready when the inner service is, and calls the instance that was made ready.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Invalidate<S> {
     inner: S,
     config: Arc<Config>,
@@ -60,14 +60,5 @@ where
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         ResponseFuture::boxed(flow::run(write, inner, request))
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Invalidate<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invalidate")
-            .field("inner", &self.inner)
-            .field("config", &self.config)
-            .finish()
     }
 }

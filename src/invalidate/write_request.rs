@@ -71,12 +71,6 @@ impl WriteRequest {
         route.is_some_and(|route| route.grpc.is_some())
     }
 
-    /// Whether the route's `invalidates` names fields of the answer.
-    pub(super) fn needs_answer(&self) -> bool {
-        let route = self.route.as_ref();
-        route.is_some_and(|route| route.invalidates_need_answer())
-    }
-
     /// What a success replaces the stored response with, if it does.
     pub(super) fn through(&self) -> Option<Through> {
         let route = self.route.as_ref()?;

@@ -1,4 +1,4 @@
-//! The bounds on the inner service, as one trait.
+//! The bounds on the inner service and on its responses' bodies, each as one trait.
 
 use std::future::Future;
 
@@ -22,21 +22,27 @@ pub(crate) trait HttpService<B>:
     + Send
     + 'static
 {
-    type ResponseBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+    type ResponseBody: ServiceBody;
     type ServiceError: Send;
     type ServiceFuture: Future<Output = Result<Response<Self::ResponseBody>, Self::ServiceError>>
         + Send;
 }
 
-impl<S, B, R> HttpService<B> for S
+impl<S, B, R: ServiceBody> HttpService<B> for S
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Send,
     S::Future: Send,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
 {
     type ResponseBody = R;
     type ServiceError = S::Error;
     type ServiceFuture = S::Future;
 }
+
+/// The body of the inner service's responses.
+pub(crate) trait ServiceBody:
+    Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static
+{
+}
+
+impl<R> ServiceBody for R where R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static {}

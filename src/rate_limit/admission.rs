@@ -39,15 +39,11 @@ impl Admission {
     /// Asks the store for one subject after the other until one is refused; returns whether all were
     /// admitted.
     pub(super) async fn decide(mut self) -> (Self, bool) {
-        let limiter = &self.engine.limiter;
-        let mut admitted = 0;
         for group in self.limits.chunk_by_mut(AppliedLimit::has_same_subject) {
-            let count = group.len();
-            if !decide_subject(limiter, &self.snapshot.plan, group).await {
-                refund(limiter, &self.limits[..admitted], |_| true);
+            if !decide_subject(&self.engine.limiter, &self.snapshot.plan, group).await {
+                self.refund(|_| true);
                 return (self, false);
             }
-            admitted += count;
         }
         (self, true)
     }

@@ -25,16 +25,6 @@ pub(super) type CostFn = dyn Fn(&request::Parts) -> u64 + Send + Sync;
 pub(super) type RefuseFn = dyn Fn(&Decision, &request::Parts) -> Response<Bytes> + Send + Sync;
 
 impl Config {
-    pub(super) fn new(keep: &Keep) -> Self {
-        Self {
-            keep: keep.clone(),
-            only: None,
-            cost: None,
-            x_ratelimit: None,
-            refuse: None,
-        }
-    }
-
     #[inline]
     pub(super) fn engine(&self) -> &Arc<Engine> {
         self.keep.engine()

@@ -1,12 +1,8 @@
 //! The response fields `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
 //! and, if configured, the older `X-RateLimit-*`.
 
-use std::{
-    io::{self, Write},
-    iter,
-};
-
 use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::decision::{Decision, LimitDecision, seconds};
 use crate::clock::Timestamp;
@@ -38,7 +34,9 @@ impl RateLimitFields {
             rate_limit: rate_limit(decision)?,
             policy: match decision.reported().nth(1) {
                 None => first.policy.item.clone(),
-                Some(_) => policies(decision)?,
+                Some(_) => list(decision, |limit, text| {
+                    text.extend_from_slice(limit.policy.item.as_bytes());
+                })?,
             },
             x_ratelimit: x_ratelimit
                 .and_then(|(reset, now)| x_ratelimit_values(decision, reset, now)),
@@ -59,56 +57,35 @@ impl RateLimitFields {
 
 /// `"api";r=50;t=30` for each limit.
 fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
-    let mut reported = decision.reported();
-    let first = reported.next()?;
-    let Some(second) = reported.next() else {
-        return single_item(first);
-    };
-    let mut text = Vec::with_capacity(4 * ITEM);
-    write_item(first, &mut text).ok()?;
-    for limit in iter::once(second).chain(reported) {
-        text.push(b',');
-        write_item(limit, &mut text).ok()?;
-    }
-    HeaderValue::try_from(text).ok()
+    list(decision, |limit, text| {
+        text.extend_from_slice(limit.policy.remaining_prefix.as_bytes());
+        push_number(limit.outcome.remaining, text);
+        if let Some(more) = limit.outcome.more_after {
+            text.extend_from_slice(b";t=");
+            push_number(seconds(more), text);
+        }
+    })
 }
 
-/// The field for one limit, as most requests have; it is written on the stack.
-fn single_item(limit: &LimitDecision) -> Option<HeaderValue> {
-    let mut text = [0; ITEM];
-    let mut rest = &mut text[..];
-    write_item(limit, &mut rest).ok()?;
-    let written = ITEM - rest.len();
-    HeaderValue::from_bytes(&text[..written]).ok()
-}
-
-fn write_item(limit: &LimitDecision, to: &mut impl Write) -> io::Result<()> {
-    to.write_all(limit.policy.remaining_prefix.as_bytes())?;
-    write_number(limit.outcome.remaining, to)?;
-    if let Some(more) = limit.outcome.more_after {
-        to.write_all(b";t=")?;
-        write_number(seconds(more), to)?;
-    }
-    Ok(())
-}
-
-fn write_number(number: u64, to: &mut impl Write) -> io::Result<()> {
-    to.write_all(itoa::Buffer::new().format(number).as_bytes())
-}
-
-/// The most bytes of an item: a name has at most 64 characters, a number at most 20 digits.
-const ITEM: usize = 128;
-
-fn policies(decision: &Decision) -> Option<HeaderValue> {
-    let mut text = Vec::new();
+/// A list of what `push` writes for each limit.
+fn list(decision: &Decision, push: impl Fn(&LimitDecision, &mut Text)) -> Option<HeaderValue> {
+    let mut text = Text::new();
     for limit in decision.reported() {
         if !text.is_empty() {
             text.push(b',');
         }
-        text.extend_from_slice(limit.policy.item.as_bytes());
+        push(limit, &mut text);
     }
-    HeaderValue::try_from(text).ok()
+    HeaderValue::from_bytes(&text).ok()
 }
+
+fn push_number(number: u64, text: &mut Text) {
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// One item is written on the stack, as most requests have one limit: a name has at most 64
+/// characters, a number at most 20 digits.
+type Text = SmallVec<[u8; 128]>;
 
 /// The values for the limit that has the smallest share of its quota left; these fields can report
 /// only one limit.

@@ -37,8 +37,7 @@ pin_project! {
 pin_project! {
     #[project = PhaseProj]
     enum Phase<S, F, B, R> {
-        Passing { #[pin] future: F },
-        Admitted { #[pin] future: F, post_process: Option<PostProcess> },
+        Calling { #[pin] future: F, post_process: Option<PostProcess> },
         Refused { response: Option<Response<ResponseBody<R>>> },
         Deciding { decision: StoreDecisionFuture, waiting: Option<Box<WaitingRequest<S, B>>> },
     }
@@ -53,17 +52,12 @@ pub(super) struct WaitingRequest<S, B> {
 }
 
 impl<S, F, B, R> ResponseFuture<S, F, B, R> {
-    pub(super) fn passing(future: F) -> Self {
+    /// Without `post_process`, the response is passed on as it is.
+    pub(super) fn calling(future: F, post_process: Option<PostProcess>) -> Self {
         Self {
-            phase: Phase::Passing { future },
-        }
-    }
-
-    pub(super) fn admitted(future: F, post_process: PostProcess) -> Self {
-        Self {
-            phase: Phase::Admitted {
+            phase: Phase::Calling {
                 future,
-                post_process: Some(post_process),
+                post_process,
             },
         }
     }
@@ -93,42 +87,18 @@ where
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
-    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.as_mut().project().phase.project() {
-            PhaseProj::Passing { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
-            }
-            _ => self.poll_limited(cx),
-        }
-    }
-}
-
-impl<S, F, B, R> ResponseFuture<S, F, B, R>
-where
-    S: Service<Request<B>, Response = Response<R>, Future = F>,
-    F: Future<Output = Result<Response<R>, S::Error>>,
-{
-    // Not inlined, so that `poll` stays short for requests that pass.
-    #[inline(never)]
-    fn poll_limited(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody<R>>, S::Error>> {
         loop {
-            let admitted = match self.as_mut().project().phase.project() {
-                PhaseProj::Passing { future } => {
-                    let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                }
-                PhaseProj::Admitted {
+            let calling = match self.as_mut().project().phase.project() {
+                PhaseProj::Calling {
                     future,
                     post_process,
                 } => {
                     let result = ready!(future.poll(cx));
-                    let post_process = post_process.take().expect("not polled after it was ready");
-                    return Poll::Ready(post_process.apply(result));
+                    return Poll::Ready(match post_process.take() {
+                        None => result.map(|response| response.map(ResponseBody::inner)),
+                        Some(post_process) => post_process.apply(result),
+                    });
                 }
                 PhaseProj::Refused { response } => {
                     let response = response.take().expect("not polled after it was ready");
@@ -144,7 +114,7 @@ where
                     waiting.call(admission)
                 }
             };
-            self.as_mut().project().phase.set(admitted);
+            self.as_mut().project().phase.set(calling);
         }
     }
 }
@@ -159,7 +129,7 @@ impl<S, B> WaitingRequest<S, B> {
         } = admission;
         let post_process = post_process::admit(&self.config, &snapshot, limits, &mut self.parts);
         let request = Request::from_parts(self.parts, self.body);
-        Phase::Admitted {
+        Phase::Calling {
             future: self.inner.call(request),
             post_process: Some(post_process),
         }
@@ -173,8 +143,8 @@ impl<S, B> WaitingRequest<S, B> {
 impl<S, F, B, R> fmt::Debug for ResponseFuture<S, F, B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phase = match &self.phase {
-            Phase::Passing { .. } => "passing",
-            Phase::Admitted { .. } => "admitted",
+            Phase::Calling { post_process, .. } if post_process.is_none() => "passing",
+            Phase::Calling { .. } => "admitted",
             Phase::Refused { .. } => "refused",
             Phase::Deciding { .. } => "deciding",
         };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 use super::decision::{Decision, seconds};
@@ -34,7 +35,9 @@ pub(super) fn put(
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(GRPC_STATUS, HeaderValue::from(status as u16));
     let message = message(decision, status);
-    let details = base64(&status_details(decision, status, &message, retry_after));
+    // without padding, as gRPC encodes binary metadata
+    let details = status_details(decision, status, &message, retry_after);
+    let details = STANDARD_NO_PAD.encode(details);
     let pushback = retry_after.map_or(-1, |micros| {
         i32::try_from(micros.div_ceil(1000)).unwrap_or(i32::MAX)
     });
@@ -64,88 +67,80 @@ fn status_details(
     status: GrpcStatus,
     message: &str,
     retry_after: Option<u64>,
-) -> Vec<u8> {
-    let mut details = Vec::with_capacity(256);
-    varint_field(1, status as u64, &mut details);
-    bytes_field(2, message.as_bytes(), &mut details);
+) -> Protobuf {
+    let mut details = Protobuf::default();
+    details.number(1, status as u64).bytes(2, message);
     if let Some(micros) = retry_after {
-        let retry_info = any("google.rpc.RetryInfo", &retry_info(micros));
-        bytes_field(3, &retry_info, &mut details);
+        details.bytes(3, any("google.rpc.RetryInfo", &retry_info(micros)));
     }
-    let quota_failure = any("google.rpc.QuotaFailure", &quota_failure(decision));
-    bytes_field(3, &quota_failure, &mut details);
+    details.bytes(3, any("google.rpc.QuotaFailure", &quota_failure(decision)));
     details
 }
 
-fn retry_info(micros: u64) -> Vec<u8> {
-    let mut duration = Vec::new();
-    varint_field(1, micros / 1_000_000, &mut duration);
-    varint_field(2, micros % 1_000_000 * 1000, &mut duration);
-    let mut info = Vec::new();
-    bytes_field(1, &duration, &mut info);
+fn retry_info(micros: u64) -> Protobuf {
+    let (mut info, mut duration) = (Protobuf::default(), Protobuf::default());
+    duration
+        .number(1, micros / 1_000_000)
+        .number(2, micros % 1_000_000 * 1000);
+    info.bytes(1, duration);
     info
 }
 
-fn quota_failure(decision: &Decision) -> Vec<u8> {
-    let mut failure = Vec::new();
+fn quota_failure(decision: &Decision) -> Protobuf {
+    let mut failure = Protobuf::default();
     for limit in decision.violated() {
         let window = seconds(u64::try_from(limit.window().as_micros()).unwrap_or(u64::MAX));
-        let subject = format!("limit:{}", limit.name());
-        let description = format!("{} per {window} seconds", limit.limit());
-        let mut violation = Vec::new();
-        bytes_field(1, subject.as_bytes(), &mut violation);
-        bytes_field(2, description.as_bytes(), &mut violation);
-        bytes_field(1, &violation, &mut failure);
+        let mut violation = Protobuf::default();
+        violation
+            .bytes(1, format!("limit:{}", limit.name()))
+            .bytes(2, format!("{} per {window} seconds", limit.limit()));
+        failure.bytes(1, violation);
     }
     failure
 }
 
-fn any(name: &str, message: &[u8]) -> Vec<u8> {
-    let url = format!("type.googleapis.com/{name}");
-    let mut any = Vec::new();
-    bytes_field(1, url.as_bytes(), &mut any);
-    bytes_field(2, message, &mut any);
+fn any(name: &str, message: &Protobuf) -> Protobuf {
+    let mut any = Protobuf::default();
+    any.bytes(1, format!("type.googleapis.com/{name}"))
+        .bytes(2, message);
     any
 }
 
-/// A field whose value is 0 is omitted, as proto3 requires of defaults.
-fn varint_field(field: u8, number: u64, to: &mut Vec<u8>) {
-    if number != 0 {
-        to.push(field << 3);
-        varint(number, to);
-    }
-}
+/// An encoded Protocol Buffers message.
+#[derive(Debug, Default)]
+struct Protobuf(Vec<u8>);
 
-fn bytes_field(field: u8, bytes: &[u8], to: &mut Vec<u8>) {
-    to.push(field << 3 | 2);
-    varint(bytes.len() as u64, to);
-    to.extend_from_slice(bytes);
-}
-
-fn varint(mut number: u64, to: &mut Vec<u8>) {
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or(0);
-        number >>= 7;
-        if number == 0 {
-            return to.push(low);
+impl Protobuf {
+    /// A field whose value is 0 is omitted, as proto3 requires of defaults.
+    fn number(&mut self, field: u8, number: u64) -> &mut Self {
+        if number != 0 {
+            self.0.push(field << 3);
+            self.varint(number);
         }
-        to.push(low | 0x80);
+        self
+    }
+
+    fn bytes(&mut self, field: u8, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let bytes = bytes.as_ref();
+        self.0.push(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number > 0x7f {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
     }
 }
 
-/// Base64 (RFC 4648) without padding, as gRPC encodes binary metadata.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let three = [0, 1, 2].map(|at| u32::from(chunk.get(at).copied().unwrap_or(0)));
-        let bits = three[0] << 16 | three[1] << 8 | three[2];
-        for digit in 0..=chunk.len() {
-            let six = bits >> (18 - 6 * digit) & 0x3f;
-            text.push(char::from(DIGITS[six as usize]));
-        }
+impl AsRef<[u8]> for Protobuf {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
-    text
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -158,26 +153,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_matches_the_examples_of_rfc_4648_without_padding() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-            ("fooba", "Zm9vYmE"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
-
-    #[test]
     fn retry_info_matches_the_output_of_protoc() {
         // RetryInfo { retry_delay: Duration { seconds: 1, nanos: 500000000 } }
         let expected = [0x0a, 0x08, 0x08, 0x01, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
-        assert_eq!(retry_info(1_500_000), expected);
-        assert_eq!(retry_info(0), [0x0a, 0x00]);
+        assert_eq!(retry_info(1_500_000).as_ref(), expected);
+        assert_eq!(retry_info(0).as_ref(), [0x0a, 0x00]);
     }
 
     #[test]

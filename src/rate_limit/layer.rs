@@ -21,7 +21,13 @@ impl RateLimitLayer {
     /// Applies every limit of the keep's table.
     pub fn new(keep: &Keep) -> Self {
         Self {
-            config: Arc::new(Config::new(keep)),
+            config: Arc::new(Config {
+                keep: keep.clone(),
+                only: None,
+                cost: None,
+                x_ratelimit: None,
+                refuse: None,
+            }),
         }
     }
 

@@ -16,17 +16,15 @@ pub(super) fn decide(limiter: &Limiter, limits: &mut [AppliedLimit]) -> Option<b
     if let [limit] = limits {
         return Some(decide_one(limiter, limit));
     }
-    let mut admitted = 0;
-    for group in limits.chunk_by_mut(AppliedLimit::has_same_subject) {
+    let mut groups = limits.chunk_by_mut(AppliedLimit::has_same_subject);
+    let admitted = groups.all(|group| {
         let decision = limiter.acquire_locally(group[0].subject.tag(), &rules(group));
-        let count = group.len();
-        if !record(group, &decision, true) {
-            refund(limiter, &limits[..admitted], |_| true);
-            return Some(false);
-        }
-        admitted += count;
+        record(group, &decision, true)
+    });
+    if !admitted {
+        refund(limiter, limits, |_| true);
     }
-    Some(true)
+    Some(admitted)
 }
 
 /// The short path of a request under one limit, as most are.

@@ -31,12 +31,8 @@ pub(super) fn admit(
         .count(limits.iter().filter_map(AppliedLimit::event));
     let decision = applied_limit::decision(&limits);
     let fields = config.fields(&decision);
-    match parts.extensions.get_mut::<Decision>() {
-        Some(outer) => outer.limits.extend(decision.limits),
-        None => {
-            parts.extensions.insert(decision);
-        }
-    }
+    let decided: &mut Decision = parts.extensions.get_or_insert_default();
+    decided.limits.extend(decision.limits);
     let plans = snapshot.plan.limits();
     let refunds = |limit: &AppliedLimit| plans.get(limit.index).is_some_and(|l| l.has_refunds());
     let refundable = limits

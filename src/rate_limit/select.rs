@@ -1,6 +1,6 @@
 //! The limits that apply to a request.
 
-use std::{cell::OnceCell, net::IpAddr, sync::Arc};
+use std::{cell::LazyCell, net::IpAddr, sync::Arc};
 
 use http::{Request, request};
 use smallvec::SmallVec;
@@ -55,10 +55,8 @@ pub(super) fn applied_limits(
         client_ip(peer, &parts.headers, &plan.identity)
     };
     let client = Client {
-        user: OnceCell::new(),
-        find_user: &find_user,
-        ip: OnceCell::new(),
-        find_ip: &find_ip,
+        user: LazyCell::new(&find_user),
+        ip: LazyCell::new(&find_ip),
         route: route(engine, snapshot, parts),
         headers: &parts.headers,
         is_shared: engine.limiter.is_shared(),
@@ -125,7 +123,7 @@ fn route<'a>(
 }
 
 fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<QuotaPolicy> {
-    let user = limit.has_plans().then(|| client.user()).flatten();
+    let user = limit.has_plans().then(|| client.user.as_ref()).flatten();
     limit.policy(user.and_then(User::plan))
 }
 
@@ -133,8 +131,8 @@ fn is_exempt(limit: &LimitPlan, client: &Client<'_>) -> bool {
     let exempt = &limit.exempt;
     let user_is_exempt = |user: &User<'_>| exempt.users.iter().any(|id| **id == *user.id());
     let ip_is_exempt = |ip: IpAddr| exempt.nets.iter().any(|net| net.contains(&ip));
-    !exempt.users.is_empty() && client.user().is_some_and(user_is_exempt)
-        || !exempt.nets.is_empty() && client.ip().is_some_and(ip_is_exempt)
+    !exempt.users.is_empty() && client.user.as_ref().is_some_and(user_is_exempt)
+        || !exempt.nets.is_empty() && client.ip.is_some_and(ip_is_exempt)
 }
 
 /// Whether a layer further out has applied this limit to the request.

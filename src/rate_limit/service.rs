@@ -22,6 +22,7 @@ use crate::{engine::snapshot::Snapshot, message::response_body::ResponseBody};
 ///
 /// It is ready when the inner service is, and calls the instance that was made ready. A refused
 /// request never reaches the inner service, and a permit that the ready instance holds is released.
+#[derive(Clone)]
 pub struct RateLimit<S> {
     inner: S,
     config: Arc<Config>,
@@ -48,7 +49,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let snapshot = self.config.engine().snapshot.load();
         match select::first_limit(&self.config, &snapshot, &request) {
-            None => ResponseFuture::passing(self.inner.call(request)),
+            None => ResponseFuture::calling(self.inner.call(request), None),
             Some(first) => limit(&mut self.inner, &self.config, &snapshot, request, first),
         }
     }
@@ -70,12 +71,13 @@ where
     let (mut parts, body) = request.into_parts();
     let mut limits = select::applied_limits(config, snapshot, &parts, first);
     if limits.is_empty() {
-        return ResponseFuture::passing(inner.call(Request::from_parts(parts, body)));
+        return ResponseFuture::calling(inner.call(Request::from_parts(parts, body)), None);
     }
     match local_decision::decide(&config.engine().limiter, &mut limits) {
         Some(true) => {
             let post_process = post_process::admit(config, snapshot, limits, &mut parts);
-            ResponseFuture::admitted(inner.call(Request::from_parts(parts, body)), post_process)
+            let request = Request::from_parts(parts, body);
+            ResponseFuture::calling(inner.call(request), Some(post_process))
         }
         Some(false) => {
             drop(take_ready(inner));
@@ -98,15 +100,6 @@ where
 fn take_ready<S: Clone>(inner: &mut S) -> S {
     let clone = inner.clone();
     mem::replace(inner, clone)
-}
-
-impl<S: Clone> Clone for RateLimit<S> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            config: Arc::clone(&self.config),
-        }
-    }
 }
 
 impl<S> fmt::Debug for RateLimit<S> {

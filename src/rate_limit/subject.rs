@@ -1,7 +1,7 @@
 //! The subject that a limit counts a request for.
 
 use std::{
-    cell::OnceCell,
+    cell::LazyCell,
     hash::{BuildHasher, Hasher, RandomState},
     iter, mem,
     net::IpAddr,
@@ -20,14 +20,11 @@ use crate::{
     table::limit_plan::SubjectPart,
 };
 
-/// The properties of a request that subjects are made of. User and address are found when a limit
-/// first needs them.
+/// The properties of a request that subjects are made of.
 pub(super) struct Client<'a> {
     /// The verified user.
-    pub(super) user: OnceCell<Option<User<'a>>>,
-    pub(super) find_user: &'a dyn Fn() -> Option<User<'a>>,
-    pub(super) ip: OnceCell<Option<IpAddr>>,
-    pub(super) find_ip: &'a dyn Fn() -> Option<IpAddr>,
+    pub(super) user: Lazy<'a, User<'a>>,
+    pub(super) ip: Lazy<'a, IpAddr>,
     /// The route's pattern; never the path, which a client could vary to get more counters.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
@@ -35,15 +32,8 @@ pub(super) struct Client<'a> {
     pub(super) is_shared: bool,
 }
 
-impl<'a> Client<'a> {
-    pub(super) fn user(&self) -> Option<&User<'a>> {
-        self.user.get_or_init(self.find_user).as_ref()
-    }
-
-    pub(super) fn ip(&self) -> Option<IpAddr> {
-        *self.ip.get_or_init(self.find_ip)
-    }
-}
+/// A property that is found when it is first needed, if the request has it.
+pub(super) type Lazy<'a, T> = LazyCell<Option<T>, &'a dyn Fn() -> Option<T>>;
 
 /// What a limit counts a request by. All counters with one tag (the hash tag in a Redis Cluster) are
 /// decided in one step; the rest divides them further.
@@ -67,11 +57,8 @@ impl LimitSubject {
             tag_len: 0,
             has_address: false,
         };
-        match by {
-            [only] => writer.push(only),
-            several => sorted(several)
-                .into_iter()
-                .for_each(|part| writer.push(part)),
+        for part in sorted(by) {
+            writer.push(part);
         }
         Self {
             text: SmallVec::from_slice(&writer.text),
@@ -111,13 +98,13 @@ impl SubjectWriter<'_, '_> {
         }
         let written = text.len();
         let known = match part {
-            SubjectPart::User => push_known(self.client.user().map(User::id), text),
+            SubjectPart::User => push_known(self.client.user.as_ref().map(User::id), text),
             SubjectPart::Header(name) => push_field(name, self.client, text),
             SubjectPart::Route => push_known(Some(self.client.route.unwrap_or("*")), text),
             SubjectPart::Ip => None,
         };
         if known.is_none() && !mem::replace(&mut self.has_address, true) {
-            push_address(self.client.ip(), self.ipv6_prefix, text);
+            push_address(*self.client.ip, self.ipv6_prefix, text);
         }
         if text.len() == written {
             text.truncate(start);
@@ -188,7 +175,7 @@ fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
                 if at > 0 {
                     text.push(b'.');
                 }
-                push_decimal(byte, text);
+                text.extend_from_slice(itoa::Buffer::new().format(byte).as_bytes());
             }
         }
         Some(IpAddr::V6(v6)) => {
@@ -201,16 +188,6 @@ fn push_address(ip: Option<IpAddr>, prefix: u8, text: &mut KeyBytes) {
             }
         }
     }
-}
-
-fn push_decimal(byte: u8, text: &mut KeyBytes) {
-    if byte >= 100 {
-        text.push(b'0' + byte / 100);
-    }
-    if byte >= 10 {
-        text.push(b'0' + byte / 10 % 10);
-    }
-    text.push(b'0' + byte % 10);
 }
 
 #[cfg(test)]
@@ -231,11 +208,10 @@ mod tests {
     }
 
     fn client<'a>(user: Option<&'a str>, ip: &str, headers: &'a HeaderMap) -> Client<'a> {
+        let ip = ip.parse().ok();
         Client {
-            user: OnceCell::from(user.map(User::Header)),
-            find_user: &|| None,
-            ip: OnceCell::from(ip.parse().ok()),
-            find_ip: &|| None,
+            user: LazyCell::new(Box::leak(Box::new(move || user.map(User::Header)))),
+            ip: LazyCell::new(Box::leak(Box::new(move || ip))),
             route: Some("/users/{id}"),
             headers,
             is_shared: true,
