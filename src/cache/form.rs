@@ -28,8 +28,8 @@ pub(super) fn in_form<B>(
     let form = conditions.form;
     let is_complete = stored.part.is_none();
     if form.conditional && is_complete {
-        let outcome = conditional::evaluate(request, stored.status, &stored.headers, entry.stored);
-        if outcome == conditional::PreconditionResult::NotModified {
+        let (status, headers) = (stored.status, &stored.headers);
+        if conditional::is_not_modified(request, status, headers, entry.stored) {
             conditional::not_modified(&mut fields);
             let body = ResponseBody::empty();
             return Some(response(StatusCode::NOT_MODIFIED, fields, body));
@@ -90,8 +90,7 @@ pub(super) fn evaluate_preconditions<B>(
     if !request.conditions.form.conditional {
         return response;
     }
-    let outcome = conditional::evaluate(headers, response.status(), response.headers(), received);
-    if outcome == conditional::PreconditionResult::NotModified {
+    if conditional::is_not_modified(headers, response.status(), response.headers(), received) {
         conditional::not_modified(response.headers_mut());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = ResponseBody::empty();

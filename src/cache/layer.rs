@@ -67,7 +67,7 @@ impl CacheLayer {
         let config = Arc::make_mut(&mut self.config);
         config.tag_fields.names = names.into_iter().collect();
         for name in &config.tag_fields.names {
-            config.engine().add_tag_field(name);
+            config.engine().tag_fields.add(name);
         }
         self
     }

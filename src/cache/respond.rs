@@ -15,7 +15,6 @@ use crate::{
     engine::{core::Engine, fill::Fill, tiers::Found},
     message::{response_body::ResponseBody, static_values},
     semantics::{
-        cache_report::NAME,
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::Lifetime,
         stored::StoredResponse,
@@ -83,7 +82,7 @@ pub(super) fn validated<B>(
     request: &CacheRequest,
     entry: &Entry,
     headers: &HeaderMap,
-    status: &CacheStatus<'_>,
+    status: &CacheStatus,
 ) -> Option<Response<ResponseBody<B>>> {
     let now = engine.clock.now();
     from_entry(&request.conditions, entry, headers, now, Some(status))
@@ -114,7 +113,7 @@ fn from_entry<B>(
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
-    status: Option<&CacheStatus<'_>>,
+    status: Option<&CacheStatus>,
 ) -> Option<Response<ResponseBody<B>>> {
     let stored = entry.response()?;
     let resident = now.wall.since(entry.stored);
@@ -127,12 +126,12 @@ fn add_age_and_status(
     fields: &mut HeaderMap,
     lifetime: &Lifetime,
     resident: Duration,
-    status: Option<&CacheStatus<'_>>,
+    status: Option<&CacheStatus>,
 ) {
     let age = lifetime.age(resident).as_secs();
     fields.insert(header::AGE, static_values::age(age));
     let status = match status {
-        Some(status) => status.to_value(NAME),
+        Some(status) => status.to_value(),
         None => static_values::hit(lifetime.ttl(resident)),
     };
     fields.append(CACHE_STATUS, status);
@@ -173,7 +172,7 @@ pub(super) fn from_origin<B>(
     if let Some(detail) = detail {
         status = status.detail(detail);
     }
-    status.append(NAME, &mut head.headers);
+    status.append(&mut head.headers);
     Response::from_parts(head, body)
 }
 
@@ -182,7 +181,7 @@ pub(super) fn from_origin<B>(
 pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
     let status = CacheStatus::forward(reason).detail("only-if-cached");
     let mut fields = HeaderMap::new();
-    status.append(NAME, &mut fields);
+    status.append(&mut fields);
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())
 }
 

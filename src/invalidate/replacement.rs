@@ -33,7 +33,7 @@ impl Replacement {
             None => write.changed.may_answer_get(&write.snapshot),
         };
         // Tags of a write's answer may not be those of a GET's.
-        let has_tags = write.engine().has_tags(&head.headers);
+        let has_tags = write.engine().tag_fields.are_in(&head.headers);
         let ambiguous = route.is_none_or(|route| route.key_names_host);
         let ambiguous = ambiguous && write.changed.is_ambiguous();
         if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {

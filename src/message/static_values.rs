@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use http::HeaderValue;
 
-use crate::semantics::{cache_report::NAME, cache_status::CacheStatus};
+use crate::semantics::cache_status::{CacheStatus, NAME};
 
 /// The values of an hour are prepared, as static text: a clone touches no reference count.
 const PREPARED: usize = 3601;
@@ -26,7 +26,7 @@ pub(crate) fn age(seconds: u64) -> HeaderValue {
 pub(crate) fn hit(ttl: i64) -> HeaderValue {
     match prepared(&HITS, ttl) {
         Some(value) => value.clone(),
-        None => CacheStatus::hit(ttl).to_value(NAME),
+        None => CacheStatus::hit(ttl).to_value(),
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     fn prepared_values_equal_those_that_are_formatted() {
         for n in [0_i64, 1, 59, 3599, 3600, 3601, 86400] {
             assert_eq!(age(n.unsigned_abs()), n.to_string());
-            assert_eq!(hit(n), CacheStatus::hit(n).to_value(NAME));
+            assert_eq!(hit(n), CacheStatus::hit(n).to_value());
         }
         assert_eq!(hit(-1), "tower-keep; hit; ttl=-1");
     }

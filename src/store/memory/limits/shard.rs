@@ -309,7 +309,7 @@ impl CounterSlot {
     /// The used part of the quota, in 1024ths.
     fn used(&self, now: u64) -> u64 {
         let capacity = self.quota.capacity();
-        let (_, outcome) = QuotaState::peek(Some(self.state), &self.quota, now);
+        let (_, outcome) = QuotaState::decide(Some(self.state), &self.quota, now, None);
         let used = capacity.saturating_sub(outcome.remaining);
         (used * 1024).checked_div(capacity).unwrap_or(1024)
     }
