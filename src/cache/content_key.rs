@@ -45,13 +45,15 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
         }
     };
     let mut key = KeyBuf::new();
-    let source = KeySource::new(&config, &snapshot, &parts);
+    let uri = config.engine().uri(&parts.uri, &parts.extensions);
+    let source = KeySource::new(&config, &snapshot, &parts, uri);
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
     let Some(request) = request else {
         return bypass::run(config, inner, parts, body, Forward::Bypass, None).await;
     };
     match lookup::look_up_local(config.engine(), &request, &parts.headers) {
+        LocalLookup::Prebuilt(response) => Ok(response.into_response()),
         // Only GETs without content are refreshed in the background.
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),
         LocalLookup::Miss(candidate) => {

@@ -13,9 +13,9 @@ use crate::{
     clock::Now,
     engine::{core::Engine, tiers::Found},
     fence::verdict::Verdict,
-    message::response_body::ResponseBody,
+    message::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody},
     semantics::{
-        freshness::{self, Reason, Use},
+        freshness::{self, FreshnessState, Reason, Use},
         stored::StoredResponse,
     },
     table::RoutePlan,
@@ -23,6 +23,8 @@ use crate::{
 
 /// The result of a lookup in the local tier.
 pub(super) enum LocalLookup<B> {
+    /// A fresh response that is sent whole.
+    Prebuilt(PrebuiltResponse),
     Hit(Response<ResponseBody<B>>),
     /// A hit whose entry this request has to refresh in the background.
     HitToRefresh(Response<ResponseBody<B>>, Found),
@@ -41,8 +43,40 @@ pub(super) fn look_up_local<B>(
     let Some(found) = engine.tiers.lookup_local(request.key, headers, now) else {
         return LocalLookup::Miss(None);
     };
+    let Some(response) = found.entry.response() else {
+        return LocalLookup::Miss(Some(found));
+    };
     let route = request.route.map(|route| &**route);
-    let decision = decide(&request.conditions, route, &found, now);
+    let freshness = response
+        .lifetime
+        .standing(now.wall.since(found.entry.stored));
+    let decision = decide(
+        &request.conditions,
+        route,
+        found.verdict,
+        response,
+        &freshness,
+    );
+    if decision == LookupDecision::Fresh
+        && let Some(prebuilt) =
+            respond::prebuilt(&request.conditions, &found.entry, response, &freshness)
+    {
+        engine.metrics.hit_local.increment(1);
+        return LocalLookup::Prebuilt(prebuilt);
+    }
+    look_up_made(engine, request, headers, now, found, decision)
+}
+
+/// Answers with what was found, if it is a hit for which nothing is prebuilt.
+#[inline(never)]
+fn look_up_made<B>(
+    engine: &Engine,
+    request: &CacheRequestRef<'_>,
+    headers: &HeaderMap,
+    now: Now,
+    found: Found,
+    decision: LookupDecision,
+) -> LocalLookup<B> {
     let response = match decision.is_hit() {
         true => respond::hit(&request.conditions, &found.entry, headers, now),
         false => None,
@@ -64,7 +98,7 @@ pub(super) enum LookupDecision {
     Fresh,
     /// Fresh, and due for a refresh in the background.
     RefreshAhead,
-    /// Stale, and allowed to be for now.
+    /// Stale, but usable (`max-stale` or `stale-while-revalidate`).
     Stale {
         refresh: bool,
     },
@@ -91,9 +125,22 @@ impl LookupDecision {
     }
 }
 
-/// As [`decide`], for a request that is owned.
+/// [`decide`] for a [`CacheRequest`].
 pub(super) fn decide_for(request: &CacheRequest, found: &Found, now: Now) -> LookupDecision {
-    decide(&request.conditions, request.route.as_deref(), found, now)
+    let Some(response) = found.entry.response() else {
+        return LookupDecision::Unusable;
+    };
+    let freshness = response
+        .lifetime
+        .standing(now.wall.since(found.entry.stored));
+    let route = request.route.as_deref();
+    decide(
+        &request.conditions,
+        route,
+        found.verdict,
+        response,
+        &freshness,
+    )
 }
 
 /// Decides what to do with an entry by RFC 9111 section 4, the fence and the table.
@@ -101,19 +148,16 @@ pub(super) fn decide_for(request: &CacheRequest, found: &Found, now: Now) -> Loo
 fn decide(
     conditions: &RequestConditions,
     route: Option<&RoutePlan>,
-    found: &Found,
-    now: Now,
+    verdict: Verdict,
+    response: &StoredResponse,
+    freshness: &FreshnessState,
 ) -> LookupDecision {
-    let Some(response) = found.entry.response() else {
-        return LookupDecision::Unusable;
-    };
     let lifetime = &response.lifetime;
     if !conditions.permit(route.is_some(), lifetime) {
         return LookupDecision::Unusable;
     }
-    let standing = lifetime.standing(now.wall.since(found.entry.stored));
-    let usability = freshness::usable_at(lifetime, &standing, &conditions.directives);
-    match (found.verdict, usability) {
+    let usability = freshness::usable_at(lifetime, freshness, &conditions.directives);
+    match (verdict, usability) {
         (Verdict::Usable, Use::Fresh { ttl }) if is_refresh_due(route, response, ttl) => {
             LookupDecision::RefreshAhead
         }
@@ -122,7 +166,7 @@ fn decide(
     }
 }
 
-// Kept out of the code of a fresh hit.
+// Not inlined, to keep the code of a fresh hit small.
 #[cold]
 fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse) -> LookupDecision {
     let lifetime = &response.lifetime;
@@ -134,7 +178,7 @@ fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse)
     };
     match (verdict, usability) {
         (Verdict::Unusable, _) => LookupDecision::Unusable,
-        // It may have been invalidated, which cannot be known now: it only stands in for an error.
+        // The journal cannot be read, so it may have been invalidated: use it only in place of an error.
         (
             Verdict::Untrusted,
             Use::Validate {

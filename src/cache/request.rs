@@ -4,36 +4,20 @@ use http::{Method, request};
 
 use super::{cache_request::CacheRequestRef, config::Config, request_key::KeySource};
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot},
+    engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
-    table::{Plan, RouteMatch, RoutePlan, Unlisted},
+    table::{RouteMatch, RoutePlan, Unlisted},
 };
-
-/// Finds the route of a request.
-///
-/// `None` if the request is passed on without being classified; `Some(None)` if no route matches,
-/// and HTTP alone decides.
-#[inline]
-pub(super) fn find_route<'p>(
-    engine: &Engine,
-    plan: &'p Plan,
-    parts: &request::Parts,
-) -> Option<Option<RouteMatch<'p>>> {
-    let uri = engine.uri(&parts.uri, &parts.extensions);
-    let host = || target::authority(uri, &parts.headers);
-    let matched = plan.route_for(uri.path(), host);
-    (matched.is_some() || plan.unlisted == Unlisted::Standard).then_some(matched)
-}
 
 /// What the cache does with a request.
 pub(super) enum RequestAction<'p> {
-    /// Passes it on untouched.
-    Pass,
-    /// Passes it on, and invalidates if it succeeds (RFC 9111 section 4.4).
+    /// Passes it on untouched, without a `Cache-Status` field.
+    PassThrough,
+    /// Passes it on and, if it succeeds, invalidates what it may have changed (RFC 9111 section 4.4).
     Invalidate,
-    /// Passes it on, and reports why its response is neither looked up nor stored.
+    /// Passes it on; `Cache-Status` says why nothing is looked up or stored.
     Bypass(Forward),
     /// Reads its content, which is part of its key.
     ReadContent,
@@ -42,22 +26,26 @@ pub(super) enum RequestAction<'p> {
 }
 
 impl<'p> RequestAction<'p> {
-    /// Classifies a request with its route, if it has one, and writes its key to `key`.
+    /// Classifies a request, and writes its key to `key`.
     #[inline]
-    pub(super) fn of(
+    pub(super) fn classify(
         config: &Config,
         snapshot: &'p Snapshot,
         parts: &request::Parts,
-        matched: Option<&RouteMatch<'p>>,
         key: &'p mut KeyBuf,
     ) -> Self {
+        let (plan, uri) = (
+            &snapshot.plan,
+            config.engine().uri(&parts.uri, &parts.extensions),
+        );
+        let matched = plan.route_for(uri.path(), || target::authority(uri, &parts.headers));
         // After a successful CONNECT the connection no longer carries HTTP.
-        if parts.method == Method::CONNECT {
-            return Self::Pass;
+        if matched.is_none() && plan.unlisted == Unlisted::Pass || parts.method == Method::CONNECT {
+            return Self::PassThrough;
         }
-        let source = KeySource::new(config, snapshot, parts);
+        let source = KeySource::new(config, snapshot, parts, uri);
         match matched {
-            Some(matched) => Self::listed(source, matched, key),
+            Some(matched) => Self::listed(source, &matched, key),
             None => Self::unlisted(source, key),
         }
     }
@@ -65,12 +53,13 @@ impl<'p> RequestAction<'p> {
     #[inline]
     fn listed(source: KeySource<'_, 'p>, matched: &RouteMatch<'p>, key: &'p mut KeyBuf) -> Self {
         let (route, method) = (matched.plan(), &source.parts.method);
-        // Before upgrades, for some clients offer one with every first request, writes included.
+        // Checked before `Upgrade`: some clients send it on the first request of a connection, even
+        // if that is a write.
         if !route.is_safe(method) {
             return Self::write(source, Some(route));
         }
-        if source.presence.upgrade {
-            return Self::Pass;
+        if source.fields.upgrade {
+            return Self::PassThrough;
         }
         if !is_get_or_head(method) && !route.needs_body {
             return Self::Bypass(Forward::Method);
@@ -93,8 +82,8 @@ impl<'p> RequestAction<'p> {
         if !invalidation::is_safe(method) {
             return Self::write(source, None);
         }
-        if source.presence.upgrade {
-            return Self::Pass;
+        if source.fields.upgrade {
+            return Self::PassThrough;
         }
         if source.has_ambiguous_host() {
             return Self::Bypass(Forward::Bypass);
@@ -103,25 +92,26 @@ impl<'p> RequestAction<'p> {
             return Self::ReadContent;
         }
         if !is_get_or_head(method) {
-            return Self::Pass;
+            return Self::PassThrough;
         }
         Self::LookUp(source.url_key(None, key))
     }
 
-    /// Classifies a write. An `InvalidateLayer` above invalidates what it changes, unless this
-    /// layer derives keys itself. Without one, this layer does what RFC 9111 section 4.4 requires,
-    /// and nothing else that the table says about writes.
+    /// Classifies a write. With an `InvalidateLayer` above, it passes through, unless this layer
+    /// derives keys in code: those it invalidates itself. Without that layer, only what RFC 9111
+    /// section 4.4 requires is invalidated.
     fn write(source: KeySource<'_, '_>, route: Option<&RoutePlan>) -> Self {
         let engine = source.config.engine();
-        let is_below_layer = LayerMarkers::of(&source.parts.extensions).invalidate == engine.id();
-        if !is_below_layer && route.is_some_and(RoutePlan::needs_invalidate_layer) {
+        let has_invalidate_layer_above =
+            LayerMarkers::of(&source.parts.extensions).invalidate == engine.id();
+        if !has_invalidate_layer_above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
             engine.misused(
-                "a write has no InvalidateLayer above its CacheLayer: it invalidates its own path, and nothing else that the table says; add an InvalidateLayer",
+                "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but not what the route's `invalidates` names: add an InvalidateLayer outside the CacheLayer",
             );
         }
         let derives_key = route.is_some() && source.config.key.is_some();
-        if is_below_layer && !derives_key {
-            Self::Pass
+        if has_invalidate_layer_above && !derives_key {
+            Self::PassThrough
         } else {
             Self::Invalidate
         }

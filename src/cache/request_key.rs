@@ -16,7 +16,7 @@ use crate::{
     table::{self, RouteMatch},
 };
 
-/// What the key of a request is made from. `Copy`, so that it stays in registers.
+/// The inputs of a request's key.
 #[derive(Clone, Copy)]
 pub(super) struct KeySource<'a, 'p> {
     pub(super) config: &'a Config,
@@ -24,7 +24,7 @@ pub(super) struct KeySource<'a, 'p> {
     pub(super) parts: &'a request::Parts,
     /// The URI as received.
     uri: &'a Uri,
-    pub(super) presence: FieldPresence,
+    pub(super) fields: FieldPresence,
 }
 
 impl<'a, 'p> KeySource<'a, 'p> {
@@ -33,17 +33,19 @@ impl<'a, 'p> KeySource<'a, 'p> {
         config: &'a Config,
         snapshot: &'p Snapshot,
         parts: &'a request::Parts,
+        uri: &'a Uri,
     ) -> Self {
         Self {
             config,
             snapshot,
             parts,
-            uri: config.engine().uri(&parts.uri, &parts.extensions),
-            presence: FieldPresence::of(&parts.headers),
+            uri,
+            fields: FieldPresence::of(&parts.headers),
         }
     }
 
-    /// Makes the key that a route gives; `content` is the request's if the key needs it.
+    /// Makes the key that a route gives; `content` is the request's content, given if the key contains
+    /// it.
     ///
     /// `None` if the key lacks a value: the request bypasses the cache.
     #[inline]
@@ -55,7 +57,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
     ) -> Option<CacheRequestRef<'p>> {
         let route = matched.plan();
         let scope = route.sharing();
-        // The user is not looked for where all users get the same response.
+        // The user is not determined if all users get the same response.
         let user = match scope {
             SharingScope::Public if !route.key_names_user => None,
             _ => self.user(),
@@ -68,11 +70,11 @@ impl<'a, 'p> KeySource<'a, 'p> {
         if let Some(derive) = &self.config.key {
             key.replace_base(derive(self.parts)?.as_str());
         }
-        let obeys = route.request_directives == table::RequestDirectives::Obey;
+        let obey_directives = route.request_directives == table::RequestDirectives::Obey;
         Some(CacheRequestRef {
             route: Some(route),
             user: user.map(Into::into),
-            ..self.cache_request(user.is_some(), scope, obeys, key)
+            ..self.cache_request(user.is_some(), scope, obey_directives, key)
         })
     }
 
@@ -106,21 +108,21 @@ impl<'a, 'p> KeySource<'a, 'p> {
         }
     }
 
-    /// Whether the inner service could take the request for one to another host than the key names.
+    /// Whether the inner service might read another host from the request than the key contains.
     pub(super) fn has_ambiguous_host(self) -> bool {
         target::has_ambiguous_host(self.uri, &self.parts.headers)
     }
 
-    /// `obeys`: whether the request's directives count.
+    /// `obey_directives`: whether the request's `Cache-Control` counts.
     #[inline]
     fn cache_request(
         self,
         is_identified: bool,
         scope: SharingScope,
-        obeys: bool,
+        obey_directives: bool,
         key: &'p mut KeyBuf,
     ) -> CacheRequestRef<'p> {
-        let directives = match self.presence.directives && obeys {
+        let directives = match self.fields.directives && obey_directives {
             true => RequestCacheControl::parse(&self.parts.headers),
             false => RequestCacheControl::default(),
         };
@@ -128,11 +130,11 @@ impl<'a, 'p> KeySource<'a, 'p> {
         let conditions = RequestConditions {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,
-                conditional: self.presence.conditional,
-                range: self.presence.range,
+                conditional: self.fields.conditional,
+                range: self.fields.range,
             },
             directives,
-            credentials: self.presence.credentials(is_identified || claims_user()),
+            credentials: self.fields.credentials(is_identified || claims_user()),
             scope,
         };
         CacheRequestRef {

@@ -13,39 +13,49 @@ use super::{
 use crate::{
     clock::Now,
     engine::{core::Engine, fill::Fill, tiers::Found},
-    message::{response_body::ResponseBody, static_values},
+    message::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody, static_values},
     semantics::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
-        freshness::Lifetime,
+        freshness::{FreshnessState, Lifetime},
         stored::StoredResponse,
     },
     store::entry::{Content, Entry},
 };
 
+/// Answers with the prebuilt head of a fresh entry.
+///
+/// `None` if the request does not want the whole response, or if nothing is prebuilt, as for the
+/// first use of an entry.
+#[inline(always)]
+pub(super) fn prebuilt(
+    conditions: &RequestConditions,
+    entry: &Entry,
+    stored: &StoredResponse,
+    freshness: &FreshnessState,
+) -> Option<PrebuiltResponse> {
+    let left = freshness.left?;
+    let is_simple = conditions.form.is_whole() && is_single_chunk(stored);
+    if !is_simple || !entry.local.prebuilt.use_again() {
+        return None;
+    }
+    Some(PrebuiltResponse {
+        head: Arc::clone(entry.local.prebuilt.of(&stored.headers, &stored.body)),
+        status: stored.status,
+        age: freshness.age.as_secs(),
+        ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+    })
+}
+
 /// Answers from an entry, as a hit.
 ///
 /// `None` if the entry is not a response, or the part that it holds lacks what is asked for.
-// Out of line, so that requests that pass do not load it.
-#[inline(never)]
 pub(super) fn hit<B>(
     conditions: &RequestConditions,
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
-    let stored = entry.response()?;
-    let is_simple = conditions.form.is_whole() && is_single_chunk(stored);
-    if !is_simple || !entry.local.prebuilt.use_again() {
-        return from_entry(conditions, entry, headers, now, None);
-    }
-    let resident = now.wall.since(entry.stored);
-    let prebuilt = entry.local.prebuilt.of(&stored.headers, &stored.body);
-    let fields = prebuilt.head(
-        static_values::age(stored.lifetime.age(resident).as_secs()),
-        static_values::hit(stored.lifetime.ttl(resident)),
-    );
-    let body = ResponseBody::full(prebuilt.body());
-    Some(response(stored.status, fields, body))
+    from_entry(conditions, entry, headers, now, None)
 }
 
 /// Answers from an entry that nothing else refers to, as a hit: its head and body are moved, not

@@ -19,7 +19,7 @@ use super::{
     flow,
     lookup::{self, LocalLookup},
     refresh,
-    request::{RequestAction, find_route},
+    request::RequestAction,
     write,
 };
 use crate::{
@@ -37,8 +37,8 @@ use crate::{
 /// [`CacheLayer`](super::CacheLayer).
 ///
 /// It is always ready: a hit neither waits for the inner service nor holds its permits. Where the
-/// inner service is needed, a clone of it is made ready within the returned future, so that is
-/// where its backpressure is felt.
+/// inner service is needed, a clone of it is driven to readiness, normally inside the response
+/// future, so backpressure applies there.
 #[derive(Clone, Debug)]
 pub struct Cache<S> {
     inner: S,
@@ -66,14 +66,11 @@ where
         let (parts, body) = request.into_parts();
         let engine = self.config.engine();
         let snapshot = engine.snapshot.load();
-        let Some(matched) = &find_route(engine, &snapshot.plan, &parts) else {
-            return self.pass(parts, body);
-        };
         let mut key = KeyBuf::new();
-        let matched = matched.as_ref();
-        match RequestAction::of(&self.config, &snapshot, &parts, matched, &mut key) {
+        match RequestAction::classify(&self.config, &snapshot, &parts, &mut key) {
             RequestAction::LookUp(request) => {
                 match lookup::look_up_local(engine, &request, &parts.headers) {
+                    LocalLookup::Prebuilt(response) => ResponseFuture::prebuilt(response),
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {
                         self.refresh(request, found, &parts, &snapshot);
@@ -84,7 +81,7 @@ where
                     }
                 }
             }
-            RequestAction::Pass => self.pass(parts, body),
+            RequestAction::PassThrough => self.pass(parts, body),
             RequestAction::Bypass(reason) => self.bypass(parts, body, reason),
             RequestAction::Invalidate => {
                 self.answer_by(|config, inner| write::run(config, inner, parts, body))
@@ -110,8 +107,8 @@ impl<S> Cache<S> {
         Self { inner, config }
     }
 
-    /// Answers a request that was not found in the local tier.
-    // Out of line, so that hits and requests that pass do not load it.
+    /// Answers a request for which the local tier has no usable response.
+    // Not inlined, to keep the code of hits and of passed-through requests small.
     #[inline(never)]
     fn miss<B: ReplayableBody>(
         &self,
@@ -124,7 +121,8 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        // A nested layer would wait for the fill that the outer one leads.
+        // An inner `CacheLayer` of the same keep would wait for the outer one's fill, which waits for
+        // it.
         if self.config.is_nested(&parts) {
             return self.pass(parts, body);
         }
@@ -178,7 +176,8 @@ impl<S> Cache<S> {
         ResponseFuture::boxed(work(Arc::clone(&self.config), self.inner.clone()))
     }
 
-    /// Calls a clone of the inner service: here, if it is ready at once.
+    /// Calls a clone of the inner service: in `call` if the clone is ready, otherwise in a boxed
+    /// future.
     #[inline]
     fn pass<B: ReplayableBody>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
     where
@@ -187,7 +186,7 @@ impl<S> Cache<S> {
         let request = Request::from_parts(parts, body);
         let mut inner = self.inner.clone();
         match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            // Made where it is returned, for the future may be large.
+            // Constructed in place, because moving a large future is expensive.
             Poll::Ready(Ok(())) => ResponseFuture::inner(inner.call(request)),
             Poll::Ready(Err(error)) => ResponseFuture::boxed(ready(Err(error))),
             Poll::Pending => call_when_ready(inner, request),

@@ -92,7 +92,8 @@ fn get_request(
         return None;
     }
     let mut key = KeyBuf::new();
-    let request = KeySource::new(config, &snapshot, parts).url_key(None, &mut key);
+    let uri = config.engine().uri(&parts.uri, &parts.extensions);
+    let request = KeySource::new(config, &snapshot, parts, uri).url_key(None, &mut key);
     Some(request.into_owned(&snapshot, None))
 }
 

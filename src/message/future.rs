@@ -10,7 +10,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::response_body::ResponseBody;
+use super::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -28,6 +28,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<F, B, E> {
+        Prebuilt { response: Option<PrebuiltResponse> },
         Ready { response: Option<Response<ResponseBody<B>>> },
         Inner { #[pin] future: F },
         Boxed { future: BoxFuture<Result<Response<ResponseBody<B>>, E>> },
@@ -35,6 +36,14 @@ pin_project! {
 }
 
 impl<F, B, E> ResponseFuture<F, B, E> {
+    pub(crate) fn prebuilt(response: PrebuiltResponse) -> Self {
+        Self {
+            kind: Kind::Prebuilt {
+                response: Some(response),
+            },
+        }
+    }
+
     pub(crate) fn ready(response: Response<ResponseBody<B>>) -> Self {
         Self {
             kind: Kind::Ready {
@@ -70,6 +79,10 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
+            KindProj::Prebuilt { response } => {
+                let response = response.take().expect("polled after it was ready");
+                Poll::Ready(Ok(response.into_response()))
+            }
             KindProj::Ready { response } => {
                 Poll::Ready(Ok(response.take().expect("polled after it was ready")))
             }
@@ -84,7 +97,7 @@ where
 impl<F, B, E> fmt::Debug for ResponseFuture<F, B, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Ready { .. } => "ready",
+            Kind::Prebuilt { .. } | Kind::Ready { .. } => "ready",
             Kind::Inner { .. } => "inner",
             Kind::Boxed { .. } => "boxed",
         };

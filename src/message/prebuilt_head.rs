@@ -5,15 +5,15 @@
 use std::{
     cell::Cell,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header::AGE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::AGE};
 
-use super::header_map;
+use super::{header_map, response_body::ResponseBody, static_values};
 use crate::semantics::cache_status::CACHE_STATUS;
 
 /// Copies of a head and of its body's reference count, each for a group of threads: threads that
@@ -27,7 +27,7 @@ const STRIPES: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct PrebuiltHeads {
     used: AtomicBool,
-    stripes: [OnceLock<Box<PrebuiltHead>>; STRIPES],
+    stripes: [OnceLock<Arc<PrebuiltHead>>; STRIPES],
 }
 
 impl PrebuiltHeads {
@@ -44,13 +44,13 @@ impl PrebuiltHeads {
 
     /// The head of this thread's stripe, built of the stored fields and body if it is missing.
     #[inline]
-    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &PrebuiltHead {
+    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Arc<PrebuiltHead> {
         self.stripe(stripe(), stored, body)
     }
 
     #[inline]
-    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &PrebuiltHead {
-        self.stripes[at].get_or_init(|| Box::new(PrebuiltHead::new(stored, body)))
+    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &Arc<PrebuiltHead> {
+        self.stripes[at].get_or_init(|| Arc::new(PrebuiltHead::new(stored, body)))
     }
 
     /// The most bytes that all stripes hold.
@@ -124,6 +124,35 @@ impl PrebuiltHead {
     #[inline]
     pub(crate) fn body(&self) -> Bytes {
         self.body.clone()
+    }
+}
+
+/// A hit on its way to the client: it becomes a response where that is taken, because a response is
+/// large to move.
+///
+/// With responses that are made at once, an in-process hit takes 5 % more instructions
+/// (`cargo bench --bench cache`, "local hit, 1 KiB").
+#[derive(Debug)]
+pub(crate) struct PrebuiltResponse {
+    pub(crate) head: Arc<PrebuiltHead>,
+    pub(crate) status: StatusCode,
+    /// Seconds, for `Age`.
+    pub(crate) age: u64,
+    /// Seconds of freshness left, for `Cache-Status`.
+    pub(crate) ttl: i64,
+}
+
+impl PrebuiltResponse {
+    // Not inlined, to keep the code of passed-through requests small: one function polls both.
+    #[inline(never)]
+    pub(crate) fn into_response<B>(self) -> Response<ResponseBody<B>> {
+        let fields = self
+            .head
+            .head(static_values::age(self.age), static_values::hit(self.ttl));
+        let mut response = Response::new(ResponseBody::full(self.head.body()));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = fields;
+        response
     }
 }
 

@@ -111,7 +111,7 @@ fn prefix_of_only_parameter(shape: &str) -> Option<&str> {
 
 #[inline]
 fn is_segment(text: &str) -> bool {
-    !text.is_empty() && memchr::memchr(b'/', text.as_bytes()).is_none()
+    !text.is_empty() && !text.as_bytes().contains(&b'/')
 }
 
 fn range_in(part: &str, whole: &str) -> Range<usize> {
