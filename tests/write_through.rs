@@ -72,14 +72,14 @@ impl App {
             }
             _ => self.row.fetch_add(1, Ordering::SeqCst) + 1,
         };
-        let mut answer = Response::new(Full::from(format!("{{\"row\":{row}}}")));
+        let mut response = Response::new(Full::from(format!("{{\"row\":{row}}}")));
         let json = "application/json".parse().expect("a value");
-        answer.headers_mut().insert("content-type", json);
-        (self.change)(&parts, &mut answer);
-        if answer.headers_mut().remove("hang").is_some() {
+        response.headers_mut().insert("content-type", json);
+        (self.change)(&parts, &mut response);
+        if response.headers_mut().remove("hang").is_some() {
             std::future::pending::<()>().await;
         }
-        answer
+        response
     }
 
     async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Outcome {
@@ -150,10 +150,10 @@ async fn after_a_write_the_next_get_is_a_hit() {
 #[tokio::test(start_paused = true)]
 async fn a_get_after_a_write_does_not_wait_for_an_older_one() {
     let read = AtomicUsize::new(0);
-    let app = App::new(route(Through::Refetch), move |parts, answer| {
+    let app = App::new(route(Through::Refetch), move |parts, response| {
         if parts.method == Method::GET && read.fetch_add(1, Ordering::SeqCst) == 0 {
             let hang = HeaderValue::from_static("for ever");
-            answer.headers_mut().insert("hang", hang);
+            response.headers_mut().insert("hang", hang);
         }
     });
     let reader = tokio::spawn({
@@ -162,7 +162,7 @@ async fn a_get_after_a_write_does_not_wait_for_an_older_one() {
     });
     until("the read", || async { (app.gets() == 1).then_some(()) }).await;
     app.put().await;
-    let seen = timeout(secs(60), app.get()).await.expect("an answer");
+    let seen = timeout(secs(60), app.get()).await.expect("a response");
     assert!(seen.cache.is_hit(), "{:?}", seen.cache);
     assert_eq!(seen.body, "{\"row\":2}");
     reader.abort();
@@ -181,10 +181,10 @@ async fn the_refetch_is_a_plain_get() {
 
 #[tokio::test]
 async fn other_methods_and_failures_only_invalidate() {
-    let app = App::new(route(Through::Refetch), |parts, answer| {
+    let app = App::new(route(Through::Refetch), |parts, response| {
         match parts.method {
-            Method::PUT => *answer.status_mut() = StatusCode::CONFLICT,
-            Method::PATCH => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+            Method::PUT => *response.status_mut() = StatusCode::CONFLICT,
+            Method::PATCH => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
             _ => {}
         }
     });
@@ -204,15 +204,15 @@ async fn a_write_succeeds_even_if_the_refetch_fails() {
     for outcome in ["hang", "panic", "error"] {
         let app = App::new(
             route(Through::Refetch),
-            move |parts, answer| match outcome {
+            move |parts, response| match outcome {
                 _ if parts.method != Method::GET => {}
                 "hang" => drop(
-                    answer
+                    response
                         .headers_mut()
                         .insert("hang", "1".parse().expect("a value")),
                 ),
                 "panic" => panic!("on purpose"),
-                _ => *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+                _ => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
             },
         );
         let begun = tokio::time::Instant::now();
@@ -232,8 +232,8 @@ async fn a_write_succeeds_even_if_the_refetch_fails() {
 
 #[tokio::test]
 async fn a_write_response_that_cannot_answer_a_get_only_invalidates() {
-    let set = |answer: &mut FullResponse, name: &'static str, value: &'static str| {
-        answer
+    let set = |response: &mut FullResponse, name: &'static str, value: &'static str| {
+        response
             .headers_mut()
             .insert(name, value.parse().expect("a value"));
     };
@@ -244,15 +244,15 @@ async fn a_write_response_that_cannot_answer_a_get_only_invalidates() {
             "too long" => route(Through::Answer).max_body(4),
             _ => route(Through::Answer),
         };
-        let app = App::new(route, move |parts, answer| match what {
+        let app = App::new(route, move |parts, response| match what {
             _ if parts.method == Method::GET => {}
-            "status" => *answer.status_mut() = StatusCode::CREATED,
-            "vary" => set(answer, "vary", "accept"),
-            "no-store" => set(answer, "cache-control", "no-store"),
-            "cookie" => set(answer, "set-cookie", "a=b"),
-            "lie" => *answer.body_mut() = Full::from("no JSON"),
-            "length" => set(answer, "content-length", "1000"),
-            "tag" => set(answer, "cache-tag", "a"),
+            "status" => *response.status_mut() = StatusCode::CREATED,
+            "vary" => set(response, "vary", "accept"),
+            "no-store" => set(response, "cache-control", "no-store"),
+            "cookie" => set(response, "set-cookie", "a=b"),
+            "lie" => *response.body_mut() = Full::from("no JSON"),
+            "length" => set(response, "content-length", "1000"),
+            "tag" => set(response, "cache-tag", "a"),
             _ => {}
         });
         app.get().await;

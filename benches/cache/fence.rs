@@ -25,8 +25,8 @@ pub(crate) fn run() {
         vec![
             Case::new("local hit, nothing invalidated", quiet.hits()),
             Case::new("local hit, 10,000 targets, checked before", busy.hits()),
-            Case::new("local hit, 10,000 targets, checked anew", |n| {
-                // After an invalidation, the next use of every key is checked anew.
+            Case::new("local hit, 10,000 targets, checked again", |n| {
+                // After an invalidation, the next use of every key is checked again.
                 for _ in 0..n {
                     hits(1);
                     since += 1;

@@ -10,7 +10,7 @@ use tower_keep::{
 };
 
 use super::support::{
-    inner::{Inner, answer, fetch, request},
+    inner::{Inner, fetch, request, response_of},
     probing,
 };
 
@@ -101,20 +101,20 @@ impl Warm {
         move |n| {
             for _ in 0..n {
                 at = (at + 1) % uris.len();
-                drop(answer(&mut service, request(&uris[at])));
+                drop(response_of(&mut service, request(&uris[at])));
             }
         }
     }
 }
 
-/// The same requests to the inner service alone.
+/// The requests, sent to the inner service directly.
 pub(crate) fn inner_only(inner: &Inner, uris: Vec<Uri>) -> impl FnMut(u64) + Send + use<> {
     let mut service = inner.clone();
     let mut at = 0;
     move |n| {
         for _ in 0..n {
             at = (at + 1) % uris.len();
-            drop(answer(&mut service, request(&uris[at])));
+            drop(response_of(&mut service, request(&uris[at])));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     kit,
     support::{
         Case, compare,
-        inner::{Inner, answer, request},
+        inner::{Inner, request, response_of},
     },
 };
 
@@ -52,7 +52,7 @@ where
     let (mut service, uri) = (service.clone(), uri.clone());
     move |n| {
         for _ in 0..n {
-            drop(answer(&mut service, request(&uri)));
+            drop(response_of(&mut service, request(&uri)));
         }
     }
 }
@@ -64,7 +64,7 @@ where
     let (service, uri) = (service.clone(), uri.clone());
     move |n| {
         for _ in 0..n {
-            drop(answer(&mut service.clone(), request(&uri)));
+            drop(response_of(&mut service.clone(), request(&uri)));
         }
     }
 }

@@ -99,9 +99,9 @@ impl Server {
     }
 
     fn cpu(&self) -> f64 {
-        let (reply, answer) = mpsc::channel();
+        let (reply, time) = mpsc::channel();
         self.ask.send(reply).expect("the server");
-        answer.recv().expect("a time")
+        time.recv().expect("a time")
     }
 
     /// Nanoseconds of CPU that the server takes for each request.
@@ -138,7 +138,7 @@ impl Server {
                 seen += 1;
             }
             if seen < count {
-                let n = self.connection.read(&mut chunk).expect("an answer");
+                let n = self.connection.read(&mut chunk).expect("a response");
                 assert!(n > 0, "the server closed the connection");
                 read.extend_from_slice(&chunk[..n]);
             }
@@ -152,7 +152,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 
 const BODY: usize = 1024;
 
-fn answer<B: From<Bytes>>() -> Response<B> {
+fn prepared_response<B: From<Bytes>>() -> Response<B> {
     static CONTENT: [u8; BODY] = [b'x'; BODY];
     let mut response = Response::new(B::from(Bytes::from_static(&CONTENT)));
     for (name, value) in [
@@ -204,7 +204,7 @@ where
 fn hyper_bare() -> Server {
     Server::start(|listener| {
         let handler = service_fn(|_: Request<Incoming>| async {
-            Ok::<_, Infallible>(answer::<Full<Bytes>>())
+            Ok::<_, Infallible>(prepared_response::<Full<Bytes>>())
         });
         serve_hyper(listener, handler)
     })
@@ -213,7 +213,7 @@ fn hyper_bare() -> Server {
 fn hyper_hit() -> Server {
     Server::start(|listener| {
         let handler = service_fn(|_: Request<RequestBody<Incoming>>| async {
-            Ok::<_, Infallible>(answer::<Full<Bytes>>())
+            Ok::<_, Infallible>(prepared_response::<Full<Bytes>>())
         });
         let service = CacheLayer::new(&keep()).layer(handler);
         serve_hyper(
@@ -226,7 +226,7 @@ fn hyper_hit() -> Server {
 fn router() -> Router {
     Router::new().route(
         "/engagements/{id}",
-        axum::routing::get(async || answer::<axum::body::Body>()),
+        axum::routing::get(async || prepared_response::<axum::body::Body>()),
     )
 }
 

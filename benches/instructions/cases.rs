@@ -19,7 +19,7 @@ use tower_keep::{
 use super::{
     kit::{self, Warm},
     support::{
-        inner::{Inner, answer, request},
+        inner::{Inner, request, response_of},
         poll_ready,
     },
 };
@@ -52,7 +52,7 @@ library_benchmark_group!(
     benchmarks = [
         fence_nothing_invalidated,
         fence_checked_before,
-        fence_checked_anew
+        fence_checked_again
     ]
 );
 
@@ -129,7 +129,7 @@ fn fence_checked_before(run: Operation) -> Operation {
 
 #[library_benchmark]
 #[bench::hit(warm(busy_fence(true)))]
-fn fence_checked_anew(run: Operation) -> Operation {
+fn fence_checked_again(run: Operation) -> Operation {
     count(run)
 }
 
@@ -163,7 +163,7 @@ fn decision_refused(run: Operation) -> Operation {
     count(run)
 }
 
-/// What is counted. The operation is returned, so that its drop is not.
+/// The counted function. Returns the operation, so that dropping it is not counted.
 fn count(mut run: Operation) -> Operation {
     run(OPERATIONS);
     run
@@ -188,7 +188,7 @@ where
     let uri = Uri::from_static("/health");
     Box::new(move |n| {
         for _ in 0..n {
-            drop(answer(&mut service, request(&uri)));
+            drop(response_of(&mut service, request(&uri)));
         }
     })
 }
@@ -209,9 +209,9 @@ fn local_hit(kib: usize) -> Operation {
     })
 }
 
-/// Hits while [`TARGETS`] targets are invalidated. With `anew`, another invalidation follows each round of the keys, so
-/// that every hit is checked anew.
-fn busy_fence(anew: bool) -> Operation {
+/// Hits while [`TARGETS`] targets are invalidated. With `recheck`, another invalidation follows each round of the keys, so
+/// that every hit is checked again.
+fn busy_fence(recheck: bool) -> Operation {
     let warm = Warm::new(kit::table(), KEYS, 1024);
     let invalidate = |warm: &Warm, i: usize| {
         let invalidation = Invalidation::key(&Key::new("agent").id(i % TARGETS));
@@ -226,7 +226,7 @@ fn busy_fence(anew: bool) -> Operation {
         for _ in 0..n {
             hits(1);
             done += 1;
-            if anew && done % KEYS == 0 {
+            if recheck && done % KEYS == 0 {
                 invalidate(&warm, done / KEYS);
             }
         }

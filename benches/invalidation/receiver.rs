@@ -109,7 +109,7 @@ async fn receive_stream(url: &str, round: usize) -> Vec<(usize, u64)> {
             .expect("the server runs");
         let at = now();
         for record in reply.keys.iter().flat_map(|stream| &stream.ids) {
-            received.push((record.get("n").expect("the field that was written"), at));
+            received.push((record.get("n").expect("the field n"), at));
             last.clone_from(&record.id);
         }
     }

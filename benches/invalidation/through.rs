@@ -91,8 +91,8 @@ impl Writer {
             let path = format!("/engagements/{}", round * PER_ROUND + i);
             let request = Request::put(path).body(Full::from(BODY)).expect("a path");
             let start = Instant::now();
-            let answer = service.clone().oneshot(request).await.expect("an answer");
-            let body = answer.into_body().collect().await.expect("a body");
+            let response = service.clone().oneshot(request).await.expect("a response");
+            let body = response.into_body().collect().await.expect("a body");
             nanos.push(start.elapsed().as_nanos() as u64);
             assert_eq!(body.to_bytes(), BODY);
         }

@@ -25,7 +25,7 @@ use super::{
     subjects,
     support::{
         Case, compare,
-        inner::{Inner, answer},
+        inner::{Inner, response_of},
     },
 };
 
@@ -106,7 +106,7 @@ where
             let mut request = Request::new(());
             request.extensions_mut().insert(PEER);
             request.headers_mut().insert(FIELD, names[at].clone());
-            drop(answer(&mut service, request));
+            drop(response_of(&mut service, request));
         }
     }
 }

@@ -89,7 +89,7 @@ fn hit(service: &Arc<Cache<Inner>>, names: &[String]) -> Load<'static> {
         let mut service = Cache::clone(&service);
         let request = inner::request(&uris[i as usize % uris.len()]);
         async move {
-            let response = service.call(request).await.expect("an answer");
+            let response = service.call(request).await.expect("a response");
             assert!(response.headers().contains_key(header::AGE), "a hit");
         }
     })

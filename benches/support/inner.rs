@@ -48,7 +48,7 @@ impl Inner {
         Self(Arc::new(Prepared { headers, body }))
     }
 
-    /// The same with the two fields that a hit adds.
+    /// This response with the two fields that a hit adds.
     pub(crate) fn as_hit(&self) -> Self {
         let mut headers = self.0.headers.clone();
         headers.insert("age", HeaderValue::from_static("0"));
@@ -93,12 +93,12 @@ pub(crate) fn request(uri: &Uri) -> Request<Full<Bytes>> {
     request
 }
 
-/// The response of a service that is ready and answers at once.
+/// The response of a service that is ready at once, and whose response is.
 ///
 /// # Panics
 ///
-/// If it is not ready or does not answer at once.
-pub(crate) fn answer<S, B>(service: &mut S, request: Request<B>) -> S::Response
+/// If the service or its response is not ready at once.
+pub(crate) fn response_of<S, B>(service: &mut S, request: Request<B>) -> S::Response
 where
     S: Service<Request<B>>,
 {
@@ -109,7 +109,7 @@ where
     let call = pin!(service.call(request));
     match call.poll(&mut cx) {
         Poll::Ready(Ok(response)) => response,
-        _ => panic!("no answer at once"),
+        _ => panic!("not ready at once"),
     }
 }
 
@@ -125,7 +125,7 @@ where
     future::poll_fn(|cx| service.poll_ready(cx))
         .await
         .expect("ready");
-    let response = service.call(request).await.expect("an answer");
+    let response = service.call(request).await.expect("a response");
     let (head, body) = response.into_parts();
     body.collect().await.expect("a body");
     let status = head.headers.get("cache-status");

@@ -6,7 +6,7 @@ use tower_keep::{Keep, Table};
 
 use super::{Failure, Flags, failure::with_causes};
 
-/// What the flags say about the keep.
+/// The flags of the keep.
 #[derive(Debug)]
 pub(crate) struct KeepFlags {
     table: Table,

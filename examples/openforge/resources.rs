@@ -1,4 +1,4 @@
-//! The tables behind the API.
+//! The API's database tables.
 
 use crate::{document::Document, record::Record};
 

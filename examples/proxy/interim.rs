@@ -33,7 +33,7 @@ pub(crate) struct Interim<I> {
 struct Line {
     turn: u64,
     open: bool,
-    /// Whether everything that hyper has passed on is written.
+    /// Whether all bytes from hyper have been written.
     between: bool,
     queued: BytesMut,
     connection: Option<Waker>,

@@ -1,26 +1,12 @@
-//! The bodies and the future that all layers of the crate share, and what the layers need of the
-//! service inside.
+//! Request bodies, response bodies and the response future of the layers.
 //!
-//! # What the inner service must be
+//! The layers keep the type of the request body, which must be a [`ReplayableBody`], so that any
+//! middleware may stand between them and inside them. They turn a response body `R` into a
+//! [`ResponseBody<R>`](ResponseBody). The page [`guide::inner_service`](crate::guide::inner_service)
+//! lists everything that the layers require of the service they wrap.
 //!
-//! Every layer wraps a `tower::Service<Request<B>, Response = Response<R>>`. A layer that answers
-//! from the cache is always ready and calls the inner service only when its answer is needed, also
-//! from other tasks: for a refresh in the background, or to fetch for several clients at once.
-//! Therefore:
-//!
-//! | what | must be | if it is not |
-//! |---|---|---|
-//! | the service | `Clone + Send + 'static` | `tower::buffer::Buffer` or `tower::util::BoxCloneService` makes it so |
-//! | its future | `Send` | |
-//! | its error | `Send`; it is passed on unchanged | axum wants `Infallible`: `axum::error_handling::HandleErrorLayer` outside of the layer |
-//! | the request body `B` | [`ReplayableBody`] | wrap it in a [`RequestBody`] |
-//! | the response body `R` | `Body<Data = Bytes> + Send + 'static`, with an error that is `Into<BoxError>` | |
-//!
-//! The layers keep the type of the request body, so that any middleware may stand between them and
-//! inside them. They turn a response body `R` into a [`ResponseBody<R>`](ResponseBody).
-//!
-//! With axum and tonic nothing is to be done: their bodies are `ReplayableBody`, and their routers
-//! can be cloned. With plain hyper, wrap `Incoming` in front of the outermost layer:
+//! The bodies of axum and tonic are `ReplayableBody`. With plain hyper, wrap `Incoming` outside the
+//! outermost layer:
 //!
 //! ```
 //! use http::{Request, Response};
@@ -40,9 +26,6 @@
 //! # fn is_a_service<S: tower::Service<Request<hyper::body::Incoming>>>(_: S) {}
 //! # is_a_service(service);
 //! ```
-//!
-//! In tests, call `tower::ServiceExt::oneshot(service, request)` rather than
-//! `service.oneshot(request)`: if a bound is not met, the compiler then says which one.
 
 pub(crate) mod client_request;
 pub(crate) mod deferred_end;

@@ -33,7 +33,7 @@ use crate::common::{
     origin::{Origin, cached},
 };
 
-/// Middleware of axum's kind, which leaves a mark on each response.
+/// Middleware for axum's `from_fn` that adds a field to each response.
 async fn mark(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let mark = "1".parse().expect("a value");
@@ -41,7 +41,7 @@ async fn mark(request: Request, next: Next) -> Response {
     response
 }
 
-/// GET says how often it was called, PUT repeats the name that its content holds.
+/// The response to a GET has the number of the call; a PUT returns the name in its content.
 fn handlers() -> MethodRouter {
     let calls = Arc::new(AtomicUsize::new(0));
     let read = async move |Path(id): Path<String>, content: String| {
@@ -163,8 +163,8 @@ async fn layers_that_change_the_body_are_followed_by_one_that_boxes_it() {
     assert_eq!(long.status, 413, "{long:?}");
 }
 
-/// The router of another framework, which takes the prefix off and keeps what it received in an
-/// extension of its own.
+/// A router of another framework, which removes the prefix and keeps the original URI in its own
+/// extension.
 #[derive(Clone)]
 struct Received(Uri);
 

@@ -1,5 +1,5 @@
-//! Requests whose content is part of the key, for each type of body: what the layer has read comes
-//! back to the handler, with its trailers.
+//! Requests whose content is part of the key, for each type of body: the handler gets the content that
+//! the layer has read, with its trailers.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use crate::common::{
     keeps::new_keep,
 };
 
-/// More than the layer holds to make a key of it.
+/// More content than the layer reads to make a key.
 const TOO_LONG: usize = (1 << 20) + 1;
 
 /// Sends each content in turn through one cache, by `method`.

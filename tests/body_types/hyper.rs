@@ -21,7 +21,7 @@ use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, message::RequestBo
 use super::table;
 use crate::common::keeps::new_keep;
 
-/// GET says how often it was called, other methods repeat their content.
+/// The response to a GET has the number of the call; other methods return their content.
 async fn handle(
     request: Request<RequestBody<Incoming>>,
     calls: Arc<AtomicUsize>,

@@ -25,7 +25,7 @@ async fn ask(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).expect("a request");
-    let response = app.clone().oneshot(request).await.expect("an answer");
+    let response = app.clone().oneshot(request).await.expect("a response");
     let (head, body) = response.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     (head.status, head.headers, body.to_vec())

@@ -1,5 +1,4 @@
-//! Something stale in the place of an error (RFC 9111 section 4.2.4, RFC 5861), and bodies that
-//! break off.
+//! Stale responses in place of errors (RFC 9111 section 4.2.4, RFC 5861), and bodies that break off.
 
 use std::{convert::Infallible, sync::Mutex};
 
@@ -155,7 +154,11 @@ async fn a_stale_response_replaces_a_body_that_breaks_off() {
     };
     let service = CacheLayer::new(&keep).layer(breaking(cut));
     for _ in 0..3 {
-        let response = service.clone().oneshot(get("/a")).await.expect("an answer");
+        let response = service
+            .clone()
+            .oneshot(get("/a"))
+            .await
+            .expect("a response");
         let body = response.into_body().collect().await.expect("a whole body");
         assert_eq!(body.to_bytes(), "whole!");
         advance(5).await;
@@ -251,7 +254,11 @@ async fn a_stored_response_with_trailers_has_no_content_length() {
         Ok::<_, Infallible>(response.expect("a response"))
     }));
     for hit in [false, true] {
-        let response = service.clone().oneshot(get("/a")).await.expect("an answer");
+        let response = service
+            .clone()
+            .oneshot(get("/a"))
+            .await
+            .expect("a response");
         assert_eq!(response.headers().contains_key("age"), hit);
         assert!(!response.headers().contains_key("content-length"));
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
@@ -287,7 +294,11 @@ async fn a_body_that_is_too_short_is_never_stored() {
     let mut bodies = Vec::new();
     let mut said = Vec::new();
     for _ in 0..2 {
-        let response = service.clone().oneshot(get("/a")).await.expect("an answer");
+        let response = service
+            .clone()
+            .oneshot(get("/a"))
+            .await
+            .expect("a response");
         said.push(response.headers()["cache-status"].clone());
         let body = response
             .into_body()
@@ -305,7 +316,7 @@ async fn a_body_that_is_too_short_is_never_stored() {
         "/a",
         &[("cache-control", "only-if-cached, max-stale")],
     );
-    let response = service.clone().oneshot(asked).await.expect("an answer");
+    let response = service.clone().oneshot(asked).await.expect("a response");
     let body = response
         .into_body()
         .collect()

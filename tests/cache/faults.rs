@@ -58,7 +58,7 @@ impl MeteredCache {
     async fn read(&self, path: &str) -> TestResponse {
         let seen = send(&self.service, get(path)).await;
         assert_eq!(seen.status, 200);
-        assert!(seen.body == body_of(path), "the answer to {path}");
+        assert!(seen.body == body_of(path), "the response to {path}");
         seen
     }
 
@@ -106,7 +106,7 @@ fn table(deadline: Duration) -> Table {
 /// One body is larger than a single read.
 fn body_of(path: &str) -> String {
     let times = if path.ends_with("/1") { 10_000 } else { 1 };
-    format!("the answer to {path} ").repeat(times)
+    format!("the response to {path} ").repeat(times)
 }
 
 #[tokio::test]
@@ -261,20 +261,20 @@ async fn a_moving_slot_and_a_failover_lose_no_response() {
     cache.read_until_counted(&["skipped"]).await;
 }
 
-/// Regression: a request that had waited for the entry waited for the lock, too, and then for what
-/// it stored.
+/// Regression: a request that had waited in vain for the entry waited for the lock, too, and then for
+/// the write.
 #[tokio::test]
 async fn a_stopped_redis_is_awaited_once_and_then_skipped() {
     let server = RedisServer::start();
     let cache = MeteredCache::start(&server.url(), SHORT).await;
     cache.hit("/engagements/1").await;
-    // None of that is in progress any more.
+    // Until the entry has been stored and the lock released.
     until("the entry without its lock", || async {
         let exists = |key: &str| server.command(&["EXISTS", key]).text();
         (exists("engagement:1") == "1" && exists("~lock:engagement:1") == "0").then_some(())
     })
     .await;
-    // No request waits for a key without a lock.
+    // No request waits to lock or to store.
     let others = || ["verb = lock", "verb = put"].map(|verb| cache.counted(&[verb, "timeout"]));
     let before = others();
     server.stop_signal();
@@ -283,15 +283,18 @@ async fn a_stopped_redis_is_awaited_once_and_then_skipped() {
         join_all(paths.iter().map(|path| cache.read(path))).await;
     };
     thousand().await;
-    assert!(cache.counted(&["get", "timeout"]) >= 5, "they were asked");
-    assert_eq!(others(), before, "once is enough");
+    assert!(
+        cache.counted(&["get", "timeout"]) >= 5,
+        "commands were sent"
+    );
+    assert_eq!(others(), before, "no request waited a second time");
 
     let before = (
         cache.counted(&["timeout"]),
         cache.counted(&["skipped_total"]),
     );
     thousand().await;
-    assert_eq!(cache.counted(&["timeout"]), before.0, "nobody was asked");
+    assert_eq!(cache.counted(&["timeout"]), before.0, "no command was sent");
     assert!(cache.counted(&["skipped_total"]) >= before.1 + 1000);
 
     server.continue_signal();

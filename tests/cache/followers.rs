@@ -167,7 +167,10 @@ fn changing(gate: &Gate) -> Origin {
 }
 
 /// Two requests find the entry stale: one validates it, the other follows.
-async fn two_wait(origin: &Origin, service: &Cache<Origin>) -> [JoinHandle<TestResponse>; 2] {
+async fn validate_and_follow(
+    origin: &Origin,
+    service: &Cache<Origin>,
+) -> [JoinHandle<TestResponse>; 2] {
     send(service, get("/engagements/1")).await;
     advance(5).await;
     let ask = || {
@@ -181,14 +184,14 @@ async fn two_wait(origin: &Origin, service: &Cache<Origin>) -> [JoinHandle<TestR
     [leader, follower]
 }
 
-/// Regression: an entry was looked up before an invalidation, and a 304 after it made it fresh.
+/// Regression: an entry that was looked up before an invalidation was made fresh by a 304 after it.
 #[tokio::test(start_paused = true)]
 async fn an_entry_invalidated_while_a_request_waited_is_not_validated() {
     let gate = Gate::closed();
     let (origin, keep) = (changing(&gate), new_keep(engagements()));
     let key = Key::new("engagement").id(1);
     let service = cached(&keep, &origin);
-    let [leader, follower] = two_wait(&origin, &service).await;
+    let [leader, follower] = validate_and_follow(&origin, &service).await;
     keep.invalidate([Invalidation::key(&key)])
         .await
         .expect("in one process");
@@ -198,14 +201,14 @@ async fn an_entry_invalidated_while_a_request_waited_is_not_validated() {
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 3");
 }
 
-/// Also while the origin is not called because of an error.
+/// The same while the origin is not called because of an earlier error.
 #[tokio::test(start_paused = true)]
 async fn an_entry_invalidated_while_a_request_waited_replaces_no_error() {
     let gate = Gate::closed();
     let (origin, keep) = (changing(&gate), new_keep(engagements()));
     let key = Key::new("engagement").id(1);
     let service = cached(&keep, &origin);
-    let [leader, follower] = two_wait(&origin, &service).await;
+    let [leader, follower] = validate_and_follow(&origin, &service).await;
     // The origin fails, and the stale entry is served.
     let failed = send(&service, request("HEAD", "/engagements/1", &[])).await;
     assert!(

@@ -9,7 +9,8 @@ use crate::common::{
     origin::{Origin, cached, response},
 };
 
-/// Whether what was stored with these fields answers after `seconds`.
+/// Whether a response stored with these fields is a hit after `seconds`, for a request with the fields
+/// `asked`.
 async fn is_hit(fields: &[(&str, &str)], seconds: u64, asked: &[(&str, &str)]) -> bool {
     let keep = new_keep(Table::new());
     let origin = Origin::script(vec![

@@ -33,7 +33,7 @@ fn table() -> Table {
         )
 }
 
-/// The body names what the origin saw; of two hosts it takes the last, unlike the crate.
+/// The body names the request as the origin reads it. Of two hosts it reads the last, unlike the crate.
 fn origin() -> Origin {
     Origin::from_fn(|request, _| async move {
         let body = seen_by_origin(&request);
@@ -136,7 +136,7 @@ fn pairs(query: Option<&str>) -> Option<Vec<String>> {
     Some(pairs)
 }
 
-fn piece() -> impl Strategy<Value = String> {
+fn path_piece() -> impl Strategy<Value = String> {
     let telling = vec![
         "a",
         "b",
@@ -184,8 +184,7 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let id =
-        || prop_oneof![4 => piece(), 1 => piece().prop_map(|piece| (piece + "x").repeat(1500))];
+    let id = || prop_oneof![4 => path_piece(), 1 => path_piece().prop_map(|piece| (piece + "x").repeat(1500))];
     prop_oneof![
         id().prop_map(|id| format!("/engagements/{id}")),
         id().prop_map(|id| format!("/users/{id}/me")),
@@ -227,7 +226,7 @@ prop_compose! {
     fn hostile()(
         method in select(vec!["GET", "GET", "GET", "GET", "HEAD", "PUT", "QUERY", "OPTIONS", "M*"]),
         path in path(),
-        query in prop::option::of(vec((piece(), prop::option::of(piece())), 0..4)),
+        query in prop::option::of(vec((path_piece(), prop::option::of(path_piece())), 0..4)),
         user in user(),
         hosts in hosts(),
         absolute in prop::option::weighted(0.2, select(vec!["a.example", "b.example", "u@a.example"])),
@@ -289,7 +288,7 @@ fn field_name() -> impl Strategy<Value = HeaderName> {
     select(names.to_vec()).prop_map(HeaderName::from_static)
 }
 
-fn again(request: &Request<Full<Bytes>>) -> Request<Bytes> {
+fn without_body(request: &Request<Full<Bytes>>) -> Request<Bytes> {
     let (parts, _) = request.clone().into_parts();
     Request::from_parts(parts, Bytes::new())
 }
@@ -303,7 +302,7 @@ proptest! {
         runtime.expect("a runtime").block_on(async {
             let service = cached(&new_keep(table()), &origin());
             for request in requests.into_iter().flatten() {
-                let own = seen_by_origin(&again(&request));
+                let own = seen_by_origin(&without_body(&request));
                 let (method, asked) = (request.method().clone(), format!("{request:?}"));
                 let seen = send(&service, request).await;
                 if seen.status == 200 && method != Method::HEAD {

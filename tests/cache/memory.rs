@@ -74,8 +74,7 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime")
 }
 
-/// The most that was allocated at any time while a client read 1 GiB, lingering for so many turns of
-/// the others over every chunk.
+/// The peak allocation while a client reads 1 GiB and yields `linger` times after every chunk.
 fn peak(says_length: bool, linger: usize) -> u64 {
     let runtime = runtime();
     let service = CacheLayer::new(&new_keep(engagements())).layer(service_fn(
@@ -90,7 +89,7 @@ fn peak(says_length: bool, linger: usize) -> u64 {
     let info = measure(|| {
         runtime.block_on(async {
             let response = service.oneshot(get("/engagements/1")).await;
-            let body = response.expect("an answer").into_body();
+            let body = response.expect("a response").into_body();
             assert_eq!(length(body, linger).await, GIB);
         });
     });
@@ -148,13 +147,13 @@ impl Body for TinyFrames {
 }
 
 /// The peak allocation of a request with the first body, answered with the second.
-fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
+fn peak_with_tiny_frames(method: &str, request: u64, response_length: u64, pauses: bool) -> u64 {
     let runtime = runtime();
     let service = CacheLayer::new(&new_keep(engagements())).layer(service_fn(
         move |request: Request<RequestBody<TinyFrames>>| async move {
             request.into_body().collect().await.expect("content");
             Ok::<_, Infallible>(Response::new(TinyFrames {
-                left: answer,
+                left: response_length,
                 pauses,
             }))
         },
@@ -171,7 +170,7 @@ fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
         .expect("a request");
     let info = measure(|| {
         runtime.block_on(async {
-            let response = service.oneshot(request).await.expect("an answer");
+            let response = service.oneshot(request).await.expect("a response");
             let mut body = pin!(response.into_body());
             while let Some(frame) = body.frame().await {
                 frame.expect("no error");
@@ -186,15 +185,15 @@ fn crumbled(method: &str, request: u64, answer: u64, pauses: bool) -> u64 {
 fn a_body_in_tiny_chunks_needs_no_more_memory_than_one_in_large_chunks() {
     for pauses in [false, true] {
         // The content of a QUERY, which is part of its key, and a body that is stored.
-        for (method, request, answer) in [("QUERY", CAP, 0), ("GET", 0, CAP)] {
-            let peak = crumbled(method, request, answer, pauses);
+        for (method, request, response) in [("QUERY", CAP, 0), ("GET", 0, CAP)] {
+            let peak = peak_with_tiny_frames(method, request, response, pauses);
             assert!(peak < 8 * CAP, "{method}: {peak} bytes at a time");
         }
     }
 }
 
 /// The memory of a keep whose local tier is full of these responses, each requested three times.
-fn taken(size: u64, fields: usize, body: usize) -> u64 {
+fn memory_of_full_tier(size: u64, fields: usize, body: usize) -> u64 {
     let runtime = runtime();
     let origin = Origin::new(move |_, _| {
         let mut response = Response::new(Full::from(vec![b'x'; body]));
@@ -223,15 +222,15 @@ fn taken(size: u64, fields: usize, body: usize) -> u64 {
         let table = engagements().local(Local::new().size(size));
         runtime.block_on(fill(keep.insert(new_keep(table))));
     });
-    u64::try_from(info.bytes_current).expect("something is held")
+    u64::try_from(info.bytes_current).expect("memory is in use")
 }
 
 #[test]
 fn the_local_tier_needs_no_more_memory_than_its_size() {
     const SIZE: u64 = 1 << 20;
     for (fields, body) in [(0, 0), (2, 16), (8, 1024), (40, 200), (8, 16 << 10)] {
-        let empty = taken_by_nothing(SIZE);
-        let taken = taken(SIZE, fields, body) - empty;
+        let empty = memory_of_empty_tier(SIZE);
+        let taken = memory_of_full_tier(SIZE, fields, body) - empty;
         assert!(
             taken <= SIZE,
             "{taken} bytes of {SIZE}: {fields} fields, {body}"
@@ -239,10 +238,10 @@ fn the_local_tier_needs_no_more_memory_than_its_size() {
     }
 }
 
-fn taken_by_nothing(size: u64) -> u64 {
+fn memory_of_empty_tier(size: u64) -> u64 {
     let mut keep = None;
     let info = measure(|| {
         keep = Some(new_keep(engagements().local(Local::new().size(size))));
     });
-    u64::try_from(info.bytes_current).expect("something is held")
+    u64::try_from(info.bytes_current).expect("memory is in use")
 }

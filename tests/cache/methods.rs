@@ -181,8 +181,8 @@ async fn equivalent_queries_share_a_response() {
         let keep = new_keep(Table::new());
         let service = cached(&keep, &searching(rule));
         for (query, body) in queries.into_iter().zip(bodies) {
-            let answer = send(&service, get(&format!("/a{query}"))).await;
-            assert_eq!(answer.body, body, "{rule}: {query}");
+            let response = send(&service, get(&format!("/a{query}"))).await;
+            assert_eq!(response.body, body, "{rule}: {query}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of requests and of values.
+//! The metrics of requests and values.
 
 use std::{collections::BTreeMap, convert::Infallible};
 
@@ -14,7 +14,7 @@ use crate::common::{
     origin::{Origin, cached, full, ok},
 };
 
-/// A keep, and what tells its counters.
+/// A keep, and a snapshotter of its counters.
 fn keep() -> (Keep, Snapshotter) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -22,7 +22,7 @@ fn keep() -> (Keep, Snapshotter) {
     (keep, snapshotter)
 }
 
-/// The results that were counted under a name since the last look.
+/// The counts of a metric by result since the last call.
 fn results(snapshotter: &Snapshotter, name: &str) -> BTreeMap<String, u64> {
     let all = snapshotter.snapshot().into_vec().into_iter();
     all.filter(|(key, ..)| key.key().name() == name)

@@ -337,7 +337,7 @@ async fn request_directives_can_be_ignored() {
             let fields = [("cache-control", directive), ("pragma", "no-cache")];
             send(&service, request("GET", "/engagements/1", &fields)).await;
             let spared = origin.calls() == calls;
-            // RFC 9111 section 5.2.1.5: `no-store` does not forbid a stored answer.
+            // RFC 9111 section 5.2.1.5: `no-store` does not forbid a stored response.
             assert_eq!(spared, ignored || directive == "no-store", "{directive}");
         }
         let fields = [("cache-control", "only-if-cached")];
@@ -347,7 +347,7 @@ async fn request_directives_can_be_ignored() {
 }
 
 /// Responds 200 at first, then 503 while `down`.
-fn shaky(down: &Arc<AtomicBool>, fields: Fields) -> Origin {
+fn failing_while(down: &Arc<AtomicBool>, fields: Fields) -> Origin {
     let down = Arc::clone(down);
     Origin::from_fn(move |_, call| {
         let down = down.load(Ordering::SeqCst);
@@ -364,7 +364,7 @@ fn shaky(down: &Arc<AtomicBool>, fields: Fields) -> Origin {
 #[tokio::test(start_paused = true)]
 async fn stale_while_revalidate_answers_at_once_and_refreshes() {
     let down = Arc::default();
-    let origin = shaky(&down, &[("cache-control", "max-age=10")]);
+    let origin = failing_while(&down, &[("cache-control", "max-age=10")]);
     let table = engagements_with(|route| route.stale_while_revalidate(secs(30)));
     let service = cached(&new_keep(table), &origin);
     send(&service, get("/engagements/1")).await;
@@ -382,12 +382,12 @@ async fn stale_while_revalidate_answers_at_once_and_refreshes() {
     );
 }
 
-/// Regression: every follower of the failing call made its own call; and with two tiers the
-/// entry that was read again from the store did not know of the failure.
+/// Regression: every follower of the failing call made its own call; and with two tiers, the entry that
+/// was read again from the store had lost the record of the failure.
 #[tokio::test(start_paused = true)]
 async fn a_failing_origin_is_not_called_while_a_stale_response_serves() {
     let down = Arc::new(AtomicBool::new(false));
-    let origin = shaky(&down, &[("cache-control", "max-age=10")]);
+    let origin = failing_while(&down, &[("cache-control", "max-age=10")]);
     let table = engagements_with(|route| route.stale_if_error(mins(10)));
     let service = cached(&new_keep(table), &origin);
     send(&service, get("/engagements/1")).await;
@@ -418,7 +418,7 @@ async fn a_failing_origin_is_not_called_while_a_stale_response_serves() {
 #[tokio::test(start_paused = true)]
 async fn must_revalidate_forbids_stale_responses() {
     let down = Arc::new(AtomicBool::new(false));
-    let origin = shaky(&down, &[("cache-control", "max-age=10, must-revalidate")]);
+    let origin = failing_while(&down, &[("cache-control", "max-age=10, must-revalidate")]);
     let table = engagements_with(|route| {
         route
             .stale_if_error(mins(10))

@@ -18,7 +18,7 @@ use crate::common::{
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
-/// Behind a `CacheLayer`, with or without an `InvalidateLayer` above it.
+/// Sends a request through a `CacheLayer`, with or without an `InvalidateLayer` above it.
 async fn sent(
     keep: &Keep,
     origin: &Origin,
@@ -44,7 +44,7 @@ fn with_fields(
     request
 }
 
-/// The host that a server sees which reads the last `Host` field.
+/// The host as seen by a server that reads the last `Host` field.
 fn by_last_host(parts: &http::request::Parts) -> &'static str {
     let host = parts.headers.get_all("host").iter().next_back();
     match host.and_then(|host| host.to_str().ok()) {
@@ -78,8 +78,8 @@ async fn a_post_response_for_another_host_is_not_stored() {
     }
 }
 
-/// What stood before an `@` was no part of the key, but a page that repeats `Host` in its links
-/// repeated it (RFC 9112 section 3.2: such a request is malformed).
+/// Regression: userinfo before `@` was not in the key, yet pages that copy `Host` into links contained
+/// it. Such a request is malformed (RFC 9112 section 3.2).
 #[tokio::test]
 async fn a_response_to_an_invalid_host_is_not_shared() {
     let routes = [
@@ -176,7 +176,7 @@ async fn a_304_adds_no_private_field_to_the_stored_response() {
     }
 }
 
-/// RFC 9111 section 3.2: the bytes at hand are coded as they were when they came.
+/// RFC 9111 section 3.2: the stored body keeps the content coding in which it was received.
 #[tokio::test(start_paused = true)]
 async fn a_304_does_not_change_the_content_encoding_of_the_stored_response() {
     let script = vec![
@@ -240,7 +240,7 @@ async fn the_response_to_a_write_of_an_unverified_user_is_not_shared() {
     }
 }
 
-/// RFC 9111 section 4.3.5, for a representation that others do not get.
+/// RFC 9111 section 4.3.5, for a representation that only this user gets.
 #[tokio::test]
 async fn a_head_with_credentials_invalidates_nothing() {
     let origin = Origin::new(
@@ -260,8 +260,8 @@ async fn a_head_with_credentials_invalidates_nothing() {
     assert!(seen.cache_status().contains("hit"), "{seen:?}");
 }
 
-/// RFC 9111 section 4.1: equal only where the field's own definition says so. `Cookie`, `Origin` and
-/// the like are no lists, and a server reads `a,` as something else than `a`.
+/// RFC 9111 section 4.1: field values may be normalised only as the field's definition allows. `Cookie`,
+/// `Origin` and others are not lists, so `a,` differs from `a`.
 #[tokio::test]
 async fn fields_that_are_not_lists_are_compared_unchanged() {
     for (name, honest, forged) in [

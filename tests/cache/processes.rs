@@ -50,7 +50,7 @@ impl SlowOrigin {
         assert_eq!(self.calls(), times);
     }
 
-    async fn answer(&self) -> FullResponse {
+    async fn respond(&self) -> FullResponse {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let open = self.gate.subscribe().wait_for(|open| *open).await.is_ok();
         assert!(open, "the gate is gone");
@@ -79,7 +79,7 @@ fn cached(
     let origin = Arc::clone(origin);
     let handler = service_fn(move |_: Request<Full<Bytes>>| {
         let origin = Arc::clone(&origin);
-        async move { Ok(origin.answer().await) }
+        async move { Ok(origin.respond().await) }
     });
     CacheLayer::new(keep).layer(handler)
 }
@@ -100,13 +100,13 @@ fn route() -> Route {
 }
 
 /// How often a process has tried to take a lock.
-fn locked(server: &RedisServer) -> u64 {
+fn lock_attempts(server: &RedisServer) -> u64 {
     server.calls("set")
 }
 
-async fn lock_tried(server: &RedisServer, times: u64) {
+async fn wait_for_lock_attempts(server: &RedisServer, times: u64) {
     until("every process to try the lock", || async {
-        (locked(server) >= times).then_some(())
+        (lock_attempts(server) >= times).then_some(())
     })
     .await;
 }
@@ -124,7 +124,7 @@ async fn one_process_fetches_for_all() {
             requests.spawn(async move { send(&service, get("/engagements/42")).await.body });
         }
     }
-    lock_tried(&server, 8).await;
+    wait_for_lock_attempts(&server, 8).await;
     origin.called(1).await;
     origin.gate.send_replace(true);
     for body in requests.join_all().await {
@@ -166,7 +166,7 @@ async fn processes_do_not_wait_for_an_uncacheable_response() {
         let service = cached(keep, &origin);
         requests.spawn(async move { send(&service, get("/engagements/42")).await });
     }
-    lock_tried(&server, 6).await;
+    wait_for_lock_attempts(&server, 6).await;
     origin.called(1).await;
     let start = Instant::now();
     origin.gate.send_replace(true);
@@ -178,11 +178,11 @@ async fn processes_do_not_wait_for_an_uncacheable_response() {
         start.elapsed()
     );
     // While the key is known as uncacheable, no process tries to take the lock.
-    let tried = locked(&server);
+    let tried = lock_attempts(&server);
     send(&cached(&keeps[0], &origin), get("/engagements/42")).await;
     let late: [Keep; 1] = self::keeps(&server, route()).await;
     send(&cached(&late[0], &origin), get("/engagements/42")).await;
-    assert_eq!(locked(&server), tried);
+    assert_eq!(lock_attempts(&server), tried);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,11 +194,11 @@ async fn a_cancelled_leader_releases_the_lock() {
     let leaving = tokio::spawn(async move { send(&first, get("/engagements/42")).await });
     origin.called(1).await;
     let waiting = tokio::spawn(async move { send(&second, get("/engagements/42")).await });
-    lock_tried(&server, 2).await;
+    wait_for_lock_attempts(&server, 2).await;
     leaving.abort();
     origin.called(2).await;
     origin.gate.send_replace(true);
-    assert_eq!(waiting.await.expect("an answer").body, "call 2");
+    assert_eq!(waiting.await.expect("a response").body, "call 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,13 +212,13 @@ async fn one_process_makes_a_value_for_all() {
         let (keep, key, origin) = (keep.clone(), key.clone(), Arc::clone(&origin));
         values.spawn(async move {
             let make = || async {
-                origin.answer().await;
+                origin.respond().await;
                 Ok::<_, std::convert::Infallible>("made".to_owned())
             };
             keep.get_or_set(&key, make).await.expect("a value")
         });
     }
-    lock_tried(&server, 6).await;
+    wait_for_lock_attempts(&server, 6).await;
     origin.called(1).await;
     origin.gate.send_replace(true);
     for value in values.join_all().await {
@@ -241,7 +241,7 @@ async fn one_process_refreshes_for_all() {
         "call 1"
     );
     origin.gate.send_replace(false);
-    let tried = locked(&server);
+    let tried = lock_attempts(&server);
     for service in &services {
         let body = until("a hit that is due", || async {
             let seen = send(service, get("/engagements/42")).await;
@@ -255,7 +255,7 @@ async fn one_process_refreshes_for_all() {
         for service in &services {
             send(service, get("/engagements/42")).await;
         }
-        (locked(&server) >= tried + 4).then_some(())
+        (lock_attempts(&server) >= tried + 4).then_some(())
     })
     .await;
     origin.called(2).await;

@@ -14,7 +14,7 @@ use crate::common::{
 };
 
 /// A service with one permit; `/engagements/slow` waits at the gate.
-fn narrow(gate: &Gate) -> (Origin, Cache<ConcurrencyLimit<Origin>>) {
+fn with_one_permit(gate: &Gate) -> (Origin, Cache<ConcurrencyLimit<Origin>>) {
     let gate = gate.clone();
     let origin = Origin::from_fn(move |request, call| {
         let gate = gate.clone();
@@ -35,7 +35,7 @@ fn narrow(gate: &Gate) -> (Origin, Cache<ConcurrencyLimit<Origin>>) {
 #[tokio::test]
 async fn a_hit_does_not_wait_for_a_slow_miss() {
     let gate = Gate::closed();
-    let (origin, mut service) = narrow(&gate);
+    let (origin, mut service) = with_one_permit(&gate);
     send(&service, get("/engagements/1")).await;
 
     let slow = tokio::spawn(service.clone().oneshot(get("/engagements/slow")));
@@ -64,22 +64,22 @@ async fn a_hit_does_not_wait_for_a_slow_miss() {
 
 #[tokio::test]
 async fn ready_clones_hold_no_permit_of_the_inner_service() {
-    let (_, service) = narrow(&Gate::closed());
+    let (_, service) = with_one_permit(&Gate::closed());
     let mut idlers: Vec<_> = (0..8).map(|_| service.clone()).collect();
     for idler in &mut idlers {
         let ready = ServiceExt::<Request<Full<Bytes>>>::ready(idler);
         ready.await.expect("always ready");
     }
-    let answer = service.clone().oneshot(get("/engagements/1"));
-    let answer = answer.now_or_never().expect("the permit is free");
-    assert_eq!(answer.expect("no error").status(), 200);
+    let response = service.clone().oneshot(get("/engagements/1"));
+    let response = response.now_or_never().expect("the permit is free");
+    assert_eq!(response.expect("no error").status(), 200);
     drop(idlers);
 }
 
 #[tokio::test]
 async fn a_passed_request_acquires_its_permit_in_the_future() {
     let gate = Gate::closed();
-    let (origin, service) = narrow(&gate);
+    let (origin, service) = with_one_permit(&gate);
     let slow = tokio::spawn(service.clone().oneshot(get("/engagements/slow")));
     origin.called(1).await;
     let mut put = get("/engagements/1");
@@ -94,7 +94,7 @@ async fn a_passed_request_acquires_its_permit_in_the_future() {
 
 #[tokio::test]
 async fn works_inside_and_outside_of_a_buffer() {
-    let (origin, service) = narrow(&Gate::closed());
+    let (origin, service) = with_one_permit(&Gate::closed());
     let behind = Buffer::new(service, 4);
     for _ in 0..3 {
         assert_eq!(send(&behind, get("/engagements/1")).await.body, "call 1");

@@ -151,7 +151,7 @@ async fn http_2_clients_get_the_same_framing() {
         let uri = format!("http://{address}/engagements/1")
             .parse()
             .expect("a URI");
-        let response = client.get(uri).await.expect("an answer");
+        let response = client.get(uri).await.expect("a response");
         assert_eq!(response.version(), http::Version::HTTP_2);
         assert_eq!(response.headers()["content-length"], "10");
         assert!(response.headers().contains_key("date"));
@@ -162,7 +162,7 @@ async fn http_2_clients_get_the_same_framing() {
     let head = client
         .request(head.body(Empty::new()).expect("a request"))
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(head.headers()["content-length"], "10");
     assert!(
         head.into_body()
@@ -203,11 +203,11 @@ async fn a_handler_of_hypers_wrapped_body_gets_its_content() {
     });
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let put = Request::put(format!("http://{address}/engagements/1")).body(Full::from("12345"));
-    let answer = client
+    let response = client
         .request(put.expect("a request"))
         .await
-        .expect("an answer");
-    let body = answer
+        .expect("a response");
+    let body = response
         .into_body()
         .collect()
         .await
@@ -239,11 +239,11 @@ async fn grpc_passes_with_its_trailers() {
         service: service.into(),
     };
     for _ in 0..2 {
-        let answer = client
+        let response = client
             .check(check("openforge"))
             .await
             .expect("its trailers say 0");
-        assert_eq!(answer.into_inner().status, status as i32);
+        assert_eq!(response.into_inner().status, status as i32);
     }
     let error = client
         .check(check("nothing"))

@@ -39,7 +39,7 @@ fn ask(service: &Cache<Origin>, request: Request<Full<Bytes>>) -> JoinHandle<Rep
     })
 }
 
-fn crowd(service: &Cache<Origin>, number: usize) -> Vec<JoinHandle<Reply>> {
+fn spawn_requests(service: &Cache<Origin>, number: usize) -> Vec<JoinHandle<Reply>> {
     (0..number)
         .map(|_| ask(service, get("/engagements/1")))
         .collect()
@@ -48,7 +48,7 @@ fn crowd(service: &Cache<Origin>, number: usize) -> Vec<JoinHandle<Reply>> {
 async fn bodies(crowd: Vec<JoinHandle<Reply>>) -> Vec<String> {
     let replies = join_all(crowd).await.into_iter();
     replies
-        .map(|reply| reply.expect("no panic").expect("an answer").0)
+        .map(|reply| reply.expect("no panic").expect("a response").0)
         .collect()
 }
 
@@ -69,14 +69,14 @@ async fn ten_thousand_concurrent_misses_are_one_call() {
     let gate = Gate::closed();
     let origin = gated(&gate, &[]);
     let service = cached(&new_keep(engagements()), &origin);
-    let crowd = crowd(&service, 10_000);
+    let crowd = spawn_requests(&service, 10_000);
     origin.called(1).await;
     run_other_tasks().await;
     gate.open();
     let replies = join_all(crowd).await;
     let mut collapsed = 0;
     for reply in replies {
-        let (body, status) = reply.expect("no panic").expect("an answer");
+        let (body, status) = reply.expect("no panic").expect("a response");
         assert_eq!(body, "call 1");
         collapsed += usize::from(status.contains("collapsed"));
     }
@@ -97,11 +97,15 @@ async fn concurrent_misses_share_one_call_without_a_local_tier() {
             let gate = Gate::closed();
             let origin = Origin::gated(&gate, move |_, call| {
                 let json = format!("{{\"id\":{call}}}");
-                let body = if streamed { trickled(json) } else { full(json) };
+                let body = if streamed {
+                    byte_by_byte(json)
+                } else {
+                    full(json)
+                };
                 Ok(ok(body, &[("content-type", "application/json")]))
             });
             let service = cached(&new_keep(table.clone()), &origin);
-            let crowd = crowd(&service, 500);
+            let crowd = spawn_requests(&service, 500);
             origin.called(1).await;
             run_other_tasks().await;
             gate.open();
@@ -113,8 +117,8 @@ async fn concurrent_misses_share_one_call_without_a_local_tier() {
     }
 }
 
-/// A body that comes later than its head.
-fn trickled(text: String) -> OriginBody {
+/// A body that arrives byte by byte after its head.
+fn byte_by_byte(text: String) -> OriginBody {
     let (feed, body) = body_channel();
     tokio::spawn(async move {
         for byte in text.into_bytes() {
@@ -133,7 +137,7 @@ async fn an_error_of_the_leader_reaches_only_its_own_client() {
         _ => Ok(ok(full(format!("call {call}")), &[])),
     });
     let service = cached(&new_keep(engagements()), &origin);
-    let crowd = crowd(&service, 100);
+    let crowd = spawn_requests(&service, 100);
     origin.called(1).await;
     run_other_tasks().await;
     gate.open();
@@ -154,7 +158,7 @@ async fn a_panicking_leader_releases_its_followers() {
         Ok(ok(full(format!("call {call}")), &[]))
     });
     let service = cached(&new_keep(engagements()), &origin);
-    let crowd = crowd(&service, 100);
+    let crowd = spawn_requests(&service, 100);
     origin.called(1).await;
     run_other_tasks().await;
     gate.open();
@@ -219,7 +223,7 @@ async fn a_fill_goes_on_when_its_client_leaves_after_the_head() {
     feed.data("two").await;
     drop(feed);
     assert_eq!(
-        follower.await.expect("no panic").expect("an answer").0,
+        follower.await.expect("no panic").expect("a response").0,
         "one two"
     );
     let hit = send(&service, get("/engagements/1")).await;
@@ -241,7 +245,7 @@ async fn followers_never_get_an_uncacheable_response() {
         let gate = Gate::closed();
         let origin = gated(&gate, fields);
         let service = cached(&new_keep(engagements()), &origin);
-        let first = crowd(&service, 50);
+        let first = spawn_requests(&service, 50);
         origin.called(1).await;
         run_other_tasks().await;
         assert_eq!(origin.calls(), 1, "{fields:?}");
@@ -261,23 +265,23 @@ async fn requests_do_not_wait_for_a_key_known_as_uncacheable() {
     let origin = gated(&gate, &[("cache-control", "private")]);
     let service = cached(&new_keep(engagements()), &origin);
     send(&service, get("/engagements/1")).await;
-    let at_once = crowd(&service, 20);
+    let at_once = spawn_requests(&service, 20);
     origin.called(21).await;
     gate.admit(20);
     bodies(at_once).await;
 
     tokio::time::advance(Duration::from_secs(11)).await;
-    let later = crowd(&service, 20);
+    let later = spawn_requests(&service, 20);
     origin.called(22).await;
     run_other_tasks().await;
-    assert_eq!(origin.calls(), 22, "they wait for one again");
+    assert_eq!(origin.calls(), 22, "the requests collapse again");
     gate.open();
     bodies(later).await;
 }
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_stalls_no_other() {
-    let origin = Origin::from_fn(|_, _| async { Ok(ok(trickled("all of it".into()), &[])) });
+    let origin = Origin::from_fn(|_, _| async { Ok(ok(byte_by_byte("all of it".into()), &[])) });
     let service = cached(&new_keep(engagements()), &origin);
     let idler = send_for_head(&service, get("/engagements/1")).await;
     let follower = send_for_head(&service, get("/engagements/1")).await;
@@ -446,7 +450,11 @@ async fn a_body_that_differs_from_its_content_length_is_not_stored() {
         for length in ["8", "6"] {
             let origin = Origin::from_fn(move |_, call| async move {
                 let text = format!("call {call}!");
-                let body = if streamed { trickled(text) } else { full(text) };
+                let body = if streamed {
+                    byte_by_byte(text)
+                } else {
+                    full(text)
+                };
                 Ok(ok(body, &[("content-length", length)]))
             });
             let service = cached(&new_keep(engagements()), &origin);
@@ -540,7 +548,7 @@ async fn requests_for_the_same_variant_share_one_call() {
     run_other_tasks().await;
     gate.open();
     for (language, reply) in crowd {
-        let (body, _) = reply.await.expect("no panic").expect("an answer");
+        let (body, _) = reply.await.expect("no panic").expect("a response");
         assert!(body.starts_with(language), "{language}: {body}");
     }
     assert_eq!(origin.calls(), 3);
@@ -564,12 +572,12 @@ async fn after_an_invalidation_one_request_fetches_for_all() {
     let before = ask(&service, get("/engagements/1"));
     origin.called(1).await;
     send(&service, request("PUT", "/engagements/1", &[])).await;
-    let after = crowd(&service, 50);
+    let after = spawn_requests(&service, 50);
     run_other_tasks().await;
     assert_eq!(origin.calls(), 2);
     gate.open();
     assert_eq!(
-        before.await.expect("no panic").expect("an answer").0,
+        before.await.expect("no panic").expect("a response").0,
         "call 1"
     );
     for body in bodies(after).await {
@@ -585,7 +593,7 @@ async fn cancelled_requests_leave_nothing_behind() {
     let gate = Gate::closed();
     let origin = gated(&gate, &[]);
     let service = cached(&new_keep(engagements()), &origin);
-    let crowd = crowd(&service, 100);
+    let crowd = spawn_requests(&service, 100);
     origin.called(1).await;
     crowd.iter().for_each(JoinHandle::abort);
     eventually("the crowd to leave", || {

@@ -60,7 +60,7 @@ async fn an_entry_stale_in_redis_is_stale_in_the_local_tier() {
     assert_ne!(
         server.command(&["GET", "engagement:1"]),
         Reply::Nil,
-        "it is still there"
+        "the entry is still stored"
     );
     // A process that has just started.
     let other = cached(&keep(&server, table()).await, &origin);
@@ -140,8 +140,8 @@ async fn without_redis_requests_are_served() {
     .await;
 }
 
-/// Without the journal a fill may be used for `max_lag` after its call; its head, which is shared
-/// while the body arrives, must know when that was.
+/// Without the journal a fill may be used for `max_lag` after the call of the origin, also while its body
+/// arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_fill_under_way_is_shared() {
     let mut server = RedisServer::start();
@@ -183,7 +183,8 @@ async fn without_redis_a_fill_under_way_is_shared() {
     .await;
 }
 
-/// Regression: the copy read again from Redis did not know of the failure, and every request called.
+/// Regression: the copy read again from Redis had lost the record of the failure, so every request called
+/// the origin.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_origin_is_not_called_while_redis_has_a_stale_response() {
     for local in [64 << 20, 0] {
@@ -236,7 +237,7 @@ async fn plain_values_are_bare_json_both_ways() {
     assert_eq!(
         read,
         Some(json!({ "dark": false })),
-        "it passes the local tier by"
+        "a plain value is read from Redis each time"
     );
     server.command(&["SET", "config:flags", "{not json"]);
     assert!(keep.get::<Value>(&key).await.is_err());

@@ -70,7 +70,7 @@ fn by(kind: Kind, user: &str, path: &str) -> Request<Full<Bytes>> {
 }
 
 /// The user that the application assumes: the first it finds, as careless code does.
-fn whose(request: &Request<Bytes>) -> String {
+fn assumed_user(request: &Request<Bytes>) -> String {
     if let Some(user) = request.extensions().get::<UserId>() {
         return user.as_str().to_owned();
     }
@@ -122,7 +122,7 @@ fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, lis
 
 fn origin(directive: (&'static str, &'static str)) -> Origin {
     Origin::from_fn(move |request, _| {
-        let user = whose(&request);
+        let user = assumed_user(&request);
         async move { Ok(ok(full(user), &[directive])) }
     })
 }
@@ -165,7 +165,7 @@ async fn no_user_gets_another_users_response_while_it_is_fetched() {
                 for second in KINDS {
                     let gate = Gate::closed();
                     let origin = Origin::gated(&gate, move |request, _| {
-                        Ok(ok(full(whose(&request)), &[directive]))
+                        Ok(ok(full(assumed_user(&request)), &[directive]))
                     });
                     let service = cached(&keep(scope), &origin);
                     let one = service.clone();
@@ -251,7 +251,7 @@ async fn no_user_gets_a_304_for_another_users_response() {
                 let known = asked
                     .iter()
                     .any(|name| request.headers().contains_key(*name));
-                let mut response = ok(full(whose(&request)), &[validator]);
+                let mut response = ok(full(assumed_user(&request)), &[validator]);
                 if known {
                     response = ok(full(""), &[validator]);
                     *response.status_mut() = http::StatusCode::NOT_MODIFIED;

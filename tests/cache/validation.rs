@@ -186,7 +186,7 @@ async fn a_304_for_another_representation_is_retried_without_conditions() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_refuted_by_a_full_response_is_removed() {
-    // RFC 9111 section 4.3.3: nothing nominated is suitable; the new answer may not be stored.
+    // RFC 9111 section 4.3.3: the full response replaces the stored one, but may not be stored.
     let keep = new_keep(Table::new());
     let script = vec![
         Ok(response(

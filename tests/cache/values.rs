@@ -42,7 +42,7 @@ impl Calls {
 }
 
 /// Gets the value in a task of its own; `make` returns the number of its call.
-fn want(
+fn spawn_get(
     keep: &Keep,
     calls: &Calls,
     gate: &Gate,
@@ -102,7 +102,7 @@ async fn null_values_are_not_stored() {
 #[tokio::test]
 async fn a_thousand_concurrent_calls_make_the_value_once() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
-    let all: Vec<_> = (0..1000).map(|_| want(&keep, &calls, &gate)).collect();
+    let all: Vec<_> = (0..1000).map(|_| spawn_get(&keep, &calls, &gate)).collect();
     run_other_tasks().await;
     gate.open();
     for one in join_all(all).await {
@@ -126,7 +126,7 @@ async fn one_waiting_call_takes_over_from_a_cancelled_leader() {
         })
     };
     run_other_tasks().await;
-    let rest: Vec<_> = (0..50).map(|_| want(&keep, &calls, &gate)).collect();
+    let rest: Vec<_> = (0..50).map(|_| spawn_get(&keep, &calls, &gate)).collect();
     run_other_tasks().await;
     assert_eq!(calls.made(), 1);
     leader.abort();
@@ -152,7 +152,7 @@ async fn calls_that_waited_for_a_failure_make_their_own_value() {
         })
     };
     run_other_tasks().await;
-    let rest: Vec<_> = (0..10).map(|_| want(&keep, &calls, &gate)).collect();
+    let rest: Vec<_> = (0..10).map(|_| spawn_get(&keep, &calls, &gate)).collect();
     run_other_tasks().await;
     assert_eq!(calls.made(), 0);
     gate.open();
@@ -178,7 +178,7 @@ async fn a_panic_reaches_only_its_own_caller() {
         })
     };
     run_other_tasks().await;
-    let rest: Vec<_> = (0..10).map(|_| want(&keep, &calls, &gate)).collect();
+    let rest: Vec<_> = (0..10).map(|_| spawn_get(&keep, &calls, &gate)).collect();
     run_other_tasks().await;
     gate.open();
     assert!(panicking.await.is_err());
@@ -233,10 +233,10 @@ async fn a_value_read_before_an_invalidation_is_not_stored_after_it() {
 #[tokio::test]
 async fn after_an_invalidation_one_call_makes_the_value_for_all() {
     let (keep, calls, gate) = (keep(), Calls::default(), Gate::closed());
-    let before = want(&keep, &calls, &gate);
+    let before = spawn_get(&keep, &calls, &gate);
     run_other_tasks().await;
     keep.delete(&key()).await.expect("invalidated");
-    let after: Vec<_> = (0..50).map(|_| want(&keep, &calls, &gate)).collect();
+    let after: Vec<_> = (0..50).map(|_| spawn_get(&keep, &calls, &gate)).collect();
     run_other_tasks().await;
     gate.open();
     assert_eq!(before.await.expect("no panic"), Ok(1));
@@ -294,6 +294,9 @@ async fn a_future_that_is_not_polled_blocks_no_other_call() {
     gate.open();
     let key = key();
     let idler = keep.get_or_set(&key, || async { Ok::<_, Infallible>(0) });
-    assert_eq!(want(&keep, &calls, &gate).await.expect("no panic"), Ok(1));
+    assert_eq!(
+        spawn_get(&keep, &calls, &gate).await.expect("no panic"),
+        Ok(1)
+    );
     assert_eq!(idler.now_or_never().expect("it is there"), Ok(1));
 }

@@ -9,12 +9,12 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     head: String,
     pub(super) body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(super) fn is_success(&self) -> bool {
         self.head.starts_with("HTTP/1.1 200 ")
     }
@@ -34,7 +34,7 @@ impl Answer {
 }
 
 /// `None` without a complete response in time: the process may be stopped or dead.
-pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<Answer> {
+pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<HttpResponse> {
     ask_within(PATIENCE, address, method, path).await
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn ask_within(
     address: SocketAddr,
     method: &str,
     path: &str,
-) -> Option<Answer> {
+) -> Option<HttpResponse> {
     let request = format!("{method} {path} HTTP/1.1\r\nhost: keep\r\nconnection: close\r\n\r\n");
     timeout(patience, exchange(address, &request))
         .await
@@ -52,7 +52,7 @@ pub(super) async fn ask_within(
 }
 
 /// Requests only stored responses.
-pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<Answer> {
+pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<HttpResponse> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: keep\r\ncache-control: only-if-cached\r\nconnection: close\r\n\r\n"
     );
@@ -62,27 +62,27 @@ pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<Answer
         .ok()
 }
 
-async fn exchange(address: SocketAddr, request: &str) -> io::Result<Answer> {
+async fn exchange(address: SocketAddr, request: &str) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (head, body) = response
         .split_once("\r\n\r\n")
         .ok_or(io::ErrorKind::UnexpectedEof)?;
-    let mut answer = Answer {
+    let mut response = HttpResponse {
         head: head.to_owned(),
         body: body.to_owned(),
     };
-    if answer.field("transfer-encoding").is_some() {
-        answer.body = unchunked(body).ok_or(io::ErrorKind::UnexpectedEof)?;
+    if response.field("transfer-encoding").is_some() {
+        response.body = unchunked(body).ok_or(io::ErrorKind::UnexpectedEof)?;
     }
-    let length: Option<usize> = answer
+    let length: Option<usize> = response
         .field("content-length")
         .and_then(|length| length.parse().ok());
     match length {
-        Some(length) if answer.body.len() != length => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(answer),
+        Some(length) if response.body.len() != length => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(response),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The system behind the caches: versions of items, in the process of the test.
+//! The database behind the caches: versions of items, in the process of the test.
 //!
 //! Its protocol is lines over TCP, one request per connection: `R ITEM…` returns the versions,
 //! `W TOKEN ITEM` increments the item's version and returns it. Both wait before and after.
@@ -44,8 +44,9 @@ struct State {
     commits: Vec<Commit>,
     awaited: HashMap<u64, (Stage, oneshot::Sender<()>)>,
     at_commit: HashMap<u64, AtCommit>,
-    /// Whether reads are delayed, and how many there were.
+    /// Whether reads are delayed.
     held: watch::Sender<bool>,
+    /// The number of reads so far.
     reads: usize,
 }
 
@@ -63,7 +64,7 @@ impl Database {
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&shared)));
+                tokio::spawn(handle(stream, Arc::clone(&shared)));
             }
         });
         Ok(Self {
@@ -107,19 +108,19 @@ impl Drop for Database {
     }
 }
 
-async fn answer(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
+async fn handle(stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let mut words = line.split_whitespace();
     let kind = words.next();
     let numbers: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
-    let answer = match (kind, &*numbers) {
+    let reply = match (kind, &*numbers) {
         (Some("R"), items) => read(&state, items).await,
         (Some("W"), [token, item]) => write(&state, *token, index(*item)).await,
         _ => String::new(),
     };
-    stream.write_all(answer.as_bytes()).await
+    stream.write_all(reply.as_bytes()).await
 }
 
 async fn read(state: &Mutex<State>, items: &[u64]) -> String {
@@ -177,7 +178,7 @@ fn reach(state: &Mutex<State>, token: u64, stage: Stage) {
     }
 }
 
-/// The database is usually fast and sometimes slow.
+/// Pauses briefly, and sometimes for long, as a real database does.
 async fn pause(percent: u32) {
     let millis = match fastrand::u32(..100) {
         chance if chance >= percent => 0,
@@ -202,10 +203,10 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 pub(super) async fn ask(address: SocketAddr, line: &str) -> io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
     stream.write_all(format!("{line}\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_line(&mut answer).await?;
-    match answer.trim_end() {
+    let mut reply = String::new();
+    stream.read_line(&mut reply).await?;
+    match reply.trim_end() {
         "" => Err(io::ErrorKind::UnexpectedEof.into()),
-        answer => Ok(answer.to_owned()),
+        reply => Ok(reply.to_owned()),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     faulty_proxy::{Delayed, FaultyProxy},
     load::{NODES, Run},
     process::Process,
-    stored::Watch,
+    stored::Monitor,
     world::{ITEMS, MAX_LAG_MILLIS, STRICT, View, WriteKind},
 };
 use crate::support::{RedisServer, Reply, resp};
@@ -58,7 +58,7 @@ return head - 1";
 pub(super) struct Faults {
     pub(super) run: Arc<Run>,
     pub(super) redis: RedisServer,
-    pub(super) watch: Watch,
+    pub(super) monitor: Monitor,
     pub(super) proxies: Vec<FaultyProxy>,
     pub(super) random: Rng,
     pub(super) runtime: Handle,
@@ -66,8 +66,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Runs faults one after the other, with a pause after each, until `end`; each of `names` at least once.
-    pub(super) fn strike(mut self, names: &[String], end: Instant) -> Self {
+    /// Runs the faults of `names` in random order, with a pause after each, until `end`.
+    pub(super) fn inject_all(mut self, names: &[String], end: Instant) -> Self {
         let mut left: Vec<&String> = Vec::new();
         while Instant::now() < end {
             if left.is_empty() {
@@ -76,26 +76,26 @@ impl Faults {
             }
             if let Some(name) = left.pop() {
                 let start = clock::now();
-                let what = self.one(name);
+                let what = self.inject(name);
                 self.run.history().faults.push((start, clock::now(), what));
             }
             if self.random.bool() {
-                self.calm(600);
+                self.pause(600);
             } else {
-                self.hush();
+                self.pause_writers();
             }
         }
         self
     }
 
-    /// Stops the writes for so long that no read may return an older version than the database has.
-    fn hush(&self) {
-        self.run.hush(true);
+    /// Pauses the writers until no read may return an older version than the database has.
+    fn pause_writers(&self) {
+        self.run.pause_writers(true);
         sleep(Duration::from_millis(MAX_LAG_MILLIS + 500));
-        self.run.hush(false);
+        self.run.pause_writers(false);
     }
 
-    fn one(&mut self, name: &str) -> String {
+    fn inject(&mut self, name: &str) -> String {
         match name {
             "kill-feed" => self.kill_feed(),
             "kill-connections" => self.kill_connections(),
@@ -117,7 +117,7 @@ impl Faults {
         }
     }
 
-    fn calm(&mut self, most: u64) {
+    fn pause(&mut self, most: u64) {
         sleep(Duration::from_millis(self.random.u64(most / 4..most)));
     }
 
@@ -151,14 +151,14 @@ impl Faults {
 
     fn stop_redis(&mut self) -> String {
         self.redis.stop_signal();
-        self.calm(2500);
+        self.pause(2500);
         self.redis.continue_signal();
         "Redis stopped".into()
     }
 
     fn restart_empty(&mut self) -> String {
         self.redis.kill();
-        self.calm(800);
+        self.pause(800);
         self.redis.restart();
         // A former replica starts as a replica again, of a primary that no longer exists.
         self.redis.command(&["REPLICAOF", "NO", "ONE"]);
@@ -170,12 +170,12 @@ impl Faults {
         let Some(replica) = self.replica() else {
             return "no replica".into();
         };
-        self.calm(200);
+        self.pause(200);
         replica.command(&["REPLICAOF", "NO", "ONE"]);
-        self.calm(500);
+        self.pause(500);
         let port = replica.port();
         self.proxies.iter().for_each(|wire| wire.lead_to(port));
-        self.watch.lead_to(port);
+        self.monitor.lead_to(port);
         self.redis = replica;
         "failed over to a replica that misses the last appends".into()
     }
@@ -193,20 +193,20 @@ impl Faults {
                 .command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
             return "no good replica".into();
         }
-        self.calm(500);
+        self.pause(500);
         replica.command(&["REPLICAOF", "NO", "ONE"]);
         let alone = soon(|| says(&self.redis, "min_slaves_good_slaves:0"));
         let (first, port) = (self.random.usize(..NODES), replica.port());
         if alone {
             self.proxies[first].lead_to(port);
-            self.calm(2500);
+            self.pause(2500);
         }
         for (slot, wire) in self.proxies.iter().enumerate() {
             if slot != first || !alone {
                 wire.lead_to(port);
             }
         }
-        self.watch.lead_to(port);
+        self.monitor.lead_to(port);
         self.redis = replica;
         let first = self.run.node(first).id;
         format!("split: node {first} follows the new primary, the others the old one")
@@ -228,7 +228,7 @@ impl Faults {
     fn skip(&mut self) -> String {
         let slot = self.random.usize(..NODES);
         let node = self.run.node(slot);
-        self.run.hush(true);
+        self.run.pause_writers(true);
         self.proxies[slot].hold(Delayed {
             feed: true,
             requests: false,
@@ -238,14 +238,14 @@ impl Faults {
         self.runtime
             .block_on(self.run.write(&node, 0, WriteKind::Keys));
         self.proxies[slot].hold(Delayed::default());
-        self.hush();
+        self.pause_writers();
         format!("feed of {} held up, and trimmed before it wrote", node.id)
     }
 
     /// The clients of writes leave before the commit, and no writes follow.
     fn leave(&mut self) -> String {
-        self.run.hush(true);
-        self.calm(100);
+        self.run.pause_writers(true);
+        self.pause(100);
         for item in 0..ITEMS {
             let node = self.run.node(self.random.usize(..NODES));
             let left = self
@@ -253,7 +253,7 @@ impl Faults {
                 .write_and_leave(&node, item, WriteKind::Route, Stage::Received);
             self.runtime.block_on(left);
         }
-        self.hush();
+        self.pause_writers();
         "clients left before the commit".into()
     }
 
@@ -265,13 +265,13 @@ impl Faults {
             feed: true,
             requests: true,
         });
-        self.run.hush(true);
+        self.run.pause_writers(true);
         self.write_elsewhere(slot);
         let pruned = self
             .redis
             .command(&["EVAL", PRUNE, "3", STATE, LATEST, FEED]);
         self.proxies[slot].hold(Delayed::default());
-        self.hush();
+        self.pause_writers();
         let id = self.run.node(slot).id;
         format!("pruned up to {} while node {id} was held up", pruned.text())
     }
@@ -282,7 +282,7 @@ impl Faults {
             feed: true,
             requests: false,
         });
-        self.calm(2500);
+        self.pause(2500);
         self.proxies[slot].hold(Delayed::default());
         format!("feed of {} held up", self.run.node(slot).id)
     }
@@ -294,7 +294,7 @@ impl Faults {
             feed: false,
             requests: true,
         });
-        self.calm(1500);
+        self.pause(1500);
         self.proxies[slot].hold(Delayed::default());
         format!("requests of {} held up", self.run.node(slot).id)
     }
@@ -308,7 +308,7 @@ impl Faults {
     fn lose_replies(&mut self) -> String {
         let slot = self.random.usize(..NODES);
         self.proxies[slot].lose_replies(true);
-        self.calm(400);
+        self.pause(400);
         self.proxies[slot].lose_replies(false);
         format!("replies to {} lost", self.run.node(slot).id)
     }
@@ -366,7 +366,7 @@ impl Faults {
         node.end(token);
         if !begun || !soon(|| node.is_finished()) {
             node.close(false);
-            return "nobody killed".into();
+            return "no process killed".into();
         }
         let (killed, port) = (Arc::clone(&node), self.redis.port());
         self.run.database.at_commit(token, move || {
@@ -377,14 +377,14 @@ impl Faults {
         });
         let start = clock::now();
         let path = WriteKind::Declared.path(item, token);
-        let answer = self
+        let response = self
             .runtime
             .block_on(client::ask(node.address, "PUT", &path));
         self.run
-            .written(&node, token, WriteKind::Declared, start, answer.as_ref());
-        if answer.is_some() {
+            .written(&node, token, WriteKind::Declared, start, response.as_ref());
+        if response.is_some() {
             node.close(false);
-            return "nobody killed".into();
+            return "no process killed".into();
         }
         self.started += 1;
         let url = self.proxies[slot].url();

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is delayed.
+/// The delayed traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delayed {
     /// Replies on connections that have sent `XREAD`.
@@ -133,7 +133,7 @@ async fn pass(client: TcpStream, state: Arc<State>) -> io::Result<()> {
             to_client.write_all(&buffer[..read]).await?;
         }
     };
-    // Whichever ends first drops both halves of both connections.
+    // The direction that ends first drops both halves of both connections.
     tokio::select! {
         _ = requests => {}
         _ = replies => {}

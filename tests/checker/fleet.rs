@@ -1,4 +1,4 @@
-//! Sixteen real processes, with many requests waiting at each, call the origin once.
+//! Sixteen processes, each with many waiting requests, call the origin once.
 //!
 //! `KEEP_CHECKER_WAITING`: the number of requests at each, 100 by default. A thousand need a release
 //! build: they must all wait within the timeout of a process.
@@ -26,7 +26,7 @@ const PROCESSES: usize = 16;
 
 /// How long the lock of a dead process delays others.
 const LEASE: Duration = Duration::from_secs(4);
-/// After this time a process calls for itself, even if another has the lock.
+/// After this time a process calls the origin even if another one has the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Fleet {
@@ -55,10 +55,10 @@ impl Fleet {
     async fn expire(&self, item: usize) {
         for node in &self.nodes {
             let read = client::ask(node.address, "GET", &format!("/{}", path(item))).await;
-            assert!(read.is_some_and(|answer| answer.is_success()));
+            assert!(read.is_some_and(|response| response.is_success()));
         }
         let written = database::ask(self.database.address, &format!("W 0 {item}")).await;
-        assert_eq!(written.expect("an answer"), "1");
+        assert_eq!(written.expect("a response"), "1");
         until("the stored response to expire everywhere", async || {
             for node in &self.nodes {
                 let stored = client::ask_stored(node.address, &format!("/{}", path(item))).await?;
@@ -80,21 +80,21 @@ impl Fleet {
                 format!("/storm/{}/{}", self.requests, path(item)),
             );
             tokio::spawn(async move {
-                let answer = client::ask_within(4 * PATIENCE, address, "GET", &path).await;
-                answer.map(|answer| answer.body)
+                let response = client::ask_within(4 * PATIENCE, address, "GET", &path).await;
+                response.map(|response| response.body)
             })
         });
         storms.collect()
     }
 
-    /// Waits until every request waits and the origin has had so many calls. Returns the calls of each
-    /// process.
+    /// Waits until all requests wait and there were at least `called` calls of the origin. Returns the
+    /// number of calls by each process.
     async fn waiting(&self, called: usize) -> Vec<usize> {
         until("every request to wait", async || {
             let mut calls = Vec::new();
             for node in &self.nodes {
-                let told = client::ask(node.address, "GET", "/storming").await?;
-                let (waiting, own) = told.body.split_once(' ')?;
+                let counts = client::ask(node.address, "GET", "/storming").await?;
+                let (waiting, own) = counts.body.split_once(' ')?;
                 if waiting != self.requests.to_string() {
                     return None;
                 }
@@ -105,17 +105,17 @@ impl Fleet {
         .await
     }
 
-    /// The response of every process.
-    fn right(&self) -> HashSet<Option<String>> {
+    /// The expected response of every process.
+    fn expected(&self) -> HashSet<Option<String>> {
         [Some(format!("{} x 1", self.requests))].into()
     }
 
     async fn calls(&self) -> Vec<usize> {
         let mut calls = Vec::new();
         for node in &self.nodes {
-            let told = client::ask(node.address, "GET", "/storming").await;
-            let told = told.expect("it lives").body;
-            let (_, called) = told.split_once(' ').expect("two numbers");
+            let counts = client::ask(node.address, "GET", "/storming").await;
+            let counts = counts.expect("it lives").body;
+            let (_, called) = counts.split_once(' ').expect("two numbers");
             calls.push(called.parse().expect("a number"));
         }
         calls
@@ -130,11 +130,11 @@ fn key(item: usize) -> String {
     format!("brief:{}:{}", item / OF_GROUP, item % OF_GROUP)
 }
 
-async fn answers(storms: Vec<JoinHandle<Option<String>>>) -> HashSet<Option<String>> {
-    let answers = join_all(storms).await;
-    answers
+async fn responses(storms: Vec<JoinHandle<Option<String>>>) -> HashSet<Option<String>> {
+    let responses = join_all(storms).await;
+    responses
         .into_iter()
-        .map(|answer| answer.expect("no panic"))
+        .map(|response| response.expect("no panic"))
         .collect()
 }
 
@@ -153,13 +153,13 @@ async fn one_of_sixteen_processes_calls_the_origin() {
         fleet.waiting(0).await;
         let gathered = start.elapsed();
         fleet.redis.command(&["UNLINK", &lock]);
-        let (answers, calls) = (answers(storms).await, fleet.database.reads() - before);
+        let (responses, calls) = (responses(storms).await, fleet.database.reads() - before);
         println!(
             "{PROCESSES} x {} waited after {gathered:?}; {calls} calls in {:?}",
             fleet.requests,
             start.elapsed()
         );
-        assert_eq!(answers, fleet.right());
+        assert_eq!(responses, fleet.expected());
         // On a busy machine some requests may have timed out before all of them waited.
         if start.elapsed() < PATIENCE {
             assert_eq!(calls, 1);
@@ -183,7 +183,7 @@ async fn a_killed_leader_costs_one_more_call() {
         if gathered > LEASE / 2 {
             // On a busy machine the leader may no longer be the first one.
             fleet.database.hold_reads(false);
-            answers(storms).await;
+            responses(storms).await;
             continue;
         }
         let leader = calls
@@ -199,15 +199,15 @@ async fn a_killed_leader_costs_one_more_call() {
         .await;
         let led_again = start.elapsed();
         fleet.database.hold_reads(false);
-        let (answers, calls) = (answers(storms).await, fleet.database.reads() - before.0);
+        let (responses, calls) = (responses(storms).await, fleet.database.reads() - before.0);
         println!(
             "{PROCESSES} x {} waited after {gathered:?}; the next call after {led_again:?}; {calls} calls in {:?}",
             fleet.requests,
             start.elapsed()
         );
-        assert_eq!(answers, fleet.right());
+        assert_eq!(responses, fleet.expected());
         if start.elapsed() < 2 * LEASE {
-            assert!(led_again >= LEASE, "its lease was waited for");
+            assert!(led_again >= LEASE, "the new leader waited for the lease");
             assert_eq!(calls, 2);
             return;
         }

@@ -99,7 +99,7 @@ impl History {
             for (item, version) in read.view.items().into_iter().zip(&read.versions) {
                 for (promise, bounds) in &promises {
                     if let Some(bound) = violated(bounds, read, item, *version) {
-                        broken.push(self.tell(promise, read, bound));
+                        broken.push(self.describe(promise, read, bound));
                     }
                 }
             }
@@ -143,7 +143,7 @@ impl History {
         }))
     }
 
-    fn tell(&self, promise: &str, read: &Read, bound: Bound) -> Violation {
+    fn describe(&self, promise: &str, read: &Read, bound: Bound) -> Violation {
         let at = |time: u64| format!("{:.6}", time.saturating_sub(self.began) as f64 / 1e9);
         let mut lines = vec![format!("broken: {promise}")];
         let mut events = Vec::new();
@@ -155,7 +155,7 @@ impl History {
             let answered = write
                 .answered
                 .map_or("not answered".into(), |end| format!("answered {}", at(end)));
-            let told = if write.delivered {
+            let delivery = if write.delivered {
                 ""
             } else {
                 ", append not known to be over"
@@ -163,7 +163,7 @@ impl History {
             events.push((
                 write.start,
                 format!(
-                    "node {} write {} by {:?} begins; {answered}{told}",
+                    "node {} write {} by {:?} begins; {answered}{delivery}",
                     write.node, write.token, write.how
                 ),
             ));

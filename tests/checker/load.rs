@@ -28,7 +28,7 @@ pub(super) struct Run {
     history: Mutex<History>,
     tokens: AtomicU64,
     ended: AtomicBool,
-    quiet: AtomicBool,
+    writers_paused: AtomicBool,
 }
 
 impl Run {
@@ -43,7 +43,7 @@ impl Run {
             history: Mutex::new(history),
             tokens: AtomicU64::new(1),
             ended: AtomicBool::new(false),
-            quiet: AtomicBool::new(false),
+            writers_paused: AtomicBool::new(false),
         })
     }
 
@@ -73,24 +73,24 @@ impl Run {
 
     /// Pauses or resumes the writers: the next write of the same item would hide what a process has
     /// missed.
-    pub(super) fn hush(&self, yes: bool) {
-        self.quiet.store(yes, Ordering::SeqCst);
+    pub(super) fn pause_writers(&self, paused: bool) {
+        self.writers_paused.store(paused, Ordering::SeqCst);
     }
 
     /// Reads once and records the response.
     pub(super) async fn read(&self, node: &Process, view: View) -> Option<Read> {
         let start = clock::now();
-        let answer = client::ask(node.address, "GET", &view.to_string()).await?;
+        let response = client::ask(node.address, "GET", &view.to_string()).await?;
         let end = clock::now();
-        let versions: Vec<u64> = answer
+        let versions: Vec<u64> = response
             .body
             .split_whitespace()
             .filter_map(|version| version.parse().ok())
             .collect();
-        if !answer.is_success() || versions.len() != view.items().len() {
+        if !response.is_success() || versions.len() != view.items().len() {
             return None;
         }
-        let source = answer.field("cache-status").or(answer.field("x-value"));
+        let source = response.field("cache-status").or(response.field("x-value"));
         let source = source.unwrap_or_default().to_owned();
         let read = Read {
             node: node.id,
@@ -111,9 +111,9 @@ impl Run {
             return None;
         }
         let start = clock::now();
-        let answer = client::ask(node.address, "PUT", &how.path(item, token)).await;
-        self.written(node, token, how, start, answer.as_ref());
-        answer.map(|_| token)
+        let response = client::ask(node.address, "PUT", &how.path(item, token)).await;
+        self.written(node, token, how, start, response.as_ref());
+        response.map(|_| token)
     }
 
     /// Writes and leaves when the write has reached `stage`.
@@ -131,8 +131,8 @@ impl Run {
         let reached = self.database.reached(token, stage);
         let (start, path) = (clock::now(), how.path(item, token));
         tokio::select! {
-            answer = client::ask(node.address, "PUT", &path) => {
-                self.written(node, token, how, start, answer.as_ref());
+            response = client::ask(node.address, "PUT", &path) => {
+                self.written(node, token, how, start, response.as_ref());
             }
             _ = reached => self.written(node, token, how, start, None),
         }
@@ -144,12 +144,12 @@ impl Run {
         token: u64,
         how: WriteKind,
         start: u64,
-        answer: Option<&client::Answer>,
+        response: Option<&client::HttpResponse>,
     ) {
-        let answered = answer
-            .filter(|answer| answer.is_success())
+        let answered = response
+            .filter(|response| response.is_success())
             .map(|_| clock::now());
-        let delivered = answer.and_then(client::Answer::undelivered) == Some(0);
+        let delivered = response.and_then(client::HttpResponse::undelivered) == Some(0);
         if answered.is_some() && delivered {
             node.end(token);
         }
@@ -164,10 +164,10 @@ impl Run {
         self.history().writes.push(write);
     }
 
-    /// Records what a node has applied and returns how many invalidations it has left to deliver.
-    pub(super) async fn told(&self, node: &Process) -> Option<u64> {
-        let answer = client::ask(node.address, "GET", "/applied").await?;
-        for line in answer.body.lines() {
+    /// Records the invalidations that a node has applied, and returns how many it has left to deliver.
+    pub(super) async fn record_applied(&self, node: &Process) -> Option<u64> {
+        let response = client::ask(node.address, "GET", "/applied").await?;
+        for line in response.body.lines() {
             let (token, at) = line.split_once(' ')?;
             let (token, at) = (token.parse().ok()?, at.parse().ok()?);
             self.history().applied.push(Applied {
@@ -179,7 +179,7 @@ impl Run {
                 self.node(slot).end(token);
             }
         }
-        answer.undelivered()
+        response.undelivered()
     }
 }
 
@@ -196,12 +196,12 @@ pub(super) async fn reader(run: Arc<Run>, mut random: Rng) {
 /// Writes, then reads at the same process and at another.
 pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
     while !run.has_ended() {
-        if run.quiet.load(Ordering::SeqCst) {
+        if run.writers_paused.load(Ordering::SeqCst) {
             sleep(Duration::from_millis(5)).await;
             continue;
         }
         let (item, node) = (item(&mut random), run.node(random.usize(..NODES)));
-        let how = how(&mut random);
+        let how = write_kind(&mut random);
         match random.u32(..8) {
             0 => run.write_and_leave(&node, item, how, Stage::Received).await,
             1 => {
@@ -227,12 +227,12 @@ pub(super) async fn writer(run: Arc<Run>, mut random: Rng) {
     }
 }
 
-/// Records again and again what every node has applied.
+/// Records the invalidations that every node applies, until the run has ended.
 pub(super) async fn listener(run: Arc<Run>) {
     while !run.has_ended() {
         for slot in 0..NODES {
             let node = run.node(slot);
-            run.told(&node).await;
+            run.record_applied(&node).await;
         }
         sleep(Duration::from_millis(50)).await;
     }
@@ -246,8 +246,8 @@ fn item(random: &mut Rng) -> usize {
     }
 }
 
-/// Invalidations of many entries are rare, so that there are entries left.
-fn how(random: &mut Rng) -> WriteKind {
+/// Invalidations of many entries are rare, so that there are entries to invalidate.
+fn write_kind(random: &mut Rng) -> WriteKind {
     match random.u32(..50) {
         0 => WriteKind::Everything,
         1 => WriteKind::Versions,

@@ -3,10 +3,10 @@
 //!
 //! | guarantee | check |
 //! |---|---|
-//! | (a) after a process has answered a write, no read that begins later at that process returns an older version | a read that was sent after the write's answer had come, at the same process |
-//! | (b) no read anywhere that begins later than `max_lag` after the append returns an older version | the append is over when the write is answered by a process that has nothing left to deliver, or when any process has applied it, whichever is first |
+//! | (a) after a process has responded to a write, no read that begins later at that process returns an older version | a read at the same process that was sent after the response to the write had arrived |
+//! | (b) no read anywhere that begins later than `max_lag` after the append returns an older version | the append is over when a process with nothing left to deliver responds to the write, or when any process has applied it, whichever is first |
 //! | (c) a process that has applied an invalidation never again serves what it replaced | every write also names a key of its own; a process's stream of invalidations says when it has applied that record |
-//! | (d) at rest every process and Redis agree with the database or hold nothing usable | after `max_lag` without writes a new process, which can only have it from Redis, and then every other one answer what the database holds |
+//! | (d) at rest every process and Redis agree with the database or hold nothing usable | after `max_lag` without writes, the responses of a new process, which has no entries but those of Redis, and then those of every other process equal the database |
 //!
 //! The `MONITOR` output of Redis is also checked against the rule that
 //! makes (d) cheap: the value of a key is never replaced by one of an earlier position
@@ -15,7 +15,7 @@
 //! All times are of `CLOCK_MONOTONIC`, which the processes of a machine share. Between a commit and
 //! its append either version may be seen: nothing is checked there.
 //!
-//! The same processes show that one of them calls the origin for all ([`fleet`]).
+//! The same processes also test that only one process calls the origin for a key ([`fleet`]).
 //!
 //! - `KEEP_CHECKER_SECONDS`: how long faults are injected, 20 by default;
 //! - `KEEP_CHECKER_SEED`: the choices of readers, writers and faults (not the order in which
@@ -52,7 +52,7 @@ use self::{
     history::Read,
     load::{NODES, Run},
     process::Process,
-    stored::Watch,
+    stored::Monitor,
     world::{MAX_LAG_MILLIS, STRICT, View},
 };
 use crate::support::{RedisServer, until};
@@ -67,13 +67,13 @@ async fn consistency_holds_under_faults() {
 
     let end = Instant::now() + Duration::from_secs(seconds);
     let load = load(&run, seed);
-    let faults = tokio::task::spawn_blocking(move || faults.strike(&names(), end));
-    let mut faults = faults.await.expect("faults strike");
+    let faults = tokio::task::spawn_blocking(move || faults.inject_all(&names(), end));
+    let mut faults = faults.await.expect("no panic");
     run.end();
     load.join_all().await;
 
     let at_rest = at_rest(&mut faults).await;
-    let account = faults.watch.end();
+    let report = faults.monitor.end();
     let mut history = run.history().clone();
     history.commits = run.database.commits();
     let hits = history
@@ -87,14 +87,14 @@ async fn consistency_holds_under_faults() {
         history.writes.len(),
         history.commits.len(),
         history.applied.len(),
-        account.stores,
+        report.stores,
         history.faults.len(),
     );
     let violations = history.violations();
     for broken in violations.iter().take(5) {
         println!("{broken:?}");
     }
-    for broken in account.broken.iter().take(5) {
+    for broken in report.broken.iter().take(5) {
         println!("{broken}");
     }
     for read in &at_rest {
@@ -104,15 +104,15 @@ async fn consistency_holds_under_faults() {
         );
     }
     assert!(
-        violations.is_empty() && at_rest.is_empty() && account.broken.is_empty(),
+        violations.is_empty() && at_rest.is_empty() && report.broken.is_empty(),
         "{} reads broke (a) to (c), {} (d), {} stores went back; KEEP_CHECKER_SEED={seed}",
         violations.len(),
         at_rest.len(),
-        account.broken.len(),
+        report.broken.len(),
     );
     assert!(
         20 * hits > history.reads.len() && history.applied.len() > history.commits.len(),
-        "it proves something only with hits, and with processes that hear of each other's writes"
+        "the run proves nothing without hits and without invalidations received from other processes"
     );
 }
 
@@ -131,7 +131,7 @@ async fn start(random: Rng) -> Faults {
     let started = nodes.len();
     Faults {
         run: Run::new(database, nodes),
-        watch: Watch::start(redis.port()),
+        monitor: Monitor::start(redis.port()),
         redis,
         proxies,
         random,
@@ -165,7 +165,7 @@ async fn at_rest(faults: &mut Faults) -> Vec<Read> {
     let run = Arc::clone(&faults.run);
     for slot in 0..NODES {
         until("delivery", async || {
-            (run.told(&run.node(slot)).await == Some(0)).then_some(())
+            (run.record_applied(&run.node(slot)).await == Some(0)).then_some(())
         })
         .await;
     }
@@ -184,7 +184,7 @@ async fn at_rest(faults: &mut Faults) -> Vec<Read> {
     let mut differ = Vec::new();
     for node in nodes.iter().chain(&nodes) {
         for view in View::all() {
-            let read = until("an answer", async || run.read(node, view).await).await;
+            let read = until("a response", async || run.read(node, view).await).await;
             let present: Vec<u64> = view
                 .items()
                 .into_iter()

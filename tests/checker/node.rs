@@ -1,4 +1,5 @@
-//! One of the processes: a server with both layers over the database, which reports what it applies.
+//! A node: a server process with both layers over the database, which reports the invalidations that it
+//! applies.
 
 use std::{
     collections::BTreeMap,
@@ -36,11 +37,11 @@ use super::{
     world::{KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, WriteKind, table},
 };
 
-/// The addresses of Redis and of the database, and the lines of `[store]`. A process that has them is
-/// a node.
+/// The addresses of Redis and of the database, and the lines of `[store]`. A process with this
+/// variable is a node.
 pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
 
-/// What a node prints before its address.
+/// The prefix of a node's first output line.
 pub(super) const LISTENING: &str = "listening on ";
 
 #[test]
@@ -98,7 +99,7 @@ async fn serve(redis: &str, database: SocketAddr, store: &str) -> Result<(), Box
     let inside = Arc::clone(&node.inside);
     let handler = service_fn(move |request: Request<Content>| {
         let node = node.clone();
-        async move { Ok::<_, Infallible>(node.answer(request).await) }
+        async move { Ok::<_, Infallible>(node.handle(request).await) }
     });
     let layers = ServiceBuilder::new()
         .layer(
@@ -171,12 +172,12 @@ async fn listen(node: Node) {
 }
 
 impl Node {
-    async fn answer<B>(self, request: Request<B>) -> Response<Body> {
+    async fn handle<B>(self, request: Request<B>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let outcome = match (request.method(), &*segments) {
-            (&Method::GET, ["applied"]) => Ok(self.told()),
+            (&Method::GET, ["applied"]) => Ok(self.applied_since_last_call()),
             (&Method::GET, ["storm", count, path @ ..]) => {
                 Ok(self.storm(number(count), &path.join("/")).await)
             }
@@ -208,8 +209,8 @@ impl Node {
         outcome.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
-    /// What has been applied since the last call.
-    fn told(&self) -> Response<Body> {
+    /// Returns the invalidations applied since the last call.
+    fn applied_since_last_call(&self) -> Response<Body> {
         let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         text(std::mem::take(&mut *applied).join("\n"))
     }
@@ -221,19 +222,19 @@ impl Node {
             let (node, path) = (self.clone(), format!("/{path}"));
             requests.spawn(async move {
                 node.waiting.fetch_add(1, Ordering::SeqCst);
-                let answer = node.inside.get().expect("set before it serves")(path).await;
+                let response = node.inside.get().expect("set before it serves")(path).await;
                 node.waiting.fetch_sub(1, Ordering::SeqCst);
-                answer
+                response
             });
         }
-        let mut answers: BTreeMap<String, usize> = BTreeMap::new();
-        for answer in requests.join_all().await {
-            *answers.entry(answer).or_default() += 1;
+        let mut responses: BTreeMap<String, usize> = BTreeMap::new();
+        for response in requests.join_all().await {
+            *responses.entry(response).or_default() += 1;
         }
-        let answers = answers
+        let responses = responses
             .iter()
-            .map(|(answer, count)| format!("{count} x {answer}"));
-        text(answers.collect::<Vec<_>>().join(", "))
+            .map(|(response, count)| format!("{count} x {response}"));
+        text(responses.collect::<Vec<_>>().join(", "))
     }
 
     fn storming(&self) -> Response<Body> {
@@ -260,11 +261,11 @@ impl Node {
         let version = self.read(View::Item(item)).await?;
         let age = if version == "0" { 1 } else { 600 };
         let directives = format!("max-age={age}, must-revalidate").parse();
-        let mut answer = text(version);
-        answer
+        let mut response = text(version);
+        response
             .headers_mut()
             .insert("cache-control", directives.map_err(io::Error::other)?);
-        Ok(answer)
+        Ok(response)
     }
 
     /// In two chunks, so that others can follow in between.
@@ -318,12 +319,12 @@ impl Node {
 
     async fn write(&self, item: usize, token: &str) -> io::Result<Response<Body>> {
         let version = database::ask(self.database, &format!("W {token} {item}")).await?;
-        let mut answer = text(version);
+        let mut response = text(version);
         let group = format!("\"write:{token}\"").parse();
-        answer
+        response
             .headers_mut()
             .insert("cache-group-invalidation", group.map_err(io::Error::other)?);
-        Ok(answer)
+        Ok(response)
     }
 
     /// In a task of its own, as the documentation recommends.
@@ -336,7 +337,7 @@ impl Node {
             if how == WriteKind::Around {
                 return self.keep.write(changes, self.write(item, &token)).await;
             }
-            let answer = self.write(item, &token).await?;
+            let response = self.write(item, &token).await?;
             if how == WriteKind::Versions {
                 for entity in ENTITIES {
                     // Retries until the store has it.
@@ -344,7 +345,7 @@ impl Node {
                 }
             }
             let _ = self.keep.invalidate(changes).await;
-            Ok(answer)
+            Ok(response)
         };
         tokio::spawn(work).await?
     }

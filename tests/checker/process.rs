@@ -13,13 +13,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::node::{LISTENING, SETTINGS};
 
-/// The shell holds a pipe from the test: when that closes, however the test ended, it kills the node.
+/// The shell reads a pipe from the test. When the pipe closes, however the test ended, it kills the node.
 const WATCH: &str = r#""$@" </dev/null & echo "pid $!"; read -r _; kill -9 $! 2>/dev/null; wait"#;
 
 /// This test executable, run as a node.
 #[derive(Debug)]
 pub(super) struct Process {
-    watch: Child,
+    shell: Child,
     /// Kept open: the test runner in the node prints after a minute that it still runs, and ends if it
     /// cannot.
     _output: BufReader<ChildStdout>,
@@ -40,7 +40,7 @@ impl Process {
     /// `store` has the lines of `[store]` in its table.
     pub(super) fn start(id: usize, redis: &str, database: SocketAddr, store: &str) -> Self {
         let executable = env::current_exe().expect("a test has an executable");
-        let mut watch = Command::new("sh")
+        let mut shell = Command::new("sh")
             .args(["-c", WATCH, "sh"])
             .arg(executable)
             .args([
@@ -54,7 +54,7 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("sh starts");
-        let mut output = BufReader::new(watch.stdout.take().expect("stdout is piped"));
+        let mut output = BufReader::new(shell.stdout.take().expect("stdout is piped"));
         let (mut pid, mut address) = (None, None);
         while pid.is_none() || address.is_none() {
             let mut line = String::new();
@@ -69,7 +69,7 @@ impl Process {
             }
         }
         Self {
-            watch,
+            shell,
             _output: output,
             pid: pid.expect("sh prints the pid"),
             address: address.expect("the node says where it listens"),
@@ -122,7 +122,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Until the shell has been waited for, the pid is still this node's.
         let _ = kill_process(self.pid, Signal::KILL);
-        drop(self.watch.stdin.take());
-        let _ = self.watch.wait();
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
     }
 }

@@ -1,4 +1,5 @@
-//! What Redis stores, by `MONITOR`: no entry is replaced by one of an earlier position.
+//! Checks the entries that Redis stores, by `MONITOR`: no entry is replaced by one of an earlier
+//! position.
 
 use std::{
     collections::HashMap,
@@ -16,19 +17,19 @@ use super::clock;
 
 /// Follows `MONITOR` of one Redis at a time. Commands before it is connected, or while the connection
 /// is lost, are unknown and ignored.
-pub(super) struct Watch {
-    at: Arc<At>,
-    thread: JoinHandle<Account>,
+pub(super) struct Monitor {
+    state: Arc<MonitorState>,
+    thread: JoinHandle<MonitorReport>,
 }
 
-struct At {
+struct MonitorState {
     port: AtomicU16,
     ended: AtomicBool,
 }
 
-/// What `MONITOR` has shown.
+/// The commands seen by `MONITOR`.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct MonitorReport {
     pub(super) stores: u64,
     /// The histories of entries that were replaced by earlier ones.
     pub(super) broken: Vec<String>,
@@ -45,45 +46,45 @@ struct Stored {
     at: u64,
 }
 
-impl Watch {
+impl Monitor {
     pub(super) fn start(port: u16) -> Self {
-        let at = Arc::new(At {
+        let state = Arc::new(MonitorState {
             port: AtomicU16::new(port),
             ended: AtomicBool::new(false),
         });
         let thread = spawn({
-            let at = Arc::clone(&at);
-            move || at.listen()
+            let state = Arc::clone(&state);
+            move || state.listen()
         });
-        Self { at, thread }
+        Self { state, thread }
     }
 
     pub(super) fn lead_to(&self, port: u16) {
-        self.at.port.store(port, Ordering::SeqCst);
+        self.state.port.store(port, Ordering::SeqCst);
     }
 
-    pub(super) fn end(self) -> Account {
-        self.at.ended.store(true, Ordering::SeqCst);
+    pub(super) fn end(self) -> MonitorReport {
+        self.state.ended.store(true, Ordering::SeqCst);
         self.thread.join().expect("it listens to the end")
     }
 }
 
-impl At {
-    fn listen(&self) -> Account {
-        let mut account = Account {
+impl MonitorState {
+    fn listen(&self) -> MonitorReport {
+        let mut report = MonitorReport {
             began: clock::now(),
-            ..Account::default()
+            ..MonitorReport::default()
         };
         while !self.ended.load(Ordering::SeqCst) {
-            account.held.clear();
-            if self.follow(&mut account).is_err() {
+            report.held.clear();
+            if self.follow(&mut report).is_err() {
                 sleep(PAUSE);
             }
         }
-        account
+        report
     }
 
-    fn follow(&self, account: &mut Account) -> io::Result<()> {
+    fn follow(&self, report: &mut MonitorReport) -> io::Result<()> {
         let port = self.port.load(Ordering::SeqCst);
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PAUSE))?;
@@ -94,7 +95,7 @@ impl At {
             match lines.read_until(b'\n', &mut line) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {
-                    account.hear(&line);
+                    report.parse_line(&line);
                     line.clear();
                 }
                 // Redis may be stopped; the part of the line that has arrived is kept.
@@ -106,9 +107,9 @@ impl At {
     }
 }
 
-impl Account {
-    /// One line: a time, a client, and its command, each argument in quotes.
-    fn hear(&mut self, line: &[u8]) {
+impl MonitorReport {
+    /// Parses one line: a time, a client, and its command, each argument in quotes.
+    fn parse_line(&mut self, line: &[u8]) {
         let Some(start) = line.windows(3).position(|part| part == b"] \"") else {
             return;
         };
@@ -138,10 +139,10 @@ impl Account {
             && before.n > new.n
         {
             let history = [before, &new]
-                .map(|stored| stored.tell(key, self.began))
+                .map(|stored| stored.describe(key, self.began))
                 .join("\n");
             self.broken.push(format!(
-                "broken: what Redis holds went back to an earlier position\n{history}"
+                "broken: an entry in Redis was replaced by one of an earlier position\n{history}"
             ));
         }
         self.held.insert(key.into(), new);
@@ -168,7 +169,7 @@ impl Stored {
         .filter(|_| value.starts_with(b"\xf5TKE"))
     }
 
-    fn tell(&self, key: &[u8], began: u64) -> String {
+    fn describe(&self, key: &[u8], began: u64) -> String {
         format!(
             "  {:.6} SET {} at {}-{}: {:?}",
             self.at.saturating_sub(began) as f64 / 1e9,
@@ -243,18 +244,23 @@ mod tests {
     }
 
     fn violations(lines: &[&str]) -> Vec<String> {
-        let mut account = Account::default();
-        lines.iter().for_each(|line| account.hear(line.as_bytes()));
-        account.broken
+        let mut report = MonitorReport::default();
+        lines
+            .iter()
+            .for_each(|line| report.parse_line(line.as_bytes()));
+        report.broken
     }
 
     #[test]
     fn detects_an_earlier_position_stored_over_a_later_one() {
         let (earlier, later) = (set(5, "old"), set(6, "new"));
         assert!(violations(&[&earlier, &later, &later]).is_empty());
-        let told = violations(&[&later, &earlier]);
-        assert!(told[0].contains("SET a\"key at 7-6: \"new\"\n"), "{told:?}");
-        assert!(told[0].contains("at 7-5: \"old\""), "{told:?}");
+        let found = violations(&[&later, &earlier]);
+        assert!(
+            found[0].contains("SET a\"key at 7-6: \"new\"\n"),
+            "{found:?}"
+        );
+        assert!(found[0].contains("at 7-5: \"old\""), "{found:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is read and written: items of a versioned database, and views of them.
+//! The database's items, and views of them.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ pub(super) const ITEMS: usize = GROUPS * OF_GROUP;
 /// How long a process trusts its proof of freshness.
 pub(super) const MAX_LAG_MILLIS: u64 = 1000;
 
-/// How long a declared write may take: longer than a process is ever stopped.
+/// How long a declared write may take: longer than the checker ever stops a process.
 pub(super) const LONGEST_WRITE_MILLIS: u64 = 8000;
 
 /// The `[store]` settings while faults are injected.
 pub(super) const STRICT: &str = "max_lag = '1s'\ndeadline = '100ms'";
 
-/// The `[store]` settings for a busy machine, which has enough time.
+/// The `[store]` settings of tests that must not fail on a busy machine.
 pub(super) const PATIENT: &str = "max_lag = '60s'\ndeadline = '5s'";
 
 pub(super) fn table(store: &str) -> String {
@@ -144,9 +144,9 @@ impl fmt::Display for View {
 /// How a write invalidates what it replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteKind {
-    /// `InvalidateLayer`, by the table.
+    /// `InvalidateLayer`, by the `invalidates` of the table.
     Route,
-    /// The same, declared before the write.
+    /// [`Route`](Self::Route), with `before = true`.
     Declared,
     Keys,
     Tag,
@@ -158,7 +158,7 @@ pub(super) enum WriteKind {
     Around,
     /// Write-through by another GET.
     Through,
-    /// Write-through by the response.
+    /// Write-through by the write's own response.
     Answered,
 }
 

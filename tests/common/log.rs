@@ -1,4 +1,4 @@
-//! What a test's thread logs.
+//! Captures the log of a test's thread.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use tracing::subscriber::DefaultGuard;
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Takes what is logged for as long as the guard lives.
+    /// Captures the log until the guard is dropped.
     pub(crate) fn start() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
@@ -21,7 +21,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// How often `text` stands in it.
+    /// How often the log contains `text`.
     pub(crate) fn count(&self, text: &str) -> usize {
         let log = self.0.lock().expect("no panic").clone();
         String::from_utf8(log).expect("text").matches(text).count()

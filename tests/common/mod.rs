@@ -1,4 +1,4 @@
-//! What all integration tests use: an origin, a client, keeps, captured logs.
+//! Shared helpers: an origin, a client, keeps, captured logs.
 
 pub(crate) mod client;
 pub(crate) mod keeps;

@@ -75,7 +75,7 @@ impl Origin {
         })
     }
 
-    /// One entry for each call; the last for all that follow.
+    /// One result for each call; the last one also for all later calls.
     pub(crate) fn script(script: Vec<Result<FullResponse, OriginError>>) -> Self {
         Self::from_fn(move |_, call| {
             let response = match &script[call.min(script.len()) - 1] {
@@ -86,7 +86,7 @@ impl Origin {
         })
     }
 
-    /// Every call waits at the gate and is answered then.
+    /// Every call waits at the gate before it responds.
     pub(crate) fn gated<F>(gate: &Gate, respond: F) -> Self
     where
         F: Fn(Request<Bytes>, usize) -> OriginResult + Send + Sync + 'static,
@@ -204,7 +204,7 @@ impl Gate {
 /// The sending end of a body; dropping it ends the body.
 pub(crate) struct BodySender(mpsc::Sender<Result<Frame<Bytes>, OriginError>>);
 
-/// A body that holds one frame besides what its reader has taken.
+/// A body whose channel buffers one frame.
 pub(crate) fn body_channel() -> (BodySender, OriginBody) {
     let (sender, receiver) = mpsc::channel(1);
     (BodySender(sender), ChannelBody(receiver).boxed_unsync())

@@ -12,7 +12,7 @@ const WRAP: &str =
     ".map_request(|request: Request<_>| request.map(tower_keep::message::RequestBody::new))";
 const BOX: &str = "tower_http::map_request_body::MapRequestBodyLayer::new(axum::body::Body::new)";
 
-/// Each case with what its errors must contain; nothing for what must compile.
+/// Each case with the texts that its errors must contain; none for the case that must compile.
 const CASES: &[(&str, &[&str])] = &[
     ("correct", &[]),
     ("axum_body_of_another_type", &[BODY, BOX]),

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 /// Everything that arrived on a connection until it was closed.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RawResponse {
     /// The raw bytes.
     pub(crate) text: String,
 }
 
-impl Answer {
+impl RawResponse {
     pub(crate) fn status(&self) -> u16 {
         let code = self
             .text
@@ -71,14 +71,14 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Sends bytes, and reads until the connection is closed.
-pub(crate) fn send(address: SocketAddr, bytes: &str) -> Answer {
+pub(crate) fn send(address: SocketAddr, bytes: &str) -> RawResponse {
     let mut stream = connect(address);
     stream.write_all(bytes.as_bytes()).expect("it reads");
     read(stream)
 }
 
 /// Reads until the connection is closed, cleanly or not.
-pub(crate) fn read(mut stream: TcpStream) -> Answer {
+pub(crate) fn read(mut stream: TcpStream) -> RawResponse {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
     loop {
@@ -90,13 +90,13 @@ pub(crate) fn read(mut stream: TcpStream) -> Answer {
         }
     }
     let _ = stream.shutdown(Shutdown::Both);
-    Answer {
+    RawResponse {
         text: String::from_utf8_lossy(&bytes).into_owned(),
     }
 }
 
 /// A request without a body, on a connection of its own. `fields` are whole lines.
-pub(crate) fn request(address: SocketAddr, method: &str, path: &str, fields: &str) -> Answer {
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str, fields: &str) -> RawResponse {
     send(
         address,
         &format!(
@@ -105,7 +105,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str, fields: &st
     )
 }
 
-pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str) -> RawResponse {
     request(address, "GET", path, "")
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn with_body(
     path: &str,
     fields: &str,
     body: &str,
-) -> Answer {
+) -> RawResponse {
     let length = body.len();
     send(
         address,

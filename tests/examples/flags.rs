@@ -52,7 +52,7 @@ fn idle_connections_do_not_delay_the_shutdown() {
         let mut kept = connect(program.address);
         kept.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
             .expect("it reads");
-        let _ = kept.read(&mut [0; 64]).expect("an answer, or the end");
+        let _ = kept.read(&mut [0; 64]).expect("a response, or the end");
         assert_eq!(program.stop().code(), Some(0), "{name}");
         drop((silent, kept));
     }

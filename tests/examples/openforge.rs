@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    exchange::{Answer, get, request, with_body},
+    exchange::{RawResponse, get, request, with_body},
     program::{Program, output},
 };
 
@@ -44,9 +44,9 @@ fn every_route_in_the_guide_serves_content() {
         "/config/features",
         "/reference/engagement-statuses",
     ] {
-        let answer = get(openforge.address, path);
-        assert_eq!(answer.status(), 200, "{path}: {}", answer.text);
-        let json = answer.json();
+        let response = get(openforge.address, path);
+        assert_eq!(response.status(), 200, "{path}: {}", response.text);
+        let json = response.json();
         assert!(
             json.as_array().is_none_or(|all| !all.is_empty()),
             "{path} is empty"
@@ -125,18 +125,18 @@ fn mistakes_are_problem_details() {
         ),
         ("PATCH", ENGAGEMENT, "{}", 405),
     ] {
-        let answer = with_body(openforge.address, method, path, "", body);
+        let response = with_body(openforge.address, method, path, "", body);
         assert_eq!(
-            answer.status(),
+            response.status(),
             status,
             "{method} {path} {body}: {}",
-            answer.text
+            response.text
         );
         assert_eq!(
-            answer.field("content-type"),
+            response.field("content-type"),
             Some("application/problem+json")
         );
-        assert_eq!(answer.json()["status"], status);
+        assert_eq!(response.json()["status"], status);
     }
     let long = "x".repeat(2 * 1024 * 1024);
     assert_eq!(
@@ -156,7 +156,7 @@ fn created_documents_are_found_and_deleted_ones_are_not() {
         r#"{"title": "Report"}"#,
     );
     assert_eq!(made.status(), 201);
-    let location = made.field("location").expect("where it is");
+    let location = made.field("location").expect("a location");
     assert_eq!(get(openforge.address, location).json()["title"], "Report");
     assert_eq!(
         request(openforge.address, "DELETE", location, "").status(),
@@ -207,7 +207,12 @@ fn statements_are_counted() {
 #[test]
 fn a_second_get_does_not_touch_the_database() {
     let openforge = Program::start("openforge", &[]);
-    let status = |answer: &Answer| answer.field("cache-status").unwrap_or_default().to_owned();
+    let status = |response: &RawResponse| {
+        response
+            .field("cache-status")
+            .unwrap_or_default()
+            .to_owned()
+    };
     let first = get(openforge.address, ENGAGEMENT);
     assert!(
         status(&first).contains("fwd=") && status(&first).ends_with("stored"),
@@ -227,16 +232,16 @@ fn user_documents_are_stored_for_each_user() {
     let openforge = Program::start("openforge", &[]);
     let path = "/users/user-123/preferences";
     let ask = |user: &str| {
-        let answer = request(
+        let response = request(
             openforge.address,
             "GET",
             path,
             &format!("x-user-id: {user}\r\n"),
         );
-        let hit = answer
+        let hit = response
             .field("cache-status")
             .is_some_and(|status| status.contains("; hit"));
-        (hit, answer.json()["notifications"].is_object())
+        (hit, response.json()["notifications"].is_object())
     };
     assert_eq!(ask("user-123"), (false, true));
     assert_eq!(ask("user-456"), (false, false));
@@ -300,8 +305,8 @@ fn two_processes_share_a_database_file() {
 #[test]
 fn every_response_reports_the_remaining_quotas() {
     let openforge = Program::start("openforge", &[]);
-    let answer = get(openforge.address, ENGAGEMENT);
-    let policies = answer.all("ratelimit-policy").join(", ");
+    let response = get(openforge.address, ENGAGEMENT);
+    let policies = response.all("ratelimit-policy").join(", ");
     assert!(
         policies.contains("\"address\";q=30000;w=60") && policies.contains("\"api\";q=6000;w=60"),
         "{policies}"
@@ -326,8 +331,8 @@ fn every_response_reports_the_remaining_quotas() {
 fn a_write_invalidates_every_page_that_shows_it() {
     let openforge = Program::start("openforge", &[]);
     let is_hit = |path: &str| {
-        let answer = get(openforge.address, path);
-        answer
+        let response = get(openforge.address, path);
+        response
             .field("cache-status")
             .is_some_and(|status| status.contains("; hit"))
     };
@@ -383,8 +388,8 @@ fn a_write_invalidates_every_page_that_shows_it() {
 fn a_new_version_does_not_use_old_entries() {
     let openforge = Program::start("openforge", &[]);
     let is_hit = |path: &str| {
-        let answer = get(openforge.address, path);
-        answer
+        let response = get(openforge.address, path);
+        response
             .field("cache-status")
             .is_some_and(|status| status.contains("; hit"))
     };

@@ -22,14 +22,14 @@ pub(crate) struct RawOrigin {
 
 impl RawOrigin {
     /// Answers every request with the same bytes.
-    pub(crate) fn answering(bytes: &'static str) -> Self {
+    pub(crate) fn responding(bytes: &'static str) -> Self {
         Self::new(move |_, stream| {
             let _ = stream.write_all(bytes.as_bytes());
         })
     }
 
     /// Answers each request with a function of its bytes.
-    pub(crate) fn new(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(respond: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -46,7 +46,7 @@ impl RawOrigin {
                         .lock()
                         .expect("no test panics with it")
                         .push(request.clone());
-                    answer(&request, &mut stream);
+                    respond(&request, &mut stream);
                     let _ = stream.shutdown(Shutdown::Both);
                 }
             }

@@ -53,10 +53,8 @@ fn a_response_stored_by_one_process_is_served_by_another() {
     let redis = RedisServer::start();
     let TwoServers { one, other, .. } = &two_servers(&redis, &built_in());
 
-    wait_for("the first to answer from what it stored", || {
-        is_hit(one, ENGAGEMENT)
-    });
-    wait_for("the other to answer with it", || is_hit(other, ENGAGEMENT));
+    wait_for("a hit in the first process", || is_hit(one, ENGAGEMENT));
+    wait_for("a hit in the other process", || is_hit(other, ENGAGEMENT));
     assert_eq!(get(other.address, "/debug/queries").json()["queries"], 0);
 
     let key = ENGAGEMENT.replace("/engagements/", "engagement:");
@@ -70,7 +68,7 @@ fn after_a_put_no_process_serves_the_old_version() {
     let name = |program: &Program| get(program.address, ENGAGEMENT).json()["name"].clone();
 
     for round in 0..5 {
-        wait_for("both to answer from what is stored", || {
+        wait_for("a hit in both processes", || {
             is_hit(one, ENGAGEMENT) && is_hit(other, ENGAGEMENT)
         });
         let body = format!(r#"{{"name": "Round {round}"}}"#);
@@ -79,7 +77,7 @@ fn after_a_put_no_process_serves_the_old_version() {
             200
         );
         assert_eq!(name(one), format!("Round {round}"));
-        wait_for("the other to hear of it", || {
+        wait_for("the new version in the other process", || {
             name(other) == format!("Round {round}")
         });
     }
@@ -89,13 +87,9 @@ fn after_a_put_no_process_serves_the_old_version() {
 fn other_programs_invalidate_by_publishing() {
     let redis = RedisServer::start();
     let openforge = Program::start("openforge", &["--redis", &redis.url()]);
-    wait_for("it to answer from what is stored", || {
-        is_hit(&openforge, ENGAGEMENT)
-    });
+    wait_for("a hit", || is_hit(&openforge, ENGAGEMENT));
     redis.command(&["PUBLISH", "cache:invalidate", "engagement:550e8400*"]);
-    wait_for("it to ask the database again", || {
-        !is_hit(&openforge, ENGAGEMENT)
-    });
+    wait_for("a miss", || !is_hit(&openforge, ENGAGEMENT));
 }
 
 #[test]
@@ -116,11 +110,13 @@ fn processes_share_one_limit() {
             "x-user-id: user-123\r\n",
         )
     };
-    let answers = (0..15).map(|turn| ask(if turn % 2 == 0 { one } else { other }));
-    let refused: Vec<_> = answers.filter(|answer| answer.status() == 429).collect();
+    let responses = (0..15).map(|turn| ask(if turn % 2 == 0 { one } else { other }));
+    let refused: Vec<_> = responses
+        .filter(|response| response.status() == 429)
+        .collect();
     assert_eq!(refused.len(), 5);
-    assert!(refused.iter().all(|answer| {
-        answer
+    assert!(refused.iter().all(|response| {
+        response
             .field("retry-after")
             .is_some_and(|after| after != "0")
     }));

@@ -15,13 +15,13 @@ async fn a_health_check_reports_serving() {
         .await
         .expect("it listens");
     let mut client = HealthClient::new(channel);
-    let answer = client
+    let response = client
         .check(HealthCheckRequest {
             service: "openforge".into(),
         })
         .await
         .expect("it is known");
-    assert_eq!(answer.into_inner().status, ServingStatus::Serving as i32);
+    assert_eq!(response.into_inner().status, ServingStatus::Serving as i32);
 
     let unknown = client
         .check(HealthCheckRequest {

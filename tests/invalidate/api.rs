@@ -137,18 +137,18 @@ async fn a_soft_invalidation_makes_entries_stale() {
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
     let origin = Origin::with_head(move |parts| {
-        let answer = Response::builder().header("etag", "\"1\"");
+        let response = Response::builder().header("etag", "\"1\"");
         let status = match parts.headers.contains_key("if-none-match") {
             _ if breaks.load(Ordering::SeqCst) => 503,
             true => 304,
             false => 200,
         };
-        answer.status(status)
+        response.status(status)
     });
     let service = stack(&keep, &origin);
     let cache_status = async || {
         let seen = send(&service, get("/engagements/1")).await;
-        assert_eq!(seen.body, "call 1", "it is as good as before");
+        assert_eq!(seen.body, "call 1", "the first response is still used");
         seen.headers["cache-status"]
             .to_str()
             .expect("text")
@@ -246,8 +246,8 @@ async fn a_write_in_code_invalidates_however_it_ends() {
     let gone = async |keep: &Keep| left(keep, &["engagement:42"]).await.is_empty();
 
     let keep = filled(&KEYS).await;
-    let answer = keep.write(changes(), async { Ok::<_, io::Error>(7) }).await;
-    assert_eq!(answer.expect("its answer"), 7);
+    let result = keep.write(changes(), async { Ok::<_, io::Error>(7) }).await;
+    assert_eq!(result.expect("no error"), 7);
     assert!(gone(&keep).await);
 
     let keep = filled(&KEYS).await;

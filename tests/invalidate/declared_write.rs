@@ -62,7 +62,7 @@ async fn targets_of_a_declared_write_are_not_cached_until_it_ends() {
         for _ in 0..3 {
             for path in ["/engagements/1", "/engagements"] {
                 let seen = send(&service, get(path)).await;
-                assert_ne!(seen.body, read, "{path} was read anew");
+                assert_ne!(seen.body, read, "{path} was read again");
                 read = seen.body;
             }
         }

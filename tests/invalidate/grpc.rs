@@ -56,12 +56,12 @@ fn streamed(end: Option<Result<Frame<Bytes>, OriginError>>) -> OriginResult {
     ))
 }
 
-fn origin(answer: impl Fn() -> OriginResult + Clone + Send + Sync + 'static) -> Origin {
+fn origin(respond: impl Fn() -> OriginResult + Clone + Send + Sync + 'static) -> Origin {
     Origin::from_fn(move |request, _| {
-        let answer = answer.clone();
+        let respond = respond.clone();
         async move {
             if request.method() == "POST" {
-                answer()
+                respond()
             } else {
                 ok_text("")
             }
@@ -94,8 +94,8 @@ async fn the_grpc_status_in_the_trailers_decides() {
             &origin(move || streamed(Some(Ok(Frame::trailers(trailers(status)))))),
         );
         hits(&service, &PATH).await;
-        let answer = service.clone().oneshot(rename()).await.expect("an answer");
-        let body = answer.into_body().collect().await.expect("a body");
+        let response = service.clone().oneshot(rename()).await.expect("a response");
+        let body = response.into_body().collect().await.expect("a body");
         assert_eq!(body.trailers().expect("kept")["grpc-status"], status);
         assert_eq!(body.to_bytes(), "a message");
         assert_eq!(hits(&service, &PATH).await, [!written], "{status}");
@@ -129,8 +129,8 @@ async fn the_trailers_wait_for_the_invalidation() {
         &keep,
         &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))),
     );
-    let answer = service.clone().oneshot(rename()).await.expect("an answer");
-    let mut body = answer.into_body();
+    let response = service.clone().oneshot(rename()).await.expect("a response");
+    let mut body = response.into_body();
     let message = body.frame().await.expect("a frame").expect("no error");
     assert!(message.is_data());
     assert!(!body.is_end_stream());
@@ -141,7 +141,7 @@ async fn the_trailers_wait_for_the_invalidation() {
     let last = body.frame().await.expect("a frame").expect("no error");
     assert!(last.is_trailers());
     let told = heard.next().now_or_never().flatten();
-    assert!(told.is_some(), "told before the trailers");
+    assert!(told.is_some(), "an event before the trailers");
     assert!(body.is_end_stream());
     assert!(body.frame().await.is_none());
 }
@@ -153,8 +153,8 @@ async fn a_grpc_body_without_a_status_invalidates() {
         let end = move || broken.then(|| Err(OriginError("reset")));
         let service = stack(&keep, &origin(move || streamed(end())));
         hits(&service, &PATH).await;
-        let answer = service.clone().oneshot(rename()).await.expect("an answer");
-        assert_eq!(answer.into_body().collect().await.is_err(), broken);
+        let response = service.clone().oneshot(rename()).await.expect("a response");
+        assert_eq!(response.into_body().collect().await.is_err(), broken);
         assert_eq!(hits(&service, &PATH).await, [false]);
     }
 }
@@ -167,9 +167,13 @@ async fn a_grpc_body_dropped_before_its_end_invalidates() {
         &origin(|| streamed(Some(Ok(Frame::trailers(trailers("5")))))),
     );
     hits(&service, &PATH).await;
-    let answer = service.clone().oneshot(rename()).await.expect("an answer");
-    assert_eq!(hits(&service, &PATH).await, [true], "not known yet");
-    drop(answer);
+    let response = service.clone().oneshot(rename()).await.expect("a response");
+    assert_eq!(
+        hits(&service, &PATH).await,
+        [true],
+        "the status has not arrived"
+    );
+    drop(response);
     assert_eq!(hits(&service, &PATH).await, [false]);
 }
 

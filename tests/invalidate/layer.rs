@@ -76,7 +76,7 @@ async fn readiness_of_the_inner_service_is_forwarded() {
         "the permit is taken"
     );
     gate.admit(1);
-    write.await.expect("no panic").expect("an answer");
+    write.await.expect("no panic").expect("a response");
     for _ in 0..5 {
         for request in [
             put("/engagements/1"),
@@ -85,15 +85,15 @@ async fn readiness_of_the_inner_service_is_forwarded() {
         ] {
             let ready = tokio::time::timeout(Duration::from_secs(5), ready(&mut other)).await;
             ready.expect("no deadlock");
-            other.call(request).await.expect("an answer");
+            other.call(request).await.expect("a response");
         }
     }
 }
 
 #[tokio::test]
 async fn one_write_is_one_invalidation() {
-    // CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and of two layers within each
-    // other one works.
+    // The CacheLayer leaves RFC 9111 section 4.4 to the layer above it, and only one of two nested
+    // InvalidateLayers works.
     let keep = new_keep(table());
     let layers = (
         InvalidateLayer::new(&keep),
@@ -187,7 +187,7 @@ async fn axum_takes_both_layers_as_a_tuple() {
     let status = async |method: &str| {
         let request = Request::builder().method(method).uri("/engagements/1");
         let request = request.body(Body::empty()).expect("a request");
-        let response = app.clone().oneshot(request).await.expect("an answer");
+        let response = app.clone().oneshot(request).await.expect("a response");
         let status = response.headers().get("cache-status").cloned();
         status.map(|status| status.to_str().expect("text").to_owned())
     };

@@ -78,10 +78,10 @@ fn slow(gate: &Gate) -> Origin {
     })
 }
 
-fn answering(status: u16) -> Origin {
+fn with_status(status: u16) -> Origin {
     origin(move || async move {
-        let answer = Response::builder().status(status);
-        Ok(answer.body(full("")).expect("a response"))
+        let response = Response::builder().status(status);
+        Ok(response.body(full("")).expect("a response"))
     })
 }
 
@@ -89,7 +89,7 @@ fn answering(status: u16) -> Origin {
 async fn a_refused_write_invalidates_nothing() {
     for status in [400, 404, 409, 412, 429] {
         let keep = keep();
-        let service = stack(&keep, &answering(status));
+        let service = stack(&keep, &with_status(status));
         hits(&service, &PATHS).await;
         assert_eq!(send(&service, put("/engagements/1")).await.status, status);
         assert_eq!(hits(&service, &PATHS).await, [true; 4], "{status}");
@@ -100,7 +100,7 @@ async fn a_refused_write_invalidates_nothing() {
 async fn a_write_that_may_have_happened_invalidates() {
     for status in [500, 502, 503, 504] {
         let keep = keep();
-        let service = stack(&keep, &answering(status));
+        let service = stack(&keep, &with_status(status));
         hits(&service, &PATHS).await;
         assert_eq!(send(&service, put("/engagements/1")).await.status, status);
         assert_eq!(hits(&service, &PATHS).await, NAMED, "{status}");
@@ -124,7 +124,7 @@ async fn without_a_route_an_error_invalidates_nothing() {
 #[tokio::test]
 async fn a_redirection_invalidates() {
     let keep = keep();
-    let service = stack(&keep, &answering(303));
+    let service = stack(&keep, &with_status(303));
     hits(&service, &PATHS).await;
     send(&service, put("/engagements/1")).await;
     assert_eq!(hits(&service, &PATHS).await, NAMED);
@@ -175,11 +175,11 @@ async fn a_client_that_leaves_after_the_commit_does_not_cancel_the_invalidation(
         }),
     );
     hits(&service, &PATHS).await;
-    let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
-    assert!(answer.as_mut().now_or_never().is_none());
+    let mut response = Box::pin(service.clone().oneshot(put("/engagements/1")));
+    assert!(response.as_mut().now_or_never().is_none());
     gate.arrival().await;
     assert_eq!(committed.load(Ordering::SeqCst), 1);
-    drop(answer);
+    drop(response);
 
     let mut heard = keep.invalidations();
     gate.admit(1);
@@ -204,7 +204,7 @@ fn a_write_cancelled_by_the_end_of_its_runtime_invalidates() {
     assert_eq!(
         reader.block_on(hits(&service, &PATHS)),
         [true; 4],
-        "nobody knows yet"
+        "the write has not been committed"
     );
     drop(writer);
     assert_eq!(reader.block_on(hits(&service, &PATHS)), NAMED);
@@ -213,18 +213,18 @@ fn a_write_cancelled_by_the_end_of_its_runtime_invalidates() {
 #[tokio::test]
 async fn the_response_waits_for_the_invalidation() {
     let keep = keep();
-    let service = stack(&keep, &answering(200));
+    let service = stack(&keep, &with_status(200));
     let mut heard = keep.invalidations();
     service
         .clone()
         .oneshot(put("/engagements/1"))
         .await
-        .expect("an answer");
+        .expect("a response");
     let told = heard
         .next()
         .now_or_never()
         .flatten()
-        .expect("told before the answer");
+        .expect("an event before the response");
     assert!(!told.is_soft());
 }
 
@@ -299,13 +299,17 @@ async fn a_stalling_body_delays_neither_the_invalidation_nor_the_response() {
     );
     hits(&service, &PATHS).await;
     more.send(b"{\"org\":").expect("it listens");
-    let answer = service.clone().oneshot(put("/engagements/1"));
-    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
-    let answer = answer.expect("it waits no longer").expect("an answer");
+    let response = service.clone().oneshot(put("/engagements/1"));
+    let response = tokio::time::timeout(Duration::from_secs(5), response).await;
+    let response = response.expect("it waits no longer").expect("a response");
     assert_eq!(hits(&service, &PATHS).await, NAMED, "any org may be it");
     more.send(b"7}").expect("it listens");
     drop(more);
-    let body = answer.into_body().collect().await.expect("the rest of it");
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("the rest of it");
     assert_eq!(body.to_bytes(), "{\"org\":7}");
 }
 
@@ -315,10 +319,10 @@ async fn flush_waits_for_writes_whose_clients_have_left() {
     let gate = Gate::closed();
     let service = stack(&keep, &slow(&gate));
     hits(&service, &PATHS).await;
-    let mut answer = Box::pin(service.clone().oneshot(put("/engagements/1")));
-    assert!(answer.as_mut().now_or_never().is_none());
+    let mut response = Box::pin(service.clone().oneshot(put("/engagements/1")));
+    assert!(response.as_mut().now_or_never().is_none());
     gate.arrival().await;
-    drop(answer);
+    drop(response);
     let mut flush = Box::pin(keep.flush());
     assert!(flush.as_mut().now_or_never().is_none());
     gate.admit(1);

@@ -73,7 +73,7 @@ async fn a_fill_begun_before_a_write_is_not_used_after_it() {
         assert_eq!(
             fill.await.expect("a read"),
             version,
-            "it began before the write"
+            "the read began before the write"
         );
         assert_eq!(read(&service).await, version + 1);
         // Closed again for the next fill.
@@ -96,14 +96,14 @@ async fn a_request_after_a_write_does_not_join_an_older_fill() {
         let mut after = Box::pin(read(&service));
         assert!(
             after.as_mut().now_or_never().is_none(),
-            "it waits for the leader"
+            "the follower waits for the leader"
         );
-        // Two: a follower may have to call for itself.
+        // Two: a follower may have to call the origin itself.
         gate.admit(1);
         gate.admit(1);
         assert_eq!(leader.await.expect("a read"), version);
         assert!(before.await.expect("a read") >= version);
-        assert_eq!(after.await, version + 1, "it began after the write");
+        assert_eq!(after.await, version + 1, "the read began after the write");
         keep.invalidate([Invalidation::everything()])
             .await
             .expect("invalidated");
@@ -164,15 +164,15 @@ async fn a_response_under_way_during_a_write_is_not_stored() {
     });
     let keep = keep();
     let service = stack(&keep, &origin);
-    let answer = service
+    let response = service
         .clone()
         .oneshot(get("/engagements/1"))
         .await
-        .expect("an answer");
+        .expect("a response");
     gate.arrival().await;
     send(&service, put("/engagements/1")).await;
     gate.admit(1);
-    let body = answer
+    let body = response
         .into_body()
         .collect()
         .await

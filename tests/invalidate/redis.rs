@@ -42,7 +42,7 @@ async fn keep(server: &RedisServer, table: Table) -> Keep {
 }
 
 /// Two keeps, which Redis takes for two processes, in front of one handler.
-async fn two(server: &RedisServer) -> ([Keep; 2], [Stack; 2], Origin) {
+async fn two_stacks(server: &RedisServer) -> ([Keep; 2], [Stack; 2], Origin) {
     let keeps = [keep(server, table()).await, keep(server, table()).await];
     let origin = Origin::with_fields(&[]);
     let stacks = [stack(&keeps[0], &origin), stack(&keeps[1], &origin)];
@@ -71,7 +71,7 @@ async fn until_new(stack: &Stack, path: &str, old: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_in_one_process_invalidates_in_the_other() {
     let server = RedisServer::start();
-    let (_keeps, [here, there], origin) = two(&server).await;
+    let (_keeps, [here, there], origin) = two_stacks(&server).await;
     let stacks = [here, there];
     for path in ["/engagements", "/engagements/1"] {
         for round in 0..20 {
@@ -84,7 +84,7 @@ async fn a_write_in_one_process_invalidates_in_the_other() {
             let seen = send(&stacks[0], get(path)).await;
             assert_ne!(seen.body, old, "{path} {round}");
             assert!(origin.calls() > calls + 1);
-            // (c): once it has applied it, never again what was replaced.
+            // (c): a process that has applied the invalidation never serves the old version again.
             until_new(&stacks[1], path, &old).await;
             assert_ne!(send(&stacks[1], get(path)).await.body, old);
         }
@@ -94,7 +94,7 @@ async fn a_write_in_one_process_invalidates_in_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_removed_from_redis_before_the_response() {
     let server = RedisServer::start();
-    let (_keeps, stacks, _origin) = two(&server).await;
+    let (_keeps, stacks, _origin) = two_stacks(&server).await;
     warm(&stacks, "/engagements/1").await;
     warm(&stacks, "/engagements/1?page=2").await;
     let there = |key: &str| server.command(&["EXISTS", key]).text() == "1";
@@ -111,7 +111,7 @@ async fn keys_are_removed_from_redis_before_the_response() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tag_version_and_soft_invalidations_reach_every_process() {
     let server = RedisServer::start();
-    let (keeps, stacks, _origin) = two(&server).await;
+    let (keeps, stacks, _origin) = two_stacks(&server).await;
     let path = "/engagements/1";
     for round in ["tag", "version", "soft"] {
         warm(&stacks, path).await;
@@ -140,7 +140,7 @@ async fn tag_version_and_soft_invalidations_reach_every_process() {
 async fn other_programs_can_invalidate_on_the_channel() {
     // The guide's `publish_invalidation` and `cache_invalidation_listener`.
     let server = RedisServer::start();
-    let (keeps, stacks, _origin) = two(&server).await;
+    let (keeps, stacks, _origin) = two_stacks(&server).await;
     warm(&stacks, "/engagements/42").await;
     let old = send(&stacks[0], get("/engagements/42")).await.body;
     server.command(&["PUBLISH", "cache:invalidate", "engagement:42*"]);
@@ -175,34 +175,34 @@ async fn other_programs_can_invalidate_on_the_channel() {
     assert_eq!(
         heard,
         ["engagement:42:*", "agent:1"],
-        "tags are nobody else's business"
+        "tags are not published"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidation_events_of_every_process_are_received() {
     let server = RedisServer::start();
-    let (keeps, _stacks, _origin) = two(&server).await;
+    let (keeps, _stacks, _origin) = two_stacks(&server).await;
     let mut heard = keeps[1].invalidations();
     let key = Key::new("engagement").id(42);
     keeps[0]
         .invalidate([Invalidation::key(&key)])
         .await
         .expect("invalidated");
-    hear_of(&mut heard, &key).await;
+    wait_for_invalidation(&mut heard, &key).await;
     server.command(&["PUBLISH", "cache:invalidate", "agent:*"]);
     let agent = Key::new("agent").id(1);
-    hear_of(&mut heard, &agent).await;
+    wait_for_invalidation(&mut heard, &agent).await;
 }
 
-async fn hear_of(heard: &mut Invalidations, key: &Key) {
+async fn wait_for_invalidation(heard: &mut Invalidations, key: &Key) {
     while !heard.next().await.expect("the keep is there").names(key) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_by_pattern_removes_what_is_in_redis() {
     let server = RedisServer::start();
-    let (keeps, stacks, _origin) = two(&server).await;
+    let (keeps, stacks, _origin) = two_stacks(&server).await;
     for path in [
         "/engagements/42",
         "/engagements/42?page=2",
@@ -252,7 +252,7 @@ async fn deleting_by_pattern_removes_what_is_in_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sweeps_of_one_pattern_run_as_one() {
     let server = RedisServer::start();
-    let (keeps, _stacks, _origin) = two(&server).await;
+    let (keeps, _stacks, _origin) = two_stacks(&server).await;
     for n in 0..5000 {
         server.command(&["SET", &format!("filler:{n}"), "x"]);
     }
@@ -320,7 +320,7 @@ async fn is_stored(service: &Stack) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalidation_while_redis_is_unavailable_is_not_lost() {
     let server = RedisServer::start();
-    let (keeps, stacks, _origin) = two(&server).await;
+    let (keeps, stacks, _origin) = two_stacks(&server).await;
     warm(&stacks, "/engagements/1").await;
     let old = send(&stacks[1], get("/engagements/1")).await.body;
     server.stop_signal();
@@ -374,7 +374,7 @@ async fn flush_waits_until_redis_has_every_invalidation() {
     let early = flush.as_mut().now_or_never();
     server.continue_signal();
     taken.expect_err("Redis does not answer");
-    assert!(early.is_none(), "it is not there yet");
+    assert!(early.is_none(), "the flush waits");
     let flushed = tokio::time::timeout(Duration::from_secs(20), flush).await;
     flushed.expect("Redis goes on");
     let told = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;

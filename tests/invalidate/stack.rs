@@ -17,7 +17,7 @@ pub(super) fn stack(keep: &Keep, origin: &Origin) -> Stack {
     (InvalidateLayer::new(keep), CacheLayer::new(keep)).layer(origin.clone())
 }
 
-/// Which of these GETs are hits; the others are stored by it.
+/// Which of these GETs are hits; the responses to the others are stored.
 pub(super) async fn hits(service: &Stack, paths: &[&str]) -> Vec<bool> {
     let mut hits = Vec::new();
     for path in paths {
@@ -26,7 +26,7 @@ pub(super) async fn hits(service: &Stack, paths: &[&str]) -> Vec<bool> {
     hits
 }
 
-/// Whether the response was a hit. It must be stored otherwise.
+/// Whether the response was a hit; panics if it was neither hit nor stored.
 pub(super) async fn is_hit(service: &Stack, request: Request<Full<Bytes>>) -> bool {
     let response = send(service, request).await;
     let status = response.cache_status();

@@ -16,25 +16,25 @@ async fn tags_of_routes_and_of_responses() {
     let orgs = Route::new("/orgs/{org}/{page}")
         .key("org:{org}:{page}")
         .scope(Scope::Public);
-    let answer = Route::new("/engagements/{id}")
+    let response = Route::new("/engagements/{id}")
         .key("engagement:{id}")
         .scope(Scope::Public);
     let keep = new_keep(
         Table::new()
             .route(orgs.tags(["org:{org}"]))
-            .route(answer.tags(["org:{answer.org}"])),
+            .route(response.tags(["org:{answer.org}"])),
     );
     let origin = Origin::from_fn(|request, _| async move {
-        let answer = Response::builder()
+        let response = Response::builder()
             .header("cache-control", "max-age=60")
             .header("content-type", "application/json");
-        let answer = match request.uri().path() {
-            "/tag" => answer.header("cache-tag", "x, org:7"),
-            "/key" => answer.header("surrogate-key", "x org:7"),
-            "/group" => answer.header("cache-groups", "\"x\", \"org:7\""),
-            _ => answer,
+        let response = match request.uri().path() {
+            "/tag" => response.header("cache-tag", "x, org:7"),
+            "/key" => response.header("surrogate-key", "x org:7"),
+            "/group" => response.header("cache-groups", "\"x\", \"org:7\""),
+            _ => response,
         };
-        Ok(answer.body(full(r#"{"org": 7}"#)).expect("a response"))
+        Ok(response.body(full(r#"{"org": 7}"#)).expect("a response"))
     });
     let service = stack(&keep, &origin);
     let tagged = [
@@ -77,18 +77,18 @@ async fn tags_made_by_templates_are_encoded_like_keys() {
 /// Returns the request's `x-NAME` fields as `NAME`; every response is fresh.
 fn mirror() -> Origin {
     Origin::with_head(|parts| {
-        let mut answer = Response::builder().header("cache-control", "max-age=60");
+        let mut response = Response::builder().header("cache-control", "max-age=60");
         for name in ["cache-groups", "cache-group-invalidation", "status"] {
             let asked = parts.headers.get(format!("x-{name}"));
             match asked {
                 Some(value) if name == "status" => {
-                    answer = answer.status(value.to_str().expect("text"));
+                    response = response.status(value.to_str().expect("text"));
                 }
-                Some(value) => answer = answer.header(name, value),
+                Some(value) => response = response.header(name, value),
                 None => {}
             }
         }
-        answer
+        response
     })
 }
 
@@ -192,12 +192,12 @@ async fn configured_tag_fields_are_read_and_removed() {
         .scope(Scope::Public);
     let keep = new_keep(Table::new().route(route));
     let origin = Origin::with_head(|parts| {
-        let answer = Response::builder()
+        let response = Response::builder()
             .header("x-tags", "a, b")
             .header("cache-tag", "c");
         match parts.uri.query() {
-            Some("private") => answer.header("cache-control", "private"),
-            _ => answer,
+            Some("private") => response.header("cache-control", "private"),
+            _ => response,
         }
     });
     let cache = CacheLayer::new(&keep).tag_fields([HeaderName::from_static("x-tags")]);

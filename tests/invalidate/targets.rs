@@ -1,4 +1,4 @@
-//! What a successful write invalidates.
+//! The targets that a successful write invalidates.
 
 use http::Response;
 use tower_keep::{
@@ -80,8 +80,8 @@ async fn templates_use_the_user_keyed_fields_and_the_response() {
     table.validate().expect("a table");
     let keep = new_keep(table);
     let origin = Origin::from_fn(|_, _| async {
-        let answer = Response::builder().header("content-type", "application/json");
-        Ok(answer.body(full(r#"{"org": 7}"#)).expect("a response"))
+        let response = Response::builder().header("content-type", "application/json");
+        Ok(response.body(full(r#"{"org": 7}"#)).expect("a response"))
     });
     let service = stack(&keep, &origin);
     let list = |tenant| request("GET", "/list", &[("x-tenant", tenant)]);
@@ -99,10 +99,10 @@ async fn templates_use_the_user_keyed_fields_and_the_response() {
         send(&service, request).await;
     }
     let write = as_user("ann", request("POST", "/tasks", &[("x-tenant", "a")]));
-    let answer = send(&service, write).await;
+    let response = send(&service, write).await;
     assert_eq!(
-        answer.body, r#"{"org": 7}"#,
-        "the answer was looked into, and went on whole"
+        response.body, r#"{"org": 7}"#,
+        "the response was read for its fields and passed on whole"
     );
     for (request, named) in requests() {
         let path = request.uri().clone();
@@ -122,8 +122,8 @@ async fn a_missing_template_value_matches_everything() {
     ] {
         let keep = new_keep(table().route(write.clone()));
         let origin = Origin::from_fn(move |_, _| async move {
-            let answer = Response::builder().header("content-type", kind);
-            Ok(answer.body(full(body)).expect("a response"))
+            let response = Response::builder().header("content-type", kind);
+            Ok(response.body(full(body)).expect("a response"))
         });
         let service = stack(&keep, &origin);
         hits(
@@ -153,15 +153,15 @@ async fn a_response_too_large_to_parse_matches_everything_and_is_forwarded_whole
             return ok_text("");
         }
         let filler = "x".repeat(2 << 20);
-        let answer = Response::builder().header("content-type", "application/json");
+        let response = Response::builder().header("content-type", "application/json");
         let body = full(format!(r#"{{"org": 7, "filler": "{filler}"}}"#));
-        Ok(answer.body(body).expect("a response"))
+        Ok(response.body(body).expect("a response"))
     });
     let service = stack(&keep, &origin);
     hits(&service, &["/orgs/8/stats"]).await;
-    let answer = send(&service, request("POST", "/tasks", &[])).await;
+    let response = send(&service, request("POST", "/tasks", &[])).await;
     assert_eq!(
-        answer.body.len(),
+        response.body.len(),
         (2 << 20) + r#"{"org": 7, "filler": ""}"#.len()
     );
     assert_eq!(hits(&service, &["/orgs/8/stats"]).await, [false]);
@@ -172,13 +172,13 @@ async fn locations_of_the_same_origin_are_invalidated() {
     // RFC 9111 section 4.4
     let keep = new_keep(table());
     let origin = Origin::with_head(|parts| {
-        let mut answer = Response::builder();
+        let mut response = Response::builder();
         for name in ["location", "content-location"] {
             if let Some(value) = parts.headers.get(name) {
-                answer = answer.header(name, value);
+                response = response.header(name, value);
             }
         }
-        answer
+        response
     });
     let service = stack(&keep, &origin);
     let paths = ["/engagements/8", "/engagements/9", "/engagements/10"];

@@ -49,7 +49,7 @@ async fn a_refusal_keeps_no_permit_of_the_inner_service() {
         let other = service.clone().oneshot(of_user("/", "u"));
         let other = tokio::time::timeout(Duration::from_secs(5), other).await;
         assert_eq!(
-            other.expect("a permit").expect("an answer").status(),
+            other.expect("a permit").expect("a response").status(),
             StatusCode::OK
         );
     }
@@ -333,7 +333,7 @@ async fn a_reload_changes_limit_and_algorithm_for_the_next_request() {
     assert_eq!(
         admitted(&mut service, 9, || of_user("/", "u")).await,
         5,
-        "counted anew"
+        "the counter starts from zero"
     );
 }
 

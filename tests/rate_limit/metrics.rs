@@ -41,7 +41,10 @@ fn requests_without_a_limit_cost_no_allocation() {
         allocations(&mut service, "/other"),
     );
     assert_eq!(limited, bare);
-    assert!(allocations(&mut service, "/api") > bare, "it is limited");
+    assert!(
+        allocations(&mut service, "/api") > bare,
+        "the request is limited"
+    );
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn one_of_each() -> [Limit; 3] {
     ]
 }
 
-/// What each limit does without Redis.
-async fn check_each_does_as_it_says(service: &mut RateLimit<Origin>, user: &str) {
+/// Checks each limit's `on_error` without Redis.
+async fn check_on_error(service: &mut RateLimit<Origin>, user: &str) {
     let closed = send_to(service, of_user("/closed", user)).await.status();
     assert_eq!(closed, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(admitted(service, 9, || of_user("/open", user)).await, 9);
@@ -69,7 +69,7 @@ async fn a_redis_that_does_not_reply_is_awaited_until_the_deadline() {
     until_it_counts_again(&service, "before").await;
     // Connections stay open, so a caller without a deadline would wait forever.
     server.stop_signal();
-    let check = check_each_does_as_it_says(&mut service, "u");
+    let check = check_on_error(&mut service, "u");
     let checked = tokio::time::timeout(Duration::from_secs(20), check).await;
     server.continue_signal();
     checked.expect("every request was answered");
@@ -84,7 +84,7 @@ async fn a_redis_that_became_a_replica_counts_as_unavailable() {
     until_it_counts_again(&service, "before").await;
     // It replies READONLY to every write.
     server.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    check_each_does_as_it_says(&mut service, "u").await;
+    check_on_error(&mut service, "u").await;
     server.command(&["REPLICAOF", "NO", "ONE"]);
     until_it_counts_again(&service, "after").await;
 }
@@ -99,8 +99,8 @@ async fn counters_lost_by_redis_start_again_without_an_error() {
     server.kill();
     server.restart();
     until_it_counts_again(&service, "after").await;
-    let anew = admitted(&mut service, 9, || of_user("/local", "u")).await;
-    assert_eq!(anew, 2);
+    let after_loss = admitted(&mut service, 9, || of_user("/local", "u")).await;
+    assert_eq!(after_loss, 2);
     let closed = send_to(&mut service, of_user("/closed", "u"))
         .await
         .status();
@@ -173,6 +173,6 @@ async fn readiness_does_not_call_redis() {
     })
     .await;
     server.continue_signal();
-    assert!(ready, "whether Redis answers or not");
+    assert!(ready, "whether Redis replies or not");
     assert_eq!(server.calls("evalsha"), asked);
 }

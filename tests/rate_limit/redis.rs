@@ -180,7 +180,7 @@ async fn a_refusal_by_redis_releases_the_permit_of_the_inner_service() {
         );
         let other = service.clone().oneshot(of_user("/", "u"));
         let other = tokio::time::timeout(Duration::from_secs(5), other).await;
-        assert_eq!(other.expect("a permit").expect("an answer").status(), 200);
+        assert_eq!(other.expect("a permit").expect("a response").status(), 200);
     }
 }
 

@@ -36,7 +36,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 async fn ask(address: SocketAddr, path: &str) -> Response<Bytes> {
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let uri = format!("http://{address}{path}").parse().expect("a URI");
-    let (parts, body) = client.get(uri).await.expect("an answer").into_parts();
+    let (parts, body) = client.get(uri).await.expect("a response").into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     Response::from_parts(parts, body)
 }

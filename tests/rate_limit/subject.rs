@@ -68,12 +68,12 @@ async fn a_new_bearer_token_does_not_reset_the_quota() {
 #[tokio::test]
 async fn requests_without_a_known_subject_are_limited_together() {
     let (_keep, mut service) = service(BY_USER);
-    let nobody = || get("/").body(Full::default()).expect("a request");
-    assert_eq!(admitted(&mut service, 9, nobody).await, 3);
+    let anonymous = || get("/").body(Full::default()).expect("a request");
+    assert_eq!(admitted(&mut service, 9, anonymous).await, 3);
     assert_eq!(
         admitted(&mut service, 9, || of_user("/", "")).await,
         0,
-        "an empty name is nobody"
+        "an empty name identifies no user"
     );
 }
 
@@ -85,8 +85,8 @@ async fn a_missing_peer_address_is_logged_once() {
     admitted(&mut service, 1, || from("/", "192.0.2.1")).await;
     let warning = "without a known address share one counter";
     assert_eq!(log.count(warning), 0);
-    let nobody = || get("/").body(Full::default()).expect("a request");
-    admitted(&mut service, 3, nobody).await;
+    let anonymous = || get("/").body(Full::default()).expect("a request");
+    admitted(&mut service, 3, anonymous).await;
     assert_eq!(log.count(warning), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Values that may be found in Redis instead of an entry.
+//! Values that Redis may hold in place of an entry.
 
 /// Unreadable values made from a readable one, each with the kind under which it is counted.
 pub(crate) fn unreadable(whole: &[u8], flipped_at: usize) -> [(&'static str, Vec<u8>); 7] {

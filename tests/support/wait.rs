@@ -33,8 +33,8 @@ where
 {
     let start = Instant::now();
     loop {
-        if let Some(answer) = condition().await {
-            return answer;
+        if let Some(value) = condition().await {
+            return value;
         }
         assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
         tokio::time::sleep(STEP).await;

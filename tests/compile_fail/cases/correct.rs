@@ -1,4 +1,4 @@
-//! Each of the other cases as it should be.
+//! The corrected form of every other case.
 
 use std::convert::Infallible;
 

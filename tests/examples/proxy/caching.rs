@@ -9,7 +9,7 @@ const FRESH: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r
 
 #[test]
 fn a_fresh_response_is_not_fetched_again() {
-    let origin = RawOrigin::answering(FRESH);
+    let origin = RawOrigin::responding(FRESH);
     let proxy = proxy(&origin);
     let first = get(proxy.address, "/page?a=1");
     let second = get(proxy.address, "/page?a=1");
@@ -33,8 +33,9 @@ fn a_fresh_response_is_not_fetched_again() {
 
 #[test]
 fn without_a_table_only_explicitly_fresh_responses_are_stored() {
-    let origin =
-        RawOrigin::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    let origin = RawOrigin::responding(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+    );
     let proxy = proxy(&origin);
     get(proxy.address, "/");
     get(proxy.address, "/");
@@ -47,8 +48,9 @@ fn a_table_decides_what_is_stored() {
     let file = directory.path().join("table.toml");
     let table = "[ttl]\npage = 60\n[[route]]\npath = \"/pages/{id}\"\nkey = \"page:{id}\"\nscope = \"public\"\n";
     std::fs::write(&file, table).expect("it can be written");
-    let origin =
-        RawOrigin::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    let origin = RawOrigin::responding(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+    );
     let flags = [
         "--origin",
         &origin.url(),
@@ -63,7 +65,7 @@ fn a_table_decides_what_is_stored() {
 
 #[test]
 fn a_field_removed_by_the_proxy_selects_no_variant() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\nVary: Accept-Language\r\n\r\nok",
     );
     let proxy = proxy(&origin);
@@ -80,23 +82,23 @@ fn a_field_removed_by_the_proxy_selects_no_variant() {
 
 #[test]
 fn connection_options_cannot_remove_no_store() {
-    // RFC 9110, 7.6.1: what is for every recipient is never for one connection.
-    let origin = RawOrigin::answering(
+    // RFC 9110, 7.6.1: fields for all recipients must not be named in Connection.
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nConnection: close, cache-control, vary\r\nCache-Control: no-store\r\nVary: x\r\n\
          Last-Modified: Tue, 01 Jan 2019 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok",
     );
     let proxy = proxy(&origin);
     for _ in 0..2 {
-        let answer = get(proxy.address, "/");
-        assert_eq!(answer.field("cache-control"), Some("no-store"));
-        assert_eq!(answer.field("vary"), Some("x"));
+        let response = get(proxy.address, "/");
+        assert_eq!(response.field("cache-control"), Some("no-store"));
+        assert_eq!(response.field("vary"), Some("x"));
     }
     assert_eq!(origin.received().len(), 2);
 }
 
 #[test]
 fn a_response_that_broke_off_is_not_stored() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
     );
     let proxy = proxy(&origin);

@@ -9,18 +9,18 @@ use rustix::process::Signal;
 
 use super::proxy;
 use crate::examples::{
-    exchange::{Answer, get, request},
+    exchange::{RawResponse, get, request},
     program::Program,
     raw_origin::RawOrigin,
 };
 
-fn assert_problem(answer: &Answer, status: u16) {
-    assert_eq!(answer.status(), status, "{}", answer.text);
+fn assert_problem(response: &RawResponse, status: u16) {
+    assert_eq!(response.status(), status, "{}", response.text);
     assert_eq!(
-        answer.field("content-type"),
+        response.field("content-type"),
         Some("application/problem+json")
     );
-    assert_eq!(answer.json()["status"], status);
+    assert_eq!(response.json()["status"], status);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn an_unreachable_origin_is_a_bad_gateway() {
 
 #[test]
 fn an_origin_that_hangs_up_is_a_bad_gateway() {
-    let origin = RawOrigin::answering("");
+    let origin = RawOrigin::responding("");
     assert_problem(&get(proxy(&origin).address, "/"), 502);
 }
 
@@ -68,66 +68,68 @@ fn responses_that_are_not_http_are_a_bad_gateway() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, frobbed\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ] {
-        let origin = RawOrigin::answering(bytes);
-        let answer = get(proxy(&origin).address, "/");
-        assert_eq!(answer.status(), 502, "{bytes:?}");
-        assert_problem(&answer, 502);
+        let origin = RawOrigin::responding(bytes);
+        let response = get(proxy(&origin).address, "/");
+        assert_eq!(response.status(), 502, "{bytes:?}");
+        assert_problem(&response, 502);
     }
 }
 
 #[test]
 fn a_chunked_response_has_no_content_length() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     );
-    let answer = get(proxy(&origin).address, "/");
-    assert_eq!(answer.field("content-length"), None);
-    assert_eq!(answer.body(), "5\r\nhello\r\n0\r\n\r\n");
+    let response = get(proxy(&origin).address, "/");
+    assert_eq!(response.field("content-length"), None);
+    assert_eq!(response.body(), "5\r\nhello\r\n0\r\n\r\n");
 }
 
 #[test]
 fn an_unknown_transfer_coding_is_not_forwarded() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: frobbed\r\n\r\nhello");
-    let answer = get(proxy(&origin).address, "/");
-    assert_eq!(answer.all("transfer-encoding"), ["chunked"]);
-    assert_eq!(answer.body(), "5\r\nhello\r\n0\r\n\r\n");
+    let origin =
+        RawOrigin::responding("HTTP/1.1 200 OK\r\nTransfer-Encoding: frobbed\r\n\r\nhello");
+    let response = get(proxy(&origin).address, "/");
+    assert_eq!(response.all("transfer-encoding"), ["chunked"]);
+    assert_eq!(response.body(), "5\r\nhello\r\n0\r\n\r\n");
 }
 
 #[test]
 fn equal_content_lengths_are_merged() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello",
     );
-    let answer = get(proxy(&origin).address, "/");
-    assert_eq!(answer.all("content-length"), ["5"]);
-    assert_eq!(answer.body(), "hello");
+    let response = get(proxy(&origin).address, "/");
+    assert_eq!(response.all("content-length"), ["5"]);
+    assert_eq!(response.body(), "hello");
 }
 
 #[test]
 fn a_response_that_breaks_off_is_not_ended_properly() {
-    let sized = RawOrigin::answering(
+    let sized = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\nhello",
     );
-    let answer = get(proxy(&sized).address, "/");
-    assert_eq!(answer.all("content-length"), ["10"]);
-    assert!(answer.body().len() < 10, "{}", answer.text);
+    let response = get(proxy(&sized).address, "/");
+    assert_eq!(response.all("content-length"), ["10"]);
+    assert!(response.body().len() < 10, "{}", response.text);
 
-    let chunked =
-        RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    let answer = get(proxy(&chunked).address, "/");
-    assert_eq!(answer.status(), 200);
-    assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
+    let chunked = RawOrigin::responding(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
+    let response = get(proxy(&chunked).address, "/");
+    assert_eq!(response.status(), 200);
+    assert!(!response.body().contains("\r\n0\r\n"), "{}", response.text);
 
-    let bad_chunk = RawOrigin::answering(
+    let bad_chunk = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nXYZ\r\n\r\n",
     );
-    let answer = get(proxy(&bad_chunk).address, "/");
-    assert!(!answer.body().contains("\r\n0\r\n"), "{}", answer.text);
+    let response = get(proxy(&bad_chunk).address, "/");
+    assert!(!response.body().contains("\r\n0\r\n"), "{}", response.text);
 }
 
 #[test]
 fn connect_and_trace_are_refused() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let origin = RawOrigin::responding("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let proxy = proxy(&origin);
     assert_problem(&request(proxy.address, "CONNECT", "a.example:443", ""), 501);
     assert_problem(&request(proxy.address, "TRACE", "/", ""), 501);

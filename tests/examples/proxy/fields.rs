@@ -8,12 +8,12 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn end_to_end_fields_pass_unchanged_both_ways() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 299 Quite Fine\r\nContent-Length: 2\r\nX-Two: 1\r\nX-Other: \"a,  b\"\r\nX-Two: 2\r\nServer: old\r\n\
          Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nok",
     );
     let proxy = proxy(&origin);
-    let answer = request(
+    let response = request(
         proxy.address,
         "GET",
         "/a%2Fb?c=%20&d",
@@ -21,14 +21,14 @@ fn end_to_end_fields_pass_unchanged_both_ways() {
     );
 
     assert!(
-        answer.head().starts_with("HTTP/1.1 299 Quite Fine"),
+        response.head().starts_with("HTTP/1.1 299 Quite Fine"),
         "{}",
-        answer.text
+        response.text
     );
-    assert_eq!(answer.all("x-two"), ["1", "2"]);
-    assert_eq!(answer.field("x-other"), Some("\"a,  b\""));
-    assert_eq!(answer.all("date"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
-    assert_eq!(answer.body(), "ok");
+    assert_eq!(response.all("x-two"), ["1", "2"]);
+    assert_eq!(response.field("x-other"), Some("\"a,  b\""));
+    assert_eq!(response.all("date"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
+    assert_eq!(response.body(), "ok");
 
     let received = only(&origin);
     assert!(
@@ -41,18 +41,18 @@ fn end_to_end_fields_pass_unchanged_both_ways() {
 
 #[test]
 fn connection_fields_are_not_forwarded() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Theirs, close\r\nX-Theirs: 1\r\nKeep-Alive: timeout=5\r\n\
          Proxy-Connection: close\r\nUpgrade: h2c\r\n\r\nok",
     );
     let proxy = proxy(&origin);
-    let answer = send(
+    let response = send(
         proxy.address,
         "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close, X-Ours, Host\r\nX-Ours: 1\r\nKeep-Alive: 5\r\n\
          Proxy-Connection: close\r\nUpgrade: websocket\r\nTE: gzip\r\nProxy-Authorization: Basic eA==\r\n\r\n",
     );
     for name in ["x-theirs", "keep-alive", "proxy-connection", "upgrade"] {
-        assert_eq!(answer.field(name), None, "{name}");
+        assert_eq!(response.field(name), None, "{name}");
     }
     let received = only(&origin);
     for name in [
@@ -72,16 +72,16 @@ fn connection_fields_are_not_forwarded() {
 #[test]
 fn via_is_added_both_ways() {
     let origin =
-        RawOrigin::answering("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
+        RawOrigin::responding("HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok");
     let proxy = proxy(&origin);
-    let answer = request(
+    let response = request(
         proxy.address,
         "GET",
         "/",
         "Via: 1.0 outer\r\nX-Forwarded-For: 192.0.2.1\r\n",
     );
-    assert_eq!(answer.all("via"), ["1.1 inner", "1.0 tower-keep"]);
-    assert_eq!(answer.body(), "ok");
+    assert_eq!(response.all("via"), ["1.1 inner", "1.0 tower-keep"]);
+    assert_eq!(response.body(), "ok");
 
     let received = only(&origin);
     assert_eq!(fields(&received, "via"), ["1.0 outer", "1.1 tower-keep"]);
@@ -93,15 +93,15 @@ fn via_is_added_both_ways() {
 
 #[test]
 fn a_missing_date_is_added() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
-    let answer = get(proxy.address, "/");
-    assert_eq!(answer.all("date").len(), 1, "{}", answer.text);
+    let response = get(proxy.address, "/");
+    assert_eq!(response.all("date").len(), 1, "{}", response.text);
 }
 
 #[test]
 fn max_forwards_is_decremented_for_options() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     let own = request(proxy.address, "OPTIONS", "/", "Max-Forwards: 0\r\n");
     assert_eq!(own.status(), 204);
@@ -119,18 +119,18 @@ fn max_forwards_is_decremented_for_options() {
 
 #[test]
 fn trailer_fields_reach_a_client_that_accepts_them() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 42\r\n\r\n",
     );
     let proxy = proxy(&origin);
-    let answer = request(proxy.address, "GET", "/", "TE: trailers\r\n");
+    let response = request(proxy.address, "GET", "/", "TE: trailers\r\n");
     assert!(
-        answer
+        response
             .body()
             .to_ascii_lowercase()
             .ends_with("0\r\nx-sum: 42\r\n\r\n"),
         "{}",
-        answer.text
+        response.text
     );
     let received = only(&origin);
     assert_eq!(fields(&received, "te"), ["trailers"]);

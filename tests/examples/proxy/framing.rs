@@ -14,7 +14,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn bodies_of_known_length_are_forwarded() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     assert_eq!(
         with_body(proxy.address, "PUT", "/", "", "hello").status(),
@@ -29,7 +29,7 @@ fn bodies_of_known_length_are_forwarded() {
 #[test]
 fn chunked_bodies_are_forwarded_for_every_method() {
     for method in ["POST", "GET", "DELETE", "FROB"] {
-        let origin = RawOrigin::answering(OK);
+        let origin = RawOrigin::responding(OK);
         let proxy = proxy(&origin);
         let bytes = format!(
             "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -48,7 +48,7 @@ fn chunked_bodies_are_forwarded_for_every_method() {
 #[test]
 fn a_request_without_a_body_is_forwarded_without_one() {
     for method in ["GET", "POST", "FROB"] {
-        let origin = RawOrigin::answering(OK);
+        let origin = RawOrigin::responding(OK);
         let proxy = proxy(&origin);
         assert_eq!(request(proxy.address, method, "/", "").status(), 200);
         let received = only(&origin);
@@ -67,23 +67,23 @@ fn a_request_without_a_body_is_forwarded_without_one() {
 
 #[test]
 fn chunked_responses_stay_chunked() {
-    let origin = RawOrigin::answering(
+    let origin = RawOrigin::responding(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     );
     let proxy = proxy(&origin);
-    let answer = get(proxy.address, "/");
-    assert_eq!(answer.all("transfer-encoding"), ["chunked"]);
-    assert_eq!(answer.field("content-length"), None);
-    assert_eq!(answer.body(), "2\r\nok\r\n0\r\n\r\n");
+    let response = get(proxy.address, "/");
+    assert_eq!(response.all("transfer-encoding"), ["chunked"]);
+    assert_eq!(response.field("content-length"), None);
+    assert_eq!(response.body(), "2\r\nok\r\n0\r\n\r\n");
 }
 
 #[test]
 fn head_responses_keep_their_content_length_and_have_no_body() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
+    let origin = RawOrigin::responding("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
     let proxy = proxy(&origin);
-    let answer = request(proxy.address, "HEAD", "/", "");
-    assert_eq!(answer.all("content-length"), ["1234"]);
-    assert_eq!(answer.body(), "");
+    let response = request(proxy.address, "HEAD", "/", "");
+    assert_eq!(response.all("content-length"), ["1234"]);
+    assert_eq!(response.body(), "");
     assert!(only(&origin).starts_with("HEAD / "));
 }
 
@@ -96,23 +96,25 @@ fn responses_204_and_304_have_no_body() {
             304,
         ),
     ] {
-        let origin = RawOrigin::answering(bytes);
+        let origin = RawOrigin::responding(bytes);
         let proxy = proxy(&origin);
-        let answer = request(proxy.address, "GET", "/", "If-None-Match: \"1\"\r\n");
-        assert_eq!((answer.status(), answer.body()), (status, ""));
-        assert_eq!(answer.field("transfer-encoding"), None);
+        let response = request(proxy.address, "GET", "/", "If-None-Match: \"1\"\r\n");
+        assert_eq!((response.status(), response.body()), (status, ""));
+        assert_eq!(response.field("transfer-encoding"), None);
     }
 }
 
 #[test]
 fn a_client_that_expects_100_continue_gets_it() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     let mut stream = connect(proxy.address);
     let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("it reads");
     let mut interim = [0; 25];
-    stream.read_exact(&mut interim).expect("an interim answer");
+    stream
+        .read_exact(&mut interim)
+        .expect("an interim response");
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"hello").expect("it reads");
     assert_eq!(read(stream).status(), 200);
@@ -122,7 +124,7 @@ fn a_client_that_expects_100_continue_gets_it() {
 #[tokio::test]
 async fn an_http2_request_names_one_host() {
     // RFC 9113, 8.3.1: `Host` must not differ from `:authority`.
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     let client = Client::builder(TokioExecutor::new())
         .http2_only(true)
@@ -135,15 +137,15 @@ async fn an_http2_request_names_one_host() {
             .header("host", host)
             .body(Full::default())
             .expect("it is well formed");
-        let answer = client.request(request).await.expect("an answer");
-        assert_eq!(answer.status(), status);
+        let response = client.request(request).await.expect("a response");
+        assert_eq!(response.status(), status);
     }
     assert_eq!(fields(&only(&origin), "host"), [proxy.address.to_string()]);
 }
 
 #[tokio::test]
 async fn http2_clients_are_served() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     let client = Client::builder(TokioExecutor::new())
         .http2_only(true)
@@ -152,10 +154,10 @@ async fn http2_clients_are_served() {
     let request = request
         .body(Full::from("hello"))
         .expect("it is well formed");
-    let answer = client.request(request).await.expect("an answer");
-    assert_eq!(answer.version(), http::Version::HTTP_2);
+    let response = client.request(request).await.expect("a response");
+    assert_eq!(response.version(), http::Version::HTTP_2);
     assert_eq!(
-        answer
+        response
             .into_body()
             .collect()
             .await

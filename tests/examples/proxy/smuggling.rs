@@ -10,7 +10,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\
 
 #[test]
 fn requests_with_ambiguous_framing_never_reach_the_origin() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     for framing in [
         "Content-Length: 5\r\nContent-Length: 6",
@@ -41,19 +41,19 @@ fn a_content_length_beside_chunked_is_dropped_and_the_connection_closed() {
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
         "Transfer-Encoding: chunked\r\nContent-Length: 4\r\nContent-Length: 50",
     ] {
-        let origin = RawOrigin::answering(OK);
+        let origin = RawOrigin::responding(OK);
         let proxy = proxy(&origin);
         let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
         // Read by the length, the body is `0\r\n\r` and a second request follows; it must not be answered.
-        let answer = send(
+        let response = send(
             proxy.address,
             &format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n0\r\n\r\n{hidden}"),
         );
         assert_eq!(
-            answer.text.matches("HTTP/1.1 ").count(),
+            response.text.matches("HTTP/1.1 ").count(),
             1,
             "{}",
-            answer.text
+            response.text
         );
         let received = only(&origin);
         assert!(
@@ -68,7 +68,7 @@ fn a_content_length_beside_chunked_is_dropped_and_the_connection_closed() {
 
 #[test]
 fn a_body_is_never_parsed_as_a_request() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     let hidden = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for method in ["GET", "HEAD", "DELETE", "FROB"] {
@@ -86,7 +86,7 @@ fn a_body_is_never_parsed_as_a_request() {
 
 #[test]
 fn field_values_cannot_contain_line_breaks() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     for line in [
         "X: a\rY: b",
@@ -96,18 +96,18 @@ fn field_values_cannot_contain_line_breaks() {
         ": 1",
         "X\r\n",
     ] {
-        let answer = send(
+        let response = send(
             proxy.address,
             &format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n"),
         );
-        assert_eq!(answer.status(), 400, "{line:?}");
+        assert_eq!(response.status(), 400, "{line:?}");
     }
     assert_eq!(origin.received(), [""; 0]);
 }
 
 #[test]
 fn a_request_names_one_host() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     for head in [
         "GET / HTTP/1.1\r\n",
@@ -131,13 +131,13 @@ fn a_request_names_one_host() {
 
 #[test]
 fn an_absolute_target_may_name_the_same_host() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
-    let answer = send(
+    let response = send(
         proxy.address,
         "GET http://A.example/path?q HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n",
     );
-    assert_eq!(answer.status(), 200);
+    assert_eq!(response.status(), 200);
     let received = only(&origin);
     assert!(
         received.starts_with("GET /path?q HTTP/1.1\r\n"),
@@ -148,7 +148,7 @@ fn an_absolute_target_may_name_the_same_host() {
 
 #[test]
 fn only_http_1_0_may_name_no_host() {
-    let origin = RawOrigin::answering(OK);
+    let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
     assert_eq!(send(proxy.address, "GET / HTTP/1.0\r\n\r\n").status(), 200);
     assert_eq!(fields(&only(&origin), "host"), [origin.address.to_string()]);

@@ -49,8 +49,8 @@ fn early_hints_arrive_before_the_final_response() {
     assert_eq!(String::from_utf8_lossy(&early), expected);
 
     release.send(()).expect("the origin waits");
-    let answer = read(stream);
-    assert_eq!((answer.status(), answer.body()), (200, "ok"));
+    let response = read(stream);
+    assert_eq!((response.status(), response.body()), (200, "ok"));
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn http_1_0_clients_get_no_early_hints() {
         let _ = stream.write_all(EARLY.as_bytes());
         let _ = stream.write_all(OK.as_bytes());
     });
-    let answer = send(proxy(&origin).address, "GET / HTTP/1.0\r\n\r\n");
-    assert_eq!((answer.status(), answer.body()), (200, "ok"));
+    let response = send(proxy(&origin).address, "GET / HTTP/1.0\r\n\r\n");
+    assert_eq!((response.status(), response.body()), (200, "ok"));
 }
 
 const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
@@ -152,9 +152,9 @@ fn pipelined_requests_are_answered_in_order() {
     let requests = 40;
     let mut pipeline = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(requests - 1);
     pipeline.push_str("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    let answers = send(proxy.address, &pipeline).text;
+    let responses = send(proxy.address, &pipeline).text;
 
-    let (mut finals, mut rest) = (0, answers.as_str());
+    let (mut finals, mut rest) = (0, responses.as_str());
     while let Some((head, after)) = rest.split_once("\r\n\r\n") {
         if head.starts_with("HTTP/1.1 103 Early Hints\r\n") {
             rest = after;
@@ -162,7 +162,7 @@ fn pipelined_requests_are_answered_in_order() {
         }
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head:.200}");
         let (found, after) = after.split_at(body.len());
-        assert!(found == body, "something stands within a body");
+        assert!(found == body, "an interim response within a body");
         (finals, rest) = (finals + 1, after);
     }
     assert_eq!((finals, rest), (requests, ""));
@@ -170,11 +170,11 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn an_origin_that_sends_only_early_hints_is_a_bad_gateway() {
-    let origin = RawOrigin::answering(EARLY);
-    let answer = get(proxy(&origin).address, "/");
+    let origin = RawOrigin::responding(EARLY);
+    let response = get(proxy(&origin).address, "/");
     assert!(
-        answer.text.contains("HTTP/1.1 502 Bad Gateway\r\n"),
+        response.text.contains("HTTP/1.1 502 Bad Gateway\r\n"),
         "{}",
-        answer.text
+        response.text
     );
 }
