@@ -1,4 +1,4 @@
-//! Passing a request on whose response is neither looked up nor stored.
+//! Forwarding a request that bypasses the cache.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Calls the inner service, and says in `Cache-Status` why the cache was bypassed.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+pub(super) async fn forward_unstored<S: HttpService<B>, B: ReplayableBody>(
     config: Arc<Config>,
     inner: S,
     parts: request::Parts,

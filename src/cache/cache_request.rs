@@ -4,17 +4,15 @@ use std::{mem, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 
-use super::conditions::{RequestConditions, ResponseForm};
+use super::request_conditions::RequestConditions;
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot, tiers::Found},
+    engine::{core::Engine, snapshot::Snapshot, tiers::FoundEntry},
     key::KeyBuf,
     semantics::{
-        cache_control::RequestCacheControl,
         cache_status::Forward,
         no_vary_search::QueryVariationRule,
         policy::StoragePolicy,
         sharing,
-        storable::Refusal,
         stored::{StoredResponse, Variant},
         vary::VaryFields,
     },
@@ -31,11 +29,11 @@ pub(super) struct CacheRequestRef<'p> {
 }
 
 impl CacheRequestRef<'_> {
-    /// `candidate` is what the local tier holds but could not answer with.
+    /// `candidate` is the local entry that cannot be used without asking the inner service.
     pub(super) fn into_owned(
         self,
         snapshot: &Arc<Snapshot>,
-        candidate: Option<Found>,
+        candidate: Option<FoundEntry>,
     ) -> CacheRequest {
         CacheRequest {
             conditions: self.conditions,
@@ -51,21 +49,22 @@ impl CacheRequestRef<'_> {
     }
 }
 
-/// A request and its key, owned for as long as the inner service takes.
+/// An owned [`CacheRequestRef`], kept while the inner service is called.
 #[derive(Clone)]
 pub(super) struct CacheRequest {
     pub(super) conditions: RequestConditions,
     pub(super) key: KeyBuf,
     pub(super) route: Option<Arc<RoutePlan>>,
     pub(super) snapshot: Arc<Snapshot>,
-    /// The user that the key or the tags name.
+    /// The user, if the key or the tags may contain it.
     pub(super) user: Option<Box<str>>,
     /// Why the request is forwarded if there is no candidate.
     pub(super) miss_reason: Forward,
     /// A stored response that cannot be used without asking the inner service.
-    pub(super) candidate: Option<Found>,
+    pub(super) candidate: Option<FoundEntry>,
     pub(super) forwarded_form: ForwardedForm,
-    /// The `No-Vary-Search` rule that produced `key`; `None` if the raw query did.
+    /// The `No-Vary-Search` rule that produced `key`; `None` if `key` contains the
+    /// query as received.
     pub(super) query_rule: Option<Arc<QueryVariationRule>>,
 }
 
@@ -80,13 +79,6 @@ pub(super) enum ForwardedForm {
 }
 
 impl CacheRequest {
-    /// The same request for the whole response, without one client's directives.
-    pub(super) fn for_refresh(mut self) -> Self {
-        self.conditions.form = ResponseForm::WHOLE;
-        self.conditions.directives = RequestCacheControl::default();
-        self
-    }
-
     pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {
         let entry = &self.candidate.as_ref()?.entry;
         Some((entry, entry.response()?))
@@ -108,7 +100,7 @@ impl CacheRequest {
             && !self.conditions.directives.no_store
     }
 
-    /// Lets other requests not wait for the response to one with this key, for a while.
+    /// Marks the key, so that for a while no request waits for the response to another one.
     pub(super) fn note_uncacheable(&self, engine: &Engine) {
         let now = engine.clock.mono();
         engine
@@ -120,7 +112,7 @@ impl CacheRequest {
     pub(super) fn may_collapse(&self) -> bool {
         let form = self.conditions.form;
         let wants_whole = self.route.is_some() || form.is_unconditional();
-        // Whether queries are equivalent is known only once the response is there.
+        // Whether queries are equivalent is known only once the response has arrived.
         self.shares_its_response()
             && wants_whole
             && self.query_rule.is_none()
@@ -128,7 +120,7 @@ impl CacheRequest {
             && !self.conditions.directives.no_cache
     }
 
-    /// What the table says about the responses.
+    /// The storage policy for the responses to this request.
     pub(super) fn policy(&self) -> StoragePolicy<'_> {
         self.snapshot.policy(self.route.as_deref())
     }
@@ -138,47 +130,25 @@ impl CacheRequest {
         usize::try_from(route.unwrap_or(DEFAULT_MAX_BODY)).unwrap_or(usize::MAX)
     }
 
-    /// Whether some tags name fields of the response's content.
-    pub(super) fn tags_need_content(&self) -> bool {
-        self.route
-            .as_ref()
-            .is_some_and(|route| route.tags_need_answer())
-    }
-
-    /// The fields that select a stored response, by the response and by the table; `None` if nothing
-    /// selects it again (`Vary: *`).
+    /// The request fields that select the response: those in its `Vary` and in the route's `vary`.
+    /// `None` if no request selects it (`Vary: *`).
     pub(super) fn vary_fields(&self, response: &StoredResponse) -> Option<VaryFields> {
         let table: &[HeaderName] = self.route.as_ref().map_or(&[], |route| &route.vary);
         VaryFields::of(&response.headers, table).ok()
     }
 
-    /// The variant of its key that an entry is as the response to a request with these fields.
+    /// The variant under which `entry` is stored for a request with these fields; `None` if the
+    /// response does not vary.
     pub(super) fn variant(&self, entry: &Entry, request: &HeaderMap) -> Option<Variant> {
         let response = entry.response()?;
         let vary = self.vary_fields(response)?;
         (!vary.is_empty()).then(|| vary.variant(request, &response.headers))
     }
-
-    /// Removes an entry that the inner service has superseded by a response that is not stored.
-    pub(super) async fn remove_superseded(
-        &self,
-        engine: &Engine,
-        entry: &Arc<Entry>,
-        request: &HeaderMap,
-        refusal: Refusal,
-    ) {
-        // A refusal that depends on this client's credentials does not concern other clients.
-        if refusal != Refusal::Credentials && self.shares_its_response() {
-            engine
-                .tiers
-                .remove_response(&self.key, request, entry)
-                .await;
-        }
-    }
 }
 
-/// How long requests do not wait for a key's response after one that could not be shared.
+/// How long requests for a key do not wait for each other after a response that could not be
+/// shared.
 const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
 
-/// The longest body that is stored, in bytes, where the table does not say.
+/// The longest body that is stored, in bytes, if no route sets `max_body`.
 const DEFAULT_MAX_BODY: u64 = 1 << 20;

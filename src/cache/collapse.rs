@@ -1,20 +1,23 @@
 //! Collapsing requests for the same response: one is forwarded, the others get its response while
 //! it arrives.
+//!
+//! `coalesce` calls the methods of the [`Coalesce`] implementation below: in a leader `find`, then
+//! `find_stored` and `accept`; in a follower `follow`, or `find` if its leader has shared nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
     context::{CacheContext, CacheResponse},
-    lookup::{LookupDecision, decide_for},
-    respond, serve, stale,
+    late_hit,
+    lookup_decision::{LookupDecision, decide_for},
+    respond, stale,
 };
 use crate::{
     engine::{
-        coalesce::{Coalesce, Coalesced, FollowOutcome, Leader, StoreLookup, coalesce},
+        coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, Leader, coalesce},
         fill::Fill,
-        fill_lock::is_noted_uncacheable,
         single_flight::LeaderGuard,
-        tiers::Found,
+        tiers::{FoundEntry, StoreLookup},
     },
     fence::verdict::Verdict,
     message::{
@@ -28,61 +31,67 @@ use crate::{
 };
 
 /// Waits for a request that fetches the same response already, or makes this one the leader.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+pub(super) async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-) -> Coalesced<CacheResponse<S, B>, Arc<Fill>> {
+) -> CoalesceOutcome<CacheResponse<S, B>, Arc<Fill>> {
     if !context.request.may_collapse() || is_uncacheable(context) {
-        return Coalesced::Proceed(None);
+        return CoalesceOutcome::Proceed(None);
     }
     let config = Arc::clone(&context.config);
     let engine = config.engine();
     let key = context.request.key.as_str().to_owned();
     if LayerMarkers::of(&context.parts.extensions).refetch {
-        // Another request may have begun before the write whose result is fetched here.
+        // A refetch does not wait: the other request may have begun before the write.
         let flight = engine.fills.try_lead(&key);
-        return Coalesced::Proceed(flight.map(|flight| Leader::new(flight, None)));
+        return CoalesceOutcome::Proceed(flight.map(|flight| Leader::new(flight, None)));
     }
     coalesce(engine, &engine.fills, &key, context).await
 }
 
-/// A request waits for the response to another one, or leads.
+/// A request that waits for the response to another one, or leads.
 impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     type SharedResult = Arc<Fill>;
-    type StoredResult = Found;
+    type StoredResult = FoundEntry;
     type Output = CacheResponse<S, B>;
 
     const RETRIES_AFTER_END: bool = true;
 
-    /// Looks in the local tier, and for something stale while the inner service fails.
+    /// Looks in the local tier; while the inner service fails, also for a stale response.
     async fn find(&mut self) -> Option<Self::Output> {
         let (engine, headers) = (self.engine(), &self.parts.headers);
         let found = engine
             .tiers
             .lookup_local(&self.request.key, headers, engine.clock.now());
         let response = found.and_then(|found| {
-            serve::found(self, &found).or_else(|| stale::in_backoff(self, &found))
+            late_hit::serve_if_usable(self, &found).or_else(|| stale::in_backoff(self, &found))
         });
         response.or_else(|| stale::in_backoff(self, self.request.candidate.as_ref()?))
     }
 
-    async fn find_stored(&mut self) -> StoreLookup<Found> {
+    async fn find_stored(&mut self) -> StoreLookup<FoundEntry> {
         let (engine, request) = (self.config.engine(), &self.request);
         let found = engine
             .tiers
             .lookup_stored(&request.key, &self.parts.headers)
             .await;
-        match found.filter(|(found, now)| decide_for(request, found, *now).is_hit()) {
-            Some((found, _)) => StoreLookup::Found(found),
-            None if is_noted_uncacheable(engine, &request.key) => StoreLookup::Uncacheable,
-            None => StoreLookup::Nothing,
+        match found {
+            StoreLookup::Found((found, now)) if decide_for(request, &found, now).is_hit() => {
+                StoreLookup::Found(found)
+            }
+            StoreLookup::Uncacheable => StoreLookup::Uncacheable,
+            _ => StoreLookup::Nothing,
         }
     }
 
-    fn accept(&mut self, found: Found, flight: &LeaderGuard<Arc<Fill>>) -> Option<Self::Output> {
-        let response = serve::found(self, &found)?;
+    fn accept(
+        &mut self,
+        found: FoundEntry,
+        flight: &LeaderGuard<Arc<Fill>>,
+    ) -> Option<Self::Output> {
+        let response = late_hit::serve_if_usable(self, &found)?;
         self.engine().metrics.collapsed.increment(1);
         let variant = self.request.variant(&found.entry, &self.parts.headers);
-        if flight.is_followed()
+        if flight.has_followers()
             && found.verdict == Verdict::Usable
             && let Some(fill) = Fill::whole(&found.entry, variant.as_ref())
         {
@@ -94,12 +103,12 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     fn follow(&mut self, fill: Arc<Fill>) -> FollowOutcome<Self::Output> {
         let (engine, request) = (self.engine(), &self.request);
         let headers = &self.parts.headers;
-        // The fill may have been invalidated since the leader's call. And it may be used no more
-        // freely than a stored response (RFC 9111 section 4).
+        // The fill may have been invalidated since the leader's call. A follower may use it only if
+        // it could use it as a stored response (RFC 9111 section 4).
         let now = engine.clock.now();
         let entry = Arc::clone(&fill.head);
         let verdict = engine.fence.check(&entry, request.key.base(), now);
-        match decide_for(request, &Found { entry, verdict }, now) {
+        match decide_for(request, &FoundEntry { entry, verdict }, now) {
             _ if verdict != Verdict::Usable => return FollowOutcome::Outdated,
             decision if decision.is_hit() => {}
             LookupDecision::Validate {
@@ -131,10 +140,12 @@ fn is_uncacheable<S, B>(context: &CacheContext<S, B>) -> bool {
     engine
         .uncacheable
         .contains(key.as_str(), engine.clock.mono())
-        || is_noted_uncacheable(engine, key)
+        || context.has_uncacheable_note
+        || engine.tiers.has_uncacheable_note(key)
 }
 
-/// Notes that requests need not wait for a response that has to be validated before every use.
+/// Marks the key uncacheable if its response must be validated before every use: waiting for it is
+/// useless.
 fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill) {
     let Some(response) = fill.head.response() else {
         return;

@@ -1,4 +1,4 @@
-//! What a `CacheLayer` configures.
+//! The settings of a `CacheLayer`.
 
 use std::{fmt, sync::Arc};
 
@@ -29,7 +29,7 @@ impl Config {
         self.keep.engine()
     }
 
-    /// Whether the request comes from another `CacheLayer` of the same keep.
+    /// Whether the request has passed through another `CacheLayer` of the same keep; logs it.
     pub(super) fn is_nested(&self, parts: &request::Parts) -> bool {
         let engine = self.engine();
         let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();

@@ -1,5 +1,5 @@
-//! Requests whose content is part of the key: `{#body}` in a route's key, and QUERY, whose content
-//! is part of every cache key.
+//! Answering requests whose content is part of the key: `{#body}` in a route's key, and QUERY,
+//! whose content is part of every cache key.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::{
     bypass,
     config::Config,
     context::{CacheContext, CacheResponse},
-    flow,
     lookup::{self, LocalLookup},
+    miss,
     request_key::KeySource,
     respond,
 };
@@ -29,7 +29,7 @@ use crate::{
 const MAX_CONTENT: usize = 1 << 20;
 
 /// Reads the request's content, then answers it like any other request.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody>(
     config: Arc<Config>,
     inner: S,
     snapshot: Arc<Snapshot>,
@@ -41,7 +41,8 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
         RequestContent::Broken => return Ok(respond::bad_request()),
         RequestContent::TooLarge(body) => {
             let detail = Some("content-too-large");
-            return bypass::run(config, inner, parts, body, Forward::Bypass, detail).await;
+            return bypass::forward_unstored(config, inner, parts, body, Forward::Bypass, detail)
+                .await;
         }
     };
     let mut key = KeyBuf::new();
@@ -50,9 +51,9 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
     let Some(request) = request else {
-        return bypass::run(config, inner, parts, body, Forward::Bypass, None).await;
+        return bypass::forward_unstored(config, inner, parts, body, Forward::Bypass, None).await;
     };
-    match lookup::look_up_local(config.engine(), &request, &parts.headers) {
+    match lookup::lookup_local(config.engine(), &request, &parts.headers) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),
         // Only GETs without content are refreshed in the background.
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),
@@ -60,7 +61,7 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
             let request = request.into_owned(&snapshot, candidate);
             let mut context = CacheContext::new(config, inner, request, parts);
             context.content = content;
-            flow::run(context, body).await
+            miss::answer_miss(context, body).await
         }
     }
 }
@@ -68,9 +69,9 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
 /// The content of a request.
 enum RequestContent<B> {
     Whole(Bytes),
-    /// With what was read of it put back in front.
+    /// The content was too large; the body yields all of it, including the part that was read.
     TooLarge(B),
-    /// It ended in an error.
+    /// The content ended in an error.
     Broken,
 }
 

@@ -1,4 +1,4 @@
-//! What the steps of a miss share.
+//! The state that the steps of a miss share.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -11,18 +11,20 @@ use crate::{
     message::{http_service::HttpService, response_body::ResponseBody},
 };
 
-/// A request that the local tier could not answer, and what is needed to answer it.
+/// A request that the local tier could not answer, the inner service, and the layer's settings.
 pub(super) struct CacheContext<S, B> {
     pub(super) config: Arc<Config>,
     pub(super) inner: S,
     pub(super) request: CacheRequest,
     /// The head of the request as it came to the cache.
     pub(super) parts: request::Parts,
-    /// The request's content where it is part of the key, in case the request is sent again.
+    /// The request's content if it is part of the key, else empty; kept to send the request again.
     pub(super) content: Bytes,
-    /// Whether this is a refresh in the background: no client waits, and the stored response stays
-    /// unless the new one is better.
+    /// Whether this is a refresh in the background: no client waits, and a worse response does not
+    /// replace the stored one.
     pub(super) is_refresh: bool,
+    /// Whether a process has noted in the store that the response cannot be shared.
+    pub(super) has_uncacheable_note: bool,
     /// The type of the request's body, which `S` alone does not determine.
     body: PhantomData<fn(B)>,
 }
@@ -47,6 +49,7 @@ impl<S, B> CacheContext<S, B> {
             parts,
             content: Bytes::new(),
             is_refresh: false,
+            has_uncacheable_note: false,
             body: PhantomData,
         }
     }

@@ -60,8 +60,8 @@ impl CacheLayer {
     /// and `Cache-Groups` (RFC 9875).
     ///
     /// `Surrogate-Key` is a list separated by spaces, `Cache-Groups` a list of strings, and any
-    /// other field a list separated by commas. A response with more than 128 tags, or one longer than 256
-    /// bytes, is not stored.
+    /// other field a list separated by commas. A response with more than 128 tags, or one longer
+    /// than 256 bytes, is not stored.
     #[must_use]
     pub fn tag_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         let config = Arc::make_mut(&mut self.config);

@@ -43,16 +43,16 @@
 //! - **[`Scope::Public`](crate::Scope::Public)**: all users get the same response.
 //! - **[`Scope::User`](crate::Scope::User)**: the user is part of the key. A request without a user
 //!   bypasses the cache.
-//! - **No route**: HTTP alone decides, and treats `Cookie` like any other field. A response that was
-//!   stored for a request without credentials, and states its own freshness, also answers requests
-//!   with cookies: if it depended on them, its `Vary` would say so. The response to a request with
-//!   credentials is stored only if it allows that itself.
+//! - **No route**: HTTP alone decides, and treats `Cookie` like any other field. A response that
+//!   was stored for a request without credentials, and states its own freshness, also answers
+//!   requests with cookies: if it depended on them, its `Vary` would say so. The response to a
+//!   request with credentials is stored only if it allows that itself.
 //!
 //! In every scope, responses with `private` (except in a user's own scope), `no-store` or
-//! `Set-Cookie` (unless the route strips it) are not stored. If the inner service could take the
-//! request for one to another host than its key names (two `Host` lines, a `Host` that differs from
-//! the URI's authority, or one that is more than a host and a port), the request bypasses the cache,
-//! and the response to a write is not stored.
+//! `Set-Cookie` (unless the route strips it) are not stored. If the inner service might read
+//! another host from the request than its key contains (two `Host` lines, a `Host` that differs
+//! from the URI's authority, or one that is more than a host and a port), the request bypasses the
+//! cache, and the response to a write is not stored.
 //!
 //! # Collapsed requests
 //!
@@ -62,16 +62,16 @@
 //!
 //! If the response may not be shared, the waiting requests are released when its head arrives, and
 //! each is forwarded; for ten seconds no request waits for that key. The same holds for a response
-//! that must be validated before each use, since a waiting request may use it no more freely than a
-//! stored one (RFC 9111 section 4). Requests whose queries are equivalent only by the response's
-//! `No-Vary-Search` do not wait for each other.
+//! that must be validated before each use, since a waiting request may use a response only if it
+//! could use it as a stored response (RFC 9111 section 4). Requests whose queries are equivalent
+//! only by the response's `No-Vary-Search` do not wait for each other.
 //!
-//! Once the head of a storable response has arrived, a task of its own reads the body, so that a
-//! client that is slow or disconnects does not delay the others. `Cache-Status` is sent with the
-//! head: its `stored` means that the response will be stored if its body arrives whole. A body
-//! larger than `max_body` is not stored; it is read as fast as the client of the forwarded request
-//! takes it, and a client that shares it gets an error if it falls more than `max_body` bytes
-//! behind.
+//! Once the head of a storable response has arrived, the body is read independently of the client,
+//! so that a client that is slow or disconnects does not delay the others. `Cache-Status` is sent
+//! with the head: its `stored` means that the response will be stored if its body arrives whole. A
+//! body larger than `max_body` is not stored; it is read as fast as the client of the forwarded
+//! request takes it, and a client that shares it gets an error if it falls more than `max_body`
+//! bytes behind.
 //!
 //! # When the inner service fails
 //!
@@ -88,40 +88,44 @@
 //!
 //! `CacheLayer` belongs inside authentication and `InvalidateLayer`, and outside the handler. A
 //! second `CacheLayer` of the same keep further in does nothing. That is logged once and counted
-//! (`tower_keep_layer_misuse_total`), as is a write without an `InvalidateLayer` above whose route
-//! says what it invalidates.
+//! (`tower_keep_layer_misuse_total`). So is a write on a route with `invalidates`, `before`,
+//! `settle` or write-through that has no `InvalidateLayer` above it.
 
 mod bypass;
 mod cache_request;
 mod collapse;
-mod conditions;
+mod conditional_request;
 mod config;
 mod content_key;
 mod context;
-mod fetch;
-mod flow;
-mod form;
+mod equivalent_query;
+mod field_presence;
+mod forward;
+mod late_hit;
 mod layer;
 mod lookup;
+mod lookup_decision;
+mod miss;
+mod no_vary_search_key;
 mod origin_response;
 mod pending_entry;
-mod query_rule;
+mod preconditions_and_range;
 mod refresh;
-mod request;
+mod request_action;
+mod request_conditions;
 mod request_key;
 mod respond;
 mod revalidate;
-mod search;
-mod serve;
 mod service;
 mod stale;
-mod storable_head;
-mod store;
-mod stream;
+mod storage_decision;
+mod store_body;
+mod store_response;
+mod superseded_entry;
 mod tag_fields;
 mod tags;
+mod unsafe_request;
 mod updated_entry;
-mod write;
 
 pub use layer::CacheLayer;
 pub use service::Cache;

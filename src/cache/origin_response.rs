@@ -15,21 +15,21 @@ pub(super) struct OriginResponse<B> {
     pub(super) body: B,
 }
 
-/// The head of a response, and when it was asked for.
+/// The head of a response, and when it was requested.
 #[derive(Debug)]
 pub(super) struct OriginHead {
     /// The request that it answers.
     pub(super) original: Arc<ClientRequest>,
     pub(super) parts: response::Parts,
-    /// The tag fields, which may have been stripped off `parts`.
+    /// The tag fields, which may have been removed from `parts`.
     pub(super) tag_fields: HeaderMap,
-    /// The place in the order of invalidations from before the call.
+    /// The fence's position before the call.
     pub(super) capture: Capture,
     pub(super) exchange: Exchange,
 }
 
 impl OriginHead {
-    /// Takes the head of a response that has just arrived; `capture` and `requested` are from before
+    /// The head of a response that has just arrived; `capture` and `requested` were taken before
     /// the call.
     pub(super) fn new(
         config: &Config,
@@ -40,7 +40,7 @@ impl OriginHead {
     ) -> Self {
         Self {
             original,
-            tag_fields: config.tag_fields.take(&mut parts.headers),
+            tag_fields: config.tag_fields.read_and_strip(&mut parts.headers),
             parts,
             capture,
             exchange: Exchange {
@@ -63,8 +63,7 @@ impl OriginHead {
     }
 }
 
-/// Whether a refresh keeps the stored response rather than one of this status, whatever the table
-/// says about it.
+/// Whether a background refresh must not replace the stored response by one with this status.
 pub(super) fn is_worse_than_stored(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(

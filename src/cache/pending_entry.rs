@@ -1,121 +1,79 @@
-//! A response that will be stored once its body is complete.
+//! A response that is stored when its body is complete.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
-use super::{
-    cache_request::CacheRequest, config::Config, context::FillLeader, origin_response::OriginHead,
-    query_rule, storable_head::StorableHead, tags,
-};
+use super::{cache_request::CacheRequest, config::Config, context::FillLeader, tags};
 use crate::{
     engine::{
         core::Engine,
         fill::{Fill, concatenate},
     },
-    fence::{
-        capture::Capture,
-        entry_names::{EntryNames, target_hashes},
-    },
-    key::purge::PurgeTarget,
-    message::client_request::ClientRequest,
-    message::media_type::is_json,
+    fence::capture::Capture,
+    message::{client_request::ClientRequest, media_type::is_json},
     semantics::{
         fields::FieldFilter,
         partial::{self, PartContent},
-        storable::Refusal,
         stored::{StoredResponse, Variant},
     },
     store::entry::{Content, Entry},
 };
 
-/// The head of a response that may be stored, and how it becomes an entry.
+/// A response that is stored when its body is complete, as
+/// [`decide_storage`](super::storage_decision::decide_storage) has allowed.
 pub(super) struct PendingEntry {
-    config: Arc<Config>,
-    /// With the key under which the response is stored.
-    request: CacheRequest,
-    original: Arc<ClientRequest>,
-    pub(super) storable: StorableHead,
-    capture: Capture,
+    pub(super) config: Arc<Config>,
+    /// Its `key` is the one under which the response is stored.
+    pub(super) request: CacheRequest,
+    pub(super) original: Arc<ClientRequest>,
+    /// The fence's position before the call.
+    pub(super) capture: Capture,
+    /// The entry that will be stored, without its body.
+    pub(super) head: Arc<Entry>,
+    /// The variant; `None` if the response does not vary.
+    pub(super) variant: Option<Variant>,
+    /// The longest body that is stored, in bytes.
+    pub(super) max_body: usize,
+    /// The length that `Content-Length` states.
+    pub(super) length: Option<u64>,
+}
+
+/// A complete response after [`PendingEntry::store`].
+pub(super) struct CompleteEntry {
+    pub(super) entry: Arc<Entry>,
+    /// Whether a tier keeps it.
+    pub(super) is_kept: bool,
 }
 
 impl PendingEntry {
-    /// # Errors
-    ///
-    /// Why the response must not be stored.
-    pub(super) fn new(
-        config: &Arc<Config>,
-        request: &CacheRequest,
-        head: &OriginHead,
-    ) -> Result<Self, Refusal> {
-        let storable = StorableHead::new(config, request, head)?;
-        let mut request = request.clone();
-        let (original, headers) = (&head.original, &head.parts.headers);
-        query_rule::settle_key(config.engine(), &mut request, original, headers);
-        Ok(Self {
-            config: Arc::clone(config),
-            request,
-            original: Arc::clone(original),
-            storable,
-            capture: head.capture,
-        })
-    }
-
     fn engine(&self) -> &Engine {
         self.config.engine()
     }
 
-    /// Invalidates what a write has changed, and moves this entry, which holds the write's own
-    /// response, to the position of that invalidation.
-    ///
-    /// Returns false if another write may have come between: then nothing must be stored.
-    pub(super) async fn invalidate(&mut self, targets: Vec<PurgeTarget>) -> bool {
-        let head = &self.storable.head;
-        let key = self.request.key.base();
-        let hashes = &target_hashes(key, &head.entity, head.user.as_deref(), &head.tags);
-        let names = EntryNames { key, hashes };
-        // If the journal fails, the invalidation is queued, and nothing that it names is stored
-        // until it is appended.
-        let fence = &self.config.engine().fence;
-        let appended = fence.write_through(&self.capture, targets, names).await;
-        match (appended, Arc::get_mut(&mut self.storable.head)) {
-            (Ok(Some(position)), Some(head)) => {
-                head.position = position;
-                // The time of the capture stays: the response is as old as the call.
-                self.capture.position = position;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether other requests may have the response before it is complete. The fence cannot check
-    /// it while its tags are unknown, and a part answers only the requests for that range.
+    /// Whether other requests may receive the response before it is complete. The fence cannot
+    /// check it while its tags are unknown, and a part answers only the requests for that range.
     pub(super) fn is_shareable(&self) -> bool {
         let is_part = |head: &StoredResponse| head.status == StatusCode::PARTIAL_CONTENT;
-        !self.request.tags_need_content()
-            && self
-                .storable
-                .head
-                .response()
-                .is_some_and(|head| !is_part(head))
+        !self.tags_need_content() && self.head.response().is_some_and(|head| !is_part(head))
     }
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
+    ///
+    /// `None` if it must not be stored, for example because it has been invalidated meanwhile.
     pub(super) async fn store<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
         trailers: Option<HeaderMap>,
         leader: Option<&FillLeader>,
-    ) -> Option<Arc<Entry>> {
+    ) -> Option<CompleteEntry> {
         let body = concatenate(chunks.into_iter());
         if self
-            .storable
             .length
             .is_some_and(|length| length != body.len() as u64)
         {
-            self.failed("the body is not as long as its Content-Length says");
+            self.report_failure("the body is not as long as its Content-Length says");
             return None;
         }
         let entry = Arc::new(self.entry(body, trailers)?);
@@ -124,15 +82,15 @@ impl PendingEntry {
             return None;
         }
         engine.uncacheable.remove(key.as_str());
-        let variant = self.storable.variant.as_ref();
-        engine.tiers.store_response(key, variant, &entry).await;
+        let variant = self.variant.as_ref();
+        let is_kept = engine.tiers.store_response(key, variant, &entry).await;
         share_entry(leader, &entry, variant);
-        Some(entry)
+        Some(CompleteEntry { entry, is_kept })
     }
 
     fn entry(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Entry> {
         let tags = self.tags(&body)?;
-        let mut entry = self.storable.head.with_body(body, trailers)?;
+        let mut entry = self.head.with_body(body, trailers)?;
         entry.tags = tags;
         entry.local.captured = self.capture.at;
         if let Content::Response(response) = &mut entry.content
@@ -145,11 +103,11 @@ impl PendingEntry {
 
     /// All tags of the response. `None` if one that names a field of the content is missing.
     fn tags(&self, body: &Bytes) -> Option<Box<[Box<str>]>> {
-        let known = &self.storable.head.tags;
-        if !self.request.tags_need_content() {
+        let known = &self.head.tags;
+        if !self.tags_need_content() {
             return Some(known.clone());
         }
-        let head = self.storable.head.response();
+        let head = self.head.response();
         let is_json = head
             .and_then(|head| head.headers.get(CONTENT_TYPE))
             .is_some_and(|content_type| is_json(content_type.as_bytes()));
@@ -157,6 +115,12 @@ impl PendingEntry {
         let mut tags = tags::of_route(&self.request, &self.original, content.as_ref())?;
         tags.extend(known.iter().cloned());
         Some(tags.into())
+    }
+
+    /// Whether some tags name fields of the response's content.
+    fn tags_need_content(&self) -> bool {
+        let route = self.request.route.as_ref();
+        route.is_some_and(|route| route.tags_need_answer())
     }
 
     /// Makes a 206 a stored part, combined with the part that is stored already (RFC 9111 sections
@@ -175,7 +139,7 @@ impl PendingEntry {
                 body: stored.body.clone(),
             };
             let combined = partial::combine((&stored.headers, &known), (&response.headers, &piece));
-            let fits = |combined: &PartContent| combined.body.len() <= self.storable.max_body;
+            let fits = |combined: &PartContent| combined.body.len() <= self.max_body;
             piece = combined.filter(fits).unwrap_or(piece);
         }
         response.status = partial::describe(&piece, &mut response.headers);
@@ -187,7 +151,7 @@ impl PendingEntry {
     /// The trailer fields that are stored, and sent to clients: those that would be stored as
     /// header fields. The others may be discarded (RFC 9110 section 6.5.1).
     pub(super) fn trailers(&self, trailers: HeaderMap) -> Option<HeaderMap> {
-        let head = self.storable.head.response()?;
+        let head = self.head.response()?;
         let storing = FieldFilter::of(&head.headers, self.request.policy().strip);
         Some(storing.select_trailers(&trailers)).filter(|stored| !stored.is_empty())
     }
@@ -205,22 +169,23 @@ impl PendingEntry {
         }
     }
 
-    /// Reports a response that could not be stored.
-    pub(super) fn failed(&self, reason: &'static str) {
+    /// Counts and logs that the response could not be stored.
+    pub(super) fn report_failure(&self, reason: &'static str) {
         self.engine().metrics.fill_failed.increment(1);
         let key = self.request.key.as_str();
         tracing::debug!(key, reason, "a response was not stored");
     }
 }
 
-/// Shares a complete entry with the leader's followers: the local tier may be too small to hold it.
+/// Shares a complete entry with the leader's followers, because the local tier may be too small to
+/// hold it.
 pub(super) fn share_entry(
     leader: Option<&FillLeader>,
     entry: &Arc<Entry>,
     variant: Option<&Variant>,
 ) {
     if let Some(leader) = leader
-        && leader.is_followed()
+        && leader.has_followers()
         && let Some(fill) = Fill::whole(entry, variant)
     {
         leader.share(Arc::new(fill));

@@ -11,8 +11,9 @@ use super::{
     cache_request::CacheRequest,
     config::Config,
     context::{CacheContext, FillLeader},
-    fetch,
+    forward,
     origin_response::is_worse_than_stored,
+    request_conditions::ResponseForm,
 };
 use crate::{
     engine::{
@@ -24,14 +25,15 @@ use crate::{
     message::{
         http_service::HttpService, read::drain, replayable_body::ReplayableBody, unconditional_get,
     },
+    semantics::cache_control::RequestCacheControl,
     store::entry::Entry,
 };
 
 /// A refresh that takes longer is cancelled.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Starts to refresh the candidate in a task of its own: repeats the request with its own fields,
-/// credentials and extensions, unless another request, here or in another process, fills the key
+/// Starts to refresh the candidate in a spawned task: repeats the request with its fields,
+/// credentials and extensions, unless another request, in this or another process, fills the key
 /// already.
 ///
 /// The stored response stays if the refresh fails, panics, is late or is refused.
@@ -48,17 +50,17 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
     let attempt = Attempt::new(config, &found.entry);
     let engine = config.engine();
     let Some(flight) = engine.fills.try_lead(request.key.as_str()) else {
-        return attempt.left_to_another();
+        return attempt.leave_to_another();
     };
     let Ok(permit) = Arc::clone(&engine.refreshes).try_acquire_owned() else {
         engine.metrics.refresh_skipped.increment(1);
-        return attempt.left_to_another();
+        return attempt.leave_to_another();
     };
     let mut parts = unconditional_get::from_parts(parts);
     if let Some(change) = &config.refresh_parts {
         change(&mut parts);
     }
-    let (config, request) = (Arc::clone(config), request.for_refresh());
+    let (config, request) = (Arc::clone(config), whole_request(request));
     let mut context = CacheContext::<S, B>::new(config, inner.clone(), request, parts);
     context.is_refresh = true;
     let work = async move {
@@ -68,11 +70,20 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
     tokio::spawn(work.in_current_span());
 }
 
-/// A request whose content is part of the key is not: the content is gone by now.
+/// Whether the request can be sent again: not if its content is part of the key, because the
+/// content is not kept.
 fn is_replayable(request: &CacheRequest, parts: &request::Parts) -> bool {
     let route = request.route.as_ref();
     let needs_content = route.is_some_and(|route| route.needs_body);
     matches!(parts.method, Method::GET | Method::HEAD) && !needs_content
+}
+
+/// The request of a background refresh: for the whole response, without the client's
+/// `Cache-Control`.
+fn whole_request(mut request: CacheRequest) -> CacheRequest {
+    request.conditions.form = ResponseForm::WHOLE;
+    request.conditions.directives = RequestCacheControl::default();
+    request
 }
 
 async fn refresh<S: HttpService<B>, B: ReplayableBody>(
@@ -85,7 +96,7 @@ async fn refresh<S: HttpService<B>, B: ReplayableBody>(
     let key = context.request.key.clone();
     let lock = match FillLock::acquire(engine, key.as_str()).await {
         Ok(lock) => lock,
-        Err(HeldElsewhere) => return attempt.left_to_another(),
+        Err(HeldElsewhere) => return attempt.leave_to_another(),
     };
     // Another process may have refreshed it since this one read it from the store.
     let stored = attempt.entry.stored;
@@ -95,18 +106,18 @@ async fn refresh<S: HttpService<B>, B: ReplayableBody>(
             .lookup_newer(&key, &context.parts.headers, stored)
             .await
     {
-        return attempt.succeeded();
+        return attempt.succeed();
     }
     engine.metrics.refresh.increment(1);
     let leader: FillLeader = Leader::new(flight, lock);
     let body = B::from_bytes(Bytes::new());
-    let Ok(response) = fetch::run(context, body, Some(leader)).await else {
+    let Ok(response) = forward::forward(context, body, Some(leader)).await else {
         return;
     };
     if !is_worse_than_stored(response.status()) {
         let body = response.into_body();
         if !body.is_shared() || drain(body).await.is_ok() {
-            attempt.succeeded();
+            attempt.succeed();
         }
     }
 }
@@ -127,12 +138,13 @@ impl Attempt {
         }
     }
 
-    fn succeeded(mut self) {
+    fn succeed(mut self) {
         self.has_ended = true;
     }
 
-    /// Another request fills the key; its result is looked for after the same delay.
-    fn left_to_another(mut self) {
+    /// Ends the attempt because another request fills the key. The next refresh is delayed: by then
+    /// that request has stored its response.
+    fn leave_to_another(mut self) {
         self.delay_next();
         self.has_ended = true;
     }

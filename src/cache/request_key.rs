@@ -4,8 +4,9 @@ use http::{Method, Uri, request};
 
 use super::{
     cache_request::CacheRequestRef,
-    conditions::{FieldPresence, RequestConditions, ResponseForm},
     config::Config,
+    field_presence::FieldPresence,
+    request_conditions::{RequestConditions, ResponseForm},
 };
 use crate::{
     engine::snapshot::Snapshot,
@@ -44,8 +45,8 @@ impl<'a, 'p> KeySource<'a, 'p> {
         }
     }
 
-    /// Makes the key that a route gives; `content` is the request's content, given if the key contains
-    /// it.
+    /// Makes the key that a route gives; `content` is the request's content, given if the key
+    /// contains it.
     ///
     /// `None` if the key lacks a value: the request bypasses the cache.
     #[inline]
@@ -92,7 +93,8 @@ impl<'a, 'p> KeySource<'a, 'p> {
         self.cache_request(is_identified, SharingScope::Standard, true, key)
     }
 
-    /// Makes the key of a request whose content is part of it. `None` as for a route's key.
+    /// Makes the key of a request whose content is part of it; `None` if a route's key lacks a
+    /// value.
     pub(super) fn content_key(
         self,
         content: &[u8],

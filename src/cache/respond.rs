@@ -7,12 +7,12 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 
 use super::{
     cache_request::CacheRequest,
-    conditions::RequestConditions,
-    form::{evaluate_preconditions, in_form, response},
+    preconditions_and_range::{evaluate_preconditions, in_form, response},
+    request_conditions::RequestConditions,
 };
 use crate::{
     clock::Now,
-    engine::{core::Engine, fill::Fill, tiers::Found},
+    engine::{core::Engine, fill::Fill, tiers::FoundEntry},
     message::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody, static_values},
     semantics::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
@@ -24,8 +24,8 @@ use crate::{
 
 /// Answers with the prebuilt head of a fresh entry.
 ///
-/// `None` if the request does not want the whole response, or if nothing is prebuilt, as for the
-/// first use of an entry.
+/// `None` if the request does not ask for the whole response, or if the entry is used for the first
+/// time: a head is prebuilt at the second use.
 #[inline(always)]
 pub(super) fn prebuilt(
     conditions: &RequestConditions,
@@ -48,7 +48,7 @@ pub(super) fn prebuilt(
 
 /// Answers from an entry, as a hit.
 ///
-/// `None` if the entry is not a response, or the part that it holds lacks what is asked for.
+/// `None` if the entry is not a response, or holds a part that lacks requested bytes.
 pub(super) fn hit<B>(
     conditions: &RequestConditions,
     entry: &Entry,
@@ -58,11 +58,12 @@ pub(super) fn hit<B>(
     from_entry(conditions, entry, headers, now, None)
 }
 
-/// Answers from an entry that nothing else refers to, as a hit: its head and body are moved, not
-/// copied. `None` if the entry is shared, or the request does not want the whole response.
+/// Answers from an entry that has no other owner, as a hit: its head and body are moved, not
+/// copied. `None` if the entry has another owner, or the request does not ask for the whole
+/// response.
 pub(super) fn take_hit<B>(
     conditions: &RequestConditions,
-    found: &mut Found,
+    found: &mut FoundEntry,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
     let entry = Arc::get_mut(&mut found.entry)?;
@@ -85,9 +86,9 @@ fn is_single_chunk(stored: &StoredResponse) -> bool {
     stored.part.is_none() && stored.trailers.is_none()
 }
 
-/// Answers from an entry that a request to the inner service has just validated or stored, or could
-/// not replace.
-pub(super) fn validated<B>(
+/// Answers from an entry after a call of the inner service, whose response has validated or filled
+/// the entry, or is replaced by it. `status` says which.
+pub(super) fn from_validated<B>(
     engine: &Engine,
     request: &CacheRequest,
     entry: &Entry,
@@ -98,11 +99,12 @@ pub(super) fn validated<B>(
     from_entry(&request.conditions, entry, headers, now, Some(status))
 }
 
-/// Answers with a stale entry instead of an error, whose status is `instead_of`.
+/// Answers with a stale entry in place of a response with status `instead_of`; `None` stands for an
+/// error of the inner service.
 pub(super) fn stale<B>(
     engine: &Engine,
     request: &CacheRequest,
-    found: &Found,
+    found: &FoundEntry,
     headers: &HeaderMap,
     instead_of: Option<StatusCode>,
 ) -> Option<Response<ResponseBody<B>>> {
@@ -114,7 +116,7 @@ pub(super) fn stale<B>(
         Some(code) => status.status(code).detail("stale-if-error"),
         None => status.detail("disconnected"),
     };
-    validated(engine, request, &found.entry, headers, &status)
+    from_validated(engine, request, &found.entry, headers, &status)
 }
 
 /// Answers from an entry; it is a hit unless `status` says otherwise.
@@ -147,7 +149,7 @@ fn add_age_and_status(
     fields.append(CACHE_STATUS, status);
 }
 
-/// Answers from the fill of another request. `None` if its first bytes are no longer held.
+/// Answers from the fill of another request. `None` if the first bytes of its body were dropped.
 pub(super) fn from_fill<B>(
     engine: &Engine,
     request: &CacheRequest,
@@ -170,7 +172,7 @@ pub(super) fn from_fill<B>(
     ))
 }
 
-/// Answers with the inner service's response. `stored`: it is or will be stored.
+/// Answers with the inner service's response. `stored`: whether it is or will be stored.
 pub(super) fn from_origin<B>(
     mut head: response::Parts,
     body: ResponseBody<B>,
@@ -202,4 +204,99 @@ pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
         HeaderMap::new(),
         ResponseBody::empty(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use http::{HeaderName, HeaderValue};
+    use http_body_util::{BodyExt, Empty};
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+    use crate::{
+        cache::request_conditions::ResponseForm,
+        clock::Timestamp,
+        semantics::{
+            cache_control::RequestCacheControl, policy::SharingScope, sharing::Credentials,
+        },
+        store::{entry::LocalState, position::Position},
+    };
+
+    fn entry(status: StatusCode, headers: HeaderMap, body: Bytes, lifetime: Lifetime) -> Entry {
+        Entry {
+            content: Content::Response(StoredResponse {
+                status,
+                headers,
+                body,
+                trailers: None,
+                lifetime,
+                part: None,
+                cost: Duration::ZERO,
+            }),
+            position: Position::UNKNOWN,
+            stored: Timestamp(1_000_000),
+            expires: Timestamp(u64::MAX),
+            entity: Box::default(),
+            user: None,
+            tags: Box::default(),
+            local: LocalState::default(),
+        }
+    }
+
+    const NAMES: &[&str] = &["x-a", "x-b", "cache-status", "etag", "content-type"];
+
+    proptest! {
+        /// A prebuilt response and one that is made from the same entry at the same time are equal.
+        #[test]
+        fn a_prebuilt_hit_equals_a_hit_that_is_made(
+            fields in vec((select(NAMES), "[!-~]{1,12}"), 0..8),
+            status in select(&[200u16, 203, 301, 404, 410]),
+            content in vec(any::<u8>(), 0..64),
+            fresh in 1u64..100_000,
+            initial_age in 0u64..100_000,
+            resident in 0u64..200_000,
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &fields {
+                let value = HeaderValue::try_from(value).expect("visible ASCII");
+                headers.append(HeaderName::from_static(name), value);
+            }
+            let lifetime = Lifetime {
+                fresh: Duration::from_millis(fresh + initial_age),
+                initial_age: Duration::from_millis(initial_age),
+                ..Lifetime::default()
+            };
+            let status = StatusCode::from_u16(status).expect("a status");
+            let entry = entry(status, headers, content.into(), lifetime);
+            let conditions = RequestConditions {
+                form: ResponseForm::WHOLE,
+                directives: RequestCacheControl::default(),
+                credentials: Credentials::of(&HeaderMap::new(), false),
+                scope: SharingScope::Public,
+            };
+            let resident = Duration::from_millis(resident % fresh);
+            let now = Now {
+                wall: entry.stored.after(resident),
+                mono: 0,
+            };
+            let stored = entry.response().expect("a response");
+            let freshness = lifetime.standing(now.wall.since(entry.stored));
+            let first = prebuilt(&conditions, &entry, stored, &freshness);
+            prop_assert!(first.is_none(), "built at the second use");
+            let prebuilt = prebuilt(&conditions, &entry, stored, &freshness);
+            let prebuilt = prebuilt.expect("a fresh entry").into_response::<Empty<Bytes>>();
+            let made = hit::<Empty<Bytes>>(&conditions, &entry, &HeaderMap::new(), now);
+            let made = made.expect("the whole response");
+
+            prop_assert_eq!(prebuilt.status(), made.status());
+            prop_assert_eq!(prebuilt.headers(), made.headers());
+            let [prebuilt, made] = [prebuilt, made].map(|response| {
+                let content = response.into_body().collect().now_or_never();
+                content.expect("it is held in memory").expect("no error").to_bytes()
+            });
+            prop_assert_eq!(prebuilt, made);
+        }
+    }
 }

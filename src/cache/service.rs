@@ -16,14 +16,13 @@ use super::{
     config::Config,
     content_key,
     context::CacheContext,
-    flow,
     lookup::{self, LocalLookup},
-    refresh,
-    request::RequestAction,
-    write,
+    miss, refresh,
+    request_action::RequestAction,
+    unsafe_request,
 };
 use crate::{
-    engine::{snapshot::Snapshot, tiers::Found},
+    engine::{snapshot::Snapshot, tiers::FoundEntry},
     error::BoxError,
     key::KeyBuf,
     message::{
@@ -69,7 +68,7 @@ where
         let mut key = KeyBuf::new();
         match RequestAction::classify(&self.config, &snapshot, &parts, &mut key) {
             RequestAction::LookUp(request) => {
-                match lookup::look_up_local(engine, &request, &parts.headers) {
+                match lookup::lookup_local(engine, &request, &parts.headers) {
                     LocalLookup::Prebuilt(response) => ResponseFuture::prebuilt(response),
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {
@@ -83,13 +82,13 @@ where
             }
             RequestAction::PassThrough => self.pass(parts, body),
             RequestAction::Bypass(reason) => self.bypass(parts, body, reason),
-            RequestAction::Invalidate => {
-                self.answer_by(|config, inner| write::run(config, inner, parts, body))
-            }
+            RequestAction::Invalidate => self.answer_by(|config, inner| {
+                unsafe_request::forward_write(config, inner, parts, body)
+            }),
             RequestAction::ReadContent => {
                 let snapshot = Arc::clone(&snapshot);
                 self.answer_by(|config, inner| {
-                    content_key::run(config, inner, snapshot, parts, body)
+                    content_key::answer_with_content_key(config, inner, snapshot, parts, body)
                 })
             }
         }
@@ -113,7 +112,7 @@ impl<S> Cache<S> {
     fn miss<B: ReplayableBody>(
         &self,
         request: CacheRequestRef<'_>,
-        candidate: Option<Found>,
+        candidate: Option<FoundEntry>,
         parts: request::Parts,
         body: B,
         snapshot: &Arc<Snapshot>,
@@ -121,8 +120,8 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        // An inner `CacheLayer` of the same keep would wait for the outer one's fill, which waits for
-        // it.
+        // An inner `CacheLayer` of the same keep would wait for the outer one's fill, which waits
+        // for it.
         if self.config.is_nested(&parts) {
             return self.pass(parts, body);
         }
@@ -133,7 +132,7 @@ impl<S> Cache<S> {
         }
         let request = request.into_owned(snapshot, candidate);
         self.answer_by(|config, inner| {
-            flow::run(CacheContext::new(config, inner, request, parts), body)
+            miss::answer_miss(CacheContext::new(config, inner, request, parts), body)
         })
     }
 
@@ -141,7 +140,7 @@ impl<S> Cache<S> {
     fn refresh<B: ReplayableBody>(
         &self,
         request: CacheRequestRef<'_>,
-        found: Found,
+        found: FoundEntry,
         parts: &request::Parts,
         snapshot: &Arc<Snapshot>,
     ) where
@@ -160,10 +159,12 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        self.answer_by(|config, inner| bypass::run(config, inner, parts, body, reason, None))
+        self.answer_by(|config, inner| {
+            bypass::forward_unstored(config, inner, parts, body, reason, None)
+        })
     }
 
-    /// Answers by a future in a box of its own.
+    /// Answers by a boxed future.
     #[inline(never)]
     fn answer_by<F, R, E, W>(
         &self,

@@ -1,4 +1,4 @@
-//! Stale responses in place of errors.
+//! Answering with a stale response in place of an error.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use http::StatusCode;
 
 use super::{
     context::{CacheContext, CacheResponse},
-    lookup::{LookupDecision, decide_for},
+    lookup_decision::{LookupDecision, decide_for},
     respond,
 };
 use crate::{
-    engine::tiers::Found,
+    engine::tiers::FoundEntry,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::freshness,
 };
 
-/// How long the inner service is not called again for a key after it has failed, while something
-/// stale can be served.
+/// How long a stale response is served for a key without calling the inner service after it has
+/// failed.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Answers with a stale entry if the inner service has failed for this key a moment ago.
+/// Answers with a stale entry if the inner service has just failed for this key.
 pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    found: &Found,
+    found: &FoundEntry,
 ) -> Option<CacheResponse<S, B>> {
     let engine = context.engine();
     let key = context.request.key.as_str();
@@ -40,15 +40,16 @@ pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     )
 }
 
-/// Answers with the candidate instead of the inner service's own error (RFC 9111 section 4.2.4).
-pub(super) fn on_disconnect<S: HttpService<B>, B: ReplayableBody>(
+/// Answers with the candidate in place of an error of the inner service, or of a body that breaks
+/// off (RFC 9111 section 4.2.4).
+pub(super) fn on_service_error<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
 ) -> Option<CacheResponse<S, B>> {
-    serve_stale(context, usable_on_disconnect(context)?, None)
+    serve_stale(context, usable_on_service_error(context)?, None)
 }
 
-/// The candidate, if it may be used when the inner service cannot be reached.
-pub(super) fn usable_on_disconnect<S, B>(context: &CacheContext<S, B>) -> Option<&Found> {
+/// The candidate, if it may be used in place of an error of the inner service.
+pub(super) fn usable_on_service_error<S, B>(context: &CacheContext<S, B>) -> Option<&FoundEntry> {
     let candidate = context.request.candidate.as_ref();
     let found = candidate.filter(|_| !context.is_refresh)?;
     match decide_now(context, found) {
@@ -61,8 +62,8 @@ pub(super) fn usable_on_disconnect<S, B>(context: &CacheContext<S, B>) -> Option
     }
 }
 
-/// Answers with the candidate instead of a 500, 502, 503 or 504 (RFC 5861 section 4).
-pub(super) fn on_error<S: HttpService<B>, B: ReplayableBody>(
+/// Answers with the candidate in place of a 500, 502, 503 or 504 (RFC 5861 section 4).
+pub(super) fn on_error_status<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     status: StatusCode,
 ) -> Option<CacheResponse<S, B>> {
@@ -76,7 +77,7 @@ pub(super) fn on_error<S: HttpService<B>, B: ReplayableBody>(
 /// Answers with a stale entry, and starts the backoff of its key.
 fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    found: &Found,
+    found: &FoundEntry,
     instead_of: Option<StatusCode>,
 ) -> Option<CacheResponse<S, B>> {
     let engine = context.engine();
@@ -91,7 +92,7 @@ fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     )
 }
 
-fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &Found) -> bool {
+fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &FoundEntry) -> bool {
     matches!(
         decide_now(context, found),
         LookupDecision::Validate { on_error: true, .. }
@@ -99,11 +100,11 @@ fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &Found) -> boo
 }
 
 /// Decides again about an entry, which may have been invalidated since it was found.
-fn decide_now<S, B>(context: &CacheContext<S, B>, found: &Found) -> LookupDecision {
+fn decide_now<S, B>(context: &CacheContext<S, B>, found: &FoundEntry) -> LookupDecision {
     let (engine, request) = (context.engine(), &context.request);
     let now = engine.clock.now();
     let verdict = engine.fence.check(&found.entry, request.key.base(), now);
-    let found = Found {
+    let found = FoundEntry {
         verdict,
         ..found.clone()
     };

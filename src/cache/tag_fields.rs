@@ -1,4 +1,4 @@
-//! The response fields that hold tags.
+//! The response fields that hold tags, and removing them from responses.
 
 use http::{HeaderMap, HeaderName};
 
@@ -8,24 +8,24 @@ use crate::semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY};
 #[derive(Clone, Debug)]
 pub(super) struct TagFields {
     pub(super) names: Box<[HeaderName]>,
-    /// Whether responses go to the client without these fields.
+    /// Whether these fields are removed from responses.
     pub(super) strip: bool,
 }
 
 impl TagFields {
-    /// Copies a response's tag fields, and strips them off the response if that is configured.
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> HeaderMap {
-        let mut taken = HeaderMap::new();
+    /// Copies a response's tag fields, and removes them from the response if `strip` is set.
+    pub(super) fn read_and_strip(&self, headers: &mut HeaderMap) -> HeaderMap {
+        let mut copy = HeaderMap::new();
         for name in &self.names {
             for value in headers.get_all(name) {
-                taken.append(name.clone(), value.clone());
+                copy.append(name.clone(), value.clone());
             }
         }
         self.strip(headers);
-        taken
+        copy
     }
 
-    /// Strips the tag fields off a response if that is configured.
+    /// Removes the tag fields from a response if `strip` is set.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         if self.strip {
             for name in &self.names {

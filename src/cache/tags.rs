@@ -18,7 +18,8 @@ const MAX_TAGS: usize = 128;
 /// A response with a longer tag, in bytes, is not stored.
 const MAX_TAG_LENGTH: usize = 256;
 
-/// The tags that are known from a response's head.
+/// The tags known from the head: the route's, unless they need the content, and those in
+/// `tag_fields`.
 ///
 /// `None` if a tag is missing or malformed: the response must not be stored.
 pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[Box<str>]>> {
@@ -29,7 +30,7 @@ pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[
         _ => Vec::new(),
     };
     let target = head.original.target();
-    // A route's responses are the same for every host.
+    // Groups of a listed route are not bound to a host.
     let host = target.host.filter(|_| request.route.is_none());
     for name in head.tag_fields.keys() {
         collect(&head.tag_fields, name, host, &mut tags)?;
@@ -39,7 +40,7 @@ pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[
     (tags.len() <= MAX_TAGS).then(|| tags.into())
 }
 
-/// The tags that the route gives, some of which may name fields of the response's JSON content.
+/// The tags of the route, some of which may name fields of the response's JSON content.
 pub(super) fn of_route(
     request: &CacheRequest,
     original: &ClientRequest,

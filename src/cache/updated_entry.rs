@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use super::{
     cache_request::CacheRequest, context::FillLeader, origin_response::OriginHead,
-    pending_entry::share_entry, query_rule,
+    pending_entry::share_entry, storage_decision::settle_key, superseded_entry::remove_superseded,
 };
 use crate::{
     engine::core::Engine,
@@ -19,27 +19,37 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// Updates a stored response with the fields of a newer one, and stores the result in its place.
-///
-/// Returns false with the result if it must not be stored: then it answers this request only.
+/// A stored response, updated with the fields of a newer one.
+pub(super) struct UpdatedEntry {
+    pub(super) entry: Arc<Entry>,
+    /// Whether the updated response may be stored; if not, it answers this request only.
+    pub(super) is_storable: bool,
+    pub(super) is_stored: bool,
+}
+
+/// Updates a stored response with the fields of a newer one, and stores the result in its place if
+/// that is allowed.
 pub(super) async fn replace(
     engine: &Engine,
     request: &CacheRequest,
     (stored, response): (&Arc<Entry>, &StoredResponse),
     head: &OriginHead,
     leader: Option<&FillLeader>,
-) -> (Arc<Entry>, bool) {
+) -> UpdatedEntry {
     let (entry, refusal) = update(request, stored, response, head);
-    match refusal {
+    let is_stored = match refusal {
         None => store(engine, request, head, &entry, leader).await,
         Some(refusal) => {
             let headers = &head.original.headers;
-            request
-                .remove_superseded(engine, stored, headers, refusal)
-                .await;
+            remove_superseded(engine, request, stored, headers, refusal).await;
+            false
         }
+    };
+    UpdatedEntry {
+        entry,
+        is_storable: refusal.is_none(),
+        is_stored,
     }
-    (entry, refusal.is_none())
 }
 
 fn update(
@@ -48,7 +58,7 @@ fn update(
     response: &StoredResponse,
     head: &OriginHead,
 ) -> (Arc<Entry>, Option<Refusal>) {
-    // The stored response is one to a GET.
+    // The stored response is the response to a GET.
     let get = RequestHead {
         method: &Method::GET,
         ..head.original.head(request.conditions.credentials)
@@ -80,27 +90,30 @@ fn update(
     (Arc::new(entry), refusal)
 }
 
-/// Stores an updated entry, and shares it with the leader's followers.
+/// Stores an updated entry, and shares it with the leader's followers. Returns whether a tier keeps
+/// it.
 async fn store(
     engine: &Engine,
     request: &CacheRequest,
     head: &OriginHead,
     entry: &Arc<Entry>,
     leader: Option<&FillLeader>,
-) {
+) -> bool {
     let Some(response) = entry.response() else {
-        return;
+        return false;
     };
     let (original, headers) = (&head.original, &response.headers);
     let variant = request.variant(entry, &original.headers);
     let can_be_selected = request.vary_fields(response).is_some();
+    let mut is_stored = false;
     if can_be_selected && engine.may_store(&head.capture, entry, request.key.base()) {
         let mut request = request.clone();
-        query_rule::settle_key(engine, &mut request, original, headers);
-        engine
+        settle_key(engine, &mut request, original, headers);
+        is_stored = engine
             .tiers
             .store_response(&request.key, variant.as_ref(), entry)
             .await;
     }
     share_entry(leader, entry, variant.as_ref());
+    is_stored
 }

@@ -1,4 +1,5 @@
-//! Coalesces requests for the same key: one of them makes the result, the others wait for it.
+//! Coalesces requests for the same key: one of them makes the result, the others wait for it. For
+//! requests of an HTTP cache, RFC 9211 calls this "collapsing".
 //!
 //! Within a process [`SingleFlight`] decides who leads, across processes the store's [`FillLock`].
 //! Both only save work: a request that cannot tell whether another one is at work does the work
@@ -11,7 +12,8 @@ use tokio::time::Instant;
 use super::{
     core::Engine,
     fill_lock::FillLock,
-    single_flight::{Joined, LeaderGuard, Release, SingleFlight},
+    single_flight::{FlightRole, LeaderGuard, Release, SingleFlight},
+    tiers::StoreLookup,
 };
 use crate::{clock::Backoff, store::position::Position};
 
@@ -22,15 +24,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 
 /// A request whose result can be shared with other requests for the same key.
 pub(crate) trait Coalesce: Send {
-    /// What a leader hands to its followers.
+    /// The value that a leader hands to its followers.
     type SharedResult: Clone + Send + Sync;
     /// A result of another process, as found in the store.
     type StoredResult;
-    /// What the request is answered with.
+    /// The result for this request.
     type Output;
 
-    /// Whether the followers of a leader that ended without a result elect another leader once,
-    /// instead of doing the work separately at once.
+    /// Whether followers elect a new leader once if theirs ended without a result; otherwise each
+    /// does the work itself.
     const RETRIES_AFTER_END: bool;
 
     /// Looks for a result that has been stored since the request arrived.
@@ -39,53 +41,44 @@ pub(crate) trait Coalesce: Send {
     /// Looks in the store for the result of another process.
     fn find_stored(&mut self) -> impl Future<Output = StoreLookup<Self::StoredResult>> + Send;
 
-    /// Uses the result of another process, and hands it to the followers in this one.
+    /// Uses the result of another process, and hands it to the followers in this process.
     fn accept(
         &mut self,
         stored: Self::StoredResult,
         flight: &LeaderGuard<Self::SharedResult>,
     ) -> Option<Self::Output>;
 
-    /// Uses what the leader in this process has shared.
+    /// Uses the result that the leader in this process has shared.
     fn follow(&mut self, shared: Self::SharedResult) -> FollowOutcome<Self::Output>;
 
-    /// Whether waiting is known to be useless, because the result cannot be shared.
+    /// Whether it is known that the result cannot be shared, so that waiting for it is useless.
     fn is_uncacheable(&self) -> bool;
 }
 
-/// The result of [`Coalesce::find_stored`].
-#[derive(Debug)]
-pub(crate) enum StoreLookup<T> {
-    Found(T),
-    /// Another process has noted that the result cannot be shared.
-    Uncacheable,
-    Nothing,
-}
-
-/// What a leader's result is to one of its followers.
+/// Whether a follower can use its leader's result.
 #[derive(Debug)]
 pub(crate) enum FollowOutcome<T> {
     Done(T),
-    /// It is for other requests; those like this one wait under this key.
+    /// It is another variant; the given key is that of this request's variant.
     OtherKey(String),
-    /// It is still good for others, but not for this request.
+    /// Others can use it, but not this request.
     Unusable,
-    /// It is no longer good, for example because it was invalidated: a later one is needed.
+    /// No later request can use it, for example because it was invalidated: a newer one is needed.
     Outdated,
 }
 
 /// The result of [`coalesce`].
-pub(crate) enum Coalesced<T, V> {
+pub(crate) enum CoalesceOutcome<T, V> {
     Done(T),
     /// This request does the work itself, and for others as well if it has become a leader.
     Proceed(Option<Leader<V>>),
 }
 
-/// The right to do the work for everyone who waits: in this process and, with the store's lock, in
-/// all of them.
+/// The right to do the work for all waiting requests: of this process or, with the store's lock, of
+/// all processes.
 ///
-/// End it once the result has been stored: released followers then find it. Dropped, it makes one
-/// of the followers take over.
+/// Call [`end`](Self::end) once the result is stored, so that released followers find it. If the
+/// leader is dropped instead, one follower takes over.
 pub(crate) struct Leader<V> {
     flight: LeaderGuard<V>,
     lock: Option<FillLock>,
@@ -96,8 +89,8 @@ impl<V> Leader<V> {
         Self { flight, lock }
     }
 
-    pub(crate) fn is_followed(&self) -> bool {
-        self.flight.is_followed()
+    pub(crate) fn has_followers(&self) -> bool {
+        self.flight.has_followers()
     }
 
     /// Hands `value` to the followers in this process.
@@ -128,80 +121,85 @@ pub(crate) async fn coalesce<W: Coalesce>(
     flights: &Arc<SingleFlight<W::SharedResult>>,
     key: &str,
     work: &mut W,
-) -> Coalesced<W::Output, W::SharedResult> {
+) -> CoalesceOutcome<W::Output, W::SharedResult> {
     let mut key = key.to_owned();
     let mut has_retried = false;
     loop {
         let mut follower = match flights.join(&key) {
-            Joined::Lead(flight) => return lead(engine, flight, work).await,
-            Joined::Follow(follower) => follower,
+            FlightRole::Lead(flight) => return lead(engine, flight, work).await,
+            FlightRole::Follow(follower) => follower,
         };
         match follower.wait().await {
             Ok(shared) => match work.follow(shared) {
-                FollowOutcome::Done(output) => return Coalesced::Done(output),
+                FollowOutcome::Done(output) => return CoalesceOutcome::Done(output),
                 FollowOutcome::OtherKey(other) if other != key => {
                     key = other;
                     continue;
                 }
                 FollowOutcome::OtherKey(_) | FollowOutcome::Unusable => {
-                    return Coalesced::Proceed(None);
+                    return CoalesceOutcome::Proceed(None);
                 }
                 FollowOutcome::Outdated => {
-                    if let Some(flight) = flights.succeed(&key, &follower) {
-                        return Coalesced::Proceed(Some(Leader::new(flight, None)));
+                    if let Some(flight) = flights.replace_leader(&key, &follower) {
+                        return CoalesceOutcome::Proceed(Some(Leader::new(flight, None)));
                     }
                 }
             },
-            // However many leaders are dropped, one of their followers takes over.
-            Err(Release::Cancelled) => continue,
-            Err(Release::Ended) => {
+            Err(release) => {
                 if let Some(output) = work.find().await {
-                    return Coalesced::Done(output);
+                    return CoalesceOutcome::Done(output);
+                }
+                // A dropped leader does not use up the retry.
+                if release == Release::Cancelled {
+                    continue;
                 }
                 if !W::RETRIES_AFTER_END {
-                    return Coalesced::Proceed(None);
+                    return CoalesceOutcome::Proceed(None);
                 }
             }
         }
         if has_retried || work.is_uncacheable() {
-            return Coalesced::Proceed(None);
+            return CoalesceOutcome::Proceed(None);
         }
         has_retried = true;
     }
 }
 
-/// Leads this process: waits for other processes that do the same work, or leads them as well.
+/// Does the leader's work in this process: waits for a process that holds the store's lock, or
+/// takes the lock.
 async fn lead<W: Coalesce>(
     engine: &Engine,
     flight: LeaderGuard<W::SharedResult>,
     work: &mut W,
-) -> Coalesced<W::Output, W::SharedResult> {
+) -> CoalesceOutcome<W::Output, W::SharedResult> {
     // The previous leader may have stored its result since this request looked.
     if let Some(output) = work.find().await {
         flight.end();
-        return Coalesced::Done(output);
+        return CoalesceOutcome::Done(output);
     }
     let stored = match wait_for_lock(engine, flight.key(), work).await {
-        FillLockOutcome::Lead(lock) => return Coalesced::Proceed(Some(Leader::new(flight, lock))),
+        FillLockOutcome::Lead(lock) => {
+            return CoalesceOutcome::Proceed(Some(Leader::new(flight, lock)));
+        }
         FillLockOutcome::Found(stored) => stored,
     };
     match work.accept(stored, &flight) {
         Some(output) => {
             flight.end();
-            Coalesced::Done(output)
+            CoalesceOutcome::Done(output)
         }
-        None => Coalesced::Proceed(Some(Leader::new(flight, None))),
+        None => CoalesceOutcome::Proceed(Some(Leader::new(flight, None))),
     }
 }
 
 enum FillLockOutcome<T> {
-    /// Another process has stored this.
+    /// Another process has stored this result.
     Found(T),
-    /// This process does the work, with the lock if it could be acquired.
+    /// This process does the work; it holds the lock unless the lock could not be acquired.
     Lead(Option<FillLock>),
 }
 
-/// Waits until the store holds what another process makes, or this process has to make it.
+/// Waits until the store holds the result of another process, or this process has to make it.
 async fn wait_for_lock<W: Coalesce>(
     engine: &Engine,
     key: &str,
@@ -216,7 +214,7 @@ async fn wait_for_lock<W: Coalesce>(
         let Ok(is_held) = lock.try_acquire().await else {
             return FillLockOutcome::Lead(None);
         };
-        // With the lock, too: the result may have been stored since the last lookup.
+        // Also after the lock was acquired: the result may have been stored since the last lookup.
         match work.find_stored().await {
             StoreLookup::Found(stored) => return FillLockOutcome::Found(stored),
             StoreLookup::Uncacheable => return FillLockOutcome::Lead(None),
@@ -228,5 +226,60 @@ async fn wait_for_lock<W: Coalesce>(
             return FillLockOutcome::Lead(None);
         }
         backoff.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, pin_mut};
+
+    use super::*;
+    use crate::{keep::handle::Keep, table::Table};
+
+    /// A request whose result has been stored since it arrived.
+    struct StoredMeanwhile;
+
+    impl Coalesce for StoredMeanwhile {
+        type SharedResult = ();
+        type StoredResult = ();
+        type Output = &'static str;
+
+        const RETRIES_AFTER_END: bool = true;
+
+        async fn find(&mut self) -> Option<&'static str> {
+            Some("stored")
+        }
+
+        async fn find_stored(&mut self) -> StoreLookup<()> {
+            StoreLookup::Nothing
+        }
+
+        fn accept(&mut self, (): (), _: &LeaderGuard<()>) -> Option<&'static str> {
+            None
+        }
+
+        fn follow(&mut self, (): ()) -> FollowOutcome<&'static str> {
+            FollowOutcome::Unusable
+        }
+
+        fn is_uncacheable(&self) -> bool {
+            false
+        }
+    }
+
+    /// Regression: the follower waited for the next leader without looking.
+    #[tokio::test]
+    async fn a_follower_looks_once_after_its_leader_was_dropped() {
+        let keep = Keep::new(Table::new()).expect("a valid table");
+        let flights = SingleFlight::new();
+        let first = flights.try_lead("k").expect("nobody leads");
+        let mut request = StoredMeanwhile;
+        let coalesced = coalesce(keep.engine(), &flights, "k", &mut request);
+        pin_mut!(coalesced);
+        assert!(coalesced.as_mut().now_or_never().is_none(), "it follows");
+        drop(first);
+        let _second = flights.try_lead("k").expect("nobody leads");
+        let outcome = coalesced.now_or_never().expect("it does not wait again");
+        assert!(matches!(outcome, CoalesceOutcome::Done("stored")));
     }
 }

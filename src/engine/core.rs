@@ -15,8 +15,8 @@ use super::{
     fill::Fill,
     limiter::Limiter,
     local_tier::LocalTier,
+    no_vary_search_rules::QueryVariationRules,
     pattern_removal::PatternRemovals,
-    query_rules::QueryVariationRules,
     request_extractors::RequestExtractors,
     single_flight::SingleFlight,
     snapshot::{self, Snapshot},
@@ -271,7 +271,7 @@ impl Engine {
         self.tiers.remove_targets(&targets).await;
         if let Some(position) = appended? {
             entry.position = position;
-            self.tiers.put(full, &Arc::new(entry)).await;
+            let _ = self.tiers.put(full, &Arc::new(entry)).await;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A bounded set of keys, each for a few seconds.
+//! A bounded set of keys that expire after a few seconds.
 
 use std::{hash::BuildHasher, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A response that is being stored, shared with the requests that wait for it.
+//! A response that is being stored, and that the requests which wait for it receive as well.
 
 use std::sync::Arc;
 
@@ -10,18 +10,19 @@ use crate::{
     store::entry::Entry,
 };
 
-/// What the leader of a miss shares with its followers: the head, and the body while it arrives.
+/// A response that the leader of a miss shares with its followers: its head, and its body while it
+/// arrives.
 #[derive(Clone, Debug)]
 pub(crate) struct Fill {
     /// The entry that will be stored, without its body.
     pub(crate) head: Arc<Entry>,
-    /// The variant of its key that the response is; `None` if the response does not vary.
+    /// The variant; `None` if the response does not vary.
     pub(crate) variant: Option<Variant>,
     pub(crate) body: SharedBody,
 }
 
 impl Fill {
-    /// A fill from an entry that is complete already; `None` if it holds a partial response.
+    /// A fill whose body is complete already; `None` if the entry holds a partial response.
     pub(crate) fn whole(entry: &Arc<Entry>, variant: Option<&Variant>) -> Option<Self> {
         let response = entry.response().filter(|whole| whole.part.is_none())?;
         let (writer, body) = shared_buffer::channel(usize::MAX, Some(response.body.len() as u64));

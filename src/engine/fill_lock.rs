@@ -1,4 +1,4 @@
-//! A lock in the store, so that of all processes one does a piece of work.
+//! A lock in the store, so that only one process makes a result.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,6 @@ use super::core::Engine;
 use crate::{
     clock::Timestamp,
     error::Error,
-    key::KeyBuf,
     semantics::stored::Variants,
     store::{
         contracts::entries::Entries,
@@ -19,15 +18,15 @@ use crate::{
 
 /// How long an acquired lock lasts: a process that dies delays the others this long.
 const LEASE: Duration = Duration::from_secs(4);
-/// How long processes remember that a key's result cannot be shared.
-const NOTED: Duration = Duration::from_secs(10);
+/// How long the store keeps the note that a key's result cannot be shared.
+const NOTE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// The right to make a key's result for every process. Dropping it releases the lock.
 pub(crate) struct FillLock {
     store: Arc<dyn Entries>,
     key: Box<str>,
     token: u64,
-    /// Whether this process may hold the lock.
+    /// Whether the lock is held, or may be because the store's reply was lost.
     is_held: bool,
     note: Option<Arc<Entry>>,
 }
@@ -47,7 +46,7 @@ impl FillLock {
 
     /// Acquires the lock of `key` if no other process holds it.
     ///
-    /// `Ok(None)` if there is no store or it does not answer: then every process does the work.
+    /// `Ok(None)` if there is no store or it does not reply: then every process does the work.
     ///
     /// # Errors
     ///
@@ -67,9 +66,9 @@ impl FillLock {
     ///
     /// # Errors
     ///
-    /// If the store does not answer.
+    /// If the store does not reply.
     pub(crate) async fn try_acquire(&mut self) -> Result<bool, Error> {
-        // Set before the call: the store may take the lock although its answer does not arrive.
+        // Set before the call: the store may take the lock although its reply does not arrive.
         self.is_held = true;
         // The store itself reports and counts a failure.
         let acquired = self.store.try_lock(&self.key, self.token, LEASE).await;
@@ -80,7 +79,7 @@ impl FillLock {
     /// On release, tells waiting processes that this key's result cannot be shared, unless
     /// something is stored by then.
     pub(crate) fn note_uncacheable(&mut self, position: Position, now: Timestamp) {
-        self.note = Some(Arc::new(note(position, now)));
+        self.note = Some(Arc::new(uncacheable_note(position, now)));
     }
 }
 
@@ -110,28 +109,17 @@ impl Drop for FillLock {
 #[derive(Debug)]
 pub(crate) struct HeldElsewhere;
 
-/// Whether the last lookup in the store found a note that this key's result cannot be shared.
-pub(crate) fn is_noted_uncacheable(engine: &Engine, key: &KeyBuf) -> bool {
-    let found = engine
-        .tiers
-        .usable_local(key.as_bytes(), key, engine.clock.now());
-    found.is_some_and(|found| is_note(&found.entry))
-}
-
-/// An empty list of variants: no request is answered by it, and none waits for it.
-fn note(position: Position, now: Timestamp) -> Entry {
+/// A note that a key's result cannot be shared: a list without variants, so that no lookup takes it
+/// for a result.
+fn uncacheable_note(position: Position, now: Timestamp) -> Entry {
     Entry {
         content: Content::Variants(Variants::default()),
         position,
         stored: now,
-        expires: now.after(NOTED),
+        expires: now.after(NOTE_LIFETIME),
         entity: Box::default(),
         user: None,
         tags: Box::default(),
         local: LocalState::default(),
     }
-}
-
-fn is_note(entry: &Entry) -> bool {
-    matches!(&entry.content, Content::Variants(variants) if variants.0.is_empty())
 }

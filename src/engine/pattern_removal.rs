@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 
 use super::{
     key_globs::KeyGlobs,
-    single_flight::{Joined, SingleFlight},
+    single_flight::{FlightRole, SingleFlight},
     snapshot::Snapshot,
     tiers::Tiers,
 };
@@ -60,7 +60,7 @@ impl PatternRemovals {
         let requested = self.tick();
         loop {
             match self.in_progress.join(pattern) {
-                Joined::Lead(leader) => {
+                FlightRole::Lead(leader) => {
                     let (began, tiers) = (self.tick(), Arc::clone(tiers));
                     let globs = KeyGlobs::new(pattern, snapshot.load().plan.plain());
                     let removal = async move {
@@ -74,7 +74,7 @@ impl PatternRemovals {
                     });
                 }
                 // After a failure, each follower tries again.
-                Joined::Follow(mut follower) => match follower.wait().await {
+                FlightRole::Follow(mut follower) => match follower.wait().await {
                     Ok(removal) if removal.began > requested => return Ok(removal.removed),
                     _ => yield_now().await,
                 },
@@ -100,7 +100,7 @@ mod tests {
     async fn a_removal_begins_after_it_was_requested() {
         let keep = Keep::new(Table::new().plain("config")).expect("a valid table");
         let removals = &keep.engine().removals;
-        let Joined::Lead(in_progress) = removals.in_progress.join("config:*") else {
+        let FlightRole::Lead(in_progress) = removals.in_progress.join("config:*") else {
             panic!("there is no removal yet");
         };
         let began = removals.tick();

@@ -1,4 +1,5 @@
-//! Single flight: of all tasks that need the same result at the same time, one makes it.
+//! Single flight: of all tasks that need the same result at the same time, one makes it and the
+//! others wait for it.
 
 use std::{
     collections::HashMap,
@@ -25,28 +26,29 @@ impl<T> SingleFlight<T> {
         })
     }
 
-    /// Leads the work on `key`, or follows its leader.
-    pub(crate) fn join(self: &Arc<Self>, key: &str) -> Joined<T> {
+    /// Becomes the leader of the work on `key`, or a follower of its leader.
+    pub(crate) fn join(self: &Arc<Self>, key: &str) -> FlightRole<T> {
         let mut shard = self.shard(key);
         if let Some(state) = shard.get(key) {
-            return Joined::Follow(Follower {
+            return FlightRole::Follow(Follower {
                 leader: Arc::clone(state),
                 state: state.subscribe(),
             });
         }
-        Joined::Lead(self.lead(&mut shard, key))
+        FlightRole::Lead(self.lead(&mut shard, key))
     }
 
-    /// Leads the work on `key` if nobody does.
+    /// Becomes the leader of the work on `key`; `None` if there is a leader already.
     pub(crate) fn try_lead(self: &Arc<Self>, key: &str) -> Option<LeaderGuard<T>> {
         let mut shard = self.shard(key);
         (!shard.contains_key(key)).then(|| self.lead(&mut shard, key))
     }
 
-    /// Replaces the follower's leader, whose result is of no use to later requests.
+    /// Makes the caller the leader in place of `follower`'s leader, whose result later requests
+    /// cannot use.
     ///
-    /// `None` if the leader has been replaced already, or has ended: join again.
-    pub(crate) fn succeed(
+    /// `None` if that leader has been replaced already, or has ended: join again.
+    pub(crate) fn replace_leader(
         self: &Arc<Self>,
         key: &str,
         follower: &Follower<T>,
@@ -81,8 +83,9 @@ impl<T> SingleFlight<T> {
     }
 }
 
-/// Whether to do the work or to wait for the leader that does it.
-pub(crate) enum Joined<T> {
+/// The role of a caller of [`SingleFlight::join`]: it does the work, or waits for the leader's
+/// result.
+pub(crate) enum FlightRole<T> {
     Lead(LeaderGuard<T>),
     Follow(Follower<T>),
 }
@@ -105,7 +108,7 @@ impl<T> LeaderGuard<T> {
     }
 
     /// Whether a follower waits.
-    pub(crate) fn is_followed(&self) -> bool {
+    pub(crate) fn has_followers(&self) -> bool {
         self.state.receiver_count() > 0
     }
 
@@ -166,8 +169,7 @@ impl<T: Clone> Follower<T> {
 /// Why a leader has released its followers without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// It was dropped before the end of its work, which says nothing about the work: a follower
-    /// takes over.
+    /// It was dropped before its work ended; a follower takes over.
     Cancelled,
     /// Its work ended without a result to share, or panicked.
     Ended,
@@ -175,7 +177,7 @@ pub(crate) enum Release {
 
 type FlightShard<T> = HashMap<Box<str>, Arc<watch::Sender<FlightState<T>>>>;
 
-/// What followers of a leader see of its work.
+/// The state of a leader's work, as its followers see it.
 #[derive(Clone, Debug)]
 enum FlightState<T> {
     Waiting,
@@ -203,8 +205,8 @@ mod tests {
 
     fn follow<T>(flights: &Arc<SingleFlight<T>>, key: &str) -> Follower<T> {
         match flights.join(key) {
-            Joined::Follow(follower) => follower,
-            Joined::Lead(_) => panic!("there is a leader already"),
+            FlightRole::Follow(follower) => follower,
+            FlightRole::Lead(_) => panic!("there is a leader already"),
         }
     }
 
@@ -212,9 +214,9 @@ mod tests {
     async fn followers_get_what_the_leader_shares() {
         let flights = SingleFlight::new();
         let lead = lead(&flights, "k");
-        assert!(!lead.is_followed());
+        assert!(!lead.has_followers());
         let mut early = follow(&flights, "k");
-        assert!(lead.is_followed());
+        assert!(lead.has_followers());
         lead.share(7);
         let mut late = follow(&flights, "k");
         drop(lead);
@@ -257,8 +259,8 @@ mod tests {
         let old = lead(&flights, "k");
         let (one, other) = (follow(&flights, "k"), follow(&flights, "k"));
         old.share(1);
-        let new = flights.succeed("k", &one).expect("the first to ask");
-        assert!(flights.succeed("k", &other).is_none());
+        let new = flights.replace_leader("k", &one).expect("the first to ask");
+        assert!(flights.replace_leader("k", &other).is_none());
         // The old leader's end is not the new one's.
         drop(old);
         let mut late = follow(&flights, "k");
@@ -267,7 +269,7 @@ mod tests {
         drop(new);
         assert_eq!(flights.len(), 0);
         assert!(
-            flights.succeed("k", &late).is_none(),
+            flights.replace_leader("k", &late).is_none(),
             "the leader has ended: its result may be stored"
         );
     }

@@ -43,10 +43,19 @@ pub(crate) struct Tiers {
 
 /// An entry that the fence allows to be used.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundEntry {
     pub(crate) entry: Arc<Entry>,
     /// Never [`Verdict::Unusable`].
     pub(crate) verdict: Verdict,
+}
+
+/// The result of a lookup in the store.
+#[derive(Debug)]
+pub(crate) enum StoreLookup<T> {
+    Found(T),
+    /// A process has noted that the key's result cannot be shared.
+    Uncacheable,
+    Nothing,
 }
 
 impl Tiers {
@@ -56,7 +65,7 @@ impl Tiers {
         key: &KeyBuf,
         headers: &HeaderMap,
         now: Now,
-    ) -> Option<Found> {
+    ) -> Option<FoundEntry> {
         let found = self.usable_local(key.as_bytes(), key, now)?;
         let Content::Variants(variants) = &found.entry.content else {
             return Some(found);
@@ -68,13 +77,13 @@ impl Tiers {
     /// The local entry under `full`, which is `key` or one of its variants. An entry that has
     /// expired or was invalidated is removed.
     #[inline(always)]
-    pub(crate) fn usable_local(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<Found> {
+    pub(crate) fn usable_local(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<FoundEntry> {
         let entry = self.local.get(full)?;
         let Some(verdict) = self.check(&entry, key, now) else {
             self.local.discard(full, &entry);
             return None;
         };
-        Some(Found { entry, verdict })
+        Some(FoundEntry { entry, verdict })
     }
 
     /// The entry in the store for this key and these request fields, and when it was read. It is
@@ -83,15 +92,24 @@ impl Tiers {
         &self,
         key: &KeyBuf,
         headers: &HeaderMap,
-    ) -> Option<(Found, Now)> {
-        let (found, now) = self.usable_stored(key.as_str(), key).await?;
+    ) -> StoreLookup<(FoundEntry, Now)> {
+        let Some((found, now)) = self.usable_stored(key.as_str(), key).await else {
+            return StoreLookup::Nothing;
+        };
         let full = match &found.entry.content {
-            Content::Variants(variants) => key.varied(&vary::choose(variants, headers)?.hash),
-            _ => return Some((found, now)),
+            Content::Variants(_) if is_uncacheable_note(&found.entry) => {
+                return StoreLookup::Uncacheable;
+            }
+            Content::Variants(variants) => match vary::choose(variants, headers) {
+                Some(variant) => key.varied(&variant.hash),
+                None => return StoreLookup::Nothing,
+            },
+            _ => return StoreLookup::Found((found, now)),
         };
         // Held across the await, it would enlarge the future of every hit.
         drop(found);
-        self.usable_stored(&full, key).await
+        let variant = self.usable_stored(&full, key).await;
+        variant.map_or(StoreLookup::Nothing, StoreLookup::Found)
     }
 
     /// The entry in the store, if it was received after `than`. It is copied into the local tier.
@@ -100,14 +118,20 @@ impl Tiers {
         key: &KeyBuf,
         headers: &HeaderMap,
         than: Timestamp,
-    ) -> Option<Found> {
-        let (found, _) = self.lookup_stored(key, headers).await?;
+    ) -> Option<FoundEntry> {
+        let StoreLookup::Found((found, _)) = self.lookup_stored(key, headers).await else {
+            return None;
+        };
         (found.entry.stored > than && found.verdict == Verdict::Usable).then_some(found)
     }
 
     /// The entry in the store under `full`, which is `key` or one of its variants, and when it was
     /// read. It is copied into the local tier, unless that holds one at least as new.
-    pub(crate) async fn usable_stored(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+    pub(crate) async fn usable_stored(
+        &self,
+        full: &str,
+        key: &KeyBuf,
+    ) -> Option<(FoundEntry, Now)> {
         let (found, now) = self.read_store(full, key).await?;
         if self.local.is_off() {
             return Some((found, now));
@@ -119,34 +143,35 @@ impl Tiers {
         Some((local.unwrap_or(found), now))
     }
 
-    /// Stores an entry under its full key in both tiers.
-    pub(crate) async fn put(&self, key: &str, entry: &Arc<Entry>) {
+    /// Stores an entry under its full key in both tiers. Returns whether one of them keeps it.
+    pub(crate) async fn put(&self, key: &str, entry: &Arc<Entry>) -> bool {
         let mut kept = self.local.insert(key, entry);
         if let Some(store) = &self.store {
-            let _ = store.put(key, entry).await;
-            kept = true;
+            kept |= store.put(key, entry).await.is_ok();
         }
         if kept && !matches!(entry.content, Content::Variants(_)) {
             self.metrics.stored.increment(1);
             self.stored.fetch_add(1, Ordering::SeqCst);
         }
+        kept
     }
 
-    /// Stores a response; if it varies, as the newest variant of its key.
+    /// Stores a response; if it varies, as the newest variant of its key. Returns whether a tier
+    /// keeps it.
     pub(crate) async fn store_response(
         &self,
         key: &KeyBuf,
         variant: Option<&Variant>,
         entry: &Arc<Entry>,
-    ) {
+    ) -> bool {
         let Some(variant) = variant else {
             return self.put(key.as_str(), entry).await;
         };
         // The variant first, so that the list never names one that is not yet stored.
-        self.put(&key.varied(&variant.hash), entry).await;
+        let is_kept = self.put(&key.varied(&variant.hash), entry).await;
         let known = self.variants(key).await;
         let list = Arc::new(list_with(known.as_deref(), variant, entry));
-        self.put(key.as_str(), &list).await;
+        self.put(key.as_str(), &list).await && is_kept
     }
 
     /// Removes one stored response, which may be a variant. If another entry has replaced it in the
@@ -218,6 +243,18 @@ impl Tiers {
         Ok(removed)
     }
 
+    /// Whether there is a tier that can keep entries.
+    pub(crate) fn can_store(&self) -> bool {
+        self.store.is_some() || !self.local.is_off()
+    }
+
+    /// Whether the local tier holds a note, copied from the store, that this key's result cannot be
+    /// shared.
+    pub(crate) fn has_uncacheable_note(&self, key: &KeyBuf) -> bool {
+        let found = self.usable_local(key.as_bytes(), key, self.clock.now());
+        found.is_some_and(|found| is_uncacheable_note(&found.entry))
+    }
+
     /// Whether the local tier knows variants of the key.
     pub(crate) fn has_variants(&self, key: &KeyBuf) -> bool {
         let known = self.local.get(key.as_bytes());
@@ -242,7 +279,7 @@ impl Tiers {
         key: &KeyBuf,
         stored: &Entry,
         now: Now,
-    ) -> Option<Found> {
+    ) -> Option<FoundEntry> {
         let entry = self.local.get(full.as_bytes())?;
         let (here, there) = (entry.position, stored.position);
         let newer = entry.stored >= stored.stored && here.epoch == there.epoch && here.n >= there.n;
@@ -250,7 +287,7 @@ impl Tiers {
             return None;
         }
         let verdict = self.fence.check_with(&entry, || key.base(), now);
-        (verdict != Verdict::Unusable).then_some(Found { entry, verdict })
+        (verdict != Verdict::Unusable).then_some(FoundEntry { entry, verdict })
     }
 
     /// The list of variants under `key`, if it is still usable.
@@ -263,11 +300,11 @@ impl Tiers {
         matches!(found.entry.content, Content::Variants(_)).then_some(found.entry)
     }
 
-    async fn read_store(&self, full: &str, key: &KeyBuf) -> Option<(Found, Now)> {
+    async fn read_store(&self, full: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
         let entry = self.store.as_ref()?.get(full).await.ok()??;
         let now = self.clock.now();
         let verdict = self.check(&entry, key, now)?;
-        Some((Found { entry, verdict }, now))
+        Some((FoundEntry { entry, verdict }, now))
     }
 
     /// The fence's verdict; `None` if the entry has expired or was invalidated, which is counted.
@@ -283,6 +320,12 @@ impl Tiers {
         }
         Some(verdict)
     }
+}
+
+/// Whether an entry is the note that [`FillLock`](super::fill_lock::FillLock) leaves: a list without
+/// variants.
+fn is_uncacheable_note(entry: &Entry) -> bool {
+    matches!(&entry.content, Content::Variants(variants) if variants.0.is_empty())
 }
 
 impl fmt::Debug for Tiers {

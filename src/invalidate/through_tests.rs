@@ -22,7 +22,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     CacheLayer, InvalidateLayer, Keep, RedisStore, Route, Scope, Table,
-    engine::tiers::Found,
+    engine::tiers::{FoundEntry, StoreLookup},
     key::KeyBuf,
     store::entry::Content,
     support::RedisServer,
@@ -203,11 +203,15 @@ async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
     let local = engine.tiers.lookup_local(&key, &none, engine.clock.now());
     let in_store = engine.tiers.lookup_stored(&key, &none).await;
-    let found = [local, in_store.map(|(found, _)| found)];
+    let in_store = match in_store {
+        StoreLookup::Found((found, _)) => Some(found),
+        StoreLookup::Uncacheable | StoreLookup::Nothing => None,
+    };
+    let found = [local, in_store];
     found.into_iter().flatten().filter_map(version).collect()
 }
 
-fn version(found: Found) -> Option<u64> {
+fn version(found: FoundEntry) -> Option<u64> {
     match &found.entry.content {
         Content::Response(response) => std::str::from_utf8(&response.body).ok()?.parse().ok(),
         _ => None,

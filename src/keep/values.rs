@@ -14,12 +14,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::handle::Keep;
 use crate::{
+    clock::Now,
     engine::{
-        coalesce::{Coalesce, Coalesced, FollowOutcome, StoreLookup, coalesce},
+        coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, coalesce},
         core::Engine,
-        fill_lock::is_noted_uncacheable,
         single_flight::LeaderGuard,
-        tiers::Found,
+        tiers::{FoundEntry, StoreLookup},
     },
     error::{Error, Kind},
     fence::{capture::Capture, verdict::Verdict},
@@ -197,33 +197,34 @@ impl Keep {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
-        let Some(json) = self.json(key).await else {
-            return Ok(None);
-        };
-        decode(key, &json).map(Some)
-    }
-
-    async fn json(&self, key: &Key) -> Option<Bytes> {
-        let full = self.full_key(key);
-        if let Some(plain) = self.plain(key) {
-            // A failure is logged and counted by the store.
-            return plain.get_plain(full.as_str()).await.ok()?;
+        match self.json(key).await {
+            StoreLookup::Found(json) => decode(key, &json).map(Some),
+            StoreLookup::Uncacheable | StoreLookup::Nothing => Ok(None),
         }
-        let found = self.find_value(&full).await?;
-        json_of(&found.entry)
     }
 
-    async fn find_value(&self, key: &KeyBuf) -> Option<Found> {
+    async fn json(&self, key: &Key) -> StoreLookup<Bytes> {
+        let full = self.full_key(key);
+        let json = match self.plain(key) {
+            // A failure is logged and counted by the store.
+            Some(plain) => plain.get_plain(full.as_str()).await.ok().flatten(),
+            None => match self.find_entry(&full).await {
+                StoreLookup::Found((found, now)) => usable_json(&found, now),
+                StoreLookup::Uncacheable => return StoreLookup::Uncacheable,
+                StoreLookup::Nothing => None,
+            },
+        };
+        json.map_or(StoreLookup::Nothing, StoreLookup::Found)
+    }
+
+    async fn find_entry(&self, key: &KeyBuf) -> StoreLookup<(FoundEntry, Now)> {
         let shared = self.engine();
         let now = shared.clock.now();
         let none = HeaderMap::new();
-        let (found, now) = match shared.tiers.lookup_local(key, &none, now) {
-            Some(found) => (found, now),
-            None => shared.tiers.lookup_stored(key, &none).await?,
-        };
-        let resident = now.wall.since(found.entry.stored);
-        let fresh = lifetime(&found.entry)?.remaining(resident).is_some();
-        (fresh && found.verdict == Verdict::Usable).then_some(found)
+        match shared.tiers.lookup_local(key, &none, now) {
+            Some(found) => StoreLookup::Found((found, now)),
+            None => shared.tiers.lookup_stored(key, &none).await,
+        }
     }
 
     pub(super) fn full_key(&self, key: &Key) -> KeyBuf {
@@ -369,11 +370,11 @@ impl ValueEntry {
         };
         let coalesced = coalesce(shared, &shared.values, key.as_str(), &mut request).await;
         let mut leader = match coalesced {
-            Coalesced::Done(value) => {
+            CoalesceOutcome::Done(value) => {
                 shared.metrics.value_collapsed.increment(1);
                 return Ok(value);
             }
-            Coalesced::Proceed(leader) => leader,
+            CoalesceOutcome::Proceed(leader) => leader,
         };
         shared.metrics.value_miss.increment(1);
         let mark = self.keep.mark();
@@ -475,12 +476,13 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
     }
 
     async fn find_stored(&mut self) -> StoreLookup<T> {
-        match self.entry.usable().await {
-            Some(value) => StoreLookup::Found(value),
-            None if is_noted_uncacheable(self.entry.keep.engine(), self.key) => {
-                StoreLookup::Uncacheable
+        match self.entry.keep.json(&self.entry.key).await {
+            // A value of another type counts as missing; the first lookup has logged it.
+            StoreLookup::Found(json) => {
+                decode(&self.entry.key, &json).map_or(StoreLookup::Nothing, StoreLookup::Found)
             }
-            None => StoreLookup::Nothing,
+            StoreLookup::Uncacheable => StoreLookup::Uncacheable,
+            StoreLookup::Nothing => StoreLookup::Nothing,
         }
     }
 
@@ -504,6 +506,14 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
     fn is_uncacheable(&self) -> bool {
         false
     }
+}
+
+/// The JSON text of a fresh entry.
+fn usable_json(found: &FoundEntry, now: Now) -> Option<Bytes> {
+    let resident = now.wall.since(found.entry.stored);
+    lifetime(&found.entry)?.remaining(resident)?;
+    let is_usable = found.verdict == Verdict::Usable;
+    json_of(&found.entry).filter(|_| is_usable)
 }
 
 fn lifetime(entry: &Entry) -> Option<&Lifetime> {

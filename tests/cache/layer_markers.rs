@@ -55,14 +55,20 @@ async fn a_missing_invalidate_layer_is_reported_once() {
     send(&alone, get("/engagements/1")).await;
     send(&alone, request("PUT", "/elsewhere", &[])).await;
     assert_eq!(
-        (misuses(&snapshotter), log.count("no InvalidateLayer")),
+        (
+            misuses(&snapshotter),
+            log.count("without an InvalidateLayer above it")
+        ),
         (0, 0)
     );
     for _ in 0..2 {
         send(&alone, put()).await;
     }
     assert_eq!(
-        (misuses(&snapshotter), log.count("no InvalidateLayer")),
+        (
+            misuses(&snapshotter),
+            log.count("without an InvalidateLayer above it")
+        ),
         (2, 1)
     );
 }

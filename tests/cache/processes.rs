@@ -13,7 +13,11 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::{sync::watch, task::JoinSet};
 use tower::{Layer, Service, service_fn};
-use tower_keep::{CacheLayer, Keep, Key, Route, Scope, Table, message::ResponseBody, table::mins};
+use tower_keep::{
+    CacheLayer, Keep, Key, Route, Scope, Table,
+    message::ResponseBody,
+    table::{Local, mins},
+};
 
 use crate::{
     common::{
@@ -85,7 +89,12 @@ fn cached(
 }
 
 async fn keeps<const N: usize>(server: &RedisServer, route: Route) -> [Keep; N] {
+    keeps_with(server, route, Local::new()).await
+}
+
+async fn keeps_with<const N: usize>(server: &RedisServer, route: Route, local: Local) -> [Keep; N] {
     let table = Table::new().ttl("engagement", mins(30)).route(route);
+    let table = table.local(local);
     let mut keeps = Vec::new();
     for _ in 0..N {
         keeps.push(redis_keep(server.url(), table.clone()).await);
@@ -158,9 +167,19 @@ async fn the_lock_of_a_dead_process_expires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_do_not_wait_for_an_uncacheable_response() {
+    check_uncacheable(Local::new()).await;
+}
+
+/// Regression: the note was looked for in the local tier only.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_without_a_local_tier_do_not_wait_for_an_uncacheable_response() {
+    check_uncacheable(Local::new().size(0)).await;
+}
+
+async fn check_uncacheable(local: Local) {
     let server = RedisServer::start();
     let origin = SlowOrigin::new(Some(("cache-control", "no-store")));
-    let keeps: [Keep; 6] = keeps(&server, route()).await;
+    let keeps: [Keep; 6] = keeps_with(&server, route(), local.clone()).await;
     let mut requests = JoinSet::new();
     for keep in &keeps {
         let service = cached(keep, &origin);
@@ -180,7 +199,7 @@ async fn processes_do_not_wait_for_an_uncacheable_response() {
     // While the key is known as uncacheable, no process tries to take the lock.
     let tried = lock_attempts(&server);
     send(&cached(&keeps[0], &origin), get("/engagements/42")).await;
-    let late: [Keep; 1] = self::keeps(&server, route()).await;
+    let late: [Keep; 1] = keeps_with(&server, route(), local).await;
     send(&cached(&late[0], &origin), get("/engagements/42")).await;
     assert_eq!(lock_attempts(&server), tried);
 }

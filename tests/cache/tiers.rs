@@ -11,7 +11,7 @@ use tower_keep::{
 use crate::{
     common::{
         client::{get, request, run_other_tasks, send, send_for_head},
-        keeps::{engagements_with, redis_keep},
+        keeps::{engagements_with, new_keep, redis_keep},
         origin::{Gate, Origin, body_channel, cached, full, ok},
     },
     support::{RedisServer, Reply, until},
@@ -115,6 +115,45 @@ async fn without_a_local_tier_redis_serves() {
         assert_eq!(send(&service, get("/engagements/1")).await.body, "call 1");
     }
     assert_eq!(origin.calls(), 1);
+}
+
+/// Regression: `Cache-Status` said `stored` although there was no tier, or none large enough.
+#[tokio::test]
+async fn a_response_that_no_tier_keeps_is_not_reported_as_stored() {
+    for (size, length) in [(0, 10), (1 << 20, 600 << 10)] {
+        let origin = Origin::new(move |_, _| Response::new(Full::from("x".repeat(length))));
+        let keep = new_keep(table().local(Local::new().size(size)));
+        let service = cached(&keep, &origin);
+        for _ in 0..2 {
+            let seen = send(&service, get("/engagements/1")).await;
+            assert_eq!(seen.body.len(), length);
+            let status = seen.cache_status();
+            assert!(status.contains("fwd=uri-miss"), "{status}");
+            assert!(!status.contains("stored"), "{status}");
+        }
+        let report = keep.warm(service, [get("/engagements/2")]).await;
+        assert_eq!((report.stored(), report.refused()), (0, 1));
+    }
+}
+
+/// As above, where the head is sent before the body ends.
+#[tokio::test]
+async fn without_a_tier_a_streamed_response_is_not_reported_as_stored() {
+    let origin = Origin::from_fn(|_, _| async {
+        let (feed, body) = body_channel();
+        tokio::spawn(async move { feed.data("streamed").await });
+        Ok(ok(body, &[]))
+    });
+    for (size, is_stored) in [(0, false), (1 << 20, true)] {
+        let keep = new_keep(table().local(Local::new().size(size)));
+        let seen = send(&cached(&keep, &origin), get("/engagements/1")).await;
+        assert_eq!(seen.body, "streamed");
+        assert_eq!(
+            seen.cache_status().contains("stored"),
+            is_stored,
+            "{seen:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::sync::{
 
 use shuttle::{future::block_on, thread};
 
-use super::{Joined, LeaderGuard, Release, SingleFlight};
+use super::{FlightRole, LeaderGuard, Release, SingleFlight};
 use crate::support::schedule::{explore, switch_point};
 
 const KEY: &str = "k";
@@ -38,12 +38,12 @@ impl Work {
 fn get(flights: &Arc<SingleFlight<usize>>, work: &Work) -> usize {
     loop {
         match flights.join(KEY) {
-            Joined::Lead(leader) => {
+            FlightRole::Lead(leader) => {
                 let value = work.run();
                 leader.share(value);
                 return value;
             }
-            Joined::Follow(mut follower) => match block_on(follower.wait()) {
+            FlightRole::Follow(mut follower) => match block_on(follower.wait()) {
                 Ok(value) => return value,
                 Err(Release::Cancelled | Release::Ended) => {}
             },
@@ -102,18 +102,18 @@ fn followers_of_a_dropped_leader_get_their_value_from_one_of_them() {
 }
 
 #[test]
-fn one_follower_succeeds_a_leader_and_the_old_one_removes_nothing_of_it() {
+fn one_follower_replaces_a_leader_which_then_does_not_remove_the_new_one() {
     explore(|| {
         let (flights, work) = (SingleFlight::new(), Work::default());
         let old = lead(&flights);
         let followers = [(); 2].map(|()| match flights.join(KEY) {
-            Joined::Follow(follower) => follower,
-            Joined::Lead(_) => panic!("there is a leader"),
+            FlightRole::Follow(follower) => follower,
+            FlightRole::Lead(_) => panic!("there is a leader"),
         });
-        let succeeding = followers.map(|follower| {
+        let replacing = followers.map(|follower| {
             let (flights, work) = (Arc::clone(&flights), work.clone());
             thread::spawn(move || {
-                let leader = flights.succeed(KEY, &follower);
+                let leader = flights.replace_leader(KEY, &follower);
                 if let Some(leader) = &leader {
                     leader.share(work.run());
                 }
@@ -122,7 +122,7 @@ fn one_follower_succeeds_a_leader_and_the_old_one_removes_nothing_of_it() {
         });
         old.share(0);
         drop(old);
-        let leaders = succeeding.map(|thread| thread.join().expect("no panic"));
+        let leaders = replacing.map(|thread| thread.join().expect("no panic"));
         let leaders: Vec<_> = leaders.into_iter().flatten().collect();
         assert!(leaders.len() <= 1);
         assert_eq!(

@@ -1,30 +1,31 @@
-//! Answering a miss from an entry that was found after all, and refreshing the entry if it is due.
+//! Answering from an entry that was found after the first lookup in the local tier, and refreshing
+//! the entry if it is due.
 
 use super::{
     context::{CacheContext, CacheResponse},
-    lookup::{LookupDecision, decide_for},
+    lookup_decision::{LookupDecision, decide_for},
     refresh, respond,
 };
 use crate::{
     clock::Now,
-    engine::tiers::Found,
+    engine::tiers::FoundEntry,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
 };
 
 /// Answers from `found`, if it can be used without asking the inner service.
-pub(super) fn found<S: HttpService<B>, B: ReplayableBody>(
+pub(super) fn serve_if_usable<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    found: &Found,
+    found: &FoundEntry,
 ) -> Option<CacheResponse<S, B>> {
     let now = context.engine().clock.now();
     let decision = decide_for(&context.request, found, now);
-    decided(context, found, decision, now)
+    serve_by_decision(context, found, decision, now)
 }
 
-/// As [`found`], once it is decided what to do with the entry.
-pub(super) fn decided<S: HttpService<B>, B: ReplayableBody>(
+/// Answers from `found` if `decision` says that it is a hit.
+pub(super) fn serve_by_decision<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    found: &Found,
+    found: &FoundEntry,
     decision: LookupDecision,
     now: Now,
 ) -> Option<CacheResponse<S, B>> {

@@ -1,8 +1,8 @@
-//! Putting a response in the form that the request wants.
+//! Evaluating the preconditions and the range of a request on a response.
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{cache_request::CacheRequest, conditions::RequestConditions};
+use super::{cache_request::CacheRequest, request_conditions::RequestConditions};
 use crate::{
     clock::Timestamp,
     message::response_body::ResponseBody,
@@ -16,8 +16,9 @@ use crate::{
     store::entry::Entry,
 };
 
-/// Puts a stored response in the form that the request wants: 304 (Not Modified), a range, the head
-/// alone, or the whole. `None` if the stored part lacks what is asked for.
+/// Answers with a stored response in the form that the request asks for: a 304 (Not Modified), a
+/// range, the head alone, or the whole. `None` if only a part is stored and it lacks requested
+/// bytes.
 pub(super) fn in_form<B>(
     conditions: &RequestConditions,
     entry: &Entry,
@@ -98,7 +99,7 @@ pub(super) fn evaluate_preconditions<B>(
     response
 }
 
-/// A response of these parts.
+/// A response with this status, these fields and this body.
 pub(super) fn response<B>(
     status: StatusCode,
     fields: HeaderMap,

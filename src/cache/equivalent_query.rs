@@ -1,20 +1,23 @@
-//! Searching for the responses to equivalent queries (`No-Vary-Search`).
+//! Looking in the local tier for the response to an equivalent query (`No-Vary-Search`).
 
 use std::sync::Arc;
 
 use super::{
     context::{CacheContext, CacheResponse},
-    query_rule, serve,
+    late_hit, no_vary_search_key,
 };
 use crate::message::{http_service::HttpService, replayable_body::ReplayableBody};
 
-/// Looks in the local tier by the rules that the path's responses have given. An entry that is found
-/// but cannot be used without asking the inner service becomes the candidate.
-pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
+/// Looks in the local tier under the key that each known `No-Vary-Search` rule of the path
+/// produces. An entry that cannot be used without asking the inner service becomes the candidate.
+///
+/// Without a hit, leaves in `request.key` the key for the lookup in the store.
+pub(super) fn find_equivalent<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
 ) -> Option<CacheResponse<S, B>> {
     let (config, parts) = (Arc::clone(&context.config), &context.parts);
-    if context.request.candidate.is_some() || !query_rule::applies(&context.request, &parts.method)
+    if context.request.candidate.is_some()
+        || !no_vary_search_key::applies(&context.request, &parts.method)
     {
         return None;
     }
@@ -24,13 +27,15 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
     let raw_key = context.request.key.clone();
     for rule in rules.iter() {
         let request = &mut context.request;
-        request.key = query_rule::key(target, &parts.headers, Some(rule));
+        request.key = no_vary_search_key::key(target, &parts.headers, Some(rule));
         request.query_rule = Some(Arc::clone(rule));
         let found = engine
             .tiers
             .lookup_local(&request.key, &parts.headers, engine.clock.now());
-        if let Some(found) = found.filter(|found| query_rule::selects(request, &found.entry)) {
-            let response = serve::found(context, &found);
+        if let Some(found) =
+            found.filter(|found| no_vary_search_key::has_same_rule(request, &found.entry))
+        {
+            let response = late_hit::serve_if_usable(context, &found);
             if response.is_some() {
                 engine.metrics.hit_local.increment(1);
             } else {
@@ -39,9 +44,9 @@ pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
             return response;
         }
     }
-    // The store is asked once, by the most recent rule.
+    // One lookup in the store must do: it uses the most recent rule.
     let rule = rules.first().filter(|_| engine.tiers.store.is_some());
-    let key = rule.map(|rule| query_rule::key(target, &parts.headers, Some(rule)));
+    let key = rule.map(|rule| no_vary_search_key::key(target, &parts.headers, Some(rule)));
     context.request.key = key.unwrap_or(raw_key);
     context.request.query_rule = rule.map(Arc::clone);
     None

@@ -15,7 +15,8 @@ use crate::{
 pub(super) enum RequestAction<'p> {
     /// Passes it on untouched, without a `Cache-Status` field.
     PassThrough,
-    /// Passes it on and, if it succeeds, invalidates what it may have changed (RFC 9111 section 4.4).
+    /// Passes it on and, if it succeeds, invalidates what it may have changed (RFC 9111 section
+    /// 4.4).
     Invalidate,
     /// Passes it on; `Cache-Status` says why nothing is looked up or stored.
     Bypass(Forward),

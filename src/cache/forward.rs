@@ -1,4 +1,4 @@
-//! Calling the inner service.
+//! Forwarding a request to the inner service.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use tower::ServiceExt;
 
 use super::{
     cache_request::ForwardedForm,
+    conditional_request,
     config::Config,
     context::{CacheContext, CacheResponse, FillLeader},
     origin_response::{OriginHead, OriginResponse},
-    revalidate::{self, Revalidated},
-    stale, store,
+    revalidate::{self, RevalidationOutcome},
+    stale, store_response,
 };
 use crate::{
     fence::{capture::Capture, verdict::Verdict},
@@ -22,20 +23,21 @@ use crate::{
     semantics::conditional,
 };
 
-/// Calls the inner service, and stores its response if that is allowed.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+/// Answers with the inner service's response, and stores it if that is allowed. Releases the
+/// requests that wait for it.
+pub(super) async fn forward<S: HttpService<B>, B: ReplayableBody>(
     context: CacheContext<S, B>,
     body: B,
     mut leader: Option<FillLeader>,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
-    let response = fetch(context, body, &mut leader).await;
+    let response = forward_and_store(context, body, &mut leader).await;
     if let Some(leader) = leader {
         leader.end();
     }
     response
 }
 
-async fn fetch<S: HttpService<B>, B: ReplayableBody>(
+async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     body: B,
     leader: &mut Option<FillLeader>,
@@ -45,36 +47,37 @@ async fn fetch<S: HttpService<B>, B: ReplayableBody>(
     }
     let original = Arc::new(context.engine().client_request(&context.parts));
     // Captured before the call, so that later invalidations win; and before the candidate is
-    // checked, because a response made from the candidate counts as read now.
+    // checked, because a response updated from the candidate is stored with this position.
     let capture = context.engine().fence.capture();
     drop_invalidated_candidate(&mut context);
     let id = context.engine().id();
     LayerMarkers::mark(&mut context.parts.extensions, |markers| markers.cache = id);
     let mut parts = context.parts.clone();
-    let revalidation = revalidate::prepare(&mut context.request, &mut parts.headers);
+    let revalidation = conditional_request::prepare(&mut context.request, &mut parts.headers);
     let inner = context.inner.clone();
     let request = Request::from_parts(parts, body);
     let called = call(&context.config, inner, request, &original, capture);
     let response = match called.await {
         Ok(response) => response,
-        Err(error) => return stale::on_disconnect(&context).ok_or(error),
+        Err(error) => return stale::on_service_error(&context).ok_or(error),
     };
     let status = response.head.status();
-    if let Some(stale) = stale::on_error(&context, status) {
+    if let Some(stale) = stale::on_error_status(&context, status) {
         return Ok(stale);
     }
-    let revalidated = revalidate::finish(&mut context, revalidation, response, leader.as_ref());
-    let response = match revalidated.await {
-        Revalidated::Done(response) => return Ok(response),
-        Revalidated::Other(response) => response,
-        Revalidated::Useless => call_again(&mut context, &original).await?,
+    let outcome = revalidate::finish(&mut context, revalidation, response, leader.as_ref()).await;
+    let response = match outcome {
+        RevalidationOutcome::Done(response) => return Ok(response),
+        RevalidationOutcome::NotValidated(response) => response,
+        RevalidationOutcome::CallAgain => call_again(&mut context, &original).await?,
     };
     if context.request.conditions.form.head
-        && let Some(response) = revalidate::after_head(&mut context, &response.head).await
+        && let Some(response) = revalidate::update_by_head(&mut context, &response.head).await
     {
         return Ok(response);
     }
-    Ok(store::run(context, response, leader).await)
+    let has_stale = stale::usable_on_service_error(&context).is_some();
+    Ok(store_response::store_and_answer(context, response, leader, has_stale).await)
 }
 
 /// Calls the inner service again, without the preconditions or the range that the cache has added.
@@ -108,8 +111,8 @@ async fn call<S: HttpService<B>, B: ReplayableBody>(
     Ok(OriginResponse { head, body })
 }
 
-/// An entry that was invalidated while the request waited is neither validated nor completed: its
-/// validators may be those of its replacement, if that was made within the same second.
+/// Drops a candidate that was invalidated while the request waited. Two versions of one second have
+/// the same `Last-Modified`, so the inner service might confirm the old one.
 fn drop_invalidated_candidate<S, B>(context: &mut CacheContext<S, B>) {
     let (engine, request) = (context.config.engine(), &mut context.request);
     let now = engine.clock.now();

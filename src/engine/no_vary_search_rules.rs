@@ -1,4 +1,4 @@
-//! The `No-Vary-Search` rules that recent responses of a path had.
+//! The `No-Vary-Search` rules of the recent responses of each path.
 
 use std::{hash::BuildHasher, sync::Arc};
 
@@ -11,8 +11,8 @@ const MAX_PATHS: usize = 4 * 1024;
 /// How many rules are kept for one path.
 const RULES_PER_PATH: usize = 4;
 
-/// Rules by path, the most recent first. They are hints: a response that is found by a rule must
-/// itself have that rule.
+/// The rules of each path, the most recent first. They are hints: a response that is found under a
+/// rule's key must have that rule in its own `No-Vary-Search`.
 pub(crate) struct QueryVariationRules {
     rules: Cache<u64, Arc<[Arc<QueryVariationRule>]>>,
     hasher: RandomState,
@@ -34,6 +34,7 @@ impl QueryVariationRules {
         self.rules.get(&self.hasher.hash_one(key))
     }
 
+    /// Adds the rule of a response that is stored under `key`, without its variations.
     pub(crate) fn learn(&self, key: &str, rule: &Arc<QueryVariationRule>) {
         let known = self.of(key).unwrap_or_default();
         if known.first() == Some(rule) {

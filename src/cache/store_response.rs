@@ -1,14 +1,17 @@
-//! Storing the inner service's response, if that is allowed, while it is sent to the client.
+//! Answering with the inner service's response, and storing it if that is allowed.
 
 use http::StatusCode;
 
 use super::{
     cache_request::ForwardedForm,
     context::{CacheContext, CacheResponse, FillLeader},
-    form::evaluate_preconditions,
     origin_response::{OriginHead, OriginResponse, is_worse_than_stored},
     pending_entry::PendingEntry,
-    respond, stale, stream,
+    preconditions_and_range::evaluate_preconditions,
+    respond, stale,
+    storage_decision::decide_storage,
+    store_body,
+    superseded_entry::remove_superseded,
 };
 use crate::{
     message::{
@@ -17,11 +20,14 @@ use crate::{
     semantics::{cache_status::CacheStatus, storable::Refusal},
 };
 
-/// Answers with the inner service's response, and stores it if that is allowed.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+/// Answers with the inner service's response, and stores it if that is allowed. If it has a stale
+/// response to replace a body that breaks off (`has_stale`), it waits for the first piece of the
+/// body.
+pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     response: OriginResponse<S::ResponseBody>,
     leader: &mut Option<FillLeader>,
+    has_stale: bool,
 ) -> CacheResponse<S, B> {
     let OriginResponse { head, body } = response;
     let pending = match pending_entry(&context, &head) {
@@ -32,25 +38,26 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
             return answer(&context, head, body, false, detail);
         }
     };
-    let waits_for_body = stale::usable_on_disconnect(&context).is_some();
-    let streamed = match stream::start(pending, body, leader.take(), waits_for_body).await {
+    let streamed = match store_body::start(pending, body, leader.take(), has_stale).await {
         Ok(streamed) => streamed,
         Err(broken) => {
-            let stale = stale::on_disconnect(&context);
+            let stale = stale::on_service_error(&context);
             let detail = Some("broken-off");
             return stale.unwrap_or_else(|| answer(&context, head, broken, false, detail));
         }
     };
     let request = &context.request;
-    // The client asked for a range, the inner service for the whole.
-    let is_range_left =
+    // The client asked for a range, and the cache asked the inner service for the whole.
+    let must_select_range =
         request.conditions.form.range && request.forwarded_form != ForwardedForm::Unchanged;
-    let range = streamed.entry.filter(|_| is_range_left).and_then(|entry| {
-        let status = CacheStatus::forward(request.forward_reason()).stored(true);
+    let entry = streamed.entry.filter(|_| must_select_range);
+    let range_response = entry.and_then(|entry| {
+        let status = CacheStatus::forward(request.forward_reason()).stored(streamed.is_stored);
         let (engine, headers) = (context.engine(), &head.original.headers);
-        respond::validated(engine, request, &entry, headers, &status)
+        respond::from_validated(engine, request, &entry, headers, &status)
     });
-    range.unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))
+    range_response
+        .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))
 }
 
 fn pending_entry<S, B>(
@@ -60,10 +67,11 @@ fn pending_entry<S, B>(
     if context.is_refresh && is_worse_than_stored(head.status()) {
         return Err(Refusal::Status);
     }
-    PendingEntry::new(&context.config, &context.request, head)
+    decide_storage(&context.config, &context.request, head)
 }
 
-/// Notes that a response is not stored. Its followers are released with the leader.
+/// Records that a response is not stored. The requests that wait for it are released when the
+/// leader ends.
 async fn refuse<S, B>(
     context: &mut CacheContext<S, B>,
     head: &OriginHead,
@@ -86,19 +94,18 @@ async fn refuse<S, B>(
         && supersedes(head.status())
     {
         let headers = &head.original.headers;
-        request
-            .remove_superseded(engine, stored, headers, refusal)
-            .await;
+        remove_superseded(engine, request, stored, headers, refusal).await;
     }
 }
 
-/// Whether a response of this status says that the origin no longer has the stored representation.
+/// Whether a response with this status means that the origin no longer has the stored
+/// representation.
 fn supersedes(status: StatusCode) -> bool {
     status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-/// The inner service's response, or a 304 (Not Modified) where the client's preconditions, which
-/// were not forwarded, ask for one.
+/// Answers with the inner service's response, or with a 304 (Not Modified) if the client's
+/// preconditions, which were not forwarded, ask for one.
 fn answer<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     head: OriginHead,

@@ -1,8 +1,8 @@
 //! Storing a response's body while it is sent to the client.
 //!
-//! Once the head may be stored, the fill does not depend on its client: a slow or absent reader
-//! does not delay others. A body that is available at once, because a handler holds it whole, is
-//! stored within the request; the rest of any other body is read by a task of its own.
+//! Once the response may be stored, its body is read independently of its client: a slow or absent
+//! reader does not delay others. A body that is available at once is stored within the request; the
+//! rest of any other body is read by a spawned task.
 
 use std::{
     collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -24,14 +24,14 @@ use crate::{
     store::entry::Entry,
 };
 
-/// How long a fill goes on without a reader.
+/// How long a body that cannot be stored is read on without a reader.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that is being stored.
 pub(super) struct StreamedBody<B> {
     /// The client's body.
     pub(super) body: ResponseBody<B>,
-    /// What has been stored already, if the body was available at once.
+    /// The stored entry, if the body was available at once.
     pub(super) entry: Option<Arc<Entry>>,
     /// Whether the response is stored, or will be once the rest of its body has arrived.
     pub(super) is_stored: bool,
@@ -39,12 +39,12 @@ pub(super) struct StreamedBody<B> {
 
 /// Starts to store `body`.
 ///
-/// Once the head has been sent, no other response can replace a body that breaks off. If there is
-/// one, `waits_for_body` keeps the head back until a first piece of the body, or its end, arrives.
+/// If a stale response can replace a body that breaks off, `waits_for_body` holds the head back
+/// until the first piece of the body, or its end, arrives.
 ///
 /// # Errors
 ///
-/// If the body broke off at once: the body as far as it came.
+/// If the body fails before the head is sent: the chunks received, then the error.
 pub(super) async fn start<B: ServiceBody>(
     pending: PendingEntry,
     body: B,
@@ -55,27 +55,27 @@ pub(super) async fn start<B: ServiceBody>(
     let prefix = match read_available(body.as_mut(), &pending, waits_for_body).await {
         Ok(prefix) => prefix,
         Err((chunks, error)) => {
-            pending.failed("the body broke off");
+            pending.report_failure("the body broke off");
             end(leader);
             return Err(ResponseBody::failed(chunks, error.into()));
         }
     };
-    if prefix.has_ended && prefix.bytes <= pending.storable.max_body {
+    if prefix.has_ended && prefix.bytes <= pending.max_body {
         let trailers = prefix.trailers.clone();
-        let entry = pending
+        let stored = pending
             .store(&prefix.chunks, trailers, leader.as_ref())
             .await;
         end(leader);
         return Ok(StreamedBody {
             body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
-            is_stored: entry.is_some(),
-            entry,
+            is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
+            entry: stored.map(|stored| stored.entry),
         });
     }
     Ok(StreamedBody {
+        is_stored: pending.config.engine().tiers.can_store(),
         body: stream_rest(pending, body, prefix, &mut leader),
         entry: None,
-        is_stored: true,
     })
 }
 
@@ -91,7 +91,7 @@ struct BodyPrefix {
 impl BodyPrefix {
     fn add(&mut self, frame: Frame<Bytes>, pending: &PendingEntry) {
         match frame.into_data() {
-            // An endless row of empty chunks would never reach the limit.
+            // An endless sequence of empty chunks would never reach the limit.
             Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
                 self.bytes += chunk.len();
@@ -102,7 +102,7 @@ impl BodyPrefix {
     }
 }
 
-/// Reads until the body ends, is not available, or is too large to be stored.
+/// Reads until the body ends, has no frame ready, or is too large to be stored.
 async fn read_available<B: ServiceBody>(
     mut body: Pin<&mut B>,
     pending: &PendingEntry,
@@ -113,8 +113,8 @@ async fn read_available<B: ServiceBody>(
         ..BodyPrefix::default()
     };
     while !prefix.has_ended
-        && prefix.bytes <= pending.storable.max_body
-        && prefix.chunks.len() <= shared_buffer::max_chunks(pending.storable.max_body)
+        && prefix.bytes <= pending.max_body
+        && prefix.chunks.len() <= shared_buffer::max_chunks(pending.max_body)
     {
         let waits = waits_for_body && prefix.bytes == 0;
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
@@ -135,15 +135,14 @@ async fn read_available<B: ServiceBody>(
     Ok(prefix)
 }
 
-/// Shares the body with followers, and reads its rest in a task of its own.
+/// Shares the body with followers, and reads its rest in a spawned task.
 fn stream_rest<B: ServiceBody>(
     pending: PendingEntry,
     body: Pin<Box<B>>,
     prefix: BodyPrefix,
     leader: &mut Option<FillLeader>,
 ) -> ResponseBody<B> {
-    let (writer, shared) =
-        shared_buffer::channel(pending.storable.max_body, pending.storable.length);
+    let (writer, shared) = shared_buffer::channel(pending.max_body, pending.length);
     let reader = shared.reader();
     let mut fits = true;
     for chunk in prefix.chunks {
@@ -155,8 +154,8 @@ fn stream_rest<B: ServiceBody>(
         && pending.is_shareable()
     {
         leader.share(Arc::new(Fill {
-            head: Arc::clone(&pending.storable.head),
-            variant: pending.storable.variant.clone(),
+            head: Arc::clone(&pending.head),
+            variant: pending.variant.clone(),
             body: shared,
         }));
     }
@@ -178,16 +177,18 @@ async fn copy_rest<B: ServiceBody>(
 ) {
     let end_of_body = tokio::select! {
         end = copy_frames(body.as_mut(), &writer, &pending, &mut leader) => end,
-        () = unread(&writer) => None,
+        () = wait_until_unread(&writer) => None,
     };
     let trailers = match end_of_body {
         Some(BodyEnd::Complete(trailers)) => trailers,
         Some(failed) => {
-            pending.failed("the body broke off");
+            pending.report_failure("the body broke off");
             end(leader);
             return writer.finish(failed);
         }
-        None => return pending.failed("the body has no readers, and is too large or too slow"),
+        None => {
+            return pending.report_failure("the body has no readers, and is too large or too slow");
+        }
     };
     // Stored before its readers see the end: a client that has read the whole response can rely
     // on finding it stored.
@@ -233,7 +234,7 @@ fn trailers(frame: Frame<Bytes>, pending: &PendingEntry) -> Option<HeaderMap> {
 }
 
 /// Waits until the body has had no reader for a while.
-async fn unread(writer: &BodyWriter) {
+async fn wait_until_unread(writer: &BodyWriter) {
     loop {
         writer.abandoned().await;
         tokio::time::sleep(UNREAD_TIMEOUT).await;

@@ -1,40 +1,40 @@
-//! Answering a request that the local tier could not: from the store, from another request's fill,
-//! or from the inner service.
+//! Answering a request for which the local tier has no usable response: from the store, from
+//! another request's fill, or from the inner service.
 
 use super::{
     collapse,
     context::{CacheContext, CacheResponse},
-    fetch,
-    lookup::{LookupDecision, decide_for},
-    query_rule, respond, search, serve, stale,
+    equivalent_query, forward, late_hit,
+    lookup_decision::{LookupDecision, decide_for},
+    no_vary_search_key, respond, stale,
 };
 use crate::{
-    engine::coalesce::Coalesced,
+    engine::{coalesce::CoalesceOutcome, tiers::StoreLookup},
     message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::cache_status::Forward,
 };
 
-/// Answers a request that the local tier could not.
+/// Answers a request for which the local tier has no usable response.
 // Not an `async fn`, whose future would hold each argument twice.
 #[allow(clippy::manual_async_fn)]
-pub(super) fn run<S: HttpService<B>, B: ReplayableBody>(
+pub(super) fn answer_miss<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     body: B,
 ) -> impl Future<Output = Result<CacheResponse<S, B>, S::ServiceError>> + Send {
     async move {
-        if let Some(response) = search::run(&mut context) {
+        if let Some(response) = equivalent_query::find_equivalent(&mut context) {
             return Ok(response);
         }
         if let Some(response) = from_store(&mut context).await {
             return Ok(response);
         }
-        // Boxed, so that a hit in the store does not allocate the room that a fill takes.
-        Box::pin(collapse_or_fetch(context, body)).await
+        // Boxed, so that the future of a hit in the store stays small.
+        Box::pin(collapse_or_forward(context, body)).await
     }
 }
 
-/// Answers from the store, if what it holds can be used without asking the inner service; else it
-/// becomes the candidate.
+/// Answers with the stored entry if it is usable without asking the inner service; otherwise makes
+/// it the candidate, and answers with it if the inner service has just failed.
 async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
 ) -> Option<CacheResponse<S, B>> {
@@ -43,14 +43,17 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
         .tiers
         .lookup_stored(&request.key, &context.parts.headers)
         .await;
-    let stored = stored.filter(|(found, _)| query_rule::selects(request, &found.entry));
-    if let Some((mut found, now)) = stored {
+    context.has_uncacheable_note = matches!(stored, StoreLookup::Uncacheable);
+    if let StoreLookup::Found((mut found, now)) = stored
+        && no_vary_search_key::has_same_rule(request, &found.entry)
+    {
         let decision = decide_for(request, &found, now);
-        let moved = match decision {
+        let unshared = match decision {
             LookupDecision::Fresh => respond::take_hit(&request.conditions, &mut found, now),
             _ => None,
         };
-        let response = moved.or_else(|| serve::decided(context, &found, decision, now));
+        let response =
+            unshared.or_else(|| late_hit::serve_by_decision(context, &found, decision, now));
         if response.is_some() {
             engine.metrics.hit_store.increment(1);
             return response;
@@ -60,7 +63,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     stale::in_backoff(context, context.request.candidate.as_ref()?)
 }
 
-async fn collapse_or_fetch<S: HttpService<B>, B: ReplayableBody>(
+async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
@@ -71,8 +74,8 @@ async fn collapse_or_fetch<S: HttpService<B>, B: ReplayableBody>(
     if request.conditions.directives.only_if_cached {
         return Ok(respond::gateway_timeout(request.forward_reason()));
     }
-    match collapse::run(&mut context).await {
-        Coalesced::Done(response) => Ok(response),
-        Coalesced::Proceed(leader) => fetch::run(context, body, leader).await,
+    match collapse::join_or_lead(&mut context).await {
+        CoalesceOutcome::Done(response) => Ok(response),
+        CoalesceOutcome::Proceed(leader) => forward::forward(context, body, leader).await,
     }
 }

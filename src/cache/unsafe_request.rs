@@ -1,4 +1,5 @@
-//! A request that may change something, without an `InvalidateLayer` that invalidates.
+//! Forwarding a write that no `InvalidateLayer` above handles, and invalidating what it may have
+//! changed.
 
 use std::sync::Arc;
 
@@ -8,10 +9,11 @@ use tower::ServiceExt;
 use super::{
     cache_request::CacheRequest, config::Config, context::CacheResponse,
     origin_response::OriginHead, pending_entry::PendingEntry, request_key::KeySource, respond,
-    stream,
+    storage_decision::decide_storage, store_body,
 };
 use crate::{
     engine::write_targets::WriteTargets,
+    fence::entry_names::{EntryNames, target_hashes},
     key::{Key, KeyBuf, purge::PurgeTarget},
     message::{
         http_service::{HttpService, ServiceBody},
@@ -21,13 +23,13 @@ use crate::{
     semantics::cache_status::Forward,
 };
 
-/// Passes the request on. A success invalidates its target, the targets of `Location` and
+/// Forwards the request. A success invalidates its target, the targets of `Location` and
 /// `Content-Location` (RFC 9111 section 4.4), and the groups of `Cache-Group-Invalidation`
 /// (RFC 9875).
 ///
 /// If the client leaves before the response, nothing is invalidated; `InvalidateLayer` also
 /// invalidates then.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+pub(super) async fn forward_write<S: HttpService<B>, B: ReplayableBody>(
     config: Arc<Config>,
     inner: S,
     parts: request::Parts,
@@ -50,9 +52,9 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     let (parts, body) = response.into_parts();
     let head = OriginHead::new(&config, parts, original, capture, requested);
     let get = get.filter(|_| head.status() == StatusCode::OK);
-    let mut pending = get.and_then(|get| PendingEntry::new(&config, &get, &head).ok());
+    let mut pending = get.and_then(|get| decide_storage(&config, &get, &head).ok());
     let may_store = match &mut pending {
-        Some(pending) => pending.invalidate(targets).await,
+        Some(pending) => invalidate_before_storing(pending, targets).await,
         None => {
             if !targets.is_empty() {
                 // If the journal fails, the invalidation is queued, and nothing that it names is
@@ -68,13 +70,37 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
     })
 }
 
+/// Invalidates what a write has changed, and moves `pending`, which holds the write's own response,
+/// to the position of that invalidation.
+///
+/// Returns false if another write may have come between: then nothing must be stored.
+async fn invalidate_before_storing(pending: &mut PendingEntry, targets: Vec<PurgeTarget>) -> bool {
+    let head = &pending.head;
+    let key = pending.request.key.base();
+    let hashes = &target_hashes(key, &head.entity, head.user.as_deref(), &head.tags);
+    let names = EntryNames { key, hashes };
+    // If the journal fails, the invalidation is queued, and nothing that it names is stored until
+    // it is appended.
+    let fence = &pending.config.engine().fence;
+    let appended = fence.write_through(&pending.capture, targets, names).await;
+    match (appended, Arc::get_mut(&mut pending.head)) {
+        (Ok(Some(position)), Some(head)) => {
+            head.position = position;
+            // The time of the capture stays: the response is as old as the call.
+            pending.capture.position = position;
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Stores the write's own response, and answers with it.
 async fn store<R: ServiceBody>(
     pending: PendingEntry,
     head: OriginHead,
     body: R,
 ) -> Response<ResponseBody<R>> {
-    let (is_stored, body) = match stream::start(pending, body, None, false).await {
+    let (is_stored, body) = match store_body::start(pending, body, None, false).await {
         Ok(streamed) => (streamed.is_stored, streamed.body),
         Err(broken) => (false, broken),
     };
@@ -126,8 +152,8 @@ mod tests {
         table::Table,
     };
 
-    /// The time that it is trusted for was counted from the journal's reply, which may come long
-    /// after the call.
+    /// Regression: the time for which the response is trusted was counted from the journal's reply,
+    /// which may come long after the call.
     #[tokio::test]
     async fn the_stored_response_to_a_write_is_as_old_as_its_call() {
         let keep = Keep::new(Table::new()).expect("a valid table");
@@ -144,6 +170,7 @@ mod tests {
                 async move { Ok::<_, Infallible>(response.expect("a response")) }
             })
         };
+        let before = engine.fence.capture().position;
         let request = Request::post("/e/1").body(Full::default());
         let response = CacheLayer::new(&keep)
             .layer(handler)
@@ -166,6 +193,11 @@ mod tests {
             .tiers
             .lookup_local(&key, inputs.headers, engine.clock.now());
         let entry = found.expect("it is stored").entry;
+        assert_eq!(entry.position, engine.fence.capture().position);
+        assert!(
+            entry.position.n > before.n,
+            "it moved to the write's own invalidation"
+        );
         assert!((1..=called.load(Ordering::SeqCst)).contains(&entry.local.captured));
     }
 }

@@ -1,0 +1,98 @@
+//! Adding preconditions to a forwarded request, so that the inner service validates a stored
+//! response (RFC 9111 section 4.3) or sends the rest of a stored part (section 3.4).
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+
+use super::cache_request::{CacheRequest, ForwardedForm};
+use crate::{
+    semantics::{
+        conditional,
+        partial::{self, Completion},
+        range::{self, Selection},
+        stored::StoredResponse,
+    },
+    store::entry::Entry,
+};
+
+/// What the cache has added to the forwarded request.
+pub(super) enum Revalidation {
+    Nothing,
+    /// Preconditions that validate this entry.
+    Validate(Arc<Entry>),
+    /// A range that asks for the rest of the candidate, which is a part.
+    Complete,
+}
+
+/// Adds preconditions that validate the candidate, or removes the client's preconditions and range
+/// so that the response can be stored.
+pub(super) fn prepare(request: &mut CacheRequest, headers: &mut HeaderMap) -> Revalidation {
+    if request.conditions.form.head {
+        return Revalidation::Nothing;
+    }
+    if let Some(revalidation) = revalidate_candidate(request, headers) {
+        return revalidation;
+    }
+    if request.route.is_some() {
+        // The whole response answers all requests of a route, this one included.
+        conditional::make_unconditional(headers);
+        request.forwarded_form = ForwardedForm::Unconditional;
+    }
+    Revalidation::Nothing
+}
+
+fn revalidate_candidate(
+    request: &mut CacheRequest,
+    headers: &mut HeaderMap,
+) -> Option<Revalidation> {
+    let form = request.conditions.form;
+    let (entry, response) = request.candidate_response()?;
+    // The inner service may compare validators without regard to the user, and confirm a response
+    // that must not answer this request.
+    let is_listed = request.route.is_some();
+    if !request.conditions.permit(is_listed, &response.lifetime) {
+        return None;
+    }
+    let (status, stored) = (response.status, &response.headers);
+    let entry = Arc::clone(entry);
+    match response.part {
+        None => {
+            if conditional::validate(headers, status, stored) {
+                request.forwarded_form = ForwardedForm::Validating;
+                return Some(Revalidation::Validate(entry));
+            }
+        }
+        Some(_) if form.conditional => {}
+        // The range stays: if the part is no longer valid, the client gets the new range.
+        Some(_) if form.range => {
+            if is_covered(headers, response) && conditional::add_validators(headers, status, stored)
+            {
+                return Some(Revalidation::Validate(entry));
+            }
+        }
+        Some(part) => {
+            // A representation too large to be stored is not assembled from parts.
+            let is_too_large = |length| length > request.max_body() as u64;
+            if !part.complete.is_some_and(is_too_large)
+                && let Some(rest) = partial::completion(stored, part, response.body.len() as u64)
+            {
+                request_rest(rest, headers);
+                return Some(Revalidation::Complete);
+            }
+        }
+    }
+    None
+}
+
+fn request_rest(rest: Completion, headers: &mut HeaderMap) {
+    headers.insert(header::RANGE, rest.range);
+    if let Some(validator) = rest.if_range {
+        headers.insert(header::IF_RANGE, validator);
+    }
+}
+
+/// Whether a stored part holds the bytes that the request asks for.
+fn is_covered(headers: &HeaderMap, stored: &StoredResponse) -> bool {
+    matches!(range::select(headers, stored), Selection::Spans(_))
+}

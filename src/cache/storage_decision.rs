@@ -1,0 +1,110 @@
+//! Deciding whether a response may be stored, and under which key.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    cache_request::{CacheRequest, ForwardedForm},
+    config::Config,
+    no_vary_search_key,
+    origin_response::OriginHead,
+    pending_entry::PendingEntry,
+    tags,
+};
+use crate::{
+    engine::core::Engine,
+    message::client_request::ClientRequest,
+    semantics::{no_vary_search::QueryVariationRule, storable::Refusal},
+};
+
+/// A response with more field lines is not stored. Above what servers send; leaves room in a
+/// `HeaderMap` for the cache's own fields.
+const MAX_FIELDS: usize = 8 * 1024;
+
+/// Decides whether the response to `request` may be stored.
+///
+/// # Errors
+///
+/// The reason why the response must not be stored.
+pub(super) fn decide_storage(
+    config: &Arc<Config>,
+    request: &CacheRequest,
+    head: &OriginHead,
+) -> Result<PendingEntry, Refusal> {
+    let OriginHead {
+        original,
+        parts,
+        capture,
+        ..
+    } = head;
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refusal::Size);
+    }
+    if may_depend_on_form(request, parts.status) {
+        return Err(Refusal::Status);
+    }
+    let client_head = original.head(request.conditions.credentials);
+    let (snapshot, route) = (&request.snapshot, request.route.as_deref());
+    let storable = snapshot.storable(&client_head, parts, &head.exchange, route)?;
+    if let Some(condition) = &config.store_if
+        && !condition(parts)
+    {
+        return Err(Refusal::Condition);
+    }
+    let tags = tags::of_head(request, head).ok_or(Refusal::Tags)?;
+    let (length, max_body) = (head.content_length(), request.max_body());
+    if length.is_some_and(|length| length > max_body as u64) {
+        return Err(Refusal::Size);
+    }
+    let vary = storable.vary.clone();
+    let variant = (!vary.is_empty()).then(|| vary.variant(&original.headers, &parts.headers));
+    let user = request.key.user();
+    let entity = route.map_or("", |route| &route.entity);
+    let mut entry = storable.into_entry(capture.position, entity, user, tags);
+    // Followers check the entry against the time of this call.
+    entry.local.captured = capture.at;
+    let mut request = request.clone();
+    settle_key(config.engine(), &mut request, original, &parts.headers);
+    Ok(PendingEntry {
+        config: Arc::clone(config),
+        request,
+        original: Arc::clone(original),
+        capture: *capture,
+        head: Arc::new(entry),
+        variant,
+        max_body,
+        length,
+    })
+}
+
+/// Whether a response may be an error about the client's range or preconditions, which are not
+/// part of the key.
+fn may_depend_on_form(request: &CacheRequest, status: StatusCode) -> bool {
+    let is_error = status.is_client_error() || status.is_server_error();
+    is_error
+        && request.forwarded_form == ForwardedForm::Unchanged
+        && !request.conditions.form.is_unconditional()
+}
+
+/// Replaces the key under which the request was looked up by the one under which a response with
+/// these fields is stored.
+pub(super) fn settle_key(
+    engine: &Engine,
+    request: &mut CacheRequest,
+    original: &ClientRequest,
+    response: &HeaderMap,
+) {
+    if !no_vary_search_key::applies(request, &original.method) {
+        return;
+    }
+    let rule = QueryVariationRule::of(response).map(Arc::new);
+    if rule.is_none() && request.query_rule.is_none() {
+        return;
+    }
+    if let Some(rule) = &rule {
+        engine.query_rules.learn(request.key.base(), rule);
+    }
+    request.key = no_vary_search_key::key(original.target(), &original.headers, rule.as_deref());
+    request.query_rule = rule;
+}

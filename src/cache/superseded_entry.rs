@@ -1,0 +1,26 @@
+//! Removing a stored response that the inner service has superseded.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::cache_request::CacheRequest;
+use crate::{engine::core::Engine, semantics::storable::Refusal, store::entry::Entry};
+
+/// Removes an entry whose successor was refused for `refusal`, so that nothing is stored in its
+/// place.
+pub(super) async fn remove_superseded(
+    engine: &Engine,
+    request: &CacheRequest,
+    entry: &Arc<Entry>,
+    headers: &HeaderMap,
+    refusal: Refusal,
+) {
+    // A refusal that depends on this client's credentials does not concern other clients.
+    if refusal != Refusal::Credentials && request.shares_its_response() {
+        engine
+            .tiers
+            .remove_response(&request.key, headers, entry)
+            .await;
+    }
+}
