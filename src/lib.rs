@@ -59,9 +59,9 @@
 //!
 //! | question | page |
 //! |---|---|
-//! | What can the table say? | [`guide::table`] |
+//! | What does the table configure? | [`guide::table`] |
 //! | Which layer goes where? | [`guide::layers`] |
-//! | What must my service be? Why does it not compile? | [`guide::inner_service`] |
+//! | What must the inner service implement? Why does it not compile? | [`guide::inner_service`] |
 //! | What is stored, for whom, and for how long? | [`cache`] |
 //! | Which limits apply, and how do they count? | [`rate_limit`] |
 //! | What does a write invalidate? What is guaranteed? | [`invalidate`], [`invalidate::protocol`] |
@@ -85,7 +85,7 @@ pub mod cache;
 mod clock;
 mod engine;
 mod error;
-// Without the feature `redis` there is no shared store, and what serves one is unused.
+// Without the feature `redis` there is no shared store, so the code for it is unused.
 #[cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 mod fence;
 pub mod guide;
@@ -112,7 +112,7 @@ mod support;
 /// Entry points for the fuzz targets of this repository; not part of the public API.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-#[path = "../fuzz/harness.rs"]
+#[path = "fuzz/mod.rs"]
 pub mod __fuzz;
 
 pub use cache::CacheLayer;

@@ -11,9 +11,9 @@ use crate::{
     semantics::{
         cache_status::Forward,
         no_vary_search::QueryVariationRule,
-        policy::StoragePolicy,
         sharing,
-        stored::{StoredResponse, Variant},
+        storage_policy::StoragePolicy,
+        stored_response::{StoredResponse, Variant},
         vary::VaryFields,
     },
     store::entry::Entry,

@@ -25,7 +25,7 @@ use crate::{
     },
     semantics::{
         cache_control::RequestCacheControl,
-        freshness::{self, Reason, Use},
+        freshness::{self, Reason, Usability},
         vary,
     },
 };
@@ -123,8 +123,8 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         if let Some(variant) = &fill.variant
             && !vary::selects(variant, headers)
         {
-            let own = vary::selected(variant, headers);
-            return FollowOutcome::OtherKey(request.key.varied(&own));
+            let own = vary::hash_for(variant, headers);
+            return FollowOutcome::OtherKey(request.key.variant_key(&own));
         }
         respond::from_fill(engine, request, &fill, headers)
             .map_or(FollowOutcome::Outdated, FollowOutcome::Done)
@@ -152,7 +152,7 @@ fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill) {
     };
     let directives = RequestCacheControl::default();
     let at_first = freshness::usable(&response.lifetime, Duration::ZERO, &directives);
-    if matches!(at_first, Use::Validate { .. }) {
+    if matches!(at_first, Usability::Validate { .. }) {
         context.request.note_uncacheable(context.engine());
     }
 }

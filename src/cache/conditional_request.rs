@@ -11,7 +11,7 @@ use crate::{
         conditional,
         partial::{self, Completion},
         range::{self, Selection},
-        stored::StoredResponse,
+        stored_response::StoredResponse,
     },
     store::entry::Entry,
 };

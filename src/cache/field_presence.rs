@@ -44,6 +44,6 @@ impl FieldPresence {
 
     #[inline]
     pub(super) fn credentials(self, is_identified: bool) -> Credentials {
-        Credentials::carried(is_identified || self.authorization, self.cookie)
+        Credentials::from_presence(is_identified || self.authorization, self.cookie)
     }
 }

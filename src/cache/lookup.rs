@@ -41,7 +41,7 @@ pub(super) fn lookup_local<B>(
     let route = request.route.map(|route| &**route);
     let freshness = response
         .lifetime
-        .standing(now.wall.since(found.entry.stored));
+        .state_after(now.wall.since(found.entry.stored));
     let decision = decide(
         &request.conditions,
         route,

@@ -8,8 +8,8 @@ use crate::{
     engine::tiers::FoundEntry,
     fence::verdict::Verdict,
     semantics::{
-        freshness::{self, FreshnessState, Reason, Use},
-        stored::StoredResponse,
+        freshness::{self, FreshnessState, Reason, Usability},
+        stored_response::StoredResponse,
     },
     table::RoutePlan,
 };
@@ -55,7 +55,7 @@ pub(super) fn decide_for(request: &CacheRequest, found: &FoundEntry, now: Now) -
     };
     let freshness = response
         .lifetime
-        .standing(now.wall.since(found.entry.stored));
+        .state_after(now.wall.since(found.entry.stored));
     let route = request.route.as_deref();
     decide(
         &request.conditions,
@@ -81,17 +81,21 @@ pub(super) fn decide(
     }
     let usability = freshness::usable_at(lifetime, freshness, &conditions.directives);
     match (verdict, usability) {
-        (Verdict::Usable, Use::Fresh { ttl }) if is_refresh_due(route, response, ttl) => {
+        (Verdict::Usable, Usability::Fresh { ttl }) if is_refresh_due(route, response, ttl) => {
             LookupDecision::RefreshAhead
         }
-        (Verdict::Usable, Use::Fresh { .. }) => LookupDecision::Fresh,
+        (Verdict::Usable, Usability::Fresh { .. }) => LookupDecision::Fresh,
         (verdict, usability) => decide_not_fresh(verdict, usability, response),
     }
 }
 
 // Not inlined, to keep the code of a fresh hit small.
 #[cold]
-fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse) -> LookupDecision {
+fn decide_not_fresh(
+    verdict: Verdict,
+    usability: Usability,
+    response: &StoredResponse,
+) -> LookupDecision {
     let lifetime = &response.lifetime;
     let may_replace_error = lifetime.stale_if_error > Duration::ZERO;
     let stale = |on_error, on_disconnect| LookupDecision::Validate {
@@ -105,21 +109,25 @@ fn decide_not_fresh(verdict: Verdict, usability: Use, response: &StoredResponse)
         // of an error.
         (
             Verdict::Untrusted,
-            Use::Validate {
+            Usability::Validate {
                 on_error: false, ..
             },
         ) => stale(false, false),
         (Verdict::Untrusted, _) => stale(may_replace_error, false),
-        (Verdict::Stale, Use::Fresh { .. }) => stale(may_replace_error, !lifetime.must_revalidate),
+        (Verdict::Stale, Usability::Fresh { .. }) => {
+            stale(may_replace_error, !lifetime.must_revalidate)
+        }
         // After a soft invalidation it is validated, although the client accepts a stale response.
-        (Verdict::Stale, Use::Stale { over, .. }) => stale(over < lifetime.stale_if_error, true),
-        (_, Use::Fresh { .. }) => LookupDecision::Fresh,
-        (_, Use::Stale { revalidate, .. }) => LookupDecision::Stale {
+        (Verdict::Stale, Usability::Stale { over, .. }) => {
+            stale(over < lifetime.stale_if_error, true)
+        }
+        (_, Usability::Fresh { .. }) => LookupDecision::Fresh,
+        (_, Usability::Stale { revalidate, .. }) => LookupDecision::Stale {
             refresh: revalidate,
         },
         (
             _,
-            Use::Validate {
+            Usability::Validate {
                 reason,
                 on_error,
                 on_disconnect,

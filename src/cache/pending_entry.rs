@@ -14,9 +14,9 @@ use crate::{
     fence::capture::Capture,
     message::{client_request::ClientRequest, media_type::is_json},
     semantics::{
-        fields::FieldFilter,
         partial::{self, PartContent},
-        stored::{StoredResponse, Variant},
+        stored_fields::FieldFilter,
+        stored_response::{StoredResponse, Variant},
     },
     store::entry::{Content, Entry},
 };

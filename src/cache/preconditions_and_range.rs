@@ -11,7 +11,7 @@ use crate::{
         cache_status::CACHE_STATUS,
         conditional,
         range::{self, Selection, Spans},
-        stored::StoredResponse,
+        stored_response::StoredResponse,
     },
     store::entry::Entry,
 };
@@ -31,7 +31,7 @@ pub(super) fn in_form<B>(
     if form.conditional && is_complete {
         let (status, headers) = (stored.status, &stored.headers);
         if conditional::is_not_modified(request, status, headers, entry.stored) {
-            conditional::not_modified(&mut fields);
+            conditional::make_not_modified(&mut fields);
             let body = ResponseBody::empty();
             return Some(response(StatusCode::NOT_MODIFIED, fields, body));
         }
@@ -67,7 +67,7 @@ fn partial_content<B>(
 }
 
 fn range_not_satisfiable<B>(complete: u64, stored: &HeaderMap) -> Response<ResponseBody<B>> {
-    let mut fields = byteranges::unsatisfiable(complete);
+    let mut fields = byteranges::unsatisfiable_head(complete);
     for name in [header::DATE, header::AGE, CACHE_STATUS] {
         for value in stored.get_all(&name) {
             fields.append(&name, value.clone());
@@ -92,7 +92,7 @@ pub(super) fn evaluate_preconditions<B>(
         return response;
     }
     if conditional::is_not_modified(headers, response.status(), response.headers(), received) {
-        conditional::not_modified(response.headers_mut());
+        conditional::make_not_modified(response.headers_mut());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = ResponseBody::empty();
     }

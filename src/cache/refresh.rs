@@ -151,7 +151,7 @@ impl Attempt {
 
     fn delay_next(&self) {
         let now = self.config.engine().clock.mono();
-        self.entry.local.refresh_failed(now);
+        self.entry.local.delay_refresh(now);
     }
 }
 

@@ -4,8 +4,8 @@
 use crate::semantics::{
     cache_control::RequestCacheControl,
     freshness::Lifetime,
-    policy::SharingScope,
     sharing::{self, Credentials},
+    storage_policy::SharingScope,
 };
 
 /// The properties of a request, besides its key, that decide which stored responses may answer it,

@@ -13,7 +13,7 @@ use crate::{
     identity::User,
     key::{KeyBuf, KeyInputs, url_key},
     message::target,
-    semantics::{cache_control::RequestCacheControl, policy::SharingScope},
+    semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope},
     table::{self, RouteMatch},
 };
 

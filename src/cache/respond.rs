@@ -17,7 +17,7 @@ use crate::{
     semantics::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::{FreshnessState, Lifetime},
-        stored::StoredResponse,
+        stored_response::StoredResponse,
     },
     store::entry::{Content, Entry},
 };
@@ -219,7 +219,7 @@ mod tests {
         cache::request_conditions::ResponseForm,
         clock::Timestamp,
         semantics::{
-            cache_control::RequestCacheControl, policy::SharingScope, sharing::Credentials,
+            cache_control::RequestCacheControl, sharing::Credentials, storage_policy::SharingScope,
         },
         store::{entry::LocalState, position::Position},
     };
@@ -282,7 +282,7 @@ mod tests {
                 mono: 0,
             };
             let stored = entry.response().expect("a response");
-            let freshness = lifetime.standing(now.wall.since(entry.stored));
+            let freshness = lifetime.state_after(now.wall.since(entry.stored));
             let first = prebuilt(&conditions, &entry, stored, &freshness);
             prop_assert!(first.is_none(), "built at the second use");
             let prebuilt = prebuilt(&conditions, &entry, stored, &freshness);

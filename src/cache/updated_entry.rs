@@ -13,7 +13,7 @@ use crate::{
     semantics::{
         request_head::RequestHead,
         storable::Refusal,
-        stored::StoredResponse,
+        stored_response::StoredResponse,
         update::{self, UpdatedHead},
     },
     store::entry::{Content, Entry},
@@ -74,7 +74,7 @@ fn update(
     let refusal = lifetime.err();
     let lifetime = request.snapshot.jittered(lifetime.unwrap_or_default());
     let received = head.exchange.received;
-    let mut entry = stored.with(Content::Response(StoredResponse {
+    let mut entry = stored.with_content(Content::Response(StoredResponse {
         headers,
         lifetime,
         ..response.clone()

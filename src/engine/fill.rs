@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     message::shared_buffer::{self, BodyEnd, SharedBody},
-    semantics::stored::Variant,
+    semantics::stored_response::Variant,
     store::entry::Entry,
 };
 

@@ -8,7 +8,7 @@ use super::core::Engine;
 use crate::{
     clock::Timestamp,
     error::Error,
-    semantics::stored::Variants,
+    semantics::stored_response::Variants,
     store::{
         contracts::entries::Entries,
         entry::{Content, Entry, LocalState},

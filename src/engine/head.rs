@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    semantics::{stored::StoredResponse, vary::VaryFields},
+    semantics::{stored_response::StoredResponse, vary::VaryFields},
     store::{
         entry::{Content, Entry, LocalState},
         position::Position,

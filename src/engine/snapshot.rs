@@ -15,13 +15,13 @@ use crate::{
     fence::core::Fence,
     semantics::{
         etag,
-        fields::FieldFilter,
         freshness::{Exchange, Lifetime},
-        policy::StoragePolicy,
         request_head::RequestHead,
         sharing::Credentials,
         storable::{self, Refusal},
-        stored::StoredResponse,
+        storage_policy::StoragePolicy,
+        stored_fields::FieldFilter,
+        stored_response::StoredResponse,
         vary::VaryFields,
     },
     table::{Plan, RoutePlan, Table},
@@ -78,7 +78,7 @@ impl Snapshot {
         received: Timestamp,
         has_validator: bool,
     ) -> Timestamp {
-        received.after(lifetime.useful(has_validator).min(self.plan.max_ttl))
+        received.after(lifetime.retention(has_validator).min(self.plan.max_ttl))
     }
 
     /// The current version of a route's keys; 0 if it was never bumped.

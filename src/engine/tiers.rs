@@ -17,7 +17,7 @@ use crate::{
     fence::{core::Fence, verdict::Verdict},
     key::{KeyBuf, purge::PurgeTarget},
     metrics::CacheMetrics,
-    semantics::{stored::Variant, vary},
+    semantics::{stored_response::Variant, vary},
     store::{
         contracts::{entries::Entries, plain::Plain},
         entry::{Content, Entry},
@@ -71,7 +71,7 @@ impl Tiers {
             return Some(found);
         };
         let variant = vary::choose(variants, headers)?;
-        self.usable_local(key.varied(&variant.hash).as_bytes(), key, now)
+        self.usable_local(key.variant_key(&variant.hash).as_bytes(), key, now)
     }
 
     /// The local entry under `full`, which is `key` or one of its variants. An entry that has
@@ -101,7 +101,7 @@ impl Tiers {
                 return StoreLookup::Uncacheable;
             }
             Content::Variants(variants) => match vary::choose(variants, headers) {
-                Some(variant) => key.varied(&variant.hash),
+                Some(variant) => key.variant_key(&variant.hash),
                 None => return StoreLookup::Nothing,
             },
             _ => return StoreLookup::Found((found, now)),
@@ -168,7 +168,7 @@ impl Tiers {
             return self.put(key.as_str(), entry).await;
         };
         // The variant first, so that the list never names one that is not yet stored.
-        let is_kept = self.put(&key.varied(&variant.hash), entry).await;
+        let is_kept = self.put(&key.variant_key(&variant.hash), entry).await;
         let known = self.variants(key).await;
         let list = Arc::new(list_with(known.as_deref(), variant, entry));
         self.put(key.as_str(), &list).await && is_kept
@@ -188,7 +188,7 @@ impl Tiers {
             _ => None,
         };
         let full: Box<str> = match variant {
-            Some(variant) => key.varied(&variant.hash).into(),
+            Some(variant) => key.variant_key(&variant.hash).into(),
             None => key.as_str().into(),
         };
         self.local.discard(full.as_bytes(), entry);

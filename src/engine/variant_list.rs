@@ -1,7 +1,7 @@
 //! The list of a key's variants.
 
 use crate::{
-    semantics::stored::{Variant, Variants},
+    semantics::stored_response::{Variant, Variants},
     store::entry::{Content, Entry},
 };
 
@@ -17,7 +17,7 @@ pub(super) fn list_with(known: Option<&Entry>, variant: &Variant, entry: &Entry)
     });
     let others = others.into_iter().flatten().filter(|v| *v != variant);
     let list = std::iter::once(variant).chain(others).take(MAX_VARIANTS);
-    let mut list = entry.with(Content::Variants(Variants(list.cloned().collect())));
+    let mut list = entry.with_content(Content::Variants(Variants(list.cloned().collect())));
     if let Some(known) = known {
         list.expires = list.expires.max(known.expires);
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::head::Head,
     key::{KeyBuf, KeyInputs, url_key},
-    semantics::{freshness::Exchange, policy::SharingScope},
+    semantics::{freshness::Exchange, storage_policy::SharingScope},
     store::{entry::Entry, position::Position},
     table::{RoutePlan, Through},
 };

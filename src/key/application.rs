@@ -30,7 +30,7 @@ use crate::error::Error;
 pub struct Key {
     /// All segments, of any length.
     whole: String,
-    /// The shortened key, if `whole` is too long.
+    /// The shortened form, if `whole` is too long.
     short: Option<Box<str>>,
 }
 
@@ -49,12 +49,12 @@ impl Key {
         segments.fold(first, |key, segment| key.sub(segment))
     }
 
-    /// Takes a complete key, as another program writes it.
+    /// Takes a complete key that another program uses too.
     ///
     /// # Errors
     ///
-    /// If it is empty, longer than 512 bytes, contains anything but visible ASCII, or one of
-    /// `* ? [ ] \ { } @ # ~`, which have a meaning in keys and patterns.
+    /// If the key is empty, is longer than 512 bytes, or contains anything but visible ASCII or one of
+    /// `* ? [ ] \ { } @ # ~`, which are reserved.
     pub fn raw(key: &str) -> Result<Self, Error> {
         check_raw(key)?;
         Ok(Self {
@@ -78,8 +78,8 @@ impl Key {
 
     /// Adds 16 hexadecimal digits of the SHA-256 of `args` as JSON with sorted keys.
     ///
-    /// If the arguments cannot be serialised, the key is a random one, under which nothing is
-    /// found, and a warning is logged.
+    /// If the arguments cannot be serialised, the key is random, so that nothing is found under it, and
+    /// a warning is logged.
     #[must_use]
     pub fn hash<T: Serialize + ?Sized>(self, args: &T) -> Self {
         let digits = hash::of_arguments(args);
@@ -157,7 +157,7 @@ impl From<&Self> for Key {
     }
 }
 
-/// Takes a complete key, as [`Key::raw`].
+/// Takes a complete key, like [`Key::raw`].
 impl TryFrom<&str> for Key {
     type Error = Error;
 
@@ -166,7 +166,7 @@ impl TryFrom<&str> for Key {
     }
 }
 
-/// Takes a complete key, as [`Key::raw`].
+/// Takes a complete key, like [`Key::raw`].
 impl TryFrom<String> for Key {
     type Error = Error;
 
@@ -191,7 +191,7 @@ fn check_raw(key: &str) -> Result<(), Error> {
         .find(|&c| !u8::try_from(c).is_ok_and(is_literal))
     {
         Some(c) => Err(Error::config(format!(
-            "{c:?} in the key {key:?} has another meaning; build it with `Key::new(..).id(..)`, which encodes values"
+            "{c:?} in the key {key:?} is reserved; build the key with `Key::new(..).id(..)`, which encodes values"
         ))),
         None => Ok(()),
     }

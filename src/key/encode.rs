@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::hash;
 
-/// A buffer that keys are written into; most fit into the bytes in place.
+/// The buffer that keys are written into. Most keys need no allocation.
 pub(crate) type KeyBytes = SmallVec<[u8; 240]>;
 
 /// The longest encoded value, in bytes.
@@ -18,21 +18,21 @@ pub(crate) const KEY_MAX: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// A value that is not encoded yet: every byte that is not plain becomes `%XX`; shortened when long.
+/// Encodes a value: every byte that is not plain becomes `%XX`. A long result is shortened.
 pub(crate) fn push_value(value: &[u8], out: &mut KeyBytes) {
     let start = out.len();
     push_bytes(value, out);
     shorten(out, start, VALUE_MAX);
 }
 
-/// As [`push_value`], but never shortened.
+/// Encodes a value like [`push_value`], without shortening it.
 pub(crate) fn push_bytes(value: &[u8], out: &mut KeyBytes) {
     if !push_plain(value, out) {
         value.iter().for_each(|&byte| push_byte(byte, out));
     }
 }
 
-/// A path parameter, percent-decoded.
+/// Percent-decodes a path parameter, and encodes the result.
 ///
 /// In a catch-all an encoded slash stays distinct from a raw one: it becomes `%2f`, and the encoder
 /// writes only upper-case digits.
@@ -49,8 +49,8 @@ fn push_decoded_path(value: &str, catch_all: bool, out: &mut KeyBytes) -> Result
     push_decoded(value, catch_all.then_some((b'/', b"%2f")), None, out)
 }
 
-/// A query parameter's value, percent-decoded; `+`, which servers read in two ways, becomes `%2b`
-/// and is neither a space nor an encoded plus sign.
+/// Percent-decodes a query parameter's value, and encodes the result. A raw `+`, which servers
+/// interpret in two ways, becomes `%2b`, which differs from a space and from an encoded plus sign.
 pub(crate) fn push_query(value: &str, out: &mut KeyBytes) -> Result<(), Malformed> {
     if push_plain(value.as_bytes(), out) {
         return Ok(());
@@ -68,8 +68,8 @@ fn push_plain(value: &[u8], out: &mut KeyBytes) -> bool {
     plain
 }
 
-/// Decodes and encodes; `escaped` and `raw` name a byte that becomes a special text where it is
-/// written as an escape, or as itself.
+/// Decodes and encodes. `escaped` and `raw` are exceptions: a byte, and the text that it becomes if
+/// the input contains it as an escape, or as itself.
 fn push_decoded(
     value: &str,
     escaped: Option<(u8, &[u8; 3])>,
@@ -93,8 +93,8 @@ fn push_decoded(
     Ok(())
 }
 
-/// Part of a URL: only unreserved characters are decoded (RFC 3986 section 6.2.2), so that what an
-/// origin may tell apart stays apart; then encoded as any value.
+/// Encodes a part of a URL. Decodes only unreserved characters (RFC 3986 section 6.2.2), so that two
+/// URLs that the origin may distinguish have different keys.
 pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
     let mut rest = part.as_bytes();
     if push_plain(rest, out) {
@@ -117,8 +117,8 @@ pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
     }
 }
 
-/// Shortens what was written from `start` on to `max` bytes, if it is longer: as many of its bytes
-/// as there is room for, `+`, and 32 digits of the hash of all.
+/// Shortens the bytes from `start` on to `max` bytes, if they are longer: keeps as many as there is
+/// room for, and adds `+` and 32 digits of the hash of all.
 #[inline]
 pub(crate) fn shorten(out: &mut KeyBytes, start: usize, max: usize) {
     if out.len() - start > max {
@@ -143,8 +143,8 @@ fn cut(out: &mut KeyBytes, start: usize, max: usize) {
     out.extend_from_slice(&digits);
 }
 
-/// The bytes of a parameter's name as form-decoding servers read it (`+` is a space); a lone
-/// percent sign stands for itself.
+/// Decodes a parameter's name like a form (`+` is a space). A percent sign without two hexadecimal
+/// digits stays as it is.
 pub(crate) fn form_bytes(text: &str) -> impl Iterator<Item = u8> + '_ {
     let mut rest = text.as_bytes();
     std::iter::from_fn(move || {
@@ -163,7 +163,7 @@ pub(crate) fn form_bytes(text: &str) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-/// Encoded bytes as text: the encoder writes ASCII only.
+/// Returns encoded bytes as text; the encoder writes only ASCII.
 pub(crate) fn text(encoded: &[u8]) -> &str {
     std::str::from_utf8(encoded).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ pub(crate) fn short(bytes: &[u8]) -> [u8; 16] {
     digits(bytes)
 }
 
-/// 128 bits, for long values: nobody can find two with the same hash.
+/// 128 bits, for long values: collisions cannot be constructed.
 pub(crate) fn long(bytes: &[u8]) -> [u8; 32] {
     digits(bytes)
 }

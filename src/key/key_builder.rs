@@ -16,7 +16,7 @@ impl KeyBuf {
         Self::default()
     }
 
-    /// A key given by the application, without variations but its version.
+    /// A key given by the application; its only variation is the version.
     pub(crate) fn of(key: &str, fixed: u64, version: u64) -> Self {
         let mut buf = Self::new();
         buf.bytes.extend_from_slice(key.as_bytes());
@@ -35,12 +35,12 @@ impl KeyBuf {
         &self.bytes
     }
 
-    /// The key without its variations, which invalidations name.
+    /// The key without its variations: the part that invalidations name.
     pub(crate) fn base(&self) -> &str {
         encode::text(&self.bytes[..self.base])
     }
 
-    /// The user in the key, encoded as in [`super::encoded`].
+    /// The user in the key, encoded by [`encode::push_value`].
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
     }
@@ -52,7 +52,7 @@ impl KeyBuf {
         self.user = None;
     }
 
-    /// Adds a hash of a request's content and of what describes it: QUERY's part of the key.
+    /// Adds a hash of a QUERY request's content and of the fields that describe the content.
     pub(crate) fn push_content(&mut self, headers: &http::HeaderMap, content: &[u8]) {
         let mut described = KeyBytes::new();
         for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
@@ -69,11 +69,11 @@ impl KeyBuf {
     }
 
     /// The full key of a variant.
-    pub(crate) fn varied(&self, hash: &str) -> String {
+    pub(crate) fn variant_key(&self, hash: &str) -> String {
         format!("{}#{hash}", self.as_str())
     }
 
-    /// Replaces the route's key by the application's; the variations stay.
+    /// Replaces the route's key by the application's, and keeps the variations.
     pub(crate) fn replace_base(&mut self, key: &str) {
         let variations = KeyBytes::from_slice(&self.bytes[self.base..]);
         self.bytes.clear();
@@ -95,7 +95,8 @@ impl KeyBuf {
         self.base = self.bytes.len();
     }
 
-    /// `~2` as the table says, `~2.17` when bumped at run time; zero is none.
+    /// Adds the version: `~2` if only the table sets one, `~2.17` if it was also bumped at run time.
+    /// Zero stands for no version.
     #[inline]
     pub(crate) fn push_version(&mut self, fixed: u64, bumped: u64) {
         if fixed | bumped != 0 {

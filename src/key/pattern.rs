@@ -1,4 +1,4 @@
-//! Patterns of applications and other programs, in the syntax of Redis globs.
+//! Patterns that applications and other programs invalidate, in the syntax of Redis globs.
 
 use super::purge::PurgeTarget;
 use crate::error::Error;
@@ -22,13 +22,13 @@ pub(crate) fn target_of_pattern(pattern: &str) -> Result<PurgeTarget, Error> {
     }
     if pattern.contains(char::is_control) {
         return Err(Error::config(format!(
-            "the pattern {pattern:?} contains a control character, which no key does; leave it out"
+            "the pattern {pattern:?} contains a control character, and no key does; remove it"
         )));
     }
     Ok(target(pattern))
 }
 
-/// As [`target_of_pattern`], for a pattern that is known to be valid.
+/// The target of a pattern that is known to be valid.
 pub(crate) fn target(pattern: &str) -> PurgeTarget {
     let (start, rest) = literal_start(pattern);
     match rest.trim_start_matches('*') {

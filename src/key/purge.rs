@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A target, and whether the entries it names become stale (soft) or unusable (hard).
+/// An invalidation of one target: its entries become stale (soft) or unusable (hard).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Purge {
     pub(crate) target: PurgeTarget,
@@ -23,8 +23,8 @@ impl Purge {
         purges.collect()
     }
 
-    /// Parses the text form. A malformed one counts as everything, because it was meant to name
-    /// something.
+    /// Parses the text form. Malformed text is a purge of everything, because the entries that it was
+    /// meant to name are unknown.
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
             Some(name) => (true, name),

@@ -1,9 +1,9 @@
-//! The query in keys: which parameters are part of the key, and their encoding.
+//! The query as part of keys: which parameters distinguish responses, and how they are encoded.
 //!
 //! Parameters are split at `&` and sorted by decoded name; repeated names keep their order. The
 //! encoding keeps every difference except the encoding of unreserved characters, so different
 //! queries never share a key. A missing query and an empty one differ, unless only listed
-//! parameters count.
+//! parameters are part of the key.
 
 use std::cmp::Ordering;
 
@@ -26,8 +26,8 @@ pub(crate) enum QueryFilter {
 }
 
 impl QueryFilter {
-    /// Writes `?` and the parameters that count, hashed if longer than 64 bytes; nothing if there
-    /// are none.
+    /// Writes `?` and the parameters that are part of the key, hashed if longer than 64 bytes; nothing
+    /// if there are none.
     #[inline]
     pub(crate) fn push(&self, query: Option<&str>, out: &mut KeyBytes) {
         if let Some(query) = query {
@@ -45,7 +45,7 @@ impl QueryFilter {
         hash_if_long(before, out);
     }
 
-    /// Writes the parameters that count; `false` if there are none.
+    /// Writes the parameters that are part of the key; returns false if there are none.
     pub(crate) fn push_sorted(&self, query: &str, out: &mut KeyBytes) -> bool {
         if *self == Self::InKey {
             return false;
@@ -61,7 +61,7 @@ impl QueryFilter {
         !kept.is_empty()
     }
 
-    /// A pair with a semicolon always counts: servers that split at semicolons see parameters in it
+    /// A pair with a semicolon is always kept: servers that split at semicolons see parameters in it
     /// that the cache does not.
     fn keeps_pair(&self, pair: &str) -> bool {
         self.keeps(name(pair)) || (pair.contains(';') && !matches!(self, Self::InKey))
@@ -82,7 +82,7 @@ impl QueryFilter {
 }
 
 /// Writes `?` and the query unchanged, except for the encoding of unreserved characters: without a
-/// route, even the order of parameters may count. Hashed if longer than 64 bytes.
+/// route, even the order of parameters may matter. Hashed if longer than 64 bytes.
 pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
     let Some(query) = query else { return };
     let before = out.len();

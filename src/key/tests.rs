@@ -227,7 +227,7 @@ fn a_full_key_has_version_user_and_variation() {
     let mut key = KeyBuf::of("engagement:42", 2, 17);
     assert_eq!(key.as_str(), "engagement:42~2.17");
     key.push_user("user 1");
-    assert_eq!(key.varied("abc"), "engagement:42~2.17@user%201#abc");
+    assert_eq!(key.variant_key("abc"), "engagement:42~2.17@user%201#abc");
     assert_eq!(
         (key.base(), key.user()),
         ("engagement:42", Some("user%201"))

@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use super::{
     partial::ContentRange,
     range::{Span, Spans},
-    stored::{Part, StoredResponse},
+    stored_response::{Part, StoredResponse},
 };
 
 /// The chunks of a body, in the order in which they are sent.
@@ -46,7 +46,7 @@ pub(crate) fn partial_content(
 }
 
 /// The head of a 416 for a representation of `complete` bytes (RFC 9110 section 15.5.17).
-pub(crate) fn unsatisfiable(complete: u64) -> HeaderMap {
+pub(crate) fn unsatisfiable_head(complete: u64) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_RANGE, value(format!("bytes */{complete}")));
     headers.insert(CONTENT_LENGTH, 0.into());
@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::semantics::{freshness::Lifetime, stored::Part};
+    use crate::semantics::{freshness::Lifetime, stored_response::Part};
 
     fn stored(body: &'static [u8], part: Option<Part>) -> StoredResponse {
         StoredResponse {
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_416_states_the_complete_length() {
         // RFC 9110 section 15.5.17
-        assert_eq!(unsatisfiable(10)[CONTENT_RANGE], "bytes */10");
+        assert_eq!(unsatisfiable_head(10)[CONTENT_RANGE], "bytes */10");
     }
 
     proptest! {

@@ -1,6 +1,6 @@
-//! `Cache-Control` (RFC 9111 section 5.2, RFC 5861, RFC 8246), in its most restrictive reading.
+//! Parses `Cache-Control` (RFC 9111 section 5.2, RFC 5861, RFC 8246), in its most restrictive reading.
 //!
-//! The stricter of repeated directives counts, and a lifetime that cannot be parsed is zero
+//! Of repeated directives the stricter applies, and a lifetime that cannot be parsed is zero
 //! (section 4.2.1 encourages caches to consider such responses stale).
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use http::{
 
 use super::list::{self, Members};
 
-/// The largest number of seconds; larger ones count as this (RFC 9111 section 1.2.2).
+/// The largest number of seconds; larger numbers are reduced to it (RFC 9111 section 1.2.2).
 pub(crate) const MAX_DELTA: Duration = Duration::from_secs(1 << 31);
 
 /// The part of a response that `no-cache` or `private` applies to.
@@ -48,7 +48,7 @@ impl Coverage {
     /// Parses the argument of a qualified directive. Without names, or with an invalid one, the
     /// directive applies to the whole response.
     pub(super) fn of(argument: &[u8]) -> Self {
-        let names: Option<Vec<_>> = list::unquoted(argument).and_then(|names| {
+        let names: Option<Vec<_>> = list::unquote(argument).and_then(|names| {
             Members::new(names)
                 .map(|name| HeaderName::from_bytes(name).ok())
                 .map(|name| name.filter(|name| name != "*"))
@@ -116,7 +116,7 @@ impl ResponseDirectives {
         }
     }
 
-    /// Whether a response to a request with credentials may be used for others (section 3.5).
+    /// Whether the response to a request with credentials may be used for others (section 3.5).
     pub(crate) fn shares(&self) -> bool {
         self.public || self.s_maxage.is_some() || self.must_revalidate
     }
@@ -207,7 +207,7 @@ impl<'a> Directive<'a> {
         if self.name.last().is_some_and(u8::is_ascii_whitespace) {
             return None;
         }
-        delta_seconds(list::unquoted(self.argument?)?)
+        delta_seconds(list::unquote(self.argument?)?)
     }
 
     /// Zero if the argument cannot be parsed.

@@ -15,7 +15,7 @@ pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-
 
 /// The members of `Cache-Groups` or `Cache-Group-Invalidation`; `None` if the field is malformed.
 pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<str>>> {
-    let list: sfv::List = sfv::Parser::new(&list::joined(headers, name))
+    let list: sfv::List = sfv::Parser::new(&list::join_lines(headers, name))
         .parse()
         .ok()?;
     let strings = list.into_iter().filter_map(|member| match member {
@@ -28,7 +28,7 @@ pub(crate) fn members(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Box<
 /// The tag for a group of one origin (section 2.1: a group belongs to one origin). Without a host,
 /// the group of responses that are stored for all hosts.
 ///
-/// The scheme does not count: TLS may be terminated in front of this cache.
+/// The scheme is ignored, because TLS may be terminated in front of this cache.
 pub(crate) fn tag(group: &str, host: Option<&str>) -> Box<str> {
     let host = host.map(without_default_port).unwrap_or_default();
     format!("{group}@{}", host.to_ascii_lowercase()).into()

@@ -24,7 +24,7 @@ impl CacheReport {
     /// The member of the layer nearest to the client; `None` if there is none, or the field is
     /// malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let lines = list::joined(headers, &CACHE_STATUS);
+        let lines = list::join_lines(headers, &CACHE_STATUS);
         let list: sfv::List = sfv::Parser::new(&lines).parse().ok()?;
         list.iter().rev().find_map(|member| match member {
             sfv::ListEntry::Item(item) => Self::of_member(item),

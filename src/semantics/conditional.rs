@@ -16,7 +16,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// Whether the answer to a GET or HEAD request is a 304, by its `If-None-Match`, or else its
+/// Whether a 304 answers a GET or HEAD request, by its `If-None-Match`, or else its
 /// `If-Modified-Since` (RFC 9110 section 13.2.2).
 ///
 /// `If-Match` and `If-Unmodified-Since` are for the origin server alone (RFC 9111 section 4.3.2).
@@ -36,7 +36,7 @@ pub(crate) fn is_not_modified(
         }
 }
 
-/// RFC 9110 section 13.1.2: whether one of the tags matches by weak comparison, or is `*`.
+/// Whether one of the tags matches by weak comparison, or is `*` (RFC 9110 section 13.1.2).
 fn names_stored_tag(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let own = EntityTag::of(stored);
     request.get_all(IF_NONE_MATCH).iter().any(|line| {
@@ -45,7 +45,8 @@ fn names_stored_tag(request: &HeaderMap, stored: &HeaderMap) -> bool {
     })
 }
 
-/// RFC 9110 section 13.1.3; `Date` replaces a missing `Last-Modified` (RFC 9111 section 4.3.2).
+/// Whether `If-Modified-Since` is not before the stored response's modification (RFC 9110 section
+/// 13.1.3); `Date` replaces a missing `Last-Modified` (RFC 9111 section 4.3.2).
 fn unmodified_since(request: &HeaderMap, stored: &HeaderMap, received: Timestamp) -> bool {
     let read = |headers, name| DateField::read(headers, name, received).valid();
     let modified = read(stored, &LAST_MODIFIED)
@@ -57,7 +58,7 @@ fn unmodified_since(request: &HeaderMap, stored: &HeaderMap, received: Timestamp
 /// Turns the head of a stored response into that of a 304 (RFC 9110 section 15.4.5).
 ///
 /// Removes the fields that describe content; the others may be of use to the client's own cache.
-pub(crate) fn not_modified(headers: &mut HeaderMap) {
+pub(crate) fn make_not_modified(headers: &mut HeaderMap) {
     for name in DESCRIBES_CONTENT {
         headers.remove(name);
     }
@@ -90,13 +91,13 @@ pub(crate) fn make_unconditional(request: &mut HeaderMap) {
 /// Replaces the preconditions of a request by those that validate `stored` (RFC 9111 section
 /// 4.3.1). Returns false if `stored` has no validator; then the request asks for a full response.
 ///
-/// The fields that `Vary` names must be those of the request to be answered.
+/// Leave the fields that `Vary` names as the client sent them.
 pub(crate) fn validate(request: &mut HeaderMap, status: StatusCode, stored: &HeaderMap) -> bool {
     make_unconditional(request);
     add_validators(request, status, stored)
 }
 
-/// Adds the preconditions that validate `stored`, and leaves a range in place, which counts if the
+/// Adds the preconditions that validate `stored`, and leaves a range in place, which applies if the
 /// response has changed (RFC 9110 section 13.2.2). Returns false if `stored` has no validator.
 pub(crate) fn add_validators(
     request: &mut HeaderMap,
@@ -120,7 +121,7 @@ pub(crate) fn add_validators(
 /// Whether a 304 to a request made by [`validate`] selects the stored response
 /// (RFC 9111 section 4.3.4).
 ///
-/// A 304 without a comparable validator does: the request named no other response.
+/// A 304 without a comparable validator selects it, because the request named no other response.
 pub(crate) fn selects(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
     match (EntityTag::of(not_modified), EntityTag::of(stored)) {
         (Some(new), Some(own)) if new.is_strong() => new.strongly_equals(own),
@@ -247,7 +248,7 @@ mod tests {
             (http::header::CONTENT_LOCATION, "/x"),
             (http::header::VARY, "x"),
         ]);
-        not_modified(&mut headers);
+        make_not_modified(&mut headers);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::Timestamp;
 
-/// The value of a date field, of which a message may contain one.
+/// The value of a date field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DateField {
     Absent,
@@ -18,7 +18,7 @@ pub(crate) enum DateField {
 }
 
 impl DateField {
-    /// `now` decides the century of a two-digit year.
+    /// Reads a date field. `now` decides the century of a two-digit year.
     pub(crate) fn read(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Self {
         let mut lines = headers.get_all(name).iter();
         match (lines.next(), lines.next()) {

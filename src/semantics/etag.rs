@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntityTag<'a> {
     weak: bool,
-    /// With its quotes.
+    /// The tag with its quotes.
     text: &'a [u8],
 }
 
@@ -52,7 +52,7 @@ fn is_quoted(value: &[u8]) -> bool {
     matches!(value, [b'"', inner @ .., b'"'] if !inner.contains(&b'"'))
 }
 
-/// The members of a list of entity tags. Commas in quotes do not separate; there are no escapes.
+/// Splits a list of entity tags at commas outside quotes; entity tags have no escapes.
 pub(crate) fn tags(line: &[u8]) -> impl Iterator<Item = EntityTag<'_>> {
     let mut quoted = false;
     line.split(move |byte| {

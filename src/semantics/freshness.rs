@@ -21,9 +21,9 @@ pub(crate) struct Lifetime {
     pub(crate) fresh: Duration,
     /// `corrected_initial_age` when the response was received.
     pub(crate) initial_age: Duration,
-    /// RFC 5861 section 3, after the end of freshness.
+    /// How long after the end of freshness (RFC 5861 section 3).
     pub(crate) stale_while_revalidate: Duration,
-    /// RFC 5861 section 4, after the end of freshness.
+    /// How long after the end of freshness (RFC 5861 section 4).
     pub(crate) stale_if_error: Duration,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`: never used stale.
     pub(crate) must_revalidate: bool,
@@ -45,9 +45,9 @@ impl Lifetime {
         self.initial_age.saturating_add(resident)
     }
 
-    /// Age and remaining freshness after `resident` time in the cache.
+    /// The age and remaining freshness after `resident` time in the cache.
     #[inline(always)]
-    pub(crate) fn standing(&self, resident: Duration) -> FreshnessState {
+    pub(crate) fn state_after(&self, resident: Duration) -> FreshnessState {
         let age = self.age(resident);
         let left = self.fresh.checked_sub(age).filter(|left| !left.is_zero());
         FreshnessState { age, left }
@@ -56,7 +56,7 @@ impl Lifetime {
     /// The remaining freshness after `resident` time in the cache; `None` when stale.
     #[inline]
     pub(crate) fn remaining(&self, resident: Duration) -> Option<Duration> {
-        self.standing(resident).left
+        self.state_after(resident).left
     }
 
     /// Seconds of freshness left, negative when stale: the `ttl` of RFC 9211 section 2.4.
@@ -72,9 +72,9 @@ impl Lifetime {
 
     /// How long after it was received a stored response can be used, fresh or stale.
     ///
-    /// After the windows of RFC 5861, a stale response can still be validated, or serve if the next
+    /// After the windows of RFC 5861, a stale response can still be validated, or be used if the next
     /// hop cannot be reached (section 4.2.4).
-    pub(crate) fn useful(&self, has_validator: bool) -> Duration {
+    pub(crate) fn retention(&self, has_validator: bool) -> Duration {
         let windows = self.stale_while_revalidate.max(self.stale_if_error);
         let stale = if has_validator {
             self.fresh.clamp(MIN_STALE, MAX_STALE)
@@ -92,7 +92,7 @@ impl Lifetime {
 /// The age and remaining freshness of a stored response at some time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreshnessState {
-    /// Section 4.2.3.
+    /// `current_age` (section 4.2.3).
     pub(crate) age: Duration,
     /// The remaining freshness; `None` when stale.
     pub(crate) left: Option<Duration>,
@@ -105,14 +105,14 @@ const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// How a stored response may be used for a request (section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Usability {
     Fresh {
         ttl: Duration,
     },
     /// It may be used although it has been stale for `over`.
     Stale {
         over: Duration,
-        /// Whether `stale-while-revalidate` allows it: then it is refreshed in the background.
+        /// Whether `stale-while-revalidate` allows it: then the response is refreshed in the background.
         revalidate: bool,
     },
     /// It may be used only after validation, or if the validation fails in one of these ways.
@@ -133,23 +133,23 @@ pub(crate) enum Reason {
     Request,
 }
 
-/// How a response that has been stored for `resident` time may be used for a request.
+/// Decides how a response that has been stored for `resident` time may be used for a request.
 #[inline]
 pub(crate) fn usable(
     lifetime: &Lifetime,
     resident: Duration,
     request: &RequestCacheControl,
-) -> Use {
-    usable_at(lifetime, &lifetime.standing(resident), request)
+) -> Usability {
+    usable_at(lifetime, &lifetime.state_after(resident), request)
 }
 
-/// As [`usable`], with the age already calculated.
+/// Decides like [`usable`], with the age already calculated.
 #[inline(always)]
 pub(crate) fn usable_at(
     lifetime: &Lifetime,
     standing: &FreshnessState,
     request: &RequestCacheControl,
-) -> Use {
+) -> Usability {
     if lifetime.no_cache {
         return validate(Reason::Stale, false, false);
     }
@@ -163,16 +163,16 @@ pub(crate) fn usable_at(
 }
 
 #[inline(always)]
-fn usable_fresh(ttl: Duration, age: Duration, request: &RequestCacheControl) -> Use {
+fn usable_fresh(ttl: Duration, age: Duration, request: &RequestCacheControl) -> Usability {
     let too_old = request.max_age.is_some_and(|max| age > max);
     let too_late = request.min_fresh.is_some_and(|min| ttl < min);
     if too_old || too_late {
         return validate(Reason::Request, true, true);
     }
-    Use::Fresh { ttl }
+    Usability::Fresh { ttl }
 }
 
-fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheControl) -> Use {
+fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheControl) -> Usability {
     if lifetime.must_revalidate {
         return validate(Reason::Stale, false, false);
     }
@@ -185,7 +185,7 @@ fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheContro
             .is_none_or(|max| age <= max && request.max_stale.is_some());
     let within_max_stale = request.max_stale.is_some_and(|max| over <= max);
     if acceptable && (within_max_stale || revalidate) {
-        return Use::Stale { over, revalidate };
+        return Usability::Stale { over, revalidate };
     }
     let window = lifetime
         .stale_if_error
@@ -193,8 +193,8 @@ fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheContro
     validate(Reason::Stale, over < window, true)
 }
 
-fn validate(reason: Reason, on_error: bool, on_disconnect: bool) -> Use {
-    Use::Validate {
+fn validate(reason: Reason, on_error: bool, on_disconnect: bool) -> Usability {
+    Usability::Validate {
         reason,
         on_error,
         on_disconnect,
@@ -221,7 +221,7 @@ impl Exchange {
         self.apparent_age(headers).max(corrected)
     }
 
-    /// In whole seconds, the resolution of `Date`.
+    /// `apparent_age` (section 4.2.3), in whole seconds, the resolution of `Date`.
     fn apparent_age(&self, headers: &HeaderMap) -> Duration {
         let date = self.date(headers).seconds();
         Duration::from_secs(self.received.seconds().saturating_sub(date))
@@ -247,7 +247,7 @@ impl Exchange {
             .or_else(|| with_expires.then(|| self.expires_in(headers)).flatten())
     }
 
-    /// An invalid `Expires` counts as a time in the past (section 5.3).
+    /// The lifetime until `Expires`. An invalid `Expires` is a time in the past (section 5.3).
     fn expires_in(&self, headers: &HeaderMap) -> Option<Duration> {
         match DateField::read(headers, &EXPIRES, self.received) {
             DateField::Absent => None,

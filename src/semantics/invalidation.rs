@@ -25,7 +25,7 @@ pub(crate) fn is_query(method: &Method) -> bool {
 
 /// The paths, with query, whose stored responses a response invalidates; the target's is the first.
 ///
-/// Empty for a safe method or an error. `Location` and `Content-Location` count if they have the
+/// Empty for a safe method or an error. `Location` and `Content-Location` are used if they have the
 /// target's origin.
 pub(crate) fn targets(
     request: &RequestHead<'_>,
@@ -81,7 +81,7 @@ fn same_origin(request: &RequestHead<'_>, reference: &HeaderValue) -> Option<Str
     (!first.contains(':')).then(|| resolve(request.target, reference))
 }
 
-/// Splits `http://a/b`, `https://a/b` and `//a/b` into `a` and `/b`. The scheme does not count: TLS
+/// Splits `http://a/b`, `https://a/b` and `//a/b` into `a` and `/b`. The scheme is ignored, because TLS
 /// may be terminated in front of this cache.
 fn split_authority(reference: &str) -> Option<(&str, &str)> {
     let after = reference

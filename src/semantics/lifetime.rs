@@ -8,8 +8,8 @@ use super::{
     etag,
     freshness::{Exchange, Lifetime},
     heuristics,
-    policy::{SharingScope, StoragePolicy},
     request_head::RequestHead,
+    storage_policy::{SharingScope, StoragePolicy},
     targeted::EffectiveDirectives,
 };
 
@@ -25,9 +25,9 @@ pub(super) struct StorableResponse<'a> {
 /// The source of a freshness lifetime.
 enum FreshnessSource {
     Response(Duration),
-    /// The table's TTL, which counts from when the response was received.
+    /// The table's TTL, counted from when the response was received.
     Table(Duration),
-    /// RFC 9111 section 4.2.2.
+    /// An estimate (RFC 9111 section 4.2.2).
     Heuristic(Duration),
     None,
 }
@@ -127,7 +127,8 @@ impl StorableResponse<'_> {
             || (self.is_cacheable(lifetime) && etag::can_be_validated(self.status, self.headers))
     }
 
-    /// The last condition of RFC 9111 section 3.
+    /// Whether the last condition of RFC 9111 section 3 holds: freshness is explicit, the response is
+    /// `public`, or its status is heuristically cacheable.
     fn is_cacheable(&self, lifetime: &Lifetime) -> bool {
         lifetime.explicit
             || self.effective.directives.public

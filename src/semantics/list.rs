@@ -1,5 +1,5 @@
-//! Field lines that need not be well-formed: comma-separated lists (RFC 9110 section 5.6.1), and
-//! what their members consist of.
+//! Parses field lines that need not be well-formed: comma-separated lists (RFC 9110 section 5.6.1),
+//! and the tokens, quoted-strings and numbers in them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -25,7 +25,7 @@ pub(crate) fn sole_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option
 }
 
 /// All lines of a structured field as one (RFC 9651 section 4.2), without empty lines.
-pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+pub(crate) fn join_lines(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let given: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     given.join(&b", "[..])
@@ -97,7 +97,7 @@ fn closing_quote(line: &[u8], from: usize) -> Option<usize> {
 /// The text of a token or a quoted-string; `None` if it contains escapes or an unmatched quote.
 ///
 /// No value that this crate uses needs an escape.
-pub(crate) fn unquoted(value: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unquote(value: &[u8]) -> Option<&[u8]> {
     let inner = match value {
         [b'"', inner @ .., b'"'] => inner,
         _ => value,
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn quotes_are_removed() {
-        assert_eq!(unquoted(b"\"60\""), Some(&b"60"[..]));
-        assert_eq!(unquoted(b"60"), Some(&b"60"[..]));
-        assert_eq!(unquoted(b"\"60"), None);
-        assert_eq!(unquoted(b"\""), None);
+        assert_eq!(unquote(b"\"60\""), Some(&b"60"[..]));
+        assert_eq!(unquote(b"60"), Some(&b"60"[..]));
+        assert_eq!(unquote(b"\"60"), None);
+        assert_eq!(unquote(b"\""), None);
     }
 
     proptest! {

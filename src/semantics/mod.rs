@@ -6,9 +6,9 @@
 //! - whether a stored response may answer a request: [`vary::choose`], [`sharing::may_serve`],
 //!   [`freshness::usable`]; and how: [`conditional::is_not_modified`], [`range::select`];
 //! - what to request from the next hop: [`conditional::validate`], [`partial::completion`];
-//! - what to do with its response: [`storable::decide`], [`fields::FieldFilter`],
+//! - what to do with its response: [`storable::decide`], [`stored_fields::FieldFilter`],
 //!   [`update::update`], [`partial::combine`], [`invalidation::targets`];
-//! - and how to report what was done: [`cache_status::CacheStatus`].
+//! - and how to report how the request was handled: [`cache_status::CacheStatus`].
 
 pub(crate) mod byteranges;
 pub(crate) mod cache_control;
@@ -18,7 +18,6 @@ pub(crate) mod cache_status;
 pub(crate) mod conditional;
 pub(crate) mod dates;
 pub(crate) mod etag;
-pub(crate) mod fields;
 pub(crate) mod freshness;
 pub(crate) mod heuristics;
 pub(crate) mod invalidation;
@@ -26,13 +25,14 @@ mod lifetime;
 pub(crate) mod list;
 pub(crate) mod no_vary_search;
 pub(crate) mod partial;
-pub(crate) mod policy;
 mod preferences;
 pub(crate) mod range;
 pub(crate) mod request_head;
 pub(crate) mod sharing;
 pub(crate) mod storable;
-pub(crate) mod stored;
+pub(crate) mod storage_policy;
+pub(crate) mod stored_fields;
+pub(crate) mod stored_response;
 pub(crate) mod targeted;
 pub(crate) mod update;
 pub(crate) mod vary;

@@ -19,17 +19,17 @@ pub(crate) struct QueryVariationRule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Parameters {
-    /// `params`: all but these count.
+    /// `params`: all parameters except these distinguish responses.
     AllBut(Vec<String>),
-    /// `except`: these alone count.
+    /// `except`: only these parameters distinguish responses.
     Only(Vec<String>),
 }
 
 impl QueryVariationRule {
-    /// `None` if the whole query counts, unchanged: the field is absent, has no effect, or is
-    /// invalid.
+    /// The rule of a response; `None` if the field is absent, has no effect, or is invalid: then the
+    /// whole query distinguishes responses.
     pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
-        Self::parse(&list::joined(response, &NO_VARY_SEARCH))
+        Self::parse(&list::join_lines(response, &NO_VARY_SEARCH))
     }
 
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
@@ -63,11 +63,11 @@ impl QueryVariationRule {
             .split('&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (decoded(name), decoded(value)))
+            .map(|(name, value)| (decode(name), decode(value)))
             .filter(|(name, _)| self.counts(name))
             .collect();
         if !self.order_counts {
-            // Stable: the order of parameters with the same name always counts.
+            // Stable: the order of parameters with the same name always matters.
             pairs.sort_by(|a, b| utf16_order(&a.0, &b.0));
         }
         let mut normal = String::new();
@@ -107,11 +107,11 @@ fn names(member: &ListEntry) -> Option<Vec<String>> {
     };
     let items = list.items.iter().map(|item| item.bare_item.as_string());
     let few = list.items.len() <= MAX_NAMES;
-    few.then(|| items.map(|name| Some(decoded(name?.as_str()))).collect())?
+    few.then(|| items.map(|name| Some(decode(name?.as_str()))).collect())?
 }
 
 /// Decodes `application/x-www-form-urlencoded`: `+` is a space, and invalid UTF-8 becomes U+FFFD.
-fn decoded(text: &str) -> String {
+fn decode(text: &str) -> String {
     let bytes: Vec<u8> = form_bytes(text).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }

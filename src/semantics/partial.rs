@@ -8,7 +8,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_RANGE},
 };
 
-use super::{etag, list, stored::Part};
+use super::{etag, list, stored_response::Part};
 
 /// `Content-Range: bytes first-last/complete` (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl ContentRange {
         (unit.eq_ignore_ascii_case("bytes") && consistent).then_some(range)
     }
 
-    /// The part that `length` bytes of content are.
+    /// The part that `length` bytes of content represent.
     ///
     /// The content of a complete message may be shorter than a range that reaches the end of the
     /// representation. Then the first position is trusted, and the content is assumed to end with
@@ -81,7 +81,7 @@ pub(super) fn number(digits: &str) -> Option<u64> {
     all_digits.then(|| digits.parse().ok())?
 }
 
-/// The part of a representation that the content of a 206 is; `None` if it cannot be stored.
+/// The part of a representation that a 206 contains; `None` if it cannot be stored.
 pub(crate) fn part(headers: &HeaderMap, length: u64) -> Option<Part> {
     ContentRange::of(headers)?.part(length)
 }
@@ -90,12 +90,12 @@ pub(crate) fn part(headers: &HeaderMap, length: u64) -> Option<Part> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
     pub(crate) range: HeaderValue,
-    /// The validator that allows to combine the rest with the stored part. Without one, a 206
+    /// The validator that allows combining the rest with the stored part. Without one, a 206
     /// cannot be combined, and the request must be repeated without `Range`.
     pub(crate) if_range: Option<HeaderValue>,
 }
 
-/// How to complete a part that contains the beginning or the end of the representation.
+/// The fields that request the rest of a part that contains the beginning or the end of the representation.
 pub(crate) fn completion(headers: &HeaderMap, part: Part, length: u64) -> Option<Completion> {
     let end = part.first.checked_add(length)?;
     let range = if part.first == 0 {
@@ -123,7 +123,7 @@ impl PartContent {
         self.part.first.checked_add(self.body.len() as u64)
     }
 
-    /// Whether it is the whole representation.
+    /// Whether the part is the whole representation.
     pub(crate) fn is_whole(&self) -> bool {
         self.part.first == 0 && self.part.complete.is_some() && self.part.complete == self.end()
     }
@@ -132,7 +132,7 @@ impl PartContent {
 /// Combines two parts that are adjacent or overlap, and have the same strong validator (RFC 9111
 /// section 3.4).
 ///
-/// Where they overlap, the bytes of `newer` count. The bytes are copied once.
+/// Where they overlap, takes the bytes of `newer`. Copies the bytes once.
 pub(crate) fn combine(
     stored: (&HeaderMap, &PartContent),
     newer: (&HeaderMap, &PartContent),

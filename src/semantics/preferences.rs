@@ -10,9 +10,9 @@ pub(crate) struct Preferences(Vec<Preference>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preference {
-    /// In lower case, with parameters other than the weight.
+    /// The name in lower case, with parameters other than the weight.
     pub(crate) name: String,
-    /// In thousandths.
+    /// The weight in thousandths.
     pub(crate) weight: u16,
 }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{
     etag,
     list::{self, Members},
-    stored::StoredResponse,
+    stored_response::StoredResponse,
 };
 
 /// Bytes of a representation, both ends included.
@@ -63,7 +63,7 @@ pub(crate) fn select(request: &HeaderMap, stored: &StoredResponse) -> Selection 
     }
 }
 
-/// RFC 9110 section 13.1.5.
+/// Whether `If-Range` matches or is absent (RFC 9110 section 13.1.5).
 fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     match list::sole_line(request, &IF_RANGE) {
         Some(value) => etag::matches_if_range(value, stored),
@@ -71,7 +71,8 @@ fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a part contains the selection, which must not be larger than the part by overlaps.
+/// Whether a part contains the selection, whose overlapping ranges must not add up to more than the
+/// part.
 fn is_within(selection: &Selection, first: u64, length: u64) -> bool {
     match selection {
         Selection::Spans(spans) => {
@@ -156,7 +157,7 @@ enum ResolvedRange {
     Unknown,
 }
 
-/// `None` if the ranges are ignored: they need an unknown length, or overlaps make them larger than
+/// Applies ranges to a representation; `None` if they are ignored: they need an unknown length, or overlaps make them larger than
 /// the representation.
 fn satisfy(specs: &[RangeSpec], complete: Option<u64>) -> Option<Selection> {
     let mut spans = Spans::new();

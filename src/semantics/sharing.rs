@@ -1,18 +1,18 @@
-//! Which clients may share a response (RFC 9111 section 3.5).
+//! Decides which clients may share a response (RFC 9111 section 3.5).
 
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, COOKIE},
 };
 
-use super::{cache_control::ResponseDirectives, freshness::Lifetime, policy::SharingScope};
+use super::{cache_control::ResponseDirectives, freshness::Lifetime, storage_policy::SharingScope};
 
 /// The strongest credentials that a request carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Credentials {
     #[default]
     None,
-    /// `Cookie`, which may identify a user or hold a preference.
+    /// `Cookie`, which may identify a user or contain a preference.
     Cookie,
     /// `Authorization`, or an identity established by the application.
     User,
@@ -21,10 +21,10 @@ pub(crate) enum Credentials {
 impl Credentials {
     pub(crate) fn of(headers: &HeaderMap, identified: bool) -> Self {
         let user = identified || headers.contains_key(AUTHORIZATION);
-        Self::carried(user, headers.contains_key(COOKIE))
+        Self::from_presence(user, headers.contains_key(COOKIE))
     }
 
-    pub(crate) fn carried(user: bool, cookie: bool) -> Self {
+    pub(crate) fn from_presence(user: bool, cookie: bool) -> Self {
         if user {
             Self::User
         } else if cookie {

@@ -1,4 +1,4 @@
-//! Which responses may be stored, and for how long (RFC 9111 section 3).
+//! Decides which responses may be stored, and for how long (RFC 9111 section 3).
 
 use http::{
     HeaderMap, Method, StatusCode,
@@ -11,9 +11,9 @@ use super::{
     heuristics, invalidation,
     lifetime::StorableResponse,
     partial::ContentRange,
-    policy::{SharingScope, StoragePolicy},
     request_head::RequestHead,
     sharing,
+    storage_policy::{SharingScope, StoragePolicy},
     targeted::EffectiveDirectives,
     vary::VaryFields,
 };
@@ -77,7 +77,7 @@ pub(crate) fn decide(
     policy: &StoragePolicy<'_>,
 ) -> Result<Lifetime, Refusal> {
     let effective = EffectiveDirectives::of(headers);
-    permitted(request, status, headers, policy, &effective)?;
+    check(request, status, headers, policy, &effective)?;
     let response = StorableResponse {
         status,
         headers,
@@ -89,7 +89,7 @@ pub(crate) fn decide(
         .ok_or(Refusal::NoLifetime)
 }
 
-fn permitted(
+fn check(
     request: &RequestHead<'_>,
     status: StatusCode,
     headers: &HeaderMap,
@@ -97,8 +97,8 @@ fn permitted(
     effective: &EffectiveDirectives,
 ) -> Result<(), Refusal> {
     let directives = &effective.directives;
-    permitted_method(request, headers, policy)?;
-    permitted_status(status, headers, policy)?;
+    check_method(request, headers, policy)?;
+    check_status(status, headers, policy)?;
     let understood = heuristics::is_understood(status);
     if directives.must_understand && !understood {
         return Err(Refusal::Status);
@@ -129,7 +129,7 @@ fn permitted(
 
 /// Permits GET, QUERY, methods that the route declares safe, and POST if its response also answers
 /// a later GET (RFC 9110 section 9.3.3).
-fn permitted_method(
+fn check_method(
     request: &RequestHead<'_>,
     headers: &HeaderMap,
     policy: &StoragePolicy<'_>,
@@ -142,7 +142,7 @@ fn permitted_method(
     storable.then_some(()).ok_or(Refusal::Method)
 }
 
-fn permitted_status(
+fn check_status(
     status: StatusCode,
     headers: &HeaderMap,
     policy: &StoragePolicy<'_>,

@@ -17,7 +17,7 @@ pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-ca
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EffectiveDirectives {
     pub(crate) directives: ResponseDirectives,
-    /// Whether they come from a targeted field: then `Expires` does not count.
+    /// Whether they come from a targeted field: then `Expires` is ignored.
     pub(crate) targeted: bool,
 }
 
@@ -26,9 +26,9 @@ impl EffectiveDirectives {
     /// `Cache-Control`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let general = || ResponseDirectives::parse(headers);
-        let (directives, targeted) = match targeted(headers) {
+        let (directives, targeted) = match parse(headers) {
             Some((directives, true)) => (directives, true),
-            Some((invalid, false)) => (restricted(general(), invalid), false),
+            Some((invalid, false)) => (restrict(general(), invalid), false),
             None => (general(), false),
         };
         Self {
@@ -40,7 +40,7 @@ impl EffectiveDirectives {
 
 /// Adds the restrictions of a targeted field that is invalid: it must not be used, but the response
 /// must not be stored against its restrictions either.
-fn restricted(mut directives: ResponseDirectives, found: ResponseDirectives) -> ResponseDirectives {
+fn restrict(mut directives: ResponseDirectives, found: ResponseDirectives) -> ResponseDirectives {
     directives.no_store |= found.no_store;
     directives.no_cache.widen(found.no_cache);
     directives.private.widen(found.private);
@@ -49,11 +49,11 @@ fn restricted(mut directives: ResponseDirectives, found: ResponseDirectives) -> 
 
 /// The directives of the targeted field, and whether all values have their directive's type (RFC
 /// 9213 section 2.1); `None` if the field is absent, empty, or not a dictionary.
-fn targeted(headers: &HeaderMap) -> Option<(ResponseDirectives, bool)> {
+fn parse(headers: &HeaderMap) -> Option<(ResponseDirectives, bool)> {
     if !headers.contains_key(CDN_CACHE_CONTROL) {
         return None;
     }
-    let joined = list::joined(headers, &CDN_CACHE_CONTROL);
+    let joined = list::join_lines(headers, &CDN_CACHE_CONTROL);
     let members: Dictionary = Parser::new(&joined).parse().ok()?;
     let mut directives = ResponseDirectives::default();
     let mut valid = true;

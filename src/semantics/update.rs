@@ -6,11 +6,11 @@ use http::{
 };
 
 use super::{
-    fields::{self, FieldFilter},
     freshness::{Exchange, Lifetime},
-    policy::StoragePolicy,
     request_head::RequestHead,
     storable::{self, Refusal},
+    storage_policy::StoragePolicy,
+    stored_fields::{self, FieldFilter},
 };
 
 /// A stored head, updated with a 304, a 206 or the response to a HEAD.
@@ -38,7 +38,7 @@ pub(crate) fn update(
     if !newer.contains_key(DATE) {
         headers.remove(DATE);
     }
-    fields::add_date(&mut headers, exchange.received);
+    stored_fields::add_date(&mut headers, exchange.received);
     // `decide` needs `Age`, which is not stored.
     if let Some(age) = newer.get(AGE) {
         headers.insert(AGE, age.clone());
@@ -48,8 +48,8 @@ pub(crate) fn update(
     UpdatedHead { headers, lifetime }
 }
 
-/// Replaces all fields (RFC 9111 section 3.2) but those that are not stored, and those that
-/// describe the stored bytes. Directives of either response can forbid to store a field.
+/// Replaces all fields (RFC 9111 section 3.2) except those that are not stored, and those that
+/// describe the stored bytes. The directives of either response can forbid storing a field.
 fn merge(
     status: StatusCode,
     stored: &HeaderMap,
@@ -92,7 +92,7 @@ pub(crate) enum HeadEffect {
     MarkStale,
 }
 
-/// `length` is that of the stored representation, if it is complete.
+/// Decides the effect. `length` is that of the stored representation, if it is complete.
 pub(crate) fn head_effect(
     status: StatusCode,
     head: &HeaderMap,

@@ -12,18 +12,18 @@ use sha2::{Digest, Sha256};
 use super::{
     list,
     preferences::Preferences,
-    stored::{Variant, Variants},
+    stored_response::{Variant, Variants},
 };
 use crate::key::{encode, hash::hex};
 
-/// A `Vary` with more names is not usable.
+/// The most names in `Vary`; with more, the response is not stored.
 const MAX_FIELDS: usize = 32;
 
 /// The request fields that select a response: those in its `Vary`, and those that the table adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VaryFields(Box<[HeaderName]>);
 
-/// The error for `*` and for an invalid `Vary`: no later request can be known to match.
+/// The error for a `Vary` that is `*` or invalid: no later request can be known to match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unmatchable;
 
@@ -81,8 +81,8 @@ pub(crate) fn selects(variant: &Variant, request: &HeaderMap) -> bool {
     choose(&only, request).is_some()
 }
 
-/// The hash that a request has in the fields of `variant`.
-pub(crate) fn selected(variant: &Variant, request: &HeaderMap) -> Box<str> {
+/// The hash of a request's values in the fields of `variant`: the `#vary` part of its key.
+pub(crate) fn hash_for(variant: &Variant, request: &HeaderMap) -> Box<str> {
     hash(&variant.fields, request, None)
 }
 
@@ -100,7 +100,7 @@ fn in_preferred_language<'a>(variants: &'a Variants, request: &HeaderMap) -> Opt
         .map(|(variant, _)| variant)
 }
 
-/// Keeps the last hash: the variants of one key usually name the same fields.
+/// Remembers the last hash, because the variants of one key usually name the same fields.
 #[derive(Default)]
 struct HashMemo<'a> {
     fields: &'a [HeaderName],

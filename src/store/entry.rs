@@ -1,4 +1,4 @@
-//! What a tier stores under one key.
+//! The entry that a tier stores under one key.
 
 use std::{
     sync::OnceLock,
@@ -15,7 +15,7 @@ use crate::{
     message::{header_map, prebuilt_head::PrebuiltHeads},
     semantics::{
         freshness::Lifetime,
-        stored::{StoredResponse, Variant, Variants},
+        stored_response::{StoredResponse, Variant, Variants},
     },
 };
 
@@ -27,13 +27,13 @@ pub(crate) struct Entry {
     pub(crate) content: Content,
     /// The fence's contiguous position before the inner service was called.
     pub(crate) position: Position,
-    /// When it was received from the inner service or last validated.
+    /// When the entry was received from the inner service or last validated.
     pub(crate) stored: Timestamp,
-    /// When it is no longer used even as stale; at most `[ttl] max` after `stored`.
+    /// When the entry must not be used any more, even as stale; at most `[ttl] max` after `stored`.
     pub(crate) expires: Timestamp,
     /// The entity whose TTL applies; empty for a path without a route.
     pub(crate) entity: Box<str>,
-    /// The user it belongs to, if it is not shared.
+    /// The user that the entry belongs to, if it is not shared.
     pub(crate) user: Option<Box<str>>,
     pub(crate) tags: Box<[Box<str>]>,
     pub(crate) local: LocalState,
@@ -65,10 +65,10 @@ impl Entry {
         }
     }
 
-    /// The most bytes that the content holds, including what hits add to it, without
-    /// [`BOOKKEEPING`].
+    /// An upper bound of the content's bytes in memory, including the response heads that hits prepare,
+    /// without [`BOOKKEEPING`].
     pub(crate) fn weight(&self) -> u64 {
-        // Each with its pointer and the hash that it is found by.
+        // Each tag has a pointer, and a hash in `LocalState::targets`.
         let tags: usize = self.tags.iter().map(|t| t.len() + 16 + 8).sum();
         let names = self.entity.len() + self.user.as_ref().map_or(0, |user| user.len());
         let content = match &self.content {
@@ -96,11 +96,11 @@ impl Entry {
         }
         response.body = body;
         response.trailers = trailers;
-        Some(self.with(Content::Response(response)))
+        Some(self.with_content(Content::Response(response)))
     }
 
     /// A copy with other content, and the same position, times and tags.
-    pub(crate) fn with(&self, content: Content) -> Self {
+    pub(crate) fn with_content(&self, content: Content) -> Self {
         Self {
             content: content.compact(),
             position: self.position,
@@ -128,19 +128,19 @@ impl Content {
     }
 }
 
-/// What one process knows about an entry in its memory; never stored.
+/// State of an entry in this process only; never stored.
 #[derive(Debug, Default)]
 pub(crate) struct LocalState {
     /// Hashes of all purge targets that match this entry; computed when it is first used again.
     pub(crate) targets: OnceLock<Box<[u64]>>,
     /// The fence's stamp of the last check that found this entry usable.
     pub(crate) checked: AtomicU64,
-    /// Response heads, complete but for the time.
+    /// Response heads for hits, complete except for `Age` and the TTL.
     pub(crate) prebuilt: PrebuiltHeads,
     /// The monotonic clock before the inner service was called, if this process made the entry;
     /// else 0.
     pub(crate) captured: u64,
-    /// When the current refresh gives up its claim, on the monotonic clock.
+    /// When the claim of the current refresh expires, on the monotonic clock.
     pub(crate) refreshing: AtomicU64,
 }
 
@@ -158,7 +158,7 @@ impl LocalState {
     }
 
     /// Delays the next refresh after one that failed.
-    pub(crate) fn refresh_failed(&self, now: u64) {
+    pub(crate) fn delay_refresh(&self, now: u64) {
         let until = later(now, REFRESH_BACKOFF);
         self.refreshing.store(until, Ordering::Relaxed);
     }
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Timestamp,
-        semantics::stored::StoredResponse,
+        semantics::stored_response::StoredResponse,
         store::{entry::LocalState, position::Position},
     };
 
@@ -244,7 +244,7 @@ mod tests {
             local: LocalState::default(),
         };
         let response = head.response().expect("a response");
-        let entry = head.with(Content::Response(StoredResponse {
+        let entry = head.with_content(Content::Response(StoredResponse {
             headers: parsed.clone(),
             trailers: Some(parsed),
             body: vec![b'x'; body].into(),
@@ -286,7 +286,7 @@ mod tests {
                 held <= weight,
                 "{held} of {weight}: {fields} fields of {length}, {body}"
             );
-            // And not much less.
+            // The weight is not much too large.
             assert!(
                 weight <= held * 3 / 2 + 512,
                 "{held} of {weight}: {fields} of {length}, {body}"

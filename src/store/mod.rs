@@ -1,5 +1,6 @@
 //! The store: contracts for entries, application values, the journal of invalidations, the channel
-//! to other programs, and limits; in memory for one process, on Redis for several.
+//! to other programs, and limits. Each is implemented in memory for one process, and on Redis for
+//! several.
 //!
 //! Nothing here depends on tower or a body type, and no layer depends on Redis.
 

@@ -9,7 +9,7 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// No position: an entry stored with it cannot be checked.
+    /// No position. An entry that is stored with it cannot be checked for invalidation.
     pub(crate) const UNKNOWN: Self = Self { epoch: 0, n: 0 };
 
     /// The position before the first record of a new epoch.

@@ -37,7 +37,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
     problems.into_iter().map(Warning).collect()
 }
 
-/// Names of `[ttl]` and `[version]` that apply to no route; most are misspelt.
+/// Reports names of `[ttl]` and `[version]` that apply to no route: most are misspelt.
 fn unused_names(settings: &Settings) -> Vec<TableProblem> {
     let (plan, _) = Plan::with_problems(settings);
     let ttls = settings.ttl.entities.keys().map(String::as_str).collect();
@@ -50,7 +50,7 @@ fn unused_names(settings: &Settings) -> Vec<TableProblem> {
             routes.any(|route| nearest_above(&route.entity, &names) == Some(name))
         };
         for name in names.iter().filter(|name| !is_used(name)) {
-            let message = "no route's key has this entity; correct the name, unless keys of application code have it";
+            let message = "no route's key has this entity; correct the name, unless it is the entity of application values";
             let location = Location::Section(section, (*name).to_owned());
             problems.push(TableProblem::new(location, message));
         }
@@ -58,7 +58,7 @@ fn unused_names(settings: &Settings) -> Vec<TableProblem> {
     problems
 }
 
-/// The one of `names` that applies to an entity: its own name, or the nearest above it.
+/// The name that applies to an entity: its own, or the nearest above it.
 fn nearest_above<'a>(mut entity: &'a str, names: &[&str]) -> Option<&'a str> {
     while !names.contains(&entity) {
         entity = entity.rsplit_once(':')?.0;

@@ -50,7 +50,7 @@ impl Table {
     /// use tower_keep::Table;
     ///
     /// let error = Table::from_toml("[ttl]\nengagement = \"soon\"").unwrap_err();
-    /// assert!(error.to_string().starts_with("line 2: \"soon\" is no duration; write \"30m\""));
+    /// assert!(error.to_string().starts_with("line 2: \"soon\" is not a duration; write \"30m\""));
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         load::text(text, None).map(Self)
@@ -60,8 +60,9 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// The first error in the table, with what to write instead: a malformed name, template, path,
-    /// field, address or number, two routes for one path, or settings that contradict each other.
+    /// If the table is invalid: the message has the first error, and what to write instead. Errors are
+    /// a malformed name, template, path, field, address or number, two routes for one path, or
+    /// settings that contradict each other.
     pub fn validate(&self) -> Result<(), Error> {
         self.compile().map(drop)
     }
@@ -165,7 +166,7 @@ impl Table {
     }
 }
 
-/// Reads TOML, as [`Table::from_toml`].
+/// Reads TOML, like [`Table::from_toml`].
 impl FromStr for Table {
     type Err = Error;
 

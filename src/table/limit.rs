@@ -54,7 +54,7 @@ pub struct Limit {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RateLimiting {
-    /// Every limit does what its fields say.
+    /// Every limit is enforced as configured.
     #[default]
     On,
     /// Every limit behaves as with `shadow = true`.
@@ -63,17 +63,17 @@ pub enum RateLimiting {
     Off,
 }
 
-/// What a limit does when the store does not answer.
+/// The decision of a limit while the store does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OnError {
-    /// Counts in this process.
+    /// Counts the request in this process, and decides by that count.
     #[default]
     Local,
-    /// Admits.
+    /// Admits the request.
     Open,
-    /// Refuses.
+    /// Refuses the request.
     Closed,
 }
 
@@ -112,7 +112,7 @@ impl Limit {
         self
     }
 
-    /// What requests are counted by; of several parts, each combination has a count of its own.
+    /// The subject to count by; with several parts, each combination is counted separately.
     pub fn by<Shape: ?Sized>(mut self, by: impl OneOrMany<By, Shape>) -> Self {
         self.by = by.into_vec();
         self
@@ -142,7 +142,7 @@ impl Limit {
         self
     }
 
-    /// What the limit does when the store does not answer.
+    /// The decision while the store does not answer.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
         self

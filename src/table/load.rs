@@ -36,7 +36,7 @@ pub(super) fn text(content: &str, file: Option<&str>) -> Result<Settings, Error>
     }
 }
 
-/// Has no source: its message includes that of toml's error.
+/// The error of invalid TOML. It has no source, because its message includes that of toml's error.
 fn syntax_error(error: &toml::de::Error, content: &str, file: Option<&str>) -> Error {
     let span = error.span();
     let found = span.clone().and_then(|span| content.get(span));

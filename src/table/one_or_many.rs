@@ -1,4 +1,4 @@
-/// One value, or a list of values: what setters of lists take.
+/// One value, or a list of values: the argument of setters that take lists.
 ///
 /// Implemented for everything that converts into a `T`, and for every iterable of it: arrays, `Vec`s,
 /// iterators. `Shape` tells the two apart (`T` or `[T]`); the compiler infers it.

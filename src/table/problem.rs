@@ -1,4 +1,4 @@
-//! Errors and warnings about a table, with the place they belong to.
+//! Errors and warnings about a table, with their place in it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Suggestions for input that TOML or serde reject.
+//! Suggests what to write instead of input that TOML or serde reject.
 
 use super::nearest::nearest;
 
@@ -10,7 +10,7 @@ pub(super) fn explain(message: &str, found: &str, line: &str) -> String {
         return unknown_name(message);
     }
     let plain = message.replace("expected u64", "expected a whole number");
-    match instead(message, found.lines().next().unwrap_or_default(), line) {
+    match suggestion(message, found.lines().next().unwrap_or_default(), line) {
         Some(instead) => format!("{plain}; write {instead}"),
         None => plain,
     }
@@ -38,7 +38,7 @@ fn unknown_name(message: &str) -> String {
 const EQUIVALENTS: [(&str, &str); 10] = [
     (
         "private",
-        "write \"user\": each user's own, who is then part of the key",
+        "write \"user\": the user is then part of the key",
     ),
     ("url", STORE),
     ("redis", STORE),
@@ -60,7 +60,7 @@ const STORE: &str = "the address of Redis does not belong in the table; write Re
 const METHODS: &str = "write methods = [\"POST\"] for a limit, safe_methods = [\"POST\"] for a route whose POST changes nothing";
 const WINDOW: &str = "write window = \"1m\"";
 
-fn instead(message: &str, found: &str, line: &str) -> Option<String> {
+fn suggestion(message: &str, found: &str, line: &str) -> Option<String> {
     if let Some(field) = message.strip_prefix("missing field `") {
         return missing_field(field.trim_end_matches('`')).map(str::to_owned);
     }

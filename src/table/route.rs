@@ -109,14 +109,14 @@ impl Route {
         self
     }
 
-    /// Who may be served a stored response; if not given, RFC 9111 section 3.5 decides.
+    /// The clients that stored responses may be served to; if not given, RFC 9111 section 3.5 decides.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// The authorities that the route serves; all if not given. With any other authority, the path
-    /// is treated as one that no route names.
+    /// The authorities that the route serves; all if not given. For other authorities, the path is
+    /// treated as one that no route names.
     pub fn host<Shape: ?Sized>(mut self, authorities: impl OneOrMany<String, Shape>) -> Self {
         self.host = authorities.into_vec();
         self
@@ -237,13 +237,13 @@ impl Route {
         self
     }
 
-    /// What a successful write does to the stored response of its key.
+    /// The effect of a successful write on the stored response of its key.
     pub fn write(mut self, write: Write) -> Self {
         self.write = write;
         self
     }
 
-    /// What replaces a stored response on write-through.
+    /// The response that replaces the stored one on write-through.
     pub fn through(mut self, through: Through) -> Self {
         self.through = through;
         self
@@ -261,7 +261,7 @@ fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, 
     let status = |name: String| match name.parse() {
         Ok(status) => Ok(status),
         Err(_) => Err(de::Error::custom(format_args!(
-            "{name:?} is no status; write 404"
+            "{name:?} is not a status; write 404"
         ))),
     };
     let times = BTreeMap::<String, DurationValue>::deserialize(d)?.into_iter();

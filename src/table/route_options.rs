@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-/// Who may be served a stored response.
+/// The clients that a stored response may be served to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -11,15 +11,15 @@ pub enum Scope {
     User,
 }
 
-/// What a successful write does to the stored response of its key.
+/// The effect of a successful write on the stored response of its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Write {
-    /// Makes it unusable.
+    /// The stored response becomes unusable.
     #[default]
     Invalidate,
-    /// Replaces it.
+    /// The stored response is replaced.
     Through,
     /// Accepts the write at once and applies it later. This has no effect yet, and
     /// [`Table::check`](crate::Table::check) warns about it: the write reaches the handler at once,
@@ -27,7 +27,7 @@ pub enum Write {
     Behind,
 }
 
-/// What replaces a stored response on write-through.
+/// The response that replaces the stored one on write-through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -21,8 +21,8 @@ impl Local {
 
     /// The memory that stored responses may use, in bytes; 0 turns the tier off.
     ///
-    /// A stored response counts with its key, body and tags, and with at most 2 KiB of overhead.
-    /// Each header field counts 432 bytes and three times its text: once as stored, twice in the
+    /// A stored response takes the size of its key, body and tags, and at most 2 KiB of overhead.
+    /// Each header field takes 432 bytes and three times its text: once as stored, twice in the
     /// response heads that are prepared for hits.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
@@ -119,7 +119,7 @@ impl Identity {
         self
     }
 
-    /// Whether a hash of `Authorization` serves as the user where nothing verified does.
+    /// Whether a hash of `Authorization` identifies the user if there is no verified user.
     #[must_use]
     pub fn unverified(mut self, yes: bool) -> Self {
         self.unverified = yes;

@@ -1,4 +1,4 @@
-//! Durations, sizes, shares and other values that are text or a number in the table.
+//! Parses durations, sizes and shares, which the table writes as text or as numbers.
 
 use std::{fmt, time::Duration};
 
@@ -35,7 +35,7 @@ pub(crate) const NEVER: Duration = Duration::MAX;
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || {
         format!(
-            "{text:?} is no duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)"
+            "{text:?} is not a duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)"
         )
     };
     let mut total = Duration::ZERO;
@@ -80,7 +80,7 @@ fn too_long(text: impl fmt::Display) -> String {
 /// Parses `64MiB`, `1MB` or `512` to a number of bytes.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bad =
-        || format!("{text:?} is no size; write \"64MiB\", \"1MB\" or a whole number of bytes");
+        || format!("{text:?} is not a size; write \"64MiB\", \"1MB\" or a whole number of bytes");
     let (number, unit) = split_while(text, |c| c.is_ascii_digit());
     let unit = match unit.trim_start() {
         "" | "B" => 1,
@@ -102,7 +102,7 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
         .and_then(|number| number.trim_end().parse::<f64>().ok())
         .map(|percent| percent / 100.0)
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| format!("{text:?} is no share; write \"10%\" or 0.1"))
+        .ok_or_else(|| format!("{text:?} is not a share; write \"10%\" or 0.1"))
 }
 
 fn split_while(text: &str, accept: impl Fn(char) -> bool) -> (&str, &str) {
@@ -143,7 +143,7 @@ pub(crate) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
         if n <= 1 {
             Ok(n as f64)
         } else {
-            Err(format!("{n} is more than all; write \"{n}%\""))
+            Err(format!("{n} is more than 100 %; write \"{n}%\""))
         }
     };
     d.deserialize_any(Visitor {

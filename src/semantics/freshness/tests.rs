@@ -116,24 +116,24 @@ const fn secs_const(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn plain(resident: u64) -> Use {
+fn plain(resident: u64) -> Usability {
     usable(&MINUTE, secs(resident), &RequestCacheControl::default())
 }
 
 #[test]
 fn fresh_then_stale_then_validated() {
     // RFC 9111 section 4.2.4, RFC 5861 sections 3 and 4
-    assert_eq!(plain(10), Use::Fresh { ttl: secs(50) });
+    assert_eq!(plain(10), Usability::Fresh { ttl: secs(50) });
     assert_eq!(
         plain(60),
-        Use::Stale {
+        Usability::Stale {
             over: secs(0),
             revalidate: true
         }
     );
     assert_eq!(
         plain(89),
-        Use::Stale {
+        Usability::Stale {
             over: secs(29),
             revalidate: true
         }
@@ -160,7 +160,7 @@ fn prohibitions_take_precedence_over_windows() {
     );
     assert_eq!(
         usable(&strict, secs(10), &generous),
-        Use::Fresh { ttl: secs(50) }
+        Usability::Fresh { ttl: secs(50) }
     );
     let never = Lifetime {
         no_cache: true,
@@ -184,7 +184,7 @@ fn request_directives_restrict_and_extend_use() {
     assert_eq!(with(|r| r.max_age = Some(secs(5)))(6), demanded);
     assert_eq!(
         with(|r| r.max_age = Some(secs(5)))(5),
-        Use::Fresh { ttl: secs(55) }
+        Usability::Fresh { ttl: secs(55) }
     );
     assert_eq!(
         with(|r| r.max_age = Some(secs(100)))(70),
@@ -195,7 +195,7 @@ fn request_directives_restrict_and_extend_use() {
         with(|r| r.no_cache = true)(0),
         validate(Reason::Request, false, false)
     );
-    let stale = Use::Stale {
+    let stale = Usability::Stale {
         over: secs(140),
         revalidate: false,
     };
@@ -232,8 +232,8 @@ proptest! {
         let life = Lifetime { fresh: secs(fresh), initial_age: secs(initial), ..MINUTE };
         let used = usable(&life, secs(resident), &RequestCacheControl::default());
         let age = u128::from(initial) + u128::from(resident);
-        prop_assert_eq!(matches!(used, Use::Fresh { .. }), age.min(u64::MAX.into()) < u128::from(fresh));
-        life.useful(true);
+        prop_assert_eq!(matches!(used, Usability::Fresh { .. }), age.min(u64::MAX.into()) < u128::from(fresh));
+        life.retention(true);
         life.ttl(secs(resident));
     }
 

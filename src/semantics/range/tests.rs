@@ -8,7 +8,7 @@ use http::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::semantics::{freshness::Lifetime, stored::Part};
+use crate::semantics::{freshness::Lifetime, stored_response::Part};
 
 fn stored(body: Bytes, part: Option<Part>) -> StoredResponse {
     StoredResponse {

@@ -11,20 +11,21 @@ pub(crate) trait Journal: fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the record may or may not have been appended: append it again until a reply comes.
+    /// If it is dropped, the record may or may not have been appended: append it again until a reply
+    /// comes.
     fn append<'a>(&'a self, request: &'a AppendRequest) -> StoreFuture<'a, AppendReply>;
 
     /// Reads a page of `page` targets: those named after `from`, or all if `from` is of another epoch.
     ///
-    /// A journal whose head is before `from` in the same epoch has lost records and starts a new epoch.
+    /// If the journal's head is before `from` in the same epoch, records were lost, and the journal
+    /// starts a new epoch.
     fn sync(&self, from: Position, page: usize) -> StoreFuture<'_, StatePage>;
 
     /// Starts reading the feed.
     fn feed(&self) -> Box<dyn Feed>;
 }
 
-/// The latest records as they are appended. It only makes them known sooner: a silent feed does not
-/// prove that there are none.
+/// Delivers records soon after they are appended. A silent feed does not prove that there are none.
 pub(crate) trait Feed: fmt::Debug + Send {
     /// Waits for records after a position, oldest first. Returns none after a long wait.
     ///
@@ -37,25 +38,26 @@ pub(crate) trait Feed: fmt::Debug + Send {
 /// A record to append.
 #[derive(Clone, Debug)]
 pub(crate) struct AppendRequest {
-    /// What this process has applied; the reply has the records after it.
+    /// The position up to which this process has applied the journal; the reply has the records after
+    /// it.
     pub(crate) known: Position,
     pub(crate) kind: RecordKind,
     /// At most [`MAX_PURGES`].
     pub(crate) purges: Arc<[Purge]>,
     /// Whether the reply should list the open declarations.
     pub(crate) with_open: bool,
-    /// Whether it is sent in the background, so that no request waits for the reply.
+    /// Whether the append runs in the background, so that no request waits for the reply.
     pub(crate) queued: bool,
 }
 
-/// What a record does.
+/// The effect of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordKind {
     /// The targets were written.
     Invalidate,
     /// The targets are about to be written. After `lease` the journal closes the declaration.
     Open { token: u64, lease: Duration },
-    /// The declared write is over: what was declared, and the targets of this record, were written.
+    /// The declared write is over: the declared targets, and those of this record, were written.
     Close { token: u64 },
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct Record {
     pub(crate) purges: Arc<[Purge]>,
 }
 
-/// [`RecordKind`] as readers see it.
+/// The effect of a record for its readers: [`RecordKind`] without the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordAction {
     Invalidate,
@@ -136,4 +138,4 @@ pub(crate) const MAX_PURGES: usize = 256;
 pub(crate) const MAX_BETWEEN: u64 = 64;
 
 #[cfg(test)]
-pub(in crate::store) mod contract;
+pub(in crate::store) mod suite;

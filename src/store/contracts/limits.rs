@@ -10,14 +10,14 @@ use crate::quota::{Charge, CombinedDecision, Quota};
 ///
 /// The futures are `'static`, so that a dropped request can leave its future to another task.
 pub(crate) trait Limits: fmt::Debug + Send + Sync {
-    /// Charges all rules, or none if one that is no shadow refuses.
+    /// Charges all rules, or none if a non-shadow rule refuses.
     fn acquire(&self, subject: &[u8], rules: &[Rule<'_>])
     -> StoreFuture<'static, CombinedDecision>;
 
-    /// Gives charges back as far as they still count. Never creates a counter.
+    /// Gives back charges that still count. Never creates a counter.
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()>;
 
-    /// Returns what is left, without charging.
+    /// Returns the remaining quota, without charging.
     fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision>;
 
     /// Removes the counters.
@@ -27,7 +27,7 @@ pub(crate) trait Limits: fmt::Debug + Send + Sync {
     fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64>;
 }
 
-/// One limit, and what to charge under it.
+/// One limit, and the charge under it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule<'a> {
     pub(crate) limit: Counter<'a>,

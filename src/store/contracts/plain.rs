@@ -8,7 +8,7 @@ use super::StoreFuture;
 
 /// Stores bare JSON by full key (namespace not included), without wire format or fence position.
 pub(crate) trait Plain: fmt::Debug + Send + Sync {
-    /// Returns the text under this key, whichever program wrote it, but no
+    /// Returns the text under this key, whichever program wrote it; `None` if the value is an
     /// [entry](super::entries::Entries).
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>>;
 

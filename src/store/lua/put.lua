@@ -4,7 +4,7 @@
 -- ARGV[1]  the entry: magic in bytes 1 to 4, epoch in bytes 17 to 24, n in bytes 25 to 32
 -- ARGV[2]  its time to live in milliseconds, at least 1
 --
--- Returns 1 if it was stored, else 0. A value that is no entry is replaced.
+-- Returns 1 if it was stored, else 0. A value that is not an entry is replaced.
 
 local new = ARGV[1]
 local stored = redis.pcall('GETRANGE', KEYS[1], 0, 31)

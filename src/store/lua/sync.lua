@@ -7,7 +7,7 @@
 -- declarations, seconds, microseconds }: the purges after the caller's n, or all if the caller's epoch
 -- is another. A page never ends within a record.
 
--- Fails on a primary that refuses writes or has lost its replicas, whose state proves nothing.
+-- Fails on a primary that refuses writes or has lost its replicas: its state may be outdated.
 redis.call('HSET', META, 'synced', text(now))
 
 local from = 0

@@ -32,7 +32,7 @@ type ItemsByKey = HashMap<Box<str>, (StoredItem, Timestamp)>;
 enum StoredItem {
     Entry(Arc<Entry>),
     Plain(Bytes),
-    /// Held with this token.
+    /// A lock that is held with this token.
     Lock(u64),
 }
 
@@ -47,7 +47,7 @@ impl MemoryEntries {
     /// The stored items, without those that have expired, and the time.
     fn current(&self) -> (MutexGuard<'_, ItemsByKey>, Timestamp) {
         let now = self.clock.now().wall;
-        // No operation leaves the map half done, so poisoning can be ignored.
+        // A panic leaves no half-changed map, so poisoning can be ignored.
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         stored.retain(|_, (_, expires)| *expires > now);
         (stored, now)

@@ -1,4 +1,4 @@
-//! The address of a Redis.
+//! The address of a Redis server, Cluster or Sentinel group.
 
 use std::fmt;
 

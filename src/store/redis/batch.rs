@@ -19,7 +19,7 @@ use super::timed_reply::{CallFailure, TimedReply};
 pub(super) struct BatchQueue {
     in_flight: AtomicUsize,
     current: Mutex<ReadBatch>,
-    /// The size of a full batch: the larger the last replies were, the smaller.
+    /// The size of a full batch, which shrinks as the replies get larger.
     limit: AtomicUsize,
 }
 
@@ -34,10 +34,10 @@ pub(super) struct ReadBatch {
 pub(super) struct InFlight<'a> {
     count: &'a AtomicUsize,
     /// How many reads were in flight when this one began, itself included.
-    seen: usize,
+    at_start: usize,
 }
 
-/// A batch that has to be sent.
+/// Which batch the caller must send, and when.
 pub(super) enum Flush {
     /// This batch, now: it has reached the limit.
     Full(ReadBatch),
@@ -48,7 +48,7 @@ pub(super) enum Flush {
 impl BatchQueue {
     pub(super) fn enter(&self) -> InFlight<'_> {
         InFlight {
-            seen: self.in_flight.fetch_add(1, Ordering::Relaxed) + 1,
+            at_start: self.in_flight.fetch_add(1, Ordering::Relaxed) + 1,
             count: &self.in_flight,
         }
     }
@@ -104,7 +104,7 @@ impl Default for BatchQueue {
 }
 
 impl ReadBatch {
-    /// A batch that is not to be filled.
+    /// A batch that no command is added to; it does not allocate.
     pub(super) fn empty() -> Self {
         Self {
             commands: Pipeline::new(),
@@ -151,7 +151,7 @@ impl Default for ReadBatch {
 impl InFlight<'_> {
     /// True if there are so few reads that batching them gains nothing.
     pub(super) fn are_few(&self) -> bool {
-        self.seen <= UNBATCHED
+        self.at_start <= MAX_UNBATCHED
     }
 }
 
@@ -169,7 +169,7 @@ fn size(reply: &Value) -> usize {
 }
 
 /// Up to this many reads in flight over one connection are sent one by one.
-const UNBATCHED: usize = 4;
+const MAX_UNBATCHED: usize = 4;
 /// The largest limit of a batch.
 const MAX_BATCH: usize = 32;
 /// The size that all replies of a batch should have, as the first waits for the last.

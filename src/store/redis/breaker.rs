@@ -26,19 +26,19 @@ impl Breaker {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// True if the last command was not answered.
+    /// Whether the last command was not answered.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.is_open() || self.failures.load(Ordering::Relaxed) != 0
     }
 
-    /// Redis answered, if only with an error.
+    /// Resets the count after Redis replied, even if with an error.
     pub(super) fn success(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Redis did not answer in time; returns true if that opened the breaker.
+    /// Counts a command that Redis did not answer in time; returns true if that opened the breaker.
     pub(super) fn failure(&self, slot: u16) -> bool {
         self.slot.store(slot, Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! One call: breaker, connection, deadline, metrics.
+//! Sends one command: passes the breaker, picks a connection, applies the deadline, updates the
+//! metrics.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::{
     flush::flush,
     script::ScriptCall,
     state::ClientState,
-    timed_reply::{CallFailure, TimedReply, within},
+    timed_reply::{CallFailure, TimedReply, time_reply},
 };
 use crate::error::{Error, Kind};
 
@@ -114,7 +115,7 @@ impl<'a> Call<'a> {
             return Err(self.no_connection());
         };
         let allowed = self.command.timeout(self.state.deadline());
-        let reply = within(allowed, send(&mut connection)).await;
+        let reply = time_reply(allowed, send(&mut connection)).await;
         self.finish(index, reply)
     }
 
@@ -123,10 +124,10 @@ impl<'a> Call<'a> {
         match reply {
             Ok((value, after)) => {
                 self.circuit.breaker.success();
-                self.state.metrics.answered(self.command, after);
+                self.state.metrics.record_reply(self.command, after);
                 Ok(value)
             }
-            Err(CallFailure::Failed(error)) => Err(self.failed(index, error)),
+            Err(CallFailure::Failed(error)) => Err(self.record_failure(index, error)),
             // Nothing was sent, so the breaker learns nothing about Redis.
             Err(CallFailure::NotSent) => {
                 self.count_error(Kind::Unavailable);
@@ -136,13 +137,13 @@ impl<'a> Call<'a> {
                 let allowed = self.command.timeout(self.state.deadline());
                 let error = error::command_timed_out(self.command, allowed);
                 self.state.record_failure(self.circuit, &error);
-                self.state.metrics.timed_out(self.command);
+                self.state.metrics.record_timeout(self.command);
                 Err(error)
             }
         }
     }
 
-    fn failed(self, index: usize, cause: RedisError) -> Error {
+    fn record_failure(self, index: usize, cause: RedisError) -> Error {
         self.check_connection(index, &cause);
         let error = error::command_failed(self.command, cause);
         self.count_error(error.kind());
@@ -154,13 +155,13 @@ impl<'a> Call<'a> {
         error
     }
 
-    /// Has the supervisor replace the connection if the error says that it is of no use any more.
+    /// Marks the connection for replacement if the error shows that it cannot be used any more.
     fn check_connection(self, index: usize, error: &RedisError) {
         if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-            // A primary that was demoted: the address may lead to its successor by now.
+            // The primary was demoted: its address may now belong to its successor.
             self.state.pool.mark_outdated(index);
         } else if error.is_unrecoverable_error() {
-            // That of a Cluster recovers by itself, and still leads to the other primaries.
+            // A Cluster connection recovers by itself, and still serves the other primaries.
             if !self.state.address.is_cluster() {
                 self.state.pool.mark_broken(index);
             }
@@ -175,7 +176,7 @@ impl<'a> Call<'a> {
     }
 
     fn count_error(self, kind: Kind) {
-        self.state.metrics.failed(self.command, kind);
+        self.state.metrics.record_error(self.command, kind);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which breaker a command has to pass.
+//! The breakers, and which of them a command has to pass.
 
 use redis::Cmd;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 /// One breaker for a single server, one for each range of slots of a Cluster: a primary that fails
-/// takes down its own slots only, and those of another primary in the same range.
+/// affects only the primaries with slots in the same range.
 #[derive(Debug)]
 pub(super) struct Breakers(Box<[Breaker]>);
 

@@ -18,7 +18,7 @@ use super::{
     connection::Connection,
     error,
     script::ScriptCall,
-    server::{self, CONNECT_TIMEOUT, in_time},
+    server::{self, CONNECT_TIMEOUT, with_timeout},
     state::ClientState,
     supervisor::supervise,
     topology::{self, Primary},
@@ -41,8 +41,8 @@ impl RedisClient {
     ///
     /// # Errors
     ///
-    /// An invalid URL, refused credentials, an untrusted certificate, a command that the user's ACL
-    /// forbids (named in the error).
+    /// If the URL is invalid, the credentials are refused, the certificate is untrusted, or the ACL
+    /// forbids a command (named in the error).
     pub(crate) async fn connect(url: &str, config: Config) -> Result<Self, Error> {
         let state = Arc::new(ClientState::new(url, &config)?);
         connect_first(&state).await?;
@@ -52,11 +52,11 @@ impl RedisClient {
         Ok(Self(state))
     }
 
-    /// Sends a command, in a Cluster to the primary that owns its key.
+    /// Sends a command; in a Cluster, to the primary that owns its key.
     ///
     /// # Errors
     ///
-    /// Unavailable: no answer within the command's timeout, no connection, or the breaker is open.
+    /// Unavailable: no reply within the command's timeout, no connection, or the breaker is open.
     /// Refused: an error reply. Corrupt: the reply is not a `T`.
     ///
     /// # Cancel safety
@@ -115,7 +115,7 @@ impl RedisClient {
         }
         let mut slots = redis::cmd("CLUSTER");
         slots.arg("SLOTS");
-        // Any node answers, so no breaker of a primary is in the way.
+        // Any node can answer, so the breakers of the primaries do not apply.
         let (breaker, slot) = (&Breaker::default(), 0);
         let call = self.call(Command::Sync, Circuit { breaker, slot });
         let reply = call.send(async |connection| connection.send(&slots).await);
@@ -159,7 +159,7 @@ impl RedisClient {
     /// As [`query`](Self::query).
     pub(crate) async fn pubsub(&self) -> Result<PubSub, Error> {
         let client = self.server_for(b"").await?;
-        let connected = in_time(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
+        let connected = with_timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await;
         connected.map_err(|error| self.0.connect_failed(error))
     }
 
@@ -192,7 +192,7 @@ impl RedisClient {
 
     /// Counts a stored value that could not be read.
     pub(crate) fn count_unreadable(&self, reason: Unreadable) {
-        self.0.metrics.unreadable(reason);
+        self.0.metrics.record_unreadable(reason);
     }
 
     fn call<'a>(&'a self, command: Command, circuit: Circuit<'a>) -> Call<'a> {

@@ -39,8 +39,7 @@ impl Cluster {
 
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
         let connecting = Box::pin(self.client.get_async_connection());
-        // A node that hangs is waited for more than once: to connect to it, and to ask it about the
-        // slots.
+        // A hanging node is waited for more than once: to connect, and to ask for the slots.
         match timeout(6 * CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => Ok(Connection::Cluster(connection)),
             Ok(Err(error)) => Err(self.first_refusal().await.unwrap_or(error)),

@@ -1,4 +1,4 @@
-//! How Redis is connected to.
+//! Settings for connecting to Redis.
 
 use std::time::Duration;
 

@@ -6,13 +6,14 @@ use super::{
     connection::Connection,
     error::is_outage,
     permissions,
-    server::{self, CONNECT_TIMEOUT, in_time},
+    server::{self, CONNECT_TIMEOUT, with_timeout},
     state::ClientState,
 };
 use crate::error::Error;
 
-/// Opens the first connection. An outage opens the breakers and is no error, as the supervisor
-/// connects later; a refusal is an error, as the operator has to change the configuration.
+/// Opens the first connection. An outage opens the breakers and is not an error, because the
+/// supervisor connects later; a refusal is an error, because the operator must change the
+/// configuration.
 pub(super) async fn connect_first(state: &ClientState) -> Result<(), Error> {
     match open(state).await {
         Ok((connection, mut server, cluster_info)) => {
@@ -34,7 +35,7 @@ pub(super) async fn connect_first(state: &ClientState) -> Result<(), Error> {
     }
 }
 
-/// A connection for commands, one to the server alone, and what `INFO cluster` says there.
+/// A connection for commands, a connection to one server, and that server's reply to `INFO cluster`.
 async fn open(state: &ClientState) -> RedisResult<(Connection, MultiplexedConnection, String)> {
     let connection = state.address.connect().await?;
     let client = state.address.server(None).await?;
@@ -47,7 +48,7 @@ async fn open(state: &ClientState) -> RedisResult<(Connection, MultiplexedConnec
 async fn cluster_info(server: &mut MultiplexedConnection) -> RedisResult<String> {
     let mut info = redis::cmd("INFO");
     info.arg("cluster");
-    match in_time(CONNECT_TIMEOUT, server::send(server, &info)).await {
+    match with_timeout(CONNECT_TIMEOUT, server::send(server, &info)).await {
         Ok(text) => Ok(redis::from_redis_value(text).unwrap_or_default()),
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
             Ok(String::new())

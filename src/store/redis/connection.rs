@@ -30,7 +30,7 @@ impl Connection {
         }
     }
 
-    /// Sends all commands at once; an error reply stands in its command's place.
+    /// Sends all commands at once, and returns their replies in order, error replies included.
     pub(super) async fn send_all(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let connection: &mut (dyn ConnectionLike + Send) = match self {
             Self::Single(connection) => connection,
@@ -58,14 +58,14 @@ impl Connection {
         }
     }
 
-    /// Checks that a server answers; in a Cluster any primary will do.
+    /// Checks that the server answers; in a Cluster, that any primary does.
     pub(super) async fn ping(&mut self) -> RedisResult<Value> {
         let ping = redis::cmd("PING");
         match self {
             Self::Single(connection) => server::send(connection, &ping).await,
             Self::Cluster(connection) => {
-                // While a primary owes the client a reply, the client may not send a command for
-                // several primaries until it is given another command: hence the second ping.
+                // While a primary has not replied, the Cluster client may hold back a command for
+                // several primaries until it gets another command: hence the second ping.
                 let pings = [Duration::ZERO, SECOND_PING_AFTER].map(|delay| {
                     let (mut connection, ping) = (connection.clone(), ping.clone());
                     Box::pin(async move {
@@ -85,7 +85,7 @@ impl Connection {
         if let Self::Single(_) = self {
             return self.ping().await;
         }
-        // A command without a key would be sent to any other node if that of the slot is gone.
+        // A command without a key would be sent to another node if the slot's primary is gone.
         self.send(&Cmd::get(probe_key(slot))).await
     }
 }

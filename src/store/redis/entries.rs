@@ -44,7 +44,7 @@ impl RedisEntries {
         Cow::Owned([&self.namespace, key].concat())
     }
 
-    /// The key of a lock: no key of a table begins with `~`.
+    /// The key of a lock. No other key begins with `~`.
     fn lock_key(&self, key: &str) -> String {
         [&self.namespace, "~lock:", key].concat()
     }
@@ -55,7 +55,7 @@ impl RedisEntries {
         let reply = self.client.query_batched(Command::Get, cmd);
         async move {
             match reply.await {
-                // The key holds no string: a list of another program, for instance.
+                // The key does not hold a string, but for instance a list of another program.
                 Err(error) if error.kind() == Kind::Corrupt => {
                     self.client.count_unreadable(wire::Unreadable::Foreign);
                     Ok(None)
@@ -89,7 +89,7 @@ impl RedisEntries {
     }
 
     async fn sweep(&self, glob: &str, kind: &str) -> Result<u64, Error> {
-        let glob = [&escaped(&self.namespace), glob].concat();
+        let glob = [&escape_glob(&self.namespace), glob].concat();
         let mut removed = 0;
         for primary in self.client.primaries().await? {
             removed += self.sweep_primary(&primary, &glob, kind).await?;
@@ -214,7 +214,7 @@ fn millis(ttl: Duration) -> u64 {
 }
 
 /// A glob that matches `text` and nothing else.
-fn escaped(text: &str) -> String {
+fn escape_glob(text: &str) -> String {
     let mut glob = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\') {

@@ -7,7 +7,8 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use super::command::Command;
 use crate::error::{Error, Kind};
 
-/// True if no answer came, or one that asks to come back later: an outage, which opens the breaker.
+/// Whether an error is an outage, which opens the breaker: there was no reply, or one that asks the
+/// client to retry later.
 pub(super) fn is_outage(error: &RedisError) -> bool {
     kind(error) == Kind::Unavailable
 }
@@ -33,7 +34,7 @@ pub(super) fn command_failed(command: Command, cause: RedisError) -> Error {
     let command = command.as_str();
     let message = match kind {
         Kind::Refused => format!("redis refused {command}: {}", reason(&cause)),
-        Kind::Corrupt => format!("redis holds a value of another type where {command} looked"),
+        Kind::Corrupt => format!("{command} found a value of another type in redis"),
         _ => format!("redis did not answer {command}: {}", reason(&cause)),
     };
     Error::new(kind, message).with_source(cause)
@@ -61,7 +62,7 @@ pub(super) fn invalid_url(cause: RedisError) -> Error {
     Error::config(format!("the redis URL is wrong: {}", reason(&cause))).with_source(cause)
 }
 
-/// What Redis replied, or why there is no reply.
+/// The error reply of Redis, or the reason why there is no reply.
 pub(super) fn reason(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),

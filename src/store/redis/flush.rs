@@ -6,7 +6,7 @@ use super::{
     batch::{Flush, ReadBatch},
     command::Command,
     state::ClientState,
-    timed_reply::within,
+    timed_reply::time_reply,
 };
 
 /// Sends the batch of connection `index` and gives each caller its reply.
@@ -32,7 +32,7 @@ pub(super) fn flush(
             return; // The batch is dropped, which its callers notice.
         };
         let allowed = command.timeout(task.state.deadline());
-        let replies = within(allowed, connection.send_all(batch.commands())).await;
+        let replies = time_reply(allowed, connection.send_all(batch.commands())).await;
         pool.queue(task.index).adapt_limit(&replies);
         batch.hand_out(replies);
     })

@@ -9,11 +9,11 @@ use crate::{error::Kind, store::wire::Unreadable};
 
 /// The metrics' handles, registered once. The label `verb` is the [`Command`].
 ///
-/// - `tower_keep_store_duration_seconds` by `verb`: time until the answer, for batched reads until the last
-///   answer of the batch;
+/// - `tower_keep_store_duration_seconds` by `verb`: time until the reply, for batched reads until the last
+///   reply of the batch;
 /// - `tower_keep_store_errors_total` by `verb` and `kind` (`timeout`, `unavailable`, `refused`, `corrupt`);
 /// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or optional commands
-///   not sent because the previous one had not been answered;
+///   not sent because the previous one had no reply;
 /// - `tower_keep_store_breaker_open`: number of open breakers (a Cluster has one for each range of slots);
 /// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
 ///   or that a later release wrote (`unknown`);
@@ -54,11 +54,11 @@ impl StoreMetrics {
         }
     }
 
-    pub(super) fn answered(&self, command: Command, after: Duration) {
+    pub(super) fn record_reply(&self, command: Command, after: Duration) {
         self.commands[command as usize].duration.record(after);
     }
 
-    pub(super) fn unreadable(&self, reason: Unreadable) {
+    pub(super) fn record_unreadable(&self, reason: Unreadable) {
         match reason {
             Unreadable::Foreign => &self.foreign,
             Unreadable::Unknown => &self.unknown,
@@ -67,11 +67,11 @@ impl StoreMetrics {
         .increment(1);
     }
 
-    pub(super) fn timed_out(&self, command: Command) {
+    pub(super) fn record_timeout(&self, command: Command) {
         self.commands[command as usize].timeout.increment(1);
     }
 
-    pub(super) fn failed(&self, command: Command, kind: Kind) {
+    pub(super) fn record_error(&self, command: Command, kind: Kind) {
         let command = &self.commands[command as usize];
         match kind {
             Kind::Refused => &command.refused,

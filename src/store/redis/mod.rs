@@ -1,4 +1,4 @@
-//! The store on Redis or Valkey, single, behind Sentinels or a Cluster, that processes share.
+//! The store that processes share, on Redis or Valkey: one server, Sentinels, or a Cluster.
 
 mod address;
 mod batch;

@@ -42,7 +42,7 @@ const NEEDED: &[&[&str]] = &[
 
 /// The names of the commands that the ACL must allow.
 #[cfg(test)]
-pub(super) fn needed() -> impl Iterator<Item = &'static str> {
+pub(super) fn needed_commands() -> impl Iterator<Item = &'static str> {
     NEEDED.iter().map(|command| command[0])
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), 
             missing.push(command[0]);
         }
     }
-    // The connection is dropped after this, and with it the transaction.
+    // A failure does not matter: the connection is closed next, which ends the transaction.
     let _ = send(connection, Cmd::new().arg("DISCARD")).await;
     if missing.is_empty() {
         return Ok(());
@@ -111,7 +111,7 @@ mod tests {
             for call in text.split("call('").skip(1) {
                 let name = call.split('\'').next().expect("a part").to_uppercase();
                 assert!(
-                    needed().any(|needed| needed == name),
+                    needed_commands().any(|needed| needed == name),
                     "{name} is not in NEEDED"
                 );
                 calls += 1;

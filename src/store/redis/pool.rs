@@ -1,4 +1,4 @@
-//! The few connections of a process.
+//! The connection pool of a process.
 
 use std::sync::{
     Arc,
@@ -15,12 +15,12 @@ pub(super) struct ConnectionPool {
     next: AtomicUsize,
 }
 
-/// One slot of the pool, which holds one connection after the other.
+/// One slot of the pool, which holds one connection at a time.
 #[derive(Default)]
 struct PoolSlot {
-    /// None if there is none yet, or if it is known to be broken.
+    /// The connection, unless there is none yet or it is known to be broken.
     current: ArcSwapOption<Connection>,
-    /// Replace the connection as soon as that is possible.
+    /// Whether to replace it as soon as possible.
     outdated: AtomicBool,
     queue: BatchQueue,
 }
@@ -68,8 +68,8 @@ impl ConnectionPool {
         self.slots[index].outdated.load(Ordering::Relaxed)
     }
 
-    /// The address may lead to another server by now. Until that one is reached, this connection
-    /// stays in use.
+    /// Marks the connection for replacement: its address may now belong to another server. It is used
+    /// until the new one is connected.
     pub(super) fn mark_outdated(&self, index: usize) {
         self.slots[index].outdated.store(true, Ordering::Relaxed);
     }

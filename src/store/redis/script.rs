@@ -1,4 +1,4 @@
-//! Lua scripts, which are run by their digest.
+//! Lua scripts, run by their digest.
 
 use redis::{Cmd, ToRedisArgs};
 

@@ -7,7 +7,7 @@ use redis::{Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value};
 use super::{
     connection::Connection,
     error::{invalid_url, is_outage},
-    server::{self, CONNECT_TIMEOUT, in_time},
+    server::{self, CONNECT_TIMEOUT, with_timeout},
 };
 use crate::error::Error;
 
@@ -33,7 +33,7 @@ impl Sentinels {
             ));
         }
         let url = |host: &str| format!("{scheme}://{}", with_port(host));
-        // Any host will do: the Sentinels name the real one.
+        // A placeholder host, replaced by the one that the Sentinels name.
         let primary = format!("{scheme}://{credentials}sentinel/{database}");
         Ok(Self {
             nodes: server::parse_list(hosts, url)?,
@@ -47,7 +47,7 @@ impl Sentinels {
     pub(super) async fn primary(&self) -> RedisResult<Client> {
         let (mut unknown, mut failed) = (None, None);
         for node in &self.nodes {
-            match in_time(CONNECT_TIMEOUT, self.ask(node)).await {
+            match with_timeout(CONNECT_TIMEOUT, self.ask(node)).await {
                 Ok(Some((host, port))) => {
                     let info = server::with_host(self.primary.clone(), host, port);
                     return server::client(info, self.root_certificate.as_deref());
@@ -59,16 +59,17 @@ impl Sentinels {
         Err(unknown.or(failed).unwrap_or_else(unknown_service))
     }
 
-    /// Connects to the primary. Checks its role, as a Sentinel may not know yet that it was demoted.
+    /// Connects to the primary. Checks its role, because the Sentinel may not know yet that the server
+    /// was demoted.
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
         let mut connection = server::connect(&self.primary().await?).await?;
         let role = redis::cmd("ROLE");
-        match in_time(CONNECT_TIMEOUT, server::send(&mut connection, &role)).await {
+        match with_timeout(CONNECT_TIMEOUT, server::send(&mut connection, &role)).await {
             Ok(role) if !is_primary(&role) => {
                 Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into())
             }
             Err(error) if is_outage(&error) => Err(error),
-            // If the user may not run ROLE, the Sentinel is believed.
+            // If the user may not run ROLE, trust the Sentinel.
             _ => Ok(Connection::Single(connection)),
         }
     }

@@ -14,7 +14,7 @@ use crate::error::Error;
 /// How long connecting may take, TLS and credentials included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many commands wait in a connection's queue before a sender has to.
+/// How many commands a connection queues before senders must wait.
 const PIPELINE_BUFFER: usize = 4096;
 
 /// Parses a URL of one server.
@@ -23,7 +23,7 @@ pub(super) fn parse_info(url: &str) -> RedisResult<ConnectionInfo> {
     let settings = info
         .redis_settings()
         .clone()
-        // Whatever the URL asks for: the journal's feed and pub/sub are parsed as RESP2.
+        // Even if the URL asks for RESP3: the journal's feed and pub/sub are parsed as RESP2.
         .set_protocol(ProtocolVersion::RESP2)
         .set_lib_name("tower-keep", env!("CARGO_PKG_VERSION"));
     Ok(info
@@ -86,7 +86,7 @@ pub(super) async fn connect(client: &Client) -> RedisResult<MultiplexedConnectio
 }
 
 /// Waits for a reply or a connection for at most `allowed`.
-pub(super) async fn in_time<T>(
+pub(super) async fn with_timeout<T>(
     allowed: Duration,
     reply: impl Future<Output = RedisResult<T>>,
 ) -> RedisResult<T> {

@@ -10,7 +10,7 @@ pub(super) fn slot_of(key: &[u8]) -> u16 {
 
 /// An unused key in `slot`.
 ///
-/// Sixteen steps of the checksum can be undone, so two bytes lead from any state to any other.
+/// CRC-16 can be run backwards over the last two bytes, so two suitable bytes produce any slot.
 pub(super) fn probe_key(slot: u16) -> Vec<u8> {
     let before = (0..16).fold(slot, |crc, _| {
         if crc & 1 == 0 {

@@ -1,4 +1,4 @@
-//! What all clones of a client share.
+//! State that all clones of a client share.
 
 use std::{
     fmt,
@@ -66,7 +66,7 @@ impl ClientState {
     /// Counts a command that was not answered.
     pub(super) fn record_failure(&self, circuit: Circuit<'_>, cause: impl fmt::Display) {
         if circuit.breaker.failure(circuit.slot) {
-            self.breakers_opened(1, cause);
+            self.report_open_breakers(1, cause);
         }
     }
 
@@ -75,7 +75,7 @@ impl ClientState {
         let opened = self.breakers.all().iter().filter(|breaker| breaker.open());
         match opened.count() {
             0 => {}
-            opened => self.breakers_opened(opened, cause),
+            opened => self.report_open_breakers(opened, cause),
         }
     }
 
@@ -90,7 +90,7 @@ impl ClientState {
         error::connect_failed(&self.address.to_string(), cause)
     }
 
-    fn breakers_opened(&self, count: usize, cause: impl fmt::Display) {
+    fn report_open_breakers(&self, count: usize, cause: impl fmt::Display) {
         (0..count).for_each(|_| self.metrics.breaker_open.increment(1.0));
         tracing::warn!(
             redis = %self.address,

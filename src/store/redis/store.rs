@@ -1,11 +1,12 @@
-//! The public handle to a Redis.
+//! The public handle to Redis.
 
 use std::{fmt, time::Duration};
 
 use super::{client::RedisClient, config::Config};
 use crate::error::Error;
 
-/// A Redis or Valkey, single, behind Sentinels or a Cluster, that a keep shares with other processes.
+/// A connection to Redis or Valkey (one server, a primary behind Sentinels, or a Cluster) through
+/// which processes share a keep.
 ///
 /// | URL | |
 /// |---|---|
@@ -16,10 +17,10 @@ use crate::error::Error;
 /// | `redis+sentinel://[user:password@]host[:port],host[:port]/name[/database]` | the primary of that name, found from any of its Sentinels; the credentials are the primary's |
 /// | `rediss+cluster://…`, `rediss+sentinel://…` | with TLS |
 ///
-/// Each process opens two to four connections (one for every core in that range), over which
-/// commands are multiplexed; concurrent reads are sent in batches. Connections are replaced in the
-/// background; while Redis does not answer, no request waits for it. A clone is a handle to the same
-/// connections.
+/// Each process opens several connections (as many as cores, but at least two and at most four),
+/// over which commands are multiplexed; concurrent reads are sent in batches. Connections are
+/// replaced in the background; while Redis does not answer, no request waits for it. Clones share
+/// the connections.
 #[derive(Clone)]
 pub struct RedisStore {
     client: RedisClient,
@@ -29,7 +30,7 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects with the default settings.
     ///
-    /// A Redis that cannot be reached is not an error: the store connects as soon as it can.
+    /// An unreachable server is not an error: the store connects as soon as it can.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
@@ -48,7 +49,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// An invalid URL, refused credentials, a command that the user's ACL forbids (named in the
+    /// If the URL is invalid, the credentials are refused, or the ACL forbids a command (named in the
     /// error).
     ///
     /// # Panics
@@ -58,7 +59,7 @@ impl RedisStore {
         Self::builder(url).connect().await
     }
 
-    /// A builder for other settings than the defaults.
+    /// Returns a builder, for settings other than the defaults.
     ///
     /// ```
     /// use std::time::Duration;

@@ -13,13 +13,14 @@ use super::{
     breaker::Breaker,
     connection::Connection,
     error::{is_outage, reason},
-    server::in_time,
+    server::with_timeout,
     state::ClientState,
 };
 
 /// Runs until the last clone of the client is dropped.
 pub(super) async fn supervise(state: Weak<ClientState>, wake: Arc<Notify>) {
-    join(repair_when_due(Weak::clone(&state), wake), scout(state)).await;
+    let repairs = repair_when_due(Weak::clone(&state), wake);
+    join(repairs, refresh_cluster(state)).await;
 }
 
 async fn repair_when_due(state: Weak<ClientState>, wake: Arc<Notify>) {
@@ -41,20 +42,20 @@ async fn repair_when_due(state: Weak<ClientState>, wake: Arc<Notify>) {
 /// Replaces the connections of a Cluster if a new one reaches slots that they do not.
 ///
 /// The client of a Cluster does not learn by itself where the slots of a hanging primary have
-/// moved. A new connection learns it from the first nodes; but while a primary hangs, a new
-/// connection serves the slots of the others worse than an old one. So it has to prove its worth.
-async fn scout(state: Weak<ClientState>) {
+/// moved. A new connection asks the first nodes; but while a primary hangs, a new connection may reach
+/// fewer slots than an old one. So the connections are replaced only if the new one reaches more.
+async fn refresh_cluster(state: Weak<ClientState>) {
     while let Some(state) = state.upgrade().filter(|state| state.address.is_cluster()) {
         if new_connection_reaches_more(&state).await {
             state.pool.mark_all_outdated();
         }
         drop(state);
-        tokio::time::sleep(SCOUT_INTERVAL).await;
+        tokio::time::sleep(REFRESH_INTERVAL).await;
     }
 }
 
-/// Checks every connection, replaces those that fail, and probes for every open breaker; returns
-/// true if all is well.
+/// Checks every connection, replaces those that fail, and probes for every open breaker. Returns
+/// true if all connections and probes succeeded.
 async fn repair(state: &ClientState) -> bool {
     let checks = (0..state.pool.len()).map(|index| check_or_replace(state, index));
     if join_all(checks).await.contains(&false) {
@@ -135,19 +136,20 @@ async fn reaches(state: &ClientState, connection: &mut Connection, breaker: &Bre
     answers(ping, state.deadline()).await
 }
 
-/// Anything but an outage is an answer: a server that replies `MISCONF` or `NOPERM` is up.
+/// Whether the server answered. An error reply such as `MISCONF` or `NOPERM` is an answer, unless it
+/// is an outage.
 async fn answers(reply: impl Future<Output = RedisResult<Value>>, allowed: Duration) -> bool {
-    let reply = in_time(allowed, reply).await;
+    let reply = with_timeout(allowed, reply).await;
     reply.err().is_none_or(|error| !is_outage(&error))
 }
 
-/// How often connections are checked while all is well.
+/// How often connections are checked while there is no outage.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The first and the longest pause between two repairs while it is not. The time to recover is at
+/// The first and the longest pause between two repairs during an outage. After it, recovery takes at
 /// most the longest pause, one attempt to connect and one probe.
 const MIN_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_millis(400);
 /// How long a connection has to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_millis(200);
-/// How often an unhealthy Cluster is tried over a new connection.
-const SCOUT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a Cluster with an open breaker is tried over a new connection.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A reply of Redis within a deadline.
+//! Waits for a reply of Redis, and measures how long it took.
 
 use std::{pin::pin, time::Duration};
 
@@ -17,14 +17,14 @@ pub(super) enum CallFailure {
     Failed(RedisError),
 }
 
-/// Waits for a reply for at most `allowed`.
-pub(super) async fn within<T>(
+/// Waits for a reply for at most `allowed`, and measures how long it took.
+pub(super) async fn time_reply<T>(
     allowed: Duration,
     reply: impl Future<Output = RedisResult<T>>,
 ) -> TimedReply<T> {
     // One reading of the clock serves both the deadline and the metric.
     let sent = Instant::now();
-    // Pinned here, so that the future is moved once less.
+    // Pinned in place, which saves a move of the future.
     match timeout_at(sent + allowed, pin!(reply)).await {
         Ok(Ok(value)) => Ok((value, sent.elapsed())),
         Ok(Err(error)) => Err(CallFailure::Failed(error)),

@@ -21,7 +21,7 @@ pub(super) fn prepare(scheme: &str) -> Result<(), Error> {
     return Err(Error::config("rediss:// needs tower-keep's feature `tls`"));
     #[cfg(feature = "tls")]
     {
-        // Fails if the application has installed its own provider, which serves as well.
+        // Fails if the application has installed its own provider, which works too.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{MAGIC, VERSION, at, flag, kind, names};
 use crate::{
     semantics::{
         freshness::Lifetime,
-        stored::{StoredResponse, Variants},
+        stored_response::{StoredResponse, Variants},
     },
     store::entry::{Content, Entry},
 };

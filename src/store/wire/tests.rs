@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     semantics::{
         freshness::Lifetime,
-        stored::{Part, StoredResponse, Variant, Variants},
+        stored_response::{Part, StoredResponse, Variant, Variants},
     },
     store::{
         entry::{Content, Entry, LocalState, StoredValue},

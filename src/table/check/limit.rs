@@ -10,7 +10,7 @@ pub(super) fn problems(limit: &Limit, earlier: &[Limit]) -> Vec<FieldProblem> {
         (
             earlier.iter().any(has_name),
             "name",
-            "another limit has this name, so they share counters; name them apart",
+            "another limit has this name, so they share counters; give them different names",
         ),
         (
             limit.limit == 0,

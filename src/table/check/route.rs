@@ -12,8 +12,7 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
     let key = route.key.as_deref().unwrap_or_default();
     let mut problems = Vec::new();
     if is_public_key_of_user(route, key) {
-        let message =
-            "the key holds the user, and still everybody may share it; write scope = \"user\"";
+        let message = "the key contains the user, but scope = \"public\" lets all users share it; write scope = \"user\"";
         problems.push(("scope", message.to_owned()));
     }
     problems.extend(open_prefixes(&route.invalidates));
@@ -29,19 +28,19 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
     );
     for name in parameters(&route.path) {
         let message = format!(
-            "it lacks {{{name}}}, so paths that differ only there share a response; add {{{name}}}"
+            "it lacks {{{name}}}, so paths that differ only in it share a response; add {{{name}}}"
         );
         warn(!key.is_empty() && !mentions(key, name), "key", &message);
     }
     warn(
-        reads_body(route) && !key.contains("{#body}"),
+        answers_content(route) && !key.contains("{#body}"),
         "key",
         "requests with different bodies share a response; add {#body}",
     );
     warn(
         route.write == Write::Behind && route.before,
         "before",
-        "a write that is applied later declares nothing; leave it out",
+        "a write that is applied later has no declaration; leave it out",
     );
     warn(
         route.ttl.is_some_and(|ttl| ttl > max_ttl && ttl != NEVER),
@@ -58,7 +57,7 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
     warn(
         keyless && route.refresh_ahead.is_some(),
         "refresh_ahead",
-        "without `key` it counts only where a response says itself how long it is fresh; write one, as key = \"engagement:{id}\"",
+        "without `key` it has an effect only if the response states its own lifetime; write one, as key = \"engagement:{id}\"",
     );
     problems.extend(ineffective_write(route));
     problems.extend(ineffective_through(route));
@@ -103,12 +102,12 @@ fn mentions(key: &str, name: &str) -> bool {
     })
 }
 
-/// Whether requests with content are answered from the store.
-fn reads_body(route: &Route) -> bool {
+/// Whether stored responses answer requests with content.
+fn answers_content(route: &Route) -> bool {
     route.safe_methods.iter().any(|m| m != "GET" && m != "HEAD") || route.grpc == Some(Grpc::Read)
 }
 
-/// Without a key, only the freshness that responses state counts.
+/// Without a key, only the lifetime that the response states applies.
 const NO_EFFECT: &str =
     "it has no effect on a route without `key`; write one, as key = \"engagement:{id}\"";
 
@@ -133,7 +132,7 @@ fn ineffective_through(route: &Route) -> Option<FieldProblem> {
     let message = if route.write != Write::Through {
         "it has no effect by itself; write write = \"through\" as well, or leave it out"
     } else if route.before || !route.vary.is_empty() {
-        "a write's answer is never stored where `before` or `vary` is given; write \"refetch\""
+        "a write's response is never stored if `before` or `vary` is given; write \"refetch\""
     } else {
         return None;
     };

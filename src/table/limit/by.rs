@@ -5,13 +5,13 @@ use serde::{
     de::{self, SeqAccess, value::SeqAccessDeserializer},
 };
 
-/// What requests are counted by.
+/// The subject, or a part of it, that requests are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum By {
-    /// The verified user; where none is known, the address.
+    /// The verified user; if there is none, the client's address.
     User,
-    /// The client's address, of IPv6 its prefix. Requests whose address is unknown share one
+    /// The client's address; for IPv6, its prefix. Requests whose address is unknown share one
     /// counter: see [`rate_limit`](crate::rate_limit#subjects).
     Ip,
     /// The pattern of the route that matches the path.
@@ -33,12 +33,12 @@ fn parse_by(text: &str) -> Result<By, String> {
         "ip" => Ok(By::Ip),
         "route" => Ok(By::Route),
         _ => text.strip_prefix("header:").map(|name| By::Header(name.to_owned())).ok_or_else(|| {
-            format!("{text:?} cannot be counted by; write \"user\", \"ip\", \"route\" or \"header:NAME\"")
+            format!("{text:?} is not a subject to count by; write \"user\", \"ip\", \"route\" or \"header:NAME\"")
         }),
     }
 }
 
-/// A part, or a list of parts.
+/// Reads one part, or a list of parts.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<By>, D::Error> {
     struct ByVisitor;
 

@@ -6,12 +6,13 @@ use http::StatusCode;
 
 use super::{
     entities::Entities,
-    fields, keyed,
+    fields,
     path::PathPattern,
     placeholder::TemplatePurpose,
     query,
     route::RoutePlan,
     template::{self, Template},
+    unkeyed_values,
     value_source::ValueSource,
 };
 use crate::table::{problem::FieldProblem, route::Route, route_options::Scope};
@@ -82,7 +83,7 @@ pub(super) fn route(
             TemplatePurpose::Invalidates,
         )?,
     };
-    keyed::check(route, &plan)?;
+    unkeyed_values::check(route, &plan)?;
     Ok(plan)
 }
 
@@ -91,7 +92,7 @@ fn check_times(route: &Route, ttl: Duration) -> Result<(), FieldProblem> {
         Some(ahead) if ahead >= ttl => Err((
             "refresh_ahead",
             format!(
-                "{ahead:?} before the end is not within the TTL of {ttl:?}; write less, or give the route a longer `ttl`"
+                "{ahead:?} must be shorter than the TTL of {ttl:?}; write less, or give the route a longer `ttl`"
             ),
         )),
         _ => Ok(()),
@@ -107,7 +108,7 @@ fn negative(route: &Route, max: Duration) -> Result<Box<[(StatusCode, Duration)]
             _ => Err((
                 "negative",
                 format!(
-                    "{code} is no redirection or error; write 404, 410 or another from 300 to 599"
+                    "{code} is not the status of a redirection or an error; write 404, 410 or another from 300 to 599"
                 ),
             )),
         })

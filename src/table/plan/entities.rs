@@ -25,7 +25,7 @@ impl Entities {
         }
     }
 
-    /// The settings of exactly this entity, which is added if it is new.
+    /// Returns the settings of exactly this entity; adds it if it is new.
     pub(super) fn settings(&mut self, entity: &str) -> &mut EntitySettings {
         let list = self.by_first.entry(first(entity).into()).or_default();
         let order = |other: &EntitySettings| {

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 pub(super) fn header(name: &str) -> Result<HeaderName, String> {
     name.parse()
-        .map_err(|_| format!("{name:?} is no field name; write letters, digits and `-`"))
+        .map_err(|_| format!("{name:?} is not a field name; write letters, digits and `-`"))
 }
 
 pub(super) fn headers(names: &[String]) -> Result<Box<[HeaderName]>, String> {
@@ -21,7 +21,7 @@ pub(super) fn methods(names: &[String]) -> Result<Box<[Method]>, String> {
             match Method::from_bytes(name.as_bytes()) {
                 Ok(method) if !name.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
                 _ => Err(format!(
-                    "{name:?} is no method; write \"{}\"",
+                    "{name:?} is not a method; write \"{}\"",
                     suggestion(name)
                 )),
             }
@@ -43,7 +43,7 @@ pub(super) fn net(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map_err(|_| {
-            format!("{text:?} is no CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"")
+            format!("{text:?} is not a CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"")
         })
 }
 
@@ -57,7 +57,7 @@ fn host(text: &str) -> Result<Box<str>, String> {
     let authority = host.parse::<http::uri::Authority>();
     if authority.is_err() || text.contains('@') {
         return Err(format!(
-            "{text:?} is no authority; write \"api.example.com\" or \"api.example.com:8080\""
+            "{text:?} is not an authority; write \"api.example.com\" or \"api.example.com:8080\""
         ));
     }
     Ok(host.to_ascii_lowercase().into())

@@ -1,4 +1,4 @@
-//! Checks and compiles everything but routes and limits.
+//! Checks and compiles all settings except routes and limits.
 
 use super::{entities::Entities, fields};
 use crate::{
@@ -23,25 +23,25 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
     if ttl.max.is_zero() || ttl.max == NEVER {
         report(
             section("ttl", "max"),
-            "it caps every lifetime; write \"30d\", or another finite duration",
+            "must be finite and greater than 0; write \"30d\"",
         );
     }
     if !(0.0..=1.0).contains(&ttl.jitter) {
         report(
             section("ttl", "jitter"),
-            "it is a share of the TTL; write \"10%\", or a number from 0 to 1",
+            "must be between 0 % and 100 %; write \"10%\" or 0.1",
         );
     }
     if settings.store.deadline.is_zero() {
         report(
             section("store", "deadline"),
-            "the store could never answer; write \"50ms\"",
+            "must be greater than 0; write \"50ms\"",
         );
     }
     if settings.store.max_lag.is_zero() {
         report(
             section("store", "max_lag"),
-            "nothing stored could ever be used; write \"2s\"",
+            "must be greater than 0; write \"2s\"",
         );
     }
     for (list, name) in entity_names(settings) {
@@ -76,7 +76,7 @@ fn check_entity(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name:?} is no entity; write literal segments joined by `:`, as \"agent:status\""
+        "{name:?} is not an entity; write literal segments joined by `:`, as \"agent:status\""
     ))
 }
 
@@ -85,7 +85,7 @@ fn check_namespace(namespace: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{namespace:?} is no namespace; write letters, digits, `-`, `.`, `_` and `:`, at most 128, as \"shop:\""
+        "{namespace:?} is not a namespace; write letters, digits, `-`, `.`, `_` and `:`, at most 128, as \"shop:\""
     ))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn identity(identity: &Identity, problems: &mut Vec<TableProblem>) ->
     if identity.ipv6_prefix == 0 || identity.ipv6_prefix > 128 {
         report(
             "ipv6_prefix",
-            "it counts bits; write 64, or another number from 1 to 128".to_owned(),
+            "must be between 1 and 128 bits; write 64".to_owned(),
         );
     }
     IdentityPlan {

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct LimitPlan {
     pub(crate) name: Arc<str>,
     pub(crate) by: Box<[SubjectPart]>,
-    /// For users without a plan, or on a plan that the limit does not name.
+    /// Applies to users without a plan, or on a plan that the limit does not name.
     policy: Arc<QuotaPolicy>,
     pub(crate) cost: CostPlan,
     pub(crate) on_error: OnError,
@@ -115,13 +115,13 @@ fn check(limit: &Limit) -> Result<(), FieldProblem> {
     let (name, window) = (&limit.name, limit.window);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name_byte) {
         let error = format!(
-            "{name:?} is no name for a limit; write letters, digits, `-`, `.` and `_`, at most 64"
+            "{name:?} is not a valid name; write letters, digits, `-`, `.` and `_`, at most 64"
         );
         return Err(("name", error));
     }
     if window.is_zero() || window > Duration::from_micros(MAX_WINDOW) {
         let error = format!(
-            "a window of {window:?} counts nothing; write more than 0 and at most \"366d\""
+            "a window of {window:?} is out of range; write more than 0 and at most \"366d\""
         );
         return Err(("window", error));
     }
@@ -146,12 +146,12 @@ fn check_numbers(limit: &Limit) -> Result<(), FieldProblem> {
     let plans = limit.plans.values().map(|n| ("plans", Some(*n)));
     let mut numbers = numbers.into_iter().chain(plans);
     if let Some((field, _)) = numbers.find(|(_, n)| n.is_some_and(|n| n > MAX_LIMIT)) {
-        let error = format!("more than {MAX_LIMIT} cannot be counted exactly; write less");
+        let error = format!("more than {MAX_LIMIT} cannot be counted exactly; reduce it");
         return Err((field, error));
     }
     let (field, fault) = match (limit.burst, limit.lease) {
         (Some(0), _) => ("burst", "a burst of 0 admits nothing"),
-        (_, Some(0)) => ("lease", "a lease of 0 is none"),
+        (_, Some(0)) => ("lease", "a lease of 0 has no effect"),
         _ => return Ok(()),
     };
     Err((field, format!("{fault}; write 1 or more, or leave it out")))
@@ -196,6 +196,8 @@ fn statuses(text: &str) -> Result<RangeInclusive<u16>, String> {
     match (class, text.parse().ok()) {
         (Some(class @ 1..=5), _) => Ok(class * 100..=class * 100 + 99),
         (_, Some(code @ 100..=599)) => Ok(code..=code),
-        _ => Err(format!("{text:?} is no status; write \"5xx\" or \"404\"")),
+        _ => Err(format!(
+            "{text:?} is not a status; write \"5xx\" or \"404\""
+        )),
     }
 }

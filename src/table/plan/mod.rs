@@ -1,23 +1,24 @@
-//! The compiled table, in which each request is looked up without locks.
+//! The compiled table. It is immutable, so lookups take no locks.
 
 mod build;
 mod entities;
 mod fields;
 mod globals;
-mod keyed;
 pub(crate) mod limit;
 mod path;
 mod placeholder;
+#[allow(clippy::module_inception)]
+mod plan;
 mod query;
 mod route;
 mod route_match;
 mod route_table;
 mod router;
-mod table;
 mod template;
+mod unkeyed_values;
 pub(super) mod value_source;
 
 pub(crate) use limit::LimitPlan;
+pub(crate) use plan::Plan;
 pub(crate) use route::RoutePlan;
 pub(crate) use route_match::RouteMatch;
-pub(crate) use table::Plan;

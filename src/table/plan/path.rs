@@ -50,7 +50,7 @@ impl PathPattern {
     fn param<'a>(&mut self, path: &str, brace: &'a str) -> Result<&'a str, String> {
         let lone = || {
             format!(
-                "{path:?} has a lone brace; write \"{{name}}\" for a parameter, \"{{{{\" for a brace"
+                "{path:?} has an unmatched brace; write \"{{name}}\" for a parameter, \"{{{{\" for a brace"
             )
         };
         let (inside, rest) = brace
@@ -66,7 +66,7 @@ impl PathPattern {
         }
         if self.params.iter().any(|p| p.name == name) {
             return Err(format!(
-                "{path:?} has two parameters {name:?}; name them apart"
+                "{path:?} has two parameters {name:?}; give them different names"
             ));
         }
         let star = if catch_all { "*" } else { "" };
@@ -89,7 +89,7 @@ fn foreign_syntax(path: &str, segment: &str) -> String {
     };
     let name = if is_name(name) { name } else { else_ };
     let instead = path.replacen(segment, &format!("{{{star}{name}}}"), 1);
-    format!("{path:?} has no parameter, and matches itself alone; write {instead:?}")
+    format!("{path:?} has no parameter, and matches only this literal path; write {instead:?}")
 }
 
 /// The name of a parameter in the router.
@@ -109,7 +109,7 @@ pub(crate) fn refusal(path: &str, error: &matchit::InsertError) -> String {
     match error {
         matchit::InsertError::Conflict { .. } => {
             format!(
-                "{path:?} cannot be told from another route's path; give both the same shape, or hosts"
+                "{path:?} matches the same requests as another route's path; give both the same shape, or different hosts"
             )
         }
         other => {

@@ -24,12 +24,12 @@ pub(super) fn parse(
     let source = value_source(plain, hashed, template, params)?;
     if purpose == TemplatePurpose::Key && matches!(source, ValueSource::Answer(_)) {
         return Err(format!(
-            "{{{name}}} in {template:?}: an answer's field cannot be part of a key, which is needed before; use it in tags or invalidates"
+            "{{{name}}} in {template:?}: a field of the response cannot be part of a key, because the key is needed before the response; use it in tags or invalidates"
         ));
     }
     if purpose != TemplatePurpose::Key && source == ValueSource::Body {
         return Err(format!(
-            "{{{name}}} in {template:?}: only a key may hold a hash of the body; leave it out"
+            "{{{name}}} in {template:?}: only a key may contain a hash of the body; leave it out"
         ));
     }
     Ok((source, hashed))
@@ -51,7 +51,7 @@ fn value_source(
     };
     match (own, of_path) {
         (Some(_), Some(_)) => Err(format!(
-            "{{{name}}} in {template:?} means the request's {name}, and the path has a parameter of that name; name the parameter otherwise"
+            "{{{name}}} in {template:?} means the request's {name}, but the path has a parameter of that name too; rename the parameter"
         )),
         (Some(source), None) => Ok(source),
         (None, Some(index)) => Ok(ValueSource::Path {
@@ -70,7 +70,7 @@ fn dotted_source(name: &str, template: &str, params: &[PathParam]) -> Result<Val
         Some(("answer", field)) if !field.is_empty() => Ok(ValueSource::Answer(field.into())),
         Some(("header", field)) => field.parse().map(ValueSource::Header).map_err(|_| {
             format!(
-                "{field:?} in {template:?} is no field name; write \"{{header.accept-language}}\""
+                "{field:?} in {template:?} is not a field name; write \"{{header.accept-language}}\""
             )
         }),
         _ if matches!(name, "query" | "body") => Err(format!(
@@ -95,5 +95,5 @@ fn unknown_parameter(name: &str, template: &str, params: &[PathParam]) -> String
                 .join(", ")
         ),
     };
-    format!("{{{name}}} in {template:?} is no parameter of the path; {remedy}")
+    format!("{{{name}}} in {template:?} is not a parameter of the path; {remedy}")
 }

@@ -1,4 +1,4 @@
-//! Which query parameters distinguish the responses of a route.
+//! Decides which query parameters distinguish the responses of a route.
 
 use super::{template::Template, value_source::ValueSource};
 use crate::{
@@ -6,19 +6,20 @@ use crate::{
     table::{problem::FieldProblem, route::Route},
 };
 
-/// The query parameters that count.
+/// The query parameters that distinguish responses, from `query` or `ignore_query`.
 pub(super) fn filter(route: &Route) -> Result<QueryFilter, FieldProblem> {
     let boxed = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     match (&route.query, route.ignore_query.as_slice()) {
         (Some(_), [_, ..]) => Err((
             "ignore_query",
-            "`query` already names the parameters that count; keep one of the two".to_owned(),
+            "`query` already names the parameters that distinguish responses; keep one of the two"
+                .to_owned(),
         )),
         (Some(names), []) => match names.iter().find(|name| name.contains('*')) {
             Some(name) => Err((
                 "query",
                 format!(
-                    "{name:?} is a pattern; name each parameter, or use ignore_query for those that do not count"
+                    "{name:?} is a pattern; name each parameter, or use ignore_query for those to ignore"
                 ),
             )),
             None => Ok(QueryFilter::Only(boxed(names))),
@@ -37,7 +38,8 @@ pub(super) fn filter(route: &Route) -> Result<QueryFilter, FieldProblem> {
     }
 }
 
-/// The query parameters that are a variation: those that count and are not part of the key.
+/// The query parameters that form the `?query` variation: those that distinguish responses, and are
+/// not in the key's template.
 pub(super) fn variation(filter: &QueryFilter, key: Option<&Template>) -> QueryFilter {
     let sources: Vec<_> = key.into_iter().flat_map(Template::sources).collect();
     if sources.contains(&&ValueSource::WholeQuery) {

@@ -7,7 +7,7 @@ use crate::{
     key::{host::without_default_port, query::QueryFilter},
     semantics::{
         invalidation,
-        policy::{SharingScope, StoragePolicy},
+        storage_policy::{SharingScope, StoragePolicy},
     },
     table::route_options::{Grpc, RequestDirectives, Scope, Through, Write},
 };
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct RoutePlan {
     /// The index among the table's routes.
     pub(crate) id: usize,
-    /// As written in the table.
+    /// The path as written in the table.
     pub(crate) path: Box<str>,
     /// The literal segments of the key; empty if the route has no key.
     pub(crate) entity: Arc<str>,
@@ -32,11 +32,11 @@ pub(crate) struct RoutePlan {
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) negative: Box<[(StatusCode, Duration)]>,
-    /// In lower case, without default ports; empty for all hosts.
+    /// The hosts in lower case, without default ports; empty for all hosts.
     pub(crate) hosts: Box<[Box<str>]>,
     pub(crate) vary: Box<[HeaderName]>,
     pub(crate) strip: Box<[HeaderName]>,
-    /// In bytes.
+    /// The longest body that is stored, in bytes.
     pub(crate) max_body: u64,
     pub(crate) safe_methods: Box<[Method]>,
     pub(crate) request_directives: RequestDirectives,
@@ -45,7 +45,7 @@ pub(crate) struct RoutePlan {
     pub(crate) write: Write,
     pub(crate) through: Through,
     pub(crate) grpc: Option<Grpc>,
-    /// Whether the key holds a hash of the body.
+    /// Whether the key contains a hash of the body.
     pub(crate) needs_body: bool,
     /// Whether the scope is the user, or the key or tags contain the user.
     pub(crate) key_names_user: bool,
@@ -89,7 +89,7 @@ impl RoutePlan {
         !self.tags.is_empty()
     }
 
-    /// The table's settings for responses, as the caching rules need them.
+    /// The route's settings for the storage of responses.
     pub(crate) fn policy(&self, max: Duration) -> StoragePolicy<'_> {
         StoragePolicy {
             scope: self.sharing(),
@@ -115,7 +115,7 @@ impl RoutePlan {
         }
     }
 
-    /// Whether the route names a host, compared as RFC 9110 section 4.2.3 says.
+    /// Whether the route names a host; default ports do not matter (RFC 9110 section 4.2.3).
     pub(super) fn names_host(&self, host: Option<&str>) -> bool {
         host.map(without_default_port).is_some_and(|host| {
             let mut hosts = self.hosts.iter();

@@ -20,8 +20,8 @@ pub(super) struct RouteTable {
 }
 
 impl RouteTable {
-    /// The route that serves a path, and the positions of the path's parameters. Calls `host` only
-    /// if routes of this path name hosts.
+    /// Finds the route that serves a path, and the positions of the path's parameters. Calls `host`
+    /// only if routes of this path name hosts.
     #[inline]
     pub(super) fn find<'h>(
         &self,
@@ -39,7 +39,7 @@ impl RouteTable {
         let same_path = &mut self.by_slot[slot];
         if let Some(other) = same_path.iter().find(|other| other.overlaps(&plan)) {
             let message = format!(
-                "the route {:?} serves this path already; make them one, or give them different hosts",
+                "the route {:?} serves this path already; merge them, or give them different hosts",
                 other.path
             );
             return Err(("path", message));
@@ -55,7 +55,7 @@ impl RouteTable {
         Ok(())
     }
 
-    /// To be called once all routes are added.
+    /// Completes the table; call it after all routes are added.
     pub(super) fn finish(&mut self) {
         self.router.add_shortcuts(&self.slots);
     }

@@ -36,7 +36,7 @@ impl Template {
             let (name, after) = brace
                 .strip_prefix('{')
                 .and_then(|inside| inside.split_once('}'))
-                .ok_or_else(|| format!("{text:?} has a lone brace; write \"{{name}}\""))?;
+                .ok_or_else(|| format!("{text:?} has an unmatched brace; write \"{{name}}\""))?;
             let (source, hashed) = placeholder::parse(name, text, params, purpose)?;
             parts.push(TemplatePart::Value { source, hashed });
             rest = after;
@@ -61,7 +61,7 @@ impl Template {
         self.sources().any(|s| matches!(s, ValueSource::Answer(_)))
     }
 
-    /// Writes text and values; fails at the first value that is missing.
+    /// Writes text and values. Fails at the first missing value.
     #[inline]
     pub(super) fn write(
         &self,
@@ -74,7 +74,7 @@ impl Template {
         Ok(())
     }
 
-    /// Writes text and values, and `*` for values that are missing.
+    /// Writes text and values, and `*` in place of each missing value.
     pub(super) fn write_widened(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) {
         for part in &self.parts {
             let before = out.len();
@@ -123,11 +123,11 @@ pub(crate) fn entity(template: &str) -> Result<String, String> {
     let has_placeholder = |segment: &&str| segment.contains('{');
     if segments.first().is_none_or(has_placeholder) {
         return Err(format!(
-            "{template:?} begins with no entity; write \"entity:{template}\""
+            "{template:?} does not begin with a literal segment; write \"entity:{template}\""
         ));
     }
     if segments.first() == Some(&"url") {
-        return Err("keys that begin with `url` are those of paths that no route names; write another entity".to_owned());
+        return Err("keys that begin with `url` are reserved for paths without a route; write another entity".to_owned());
     }
     let literal: Vec<&str> = segments
         .into_iter()
@@ -149,7 +149,7 @@ fn push_text(
     };
     if let Some(c) = literal.chars().find(|&c| !allowed(c)) {
         return Err(format!(
-            "{c:?} in {template:?} stands for something else; write letters, digits, `-`, `.`, `_` and `:`"
+            "{c:?} in {template:?} is reserved; write letters, digits, `-`, `.`, `_` and `:`"
         ));
     }
     if !literal.is_empty() {

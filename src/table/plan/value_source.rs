@@ -103,8 +103,8 @@ impl ValueSource {
     }
 }
 
-/// Why a request has no key. Such a request is not answered from the store, and its response is not
-/// stored.
+/// Why a request has no key. Such a request is not answered with a stored response, and its response
+/// is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyError {
     /// The user is part of the key, and unknown.
@@ -121,8 +121,8 @@ impl From<Malformed> for KeyError {
     }
 }
 
-/// The values that templates are filled with. Functions that are not inlined take it by value, so
-/// that it can stay in registers.
+/// The values that placeholders refer to. Functions that are not inlined take it by value, so that it
+/// can stay in registers.
 #[derive(Clone, Copy)]
 pub(super) struct TemplateInputs<'a> {
     /// The positions of the path's parameters in `inputs.path`.
@@ -151,7 +151,7 @@ fn push_field(
     Ok(())
 }
 
-/// Writes a top-level field of a JSON answer: a string, number or boolean.
+/// Writes a top-level field of a JSON response, for `{answer.FIELD}`: a string, number or boolean.
 fn push_answer(answer: Option<&Value>, field: &str, out: &mut KeyBytes) -> Result<(), KeyError> {
     match answer.and_then(|answer| answer.get(field)) {
         Some(Value::String(text)) if !text.is_empty() => encode::push_bytes(text.as_bytes(), out),

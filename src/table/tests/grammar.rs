@@ -257,7 +257,7 @@ fn doubtful_settings_are_warned_about() {
         "route \"/engagements/{id}/{part}\", invalidates: \"engagement:{id}*\" also matches longer identifiers",
         "route \"/engagements/{id}/{part}\", key: it lacks {part}",
         "route \"/agents/{id}\", key: requests with different bodies share a response",
-        "route \"/me\", scope: the key holds the user",
+        "route \"/me\", scope: the key contains the user",
         "route \"/also/me\", ttl: it is longer than [ttl] max",
         "route \"/caf\u{e9}\", path: no request has such a path",
         "route \"/also/me\", key: the route \"/me\" has the same key",
@@ -315,10 +315,10 @@ fn settings_without_effect_are_warned_about() {
     let expected = [
         "route \"/no-key\", ttl: it has no effect on a route without `key`; write one",
         "route \"/no-key\", override: it has no effect on a route without `key`; write one",
-        "route \"/no-key\", refresh_ahead: without `key` it counts only where a response says",
+        "route \"/no-key\", refresh_ahead: without `key` it has an effect only if the response states",
         "route \"/later\", write: \"behind\" has no effect yet",
         "route \"/answer\", through: it has no effect by itself; write write = \"through\"",
-        "route \"/answer/vary\", through: a write's answer is never stored",
+        "route \"/answer/vary\", through: a write's response is never stored",
         "route \"/body\", write: it has no effect on a gRPC method",
         "limit \"api\", lease: it has no effect yet",
     ];

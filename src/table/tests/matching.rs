@@ -1,4 +1,4 @@
-//! From paths to routes, keys, tags and invalidations.
+//! Matching paths to routes and limits, and the resulting keys, tags and invalidations.
 
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;

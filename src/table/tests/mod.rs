@@ -1,6 +1,6 @@
 mod grammar;
+mod invalid_tables;
 mod matching;
-mod refusals;
 
 /// A table with every section and most settings.
 const WHOLE: &str = include_str!("whole.toml");

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use super::Entries;
 use crate::{
     clock::Clock,
-    semantics::{freshness::Lifetime, stored::StoredResponse},
+    semantics::{freshness::Lifetime, stored_response::StoredResponse},
     store::{
         contracts::plain::Plain,
         entry::{Content, Entry, LocalState},

@@ -1,4 +1,5 @@
-//! Limits in one process: sharded, bounded, and never forgetting a limited subject to make room.
+//! Limits in one process: counters in shards of bounded size. A subject that has used up its quota is
+//! never removed to make room.
 
 mod shard;
 
@@ -19,8 +20,8 @@ use shard::CounterShard;
 /// All counters of a subject are in one shard, so one lock makes a decision atomic. Each shard holds
 /// a fixed number of counters. If it is full, a new subject replaces a counter whose window has
 /// passed, or the least used of a sample if at most half of its quota is used. If there is none, new
-/// subjects share overflow counters: they may be refused because of what others used, but no limited
-/// subject is admitted.
+/// subjects share overflow counters: they may be refused because others have used the quota, but no
+/// subject is admitted beyond its quota.
 pub(crate) struct MemoryLimits {
     shards: Box<[PaddedShard]>,
     hasher: foldhash::quality::RandomState,
@@ -28,7 +29,7 @@ pub(crate) struct MemoryLimits {
 
 type SubjectHash = foldhash::quality::FoldHasher<'static>;
 
-/// Keeps each lock in a cache line of its own.
+/// Aligned so that each lock has a cache line of its own.
 #[repr(align(128))]
 struct PaddedShard(Mutex<CounterShard>);
 
@@ -52,14 +53,14 @@ impl MemoryLimits {
         self.shard(&hash).acquire_one(subject, rule, now, counter)
     }
 
-    /// Charges all rules, or none if one that is no shadow refuses.
+    /// Charges all rules, or none if a non-shadow rule refuses.
     pub(crate) fn acquire(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
         let hash = self.hash(subject);
         let hasher = |limit: &Counter<'_>| mix(&hash, limit);
         self.shard(&hash).acquire(subject, rules, now, hasher)
     }
 
-    /// Gives charges back as far as they still count.
+    /// Gives back charges that still count.
     pub(crate) fn refund(&self, subject: &[u8], refunds: &[Refund<'_>], now: u64) {
         let hash = self.hash(subject);
         let mut shard = self.shard(&hash);
@@ -68,7 +69,7 @@ impl MemoryLimits {
         }
     }
 
-    /// Returns what is left, without charging.
+    /// Returns the remaining quota, without charging.
     pub(crate) fn peek(&self, subject: &[u8], rules: &[Rule<'_>], now: u64) -> CombinedDecision {
         let hash = self.hash(subject);
         let shard = self.shard(&hash);

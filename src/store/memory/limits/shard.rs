@@ -37,7 +37,7 @@ struct OverflowCounter {
 
 type Places = SmallVec<[(Place, u64); 4]>;
 
-/// Where a rule's counter is, or would be.
+/// The place of a rule's counter.
 #[derive(Clone, Copy)]
 enum Place {
     Slot(usize),

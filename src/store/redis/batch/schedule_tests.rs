@@ -1,4 +1,4 @@
-//! Batches under every order of what callers and flush tasks do.
+//! Batches under many interleavings of callers and flush tasks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ fn a_flush_that_never_runs_leaves_no_caller_waiting() {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
                 let (reply, flush) = queue.push(redis::cmd(name));
-                // As the task does that is dropped before it ran.
+                // Like a flush task that is dropped before it runs.
                 if let Some(Flush::Soon) = flush {
                     switch_point();
                     drop(queue.take());

@@ -1,8 +1,8 @@
 //! Pub/sub on `cache:invalidate`, without echo.
 //!
-//! One script announces each of our patterns on a private channel, then publishes it on the public
-//! channel `cache:invalidate`. Every process subscribes to both over one connection, where the two
-//! messages arrive in this order, and ignores a pattern that was announced immediately before. A
+//! One script announces each pattern of this keep on a private channel, then publishes it on the
+//! public channel `cache:invalidate`. Every process subscribes to both over one connection, where the
+//! two messages arrive in this order, and ignores a pattern that was announced immediately before. A
 //! pattern without an announcement was published by another program.
 
 use std::{fmt, sync::Arc, sync::LazyLock};
@@ -61,7 +61,7 @@ impl Channel for RedisChannel {
             client: self.client.clone(),
             channels: Arc::clone(&self.channels),
             messages: None,
-            announced: Announced::default(),
+            announced: Announcement::default(),
         })
     }
 }
@@ -70,19 +70,19 @@ struct RedisListener {
     client: RedisClient,
     channels: Arc<ChannelNames>,
     messages: Option<BoxStream<'static, Msg>>,
-    announced: Announced,
+    announced: Announcement,
 }
 
-/// The pattern that one of our processes publishes next.
+/// The pattern that was announced last: a process of this keep publishes it next.
 #[derive(Debug, Default)]
-struct Announced(Option<Box<[u8]>>);
+struct Announcement(Option<Box<[u8]>>);
 
 impl RedisListener {
     async fn listen(&mut self) -> Result<Vec<Box<[u8]>>, Error> {
         if self.messages.is_none() {
             self.messages = Some(subscribe(&self.client, &self.channels).await?);
             // The announced pattern may have been published while there was no subscription.
-            self.announced = Announced::default();
+            self.announced = Announcement::default();
         }
         let messages = self.messages.as_mut().ok_or_else(closed)?;
         let Some(message) = messages.next().await else {
@@ -103,8 +103,8 @@ impl RedisListener {
     }
 }
 
-impl Announced {
-    /// The message, cut to the length of a pattern, if another program published it.
+impl Announcement {
+    /// Returns the message, cut to [`MAX_MESSAGE`] bytes, if another program published it.
     fn foreign(&mut self, channels: &ChannelNames, message: &Msg) -> Option<Box<[u8]>> {
         let payload = message.get_payload_bytes();
         let payload = &payload[..payload.len().min(MAX_MESSAGE)];

@@ -64,7 +64,7 @@ impl RedisFeed {
                 Error::unavailable("redis did not answer the read of the journal's stream")
             })??;
         self.connection = Some(connection);
-        // One stream, of which nothing was read if the reply is nil.
+        // The reply has one stream, or is nil if there are no records.
         let entries = reply.into_iter().flatten().next();
         entries.map_or(Ok(Vec::new()), |(_, entries)| records(entries))
     }
@@ -81,5 +81,6 @@ const MAX_RECORDS: usize = 512;
 
 const BLOCK_MILLIS: u64 = 500;
 
-/// The server answers after [`BLOCK_MILLIS`]; a connection without an answer by then is broken.
+/// The server replies after at most [`BLOCK_MILLIS`]. A connection without a reply after this time is
+/// broken.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(BLOCK_MILLIS + 1500);

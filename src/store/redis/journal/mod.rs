@@ -11,8 +11,8 @@
 //! The keys have no time to live, so a `volatile-*` policy never evicts them. An `allkeys-*` policy
 //! evicts them last, as every process uses them several times a second. If one is evicted or damaged,
 //! a new epoch begins, and nothing stored before is used again. A Redis that refuses writes (out of
-//! memory without eviction, cut off from its required replicas) proves nothing: stored responses are
-//! used for at most `max_lag`.
+//! memory without eviction, cut off from its required replicas) cannot confirm that there are no newer
+//! invalidations: stored responses are then used for at most `max_lag`.
 //!
 //! A new epoch also begins whenever the server takes a new replication id: on a restart, a promotion,
 //! and when a primary without replicas is given its first.
@@ -95,7 +95,7 @@ impl Journal for RedisJournal {
             } else {
                 Command::Append
             };
-            reply::appended(self.client.script(command, &call).await?)
+            reply::append_reply(self.client.script(command, &call).await?)
         })
     }
 

@@ -36,7 +36,7 @@ pub(super) type StreamEntry = (Bytes, Vec<(Bytes, Bytes)>);
 /// The token of a declaration, then its purges.
 type DeclarationFields = Vec<Bytes>;
 
-pub(super) fn appended(
+pub(super) fn append_reply(
     (epoch, n, floor, between, open): AppendFields,
 ) -> Result<AppendReply, Error> {
     Ok(AppendReply {
@@ -50,7 +50,7 @@ pub(super) fn appended(
 pub(super) fn page(
     (epoch, head, floor, latest, next, open, seconds, micros): PageFields,
 ) -> Result<StatePage, Error> {
-    // Without the member that holds the head.
+    // The member that contains the head is not a purge.
     let latest = latest.into_iter().filter(|(member, _)| member != HEAD);
     Ok(StatePage {
         head: position(epoch, head)?,
@@ -98,10 +98,10 @@ fn record((id, fields): StreamEntry) -> Result<Record, Error> {
 }
 
 fn declarations(open: Vec<DeclarationFields>) -> Result<Vec<OpenDeclaration>, Error> {
-    open.iter().map(|fields| declared(fields)).collect()
+    open.iter().map(|fields| declaration(fields)).collect()
 }
 
-fn declared(fields: &[Bytes]) -> Result<OpenDeclaration, Error> {
+fn declaration(fields: &[Bytes]) -> Result<OpenDeclaration, Error> {
     let (token, purges) = fields.split_first().ok_or_else(unreadable)?;
     let mut purges: Vec<_> = purges.iter().map(|purge| Purge::read(purge)).collect();
     if purges.is_empty() {
@@ -147,5 +147,5 @@ fn unreadable() -> Error {
     Error::new(Kind::Corrupt, "the journal's reply cannot be read")
 }
 
-/// The member of the sorted set that holds the head.
+/// The member of the sorted set that contains the head.
 const HEAD: &[u8] = b"!";

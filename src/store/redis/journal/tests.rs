@@ -10,7 +10,7 @@ use crate::{
             channel::{Channel, MAX_MESSAGE},
             journal::{
                 AppendRequest, Journal, RecordKind,
-                contract::{BEHAVIOURS, append, keys, run, state},
+                suite::{BEHAVIOURS, append, keys, run, state},
             },
         },
         position::Position,
@@ -145,7 +145,7 @@ async fn foreign_records_in_the_stream_begin_a_new_epoch() {
     assert_eq!(after.n, 1);
 }
 
-/// Replies and messages have another form in RESP3, which went unnoticed.
+/// Regression: the replies and messages of RESP3, which have another form, were not understood.
 #[tokio::test]
 async fn feed_and_channel_work_if_the_url_asks_for_resp3() {
     let server = RedisServer::start();
@@ -163,7 +163,7 @@ async fn feed_and_channel_work_if_the_url_asks_for_resp3() {
     assert_eq!(*receive(&mut messages, 1).await[0], *b"a:*");
 }
 
-/// Such a stream refused every further record.
+/// Regression: a stream with the last possible id refuses further records.
 #[tokio::test]
 async fn foreign_records_at_the_end_of_the_id_range_begin_a_new_epoch() {
     let last = format!("{0}-{0}", u64::MAX);
@@ -189,7 +189,7 @@ async fn foreign_records_at_the_end_of_the_id_range_begin_a_new_epoch() {
     }
 }
 
-/// With a Redis slower than the deadline, queued records were never appended.
+/// Regression: queued records were never appended if Redis was slower than the deadline.
 #[tokio::test]
 async fn queued_appends_may_take_longer_than_the_deadline() {
     let server = RedisServer::start();

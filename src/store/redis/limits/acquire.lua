@@ -4,7 +4,7 @@
 -- ARGV[i]    rule i, packed as <BBddddd>: the algorithm, 1 for a shadow, and five numbers:
 --            s, f  cost, limit - cost, window, 0, 0
 --            g     cost and burst as durations: microseconds and limit-ths of a microsecond of the
---                  cost; the same of the burst; the limit
+--                  cost; the burst in the same two units; the limit
 -- ARGV[n+1]  the time in microseconds, in tests only; else the server's clock decides
 --
 -- Returns what each counter was before (nil: there was none, or not a valid one) and the time,

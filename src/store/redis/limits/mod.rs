@@ -44,7 +44,7 @@ impl RedisLimits {
         }
     }
 
-    /// Sends a call with a future that owns all that it needs.
+    /// Sends a call; the future is `'static`.
     fn send<T: FromRedisValue>(
         &self,
         command: Command,
@@ -93,7 +93,7 @@ impl Limits for RedisLimits {
             let (now, states) = parse(reply.await?, charges.len())?;
             let rules = charges.iter().copied().zip(states);
             let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
-            // The script has decided, and has written what it decided.
+            // The script's decision is final: it has already updated the counters.
             verdict.admitted = now > 0;
             Ok(verdict)
         })
@@ -163,7 +163,7 @@ static REFUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ref
 static PEEK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("peek.lua")));
 static INCREMENT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("increment.lua")));
 
-/// Redis refuses a time to live of zero, and larger ones as an overflow.
+/// Redis refuses larger times to live as an overflow.
 const MAX_TTL_MILLIS: u64 = 1 << 52;
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn kind(quota: &Quota) -> u8 {
     }
 }
 
-/// Exact, as every number is below 2^53.
+/// Converts exactly, because every number is below 2^53.
 #[allow(clippy::cast_precision_loss)]
 fn whole(number: u64) -> f64 {
     number as f64

@@ -1,4 +1,4 @@
--- Gives charges back as far as they still count. Never creates a counter or changes its expiry.
+-- Gives back charges that still count. Never creates a counter or changes its expiry.
 --
 -- KEYS[i]    the counter of refund i, packed as in acquire.lua; all keys are in one slot
 -- ARGV[i]    refund i, packed as <Bdddd>: the algorithm, the anchor of the charge, and three numbers:
@@ -27,7 +27,7 @@ for i = 1, n do
   if counter and #counter == 25 then
     local stored_kind, x, y, z = unpack_('<Bddd', counter)
     if stored_kind ~= kind then
-      -- Another algorithm counts by now.
+      -- The limit has changed to another algorithm.
     elseif kind == GCRA then
       local cost, cost_part, limit = a, b, c
       local arrival, part = x, y

@@ -67,7 +67,7 @@ async fn behaves_as_limits() {
     .await;
 }
 
-/// Also when the server's clock steps back.
+/// The server's clock also steps back.
 #[tokio::test]
 async fn mixed_rules_are_decided_as_by_the_functions() {
     let server = RedisServer::start();
@@ -321,7 +321,8 @@ async fn a_damaged_counter_is_replaced() {
 
 #[tokio::test]
 async fn only_the_server_s_clock_counts() {
-    // With the clocks of the processes, limits admitted more the more those clocks differed.
+    // Regression: each process used its own clock, and limits admitted more, the more the clocks
+    // differed.
     let server = RedisServer::start();
     let limits = RedisLimits::connect(&server.url()).await;
     let rules = ["a", "b"].map(|name| rule(name, Quota::per_minute(9), 1));
@@ -439,7 +440,7 @@ async fn a_cluster_spreads_subjects_and_keeps_each_in_one_slot() {
     }
 }
 
-/// One process of the test below; without its variable there is nothing to do.
+/// One process of the test below. Does nothing unless the variable is set.
 #[tokio::test]
 async fn hammering_process() {
     let Ok(url) = std::env::var("TOWER_KEEP_HAMMER") else {

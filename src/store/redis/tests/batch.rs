@@ -72,7 +72,7 @@ async fn every_read_gets_its_own_reply_while_others_are_cancelled() {
     assert_eq!(answered.into_inner(), 20 * KEYS * 4 / 5);
 }
 
-/// Each read used to be a message of its own.
+/// Regression: each read was sent as its own message.
 #[tokio::test]
 async fn concurrent_reads_are_sent_in_batches() {
     let server = RedisServer::start();
@@ -100,7 +100,7 @@ fn poll<F: Future>(reads: &mut [Pin<Box<F>>]) {
     }
 }
 
-/// Reads of one key over one connection: the first few have been sent one by one, the others will be
+/// Reads of one key over one connection: the first few were sent one by one, the others will be
 /// batched. None is answered before [`all_are_answered`] is called.
 async fn batched_reads(
     server: &RedisServer,

@@ -32,7 +32,7 @@ async fn a_moved_slot_is_followed() {
     assert!(client.healthy());
 }
 
-/// All the time: while the client learns the new topology, while the Cluster gives the primary up,
+/// At all times: while the client learns the new topology, while the Cluster replaces the primary, and
 /// while the connections are replaced.
 #[tokio::test]
 async fn a_killed_primary_affects_its_own_slots_only() {
@@ -86,7 +86,7 @@ async fn affects_its_own_slots_only(fail: impl FnOnce(&mut RedisServer)) {
         "redis unavailable: no command is sent until it answers a probe",
         "its breaker is open"
     );
-    // A probe of a lost primary may be sent to any other, whose answer must not close the breaker.
+    // A probe of a lost primary may be sent to another one, whose reply must not close the breaker.
     // A client that knows that the slots are gone sends none.
     let (before, start) = (redirected(&cluster, lost), Instant::now());
     until("some probes", || async {
@@ -105,7 +105,8 @@ fn keys_by_owner(cluster: &RedisCluster, lost: usize) -> (Vec<String>, Vec<Strin
     apart.partition(|key| cluster.owner(key) == lost)
 }
 
-/// Otherwise the connection would be replaced by a worse one, again and again.
+/// If one hanging primary failed the ping, the connection would be replaced by a worse one, again and
+/// again.
 #[tokio::test]
 async fn a_ping_is_answered_by_any_primary() {
     let cluster = RedisCluster::start();
@@ -132,7 +133,7 @@ async fn a_client_that_connects_while_a_primary_hangs_uses_the_others() {
     .await;
 }
 
-/// Without any request since: each primary is probed by a slot of its own.
+/// Recovery needs no request: each primary is probed with one of its own slots.
 #[tokio::test]
 async fn recovered_primaries_are_used_while_another_is_lost() {
     let cluster = RedisCluster::start();
@@ -184,7 +185,7 @@ async fn the_replica_of_a_killed_primary_is_found() {
     finds_the_replica(RedisServer::kill).await;
 }
 
-/// No broken connection tells the client.
+/// A hanging primary breaks no connection, so the client does not learn of its replacement that way.
 #[tokio::test]
 async fn the_replica_of_a_hanging_primary_is_found() {
     finds_the_replica(|server| server.stop_signal()).await;

@@ -100,7 +100,7 @@ async fn a_killed_and_restarted_redis_is_used_again() {
     assert_eq!(get(&client, "k").await.expect("asked"), None);
 }
 
-/// The first request after a restart must not pay for it.
+/// The first request after a restart of Redis must not have to reconnect.
 #[tokio::test]
 async fn connections_are_replaced_without_requests() {
     let mut server = RedisServer::start();

@@ -1,4 +1,4 @@
-//! Redis answers with refusals.
+//! Error replies of Redis that are not outages.
 
 use super::{connect, get, set, try_connect};
 use crate::{
@@ -67,7 +67,7 @@ async fn a_command_that_the_acl_forbids_is_named() {
 
 #[tokio::test]
 async fn the_needed_commands_are_sufficient() {
-    let commands = super::super::permissions::needed();
+    let commands = super::super::permissions::needed_commands();
     let rules: Vec<String> = commands
         .map(|name| format!("+{}", name.to_lowercase()))
         .collect();

@@ -1,4 +1,4 @@
-//! Values in Redis that are no entries are counted as misses and replaced by the next put.
+//! Values in Redis that are not entries are counted as misses and replaced by the next put.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,7 +80,7 @@ async fn unreadable_values_are_counted_as_misses_and_replaced() {
     assert!(client.healthy());
 }
 
-/// How many were counted since the last call.
+/// Returns how many unreadable values were counted since the last call.
 fn counted(snapshotter: &metrics_util::debugging::Snapshotter, kind: &str) -> u64 {
     let values = snapshotter.snapshot().into_vec().into_iter();
     values

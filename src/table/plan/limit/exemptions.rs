@@ -25,7 +25,7 @@ impl Exemptions {
                 }
                 _ => {
                     return Err(format!(
-                        "{text:?} exempts nothing; write \"user:admin\", \"ip:10.0.0.0/8\" or \"path:/healthz\""
+                        "{text:?} is not an exemption; write \"user:admin\", \"ip:10.0.0.0/8\" or \"path:/healthz\""
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! Which header fields are stored and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
+//! Decides which header fields are stored and forwarded (RFC 9111 section 3.1, RFC 9110 section 7.6.1).
 
 use http::{
     HeaderMap, HeaderName,
@@ -36,11 +36,11 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Fields for all recipients, which a sender must not name in `Connection` (RFC 9110 section
-/// 7.6.1). Without them the cache would do more with the stored response than they allow.
+/// 7.6.1). They are stored nevertheless, because they restrict the use of the stored response.
 const FOR_ALL_RECIPIENTS: [HeaderName; 4] = [CACHE_CONTROL, CDN_CACHE_CONTROL, EXPIRES, VARY];
 
 /// The fields that `Connection` names. Options that are not field names are ignored.
-pub(crate) fn named_by_connection(headers: &HeaderMap) -> ConnectionOptions {
+pub(crate) fn connection_options(headers: &HeaderMap) -> ConnectionOptions {
     if !headers.contains_key(CONNECTION) {
         return ConnectionOptions::new();
     }
@@ -62,7 +62,7 @@ impl<'a> FieldFilter<'a> {
     /// `strip` are the fields that the route does not store.
     pub(crate) fn of(headers: &HeaderMap, strip: &'a [HeaderName]) -> Self {
         Self {
-            connection: named_by_connection(headers),
+            connection: connection_options(headers),
             effective: EffectiveDirectives::of(headers),
             strip,
         }
@@ -76,7 +76,7 @@ impl<'a> FieldFilter<'a> {
             || self.strip.contains(name))
     }
 
-    /// The fields that the response's directives forbid to store.
+    /// The fields that must not be stored by the response's directives.
     pub(crate) fn forbidden(&self) -> impl Iterator<Item = &HeaderName> {
         let directives = &self.effective.directives;
         let no_cache = directives.no_cache.fields().iter();
@@ -86,7 +86,7 @@ impl<'a> FieldFilter<'a> {
     /// The fields of `headers` that are stored. Adds `Date` if it is missing or invalid.
     ///
     /// Leaves out `Age`, which is calculated for each use. Keeps the `Cache-Status` of caches
-    /// nearer to the origin, which comes before ours (RFC 9211 section 2).
+    /// nearer to the origin, which precedes that of this cache (RFC 9211 section 2).
     pub(crate) fn select(&self, headers: &HeaderMap, received: Timestamp) -> HeaderMap {
         let mut stored = HeaderMap::with_capacity(headers.keys_len() + 2);
         self.copy(headers, &mut stored);

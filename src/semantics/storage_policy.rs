@@ -1,4 +1,4 @@
-//! The table's settings for the responses of a route, as the caching rules use them.
+//! The table's settings for the storage of responses.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ pub(crate) struct StoragePolicy<'a> {
     pub(crate) ttl: Option<Duration>,
     /// Whether the table's TTL takes precedence over the response's own.
     pub(crate) override_freshness: bool,
-    /// TTLs by status, for responses that state none.
+    /// TTLs by status, for responses that state no lifetime.
     pub(crate) negative: &'a [(StatusCode, Duration)],
     /// The longest lifetime, counted from when the response was received.
     pub(crate) max: Duration,
     /// Fields that are never stored.
     pub(crate) strip: &'a [HeaderName],
-    /// The default for responses that state none.
+    /// The default for responses without this directive.
     pub(crate) stale_while_revalidate: Option<Duration>,
-    /// The default for responses that state none.
+    /// The default for responses without this directive.
     pub(crate) stale_if_error: Option<Duration>,
     /// Whether freshness may be estimated (RFC 9111 section 4.2.2); only for paths that no route
     /// names.
@@ -46,7 +46,7 @@ pub(crate) struct StoragePolicy<'a> {
 }
 
 impl StoragePolicy<'_> {
-    /// RFC 9111 alone, for paths that no route names.
+    /// The settings for paths without a route: RFC 9111 alone decides.
     pub(crate) const STANDARD: StoragePolicy<'static> = StoragePolicy {
         scope: SharingScope::Standard,
         ttl: None,

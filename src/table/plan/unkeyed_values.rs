@@ -8,8 +8,9 @@ use crate::{
 /// first client would choose the tag of a response that is served to all; with such an
 /// invalidation, a client would choose what to invalidate.
 pub(super) fn check(route: &Route, plan: &RoutePlan) -> Result<(), FieldProblem> {
+    let unkeyed = |source: &&ValueSource| !is_keyed(source, plan);
     for (text, tag) in route.tags.iter().zip(&plan.tags) {
-        if let Some(source) = tag.sources().find(|source| !is_keyed(source, plan)) {
+        if let Some(source) = tag.sources().find(unkeyed) {
             return Err(("tags", unkeyed_message(text, source)));
         }
     }
@@ -20,11 +21,7 @@ pub(super) fn check(route: &Route, plan: &RoutePlan) -> Result<(), FieldProblem>
         )
     };
     for (text, template) in route.invalidates.iter().zip(&plan.invalidates) {
-        if let Some(source) = template
-            .sources()
-            .filter(client)
-            .find(|source| !is_keyed(source, plan))
-        {
+        if let Some(source) = template.sources().filter(client).find(unkeyed) {
             return Err(("invalidates", unkeyed_message(text, source)));
         }
     }
@@ -50,11 +47,11 @@ fn is_keyed(source: &ValueSource, plan: &RoutePlan) -> bool {
 fn unkeyed_message(text: &str, source: &ValueSource) -> String {
     let remedy = match source {
         ValueSource::Header(name) => {
-            format!("write vary = [\"{name}\"], or take {{header.{name}}} into the key")
+            format!("write vary = [\"{name}\"], or add {{header.{name}}} to the key")
         }
         ValueSource::Query(name) => format!("add \"{name}\" to `query`"),
         ValueSource::User => "write scope = \"user\"".to_owned(),
-        _ => "take it into the key".to_owned(),
+        _ => "add it to the key".to_owned(),
     };
     format!(
         "{text:?} uses a value that is not part of the key, so another request could choose it; {remedy}"

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A table, compiled.
+/// A compiled table: finds the route and the limits of a request, and holds the other settings.
 #[derive(Debug)]
 pub(crate) struct Plan {
     routes: RouteTable,
@@ -24,9 +24,9 @@ pub(crate) struct Plan {
     pub(crate) rate_limit: RateLimiting,
     pub(crate) namespace: Box<str>,
     pub(crate) max_ttl: Duration,
-    /// A share of the TTL, 0 to 1.
+    /// The largest share of a TTL, from 0 to 1, by which it is shortened at random.
     pub(crate) jitter: f64,
-    /// In bytes.
+    /// The size of the local tier in bytes.
     pub(crate) local_size: u64,
     pub(crate) deadline: Duration,
     pub(crate) max_lag: Duration,
@@ -35,16 +35,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Compiles a table.
+    ///
     /// # Errors
     ///
-    /// The first problem in the table; the error says what to write instead.
+    /// If the table is invalid: the message has the first problem, and what to write instead.
     pub(in crate::table) fn compile(settings: &Settings) -> Result<Self, Error> {
         let (plan, problems) = Self::with_problems(settings);
         let first = problems.into_iter().next();
         first.map_or(Ok(plan), |problem| Err(problem.into()))
     }
 
-    /// Compiles what is valid; the rest is left out or at its default, and reported.
+    /// Compiles the valid settings. Leaves out the others or keeps their defaults, and reports them.
     pub(in crate::table) fn with_problems(settings: &Settings) -> (Self, Vec<TableProblem>) {
         let mut problems = Vec::new();
         let mut plan = Self::without_routes(settings, &mut problems);
@@ -53,13 +55,14 @@ impl Plan {
         (plan, problems)
     }
 
-    /// The route that serves a path at a host: the most specific that matches the path; of several
-    /// with the same path, the one that names the host.
+    /// Finds the route that serves a path at a host: the most specific that matches the path; of
+    /// several with the same path, the one that names the host.
     pub(crate) fn route(&self, path: &str, host: Option<&str>) -> Option<RouteMatch<'_>> {
         self.route_for(path, || host)
     }
 
-    /// As `Self::route`; calls `host` only if routes of this path name hosts.
+    /// Finds the route like [`route`](Self::route); calls `host` only if routes of this path name
+    /// hosts.
     #[inline]
     pub(crate) fn route_for<'h>(
         &self,

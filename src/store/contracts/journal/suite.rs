@@ -1,4 +1,4 @@
-//! The contract suite: behaviours that every journal must have.
+//! The behaviour suite of the contract for the journal, run on every store.
 
 use std::{sync::Arc, time::Duration};
 

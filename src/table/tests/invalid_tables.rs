@@ -27,7 +27,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "\n[ttl]\nengagement = \"soon\"",
-            "line 3: \"soon\" is no duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)",
+            "line 3: \"soon\" is not a duration; write \"30m\", \"1h30m\", \"50ms\" or a whole number of seconds (units: d, h, m, s, ms)",
         ),
         ("[ttl]\na = -1", "line 2: -1 is negative"),
         (
@@ -36,71 +36,71 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[ttl]\nmax = 0",
-            "line 2: [ttl] max: it caps every lifetime; write \"30d\"",
+            "line 2: [ttl] max: must be finite and greater than 0; write \"30d\"",
         ),
         (
             "[ttl]\nmax = \"never\"",
-            "line 2: [ttl] max: it caps every lifetime; write \"30d\"",
+            "line 2: [ttl] max: must be finite and greater than 0; write \"30d\"",
         ),
         (
             "[ttl]\njitter = \"200%\"",
-            "line 2: \"200%\" is no share; write \"10%\" or 0.1",
+            "line 2: \"200%\" is not a share; write \"10%\" or 0.1",
         ),
         (
             "[ttl]\njitter = 1.5",
-            "line 2: [ttl] jitter: it is a share of the TTL; write \"10%\"",
+            "line 2: [ttl] jitter: must be between 0 % and 100 %; write \"10%\" or 0.1",
         ),
         (
             "[ttl]\n\n\"a::b\" = 1",
-            "line 3: [ttl] a::b: \"a::b\" is no entity; write literal segments joined by `:`",
+            "line 3: [ttl] a::b: \"a::b\" is not an entity; write literal segments joined by `:`",
         ),
         (
             "[ttl]\n\"a:{id}\" = 1",
-            "line 2: [ttl] a:{id}: \"a:{id}\" is no entity",
+            "line 2: [ttl] a:{id}: \"a:{id}\" is not an entity",
         ),
         (
             "namespace = \"a b\"",
-            "line 1: namespace: \"a b\" is no namespace; write letters",
+            "line 1: namespace: \"a b\" is not a namespace; write letters",
         ),
         (
             "[local]\nsize = \"64mib\"",
-            "line 2: \"64mib\" is no size; write \"64MiB\", \"1MB\" or a whole number of bytes",
+            "line 2: \"64mib\" is not a size; write \"64MiB\", \"1MB\" or a whole number of bytes",
         ),
         (
             "[store]\ndeadline = 0",
-            "line 2: [store] deadline: the store could never answer; write \"50ms\"",
+            "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),
         (
             "[identity]\nheader = \"x-user-id\"\ntrusted_proxies = [\"10.0.0.0/33\"]",
-            "line 3: [identity] trusted_proxies: \"10.0.0.0/33\" is no CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"",
+            "line 3: [identity] trusted_proxies: \"10.0.0.0/33\" is not a CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"",
         ),
         (
             "[identity]\nheader = \"x user\"",
-            "line 2: [identity] header: \"x user\" is no field name",
+            "line 2: [identity] header: \"x user\" is not a field name",
         ),
         (
             "[[route]]\npath = \"/a/{id}\"\nkey = \"a:{id}\"\n\n[[route]]\nkey = \"b:{x}\"\npath = \"/a/{x}\"",
-            "line 7: route \"/a/{x}\", path: the route \"/a/{id}\" serves this path already; make them one, or give them different hosts",
+            "line 7: route \"/a/{x}\", path: the route \"/a/{id}\" serves this path already; merge them, or give them different hosts",
         ),
         (
             "[[route]]\npath = \"/a/{id}\"\nkey = \"a:{idd}\"",
-            "line 3: route \"/a/{id}\", key: {idd} in \"a:{idd}\" is no parameter of the path; did you mean {id}?",
+            "line 3: route \"/a/{id}\", key: {idd} in \"a:{idd}\" is not a parameter of the path; did you mean {id}?",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a:{id}\"",
-            "line 3: route \"/a\", key: {id} in \"a:{id}\" is no parameter of the path; add it to the path, or write {query.NAME}",
+            "line 3: route \"/a\", key: {id} in \"a:{id}\" is not a parameter of the path; add it to the path, or write {query.NAME}",
         ),
         (
             "[ttl]\na = \"5m\"\n[[route]]\npath = \"/a\"\nkey = \"a:x\"\nrefresh_ahead = \"5m\"",
-            "line 6: route \"/a\", refresh_ahead: 300s before the end is not within the TTL of 300s; write less",
+            "line 6: route \"/a\", refresh_ahead: 300s must be shorter than the TTL of 300s; write less",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a:{answer.id}\"",
-            "line 3: route \"/a\", key: {answer.id} in \"a:{answer.id}\": an answer's field cannot be part of a key",
+            "line 3: route \"/a\", key: {answer.id} in \"a:{answer.id}\": a field of the response cannot be part of a key",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a\"\ntags = [\"l:{header.x-lang}\"]",
-            "line 4: route \"/a\", tags: \"l:{header.x-lang}\" uses a value that is not part of the key, so another request could choose it; write vary = [\"x-lang\"], or take {header.x-lang} into the key",
+            "line 4: route \"/a\", tags: \"l:{header.x-lang}\" uses a value that is not part of the key, so another request could choose it; write vary = [\"x-lang\"], or add {header.x-lang} to the key",
         ),
         (
             "[[route]]\npath = \"/a/{id}\"\nkey = \"a\"\ntags = [\"l:{id}\"]",
@@ -124,7 +124,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[route]]\npath = \"/a/{id\"",
-            "line 2: route \"/a/{id\", path: \"/a/{id\" has a lone brace",
+            "line 2: route \"/a/{id\", path: \"/a/{id\" has an unmatched brace",
         ),
         (
             "[[route]]\npath = \"/a/{id}x\"",
@@ -148,11 +148,11 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[route]]\npath = \"/{id}\"\nkey = \"{id}\"",
-            "line 3: route \"/{id}\", key: \"{id}\" begins with no entity",
+            "line 3: route \"/{id}\", key: \"{id}\" does not begin with a literal segment",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a*\"",
-            "line 3: route \"/a\", key: '*' in \"a*\" stands for something else",
+            "line 3: route \"/a\", key: '*' in \"a*\" is reserved",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"url:a\"",
@@ -176,11 +176,11 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[route]]\npath = \"/a\"\nnegative = { 200 = \"1s\" }",
-            "line 3: route \"/a\", negative: 200 is no redirection or error",
+            "line 3: route \"/a\", negative: 200 is not the status of a redirection or an error",
         ),
         (
             "[[route]]\npath = \"/a\"\nnegative = { x = \"1s\" }",
-            "line 3: \"x\" is no status; write 404",
+            "line 3: \"x\" is not a status; write 404",
         ),
         (
             "[[route]]\npath = \"/a\"\nnegative = 10",
@@ -188,15 +188,15 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[route]]\npath = \"/a\"\nsafe_methods = [\"post\"]",
-            "line 3: route \"/a\", safe_methods: \"post\" is no method; write \"POST\"",
+            "line 3: route \"/a\", safe_methods: \"post\" is not a method; write \"POST\"",
         ),
         (
             "[[route]]\npath = \"/a\"\nhost = [\"http://a/\"]",
-            "line 3: route \"/a\", host: \"http://a/\" is no authority; write \"api.example.com\"",
+            "line 3: route \"/a\", host: \"http://a/\" is not an authority; write \"api.example.com\"",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 0",
-            "line 4: limit \"a\", window: a window of 0ns counts nothing",
+            "line 4: limit \"a\", window: a window of 0ns is out of range",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = \"367d\"",
@@ -204,7 +204,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = \"usr\"",
-            "line 5: \"usr\" cannot be counted by; write \"user\", \"ip\", \"route\" or \"header:NAME\"",
+            "line 5: \"usr\" is not a subject to count by; write \"user\", \"ip\", \"route\" or \"header:NAME\"",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nby = []",
@@ -220,15 +220,15 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[limit]]\nname = \"a:b\"\nlimit = 1\nwindow = 1",
-            "line 2: limit \"a:b\", name: \"a:b\" is no name for a limit",
+            "line 2: limit \"a:b\", name: \"a:b\" is not a valid name",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nexempt = [\"ip:10.0.0.0/99\"]",
-            "line 5: limit \"a\", exempt: \"10.0.0.0/99\" is no CIDR block",
+            "line 5: limit \"a\", exempt: \"10.0.0.0/99\" is not a CIDR block",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\nrefund_on = [\"6xx\"]",
-            "line 5: limit \"a\", refund_on: \"6xx\" is no status; write \"5xx\" or \"404\"",
+            "line 5: limit \"a\", refund_on: \"6xx\" is not a status; write \"5xx\" or \"404\"",
         ),
         (
             "[[limit]]\nname = \"a\"\nlimit = 1\nwindow = 1\ncost = \"many\"",
@@ -276,11 +276,11 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[route]]\npath = \"/a/:id\"\nkey = \"a:{id}\"",
-            "line 2: route \"/a/:id\", path: \"/a/:id\" has no parameter, and matches itself alone; write \"/a/{id}\"",
+            "line 2: route \"/a/:id\", path: \"/a/:id\" has no parameter, and matches only this literal path; write \"/a/{id}\"",
         ),
         (
             "[[route]]\npath = \"/a/*files\"",
-            "line 2: route \"/a/*files\", path: \"/a/*files\" has no parameter, and matches itself alone; write \"/a/{*files}\"",
+            "line 2: route \"/a/*files\", path: \"/a/*files\" has no parameter, and matches only this literal path; write \"/a/{*files}\"",
         ),
         (
             "[limit]\nname = \"a\"\nlimit = 1\nwindow = 1",
@@ -304,7 +304,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[[limit]]\nname = \"a\"\npath = \"/*\"\nlimit = 1\nwindow = 1",
-            "line 3: limit \"a\", path: \"/*\" has no parameter, and matches itself alone; write \"/{*rest}\"",
+            "line 3: limit \"a\", path: \"/*\" has no parameter, and matches only this literal path; write \"/{*rest}\"",
         ),
         ("a = ", "line 1: "),
         ("[ttl]\na = 1\na = 2", "line 3: duplicate key"),

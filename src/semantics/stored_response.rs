@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::freshness::Lifetime;
 
-/// A response in storage (RFC 9111 section 3).
+/// A stored response (RFC 9111 section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct StoredResponse {
     pub(crate) status: StatusCode,
@@ -16,10 +16,10 @@ pub(crate) struct StoredResponse {
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) lifetime: Lifetime,
-    /// The part of the representation that `body` is (RFC 9111 section 3.3); `None` if it is
-    /// complete.
+    /// The range of the representation that `body` contains (RFC 9111 section 3.3); `None` if `body`
+    /// is complete.
     pub(crate) part: Option<Part>,
-    /// The time that the inner service took, for early refresh.
+    /// The time that the inner service needed for the response; early refresh uses it.
     pub(crate) cost: Duration,
 }
 

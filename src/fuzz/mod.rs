@@ -20,17 +20,17 @@ use crate::{
         cache_report::CacheReport,
         cache_status::CACHE_STATUS,
         conditional, dates,
-        fields::FieldFilter,
-        freshness::{self, Exchange, Lifetime, Use},
+        freshness::{self, Exchange, Lifetime, Usability},
         invalidation,
         no_vary_search::{NO_VARY_SEARCH, QueryVariationRule},
         partial::{self, ContentRange, PartContent},
-        policy::StoragePolicy,
         range::{self, Selection},
         request_head::RequestHead,
         sharing::Credentials,
         storable::{self},
-        stored::{Part, StoredResponse, Variants},
+        storage_policy::StoragePolicy,
+        stored_fields::FieldFilter,
+        stored_response::{Part, StoredResponse, Variants},
         targeted::{CDN_CACHE_CONTROL, EffectiveDirectives},
         vary::{self, VaryFields},
     },
@@ -95,7 +95,7 @@ pub fn cache_control(data: &[u8]) {
         assert!(!response.no_store || response.must_understand);
         assert!(!response.private.is_whole());
         let resident = Duration::from_secs(1);
-        if let Use::Fresh { ttl } = freshness::usable(&lifetime, resident, &request) {
+        if let Usability::Fresh { ttl } = freshness::usable(&lifetime, resident, &request) {
             assert!(!lifetime.no_cache && !request.no_cache && !ttl.is_zero());
             assert!(request.min_fresh.is_none_or(|wanted| ttl >= wanted));
             assert!(
