@@ -61,7 +61,7 @@ pub(crate) fn push_query(value: &str, out: &mut KeyBytes) -> Result<(), Malforme
 /// Writes a value if no byte of it has to be decoded or encoded, as in most values.
 #[inline(always)]
 fn push_plain(value: &[u8], out: &mut KeyBytes) -> bool {
-    let plain = value.iter().all(|&byte| is_plain(byte));
+    let plain = all_bytes(value, is_plain);
     if plain {
         out.extend_from_slice(value);
     }
@@ -197,19 +197,18 @@ pub(crate) fn is_literal(byte: u8) -> bool {
 /// Bytes that begin a variation, a wildcard, a placeholder or a Cluster hash tag.
 const RESERVED: &[u8] = b"*?[]\\{}@#~";
 
-fn is_plain(byte: u8) -> bool {
-    PLAIN[usize::from(byte)]
+/// Whether `is` holds for all bytes. Checks chunks without an early exit, so that the compiler
+/// compares many bytes at once.
+#[inline]
+pub(crate) fn all_bytes(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    let holds = |chunk: &[u8; 16]| chunk.iter().fold(true, |all, &byte| all & is(byte));
+    chunks.iter().all(holds) && rest.iter().all(|&byte| is(byte))
 }
 
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        // The index is below 256.
-        #[allow(clippy::cast_possible_truncation)]
-        let text = byte as u8;
-        plain[byte] = text.is_ascii_alphanumeric() || matches!(text, b'-' | b'.' | b'_');
-        byte += 1;
-    }
-    plain
-};
+/// Without branches or a table, so that the compiler checks many bytes at once.
+fn is_plain(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    letter | digit | (byte == b'-') | (byte == b'.') | (byte == b'_')
+}

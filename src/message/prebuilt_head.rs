@@ -149,10 +149,10 @@ impl PrebuiltResponse {
         let fields = self
             .head
             .head(static_values::age(self.age), static_values::hit(self.ttl));
-        let mut response = Response::new(ResponseBody::full(self.head.body()));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = fields;
-        response
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = self.status;
+        head.headers = fields;
+        Response::from_parts(head, ResponseBody::full(self.head.body()))
     }
 }
 

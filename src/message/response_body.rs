@@ -40,7 +40,8 @@ pin_project! {
         Chunks { chunks: VecDeque<Bytes>, last: Option<Result<Box<HeaderMap>, BoxError>> },
         Shared { reader: BodyReader },
         Resumed { body: Resumed<B> },
-        Deferred { #[pin] body: DeferredEnd<B> },
+        // Boxed, because it is large and seldom used, and a response is moved several times.
+        Deferred { body: Pin<Box<DeferredEnd<B>>> },
     }
 }
 
@@ -81,7 +82,7 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) fn with_deferred_end(body: B, on_end: OnEnd) -> Self {
-        let body = DeferredEnd::new(body, on_end);
+        let body = Box::pin(DeferredEnd::new(body, on_end));
         Self::of(ResponseKind::Deferred { body })
     }
 
@@ -123,7 +124,7 @@ where
             }
             ResponseProj::Shared { reader } => reader.poll_frame(cx),
             ResponseProj::Resumed { body } => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            ResponseProj::Deferred { body } => body.poll_frame(cx),
+            ResponseProj::Deferred { body } => body.as_mut().poll_frame(cx),
         }
     }
 

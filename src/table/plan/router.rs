@@ -6,6 +6,7 @@ use matchit::InsertError;
 use smallvec::SmallVec;
 
 use super::path;
+use crate::key::encode::all_bytes;
 
 /// The byte ranges of a path's parameter values, in the order of the parameters.
 pub(super) type Params = SmallVec<[Range<usize>; 2]>;
@@ -111,7 +112,7 @@ fn prefix_of_only_parameter(shape: &str) -> Option<&str> {
 
 #[inline]
 fn is_segment(text: &str) -> bool {
-    !text.is_empty() && !text.as_bytes().contains(&b'/')
+    !text.is_empty() && all_bytes(text.as_bytes(), |byte| byte != b'/')
 }
 
 fn range_in(part: &str, whole: &str) -> Range<usize> {
