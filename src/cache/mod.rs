@@ -17,7 +17,7 @@
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> Result<(), tower_keep::Error> {
 //! let route = Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public);
 //! let keep = Keep::new(Table::new().route(route))?;
 //! let service = CacheLayer::new(&keep).layer(service_fn(read));
@@ -27,6 +27,7 @@
 //!     let status = response.headers()["cache-status"].to_str().expect("ASCII");
 //!     assert!(status.contains(expected), "{status}");
 //! }
+//! # Ok(())
 //! # }
 //! ```
 //!

@@ -11,7 +11,7 @@
 //! use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> Result<(), tower_keep::Error> {
 //! let keep = Keep::new(Table::new()
 //!     .route(Route::new("/engagements").key("engagements").scope(Scope::Public))
 //!     .route(Route::new("/engagements/{id}")
@@ -32,6 +32,7 @@
 //!     let cache = response.headers().get("cache-status").map_or("", |s| s.to_str().unwrap());
 //!     assert!(cache.contains(status), "{method} {path}: {cache}");
 //! }
+//! # Ok(())
 //! # }
 //! ```
 //!
