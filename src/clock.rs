@@ -15,7 +15,8 @@ use std::{
 pub(crate) struct Timestamp(pub(crate) u64);
 
 impl Timestamp {
-    /// The time since `earlier`; zero if `earlier` is later, as clocks of two machines differ.
+    /// The time since `earlier`; zero if `earlier` is later, because the clocks of two machines may
+    /// differ.
     #[inline]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -38,7 +39,7 @@ impl Timestamp {
 /// A reading of the clock: monotonic time for trust, the store's wall time for freshness.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
-    /// Nanoseconds on the monotonic clock, which counts time spent suspended where the system can.
+    /// Nanoseconds on the monotonic clock, including time in system suspend, where supported.
     pub(crate) mono: u64,
     pub(crate) wall: Timestamp,
 }
@@ -55,8 +56,8 @@ pub(crate) struct Clock {
 enum ClockSource {
     /// Tokio's clock, which tests can pause. Used without Redis.
     Tokio(std::time::Instant),
-    /// `CLOCK_BOOTTIME`, which goes on while the process is suspended: after that, nothing stored
-    /// may be trusted before the journal has been read.
+    /// `CLOCK_BOOTTIME`, which continues while the machine is suspended: after that, stored entries may
+    /// not be trusted before the journal has been read.
     #[cfg(feature = "redis")]
     Boot,
     /// A test's clock.
@@ -90,7 +91,7 @@ impl Clock {
         clock
     }
 
-    /// Sets the wall time: the store's was `wall` when the monotonic clock read `mono`.
+    /// Sets the offset: the store's wall time was `wall` when the monotonic clock read `mono`.
     pub(crate) fn set_wall(&self, mono: u64, wall: Duration) {
         let wall = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
         let mono = i64::try_from(mono).unwrap_or(i64::MAX);
@@ -126,7 +127,7 @@ impl Clock {
 
 /// Pauses between attempts: each is twice as long as the one before, up to a limit.
 ///
-/// After a success, begin again with a new one.
+/// After a success, make a new one.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     longest: Duration,
@@ -141,7 +142,7 @@ impl Backoff {
         }
     }
 
-    /// Waits for the next pause: between half of it and all of it, at random, so that processes that
+    /// Waits for a random time between half of the next pause and all of it, so that processes that
     /// failed together do not try again together.
     pub(crate) async fn wait(&mut self) {
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -150,7 +151,7 @@ impl Backoff {
     }
 }
 
-/// Nanoseconds of `span`, as many as fit.
+/// Nanoseconds of `span`, saturating.
 pub(crate) fn nanos(span: Duration) -> u64 {
     let seconds = span.as_secs().saturating_mul(1_000_000_000);
     seconds.saturating_add(span.subsec_nanos().into())

@@ -11,8 +11,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An error of the table, the store or a value.
 ///
-/// `Display` and `Debug` print the same message: what failed, and what to write or do instead. The
-/// cause is kept as [`source`](StdError::source).
+/// `Display` and `Debug` print the same message: what failed, and what to write or do instead. The cause
+/// is available as [`source`](StdError::source).
 pub struct Error(Box<Repr>);
 
 struct Repr {
@@ -53,16 +53,17 @@ impl Error {
         Self::new(Kind::Unavailable, message)
     }
 
-    /// Keeps `cause` as the source and appends its message, for causes that the user must act on.
-    pub(crate) fn with_cause(mut self, cause: impl Into<BoxError>) -> Self {
+    /// Sets `cause` as the source and appends its message, for causes that the user must act on.
+    pub(crate) fn with_shown_cause(mut self, cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
         self.0.message = format!("{}: {cause}", self.0.message);
-        self.with_source(cause)
+        self.with_hidden_cause(cause)
     }
 
-    /// Keeps the cause without showing its message, which may repeat this one's or hold secrets.
-    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.0.source = Some(source.into());
+    /// Sets `cause` as the source without showing its message, which may repeat this one or contain
+    /// secrets.
+    pub(crate) fn with_hidden_cause(mut self, cause: impl Into<BoxError>) -> Self {
+        self.0.source = Some(cause.into());
         self
     }
 
@@ -133,8 +134,8 @@ impl StdError for Error {
     }
 }
 
-/// The guard of a lock, also after another thread has panicked while it held it: no critical section
-/// of this crate leaves its state half changed.
+/// Returns the guard of a poisoned lock, too: a panic in a critical section leaves no half-changed
+/// state.
 pub(crate) fn ignore_poison<G>(lock: LockResult<G>) -> G {
     lock.unwrap_or_else(PoisonError::into_inner)
 }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn debug_prints_what_display_prints() {
-        let error = Error::config("the table is wrong").with_cause("no such file");
+        let error = Error::config("the table is wrong").with_shown_cause("no such file");
         assert_eq!(error.to_string(), "the table is wrong: no such file");
         assert_eq!(format!("{error:?}"), error.to_string());
         assert_eq!(
@@ -155,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_not_shown() {
-        let error = Error::unavailable("redis cannot be reached").with_source("a secret");
+    fn a_hidden_cause_is_not_shown() {
+        let error = Error::unavailable("redis cannot be reached").with_hidden_cause("a secret");
         assert_eq!(error.to_string(), "redis cannot be reached");
         assert!(error.source().is_some());
     }

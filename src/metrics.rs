@@ -9,30 +9,30 @@ use metrics::{Counter, Histogram, counter, histogram};
 pub(crate) struct CacheMetrics {
     /// Responses from the local tier.
     pub(crate) hit_local: Counter,
-    /// Responses from the store behind it.
+    /// Responses from the shared store.
     pub(crate) hit_store: Counter,
     /// Stale responses.
     pub(crate) hit_stale: Counter,
     /// Responses from another request's fill.
     pub(crate) collapsed: Counter,
     pub(crate) miss: Counter,
-    /// Requests that the cache does not handle: by method, scope, directive or bypass.
+    /// Requests that the cache does not handle, because of their method, scope, directives or bypass.
     pub(crate) bypass: Counter,
     /// Stored responses that the inner service validated.
     pub(crate) validated: Counter,
-    /// Application values that were stored.
+    /// Application values found in a tier.
     pub(crate) value_hit: Counter,
     /// Application values that another caller computed.
     pub(crate) value_collapsed: Counter,
     pub(crate) value_miss: Counter,
     pub(crate) stored: Counter,
-    /// Responses that were not stored: forbidden, too large or cut short.
+    /// Responses that were not stored: forbidden or too large.
     pub(crate) refused: Counter,
     pub(crate) fill_failed: Counter,
     pub(crate) refresh: Counter,
     /// Refreshes left out because too many were in progress.
     pub(crate) refresh_skipped: Counter,
-    /// Entries found, but invalidated since they were stored.
+    /// Entries that were found but had been invalidated.
     pub(crate) fenced: Counter,
     /// Layers applied twice to one request, or in an order in which they have no effect.
     pub(crate) misuse: Counter,

@@ -1,5 +1,5 @@
-//! Helpers for tests of programs that use this crate: a keep whose clock the test moves, counters, and
-//! a parsed `Cache-Status`.
+//! Helpers for tests of programs that use this crate: a keep with a manual clock, counters, and a parsed
+//! `Cache-Status`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -56,7 +56,7 @@ use crate::{
     table::Table,
 };
 
-/// A keep that lives in this process and whose clock stands still until it is moved.
+/// A keep without Redis and with a clock that only [`advance`](Self::advance) moves.
 ///
 /// It dereferences to a [`Keep`]. Clones share the clock.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct TestKeep {
 }
 
 impl TestKeep {
-    /// Makes a keep with this table. Its wall clock begins at the current time.
+    /// Creates a keep with this table. Its wall clock begins at the current time.
     ///
     /// # Panics
     ///
@@ -81,8 +81,8 @@ impl TestKeep {
         Self { keep, nanos, began }
     }
 
-    /// Moves the clock: stored entries and used quotas grow older by `time`. Timeouts use tokio's clock,
-    /// which is not moved.
+    /// Advances the clock by `time`, for stored entries and quotas. Timeouts use tokio's clock,
+    /// which is not advanced.
     pub fn advance(&self, time: Duration) {
         let add = |now: u64| Some(now.saturating_add(nanos(time)));
         let _ = self
@@ -121,14 +121,14 @@ impl Deref for TestKeep {
 pub struct CacheStatus(CacheReport);
 
 impl CacheStatus {
-    /// Reads the entry of the outermost layer. For a response that no layer has handled, it is neither
-    /// a hit nor stored, and [`forward`](Self::forward) is `None`.
+    /// Reads the field's entry of the outermost layer. A response that no layer has handled is
+    /// neither a hit nor stored, and its [`forward`](Self::forward) is `None`.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
         Self(CacheReport::of(response.headers()).unwrap_or_default())
     }
 
-    /// Whether the response was stored before.
+    /// Whether the response came from the cache.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.0.hit

@@ -34,7 +34,7 @@ impl Config {
         let engine = self.engine();
         let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();
         if nested {
-            engine.misused(
+            engine.report_misuse(
                 "a CacheLayer is applied twice to the same request; the inner one does nothing",
             );
         }

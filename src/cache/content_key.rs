@@ -19,8 +19,8 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
-        http_service::HttpService, read::CappedRead, replayable_body::ReplayableBody,
-        resumed_body::Resumed,
+        capped_read::CappedRead, http_service::HttpService, replayable_body::ReplayableBody,
+        resumed_body::ResumedBody,
     },
     semantics::cache_status::Forward,
 };
@@ -81,7 +81,7 @@ async fn read<B: ReplayableBody>(body: B) -> RequestContent<B> {
     let mut read = CappedRead::copying(MAX_CONTENT);
     match read.read_to_end(body.as_mut()).await {
         Ok(true) if !read.has_trailers() => RequestContent::Whole(read.into_content()),
-        Ok(_) => RequestContent::TooLarge(B::resume(Resumed::new(read.into_frames(), body))),
+        Ok(_) => RequestContent::TooLarge(B::resume(ResumedBody::new(read.into_frames(), body))),
         Err(_) => RequestContent::Broken,
     }
 }

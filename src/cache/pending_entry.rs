@@ -120,7 +120,7 @@ impl PendingEntry {
     /// Whether some tags name fields of the response's content.
     fn tags_need_content(&self) -> bool {
         let route = self.request.route.as_ref();
-        route.is_some_and(|route| route.tags_need_answer())
+        route.is_some_and(|route| route.tags_need_response())
     }
 
     /// Makes a 206 a stored part, combined with the part that is stored already (RFC 9111 sections

@@ -23,7 +23,7 @@ use crate::{
         single_flight::LeaderGuard,
     },
     message::{
-        http_service::HttpService, read::drain, replayable_body::ReplayableBody, unconditional_get,
+        drain::drain, http_service::HttpService, replayable_body::ReplayableBody, unconditional_get,
     },
     semantics::cache_control::RequestCacheControl,
     store::entry::Entry,

@@ -106,7 +106,7 @@ impl<'p> RequestAction<'p> {
         let has_invalidate_layer_above =
             LayerMarkers::of(&source.parts.extensions).invalidate == engine.id();
         if !has_invalidate_layer_above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
-            engine.misused(
+            engine.report_misuse(
                 "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but not what the route's `invalidates` names: add an InvalidateLayer outside the CacheLayer",
             );
         }

@@ -26,8 +26,8 @@ use crate::{
     error::BoxError,
     key::KeyBuf,
     message::{
-        future::ResponseFuture, http_service::HttpService, replayable_body::ReplayableBody,
-        response_body::ResponseBody,
+        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
+        response_future::ResponseFuture,
     },
     semantics::cache_status::Forward,
 };

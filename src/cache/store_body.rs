@@ -236,7 +236,7 @@ fn trailers(frame: Frame<Bytes>, pending: &PendingEntry) -> Option<HeaderMap> {
 /// Waits until the body has had no reader for a while.
 async fn wait_until_unread(writer: &BodyWriter) {
     loop {
-        writer.abandoned().await;
+        writer.wait_until_abandoned().await;
         tokio::time::sleep(UNREAD_TIMEOUT).await;
         if writer.is_abandoned() {
             return;

@@ -72,7 +72,7 @@ fn update(
         &request.policy(),
     );
     let refusal = lifetime.err();
-    let lifetime = request.snapshot.jittered(lifetime.unwrap_or_default());
+    let lifetime = request.snapshot.with_jitter(lifetime.unwrap_or_default());
     let received = head.exchange.received;
     let mut entry = stored.with_content(Content::Response(StoredResponse {
         headers,

@@ -222,7 +222,7 @@ async fn wait_for_lock<W: Coalesce>(
             StoreLookup::Nothing => {}
         }
         // While the fence is not trusted, results of other processes cannot be used.
-        if Instant::now() >= deadline || !engine.fence.trusted(engine.clock.now()) {
+        if Instant::now() >= deadline || !engine.fence.is_trusted(engine.clock.now()) {
             return FillLockOutcome::Lead(None);
         }
         backoff.wait().await;

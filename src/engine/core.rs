@@ -1,4 +1,4 @@
-//! The machinery behind a keep, shared by every clone of it and by its layers.
+//! The state of a keep, shared by all its clones and layers.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     expiring_set::ExpiringSet,
     fill::Fill,
+    known_tag_fields::KnownTagFields,
     limiter::Limiter,
     local_tier::LocalTier,
     no_vary_search_rules::QueryVariationRules,
@@ -20,7 +21,6 @@ use super::{
     request_extractors::RequestExtractors,
     single_flight::SingleFlight,
     snapshot::{self, Snapshot},
-    tag_field_names::TagFieldNames,
     tiers::Tiers,
 };
 #[cfg(feature = "redis")]
@@ -53,14 +53,14 @@ use crate::{
     table::{Plan, Table},
 };
 
-/// How many refreshes of one process run at the same time at most.
+/// The maximum number of refreshes that run at the same time in one process.
 const MAX_REFRESHES: usize = 64;
 
 /// The state that all clones of a keep share.
 pub(crate) struct Engine {
     /// The table in use. A request loads it once.
     pub(crate) snapshot: ArcSwap<Snapshot>,
-    /// Held while a table is replaced.
+    /// Locked while a table is replaced.
     reloading: Mutex<()>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) fence: Arc<Fence>,
@@ -75,20 +75,20 @@ pub(crate) struct Engine {
     /// Keys for which the inner service has just failed while a stale response is served.
     pub(crate) origin_backoff: ExpiringSet,
     pub(crate) query_rules: QueryVariationRules,
-    /// Limits refreshes in the background, and requests of a warm-up.
+    /// Limits the number of background refreshes and of a warm-up's requests.
     pub(crate) refreshes: Arc<Semaphore>,
-    /// Writes in progress. Always closed, so that waiting for it ends when there are none.
+    /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
-    pub(crate) tag_fields: TagFieldNames,
+    pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
     /// Whether a misplaced layer has been logged.
     has_warned_of_misuse: AtomicBool,
 }
 
 impl Engine {
-    /// An engine without a store: the local tier is the only one.
+    /// An engine without a store, whose only tier is the local one.
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
@@ -153,7 +153,7 @@ impl Engine {
             writes,
             limiter,
             extractors: RequestExtractors::default(),
-            tag_fields: TagFieldNames::default(),
+            tag_fields: KnownTagFields::default(),
             metrics,
             has_warned_of_misuse: AtomicBool::new(false),
         })
@@ -177,16 +177,16 @@ impl Engine {
         Ok(())
     }
 
-    /// An id of this engine that no other engine has at the same time; never 0.
+    /// An id that no other live engine has; never 0.
     pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
     /// Counts a request on which a misplaced layer has no effect, and logs the first one.
-    pub(crate) fn misused(&self, what: &'static str) {
+    pub(crate) fn report_misuse(&self, message: &'static str) {
         self.metrics.misuse.increment(1);
         if !self.has_warned_of_misuse.swap(true, Ordering::Relaxed) {
-            tracing::warn!("{what}");
+            tracing::warn!("{message}");
         }
     }
 
@@ -220,20 +220,20 @@ impl Engine {
         identity::user(&parts.extensions, &parts.headers, identity, identify)
     }
 
-    /// Whether an entry whose fill began at `capture` may be stored under this key: nothing that
-    /// names it has been invalidated since.
+    /// Whether an entry whose fill began at `capture` may be stored under this key: no target that names
+    /// it has been invalidated since.
     pub(crate) fn may_store(&self, capture: &Capture, entry: &Entry, key: &str) -> bool {
         let hashes = &target_hashes(key, &entry.entity, entry.user.as_deref(), &entry.tags);
         self.fence.may_store(capture, EntryNames { key, hashes })
     }
 
-    /// Makes what the targets name unusable, in this process before it returns, and removes exact
-    /// keys.
+    /// Makes the entries that the targets name unusable, in this process before it returns, and removes
+    /// the entries of exact keys.
     ///
     /// # Errors
     ///
-    /// If the journal has not taken it: it is queued, and what it names is not stored in this process
-    /// until the journal has it.
+    /// If the journal has not taken the invalidation. It is queued, and this process does not store the
+    /// entries that it names until the journal has taken it.
     pub(crate) async fn invalidate(
         &self,
         targets: Vec<PurgeTarget>,
@@ -242,7 +242,7 @@ impl Engine {
         self.invalidate_all(Purge::of(targets, soft)).await
     }
 
-    /// As [`invalidate`](Self::invalidate), where each purge is soft or not.
+    /// [`invalidate`](Self::invalidate) for hard and soft purges together.
     pub(crate) async fn invalidate_all(&self, purges: Vec<Purge>) -> Result<(), Error> {
         let appended = self.fence.purge(&purges).await;
         let hard = purges.iter().filter(|purge| !purge.soft);
@@ -251,12 +251,12 @@ impl Engine {
         appended.map(|_| ())
     }
 
-    /// As [`invalidate`](Self::invalidate), then stores the write's own response, unless another write
-    /// of the same may have happened since `before`, where this one began.
+    /// Invalidates the targets of a write that began at `before`, then stores the write's response in
+    /// `entry`, unless another write of this entry may have happened since `before`.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub(crate) async fn write_through(
         &self,
         before: &Capture,
@@ -276,12 +276,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes a declared write that has changed `targets`, and removes the exact keys among these
+    /// Closes a declared write that has changed `targets`, and removes the exact keys among `targets`
     /// and `declared`.
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     pub(crate) async fn close(
         &self,
         declaration: Declaration,
@@ -290,9 +290,8 @@ impl Engine {
     ) -> Result<(), Error> {
         targets.retain(|target| !declared.contains(target));
         let appended = declaration.close(targets.clone()).await;
-        self.tiers
-            .remove_targets(targets.iter().chain(declared))
-            .await;
+        let removed = targets.iter().chain(declared);
+        self.tiers.remove_targets(removed).await;
         appended
     }
 }

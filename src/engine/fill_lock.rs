@@ -35,7 +35,7 @@ impl FillLock {
     /// A lock that is not held yet; `None` without a store, or while its fence is not trusted.
     pub(crate) fn new(engine: &Engine, key: &str) -> Option<Self> {
         let store = engine.tiers.store.as_ref()?;
-        engine.fence.trusted(engine.clock.now()).then(|| Self {
+        engine.fence.is_trusted(engine.clock.now()).then(|| Self {
             store: Arc::clone(store),
             key: key.into(),
             token: fastrand::u64(..),

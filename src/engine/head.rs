@@ -1,4 +1,4 @@
-//! The head of a response that may be stored.
+//! The head of a response in the form in which it is stored.
 
 use crate::{
     clock::Timestamp,
@@ -9,9 +9,10 @@ use crate::{
     },
 };
 
-/// The head of a response that may be stored, made by [`Snapshot::storable`](super::snapshot::Snapshot).
+/// The head of a response in the form in which it is stored: filtered fields, lifetime and expiry.
+/// [`Snapshot::storable`](super::snapshot::Snapshot::storable) makes it.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct StoredHead {
     /// The response without its body.
     pub(crate) response: StoredResponse,
     /// The request fields that select it.
@@ -20,8 +21,8 @@ pub(crate) struct Head {
     pub(super) expires: Timestamp,
 }
 
-impl Head {
-    /// Makes an entry under a key of this entity, and of this user if the key names one.
+impl StoredHead {
+    /// Makes an entry with this entity, and with the user that its key names, if any.
     pub(crate) fn into_entry(
         self,
         position: Position,

@@ -1,14 +1,14 @@
-//! The keys that a pattern names, as Redis globs.
+//! Redis globs that match the full keys of a pattern.
 
 use crate::key::glob::matches_glob;
 
 /// The Redis globs that match the keys of a pattern.
 #[derive(Debug)]
 pub(super) struct KeyGlobs {
-    /// Match full keys: those without variations, and those with.
+    /// Match full keys, with and without variations.
     pub(super) entries: Vec<String>,
-    /// Match the plain values among these keys. Redis also holds strings of other programs, and
-    /// counters: a pattern as wide as `*` must remove only keys of plain entities.
+    /// Match the keys of plain values. Redis also holds counters and the strings of other programs, so
+    /// that a pattern as wide as `*` must remove only keys of plain entities.
     pub(super) plain: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ fn with_variations(pattern: &str) -> Vec<String> {
     globs
 }
 
-/// Narrows globs to keys whose first segment is `root`.
+/// Restricts globs to keys whose first segment is `root`.
 fn within(root: &str, globs: &[String]) -> Vec<String> {
     let pattern = globs.first().map_or("", |glob| glob.as_str());
     let literal = &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())];
@@ -57,7 +57,7 @@ fn within(root: &str, globs: &[String]) -> Vec<String> {
     Vec::new()
 }
 
-/// Matches what follows a key that has variations.
+/// Matches the variations that follow a key.
 const VARIATIONS: &str = "[~@?#]*";
 
 #[cfg(test)]

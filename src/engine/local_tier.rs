@@ -1,4 +1,4 @@
-//! The local tier: entries in this process's memory, up to a weight in bytes.
+//! The local tier: entries in this process's memory, up to a total size in bytes.
 
 use std::{
     fmt,
@@ -18,13 +18,13 @@ use crate::{
     store::entry::{BOOKKEEPING, Entry},
 };
 
-/// Entries by the bytes of their full keys.
+/// Maps full keys, as bytes, to entries.
 pub(crate) struct LocalTier {
     cache: Cache<Box<[u8]>, Arc<Entry>, Weight, foldhash::fast::RandomState, Evictions>,
 }
 
 impl LocalTier {
-    /// A tier for about `bytes` of entries; 0 turns it off.
+    /// A tier that holds about `bytes` of entries; 0 turns it off.
     pub(super) fn new(bytes: u64) -> Self {
         let options = OptionsBuilder::new()
             .shards(shards(bytes))
@@ -114,8 +114,8 @@ impl fmt::Debug for LocalTier {
     }
 }
 
-/// Many shards, so that threads seldom wait for each other; each holds several entries of usual
-/// size.
+/// The number of shards: many, so that threads seldom wait for each other, but each large enough for
+/// several entries of usual size.
 fn shards(bytes: u64) -> usize {
     const MIN_SHARD: u64 = 4 << 20;
     usize::try_from(bytes / MIN_SHARD)

@@ -1,5 +1,5 @@
-//! The machinery that the layers and the public handle share: the table in use, the tiers, single
-//! flight and the rate limiter.
+//! The state that the layers and the public handle share: the table in use, the tiers, single flight
+//! and the rate limiter.
 
 pub(crate) mod coalesce;
 pub(crate) mod core;
@@ -8,6 +8,7 @@ pub(crate) mod fill;
 pub(crate) mod fill_lock;
 pub(crate) mod head;
 mod key_globs;
+mod known_tag_fields;
 pub(crate) mod limiter;
 mod local_tier;
 pub(crate) mod no_vary_search_rules;
@@ -15,7 +16,6 @@ mod pattern_removal;
 pub(crate) mod request_extractors;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;
-mod tag_field_names;
 pub(crate) mod tiers;
 mod variant_list;
 pub(crate) mod write_targets;

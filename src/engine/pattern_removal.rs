@@ -19,7 +19,7 @@ use crate::error::Error;
 /// The removals in progress: at most one for each pattern at a time.
 pub(crate) struct PatternRemovals {
     in_progress: Arc<SingleFlight<Removal>>,
-    /// Counts requests and removals, in the order in which they begin.
+    /// A logical clock that orders the beginnings of requests and removals.
     clock: AtomicU64,
 }
 
@@ -38,15 +38,14 @@ impl PatternRemovals {
         }
     }
 
-    /// Removes everything whose key matches the pattern from both tiers. Returns how many entries
-    /// there were.
+    /// Removes all entries whose keys match the pattern from both tiers. Returns how many were removed.
     ///
-    /// A removal that has already begun may have passed entries that were stored since. So a caller
-    /// waits for its end, and then shares one that begins later.
+    /// A removal that is in progress may miss entries that were stored after it began. So a caller waits
+    /// for its end, and then shares a removal that begins later.
     ///
     /// # Cancel safety
     ///
-    /// A removal that has begun goes on in its own task.
+    /// A removal that has begun continues in its own task.
     ///
     /// # Errors
     ///
@@ -70,7 +69,7 @@ impl PatternRemovals {
                     };
                     return tokio::spawn(removal).await.unwrap_or_else(|error| {
                         let message = format!("the removal of `{pattern}` was not completed");
-                        Err(Error::unavailable(message).with_source(error))
+                        Err(Error::unavailable(message).with_hidden_cause(error))
                     });
                 }
                 // After a failure, each follower tries again.

@@ -22,7 +22,7 @@ impl RequestExtractors {
         self.identify.store(Some(Arc::new(identify)));
     }
 
-    /// Returns whether it was set: the first function stays.
+    /// Sets the function unless one is set. Returns whether it was set.
     pub(crate) fn set_find_uri(&self, find: Box<FindUri>) -> bool {
         self.find_uri.set(find).is_ok()
     }

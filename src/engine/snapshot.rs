@@ -1,4 +1,4 @@
-//! The table in use, and what it decides about responses.
+//! The table in use, and the storage decisions that depend on it.
 
 use std::sync::{
     Arc,
@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use http::{HeaderMap, response};
 
-use super::head::Head;
+use super::head::StoredHead;
 use crate::{
     clock::Timestamp,
     error::Error,
@@ -48,9 +48,10 @@ impl Snapshot {
         }
     }
 
-    /// Shortens a TTL of the table at random by up to `jitter`, so that responses that were stored
-    /// together do not expire together. Lifetimes that the response states itself are not changed.
-    pub(crate) fn jittered(&self, mut lifetime: Lifetime) -> Lifetime {
+    /// Shortens a lifetime that comes from the table at random by up to `jitter`, so that responses that
+    /// were stored together do not expire together. A lifetime from the response's own fields is not
+    /// changed.
+    pub(crate) fn with_jitter(&self, mut lifetime: Lifetime) -> Lifetime {
         if !lifetime.explicit && !lifetime.heuristic {
             let left = lifetime.fresh.saturating_sub(lifetime.initial_age);
             let spread = left.mul_f64(self.plan.jitter * fastrand::f64());
@@ -63,15 +64,15 @@ impl Snapshot {
         Credentials::of(headers, identified || self.claims_user(headers))
     }
 
-    /// Whether the request has the identity's header, even if it names no verified user (of two
-    /// lines, one may be the client's own): the response may still be meant for one user.
+    /// Whether the request has the identity's header, even if no verified user results (for example from
+    /// two lines, one forged): the response may still be meant for one user.
     #[inline]
     pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
         let header = self.plan.identity.header.as_ref();
         header.is_some_and(|name| headers.contains_key(name))
     }
 
-    /// When a response can no longer be used, not even stale.
+    /// The time after which a response can no longer be used, not even stale.
     pub(crate) fn expiry(
         &self,
         lifetime: &Lifetime,
@@ -101,23 +102,27 @@ impl Snapshot {
         }
     }
 
-    /// The head of the response to `request` as it is stored, if it may be.
+    /// The head to store for the response to `request`.
+    ///
+    /// # Errors
+    ///
+    /// Why the response must not be stored.
     pub(crate) fn storable(
         &self,
         request: &RequestHead<'_>,
         head: &response::Parts,
         exchange: &Exchange,
         route: Option<&RoutePlan>,
-    ) -> Result<Head, Refusal> {
+    ) -> Result<StoredHead, Refusal> {
         let policy = self.policy(route);
         let lifetime = storable::decide(request, head.status, &head.headers, exchange, &policy)?;
-        let lifetime = self.jittered(lifetime);
+        let lifetime = self.with_jitter(lifetime);
         let table = route.map_or(&[][..], |route| &route.vary);
         let vary = VaryFields::of(&head.headers, table).map_err(|_| Refusal::Vary)?;
         let received = exchange.received;
         let headers = FieldFilter::of(&head.headers, policy.strip).select(&head.headers, received);
         let has_validator = etag::can_be_validated(head.status, &headers);
-        Ok(Head {
+        Ok(StoredHead {
             vary,
             stored: received,
             expires: self.expiry(&lifetime, received, has_validator),
@@ -142,7 +147,7 @@ impl Snapshot {
 pub(crate) fn compile(table: &Table) -> Result<Plan, Error> {
     let plan = table.compile()?;
     for warning in table.check() {
-        tracing::warn!(%warning, "the table is valid, but may not do what was meant");
+        tracing::warn!(%warning, "the table is valid, but may not behave as intended");
     }
     Ok(plan)
 }

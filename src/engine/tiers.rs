@@ -1,4 +1,4 @@
-//! The tiers that hold entries: this process's memory, and the store behind it.
+//! The tiers that hold entries: this process's memory and the shared store.
 
 use std::{
     fmt,
@@ -24,20 +24,20 @@ use crate::{
     },
 };
 
-/// The local tier and the store. Every lookup is checked by the fence.
+/// The local tier and the shared store. The fence checks every entry that is looked up.
 ///
-/// A failure of the store is logged and counted by the store. Here it is a miss, or an entry that is
-/// not stored.
+/// The store logs and counts its failures. To callers, a failed lookup is a miss, and an entry whose
+/// storage failed is not stored.
 pub(crate) struct Tiers {
     pub(super) local: LocalTier,
     /// The store that other processes share; `None` without Redis.
     pub(crate) store: Option<Arc<dyn Entries>>,
-    /// The values in the store that other programs read as bare JSON.
+    /// Stores values as bare JSON, for other programs to read; `None` without Redis.
     pub(crate) plain: Option<Arc<dyn Plain>>,
     pub(super) clock: Arc<Clock>,
     pub(super) fence: Arc<Fence>,
     pub(super) metrics: CacheMetrics,
-    /// How many responses and values have been stored.
+    /// The number of responses and values stored so far.
     pub(super) stored: AtomicU64,
 }
 
@@ -74,13 +74,18 @@ impl Tiers {
         self.usable_local(key.variant_key(&variant.hash).as_bytes(), key, now)
     }
 
-    /// The local entry under `full`, which is `key` or one of its variants. An entry that has
+    /// The local entry under `full_key`, which is `key` or one of its variants. An entry that has
     /// expired or was invalidated is removed.
     #[inline(always)]
-    pub(crate) fn usable_local(&self, full: &[u8], key: &KeyBuf, now: Now) -> Option<FoundEntry> {
-        let entry = self.local.get(full)?;
+    pub(crate) fn usable_local(
+        &self,
+        full_key: &[u8],
+        key: &KeyBuf,
+        now: Now,
+    ) -> Option<FoundEntry> {
+        let entry = self.local.get(full_key)?;
         let Some(verdict) = self.check(&entry, key, now) else {
-            self.local.discard(full, &entry);
+            self.local.discard(full_key, &entry);
             return None;
         };
         Some(FoundEntry { entry, verdict })
@@ -96,7 +101,7 @@ impl Tiers {
         let Some((found, now)) = self.usable_stored(key.as_str(), key).await else {
             return StoreLookup::Nothing;
         };
-        let full = match &found.entry.content {
+        let full_key = match &found.entry.content {
             Content::Variants(_) if is_uncacheable_note(&found.entry) => {
                 return StoreLookup::Uncacheable;
             }
@@ -106,39 +111,39 @@ impl Tiers {
             },
             _ => return StoreLookup::Found((found, now)),
         };
-        // Held across the await, it would enlarge the future of every hit.
+        // Dropped before the await, so that the future of every hit stays small.
         drop(found);
-        let variant = self.usable_stored(&full, key).await;
+        let variant = self.usable_stored(&full_key, key).await;
         variant.map_or(StoreLookup::Nothing, StoreLookup::Found)
     }
 
-    /// The entry in the store, if it was received after `than`. It is copied into the local tier.
+    /// The entry in the store, if it was received after `newer_than`. It is copied into the local tier.
     pub(crate) async fn lookup_newer(
         &self,
         key: &KeyBuf,
         headers: &HeaderMap,
-        than: Timestamp,
+        newer_than: Timestamp,
     ) -> Option<FoundEntry> {
         let StoreLookup::Found((found, _)) = self.lookup_stored(key, headers).await else {
             return None;
         };
-        (found.entry.stored > than && found.verdict == Verdict::Usable).then_some(found)
+        (found.entry.stored > newer_than && found.verdict == Verdict::Usable).then_some(found)
     }
 
-    /// The entry in the store under `full`, which is `key` or one of its variants, and when it was
-    /// read. It is copied into the local tier, unless that holds one at least as new.
+    /// The entry in the store under `full_key`, which is `key` or one of its variants, and when it was
+    /// read. It is copied into the local tier, unless the local entry is at least as new.
     pub(crate) async fn usable_stored(
         &self,
-        full: &str,
+        full_key: &str,
         key: &KeyBuf,
     ) -> Option<(FoundEntry, Now)> {
-        let (found, now) = self.read_store(full, key).await?;
+        let (found, now) = self.read_store(full_key, key).await?;
         if self.local.is_off() {
             return Some((found, now));
         }
-        let local = self.local_unless_older(full, key, &found.entry, now);
+        let local = self.local_unless_older(full_key, key, &found.entry, now);
         if local.is_none() {
-            self.local.insert(full, &found.entry);
+            self.local.insert(full_key, &found.entry);
         }
         Some((local.unwrap_or(found), now))
     }
@@ -156,7 +161,7 @@ impl Tiers {
         kept
     }
 
-    /// Stores a response; if it varies, as the newest variant of its key. Returns whether a tier
+    /// Stores a response; one that varies becomes the newest variant of its key. Returns whether a tier
     /// keeps it.
     pub(crate) async fn store_response(
         &self,
@@ -167,15 +172,15 @@ impl Tiers {
         let Some(variant) = variant else {
             return self.put(key.as_str(), entry).await;
         };
-        // The variant first, so that the list never names one that is not yet stored.
+        // The variant is stored first, so that the list never names one that is not yet stored.
         let is_kept = self.put(&key.variant_key(&variant.hash), entry).await;
         let known = self.variants(key).await;
         let list = Arc::new(list_with(known.as_deref(), variant, entry));
         self.put(key.as_str(), &list).await && is_kept
     }
 
-    /// Removes one stored response, which may be a variant. If another entry has replaced it in the
-    /// local tier, that one stays.
+    /// Removes one stored response, which may be a variant. An entry that has replaced it in the local
+    /// tier is not removed.
     pub(crate) async fn remove_response(
         &self,
         key: &KeyBuf,
@@ -187,18 +192,19 @@ impl Tiers {
             Some(Content::Variants(variants)) => vary::choose(variants, request),
             _ => None,
         };
-        let full: Box<str> = match variant {
+        let full_key: Box<str> = match variant {
             Some(variant) => key.variant_key(&variant.hash).into(),
             None => key.as_str().into(),
         };
-        self.local.discard(full.as_bytes(), entry);
+        self.local.discard(full_key.as_bytes(), entry);
         if let Some(store) = &self.store {
-            let _ = store.remove(&[full]).await;
+            let _ = store.remove(&[full_key]).await;
         }
     }
 
-    /// Removes the entries of exact keys from both tiers, or the whole local tier if everything is
-    /// named. Other targets, and the variations of a key, are left to the fence.
+    /// Removes the entries of exact keys from both tiers, and all entries of the local tier if the targets
+    /// include everything. For other targets, and for the variations of a key, the fence refuses the
+    /// entries.
     pub(crate) async fn remove_targets<'a>(
         &self,
         targets: impl IntoIterator<Item = &'a PurgeTarget>,
@@ -224,8 +230,8 @@ impl Tiers {
         }
     }
 
-    /// Removes all entries whose keys match. Returns how many were in the store, or without a store
-    /// in the local tier.
+    /// Removes all entries whose keys match. Returns how many were removed from the store, or without a
+    /// store from the local tier.
     pub(super) async fn remove_matching(&self, globs: &KeyGlobs) -> Result<u64, Error> {
         let removed_local = self.local.remove_matching(globs, self.clock.now().wall);
         let Some(store) = &self.store else {
@@ -255,32 +261,32 @@ impl Tiers {
         found.is_some_and(|found| is_uncacheable_note(&found.entry))
     }
 
-    /// Whether the local tier knows variants of the key.
+    /// Whether the local tier holds a list of the key's variants.
     pub(crate) fn has_variants(&self, key: &KeyBuf) -> bool {
         let known = self.local.get(key.as_bytes());
         known.is_some_and(|known| matches!(known.content, Content::Variants(_)))
     }
 
-    /// Removes everything from the local tier.
+    /// Removes all entries from the local tier.
     pub(crate) fn clear_local(&self) {
         self.local.clear();
     }
 
-    /// How many responses and values have been stored.
+    /// The number of responses and values stored so far.
     pub(crate) fn stored(&self) -> u64 {
         self.stored.load(Ordering::SeqCst)
     }
 
-    /// The local entry, unless it is older than the one in the store: a copy never goes back in time,
-    /// and what this process has recorded with its own entry is kept.
+    /// The local entry, unless it is older than the one in the store: so that the local copy never
+    /// becomes older, and its `LocalState` is kept.
     fn local_unless_older(
         &self,
-        full: &str,
+        full_key: &str,
         key: &KeyBuf,
         stored: &Entry,
         now: Now,
     ) -> Option<FoundEntry> {
-        let entry = self.local.get(full.as_bytes())?;
+        let entry = self.local.get(full_key.as_bytes())?;
         let (here, there) = (entry.position, stored.position);
         let newer = entry.stored >= stored.stored && here.epoch == there.epoch && here.n >= there.n;
         if !newer || matches!(entry.content, Content::Variants(_)) || entry.expires <= now.wall {
@@ -300,14 +306,15 @@ impl Tiers {
         matches!(found.entry.content, Content::Variants(_)).then_some(found.entry)
     }
 
-    async fn read_store(&self, full: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
-        let entry = self.store.as_ref()?.get(full).await.ok()??;
+    async fn read_store(&self, full_key: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
+        let entry = self.store.as_ref()?.get(full_key).await.ok()??;
         let now = self.clock.now();
         let verdict = self.check(&entry, key, now)?;
         Some((FoundEntry { entry, verdict }, now))
     }
 
-    /// The fence's verdict; `None` if the entry has expired or was invalidated, which is counted.
+    /// The fence's verdict; `None` if the entry has expired or was invalidated. Counts invalidated
+    /// entries.
     #[inline(always)]
     fn check(&self, entry: &Entry, key: &KeyBuf, now: Now) -> Option<Verdict> {
         if entry.expires <= now.wall {

@@ -5,11 +5,11 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// How many variants of one key are kept; the oldest is dropped first.
+/// The maximum number of variants of one key; the oldest is dropped first.
 const MAX_VARIANTS: usize = 16;
 
-/// The list of a key's variants with `variant` in front. Its position is that of `entry`, the latest;
-/// it expires with the variant that lives longest.
+/// Adds `variant`, whose response is `entry`, to the front of a key's list of variants. The list has the
+/// position of `entry`, and expires with the variant that expires last.
 pub(super) fn list_with(known: Option<&Entry>, variant: &Variant, entry: &Entry) -> Entry {
     let others = known.and_then(|known| match &known.content {
         Content::Variants(Variants(list)) => Some(list),

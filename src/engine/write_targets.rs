@@ -1,4 +1,4 @@
-//! What a write invalidates by the rules of HTTP (RFC 9111 section 4.4, RFC 9875).
+//! The targets that a write invalidates by the rules of HTTP (RFC 9111 section 4.4, RFC 9875).
 
 use http::{HeaderName, Method, Response, Uri};
 
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct WriteTargets {
     request: ClientRequest,
-    /// The user as it goes into keys, before encoding.
+    /// The user's name in keys, before encoding.
     user: Option<Box<str>>,
 }
 
@@ -36,7 +36,7 @@ impl WriteTargets {
         self.keys(&engine.snapshot.load(), response, 0)
     }
 
-    /// As [`purge_targets`](Self::purge_targets), without the request's own target.
+    /// The keys of [`purge_targets`](Self::purge_targets) without that of the request's target.
     pub(crate) fn locations<B>(
         &self,
         snapshot: &Snapshot,
@@ -58,14 +58,14 @@ impl WriteTargets {
             return Vec::new();
         };
         let host = self.request.target().host;
-        // Those of this host, and those of responses whose key names no host.
+        // The group's tags: for this host, and for responses stored for all hosts.
         let tags = groups
             .iter()
             .flat_map(|group| [host, None].map(|host| cache_groups::tag(group, host)));
         tags.map(PurgeTarget::Tag).collect()
     }
 
-    /// The key of the request's own target, with all its variations.
+    /// The key of the request's target, with all its variations.
     pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
         target_of(snapshot, &self.inputs())
     }
@@ -93,7 +93,7 @@ impl WriteTargets {
             .head(snapshot.credentials(&self.request.headers, self.user.is_some()))
     }
 
-    /// The request as a GET, to which this write's response may be stored as the response.
+    /// The request as a GET, for storing the write's response as the response to a GET.
     pub(crate) fn as_get(&self, snapshot: &Snapshot) -> RequestHead<'_> {
         RequestHead {
             method: &Method::GET,
@@ -101,7 +101,7 @@ impl WriteTargets {
         }
     }
 
-    /// Whether the inner service could answer for another host than the one in the key.
+    /// Whether the inner service might read another host from the request than the key contains.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.request.is_ambiguous()
     }
@@ -110,8 +110,8 @@ impl WriteTargets {
         &self.request.method
     }
 
-    /// Whether a response with explicit freshness may answer a later GET: that to a POST, unless a
-    /// route claims the path (RFC 9110 section 9.3.3).
+    /// Whether a response with explicit freshness may answer a later GET: only the response to a POST
+    /// for a path without a route (RFC 9110 section 9.3.3).
     pub(crate) fn may_answer_get(&self, snapshot: &Snapshot) -> bool {
         self.request.method == Method::POST && self.route(snapshot).is_none()
     }
@@ -138,7 +138,7 @@ impl WriteTargets {
     }
 }
 
-/// The key that a request with these inputs has, by its route or by its URL.
+/// The key of a request with these inputs: by its route, or by its URL if no route matches.
 fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> PurgeTarget {
     if let Some(matched) = snapshot.plan.route(inputs.path, inputs.host) {
         return matched.target(inputs);

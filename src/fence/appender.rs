@@ -1,4 +1,4 @@
-//! Own records on their way to the journal.
+//! Appends this process's own records to the journal.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,14 +25,14 @@ use crate::{
 pub(super) struct Appender {
     pub(super) sync: JournalSync,
     pub(super) pubsub: Arc<PubSub>,
-    /// Once set, one of them delivers what is queued.
+    /// The background tasks. Once set, one of them delivers the queued records.
     pub(super) tasks: OnceLock<Box<[AbortHandle]>>,
 }
 
 impl Appender {
     /// Appends the purges; see [`Fence::purge`](super::core::Fence::purge).
     pub(super) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
-        // All begin before the first await, so that none is forgotten when the future is dropped.
+        // All appends begin before the first await, so that none is lost if the future is dropped.
         let appends: Vec<_> = purges
             .chunks(MAX_PURGES)
             .map(|chunk| self.begin(OwnRecord::invalidation(chunk.into())))
@@ -53,15 +53,15 @@ impl Appender {
         }
     }
 
-    /// Queues what other programs have published, so that a slow journal does not delay reading the
-    /// channel. It is not published again.
+    /// Queues the purges that other programs have published, so that a slow journal does not delay
+    /// reading the channel. They are not published again.
     pub(super) fn receive(&self, messages: &[Box<[u8]>]) {
         for chunk in self.pubsub.receive(messages).chunks(MAX_PURGES) {
-            drop(self.begin(OwnRecord::invalidation(chunk.into()).unpublished()));
+            drop(self.begin(OwnRecord::invalidation(chunk.into()).without_publishing()));
         }
     }
 
-    /// Blocks what the record names until it has been applied.
+    /// Begins an append: blocks the targets of the record until it has been applied.
     pub(super) fn begin(&self, record: OwnRecord) -> OwnAppend<'_> {
         let pending = record.clone();
         let mirror = &self.sync.mirror;
@@ -73,11 +73,11 @@ impl Appender {
         }
     }
 
-    /// Appends the queued records, oldest first, until none is left.
+    /// Appends the queued records, the oldest first, until none is left.
     ///
     /// # Errors
     ///
-    /// If the journal fails; the rest stays queued.
+    /// If the journal fails. The remaining records stay queued.
     pub(super) async fn deliver_queued(&self) -> Result<(), Error> {
         let next = || self.sync.mirror.read(|mirror| mirror.own.next_queued());
         while let Some((ids, record)) = next() {
@@ -88,18 +88,19 @@ impl Appender {
         Ok(())
     }
 
-    /// Has the queue delivered.
+    /// Wakes the task that delivers the queue; without tasks, delivers it here.
     pub(super) fn wake(&self) {
         if self.tasks.get().is_some() {
             self.sync.queued.notify_one();
         } else {
-            // The journal of one process answers at once.
+            // An in-process journal answers at once.
             let _ = self.deliver_queued().now_or_never();
         }
     }
 
-    /// Sends a record once and applies the reply. With `since`, the reply has the records from there
-    /// and the open declarations. `None` if the mirror must be synced first.
+    /// Sends a record once and applies the reply. With `since`, the reply contains the records
+    /// after that position and the open declarations. Returns `None` if the mirror must be synced
+    /// first.
     async fn send(
         &self,
         ids: &[u64],
@@ -122,7 +123,8 @@ impl Appender {
         let applied = self.sync.mirror.change(|mirror| {
             let applied = mirror.apply_reply(known, (ids, record), &reply, now);
             if applied && record.published {
-                // Before the lock is released: `flush` waits for the delivery first, then for this.
+                // Before the lock is released: `flush` waits for the delivery first, then for the queue
+                // of patterns.
                 self.pubsub.publish(&record.purges);
             }
             applied
@@ -131,7 +133,7 @@ impl Appender {
     }
 }
 
-/// An own append. Dropped before its reply has been applied, it is queued.
+/// An own append. If it is dropped before its reply has been applied, it is queued.
 pub(super) struct OwnAppend<'a> {
     appender: &'a Appender,
     id: u64,
@@ -139,7 +141,7 @@ pub(super) struct OwnAppend<'a> {
     on_drop: OnDrop,
 }
 
-/// What happens when an own append is dropped.
+/// The action when an own append is dropped.
 enum OnDrop {
     Queue,
     Forget,
@@ -152,13 +154,15 @@ impl OwnAppend<'_> {
         Ok(reply.position)
     }
 
-    /// As [`deliver`](Self::deliver), but not sent again if it fails: a declaration is of no use then.
+    /// [`deliver`](Self::deliver) without another attempt after a failure, because a late declaration is
+    /// useless.
     pub(super) async fn deliver_or_forget(mut self) -> Result<Position, Error> {
         self.on_drop = OnDrop::Forget;
         self.deliver().await
     }
 
-    /// Answers the position if no other write of the entry can have come after `before` (rule 15).
+    /// Returns the position if no other write of the entry can have been appended after `before`
+    /// (rule 15).
     pub(super) async fn deliver_through(
         self,
         before: Position,
@@ -172,7 +176,7 @@ impl OwnAppend<'_> {
         Ok(alone.then_some(reply.position))
     }
 
-    /// The reply, and the number of attempts that it took.
+    /// Delivers the record. Returns the reply and the number of attempts.
     async fn deliver_since(mut self, since: Option<Position>) -> Result<(AppendReply, u32), Error> {
         let ids = [self.id];
         for attempt in 1..=MAX_ATTEMPTS {
@@ -215,5 +219,6 @@ fn names_entry(reply: &AppendReply, entry: EntryNames<'_>) -> bool {
     index.find(entry).hard > 0
 }
 
-/// New epochs are rare; two during one append mean that the journal is not stable.
+/// Each new epoch costs an attempt. Epochs are rare: several during one append mean that the journal is
+/// not stable.
 const MAX_ATTEMPTS: u32 = 3;

@@ -7,10 +7,10 @@ pub(crate) struct FenceConfig {
     /// How long entries are used after the last proof of freshness;
     /// [`Fence::set_max_lag`](super::core::Fence::set_max_lag) changes it later.
     pub(crate) max_lag: Duration,
-    /// How many purge targets are tracked one by one. Beyond that, the oldest are dropped and the
-    /// floor rises.
+    /// The number of purge targets that are tracked individually. Beyond that, the oldest are
+    /// dropped and the floor rises.
     pub(crate) max_targets: usize,
-    /// How many appends may wait for delivery. Beyond that, they become one purge of everything.
+    /// The number of appends that may be queued. Beyond that, one purge of everything replaces them.
     pub(crate) max_queued: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The fence of a keep.
+//! The fence: checks entries, and appends this process's invalidations.
 
 use std::{
     fmt,
@@ -59,7 +59,7 @@ impl Fence {
         fence
     }
 
-    /// A fence that has not read the journal yet; [`start`](Self::start) makes it follow it.
+    /// A fence that has not read the journal yet; [`start`](Self::start) makes it follow the journal.
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
         clock: Arc<Clock>,
@@ -87,8 +87,8 @@ impl Fence {
     }
 
     /// Follows the journal, and the channel of other programs, until the fence is dropped. Returns
-    /// after the first attempt to read the journal, even if it failed: then nothing stored is used
-    /// until the journal can be read.
+    /// after the first attempt to read the journal. If that fails, no stored entry is used until the
+    /// journal can be read.
     pub(crate) async fn start(&self, channel: Option<Arc<dyn Channel>>) {
         if let Err(error) = self.sync().await {
             tracing::warn!(
@@ -100,7 +100,7 @@ impl Fence {
         self.appender.wake();
     }
 
-    /// To be called before the inner service is.
+    /// Takes the position and the time; call it before the inner service (rule 1).
     pub(crate) fn capture(&self) -> Capture {
         Capture {
             at: self.sync_state().clock.mono(),
@@ -114,12 +114,12 @@ impl Fence {
     }
 
     /// Whether stored responses may be used at all (rule 12).
-    pub(crate) fn trusted(&self, now: Now) -> bool {
+    pub(crate) fn is_trusted(&self, now: Now) -> bool {
         self.sync_state().trust.holds(now.mono)
     }
 
-    /// Whether the entry is a fill of this process and so young that its own read proves it. Without
-    /// the journal, fills are still shared for that long.
+    /// Whether this process filled the entry less than `max_lag` ago. Such an entry may be shared even
+    /// while the journal cannot be read.
     pub(crate) fn is_young_fill(&self, entry: &Entry, now: Now) -> bool {
         let trust = &self.sync_state().trust;
         trust.covers(entry.local.captured, now.mono)
@@ -127,14 +127,14 @@ impl Fence {
 
     /// Whether the entry may be used; `key` is its key without variations.
     ///
-    /// To be called at every use: for both tiers, followers and stale responses. `now` must have been
-    /// read for this request.
+    /// Call it at every use: for entries of both tiers, for followers and for stale responses.
+    /// `now` must have been read for this request.
     pub(crate) fn check(&self, entry: &Entry, key: &str, now: Now) -> Verdict {
         self.check_with(entry, || key, now)
     }
 
-    /// As [`check`](Self::check), but `key` is called only if the mirror has changed since the
-    /// entry's last check.
+    /// [`check`](Self::check) with a function for the key, which is called only if the mirror has
+    /// changed since the entry's last check.
     #[inline]
     pub(crate) fn check_with<'k>(
         &self,
@@ -142,8 +142,9 @@ impl Fence {
         key: impl FnOnce() -> &'k str,
         now: Now,
     ) -> Verdict {
-        // Trust is loaded before the stamp, so that a new proof is seen together with what it proved.
-        let trusted = self.trusted(now);
+        // Trust is loaded before the stamp, so that a new proof is seen together with the records
+        // that it proved.
+        let trusted = self.is_trusted(now);
         if trusted && entry.local.checked.load(Ordering::Relaxed) == self.mirror().stamp() {
             return Verdict::Usable;
         }
@@ -182,7 +183,7 @@ impl Fence {
             self.mirror()
                 .read(|mirror| mirror.verdict(entry.position, names))
         };
-        // Kept only from the second check on: most entries from the store are used once.
+        // The hashes are kept from the second check on: most entries from the store are used once.
         if entry.local.checked.load(Ordering::Relaxed) == 0 {
             return verdict(&hashes());
         }
@@ -196,17 +197,18 @@ impl Fence {
             .read(|mirror| mirror.verdict(capture.position, names) == Verdict::Usable)
     }
 
-    /// The run-time version of an entity's keys, 0 for none: a cell that follows the journal.
+    /// The run-time version of an entity's keys, 0 for none. The returned cell is updated from the
+    /// journal.
     ///
-    /// No two epochs give the same version. A version that the journal has lost does no harm: entries
-    /// stored under it are of another epoch, and unusable.
+    /// No two epochs give the same version. If the journal has lost a version, the entries stored under
+    /// it are of another epoch, and unusable.
     pub(crate) fn version(&self, entity: &str) -> Arc<AtomicU64> {
         self.mirror()
             .read(|mirror| mirror.versions.known_cell(entity))
             .unwrap_or_else(|| self.mirror().change(|mirror| mirror.versions.cell(entity)))
     }
 
-    /// The invalidations that are applied from now on, for the application's own caches.
+    /// Subscribes to the invalidations that are applied from now on, for the application's own caches.
     pub(crate) fn subscribe(&self) -> Subscription {
         self.mirror().read(|mirror| mirror.events.subscribe())
     }
@@ -217,17 +219,17 @@ impl Fence {
         self.sync_state().max_lag_changed.notify_one();
     }
 
-    /// Appends an invalidation and applies it here. From the first poll on, what it names is
-    /// uncacheable at this process until it has been applied.
+    /// Appends an invalidation and applies it here. From the first poll until it has been applied, this
+    /// process neither uses nor stores the entries that it names.
     ///
     /// # Errors
     ///
-    /// If the journal has not taken it, or the reply was lost. It is queued then, and appended again
-    /// until it has been applied; the caller has nothing left to do.
+    /// If the journal has not taken it, or the reply was lost. It is then queued and appended again
+    /// until it has been applied; the caller need not do anything.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it is queued.
+    /// If the future is dropped, the invalidation is queued.
     pub(crate) async fn invalidate(
         &self,
         targets: Vec<PurgeTarget>,
@@ -236,28 +238,30 @@ impl Fence {
         self.purge(&Purge::of(targets, soft)).await
     }
 
-    /// Queues an invalidation without waiting: what it names is uncacheable here at once.
+    /// Queues an invalidation without waiting. This process stops using and storing the entries that it
+    /// names at once.
     pub(crate) fn invalidate_later(&self, targets: Vec<PurgeTarget>, soft: bool) {
         self.purge_later(&Purge::of(targets, soft));
     }
 
-    /// As [`invalidate`](Self::invalidate), for hard and soft purges at once.
+    /// [`invalidate`](Self::invalidate) for hard and soft purges together.
     pub(crate) async fn purge(&self, purges: &[Purge]) -> Result<Position, Error> {
         self.appender.purge(purges).await
     }
 
-    /// As [`invalidate_later`](Self::invalidate_later), for hard and soft purges at once.
+    /// [`invalidate_later`](Self::invalidate_later) for hard and soft purges together.
     pub(crate) fn purge_later(&self, purges: &[Purge]) {
         self.appender.queue(purges);
     }
 
-    /// Appends the invalidation of a write whose own answer is to be stored in `entry`. Answers the
-    /// position to store it at, to be put only over an earlier one; or `None` if another write may
-    /// have come between, so that nothing may be stored (rule 15). `before` is where the write began.
+    /// Appends the invalidation of a write that began at `before` and whose response is to be
+    /// stored under the names `entry`. Returns the position to store the entry at, or `None` if
+    /// another write of it may have happened since `before`, so that nothing may be stored (rule
+    /// 15).
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate); nothing may be stored.
+    /// Those of [`invalidate`](Self::invalidate). In this case, nothing may be stored.
     pub(crate) async fn write_through(
         &self,
         before: &Capture,
@@ -272,16 +276,17 @@ impl Fence {
         append.deliver_through(before.position, entry).await
     }
 
-    /// Declares a write: until it is closed or `lease` has passed, what it names is uncacheable at
-    /// every process; then it is invalidated. The lease must exceed the longest possible write.
+    /// Declares a write. Until it is closed or `lease` has passed, no process uses or stores the entries
+    /// that it names; then they are invalidated. The lease must exceed the longest possible write.
     ///
     /// # Errors
     ///
-    /// If the journal has not taken it, or there are too many targets: the write is not declared.
+    /// If the journal has not taken the declaration, or there are too many targets. The write is not
+    /// declared.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the declaration is withdrawn.
+    /// If the future is dropped, the declaration is withdrawn.
     pub(crate) async fn declare(
         &self,
         targets: Vec<PurgeTarget>,
@@ -290,7 +295,7 @@ impl Fence {
         Declaration::open(&self.appender, targets, lease).await
     }
 
-    /// Applies everything that the journal knows, which proves freshness (rule 12).
+    /// Applies the journal's whole state, which proves freshness (rule 12).
     ///
     /// # Errors
     ///
@@ -301,8 +306,8 @@ impl Fence {
 
     /// Waits until all own appends have been applied, and published to other programs.
     pub(crate) async fn flush(&self) {
-        self.mirror().delivered().await;
-        self.appender.pubsub.flushed().await;
+        self.mirror().wait_until_delivered().await;
+        self.appender.pubsub.wait_until_published().await;
     }
 
     pub(super) fn set_tasks(&self, tasks: Box<[AbortHandle]>) {

@@ -20,20 +20,20 @@ use crate::{
     store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
-/// A declared write. Dropped, it is closed as an invalidation.
+/// A declared write. If it is dropped, it is closed as an invalidation.
 #[derive(Debug)]
-#[must_use = "dropped, the write counts as over"]
+#[must_use = "if it is dropped, the write counts as ended"]
 pub(crate) struct Declaration {
-    /// Gone once it is closed.
+    /// Empty once it is closed.
     appender: Weak<Appender>,
     token: u64,
     purges: Arc<[Purge]>,
-    /// When the lease ends: the write can no longer be committed then.
+    /// When the lease ends. After that, the write can no longer be committed.
     until: Instant,
 }
 
 impl Declaration {
-    /// See [`Fence::declare`](super::core::Fence::declare).
+    /// Declares a write; see [`Fence::declare`](super::core::Fence::declare).
     pub(super) async fn open(
         appender: &Arc<Appender>,
         targets: Vec<PurgeTarget>,
@@ -45,7 +45,8 @@ impl Declaration {
         let lease = lease.min(MAX_LEASE);
         let token = fastrand::u64(1..=i64::MAX.unsigned_abs());
         let until = appender.sync.clock.mono().saturating_add(nanos(lease));
-        // Made before the first await: dropped during it, it withdraws what the journal may hold.
+        // Made before the first await: if this future is dropped there, the drop of the declaration
+        // withdraws the record that the journal may hold.
         let declaration = Self {
             appender: Arc::downgrade(appender),
             token,
@@ -60,10 +61,10 @@ impl Declaration {
         Ok(declaration)
     }
 
-    /// Keeps the declaration open until its lease ends, for a write that may still be committed. What
-    /// it may have written by now must be invalidated as well.
-    pub(crate) fn linger(self) {
-        // Without a runtime it is dropped here.
+    /// Keeps the declaration open until its lease ends, for a write that may still be committed. The
+    /// caller must also invalidate the targets now.
+    pub(crate) fn keep_open(self) {
+        // Without a runtime, the declaration is dropped here.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 sleep_until(self.until).await;
@@ -72,26 +73,26 @@ impl Declaration {
         }
     }
 
-    /// Ends the declaration: invalidates what was declared, and `targets`.
+    /// Ends the declaration: invalidates the declared targets, and `targets`.
     ///
     /// # Errors
     ///
-    /// As [`Fence::invalidate`](super::core::Fence::invalidate).
+    /// Those of [`Fence::invalidate`](super::core::Fence::invalidate).
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it is queued.
+    /// If the future is dropped, the invalidation is queued.
     pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
         let Some(appender) = mem::take(&mut self.appender).upgrade() else {
             return Ok(());
         };
-        let close = appender.begin(self.closing()).deliver();
+        let close = appender.begin(self.closing_record()).deliver();
         let others = Purge::of(targets, false);
         let (declared, others) = join(close, appender.purge(&others)).await;
         declared.and(others).map(|_| ())
     }
 
-    fn closing(&self) -> OwnRecord {
+    fn closing_record(&self) -> OwnRecord {
         let kind = RecordKind::Close { token: self.token };
         OwnRecord::new(kind, Arc::clone(&self.purges))
     }
@@ -101,7 +102,7 @@ impl Drop for Declaration {
     fn drop(&mut self) {
         if let Some(appender) = self.appender.upgrade() {
             // An append that is dropped is queued.
-            drop(appender.begin(self.closing()));
+            drop(appender.begin(self.closing_record()));
         }
     }
 }

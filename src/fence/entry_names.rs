@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::key::purge::PurgeTarget;
 
-/// The names of an entry that purge targets are compared with.
+/// The names of an entry, with which purge targets are compared.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryNames<'a> {
     /// The key without its variations.
@@ -16,13 +16,13 @@ pub(crate) struct EntryNames<'a> {
     pub(crate) hashes: &'a [u64],
 }
 
-/// Sized so that nearly all lie on the stack.
+/// Sized so that most need no allocation.
 pub(crate) type TargetHashes = SmallVec<[u64; 16]>;
 
-/// The hash of every target that can name an entry: its key, the key's prefixes at segment ends, its
-/// tags, its entity and the entities above that, its user, and everything.
+/// The hashes of all targets that can name an entry: its key, the key's prefixes at segment ends, its
+/// tags, its entity and the entities above it, its user, and everything.
 ///
-/// Other prefixes and globs are not among them; they are compared with the key.
+/// Other prefixes and globs have no hash here; they are compared with the key.
 pub(crate) fn target_hashes<T: AsRef<str>>(
     key: &str,
     entity: &str,
@@ -51,7 +51,7 @@ fn colons(text: &str) -> impl Iterator<Item = usize> {
 }
 
 /// The hash of a target; `None` for a glob, and for a version, which changes keys instead of naming
-/// entries. A collision only invalidates more.
+/// entries. A collision invalidates too much, never too little.
 pub(super) fn hash_of(target: &PurgeTarget) -> Option<u64> {
     let (kind, name) = target.parts();
     let names_entries = !matches!(target, PurgeTarget::Glob(_) | PurgeTarget::Version(_));

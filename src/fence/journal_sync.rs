@@ -1,4 +1,4 @@
-//! Reading the journal's state, which proves that nothing has been missed.
+//! Reading the journal's state, which proves that no record has been missed.
 
 use std::{mem, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ pub(super) struct JournalSync {
     pub(super) queued: Arc<Notify>,
     /// Ends the wait for the next proof when `max_lag` changes.
     pub(super) max_lag_changed: Arc<Notify>,
-    /// Held during a sync.
+    /// Locked during a sync.
     pub(super) running: Mutex<()>,
 }
 
@@ -52,12 +52,12 @@ impl JournalSync {
         }
     }
 
-    /// Applies everything that the journal knows. If it succeeds, entries are trusted for `max_lag`
-    /// from the moment that the last page was asked for (rule 12).
+    /// Applies the journal's whole state. After a success, entries are trusted for `max_lag` from
+    /// the time at which the last page was requested (rule 12).
     ///
     /// # Errors
     ///
-    /// If the journal does not answer; the last proof stays valid until it is too old.
+    /// If the journal does not answer. The last proof stays valid until it is too old.
     pub(super) async fn sync(&self) -> Result<(), Error> {
         let _running = self.running.lock().await;
         let outcome = self.read_pages().await;
@@ -90,7 +90,7 @@ impl JournalSync {
         Err(Error::unavailable("the journal's state has no end"))
     }
 
-    /// The only place where the mirror changes its epoch.
+    /// Applies a page of the state. Only here does the mirror change its epoch.
     fn apply_page(&self, new_epoch: &mut NewEpochState, page: &StatePage) {
         let epoch = page.head.epoch;
         if epoch == self.mirror.position().epoch {
@@ -113,7 +113,7 @@ impl JournalSync {
         self.queued.notify_one();
     }
 
-    /// Takes the journal's time to be that of the middle between request and reply.
+    /// Sets the wall clock: the page's time counts as the middle between request and reply.
     fn set_wall_clock(&self, sent: u64, page: &StatePage) {
         if let Some(time) = page.time {
             let received = self.clock.mono();
@@ -129,8 +129,8 @@ impl JournalSync {
     }
 }
 
-/// Targets a page.
+/// The number of targets in a page.
 const PAGE: usize = 2048;
 
-/// More than any state that the cap on targets allows.
+/// More pages than the cap on targets allows.
 const MAX_PAGES: usize = 1 << 16;

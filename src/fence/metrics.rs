@@ -6,13 +6,13 @@ use metrics::{Counter, Gauge, counter, gauge};
 
 use super::mirror::Mirror;
 
-/// Registered once, with the recorder that is installed by then.
+/// The fence's metrics. They are registered once, so the recorder must be installed before.
 ///
-/// - `tower_keep_fence_position`: how many records of the epoch have been applied without a gap;
+/// - `tower_keep_fence_position`: the number of records of the epoch that have been applied without a gap;
 /// - `tower_keep_fence_lag_seconds`: the age of the last proof of freshness, measured when it was
-///   renewed or when that failed;
+///   renewed or could not be;
 /// - `tower_keep_fence_trusted`: 1 while stored responses are used;
-/// - `tower_keep_fence_live_subjects`: how many purge targets are tracked one by one;
+/// - `tower_keep_fence_live_subjects`: the number of purge targets that are tracked individually;
 /// - `tower_keep_fence_floor`: stored responses from before this position are unusable. If it rises
 ///   faster than responses expire, more targets should be tracked;
 /// - `tower_keep_fence_pending_appends`: own invalidations that the journal has not confirmed;

@@ -1,4 +1,4 @@
-//! What this process knows of the journal: plain state, changed under one lock.
+//! This process's copy of the journal: plain state under one lock.
 
 mod blocked_targets;
 mod latest_purges;
@@ -29,19 +29,21 @@ use crate::{
     },
 };
 
+/// The applied state of the journal, and this process's own appends.
 #[derive(Debug)]
 pub(super) struct Mirror {
     /// The contiguous position: every record up to it has been applied.
     pub(super) position: Position,
-    /// Entries from before it are unusable.
+    /// Entries of an earlier position are unusable.
     pub(super) floor: u64,
     pub(super) purges: LatestPurges,
     open: OpenWrites,
-    /// To be changed through [`own_mut`](Self::own_mut).
+    /// Change it through [`own_mut`](Self::own_mut).
     pub(super) own: OwnAppends,
     pub(super) versions: Versions,
     pub(super) events: EventSender,
-    /// Changes whenever a verdict could; entries remember the one they were checked at.
+    /// Increases with every change that may alter a verdict. Entries record the revision at which they
+    /// were checked.
     pub(super) revision: u64,
     max_targets: usize,
 }
@@ -61,8 +63,8 @@ impl Mirror {
         }
     }
 
-    /// The verdict on every entry of this position, if their names cannot make a difference: rule 8
-    /// refuses them all, or nothing has been named since.
+    /// The verdict on all entries of this position, if it does not depend on their names: rule 8 refuses
+    /// them, or no target has been purged since.
     pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {
         if position.epoch != self.position.epoch || position.n < self.floor {
             return Some(Verdict::Unusable);
@@ -92,8 +94,8 @@ impl Mirror {
         &mut self.own
     }
 
-    /// Applies a record of the feed, or one that came with a reply. Answers `false` if records before
-    /// it are missing, or it is of another epoch (rule 6): then sync.
+    /// Applies a record of the feed or of a reply. Returns `false` if records before it are missing
+    /// or it is of another epoch, so that a sync is needed (rule 6).
     pub(super) fn apply(&mut self, record: &Record) -> bool {
         let Position { epoch, n } = record.position;
         if epoch != self.position.epoch {
@@ -110,10 +112,10 @@ impl Mirror {
         is_next
     }
 
-    /// Applies the reply to an own append that was sent when `known` had been applied.
+    /// Applies the reply to an own append that was sent after `known` had been applied.
     ///
-    /// Answers `false` if the reply is of another epoch, or its position is not beyond what had been
-    /// applied (rules 6 and 10): then sync, and append again.
+    /// Returns `false` if the reply is of another epoch, or its position is not after `known`, so that a
+    /// sync and another append are needed (rules 6 and 10).
     pub(super) fn apply_reply(
         &mut self,
         known: Position,
@@ -129,14 +131,14 @@ impl Mirror {
             self.apply(record);
         }
         self.raise_floor(reply.floor);
-        // Its targets count at once; the position moves only if no record before it is missing
-        // (rule 2).
+        // Its targets count at once. The position advances only if no record before it is missing (rule
+        // 2).
         self.apply(&sent.at(reply.position));
-        self.own_mut().applied(ids, sent, now);
+        self.own_mut().end_appends(ids, sent, now);
         true
     }
 
-    /// Merges a page of this epoch's state by maximum (rule 7).
+    /// Merges a page of this epoch's state: for each target, the later purge counts (rule 7).
     pub(super) fn merge(&mut self, page: &StatePage) {
         for (purge, n) in &page.latest {
             self.apply_purge(purge, *n);
@@ -146,7 +148,7 @@ impl Mirror {
             let purges = page.latest.iter().map(|(purge, _)| purge.clone());
             self.events.send(|| AppliedEvent::Purges(purges.collect()));
         }
-        // A head behind our position belongs to a state older than what the feed has brought.
+        // If the head is before this mirror's position, the page is older than records already applied.
         if page.next.is_none() && page.head.n >= self.position.n {
             self.complete(page);
         }
@@ -154,7 +156,7 @@ impl Mirror {
 
     fn complete(&mut self, page: &StatePage) {
         if page.floor > self.position.n {
-            // Records that this process never saw have been pruned.
+            // The journal has pruned records that this process has not applied.
             self.events.send(|| AppliedEvent::Everything);
         }
         if page.head.n > self.position.n {
@@ -166,7 +168,7 @@ impl Mirror {
         self.revision += u64::from(self.open.replace(&page.open, page.head.n));
     }
 
-    /// Takes over the state of another epoch, whose last page is `page`, and queues this process's
+    /// Replaces the state by that of another epoch, whose last page is `page`, and queues this process's
     /// recent purges and declarations for it (rule 10).
     pub(super) fn adopt(&mut self, state: NewEpochState, page: &StatePage, now: u64) {
         self.revision += 1;
@@ -211,7 +213,7 @@ impl Mirror {
     fn bump_version(&mut self, entity: &str, n: u64) {
         let position = Position { n, ..self.position };
         if !self.versions.bump(entity, position) {
-            // No room for its version: its entries become unusable instead of unreachable.
+            // There is no room for its version, so its entries are made unusable instead.
             self.purges
                 .set(&Purge::hard(PurgeTarget::Entity(entity.into())), n);
         }
@@ -225,8 +227,8 @@ impl Mirror {
         }
     }
 
-    /// Drops the purges that the floor covers once there are an eighth too many; raises the floor to
-    /// the median if that is not enough.
+    /// If there are an eighth too many purges, drops those that the floor covers. If that is not enough,
+    /// raises the floor to the median and drops those up to it.
     fn prune(&mut self) {
         if self.purges.len() <= self.max_targets + self.max_targets / 8 {
             return;

@@ -1,11 +1,11 @@
-//! The fence: which stored entries may still be used.
+//! The fence: decides which stored entries may still be used.
 //!
 //! Every invalidation is a record in the journal, which all processes share. The fence mirrors the
 //! journal. An entry carries the position up to which this process had applied the journal before the
 //! entry's content was read, and is usable while no later record names it.
 //!
-//! The fast path compares two stamps; [`Fence::check`](core::Fence::check) has the rest. Code
-//! comments cite the rules of the protocol below as "rule N".
+//! If the mirror has not changed since an entry's last check, [`Fence::check`](core::Fence::check)
+//! compares two stamps only. Code comments cite the rules of the protocol below as "rule N".
 #![doc = include_str!("protocol.md")]
 
 mod appender;
@@ -27,7 +27,7 @@ mod trust;
 pub(crate) mod verdict;
 
 #[cfg(test)]
-mod kit;
+mod kit_for_tests;
 #[cfg(all(test, feature = "redis"))]
 mod redis_tests;
 #[cfg(test)]

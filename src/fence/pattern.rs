@@ -1,11 +1,11 @@
-//! The patterns that other programs publish and receive.
+//! Conversion between purge targets and the patterns that other programs publish and receive.
 
 use crate::{
     key::{pattern::target, purge::PurgeTarget},
     store::contracts::channel::MAX_MESSAGE,
 };
 
-/// The part before the first wildcard or escape; a shorter prefix only matches more.
+/// The part before the first wildcard or escape. As a prefix it matches at least the keys of the glob.
 pub(super) fn literal_prefix(glob: &str) -> &str {
     let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());
     &glob[..end]
@@ -13,8 +13,8 @@ pub(super) fn literal_prefix(glob: &str) -> &str {
 
 /// The target that a published pattern names; `None` if it is empty.
 ///
-/// It never matches fewer keys than the pattern. A pattern that is too long or malformed counts as its
-/// valid beginning.
+/// It matches at least the keys that the pattern matches. If the pattern is too long or malformed, it is
+/// the prefix up to the first invalid byte or wildcard.
 pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
     let valid = valid_part(pattern);
     if valid.len() < pattern.len() || !is_closed(valid) {
@@ -61,11 +61,11 @@ fn end_of_class(class: &[u8]) -> Option<usize> {
     }
 }
 
-/// The pattern to publish for a target; `None` if other programs have no notion of it.
+/// The pattern to publish for a target; `None` if no pattern can express it.
 pub(super) fn pattern_of(target: &PurgeTarget) -> Option<String> {
     match target {
-        PurgeTarget::Key(name) => Some(escaped(name)),
-        PurgeTarget::Prefix(name) => Some(escaped(name) + "*"),
+        PurgeTarget::Key(name) => Some(escape(name)),
+        PurgeTarget::Prefix(name) => Some(escape(name) + "*"),
         PurgeTarget::Glob(name) => Some(name.to_string()),
         PurgeTarget::Everything => Some("*".to_owned()),
         PurgeTarget::Tag(_)
@@ -75,7 +75,7 @@ pub(super) fn pattern_of(target: &PurgeTarget) -> Option<String> {
     }
 }
 
-fn escaped(name: &str) -> String {
+fn escape(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len() + 1);
     for c in name.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\') {

@@ -12,11 +12,11 @@ use super::pattern::{MAX_PATTERN, pattern_of, target_of};
 use crate::{error::ignore_poison, key::purge::Purge, store::contracts::channel::Channel};
 
 pub(super) struct PubSub {
-    /// The patterns to be published; more than [`MAX_QUEUED`] become `*`. `None` until there is a
+    /// The patterns to publish; `*` replaces more than [`MAX_QUEUED`]. `None` until there is a
     /// publisher.
     queue: Mutex<Option<VecDeque<String>>>,
     added: Notify,
-    /// Whether any pattern is queued or being published; written under the lock on `queue`.
+    /// Whether a pattern is queued or being published. Written under the lock on `queue`.
     busy: watch::Sender<bool>,
     received: Counter,
     malformed: Counter,
@@ -37,7 +37,8 @@ impl PubSub {
         }
     }
 
-    /// Publishes what is queued until it is dropped. Patterns that fail to be published are lost.
+    /// Returns a future that publishes the queued patterns and never ends. Patterns that fail to be
+    /// published are lost.
     pub(super) fn publisher(
         self: &Arc<Self>,
         channel: Arc<dyn Channel>,
@@ -59,13 +60,14 @@ impl PubSub {
         }
     }
 
-    /// Waits until nothing is left to be published.
-    pub(super) async fn flushed(&self) {
+    /// Waits until no pattern is queued or being published.
+    pub(super) async fn wait_until_published(&self) {
         // Cannot fail: the sender lives as long as `self`.
         let _ = self.busy.subscribe().wait_for(|busy| !busy).await;
     }
 
-    /// The purges that received messages name. A malformed pattern names more than it may have meant.
+    /// The purges that received messages name. A malformed pattern may invalidate more than was
+    /// intended.
     pub(super) fn receive(&self, messages: &[Box<[u8]>]) -> Vec<Purge> {
         let targets = messages.iter().filter_map(|message| {
             self.received.increment(1);
@@ -125,5 +127,51 @@ fn is_malformed(message: &[u8]) -> bool {
 
 const MAX_QUEUED: usize = 8192;
 
-/// Patterns published by one script.
+/// The maximum number of patterns that one script publishes.
 const MAX_BATCH: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        key::purge::PurgeTarget,
+        store::contracts::{StoreFuture, channel::Listener},
+    };
+
+    /// Publishes when the test releases it.
+    #[derive(Debug, Default)]
+    struct PausedChannel {
+        release: Notify,
+    }
+
+    impl Channel for PausedChannel {
+        fn publish<'a>(&'a self, _: &'a [String]) -> StoreFuture<'a, ()> {
+            Box::pin(async {
+                self.release.notified().await;
+                Ok(())
+            })
+        }
+
+        fn listen(&self) -> Box<dyn Listener> {
+            unreachable!("the test only publishes")
+        }
+    }
+
+    /// Regression: a purge of a tag, which has no pattern, found the queue empty and ended the wait of
+    /// `Keep::flush` while another purge was still being published.
+    #[tokio::test]
+    async fn a_purge_without_a_pattern_does_not_end_the_wait_for_others() {
+        let (pubsub, channel) = (Arc::<PubSub>::default(), Arc::<PausedChannel>::default());
+        let mut publisher = Box::pin(pubsub.publisher(Arc::clone(&channel) as _));
+        let is_published = || pubsub.wait_until_published().now_or_never().is_some();
+        pubsub.publish(&[Purge::hard(PurgeTarget::Key("engagement:42".into()))]);
+        assert!((&mut publisher).now_or_never().is_none(), "it publishes");
+        pubsub.publish(&[Purge::hard(PurgeTarget::Tag("org:7".into()))]);
+        assert!(!is_published());
+        channel.release.notify_one();
+        assert!((&mut publisher).now_or_never().is_none(), "it never ends");
+        assert!(is_published());
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 use super::{
     config::FenceConfig,
     core::Fence,
-    kit::{
+    kit_for_tests::{
         KEY, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of,
     },
@@ -190,7 +190,7 @@ async fn recent_invalidations_are_appended_again_to_a_server_that_lost_everythin
     fills_become_usable(&there).await;
 }
 
-/// Rule 6: the journal has less than what was applied.
+/// Rule 6: the journal has fewer records than have been applied.
 #[tokio::test]
 async fn a_server_that_lost_its_last_records_starts_a_new_epoch() {
     let server = RedisServer::start();

@@ -13,11 +13,12 @@ use crate::{
     store::{contracts::journal::Record, position::Position},
 };
 
+/// The mirror, its lock, and the values that are read without the lock.
 pub(super) struct SharedMirror {
-    /// The revision of the mirror, readable without the lock.
+    /// The revision of the mirror.
     stamp: AtomicU64,
     mirror: RwLock<Mirror>,
-    /// Whether own appends wait for their reply.
+    /// Whether there are own appends whose reply has not been applied.
     pending: watch::Sender<bool>,
     pub(super) metrics: FenceMetrics,
 }
@@ -32,7 +33,7 @@ impl SharedMirror {
         }
     }
 
-    /// Changes whenever a verdict could.
+    /// Increases with every change that may alter a verdict.
     pub(super) fn stamp(&self) -> u64 {
         self.stamp.load(Ordering::Acquire)
     }
@@ -59,7 +60,7 @@ impl SharedMirror {
         result
     }
 
-    /// Applies records of the feed in order; answers `false` if a sync is needed.
+    /// Applies records of the feed in order. Returns `false` if a sync is needed.
     pub(super) fn apply(&self, records: &[Record]) -> bool {
         let apply_all = |mirror: &mut Mirror| {
             let mut complete = true;
@@ -72,7 +73,7 @@ impl SharedMirror {
     }
 
     /// Waits until every own append has been applied.
-    pub(super) async fn delivered(&self) {
+    pub(super) async fn wait_until_delivered(&self) {
         // Cannot fail: the sender lives as long as `self`.
         let _ = self.pending.subscribe().wait_for(|pending| !pending).await;
     }

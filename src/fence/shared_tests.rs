@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use super::{
     config::FenceConfig,
     core::Fence,
-    kit::{
+    kit_for_tests::{
         KEY, LEASE, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of, write_through,
     },
@@ -149,7 +149,7 @@ impl Journal for FaultyJournal {
     }
 }
 
-/// A fence that has synced. It has no tasks: what is queued waits until the test delivers it.
+/// A fence that has synced. It has no tasks: queued records wait until the test delivers them.
 async fn process() -> (Arc<Fence>, Arc<FaultyJournal>) {
     let journal = FaultyJournal::new();
     (process_on(&journal).await, journal)
@@ -530,7 +530,7 @@ async fn a_new_max_lag_applies_to_the_last_proof_and_to_own_fills() {
 
     let unproved = unsynced(&journal);
     unproved.set_max_lag(Duration::from_secs(60));
-    assert!(!unproved.trusted(now(&unproved)), "there is no proof");
+    assert!(!unproved.is_trusted(now(&unproved)), "there is no proof");
 }
 
 /// The wait for the next proof ends at once.

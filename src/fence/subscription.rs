@@ -1,4 +1,4 @@
-//! Applied invalidations, for caches that the application keeps itself.
+//! The stream of applied invalidations, for the application's own caches.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::key::purge::Purge;
 
-/// What this process has invalidated.
+/// An applied invalidation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AppliedEvent {
     Purges(Arc<[Purge]>),
-    /// Drop everything: events were missed, or records of the journal were lost.
+    /// Everything: events were missed, or records of the journal were lost.
     Everything,
 }
 
@@ -38,7 +38,7 @@ impl Default for EventSender {
     }
 }
 
-/// The events from now on, in the order in which this process applied them; some may come twice.
+/// A receiver of events, in the order in which this process applied them. An event may come twice.
 #[derive(Debug)]
 pub(crate) struct Subscription(broadcast::Receiver<AppliedEvent>);
 

@@ -1,4 +1,4 @@
-//! What purge targets count, looked up by the names of an entry.
+//! Numbers for purge targets, looked up by the names of an entry.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::key::{glob::matches_glob, purge::PurgeTarget};
 
-/// A target takes at most 32 bytes, however long its name, and as much again for the free buckets of
-/// the hash table.
+/// Maps purge targets to numbers. A target takes at most 32 bytes, however long its name, and as much
+/// again for the free buckets of the hash table.
 ///
 /// A key, tag, user, entity or prefix at a segment end is looked up by its hash. Other prefixes are
 /// looked up once for each of their lengths, and globs are matched one by one: the number of both is
@@ -23,7 +23,7 @@ pub(super) struct TargetIndex {
     globs: BTreeMap<Box<str>, HardAndSoft>,
 }
 
-/// A number of hard purges, and the same of soft ones; 0 if there are none.
+/// A number for hard purges and one for soft purges; 0 if there are none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HardAndSoft {
     pub(super) hard: u64,
@@ -40,7 +40,7 @@ impl HardAndSoft {
     }
 
     /// The larger number of each kind.
-    pub(super) fn merged(self, other: &Self) -> Self {
+    pub(super) fn max(self, other: &Self) -> Self {
         Self {
             hard: self.hard.max(other.hard),
             soft: self.soft.max(other.soft),
@@ -82,7 +82,7 @@ impl TargetIndex {
         hashed
             .map(|(_, numbers)| numbers)
             .chain(globs.map(|(_, numbers)| numbers))
-            .fold(HardAndSoft::default(), HardAndSoft::merged)
+            .fold(HardAndSoft::default(), HardAndSoft::max)
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&HardAndSoft) -> bool) {
@@ -103,8 +103,8 @@ impl TargetIndex {
         self.hashed.len() + self.globs.len()
     }
 
-    /// If `target` is a glob without room, removes the glob with the least number to make room.
-    /// Returns the prefix that replaces it, and its numbers.
+    /// If there is no room for the glob `target`, removes the glob with the smallest number. Returns the
+    /// prefix that replaces the removed glob, and its numbers.
     pub(super) fn evict_glob(
         &mut self,
         target: &PurgeTarget,
@@ -140,7 +140,7 @@ impl TargetIndex {
         }
     }
 
-    /// Cuts a prefix without room back to the end of a segment.
+    /// Shortens a prefix to the end of a segment if there is no room for its length.
     fn widen_prefix(&self, name: &str) -> PurgeTarget {
         let has_room = self.lengths.len() < MAX_LENGTHS || self.lengths.contains_key(&name.len());
         let segments = name.rfind(':').map_or(0, |colon| colon + 1);
@@ -153,7 +153,7 @@ impl TargetIndex {
     }
 }
 
-/// The hash under which a target is kept; the names themselves are not.
+/// The hash of a bucket. The names of targets are not kept.
 fn hash_in((hash, _): &(u64, HardAndSoft)) -> u64 {
     *hash
 }

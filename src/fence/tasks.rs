@@ -126,7 +126,7 @@ async fn deliver(appender: Weak<Appender>, queued: Arc<Notify>) {
             Err(error) => {
                 let pending = strong.sync.mirror.read(|mirror| mirror.own.pending());
                 drop(strong);
-                // A warning once an outage: it is retried every second.
+                // One warning for each outage: the delivery is retried every second.
                 if std::mem::replace(&mut warned, true) {
                     tracing::debug!(%error, pending, "invalidations are still queued");
                 } else {

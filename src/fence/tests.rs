@@ -8,7 +8,7 @@ use super::{
     capture::Capture,
     config::FenceConfig,
     declaration::Declaration,
-    kit::{
+    kit_for_tests::{
         KEY, LEASE, close, declare, entry, fill, in_process, key, may_store, now, purge,
         purge_target, verdict, version_of, write_through,
     },

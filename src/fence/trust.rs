@@ -1,4 +1,4 @@
-//! For how long entries may be used without another proof of freshness.
+//! The time for which entries may be used after a proof of freshness.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,8 +7,8 @@ use std::{
 
 use crate::clock::nanos;
 
-/// The last proof of freshness and how long it holds (rule 12). All times are on the monotonic
-/// clock, in nanoseconds.
+/// The last proof of freshness, and the time for which a proof holds (rule 12). All times are on
+/// the monotonic clock, in nanoseconds.
 pub(super) struct Trust {
     /// When the request of the last proof was sent; 0 if there is none.
     proved_at: AtomicU64,
@@ -16,7 +16,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// No proof yet.
+    /// A state without a proof.
     pub(super) fn new(max_lag: Duration) -> Self {
         Self {
             proved_at: AtomicU64::new(0),
@@ -28,12 +28,12 @@ impl Trust {
         self.covers(self.proved_at(), now)
     }
 
-    /// Whether a read that began at `read`, 0 for none, still proves what it found.
+    /// Whether the time `read` (0 for none) is less than `max_lag` ago.
     pub(super) fn covers(&self, read: u64, now: u64) -> bool {
         read != 0 && now < read.saturating_add(self.max_lag.load(Ordering::Acquire))
     }
 
-    /// Everything that the journal held at `sent` has been applied.
+    /// Records a proof: everything the journal held at `sent` has been applied.
     pub(super) fn prove(&self, sent: u64) {
         self.proved_at.fetch_max(sent, Ordering::AcqRel);
     }
@@ -48,7 +48,7 @@ impl Trust {
         Duration::from_nanos(now.saturating_sub(self.proved_at()))
     }
 
-    /// How often to prove freshness: even if two proofs fail, the one before still holds.
+    /// The interval between proofs: short enough that the last proof still holds after two failures.
     pub(super) fn proof_interval(&self) -> Duration {
         let max_lag = Duration::from_nanos(self.max_lag.load(Ordering::Acquire));
         (max_lag / 4).max(Duration::from_millis(1))

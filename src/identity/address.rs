@@ -11,8 +11,8 @@ use super::plan::IdentityPlan;
 /// that does not belong to a trusted proxy.
 ///
 /// The forwarding field is `identity.ip_header` if given, else `X-Forwarded-For`, else `Forwarded`
-/// (RFC 7239). Its lines are read from the right, since only what trusted proxies appended can be
-/// trusted, up to the first element that is not an address.
+/// (RFC 7239). Its lines are read from the right, because only elements that trusted proxies
+/// appended can be trusted, up to the first element that is not an address.
 pub(crate) fn client_ip(
     peer: Option<IpAddr>,
     headers: &HeaderMap,
@@ -68,8 +68,8 @@ fn forwarding_field<'a>(headers: &HeaderMap, identity: &'a IdentityPlan) -> Opti
     })
 }
 
-/// The elements of one line from the last to the first; a comma in a quoted string separates nothing.
-/// A line that is not text is one empty element.
+/// The elements of one line from the last to the first. A comma in a quoted string is not a separator. A
+/// line that is not text is one empty element.
 fn elements_from_right(line: &HeaderValue) -> impl Iterator<Item = &str> {
     let mut rest = Some(line.to_str().unwrap_or_default());
     iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The identity of a request's sender: its user and its address.
+//! The identity of a request's client: its user and its address.
 
 mod address;
 mod plan;

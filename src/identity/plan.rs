@@ -6,7 +6,7 @@ use ipnet::IpNet;
 pub(crate) struct IdentityPlan {
     /// The header that names the user; trustworthy only behind a gateway that sets it.
     pub(crate) header: Option<HeaderName>,
-    /// Whether a hash of `Authorization` names the user where no verified name is known.
+    /// Whether a hash of `Authorization` names the user if there is no verified name.
     pub(crate) unverified: bool,
     pub(crate) trusted_proxies: Box<[IpNet]>,
     /// The header in which trusted proxies report the address that connected to them.

@@ -7,8 +7,8 @@ use crate::key::hash;
 
 /// The verified user of a request: an extension that the application's authentication sets.
 ///
-/// It decides which stored responses the request may be answered with (`scope = "user"`) and whose
-/// limits count it. Set it only after the identity has been proved.
+/// It decides which stored responses may answer the request (`scope = "user"`) and which user's limits
+/// count it. Set it only after the identity has been verified.
 ///
 /// ```
 /// use tower_keep::UserId;
@@ -23,7 +23,7 @@ pub struct UserId {
 }
 
 impl UserId {
-    /// The user with this name. An empty name counts as no user.
+    /// Creates the user with this name. An empty name counts as no user.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self {
             id: id.into(),
@@ -31,7 +31,7 @@ impl UserId {
         }
     }
 
-    /// Sets the user's plan, which selects a limit from a limit's `plans`.
+    /// Sets the user's plan, which selects a quota from a limit's `plans`.
     #[must_use]
     pub fn plan(mut self, name: impl Into<Arc<str>>) -> Self {
         self.plan = Some(name.into());
@@ -100,14 +100,14 @@ pub(crate) fn user<'a>(
     known.map(User::Known).or_else(header).or_else(unverified)
 }
 
-/// The value of a field that has exactly one line: of two, the client may have sent one.
+/// The value of a field that has exactly one line. With two lines, the client may have sent one of them.
 fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next()?;
     lines.next().is_none().then_some(line)
 }
 
-/// A hash of `Authorization`.
+/// The user that a hash of `Authorization` names.
 fn credentials<'a>(headers: &HeaderMap) -> Option<User<'a>> {
     let line = only_line(headers, &AUTHORIZATION)?;
     let mut id = [b'#'; 33];

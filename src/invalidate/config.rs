@@ -4,13 +4,13 @@ use http::request;
 
 use crate::{keep::handle::Keep, key::Key};
 
-/// What an [`InvalidateLayer`](super::InvalidateLayer) is configured with.
+/// The settings of an [`InvalidateLayer`](super::InvalidateLayer).
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) keep: Keep,
-    /// How long a declared write may take.
+    /// The longest time that a declared write may take.
     pub(super) longest_write: Duration,
-    /// Derives a further key that a write invalidates.
+    /// Derives an additional key that a write invalidates.
     pub(super) key: Option<Arc<DeriveKey>>,
 }
 

@@ -1,4 +1,4 @@
-//! Buffering the content of an answer, to read the fields that `{answer.FIELD}` names.
+//! Buffering the content of a write's response, to read the fields that `{answer.FIELD}` names.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::timeout;
 use crate::{
     engine::fill::concatenate,
     message::{
-        http_service::ServiceBody, media_type, read::CappedRead, response_body::ResponseBody,
+        capped_read::CappedRead, http_service::ServiceBody, media_type, response_body::ResponseBody,
     },
 };
 
-/// The complete content of an answer.
-pub(super) struct AnswerContent {
+/// The complete content of a response.
+pub(super) struct ResponseContent {
     pub(super) body: Bytes,
     pub(super) has_trailers: bool,
 }
 
-impl AnswerContent {
+impl ResponseContent {
     /// The JSON value; `None` if the content is not JSON, or longer than [`MAX_LENGTH`].
     pub(super) fn fields(&self, headers: &HeaderMap) -> Option<Value> {
         let readable = self.body.len() as u64 <= MAX_LENGTH && is_json(headers);
@@ -30,21 +30,21 @@ impl AnswerContent {
     }
 }
 
-/// Whether `Content-Type` says that the content is JSON.
+/// Whether the content is JSON by its `Content-Type`.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE);
     content_type.is_some_and(|content_type| media_type::is_json(content_type.as_bytes()))
 }
 
-/// Reads the content of an answer. Returns it with the body for the caller, which has all of it whether
-/// it was read or not.
+/// Reads the content of a response. Returns it together with the body to pass on. The returned body is
+/// always complete.
 ///
-/// The content is `None` if `max_length` is 0, or it is longer than that, is in too many chunks, fails,
-/// or takes longer than [`TIMEOUT`].
+/// The content is `None` if `max_length` is 0, or if the body is longer, has too many chunks, fails, or
+/// takes longer than [`TIMEOUT`].
 pub(super) async fn read<R: ServiceBody>(
     body: R,
     max_length: u64,
-) -> (Option<AnswerContent>, ResponseBody<R>) {
+) -> (Option<ResponseContent>, ResponseBody<R>) {
     if max_length == 0 || body.size_hint().lower() > max_length {
         return (None, ResponseBody::inner(body));
     }
@@ -54,7 +54,7 @@ pub(super) async fn read<R: ServiceBody>(
     let (chunks, trailers) = reader.into_parts();
     match end {
         Ok(Ok(true)) => {
-            let content = AnswerContent {
+            let content = ResponseContent {
                 body: concatenate(chunks.iter()),
                 has_trailers: trailers.is_some(),
             };
@@ -68,7 +68,7 @@ pub(super) async fn read<R: ServiceBody>(
 /// The longest content that is searched for fields, in bytes.
 pub(super) const MAX_LENGTH: u64 = 1 << 20;
 
-/// How long the answer, and with it the invalidation, waits for its content.
+/// The longest time for which the response, and with it the invalidation, waits for its content.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
 
     type Chunk = Result<Frame<Bytes>, std::io::Error>;
 
-    async fn answer(kind: &str, chunks: Vec<Chunk>) -> (Option<Value>, Result<Bytes, BoxError>) {
+    async fn read_json(kind: &str, chunks: Vec<Chunk>) -> (Option<Value>, Result<Bytes, BoxError>) {
         let body = StreamBody::new(stream::iter(chunks));
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a value"))]);
         let (content, body) = read(body, MAX_LENGTH).await;
@@ -96,22 +96,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_json_answer_is_read_and_passed_on() {
+    async fn json_content_is_read_and_passed_on() {
         let chunks = vec![data("{\"a\""), data(":1}")];
-        let (fields, body) = answer("application/json; charset=utf-8", chunks).await;
+        let (fields, body) = read_json("application/json; charset=utf-8", chunks).await;
         assert_eq!(fields.expect("fields")["a"], 1);
         assert_eq!(body.expect("whole"), "{\"a\":1}");
     }
 
     #[tokio::test]
     async fn content_that_is_not_json_or_too_long_is_passed_on() {
-        let (fields, body) = answer("text/plain", vec![data("{}")]).await;
+        let (fields, body) = read_json("text/plain", vec![data("{}")]).await;
         assert_eq!((fields, body.expect("whole")), (None, Bytes::from("{}")));
-        let (fields, body) = answer("application/json", vec![data("{")]).await;
+        let (fields, body) = read_json("application/json", vec![data("{")]).await;
         assert_eq!((fields, body.expect("whole")), (None, Bytes::from("{")));
         let half = vec![b' '; (MAX_LENGTH as usize / 2) + 1];
         let chunks = vec![data(half.clone()), data(half), data("1")];
-        let (fields, body) = answer("application/json", chunks).await;
+        let (fields, body) = read_json("application/json", chunks).await;
         assert_eq!(fields, None);
         assert_eq!(body.expect("whole").len() as u64, MAX_LENGTH + 3);
     }
@@ -121,28 +121,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn content_in_too_many_chunks_is_passed_on() {
         let tiny = |number| (0..number).map(|_| data(" ")).chain([data("{\"a\":1}")]);
-        let (fields, body) = answer("application/json", tiny(30_000).collect()).await;
+        let (fields, body) = read_json("application/json", tiny(30_000).collect()).await;
         assert!(fields.is_some());
         assert_eq!(body.expect("whole").len(), 30_007);
-        let (fields, body) = answer("application/json", tiny(40_000).collect()).await;
+        let (fields, body) = read_json("application/json", tiny(40_000).collect()).await;
         assert_eq!(fields, None);
         assert_eq!(body.expect("whole").len(), 40_007);
         let empty = (0..40_000).map(|_| data("")).chain([data("{\"a\":1}")]);
-        let (fields, _) = answer("application/json", empty.collect()).await;
+        let (fields, _) = read_json("application/json", empty.collect()).await;
         assert!(fields.is_some(), "empty chunks are not kept");
     }
 
     #[tokio::test]
     async fn a_body_that_fails_fails_for_the_caller() {
         let chunks = vec![data("{}"), Err(std::io::Error::other("cut"))];
-        let (fields, body) = answer("application/json", chunks).await;
+        let (fields, body) = read_json("application/json", chunks).await;
         assert_eq!(fields, None);
         assert!(body.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_is_passed_on_after_the_timeout() {
-        // Neither the invalidation of a committed write nor its answer may depend on the body.
+        // Neither the invalidation of a committed write nor its response may depend on the body.
         let (more, rest) = appendable(vec![data("{\"a\""), data("")]);
         let (content, body) = read(StreamBody::new(rest), MAX_LENGTH).await;
         assert!(content.is_none());

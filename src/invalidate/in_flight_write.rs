@@ -1,4 +1,4 @@
-//! A write from the call of the inner service until what it changed is unusable.
+//! A write from the call of the inner service until its targets are unusable.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,8 @@ use crate::{
     store::entry::Entry,
 };
 
-/// A write that may have been committed. Dropped before it is settled, it is invalidated as if it had
-/// been.
+/// A write that may have been committed. If it is dropped before it is settled, its targets are
+/// invalidated as if it had been.
 pub(super) struct InFlightWrite {
     pub(super) request: WriteRequest,
     declaration: Option<Declaration>,
@@ -21,8 +21,8 @@ pub(super) struct InFlightWrite {
 }
 
 impl InFlightWrite {
-    /// Declares the write if the route wants that (`before`). If the journal cannot be reached, the
-    /// write goes on undeclared.
+    /// Declares the write if its route has `before`. If the journal cannot be reached, the write
+    /// continues without a declaration.
     pub(super) async fn begin(request: WriteRequest) -> Self {
         let engine = Arc::clone(request.engine());
         let declared = request.route.as_ref().is_some_and(|route| route.before);
@@ -32,7 +32,7 @@ impl InFlightWrite {
             let warn = |error: &_| {
                 tracing::warn!(
                     %error,
-                    "journal unavailable: a write with `before` goes on without being declared"
+                    "journal unavailable: a write with `before` continues without a declaration"
                 );
             };
             declared.inspect_err(warn).ok()
@@ -49,15 +49,15 @@ impl InFlightWrite {
         }
     }
 
-    /// Appends an invalidation of the targets and removes exact keys. Answers `false` if the journal
-    /// has not taken it: it is queued then, and what it names is not used at this process until the
-    /// journal has.
+    /// Appends an invalidation of the targets and removes the entries of exact keys. Returns
+    /// `false` if the journal has not taken it. It is then queued, and this process does not use
+    /// the entries that it names until the journal has taken it.
     pub(super) async fn settle(self, targets: Vec<PurgeTarget>) -> bool {
         self.settle_with(targets, None).await
     }
 
-    /// As [`settle`](Self::settle), and stores `replacement` unless the write was declared, or
-    /// another write may have come between.
+    /// Settles as [`settle`](Self::settle) does, and stores `replacement`, unless the write was declared
+    /// or another write may have happened meanwhile.
     pub(super) async fn settle_with(
         mut self,
         targets: Vec<PurgeTarget>,
@@ -65,7 +65,7 @@ impl InFlightWrite {
     ) -> bool {
         let engine = Arc::clone(self.request.engine());
         let again = self.settle_delay().map(|delay| (delay, targets.clone()));
-        // From here on, what is dropped is queued by the fence.
+        // From here, the fence queues the invalidation if this future is dropped.
         self.settled = true;
         let appended = match (self.declaration.take(), replacement) {
             (Some(declaration), _) => {
@@ -93,26 +93,27 @@ impl InFlightWrite {
         appended.is_ok()
     }
 
-    /// Settles a write that was committed, and whose content is not looked into.
+    /// Settles a committed write without reading its response's content.
     pub(super) async fn settle_written(self, mut targets: Vec<PurgeTarget>) -> bool {
         targets.append(&mut self.request.targets(None));
         self.settle(targets).await
     }
 
-    /// Settles a write that may have been committed, or may still be. Its declaration stays open.
+    /// Settles a write that may have been committed or may still be committed. Its declaration
+    /// stays open.
     pub(super) async fn settle_unknown(mut self, targets: Vec<PurgeTarget>) -> bool {
-        self.leave_declared();
+        self.keep_declaration_open();
         self.settle_written(targets).await
     }
 
     /// Keeps the declaration open until the write can no longer be committed.
-    fn leave_declared(&mut self) {
+    fn keep_declaration_open(&mut self) {
         if let Some(declaration) = self.declaration.take() {
-            declaration.linger();
+            declaration.keep_open();
         }
     }
 
-    /// How long after the write a replica of the database may lag behind.
+    /// The delay after which the targets are invalidated again (`settle`).
     fn settle_delay(&self) -> Option<Duration> {
         let route = self.request.route.as_ref()?;
         route.settle.filter(|delay| !delay.is_zero())
@@ -122,7 +123,7 @@ impl InFlightWrite {
 impl Drop for InFlightWrite {
     fn drop(&mut self) {
         if !self.settled {
-            self.leave_declared();
+            self.keep_declaration_open();
             let targets = self.request.targets(None);
             let fence = &self.request.engine().fence;
             fence.invalidate_later(targets, false);

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use super::{config::Config, service::Invalidate};
 use crate::{keep::handle::Keep, key::Key};
 
-/// Makes stored responses unusable after a successful write, before the write is answered.
+/// Makes stored responses unusable after a successful write, before its response is passed on.
 ///
 /// See the [module](super) for what a write invalidates, and when.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub struct InvalidateLayer {
 }
 
 impl InvalidateLayer {
-    /// Creates a layer over `keep`, whose table says what the writes of a route invalidate.
+    /// Creates a layer over `keep`, whose table defines what the writes of a route invalidate.
     #[must_use]
     pub fn new(keep: &Keep) -> Self {
         Self {
@@ -27,24 +27,24 @@ impl InvalidateLayer {
         }
     }
 
-    /// How long a write may take that its route declares (`before = true`). The default is one
+    /// Sets the longest time that a declared write (`before = true`) may take. The default is one
     /// minute, the maximum a day.
     ///
     /// It must exceed the longest possible write. If the process dies during a declared write, or the
-    /// write ends without telling whether it may still be committed, what it declared is not cached
-    /// anywhere for this long, and then invalidated. A commit after that goes unnoticed if the
-    /// process has died.
+    /// write ends and may still be committed, no process caches the declared targets for this long; then
+    /// they are invalidated. If the process has died, a commit after that goes unnoticed.
     #[must_use]
     pub fn longest_write(mut self, time: Duration) -> Self {
         Arc::make_mut(&mut self.config).longest_write = time;
         self
     }
 
-    /// Derives a key that a write to a route invalidates in addition to what the table names: the
-    /// key that [`CacheLayer::key`](crate::CacheLayer::key) derives for the same path.
+    /// Sets a function that derives a key that a write to a route invalidates in addition to the
+    /// targets that the table names: the key that [`CacheLayer::key`](crate::CacheLayer::key)
+    /// derives for the same path.
     ///
-    /// The `CacheLayer` invalidates that key by itself, but only if the write succeeds and its client
-    /// has not left.
+    /// The `CacheLayer` itself invalidates that key only if the write succeeds and its client has not
+    /// disconnected.
     #[must_use]
     pub fn key<F>(mut self, key: F) -> Self
     where

@@ -1,9 +1,9 @@
-//! HTTP invalidation: after a successful write, no response that it replaced is served.
+//! Invalidation by HTTP writes: after a successful write, no response that it replaced is served.
 //!
 //! [`InvalidateLayer`] goes above a [`CacheLayer`](crate::CacheLayer) of the same keep. Requests with
-//! safe methods pass through untouched. For any other request, the layer invalidates what the request
-//! changed before the client gets its answer. Paths without a route are included unless the table
-//! leaves them alone.
+//! safe methods pass through unchanged. After any other request, the layer invalidates what the request
+//! changed before it passes the response on. Paths without a route are included, unless the table has
+//! `unlisted = "pass"`.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -20,7 +20,7 @@
 //!         .invalidates(["engagements", "engagement:{id}:*"])))?;
 //!
 //! let handler = service_fn(async |_: Request<String>| {
-//!     Ok::<_, std::convert::Infallible>(Response::new("an answer".to_owned()))
+//!     Ok::<_, std::convert::Infallible>(Response::new("a list".to_owned()))
 //! });
 //! let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
 //!
@@ -38,18 +38,18 @@
 //!
 //! # What a write invalidates
 //!
-//! | answer | invalidated |
+//! | response | invalidated |
 //! |---|---|
-//! | 2xx, 3xx | what the route's `invalidates` names; the target's own key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | 2xx, 3xx | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
 //! | 4xx | nothing: nothing was written |
-//! | 5xx | `invalidates` and the target, since it may have been written; nothing for a path without a route (RFC 9111 section 4.4) |
-//! | an error, a panic, a cancelled task | `invalidates` and the target, since it may have been written |
+//! | 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
+//! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
 //!
 //! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
-//! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON answer of up to 1 MiB. A
+//! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
 //! value that is missing becomes `*`, which invalidates more. The layer waits up to one second for the
-//! content of an answer; after that its fields are missing, and the answer is passed on as it comes.
+//! content of a response; after that its fields are missing, and the response is streamed unchanged.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
 //! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
@@ -58,50 +58,51 @@
 //!
 //! # When
 //!
-//! Commit, invalidate, answer: in this order. The inner service is called in a task of its own, within
-//! the caller's span, so that a client that leaves after the commit does not prevent the
-//! invalidation. A panic of the inner service is passed on to the caller.
+//! First the inner service commits the write, then the layer invalidates, then it passes the
+//! response on. The inner service is called in its own task, within the caller's span, so that a
+//! client that disconnects after the commit does not prevent the invalidation. A panic of the inner
+//! service is passed on to the caller.
 //!
-//! With `before = true` the write is declared before the inner service is called. Until it is over,
-//! nothing that it may change is cached by any process. If its process dies during the write, the
-//! same is invalidated after [`longest_write`](InvalidateLayer::longest_write). A declaration costs a
-//! round trip to the store. If the store cannot be reached, the write goes on without it.
+//! With `before = true` the write is declared before the inner service is called. Until it has ended, no
+//! process caches the declared targets. If its process dies during the write, the declared targets are
+//! invalidated after [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip
+//! to the store. If the store cannot be reached, the write continues without a declaration.
 //!
 //! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
-//! committed later. It is invalidated at once, and a declaration stays open until
+//! committed later. Its targets are invalidated at once, and a declaration stays open until
 //! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
 //! commit goes unnoticed.
 //!
-//! With `settle = "1s"` the same is invalidated again after that delay, for reads through a replica
-//! of the database that lags behind.
+//! With `settle = "1s"` the same targets are invalidated again after that delay, for reads through
+//! a replica of the database that lags behind.
 //!
 //! # Write-through
 //!
 //! On a route with `write = "through"`, a PUT or PATCH that succeeds with a 2xx status replaces the
-//! stored response to a GET of the same target before it is answered:
+//! stored response to a GET of the same target before its own response is passed on:
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | the answer to a GET that the layer sends to its inner service: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores the answer as it stores any other |
-//! | `"answer"` | the write's own answer, if it is a 200 that the route would store as the answer to a GET. The handler must make sure that both are the same |
+//! | `"refetch"` (default) | the response to a GET that the layer sends to its inner service: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
+//! | `"answer"` | the write's own response, if it is a 200 that the route would store as the response to a GET. The handler must ensure that both are equal |
 //!
-//! With `"refetch"` the handler is called twice for each write, and the write's answer waits up to
-//! five seconds for the second call. If that fails, panics or takes longer, the write has succeeded
-//! all the same, and the next GET stores what it changed.
+//! With `"refetch"` the handler is called twice for each write, and the write's response waits up to
+//! five seconds for the second call. If that call fails, panics or takes longer, the write has succeeded
+//! nevertheless, and the next GET stores the new version.
 //!
 //! With `"answer"` the target is only invalidated, and nothing is stored, if
 //!
 //! - another write of the same key began or ended during this one, in any process;
-//! - the answer has `Vary`, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups` fields, or trailers;
+//! - the response has `Vary`, `Cache-Tag`, `Surrogate-Key` or `Cache-Groups` fields, or trailers;
 //! - its body is longer than `max_body`, or takes longer than a second;
-//! - it says that it is JSON, and is not;
+//! - its `Content-Type` is JSON, but its content is not;
 //! - the route has `before` or `vary`.
 //!
 //! [`CacheLayer::store_if`](crate::CacheLayer::store_if) and [`key`](crate::CacheLayer::key) have no
-//! effect on it; use `"refetch"` with them.
+//! effect with `"answer"`; use `"refetch"` with them.
 //!
-//! However the commits and invalidations of concurrent writers interleave, what remains stored is
-//! the latest version in the database, or nothing.
+//! In whatever order the commits and invalidations of concurrent writers happen, afterwards either the
+//! latest version in the database is stored, or none.
 //!
 //! # Guarantees
 //!
@@ -109,7 +110,6 @@
 
 mod config;
 mod content;
-mod flow;
 mod in_flight_write;
 mod layer;
 mod outcome;
@@ -118,6 +118,7 @@ mod replacement;
 mod service;
 #[cfg(all(test, feature = "redis"))]
 mod through_tests;
+mod write;
 mod write_request;
 
 pub use layer::InvalidateLayer;

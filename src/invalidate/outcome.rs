@@ -1,14 +1,14 @@
-//! Whether a write was committed, as far as its answer says.
+//! Whether a write was committed, judged by the response's status.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// What the status of an answer says about the write.
+/// Whether a write was committed, judged by the response's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
     Written,
-    /// It may have been written.
+    /// The write may have been committed.
     Unknown,
-    /// Nothing was written.
+    /// The write was not committed.
     Refused,
 }
 
@@ -23,10 +23,10 @@ impl WriteOutcome {
         }
     }
 
-    /// From the head of a gRPC answer; `None` if the status follows in the trailers.
+    /// From the head of a gRPC response; `None` if the status follows in the trailers.
     pub(super) fn of_grpc(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         if status != StatusCode::OK {
-            // An answer that is not gRPC, so that even a success says nothing about the write.
+            // The response is not gRPC, so that even a success status does not show a commit.
             return Some(match Self::of_http(status) {
                 Self::Written => Self::Unknown,
                 other => other,

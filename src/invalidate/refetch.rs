@@ -1,4 +1,4 @@
-//! Write-through by a GET: fetches what a write has changed, so that it is stored before it is read.
+//! Write-through by a GET, which fetches the new version so that the `CacheLayer` below stores it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::write_request::WriteRequest;
 use crate::{
     message::{
-        http_service::HttpService, layer_markers::LayerMarkers, read::drain,
+        drain::drain, http_service::HttpService, layer_markers::LayerMarkers,
         replayable_body::ReplayableBody, unconditional_get,
     },
     table::Through,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Refetch(BoxFuture<'static, ()>);
 
 impl Refetch {
-    /// `None` if the route does not want it.
+    /// `None` unless the write's route has `through = "refetch"`.
     pub(super) fn of<S: HttpService<B>, B: ReplayableBody>(
         write: &WriteRequest,
         inner: &S,
@@ -45,17 +45,17 @@ impl Refetch {
         })))
     }
 
-    /// Runs in a task of its own: if it panics, the write has succeeded all the same.
+    /// Sends the GET in its own task: if that panics, the write has succeeded nevertheless.
     pub(super) async fn run(self) {
         let task = AbortOnDropHandle::new(tokio::spawn(self.0.in_current_span()));
         if timeout(TIMEOUT, task).await.is_err() {
             tracing::debug!(
                 timeout = ?TIMEOUT,
-                "write-through: the GET after a write timed out, nothing is stored"
+                "write-through: the GET after a write timed out; nothing is stored"
             );
         }
     }
 }
 
-/// How long the write's answer waits for the GET.
+/// The longest time for which the write's response waits for the GET.
 const TIMEOUT: Duration = Duration::from_secs(5);

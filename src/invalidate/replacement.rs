@@ -1,39 +1,40 @@
-//! Write-through by answer: stores a write's own answer as the response to a GET.
+//! Write-through by `through = "answer"`: stores a write's own response as the response to a GET.
 
 use http::{StatusCode, header::CONTENT_LENGTH, response};
 use serde_json::Value;
 
 use super::{
-    content::{self, AnswerContent, is_json},
+    content::{self, ResponseContent, is_json},
     write_request::WriteRequest,
 };
 use crate::{
-    engine::head::Head,
+    engine::head::StoredHead,
     key::{KeyBuf, KeyInputs, url_key},
     semantics::{freshness::Exchange, storage_policy::SharingScope},
     store::{entry::Entry, position::Position},
     table::{RoutePlan, Through},
 };
 
-/// The head of a write's answer that could answer a GET.
+/// The head of a write's response that could be the response to a GET, and the key of that GET.
 pub(super) struct Replacement {
     key: KeyBuf,
-    head: Head,
+    head: StoredHead,
     /// The longest content that is stored, in bytes.
     pub(super) max_length: u64,
     is_json: bool,
 }
 
 impl Replacement {
-    /// `None` if the route does not want it, or the answer could not answer a GET.
+    /// `None` if the route does not store the write's response, or it could not be the response to
+    /// a GET.
     pub(super) fn of(write: &WriteRequest, head: &response::Parts) -> Option<Self> {
         let route = write.route.as_deref();
         let wanted = match route {
             Some(_) => write.through() == Some(Through::Answer),
             None => write.changed.may_answer_get(&write.snapshot),
         };
-        // Tags of a write's answer may not be those of a GET's.
-        let has_tags = write.engine().tag_fields.are_in(&head.headers);
+        // A write's response may have other tags than a GET's.
+        let has_tags = write.engine().tag_fields.any_in(&head.headers);
         let ambiguous = route.is_none_or(|route| route.key_names_host);
         let ambiguous = ambiguous && write.changed.is_ambiguous();
         if !wanted || head.status != StatusCode::OK || has_tags || ambiguous {
@@ -48,11 +49,11 @@ impl Replacement {
         })
     }
 
-    /// The key and the entry, without a position. `None` if the content is not what the head says.
+    /// The key and the entry, without a position. `None` if the content contradicts the head.
     pub(super) fn complete(
         mut self,
         write: &WriteRequest,
-        content: AnswerContent,
+        content: ResponseContent,
         fields: Option<&Value>,
     ) -> Option<(KeyBuf, Entry)> {
         let malformed =
@@ -99,7 +100,7 @@ fn get_key(write: &WriteRequest) -> Option<KeyBuf> {
     Some(key)
 }
 
-/// What the key of a GET is made of.
+/// The inputs of the GET's key.
 fn get_inputs<'a>(write: &'a WriteRequest, route: &RoutePlan) -> KeyInputs<'a> {
     let inputs = write.changed.inputs();
     let shared = route.sharing() == SharingScope::Public && !route.key_names_user;
@@ -109,8 +110,8 @@ fn get_inputs<'a>(write: &'a WriteRequest, route: &RoutePlan) -> KeyInputs<'a> {
     }
 }
 
-/// The head as it would be stored if it answered a GET.
-fn storable_head(write: &WriteRequest, head: &response::Parts) -> Option<Head> {
+/// The head in the form in which it is stored as the response to a GET.
+fn storable_head(write: &WriteRequest, head: &response::Parts) -> Option<StoredHead> {
     let now = write.engine().clock.now().wall;
     let exchange = Exchange {
         requested: now,

@@ -9,11 +9,12 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{config::Config, flow, write_request::WriteRequest};
+use super::{config::Config, write, write_request::WriteRequest};
 use crate::{
     error::BoxError,
     message::{
-        future::ResponseFuture, replayable_body::ReplayableBody, response_body::ResponseBody,
+        replayable_body::ReplayableBody, response_body::ResponseBody,
+        response_future::ResponseFuture,
     },
 };
 
@@ -59,6 +60,6 @@ where
         // The write calls the instance that was made ready; its clone need not be ready.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        ResponseFuture::boxed(flow::run(write, inner, request))
+        ResponseFuture::boxed(write::run_in_task(write, inner, request))
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 const WRITERS: usize = 8;
-/// How many keys are written at the same time. With more records than fit in a reply,
+/// The number of keys that are written at the same time. With more records than fit in a reply,
 /// `Through::Answer` would store nothing.
 const KEYS: usize = 8;
 
@@ -57,8 +57,9 @@ impl Database {
             .unwrap_or(0)
     }
 
-    /// Yields before and after, so that reads, commits and appends interleave in many orders.
-    async fn answer(&self, method: Method, path: &str, round: &Round) -> Response<Full<Bytes>> {
+    /// Handles a request. Yields before and after, so that reads, commits and appends interleave in many
+    /// orders.
+    async fn handle(&self, method: Method, path: &str, round: &Round) -> Response<Full<Bytes>> {
         yield_up_to(4).await;
         let version = match method {
             Method::PUT => {
@@ -75,10 +76,10 @@ impl Database {
 
 /// Makes the writers of one key append in another order than they commit.
 struct Round {
-    /// How many write at the same time. In half of the rounds the last writer begins after the others:
-    /// otherwise hardly any answer would be stored.
+    /// The number of writers that write at the same time. In half of the rounds the last writer begins
+    /// after the others: otherwise hardly any response would be stored.
     first: usize,
-    /// How many must have committed before the first of them appends.
+    /// The number of writers that must have committed before the first of them appends.
     together: usize,
     order: [usize; WRITERS],
     progress: watch::Sender<RoundProgress>,
@@ -88,7 +89,7 @@ struct Round {
 struct RoundProgress {
     committed: usize,
     released: usize,
-    answered: usize,
+    ended: usize,
 }
 
 impl Round {
@@ -109,7 +110,7 @@ impl Round {
 
     async fn begin(&self, writer: usize) {
         if writer >= self.first {
-            self.reaches(|now| now.answered == self.first).await;
+            self.reaches(|now| now.ended == self.first).await;
         }
     }
 
@@ -133,7 +134,7 @@ impl Round {
     }
 
     fn end(&self) {
-        self.progress.send_modify(|now| now.answered += 1);
+        self.progress.send_modify(|now| now.ended += 1);
     }
 
     async fn reaches(&self, condition: impl Fn(&RoundProgress) -> bool) {
@@ -172,7 +173,7 @@ async fn send(
     let handler = service_fn(move |request: Request<String>| {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (database, round) = (Arc::clone(&database), Arc::clone(&round));
-        async move { Ok::<_, Infallible>(database.answer(method, &path, &round).await) }
+        async move { Ok::<_, Infallible>(database.handle(method, &path, &round).await) }
     });
     let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
     yield_up_to(16).await;
@@ -183,7 +184,7 @@ async fn send(
     service
         .oneshot(request.expect("a request"))
         .await
-        .expect("an answer");
+        .expect("a response");
 }
 
 /// Waits until both keeps have applied every write.
@@ -276,6 +277,6 @@ async fn concurrent_refetches_leave_no_old_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_answers_leave_no_old_version() {
+async fn concurrent_writes_that_store_their_responses_leave_no_old_version() {
     run_rounds(Through::Answer).await;
 }

@@ -1,4 +1,4 @@
-//! A request that may change something, and what it invalidates.
+//! A request that may change stored representations, and the targets that it invalidates.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     table::{RoutePlan, Through, Unlisted, Write},
 };
 
-/// A request with an unsafe method, for a path that the table does not leave alone.
+/// A request with an unsafe method, for a listed path or with `unlisted` other than `"pass"`.
 pub(super) struct WriteRequest {
     pub(super) config: Arc<Config>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -26,8 +26,8 @@ pub(super) struct WriteRequest {
 }
 
 impl WriteRequest {
-    /// `None` if the request changes nothing, or another layer handles it. Else the request is
-    /// marked as handled by this layer.
+    /// `None` if the request changes nothing, or another layer handles it. Otherwise marks the
+    /// request as handled by this layer.
     pub(super) fn of(config: &Arc<Config>, parts: &mut request::Parts) -> Option<Self> {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
@@ -42,7 +42,7 @@ impl WriteRequest {
             None => None,
         };
         if LayerMarkers::of(&parts.extensions).invalidate == engine.id() {
-            engine.misused("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
+            engine.report_misuse("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
             return None;
         }
         let user = engine.user(&snapshot, parts);
@@ -71,7 +71,7 @@ impl WriteRequest {
         route.is_some_and(|route| route.grpc.is_some())
     }
 
-    /// What a success replaces the stored response with, if it does.
+    /// How write-through replaces the stored response; `None` without write-through.
     pub(super) fn through(&self) -> Option<Through> {
         let route = self.route.as_ref()?;
         let replaces = matches!(*self.changed.method(), Method::PUT | Method::PATCH);
@@ -79,11 +79,11 @@ impl WriteRequest {
         (through && route.grpc.is_none()).then_some(route.through)
     }
 
-    /// What the route's `invalidates` names, and the target's own keys. Without `answer`, its fields
-    /// match everything.
-    pub(super) fn targets(&self, answer: Option<&Value>) -> Vec<PurgeTarget> {
+    /// The targets of the route's `invalidates`, and the keys of the request's target. `fields` are
+    /// those of the response's content; without them, `{answer.FIELD}` matches every value.
+    pub(super) fn targets(&self, fields: Option<&Value>) -> Vec<PurgeTarget> {
         let mut targets = match self.changed.route(&self.snapshot) {
-            Some(matched) => matched.invalidates(&self.changed.inputs(), answer),
+            Some(matched) => matched.invalidates(&self.changed.inputs(), fields),
             None => Vec::new(),
         };
         targets.push(self.changed.target(&self.snapshot));
@@ -94,7 +94,7 @@ impl WriteRequest {
         targets
     }
 
-    /// What the response's own fields name: groups, `Location` and `Content-Location`.
+    /// The targets that the response's header fields name: groups, `Location` and `Content-Location`.
     pub(super) fn targets_of_response<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
         let mut targets = self.changed.groups(response);
         targets.append(&mut self.changed.locations(&self.snapshot, response));

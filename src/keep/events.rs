@@ -15,10 +15,9 @@ use super::{handle::Keep, invalidation::Invalidation};
 use crate::fence::subscription::{AppliedEvent, Subscription};
 
 impl Keep {
-    /// Subscribes to invalidations, in the order in which this process applies them: its own, those
-    /// of other processes, and those that other programs publish on `cache:invalidate`.
-    ///
-    /// With it an application invalidates caches of its own.
+    /// Subscribes to invalidations, in the order in which this process applies them: its own, those of
+    /// other processes, and those that other programs publish on `cache:invalidate`. An application uses
+    /// them to invalidate its own caches.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -42,8 +41,8 @@ impl Keep {
     /// # Lagging
     ///
     /// An invalidation may come twice. A stream that is more than 1,024 invalidations behind yields
-    /// [`everything`](Invalidation::everything) instead of those that it missed. Every stream yields
-    /// it when it is not known what was invalidated, as after a failover of Redis.
+    /// [`everything`](Invalidation::everything) instead of those that it missed. Every stream yields it
+    /// if invalidations may have been lost, for example after a failover of Redis.
     pub fn invalidations(&self) -> Invalidations {
         let events = stream::unfold(self.engine().fence.subscribe(), next);
         Invalidations(events.map(invalidations).flat_map(stream::iter).boxed())

@@ -17,7 +17,7 @@ use crate::{
 pub struct Keep(Arc<Engine>);
 
 impl Keep {
-    /// Makes a keep that lives in this process; nothing else needs to be installed.
+    /// Creates a keep without Redis, for a single process.
     ///
     /// Each warning of [`Table::check`] is logged.
     ///
@@ -41,11 +41,11 @@ impl Keep {
         Ok(Self(Engine::in_process(plan, clock)))
     }
 
-    /// Makes a keep that shares stored entries, invalidations and rate limits with every process that
+    /// Creates a keep that shares stored entries, invalidations and rate limits with every process that
     /// uses the same Redis and namespace. Each process has a local tier in front of Redis.
     ///
     /// It is not an error if Redis cannot be reached. Until the journal of invalidations has been read
-    /// for the first time, only responses that this process has just fetched itself are used.
+    /// for the first time, only responses that this process has fetched within `max_lag` are used.
     ///
     /// ```no_run
     /// # async fn keep() -> Result<(), tower_keep::Error> {
@@ -67,7 +67,7 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves nothing behind.
+    /// If the future is dropped, the keep is not created.
     #[cfg(feature = "redis")]
     pub async fn with_store(
         table: Table,
@@ -80,9 +80,8 @@ impl Keep {
     /// Replaces the table. Each request uses either the old or the new one as a whole. Only the
     /// `deadline` of commands to the store keeps its old value.
     ///
-    /// Each warning of [`Table::check`] is logged. A new `max_lag` applies at once to the entries that
-    /// are stored: if this process last heard of invalidations longer ago, they are not used until
-    /// it has heard again.
+    /// Each warning of [`Table::check`] is logged. A new `max_lag` applies at once to stored entries: if
+    /// this process last read the journal longer ago, they are not used until it has read it again.
     ///
     /// ```
     /// use tower_keep::{Keep, Table, table::mins};
@@ -95,7 +94,7 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the table is wrong, or its namespace is another one. The old table stays in use.
+    /// If the table is wrong, or its namespace differs from the current one. The old table stays in use.
     pub fn reload(&self, table: &Table) -> Result<(), Error> {
         self.0.reload(table)
     }
@@ -154,7 +153,7 @@ impl Keep {
     }
 }
 
-/// A keep that lives in this process, with an empty table.
+/// A keep without Redis, with an empty table.
 impl Default for Keep {
     fn default() -> Self {
         Self::new(Table::new()).expect("an empty table is valid")

@@ -1,4 +1,4 @@
-//! The description of what is invalidated.
+//! The description of an invalidation.
 
 use std::fmt;
 
@@ -40,10 +40,11 @@ impl Invalidation {
 
     /// Names the entries whose keys match a Redis glob.
     ///
-    /// `engagement:42:*` and `engagement:42*` are prefixes; the second also matches `engagement:421`. A
-    /// prefix costs the same however many entries it names. A pattern with a wildcard before the end,
-    /// such as `dashboard:*:engagement_list`, is compared with every key that is looked up. At most 64
-    /// of these are kept; beyond that, the oldest become the prefix before their first wildcard.
+    /// `engagement:42:*` and `engagement:42*` are prefixes; the second also matches
+    /// `engagement:421`. A prefix costs the same for any number of entries. A pattern with a
+    /// wildcard before the end, such as `dashboard:*:engagement_list`, is compared with every key
+    /// that is looked up. At most 64 of these are kept; beyond that, the oldest are widened to the
+    /// prefix before their first wildcard.
     ///
     /// # Errors
     ///
@@ -52,11 +53,11 @@ impl Invalidation {
         target_of_pattern(pattern).map(Self::of)
     }
 
-    /// Names the entries whose keys begin with `text`, which is taken literally. An empty text is
+    /// Names the entries whose keys begin with `text`, which has no wildcards. With an empty text, names
     /// [`everything`](Self::everything).
     #[must_use]
     pub fn prefix(text: &str) -> Self {
-        // A key that is too long keeps only this much of its beginning.
+        // A key that is too long is stored with only this much of its beginning.
         let kept = beginning(text, encode::KEY_MAX / 2);
         if kept.is_empty() {
             return Self::everything();
@@ -80,7 +81,7 @@ impl Invalidation {
         Self::of(PurgeTarget::Entity(entity.into()))
     }
 
-    /// Names the entries that were stored for one user alone (`scope = "user"`), as in
+    /// Names the entries that were stored for only this user (`scope = "user"`), by the name in its
     /// [`UserId`](crate::UserId).
     #[must_use]
     pub fn user(user: &str) -> Self {
@@ -109,9 +110,9 @@ impl Invalidation {
         self.0.soft
     }
 
-    /// Whether it names `key` by its text: as a key, a pattern, an entity or everything.
+    /// Whether the invalidation names `key`: as a key, by a pattern, by an entity, or as everything.
     ///
-    /// For a tag or a user it returns `false`, since a key does not tell them; see
+    /// For a tag or a user it returns `false`, because a key does not contain them; see
     /// [`as_tag`](Self::as_tag) and [`as_user`](Self::as_user).
     #[must_use]
     pub fn names(&self, key: &Key) -> bool {
@@ -126,7 +127,7 @@ impl Invalidation {
         }
     }
 
-    /// The tag, if it names one.
+    /// The tag, if the invalidation names one.
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
         match &self.0.target {
@@ -135,7 +136,7 @@ impl Invalidation {
         }
     }
 
-    /// The user as encoded in keys, if it names one.
+    /// The user as encoded in keys, if the invalidation names one.
     #[must_use]
     pub fn as_user(&self) -> Option<&str> {
         match &self.0.target {
@@ -144,7 +145,7 @@ impl Invalidation {
         }
     }
 
-    /// Whether it names [`everything`](Self::everything).
+    /// Whether the invalidation names [`everything`](Self::everything).
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.0.target == PurgeTarget::Everything
@@ -164,13 +165,13 @@ impl Invalidation {
 }
 
 impl fmt::Display for Invalidation {
-    /// Writes it as in the journal: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
+    /// Writes the target as in the journal: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Whether the key contains the segments of `entity` in their order and begins with the first.
+/// Whether the key begins with the first segment of `entity` and contains the others in their order.
 fn is_entity_of(entity: &str, key: &str) -> bool {
     let mut segments = key.split(':');
     let mut wanted = entity.split(':');

@@ -18,7 +18,7 @@ use crate::{
 pub struct RateLimitResult(QuotaOutcome);
 
 impl RateLimitResult {
-    /// Whether the use is within the quota, and was counted.
+    /// Whether the use is within the quota and has been counted.
     #[must_use]
     pub fn allowed(&self) -> bool {
         self.0.admitted
@@ -30,13 +30,13 @@ impl RateLimitResult {
         self.0.remaining
     }
 
-    /// How long until the same use would be allowed: zero if it was, `None` if it never will be.
+    /// The time until the same use would be allowed: zero if it was allowed, `None` if it never will be.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after.map(Duration::from_micros)
     }
 
-    /// How long until more quota units are available; `None` if none are used.
+    /// The time until more quota units are available; `None` if none are used.
     #[must_use]
     pub fn more_after(&self) -> Option<Duration> {
         self.0.more_after.map(Duration::from_micros)
@@ -69,7 +69,7 @@ impl Keep {
         self.rate_limit_of(key, quota, 1).await
     }
 
-    /// As [`rate_limit`](Self::rate_limit), for a use that costs `cost` quota units.
+    /// [`rate_limit`](Self::rate_limit) for a use that costs `cost` quota units.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -91,7 +91,7 @@ impl Keep {
         let limiter = &self.engine().limiter;
         let (subject, rule) = subject_and_rule(key, quota, cost);
         let rules = slice::from_ref(&rule);
-        // A refusal of the store that still holds.
+        // The store has refused recently, and would refuse again.
         if let Some(known) = limiter.known_refusals(subject, rules) {
             return result(known.first().and_then(Option::as_ref));
         }
@@ -130,12 +130,12 @@ impl Keep {
         result(decision.by_rule.first())
     }
 
-    /// Sets the count under `key` back to zero. Another process that has refused a use of it may
+    /// Resets the count under `key` to zero. Another process that has refused a use under this key may
     /// continue to refuse for up to ten seconds.
     ///
     /// # Errors
     ///
-    /// If Redis does not answer. This process's own count is reset all the same.
+    /// If Redis does not answer. This process's own count is reset nevertheless.
     ///
     /// # Cancel safety
     ///
@@ -169,12 +169,10 @@ impl Keep {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the use may have been counted or not.
+    /// If the future is dropped, the amount may have been added or not.
     pub async fn increment(&self, key: &Key, amount: i64, ttl: Duration) -> Result<i64, Error> {
-        self.engine()
-            .limiter
-            .increment(key.as_str(), amount, ttl)
-            .await
+        let limiter = &self.engine().limiter;
+        limiter.increment(key.as_str(), amount, ttl).await
     }
 
     /// Sets the function that finds the address of the client's connection, for requests that have
@@ -214,7 +212,7 @@ fn split(text: &str) -> (&str, &[u8]) {
     }
 }
 
-/// Without a decision nothing is allowed.
+/// The result of a decision; without one, the use is refused.
 fn result(decision: Option<&RuleDecision>) -> RateLimitResult {
     let refused = QuotaOutcome {
         admitted: false,

@@ -1,16 +1,16 @@
 //! The handle that the layers share, and the cache API for code that is not a request handler.
 //!
-//! A [`Keep`] is made from a [`Table`](crate::Table) and given to every layer. Its methods do for application code
-//! what the layers do for requests:
+//! A [`Keep`] is made from a [`Table`](crate::Table) and given to every layer. Its methods provide to
+//! application code what the layers do for requests:
 //!
-//! | methods | do |
+//! | methods | purpose |
 //! |---|---|
 //! | [`get`](Keep::get), [`set`](Keep::set), [`get_or_set`](Keep::get_or_set), [`entry`](Keep::entry), [`mark`](Keep::mark) | store values as JSON |
 //! | [`invalidate`](Keep::invalidate), [`delete`](Keep::delete), [`delete_pattern`](Keep::delete_pattern), [`bump_version`](Keep::bump_version), [`write`](Keep::write) | make stored responses and values unusable |
-//! | [`invalidations`](Keep::invalidations) | tell the application's own caches what was invalidated |
-//! | [`rate_limit`](Keep::rate_limit), [`increment`](Keep::increment) | count against quotas, and without |
+//! | [`invalidations`](Keep::invalidations) | invalidate the application's own caches |
+//! | [`rate_limit`](Keep::rate_limit), [`increment`](Keep::increment) | count uses, with and without a quota |
 //! | [`warm`](Keep::warm) | store responses before they are requested |
-//! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and end gracefully |
+//! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and wait for invalidations before a shutdown |
 
 mod events;
 pub(crate) mod handle;

@@ -15,10 +15,10 @@ impl Keep {
     /// Makes the entries that the invalidations name unusable. Call it after the change has been
     /// committed.
     ///
-    /// In this process the entries are unusable before the returned future is ready; in other
-    /// processes that share the store, as soon as they hear of it, and at most `[store] max_lag` later.
-    /// Entries that are named by their key are removed at once, others when they are next looked up
-    /// or expire. The cost does not depend on the number of entries.
+    /// In this process the entries are unusable before the returned future is ready; in other processes
+    /// that share the store, as soon as they have applied the invalidation, at most `[store] max_lag`
+    /// later. Entries that are named by their key are removed at once, others when they are next looked
+    /// up or expire. The cost does not depend on the number of entries.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -39,11 +39,11 @@ impl Keep {
     ///
     /// If the store did not take the invalidations, or its reply was lost. The caller need not do
     /// anything: they are sent again until the store has taken them, and until then this process does
-    /// not use or store the entries that they name. Other processes hear of them then.
+    /// not use or store the entries that they name. Other processes apply them after that.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was polled, the invalidations are sent all the same.
+    /// If the future is dropped after it was polled, the invalidations are sent nevertheless.
     pub fn invalidate(
         &self,
         invalidations: impl IntoIterator<Item = Invalidation>,
@@ -72,29 +72,27 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate). The entry is unusable in this process all the same.
+    /// Those of [`invalidate`](Self::invalidate). The entry is unusable in this process nevertheless.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was polled, the invalidation is sent all the same.
+    /// If the future is dropped after it was polled, the invalidation is sent nevertheless.
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         let outcome = self.invalidate([Invalidation::key(key)]).await;
-        // An entity with a version has it in its full key.
-        self.engine()
-            .tiers
-            .remove(&[self.full_key(key).as_str().into()])
-            .await;
+        // The full key of an entity with a version contains the version.
+        let full_key = self.full_key(key).as_str().into();
+        self.engine().tiers.remove(&[full_key]).await;
         outcome
     }
 
-    /// Makes all entries whose keys match a Redis glob unusable, as [`Invalidation::pattern`], and
-    /// removes them from both tiers, values that other programs read (`[values] plain`) included.
-    /// Returns how many entries it removed; each variation counts.
+    /// Makes all entries whose keys match a Redis glob unusable, as [`Invalidation::pattern`] does, and
+    /// removes them from both tiers, including values that other programs read (`[values] plain`).
+    /// Returns the number of removed entries; each variation counts.
     ///
-    /// It looks at every key of the store in batches (`SCAN`, `UNLINK`). If you do not need the
-    /// number, [`invalidate`](Self::invalidate) costs far less. A process runs one removal of a
-    /// pattern at a time: calls that come meanwhile wait for its end, then share the next one and its
-    /// number. With `[local] size = 0` and without Redis nothing is stored, and the number is 0.
+    /// It scans all keys of the store in batches (`SCAN`, `UNLINK`). If you do not need the number,
+    /// [`invalidate`](Self::invalidate) costs far less. A process runs one removal of a pattern at a
+    /// time: calls during a removal wait for its end, then share the next one and its number. With
+    /// `[local] size = 0` and without Redis nothing is stored, and the number is 0.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -112,12 +110,12 @@ impl Keep {
     /// # Errors
     ///
     /// If the pattern is wrong, or the store cannot be reached. In the second case the entries are
-    /// unusable in this process all the same, and the invalidation is sent again.
+    /// unusable in this process nevertheless, and the invalidation is sent again.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was polled, the invalidation is sent all the same, and a
-    /// removal that has begun goes on.
+    /// If the future is dropped after it was polled, the invalidation is sent nevertheless, and a
+    /// removal that has begun continues.
     ///
     /// # Panics
     ///
@@ -125,17 +123,17 @@ impl Keep {
     pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
         let purge = Invalidation::pattern(pattern)?.into_purge();
         let engine = self.engine();
-        // By the fence alone: the engine's method would already remove entries, uncounted.
+        // Only through the fence: the engine's method would remove entries without counting them.
         let appended = engine.fence.purge(&[purge]).await;
         let removed = (engine.removals).run(pattern, &engine.tiers, &engine.snapshot);
         appended.and(removed.await)
     }
 
-    /// Gives the keys of `entity` a new version. Entries that are stored under the current version,
-    /// and those of the entities below it, are never used again and expire.
+    /// Gives the keys of `entity` a new version. Entries that are stored under the current version, and
+    /// those of the entities below it, are never used again and expire.
     ///
-    /// Use it when the format of the stored values has changed, or too many entries to name. Other
-    /// processes use the new version as soon as they hear of it.
+    /// Use it when the format of the stored values has changed, or when too many entries have changed to
+    /// name them. Other processes use the new version as soon as they have applied the invalidation.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -153,11 +151,11 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// As [`invalidate`](Self::invalidate).
+    /// Those of [`invalidate`](Self::invalidate).
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was polled, the new version is sent all the same.
+    /// If the future is dropped after it was polled, the new version is sent nevertheless.
     pub async fn bump_version(&self, entity: &str) -> Result<(), Error> {
         // The entities below have versions of their own, so their entries are invalidated.
         let targets = vec![
@@ -168,7 +166,7 @@ impl Keep {
         Ok(())
     }
 
-    /// Sends all invalidations at once, so that none is left out if the future is dropped.
+    /// Sends all invalidations in one call, so that none is lost if the future is dropped.
     pub(super) async fn purge(&self, invalidations: Vec<Invalidation>) -> Result<(), Error> {
         if invalidations.is_empty() {
             return Ok(());
@@ -189,11 +187,8 @@ pub struct InvalidateFuture {
 impl InvalidateFuture {
     /// Makes all of the invalidations [`soft`](Invalidation::soft).
     pub fn soft(mut self) -> Self {
-        self.invalidations = self
-            .invalidations
-            .into_iter()
-            .map(Invalidation::soft)
-            .collect();
+        let invalidations = self.invalidations.into_iter();
+        self.invalidations = invalidations.map(Invalidation::soft).collect();
         self
     }
 }

@@ -1,4 +1,4 @@
-//! Application values: results of functions that application code caches.
+//! Application values, which application code stores under keys.
 
 use std::{
     any::type_name,
@@ -38,7 +38,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(Capture);
 
-/// An application value's key, with a TTL and tags of its own. Made by [`Keep::entry`].
+/// The key of an application value, with its own TTL and tags. Made by [`Keep::entry`].
 #[derive(Clone, Debug)]
 #[must_use = "an entry does nothing until it is read or set"]
 pub struct ValueEntry {
@@ -106,12 +106,13 @@ impl Keep {
         self.entry(key.clone()).set(value).await
     }
 
-    /// Returns the value under `key`, or calls `make`, and stores and returns its value.
+    /// Returns the value under `key`. If there is none, calls `make`, then stores and returns the value that
+    /// it makes.
     ///
-    /// If several callers want the same key at the same time, one of them calls `make` and the others
-    /// wait for its value, in all processes that share the keep. If the calling process dies, another
-    /// one takes over within four seconds. A process that has waited ten seconds for another one
-    /// calls its own `make`. If Redis cannot be reached, each process calls `make` once.
+    /// If several callers request the same key at the same time, one of them calls `make` and the others
+    /// wait for its value, in all processes that share the store. If the calling process dies, another
+    /// one takes over within four seconds. A process that has waited ten seconds for another one calls
+    /// its own `make`. If Redis cannot be reached, each process calls `make` once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -133,7 +134,8 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// The error of `make`. Nothing is stored then, and the callers that waited call their own `make`.
+    /// The error of `make`. In this case nothing is stored, and the callers that waited call their own
+    /// `make`.
     ///
     /// # Cancel safety
     ///
@@ -148,7 +150,7 @@ impl Keep {
         self.entry(key.clone()).get_or_set(make).await
     }
 
-    /// Returns an entry for the value under `key`, to give it a TTL, tags or a condition of its own.
+    /// Returns an entry for the value under `key`, to give the value its own TTL, tags or condition.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -173,8 +175,8 @@ impl Keep {
 
     /// Returns the current position in the order of invalidations, for [`ValueEntry::set_at`].
     ///
-    /// Take it before you read a value from its source. If the value is invalidated after that, even
-    /// before it is stored, it is not used.
+    /// Take it before you read a value from its source. If the value is invalidated after that, even before
+    /// it is stored, the stored value is not used.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -235,7 +237,7 @@ impl Keep {
         KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
     }
 
-    /// The store of bare JSON, if the table says that the key's entity is stored so.
+    /// The store of bare JSON, if the table stores the key's entity in this form (`[values] plain`).
     fn plain(&self, key: &Key) -> Option<&dyn Plain> {
         let shared = self.engine();
         let plan = &shared.snapshot.load().plan;
@@ -318,8 +320,8 @@ impl ValueEntry {
         self.get_or_set_if(|_| true, make).await
     }
 
-    /// As [`get_or_set`](Self::get_or_set), but stores the value only if `condition` returns `true`. If
-    /// it does not, the callers that waited call their own `make`.
+    /// [`get_or_set`](Self::get_or_set), but the value is stored only if `condition` returns `true`.
+    /// Otherwise, the callers that waited call their own `make`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -400,10 +402,10 @@ impl ValueEntry {
         made
     }
 
-    /// The stored value, if it is a `T`. One of another type counts as missing and is replaced.
+    /// The stored value, if it is a `T`. A value of another type counts as missing and is replaced.
     async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
         self.keep.read(&self.key).await.unwrap_or_else(|error| {
-            tracing::warn!(key = %self.key, %error, "the stored value is replaced");
+            tracing::warn!(key = %self.key, %error, "the stored value is of another type and will be replaced");
             None
         })
     }
@@ -452,11 +454,11 @@ impl ValueEntry {
             fresh: self.ttl.unwrap_or(ttl).min(snapshot.plan.max_ttl),
             ..Lifetime::default()
         };
-        (entity.into(), snapshot.jittered(lifetime))
+        (entity.into(), snapshot.with_jitter(lifetime))
     }
 }
 
-/// A request for a value, which one caller makes for all who ask for it at the same time.
+/// A request for a value. One caller makes the value for all that request it at the same time.
 struct ValueRequest<'a, T> {
     entry: &'a ValueEntry,
     key: &'a KeyBuf,
@@ -468,7 +470,7 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
     type StoredResult = T;
     type Output = T;
 
-    // `make` has failed, or its value is not shared: each caller makes its own.
+    // The leader's `make` has failed, or its value is not shared: each follower calls its own.
     const RETRIES_AFTER_END: bool = false;
 
     async fn find(&mut self) -> Option<T> {
@@ -545,11 +547,11 @@ fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
         .map(Bytes::from)
         .map_err(|source| {
             let message = format!("the value for `{key}` does not serialise to JSON");
-            Error::new(Kind::Value, message).with_cause(source)
+            Error::new(Kind::Value, message).with_shown_cause(source)
         })
 }
 
-/// The error names the place but not the content, which may be secret.
+/// Decodes a value. The error contains the place but not the content, which may be secret.
 fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|source| {
         let message = format!(
@@ -558,6 +560,6 @@ fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
             source.line(),
             source.column(),
         );
-        Error::new(Kind::Value, message).with_source(source)
+        Error::new(Kind::Value, message).with_hidden_cause(source)
     })
 }

@@ -10,12 +10,12 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::handle::Keep;
-use crate::{message::read::drain, semantics::cache_report::CacheReport};
+use crate::{message::drain::drain, semantics::cache_report::CacheReport};
 
-/// How many requests of one warm-up run at the same time.
+/// The maximum number of requests of a warm-up that run at the same time.
 const CONCURRENCY: usize = 8;
 
-/// How many requests of a [warm-up](Keep::warm) had which outcome.
+/// The number of requests of a [warm-up](Keep::warm) by their outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WarmUpReport {
     stored: u64,
@@ -111,7 +111,7 @@ impl Keep {
     }
 }
 
-/// Returns what the cache reports of the response; `None` if the request has failed.
+/// Sends a request. Returns the cache's report on the response; `None` if the request has failed.
 async fn send<S, B, R>(app: S, request: Request<B>) -> Option<CacheReport>
 where
     S: Service<Request<B>, Response = Response<R>>,

@@ -1,13 +1,13 @@
-//! Writes by application code, and the graceful end.
+//! Writes by application code, and waiting for invalidations before a shutdown.
 
 use std::{future::Future, mem};
 
 use super::{handle::Keep, invalidation::Invalidation};
 
 impl Keep {
-    /// Runs `work`, which changes what the invalidations name, then makes those entries unusable and
-    /// returns the result of `work`. It invalidates after an error as well, since the change may have
-    /// been committed.
+    /// Runs `work`, which changes the data of the entries that the invalidations name, then makes those
+    /// entries unusable and returns the result of `work`. It also invalidates after an error, since the
+    /// change may have been committed.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -33,13 +33,13 @@ impl Keep {
     ///
     /// # Panics
     ///
-    /// If `work` panics. The entries are invalidated all the same.
+    /// If `work` panics. The entries are invalidated nevertheless.
     ///
     /// # Cancel safety
     ///
-    /// `work` runs in the caller's task. If the future is dropped, `work` is dropped, and the entries
-    /// are invalidated. So that a client that disconnects does not interrupt a commit, spawn the whole:
-    /// `tokio::spawn(async move { keep.write(changes, work).await })`.
+    /// `work` runs in the caller's task. If the future is dropped, `work` is dropped, and the
+    /// entries are invalidated. To prevent a client that disconnects from interrupting a commit,
+    /// spawn a task: `tokio::spawn(async move { keep.write(changes, work).await })`.
     pub async fn write<T, E, F>(
         &self,
         invalidations: impl IntoIterator<Item = Invalidation>,
@@ -59,13 +59,13 @@ impl Keep {
         result
     }
 
-    /// Waits until the store has taken all invalidations of this process, and they have been published
-    /// to other programs. First it waits for writes that are in progress below an
-    /// [`InvalidateLayer`](crate::InvalidateLayer); without Redis, only for these.
+    /// Waits until the writes in progress below an [`InvalidateLayer`](crate::InvalidateLayer) have
+    /// ended, the store has taken all invalidations of this process, and they have been published
+    /// to other programs.
     ///
-    /// Await it when the server shuts down, after the last request: invalidations that the store has
-    /// not taken when the process ends are lost. It waits as long as the store cannot be reached, so put
-    /// a timeout around it.
+    /// Await it when the server shuts down, after the last request: invalidations that the store has not
+    /// taken when the process ends are lost. It waits as long as the store cannot be reached, so use a
+    /// timeout.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,4 @@
-//! The request as the client sent it.
+//! The head of a request as the client sent it.
 
 use http::{HeaderMap, Method, Uri};
 
@@ -19,7 +19,7 @@ impl ClientRequest {
         Target::new(&self.uri, &self.headers)
     }
 
-    /// Whether the inner service could answer for another host than the one in [`Target::host`].
+    /// Whether the inner service might read another host from the request than [`Target::host`].
     pub(crate) fn is_ambiguous(&self) -> bool {
         target::has_ambiguous_host(&self.uri, &self.headers)
     }

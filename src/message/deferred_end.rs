@@ -15,17 +15,18 @@ use tokio::task::JoinHandle;
 use crate::error::BoxError;
 
 /// Called with the trailers, if any, once the body has ended. The end is passed on when the returned
-/// task has finished. Dropped without a call if the body is not read to its end.
+/// task has finished. If the body is not read to its end, it is dropped without being called.
 pub(crate) type OnEnd = Box<dyn FnOnce(Option<&HeaderMap>) -> JoinHandle<()> + Send + Sync>;
 
 pin_project! {
-    /// Passes data frames on as they come, and holds back the frame, error or end that is the last.
+    /// Passes data frames on unchanged, and holds back the trailers, the error or the end that follows
+    /// them.
     pub(crate) struct DeferredEnd<B> {
         #[pin]
         body: B,
         // Until the body has ended.
         on_end: Option<OnEnd>,
-        // The task that is waited for, and what is passed on afterwards.
+        // The task to wait for, and the frame or error to pass on afterwards.
         held_back: Option<(JoinHandle<()>, Option<Result<Frame<Bytes>, BoxError>>)>,
     }
 }

@@ -1,16 +1,16 @@
-//! Copies of header maps that take no more memory than they need, and their weight.
+//! Copies of header maps without spare capacity, and their size in memory.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The memory of one field besides its text, in bytes: its slot, its places in the index, and the
-/// reference count of its name.
+/// The memory of one field in addition to its text, in bytes: its slot, its places in the index, and
+/// the reference count of its name.
 pub(crate) const FIELD_OVERHEAD: usize = 144;
 /// The smallest index, and the reference count of the values.
 const MAP_OVERHEAD: usize = 64;
 
-/// Copies `fields` without spare capacity and with all values in one allocation: as received they
-/// may be slices of a read buffer many times their size.
+/// Copies `fields` without spare capacity and with all values in one allocation: values as received may
+/// be slices of a read buffer many times their size.
 pub(crate) fn compact(fields: &HeaderMap) -> HeaderMap {
     let mut copy = HeaderMap::with_capacity(fields.keys_len());
     append_compact(fields, &mut copy);

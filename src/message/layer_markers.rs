@@ -1,4 +1,4 @@
-//! Which layers of the crate a request has passed through.
+//! The request extension in which a layer marks the requests that it handles.
 
 use http::Extensions;
 
@@ -10,7 +10,8 @@ pub(crate) struct LayerMarkers {
     /// The id of the keep whose `CacheLayer` fetches the response; 0 for none.
     pub(crate) cache: usize,
     pub(crate) rate_limit: bool,
-    /// Sent by a layer to store what a write has changed: it waits for no other request's response.
+    /// Whether a layer has sent this request to store the result of a write: it waits for no other
+    /// request's response.
     pub(crate) refetch: bool,
 }
 

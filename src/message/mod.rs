@@ -1,4 +1,4 @@
-//! Request bodies, response bodies and the response future of the layers.
+//! The request bodies, response bodies and response futures of the layers.
 //!
 //! The layers keep the type of the request body, which must be a [`ReplayableBody`], so that any
 //! middleware may stand between them and inside them. They turn a response body `R` into a
@@ -27,19 +27,20 @@
 //! # is_a_service(service);
 //! ```
 
+pub(crate) mod capped_read;
 pub(crate) mod client_request;
 pub(crate) mod deferred_end;
-pub(crate) mod future;
+pub(crate) mod drain;
 pub(crate) mod header_map;
 pub(crate) mod http_service;
 pub(crate) mod layer_markers;
 pub(crate) mod media_type;
 pub(crate) mod peer_address;
 pub(crate) mod prebuilt_head;
-pub(crate) mod read;
 pub(crate) mod replayable_body;
 pub(crate) mod request_body;
 pub(crate) mod response_body;
+pub(crate) mod response_future;
 pub(crate) mod resumed_body;
 pub(crate) mod shared_buffer;
 pub(crate) mod static_values;
@@ -47,6 +48,6 @@ pub(crate) mod target;
 pub(crate) mod unconditional_get;
 
 pub use self::{
-    future::ResponseFuture, replayable_body::ReplayableBody, request_body::RequestBody,
-    response_body::ResponseBody, resumed_body::Resumed,
+    replayable_body::ReplayableBody, request_body::RequestBody, response_body::ResponseBody,
+    response_future::ResponseFuture, resumed_body::ResumedBody,
 };

@@ -10,7 +10,7 @@ use http_body_util::{
     combinators::{BoxBody, UnsyncBoxBody},
 };
 
-use super::resumed_body::Resumed;
+use super::resumed_body::ResumedBody;
 
 /// A request body that a layer can make from bytes: without content for a refresh in the
 /// background, or with content that was read to make a key.
@@ -47,7 +47,7 @@ use super::resumed_body::Resumed;
     note = "if a layer outside changes the body's type, add `tower_http::map_request_body::MapRequestBodyLayer::new(axum::body::Body::new)` between them"
 )]
 pub trait ReplayableBody: Body<Data = Bytes> + Send + Sized + 'static {
-    /// Makes a body with this content: none, or what a layer has read from a body of this type.
+    /// Makes a body with this content: empty, or read by a layer from a body of this type.
     ///
     /// It has no trailers, and its [`size_hint`](Body::size_hint) should be exact.
     fn from_bytes(bytes: Bytes) -> Self;
@@ -56,7 +56,7 @@ pub trait ReplayableBody: Body<Data = Bytes> + Send + Sized + 'static {
     ///
     /// A type that boxes its contents boxes `body`; one that holds its contents in memory collects
     /// it.
-    fn resume(body: Resumed<Self>) -> Self;
+    fn resume(body: ResumedBody<Self>) -> Self;
 }
 
 impl ReplayableBody for axum_core::body::Body {
@@ -64,7 +64,7 @@ impl ReplayableBody for axum_core::body::Body {
         Self::from(bytes)
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         Self::new(body)
     }
 }
@@ -75,7 +75,7 @@ impl ReplayableBody for tonic::body::Body {
         Self::new(Full::new(bytes))
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         Self::new(body)
     }
 }
@@ -85,7 +85,7 @@ impl<E: 'static> ReplayableBody for UnsyncBoxBody<Bytes, E> {
         Full::new(bytes).map_err(never).boxed_unsync()
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         body.boxed_unsync()
     }
 }
@@ -95,7 +95,7 @@ impl<E: 'static> ReplayableBody for BoxBody<Bytes, E> {
         Full::new(bytes).map_err(never).boxed()
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         body.boxed()
     }
 }
@@ -105,7 +105,7 @@ impl ReplayableBody for Full<Bytes> {
         Self::new(bytes)
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         Self::new(content(body))
     }
 }
@@ -115,7 +115,7 @@ impl ReplayableBody for Empty<Bytes> {
         Self::new()
     }
 
-    fn resume(_: Resumed<Self>) -> Self {
+    fn resume(_: ResumedBody<Self>) -> Self {
         Self::new()
     }
 }
@@ -126,7 +126,7 @@ impl ReplayableBody for String {
         Self::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         Self::from_bytes(content(body))
     }
 }
@@ -136,7 +136,7 @@ fn never<E>(never: Infallible) -> E {
 }
 
 /// Collects a body whose frames are all in memory.
-fn content<B: Body<Data = Bytes, Error = Infallible>>(body: Resumed<B>) -> Bytes {
+fn content<B: Body<Data = Bytes, Error = Infallible>>(body: ResumedBody<B>) -> Bytes {
     match body.collect().now_or_never() {
         Some(Ok(collected)) => collected.to_bytes(),
         None => Bytes::new(),
@@ -183,7 +183,7 @@ mod tests {
             let frame = rest.frame().await.expect("a frame");
             read.push_back(frame.expect("no error"));
         }
-        B::resume(Resumed::new(read, rest))
+        B::resume(ResumedBody::new(read, rest))
     }
 
     async fn makes_bodies_from_bytes<B: ReplayableBody<Error: Debug>>() {

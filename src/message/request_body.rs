@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 
-use super::{replayable_body::ReplayableBody, resumed_body::Resumed};
+use super::{replayable_body::ReplayableBody, resumed_body::ResumedBody};
 
 pin_project! {
     /// Wraps a body that cannot be made from bytes, such as hyper's `Incoming`, so that it
@@ -30,7 +30,7 @@ pin_project! {
     enum Kind<B> {
         Original { #[pin] body: B },
         Bytes { body: Full<Bytes> },
-        Resumed { body: Resumed<RequestBody<B>> },
+        Resumed { body: ResumedBody<RequestBody<B>> },
     }
 }
 
@@ -86,7 +86,7 @@ where
         }
     }
 
-    fn resume(body: Resumed<Self>) -> Self {
+    fn resume(body: ResumedBody<Self>) -> Self {
         Self {
             kind: Kind::Resumed { body },
         }

@@ -1,4 +1,4 @@
-//! The response body of all layers.
+//! The response body that all layers share.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     deferred_end::{DeferredEnd, OnEnd},
-    resumed_body::Resumed,
+    resumed_body::ResumedBody,
     shared_buffer::BodyReader,
 };
 use crate::error::BoxError;
@@ -39,7 +39,7 @@ pin_project! {
         // The trailers follow the chunks, or the error of an inner body that failed after them.
         Chunks { chunks: VecDeque<Bytes>, last: Option<Result<Box<HeaderMap>, BoxError>> },
         Shared { reader: BodyReader },
-        Resumed { body: Resumed<B> },
+        Resumed { body: ResumedBody<B> },
         // Boxed, because it is large and seldom used, and a response is moved several times.
         Deferred { body: Pin<Box<DeferredEnd<B>>> },
     }
@@ -74,10 +74,10 @@ impl<B> ResponseBody<B> {
         Self::of(ResponseKind::Chunks { chunks, last })
     }
 
-    /// A body of which `chunks` have been read.
+    /// A partly read body: yields the read `chunks`, then the rest.
     pub(crate) fn resumed(chunks: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
         let read = chunks.into_iter().map(Frame::data).collect();
-        let body = Resumed::new(read, rest);
+        let body = ResumedBody::new(read, rest);
         Self::of(ResponseKind::Resumed { body })
     }
 
@@ -90,7 +90,7 @@ impl<B> ResponseBody<B> {
         Self::of(ResponseKind::Shared { reader })
     }
 
-    /// Whether it is read from a fill in progress.
+    /// Whether the body is read from a fill in progress.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.kind, ResponseKind::Shared { .. })
     }

@@ -1,4 +1,4 @@
-//! A body that was read in part, with what was read put back in front.
+//! A partly read body that yields the read frames again.
 
 use std::{
     collections::VecDeque,
@@ -10,22 +10,22 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// A body of which some frames have been read: it yields those frames again, then the rest.
+/// A partly read body: yields the frames that were read, then the rest.
 ///
 /// A layer makes it when it stops reading a request body, because the content is too long or has
 /// trailers. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
-pub struct Resumed<B> {
+pub struct ResumedBody<B> {
     read: VecDeque<Frame<Bytes>>,
     rest: Pin<Box<B>>,
 }
 
-impl<B> Resumed<B> {
+impl<B> ResumedBody<B> {
     pub(crate) fn new(read: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
         Self { read, rest }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Resumed<B> {
+impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -56,8 +56,8 @@ impl<B: Body<Data = Bytes>> Body for Resumed<B> {
     }
 }
 
-impl<B> fmt::Debug for Resumed<B> {
+impl<B> fmt::Debug for ResumedBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resumed").finish_non_exhaustive()
+        f.debug_struct("ResumedBody").finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! A body buffer with one writer and any number of readers, which read it while it grows.
 //!
 //! Up to the cap every chunk is kept, so a reader may start late and read slowly. A body beyond the
-//! cap will not be stored: the writer then waits for the first reader, chunks that this one has read
-//! are dropped, and a reader that has not yet read a dropped chunk fails.
+//! cap will not be stored. The writer then waits for the first reader and drops the chunks it has read;
+//! a reader that still needs a dropped chunk fails.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,21 +17,21 @@ use http_body::{Frame, SizeHint};
 
 use crate::error::{BoxError, ignore_poison};
 
-/// The writing half. Dropping it without [`BodyWriter::finish`] fails every reader, so that a partial
-/// body is never taken for a complete one.
+/// The writing half. If it is dropped without [`BodyWriter::finish`], every reader fails, so that a
+/// partial body is never taken for a complete one.
 #[derive(Debug)]
 pub(crate) struct BodyWriter {
     shared: Arc<SharedBuffer>,
 }
 
-/// A reading half. Dropping it does not hold up the writer or other readers.
+/// A reading half. A dropped reader does not block the writer or other readers.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     shared: Arc<SharedBuffer>,
     id: u64,
 }
 
-/// Makes further readers, which begin at the first byte.
+/// Creates readers, each from the first byte.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedBody {
     shared: Arc<SharedBuffer>,
@@ -44,8 +44,8 @@ pub(crate) enum BodyEnd {
     Failed(String),
 }
 
-/// The most chunks that are held of a body of at most `cap` bytes, so that the handles of the chunks
-/// take no more memory than `cap`.
+/// The maximum number of chunks held of a body of at most `cap` bytes, so that the handles of the
+/// chunks take no more memory than `cap`.
 pub(crate) fn max_chunks(cap: usize) -> usize {
     (cap / size_of::<Bytes>()).max(1024)
 }
@@ -107,9 +107,9 @@ impl BufferState {
         wakers.for_each(Waker::wake);
     }
 
-    /// How far the first reader has read. It belongs to the request that fetched the body; the next
-    /// one takes its place when it is dropped.
-    fn pace(&self) -> Option<usize> {
+    /// The index of the next chunk of the first reader. That reader belongs to the request that fetched
+    /// the body; when it is dropped, the next oldest one takes its place.
+    fn first_reader_position(&self) -> Option<usize> {
         self.readers.values().next().map(|oldest| oldest.next)
     }
 
@@ -129,7 +129,7 @@ impl BufferState {
     }
 
     fn shrink(&mut self, cap: usize) {
-        let read = self.pace().unwrap_or(usize::MAX);
+        let read = self.first_reader_position().unwrap_or(usize::MAX);
         while self.exceeds(cap) && self.base < read {
             let Some(chunk) = self.chunks.pop_front() else {
                 break;
@@ -141,11 +141,11 @@ impl BufferState {
 }
 
 impl BodyWriter {
-    /// Adds a chunk. Returns whether all of the body so far is still held.
+    /// Adds a chunk. Returns whether all chunks of the body so far are still held.
     pub(crate) fn push(&self, chunk: Bytes) -> bool {
         let mut state = self.shared.lock();
         if chunk.is_empty() {
-            // An endless row of empty chunks would never reach the cap.
+            // An endless sequence of empty chunks would never reach the cap.
             return !state.overflowed;
         }
         state.held += chunk.len();
@@ -161,8 +161,8 @@ impl BodyWriter {
         !state.overflowed
     }
 
-    /// Waits until another chunk may be pushed: at once while the body fits the cap, afterwards
-    /// when the first reader has read all chunks.
+    /// Waits until another chunk may be pushed: not at all while the body is within the cap; beyond it,
+    /// until the first reader has read all chunks.
     ///
     /// Returns `false` if the body is beyond the cap and has no readers left.
     pub(crate) async fn ready(&self) -> bool {
@@ -171,7 +171,7 @@ impl BodyWriter {
             if !state.overflowed {
                 return Poll::Ready(true);
             }
-            match state.pace() {
+            match state.first_reader_position() {
                 None => Poll::Ready(false),
                 Some(read) if read >= state.length() => Poll::Ready(true),
                 Some(_) => {
@@ -184,7 +184,7 @@ impl BodyWriter {
     }
 
     /// Waits until there are no readers.
-    pub(crate) async fn abandoned(&self) {
+    pub(crate) async fn wait_until_abandoned(&self) {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
             if state.readers.is_empty() {
@@ -200,7 +200,7 @@ impl BodyWriter {
         self.shared.lock().readers.is_empty()
     }
 
-    /// The body so far, if all of it is still held.
+    /// The chunks of the body so far; `None` if some have been dropped.
     pub(crate) fn whole(&self) -> Option<VecDeque<Bytes>> {
         let state = self.shared.lock();
         (!state.overflowed).then(|| state.chunks.clone())
@@ -227,7 +227,7 @@ impl Drop for BodyWriter {
 }
 
 impl SharedBody {
-    /// A reader from the first byte on, or `None` if that byte has been dropped.
+    /// Creates a reader from the first byte; `None` if that byte has been dropped.
     pub(crate) fn reader(&self) -> Option<BodyReader> {
         let mut state = self.shared.lock();
         if state.base > 0 {
@@ -360,7 +360,7 @@ mod tests {
             assert!(wait.await);
         }
         assert!(!writer.push(Bytes::from_static(b"cccc")));
-        assert!(next(&mut behind).await.expect("an answer").is_err());
+        assert!(next(&mut behind).await.expect("an item").is_err());
         assert!(source.reader().is_none(), "the first byte is gone");
         assert!(writer.whole().is_none());
         writer.finish(BodyEnd::Complete(None));
@@ -374,7 +374,7 @@ mod tests {
         writer.push(Bytes::from_static(b"aa"));
         drop(reader);
         assert!(!writer.ready().await);
-        writer.abandoned().await;
+        writer.wait_until_abandoned().await;
     }
 
     #[tokio::test]
@@ -384,7 +384,7 @@ mod tests {
         writer.push(Bytes::from_static(b"par"));
         drop(writer);
         assert_eq!(data(&mut reader).await, "par");
-        assert!(next(&mut reader).await.expect("an answer").is_err());
+        assert!(next(&mut reader).await.expect("an item").is_err());
     }
 
     #[tokio::test]

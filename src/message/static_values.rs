@@ -9,7 +9,8 @@ use http::HeaderValue;
 
 use crate::semantics::cache_status::{CacheStatus, NAME};
 
-/// The values of an hour are prepared, as static text: a clone touches no reference count.
+/// The number of prepared values: an hour's. They are static text, so that a clone touches no reference
+/// count.
 const PREPARED: usize = 3601;
 
 /// `Age` in seconds (RFC 9111 section 5.1).
@@ -39,7 +40,7 @@ static AGES: LazyLock<Box<[HeaderValue]>> = LazyLock::new(|| values(|n| n.to_str
 static HITS: LazyLock<Box<[HeaderValue]>> =
     LazyLock::new(|| values(|n| format!("{NAME}; hit; ttl={n}")));
 
-/// Slices of one text, which lives as long as the process.
+/// Makes the values as slices of one leaked string.
 fn values(text: impl Fn(usize) -> String) -> Box<[HeaderValue]> {
     let texts: Vec<String> = (0..PREPARED).map(text).collect();
     let mut rest: &'static str = texts.concat().leak();

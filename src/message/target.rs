@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, Uri, header::HOST, uri::Authority};
 
 use crate::key::without_default_port;
 
-/// The parts of a request's target that keys and routes are made of.
+/// The parts of a request's target from which keys are made and routes are found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) path: &'a str,
@@ -74,8 +74,9 @@ pub(crate) fn has_ambiguous_host(uri: &Uri, headers: &HeaderMap) -> bool {
         || authority.is_some_and(|other| !is_same_host(host, other))
 }
 
-/// Userinfo and characters that no host has are left out of keys, but an application that copies
-/// `Host` into links would copy them, so such a request must not share a key with others.
+/// Whether the authority has only characters of a host and a port. Userinfo and other characters are
+/// left out of keys, but an application that copies `Host` into links would copy them, so such a
+/// request must not share a key with others.
 fn is_host_and_port(authority: &[u8]) -> bool {
     authority
         .iter()

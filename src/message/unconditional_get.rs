@@ -10,8 +10,8 @@ use http::{
     request,
 };
 
-/// A GET with the same target, credentials, extensions and fields, except for conditions, ranges and
-/// cache directives, which are this client's, and fields that describe content.
+/// Makes a GET with the same target, credentials, extensions and fields, without the client's
+/// conditions, ranges and cache directives, and without fields that describe content.
 pub(crate) fn from_request<B>(request: &Request<B>) -> request::Parts {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.uri = request.uri().clone();
@@ -21,7 +21,7 @@ pub(crate) fn from_request<B>(request: &Request<B>) -> request::Parts {
     into_unconditional_get(parts)
 }
 
-/// As [`from_request`], from a request's parts.
+/// [`from_request`] for a request's parts.
 pub(crate) fn from_parts(parts: &request::Parts) -> request::Parts {
     into_unconditional_get(parts.clone())
 }

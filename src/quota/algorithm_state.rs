@@ -1,4 +1,4 @@
-//! The decision that all algorithms share.
+//! The trait of the algorithms' states, and the decision that is the same for all algorithms.
 
 use super::quota::Quota;
 
@@ -10,28 +10,28 @@ pub(super) trait AlgorithmState: Copy {
     /// The state with `cost` charged, if the quota admits it.
     fn charge(&self, quota: &Quota, now: u64, cost: u64) -> Option<Self>;
 
-    /// Whole units left.
+    /// The whole quota units left.
     fn remaining(&self, quota: &Quota, now: u64) -> u64;
 
     /// The time until a refused `cost` fits; `None` if it never will.
     fn retry_after(&self, quota: &Quota, now: u64, cost: u64) -> Option<u64>;
 }
 
-/// How one quota answers one request. Times are in microseconds from the moment of the decision.
+/// The outcome of one quota for one request. Times are in microseconds after the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QuotaOutcome {
     pub(crate) admitted: bool,
     /// Quota units left after the decision.
     pub(crate) remaining: u64,
-    /// When the same cost will be admitted if nothing else is used until then: zero if it was
+    /// The time until the same cost will be admitted if nothing else is used until then: zero if it was
     /// admitted, `None` if it never will be.
     pub(crate) retry_after: Option<u64>,
-    /// When `remaining` will have grown; `None` if nothing is used, or it never grows.
+    /// The time until `remaining` increases; `None` if nothing is used, or if it never increases.
     pub(crate) more_after: Option<u64>,
 }
 
-/// Decides at `now` whether `cost` is admitted; the state is charged only if it is. Without a cost,
-/// nothing is charged and nothing refused.
+/// Decides at `now` whether `cost` is admitted, and charges the state if it is. Without a cost, nothing
+/// is charged or refused.
 #[inline]
 pub(super) fn decide<S: AlgorithmState>(
     state: S,

@@ -1,15 +1,15 @@
-//! The decision over all rules of one subject: all of them admit, or nothing is charged.
+//! The combined decision of all rules of one subject: all of them admit, or nothing is charged.
 
 use smallvec::SmallVec;
 
 use super::{algorithm_state::QuotaOutcome, quota::Quota, state::QuotaState};
 
-/// A quota, and what the request costs under it.
+/// A quota, and the cost of the request under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Charge {
     pub(crate) quota: Quota,
     pub(crate) cost: u64,
-    /// Decides and reports, never refuses; charged when it would admit.
+    /// Whether the rule only reports and never refuses. It is charged if it would admit.
     pub(crate) shadow: bool,
 }
 
@@ -26,11 +26,11 @@ pub(crate) struct RuleDecision {
 /// The decision of all rules of one subject together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CombinedDecision {
-    /// Whether no rule refused, shadows aside.
+    /// Whether no rule refused, ignoring shadow rules.
     pub(crate) admitted: bool,
-    /// When it was decided, in microseconds of the store's clock.
+    /// The time of the decision, in microseconds of the store's clock.
     pub(crate) now: u64,
-    /// One per rule, in their order.
+    /// One decision for each rule, in their order.
     pub(crate) by_rule: SmallVec<[RuleDecision; 2]>,
 }
 
@@ -55,7 +55,7 @@ impl RuleDecision {
 }
 
 impl CombinedDecision {
-    /// Decides for rules in their present states; `None` is a fresh state.
+    /// Decides for rules in their current states; `None` is a fresh state.
     pub(crate) fn decide(
         now: u64,
         rules: impl Iterator<Item = (Charge, Option<QuotaState>)> + Clone,
@@ -68,7 +68,7 @@ impl CombinedDecision {
         };
         let mut by_rule: SmallVec<[_; 2]> = rules.clone().map(decide).collect();
         if !admitted {
-            // one of the rules refused: the others take their charges back
+            // One of the rules has refused: the others are not charged.
             for (decision, (charge, state)) in by_rule.iter_mut().zip(rules) {
                 if decision.charged {
                     *decision = RuleDecision::new(&charge.quota, state, now, None);
@@ -82,7 +82,7 @@ impl CombinedDecision {
         }
     }
 
-    /// What each rule has left, with nothing charged and nothing refused.
+    /// The remaining quota of each rule; nothing is charged or refused.
     pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<QuotaState>)>) -> Self {
         let by_rule = rules
             .map(|(quota, state)| RuleDecision::new(&quota, state, now, None))

@@ -1,6 +1,6 @@
 use super::{algorithm_state::AlgorithmState, quota::Quota};
 
-/// The state of a fixed window: a counter that starts anew when its window ends.
+/// The state of a fixed window: a counter that restarts from zero when its window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FixedWindowState {
     /// When the window ends.
@@ -17,7 +17,7 @@ impl AlgorithmState for FixedWindowState {
             return Self { end, used: 0 };
         }
         Self {
-            // the clock may have stepped back: the window ends at most one window from now
+            // The clock may have stepped back: the window ends at most one window from now.
             end: self.end.min(end),
             ..self
         }

@@ -23,7 +23,7 @@ pub(crate) struct GcraState {
 pub(super) struct Backlog(u128);
 
 impl AlgorithmState for Backlog {
-    /// At most what the burst allows: the limit may have been lowered, or the clock stepped back.
+    /// Limits the backlog to the burst: the limit may have been lowered, or the clock stepped back.
     #[inline]
     fn settle(self, quota: &Quota, _: u64) -> Self {
         Self(self.0.min(full(quota)))
@@ -49,7 +49,7 @@ impl AlgorithmState for Backlog {
 }
 
 impl Backlog {
-    /// The theoretical arrival time that is this far after `now`.
+    /// The theoretical arrival time at this backlog after `now`.
     #[inline]
     pub(super) fn after(self, quota: &Quota, now: u64) -> GcraState {
         let (micros, part) = div_rem(self.0, quota.limit.max(1));
@@ -61,13 +61,13 @@ impl Backlog {
 }
 
 impl GcraState {
-    /// Zero if the theoretical arrival time has passed.
+    /// The backlog at `now`; zero if the theoretical arrival time has passed.
     #[inline]
     pub(super) fn backlog(&self, quota: &Quota, now: u64) -> Backlog {
         let Some(micros) = self.micros.checked_sub(now) else {
             return Backlog(0);
         };
-        // after a reload, the part may count fractions of a larger limit
+        // After a reload, the part may count fractions of a larger limit.
         let part = self.part.min(quota.limit.saturating_sub(1));
         Backlog(u128::from(micros) * u128::from(quota.limit) + u128::from(part))
     }
@@ -76,8 +76,8 @@ impl GcraState {
         self.micros.saturating_add(u64::from(self.part > 0))
     }
 
-    /// Gives back the part of `cost` that has not drained yet; its charge moved the theoretical arrival
-    /// time to `anchor`.
+    /// Refunds the part of `cost` that has not drained yet. Its charge moved the theoretical
+    /// arrival time to `anchor`.
     pub(super) fn refund(&self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
         let owed = anchor.saturating_sub(now);
         let whole = emission_time(quota, cost);

@@ -1,4 +1,4 @@
-//! Multiplication and division of `u64` through `u128`, exact.
+//! Exact multiplication and division of `u64` through `u128`.
 
 /// Quotient and remainder of `a * b / m`; the quotient saturates.
 #[inline]

@@ -1,7 +1,8 @@
-//! Quotas and their algorithms: how much a subject may use, and how a decision changes its state.
+//! Quotas and their algorithms: the amount that a subject may use, and the change of its state by a
+//! decision.
 //!
 //! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store calls
-//! them to decide; the tests of the Redis script compare its decisions with theirs.
+//! them to decide; the tests of the Redis script compare its decisions with those of this module.
 
 mod algorithm_state;
 mod decision;

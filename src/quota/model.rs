@@ -20,7 +20,7 @@ impl Model {
         fits && quota.limit() > 0
     }
 
-    /// Whole units left.
+    /// The whole quota units left.
     pub(crate) fn remaining(&self, quota: &Quota, now: u64) -> u64 {
         if quota.limit() == 0 {
             return 0;
@@ -30,7 +30,7 @@ impl Model {
         u64::try_from(left).expect("no more than the capacity")
     }
 
-    /// The use, in `1/window` of a quota unit.
+    /// The used quota, in `1/window` of a quota unit.
     fn used(&self, quota: &Quota, now: u64) -> u128 {
         match quota.algorithm() {
             Algorithm::Gcra => self.level(quota, now),
@@ -73,7 +73,7 @@ impl Model {
         for (at, _) in &self.log {
             let begin = *first.get_or_insert(*at);
             let index = (at - begin) / window;
-            // after two whole windows without use, windows start anew
+            // After two whole windows without use, a new sequence of windows begins.
             if index >= last + 2 {
                 first = Some(*at);
                 last = 0;

@@ -22,12 +22,14 @@ pub(crate) struct QuotaPolicy {
     pub(crate) remaining_prefix: Box<str>,
     /// The problem details of a refusal by this policy alone.
     pub(crate) problem: Bytes,
-    /// Units per microsecond, times 2^64: of several limits, the one of the lowest rate is the
+    /// Quota units per microsecond, times 2^64. Of several limits, the one with the lowest rate is the
     /// strictest.
     pub(crate) rate: u128,
 }
 
 impl QuotaPolicy {
+    /// Prepares the parts of responses for a quota with this name.
+    ///
     /// # Errors
     ///
     /// If `name` has characters that are not ASCII.
@@ -44,14 +46,14 @@ impl QuotaPolicy {
     }
 }
 
-/// No precision is lost: limits are at most 10^12, windows at least a microsecond.
+/// See [`QuotaPolicy::rate`]. The shift cannot overflow: limits are at most 10^12.
 fn rate(quota: &Quota) -> u128 {
     (u128::from(quota.limit()) << 64) / u128::from(quota.window_micros())
 }
 
-/// The draft's `q` and `w`, and `keep-burst`, this crate's own, where the burst is not the limit.
+/// The draft's parameters `q` and `w`, and this crate's `keep-burst` if the burst is not the limit.
 fn parameters(quota: &Quota) -> Vec<(&'static KeyRef, u64)> {
-    // whole seconds, rounded up: a client that waits this long waits long enough
+    // Whole seconds, rounded up, so that a client that waits this long waits long enough.
     let window = quota.window_micros().div_ceil(1_000_000);
     let mut parameters = vec![(key_ref("q"), quota.limit()), (key_ref("w"), window)];
     if quota.capacity() != quota.limit() {

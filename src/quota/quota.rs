@@ -6,11 +6,11 @@ use crate::error::Error;
 
 /// A number of quota units per window of time, and the algorithm that counts their use.
 ///
-/// | algorithm | promise | what a client that sends as fast as it can gets |
+/// | algorithm | guarantee | admitted to a client that sends as fast as it can |
 /// |---|---|---|
 /// | [`SlidingWindow`](Algorithm::SlidingWindow) | the weighted sum of this window and the one before stays within the limit | the limit at once, then a steady flow at the limit's rate |
 /// | [`FixedWindow`](Algorithm::FixedWindow) | at most the limit in each window; a window begins with the first request after the last one ended | the limit at the beginning of every window: up to twice the limit around a boundary |
-/// | [`Gcra`](Algorithm::Gcra) | after the burst, one unit per emission interval | the burst at once and the limit's rate beside it: nearly twice the limit in the first window |
+/// | [`Gcra`](Algorithm::Gcra) | after the burst, one unit per emission interval | the burst at once and, at the same time, the limit's rate: nearly twice the limit in the first window |
 ///
 /// A limit of 0 refuses everything.
 ///
@@ -26,7 +26,7 @@ pub struct Quota {
     /// In microseconds.
     pub(super) window: u64,
     pub(super) algorithm: Algorithm,
-    /// What GCRA admits at once; the limit for the other algorithms.
+    /// The burst size: the quota units that GCRA admits at once; the limit for the other algorithms.
     pub(super) capacity: u64,
 }
 
@@ -84,7 +84,7 @@ impl Quota {
         }
     }
 
-    /// Counts by `algorithm`; GCRA's burst is the limit unless [`burst`](Self::burst) says otherwise.
+    /// Counts by `algorithm`. GCRA's burst is the limit unless [`burst`](Self::burst) sets another one.
     #[must_use]
     pub const fn counted_by(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
@@ -116,19 +116,21 @@ impl Quota {
         Duration::from_micros(self.window)
     }
 
-    /// How use is counted.
+    /// The algorithm that counts the use.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// What an unused quota admits at once: the burst, or the limit.
+    /// The burst size: the quota units that an unused quota admits at once. Except for GCRA, it is
+    /// the limit.
     #[must_use]
     pub const fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// The cost as the algorithms calculate with it: all costs above the capacity are refused alike.
+    /// Limits a cost to one more than the capacity, so that calculations do not overflow: all costs
+    /// above the capacity are refused.
     pub(crate) fn clamp(&self, cost: u64) -> u64 {
         cost.min(self.capacity + 1)
     }
@@ -138,12 +140,13 @@ impl Quota {
     }
 }
 
-/// How use is counted.
+/// The algorithm that counts the use of a quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// Two adjacent windows, the earlier one weighted by how much of it the last window still covers.
+    /// The current window, and the previous one weighted by the part of it that the last `window` still
+    /// covers.
     #[default]
     SlidingWindow,
     /// Consecutive windows, each beginning with its first request.

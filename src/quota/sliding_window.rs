@@ -1,8 +1,8 @@
 //! The sliding-window counter: the use of the current window, and that of the previous one in
 //! proportion to the part of it that the last `window` microseconds still cover.
 //!
-//! A subject's windows start at its first request, not at round times of the clock: a client that
-//! sends as fast as it can from then on never gets more than the limit in any window.
+//! A subject's windows start at its first request, not at round times of the clock, so that a
+//! client that sends as fast as it can from then on never gets more than the limit in any window.
 
 use super::{
     algorithm_state::AlgorithmState,
@@ -10,6 +10,7 @@ use super::{
     quota::Quota,
 };
 
+/// The state of a sliding window: the use of the current window and of the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlidingWindowState {
     /// When the current window began.
@@ -19,11 +20,11 @@ pub(crate) struct SlidingWindowState {
 }
 
 impl AlgorithmState for SlidingWindowState {
-    /// The state rolled to the window around `now`.
+    /// The state in the window that contains `now`.
     #[inline]
     fn settle(self, quota: &Quota, now: u64) -> Self {
         match now.checked_sub(self.start) {
-            // the clock stepped back: treat the window as just begun
+            // The clock stepped back: treat the window as just begun.
             None => Self { start: now, ..self },
             Some(elapsed) if elapsed < quota.window => self,
             Some(elapsed) if elapsed - quota.window < quota.window => Self {
@@ -53,8 +54,8 @@ impl AlgorithmState for SlidingWindowState {
         let free = quota.limit.checked_sub(cost)?;
         let left = self.left(quota, now);
         Some(match free.checked_sub(self.current) {
-            Some(free) => left - faded(self.previous, free, quota),
-            None => left + quota.window - faded(self.current, free, quota),
+            Some(free) => left - time_left_at(self.previous, free, quota),
+            None => left + quota.window - time_left_at(self.current, free, quota),
         })
     }
 }
@@ -74,7 +75,7 @@ impl SlidingWindowState {
     }
 
     /// The part of the previous window's use that still counts, rounded up.
-    fn carried(&self, quota: &Quota, now: u64) -> u64 {
+    fn previous_share(&self, quota: &Quota, now: u64) -> u64 {
         if self.previous == 0 {
             return 0;
         }
@@ -82,10 +83,10 @@ impl SlidingWindowState {
     }
 
     fn used(&self, quota: &Quota, now: u64) -> u64 {
-        self.current.saturating_add(self.carried(quota, now))
+        self.current.saturating_add(self.previous_share(quota, now))
     }
 
-    /// When the state equals a fresh one.
+    /// The time from which the state equals a fresh one.
     pub(super) fn expires(&self, quota: &Quota) -> u64 {
         self.start.saturating_add(2 * quota.window)
     }
@@ -101,8 +102,8 @@ impl SlidingWindowState {
     }
 }
 
-/// The most time left of a window at which `used`, weighted by that time, is at most `free`.
-fn faded(used: u64, free: u64, quota: &Quota) -> u64 {
+/// The longest remaining time of a window at which `used`, weighted by that time, is at most `free`.
+fn time_left_at(used: u64, free: u64, quota: &Quota) -> u64 {
     if used <= free {
         return quota.window;
     }

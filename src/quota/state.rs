@@ -6,7 +6,7 @@ use super::{
     sliding_window::SlidingWindowState,
 };
 
-/// What one subject has used under one limit.
+/// The use of one limit by one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QuotaState {
     SlidingWindow(SlidingWindowState),
@@ -31,8 +31,8 @@ impl QuotaState {
         Self::decide(None, quota, now, Some(quota.capacity)).0
     }
 
-    /// Decides at `now` whether `cost` is admitted; the state is charged only if it is. Without a
-    /// cost, nothing is charged and nothing refused. A state of another algorithm counts as none.
+    /// Decides at `now` whether `cost` is admitted, and charges the state if it is. Without a cost,
+    /// nothing is charged or refused. A state of another algorithm counts as fresh.
     #[inline]
     pub(crate) fn decide(
         state: Option<Self>,
@@ -57,7 +57,7 @@ impl QuotaState {
         }
     }
 
-    /// When the state equals a fresh one.
+    /// The time from which the state equals a fresh one.
     pub(crate) fn expires(&self, quota: &Quota) -> u64 {
         match self {
             Self::SlidingWindow(s) => s.expires(quota),
@@ -66,7 +66,7 @@ impl QuotaState {
         }
     }
 
-    /// The time by which a refund recognises where a charge was counted.
+    /// The time that identifies where a charge was counted, for a later refund.
     pub(crate) fn anchor(&self) -> u64 {
         match self {
             Self::SlidingWindow(s) => s.start,
@@ -75,12 +75,12 @@ impl QuotaState {
         }
     }
 
-    /// The state without the `cost` whose charge led to `anchor`. What has left the window or drained
-    /// by `now` is not given back a second time.
+    /// The state after a refund of `cost`, whose charge led to `anchor`. The part that has left the
+    /// window or drained by `now` is not refunded.
     pub(crate) fn refund(self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
         let cost = quota.clamp(cost);
         match self {
-            // the charge was counted by an algorithm that is no longer in use
+            // The charge was counted by an algorithm that is no longer in use.
             _ if self.algorithm() != quota.algorithm => self,
             Self::SlidingWindow(s) => Self::SlidingWindow(s.refund(quota, anchor, cost)),
             Self::FixedWindow(s) => Self::FixedWindow(s.refund(anchor, cost)),

@@ -285,7 +285,7 @@ fn a_refund_gives_back_only_what_still_counts() {
         let anchor = charged.anchor();
         let back = charged.refund(&quota, now, anchor, 4);
         assert_eq!(peek(&quota, Some(back), now).remaining, 10, "{algorithm:?}");
-        // the charge has left the window: what is used now was charged later
+        // the charge has left the window: the present use was charged later
         let later = charged.expires(&quota) + 5;
         let (others, _) = acquire(&quota, Some(charged), later, 7);
         let back = others.refund(&quota, later, anchor, 4);
@@ -402,7 +402,7 @@ fn a_clock_that_steps_back_refuses_for_at_most_two_windows() {
 
 #[test]
 fn the_reset_time_is_the_same_for_every_request_of_a_window() {
-    // Derived from the moment of each request, it jumped by a second from answer to answer.
+    // Derived from the moment of each request, it jumped by a second from response to response.
     for algorithm in ALGORITHMS {
         let quota = Quota::per_minute(3).counted_by(algorithm);
         let begin = 1_760_000_000_000_000;

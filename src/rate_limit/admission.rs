@@ -1,3 +1,5 @@
+//! The limits of a request, and their decision by the shared store.
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -15,8 +17,8 @@ use crate::{
     table::{OnError, Plan},
 };
 
-/// The limits that apply to one request, with all that is needed to decide and to refund them after
-/// `call` has returned.
+/// The limits that apply to a request, with the state needed to decide them, and to refund their charges
+/// after `call` has returned.
 pub(super) struct Admission {
     engine: Arc<Engine>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -36,7 +38,7 @@ impl Admission {
         }
     }
 
-    /// Asks the store for one subject after the other until one is refused; returns whether all were
+    /// Lets the store decide one subject at a time until one is refused. Returns whether all were
     /// admitted.
     pub(super) async fn decide(mut self) -> (Self, bool) {
         for group in self.limits.chunk_by_mut(AppliedLimit::has_same_subject) {
@@ -48,7 +50,7 @@ impl Admission {
         (self, true)
     }
 
-    /// Gives back what those limits charged that `which` selects.
+    /// Refunds the charges of the limits that `which` selects.
     pub(super) fn refund(&self, which: impl Fn(&AppliedLimit) -> bool) {
         refund(&self.engine.limiter, &self.limits, which);
     }
@@ -64,7 +66,8 @@ async fn decide_subject(limiter: &Limiter, plan: &Plan, limits: &mut [AppliedLim
     }
 }
 
-/// Decides without the store, by each limit's `on_error`. Nothing is counted if one of them refuses.
+/// Decides without the store, by each limit's `on_error`. If one of the limits refuses, nothing is
+/// counted.
 fn fall_back(limiter: &Limiter, plan: &Plan, limits: &mut [AppliedLimit]) -> bool {
     let events = limits
         .iter()
@@ -81,7 +84,7 @@ fn fall_back(limiter: &Limiter, plan: &Plan, limits: &mut [AppliedLimit]) -> boo
     !limits.iter().any(AppliedLimit::refuses) && decide_locally(limiter, limits)
 }
 
-/// Counts the limits in this process whose `on_error` is `local`.
+/// Lets this process decide the limits whose `on_error` is `local`.
 fn decide_locally(limiter: &Limiter, limits: &mut [AppliedLimit]) -> bool {
     let local = |limit: &&mut AppliedLimit| matches!(limit.result, LimitResult::Undecided);
     let limits: SmallVec<[&mut AppliedLimit; 2]> = limits.iter_mut().filter(local).collect();

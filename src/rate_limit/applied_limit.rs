@@ -1,3 +1,5 @@
+//! A limit that applies to a request, and its result.
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -26,10 +28,10 @@ pub(super) struct AppliedLimit {
     pub(super) result: LimitResult,
 }
 
-/// What a limit decided about the request.
+/// The result of a limit for the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LimitResult {
-    /// Nothing yet; after the request's decision: another limit refused first.
+    /// Not decided: either not yet, or another limit refused first.
     Undecided,
     /// Counted by the shared store, or by this process if `local`.
     Counted { decision: RuleDecision, local: bool },
@@ -67,7 +69,7 @@ impl AppliedLimit {
         decision.charged.then_some((refund, local))
     }
 
-    /// The event to count under the limit's index.
+    /// The limit's index in the table, and the event to count for it.
     pub(super) fn event(&self) -> Option<(usize, LimitEvent)> {
         let event = match (self.outcome()?.admitted, self.shadow) {
             (true, _) => LimitEvent::Admitted,
@@ -77,7 +79,7 @@ impl AppliedLimit {
         Some((self.index, event))
     }
 
-    /// Whether the limit refuses the request; a shadow never does.
+    /// Whether the limit refuses the request; a shadow limit never does.
     pub(super) fn refuses(&self) -> bool {
         !self.shadow && self.outcome().is_some_and(|outcome| !outcome.admitted)
     }
@@ -107,7 +109,7 @@ impl AppliedLimit {
     }
 }
 
-/// The outcome of a limit that could not count. After a second, a refused client may ask again.
+/// The outcome of a limit that could not count. A refused client may try again after a second.
 fn uncounted(admitted: bool) -> QuotaOutcome {
     QuotaOutcome {
         admitted,
@@ -117,12 +119,12 @@ fn uncounted(admitted: bool) -> QuotaOutcome {
     }
 }
 
-/// The rules of limits that have one subject.
+/// The rules of limits with the same subject.
 pub(super) fn rules(limits: &[AppliedLimit]) -> SmallVec<[Rule<'_>; 2]> {
     limits.iter().map(AppliedLimit::rule).collect()
 }
 
-/// Records what the limits of one subject decided, and returns whether they admit the request.
+/// Records the decision of the limits of one subject. Returns whether they admit the request.
 pub(super) fn record<'a>(
     limits: impl IntoIterator<Item = &'a mut AppliedLimit>,
     decision: &CombinedDecision,
@@ -137,7 +139,7 @@ pub(super) fn record<'a>(
 
 pub(super) fn decision(limits: &[AppliedLimit]) -> Decision {
     let mut decided = SmallVec::new();
-    // faster than `collect` for the usual single limit
+    // Faster than `collect` for the usual single limit.
     for limit in limits {
         if let Some(decision) = limit.decision() {
             decided.push(decision);

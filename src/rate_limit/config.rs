@@ -9,14 +9,14 @@ use super::{
 };
 use crate::{engine::core::Engine, keep::handle::Keep};
 
-/// The configuration of a [`RateLimitLayer`](super::RateLimitLayer).
+/// The settings of a [`RateLimitLayer`](super::RateLimitLayer).
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) keep: Keep,
-    /// The names of the limits that apply; all of the table's if `None`.
+    /// The names of the limits that apply; `None` for all limits of the table.
     pub(super) only: Option<Box<[Box<str>]>>,
     pub(super) cost: Option<Arc<CostFn>>,
-    /// Whether to add the `X-RateLimit-*` fields, and with which `-Reset`.
+    /// The format of `X-RateLimit-Reset`; `None` adds no `X-RateLimit-*` fields.
     pub(super) x_ratelimit: Option<Reset>,
     pub(super) refuse: Option<Arc<RefuseFn>>,
 }

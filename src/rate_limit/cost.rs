@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request};
 use super::config::Config;
 use crate::table::{LimitPlan, limit_plan::CostPlan};
 
-/// The cost of a request under a limit; at 0, the limit does not apply.
+/// The cost of a request under a limit; with a cost of 0, the limit does not apply.
 pub(super) fn cost(limit: &LimitPlan, config: &Config, parts: &request::Parts) -> u64 {
     if let Some(cost) = &config.cost {
         return cost(parts);
@@ -23,6 +23,6 @@ fn header_cost(headers: &HeaderMap, name: &HeaderName) -> u64 {
 fn number(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // a number that overflows exceeds every limit
+    // A number that overflows exceeds every limit.
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }

@@ -1,3 +1,5 @@
+//! The decision of a request's limits, as the application sees it.
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
@@ -25,10 +27,10 @@ pub struct LimitDecision {
 }
 
 impl Decision {
-    /// Whether no limit refused the request, those with `shadow = true` aside.
+    /// Whether no limit refused the request, ignoring shadow limits.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
-        self.violated().next().is_none()
+        self.refusals().next().is_none()
     }
 
     /// The decision of each limit that was applied.
@@ -47,15 +49,15 @@ impl Decision {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let longest = self
-            .violated()
+            .refusals()
             .map(|limit| limit.outcome.retry_after)
-            // `None`, which is never, is the longest
+            // `None` means never, which is the longest.
             .max_by_key(|after| after.map_or((true, 0), |after| (false, after)));
         longest.flatten().map(Duration::from_micros)
     }
 
-    /// The limits that refused the request, shadows aside.
-    pub(super) fn violated(&self) -> impl Iterator<Item = &LimitDecision> {
+    /// The limits that refused the request, ignoring shadow limits.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &LimitDecision> {
         self.limits
             .iter()
             .filter(|limit| !limit.shadow && !limit.is_admitted())
@@ -76,7 +78,7 @@ impl LimitDecision {
         &self.policy.name
     }
 
-    /// Whether the limit admitted the request. A refusal of a shadow has no effect.
+    /// Whether the limit admitted the request. A refusal by a shadow limit has no effect.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
         self.outcome.admitted
@@ -119,7 +121,7 @@ impl LimitDecision {
         self.outcome.more_after.map(Duration::from_micros)
     }
 
-    /// The seconds of `Retry-After`, at least 1; the window if an equal request never will be admitted.
+    /// The seconds of `Retry-After`, at least 1; the window if an equal request will never be admitted.
     pub(super) fn retry_seconds(&self) -> u64 {
         let micros = self.outcome.retry_after;
         let micros = micros.unwrap_or(self.policy.quota.window_micros());
@@ -128,7 +130,7 @@ impl LimitDecision {
     }
 }
 
-/// Whole seconds, rounded up, at least one.
+/// Microseconds in whole seconds, rounded up, at least one.
 pub(super) fn seconds(micros: u64) -> u64 {
     micros.div_ceil(1_000_000).max(1)
 }

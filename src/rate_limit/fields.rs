@@ -67,7 +67,7 @@ fn rate_limit(decision: &Decision) -> Option<HeaderValue> {
     })
 }
 
-/// A list of what `push` writes for each limit.
+/// A list with the item that `push` writes for each limit.
 fn list(decision: &Decision, push: impl Fn(&LimitDecision, &mut Text)) -> Option<HeaderValue> {
     let mut text = Text::new();
     for limit in decision.reported() {
@@ -83,12 +83,12 @@ fn push_number(number: u64, text: &mut Text) {
     text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// One item is written on the stack, as most requests have one limit: a name has at most 64
-/// characters, a number at most 20 digits.
+/// Long enough to hold one item without an allocation, as most requests have one limit: a name has at
+/// most 64 characters, a number at most 20 digits.
 type Text = SmallVec<[u8; 128]>;
 
-/// The values for the limit that has the smallest share of its quota left; these fields can report
-/// only one limit.
+/// The values for the limit that has the smallest share of its quota left, because these fields can
+/// report only one limit.
 fn x_ratelimit_values(
     decision: &Decision,
     reset: Reset,
@@ -104,7 +104,7 @@ fn x_ratelimit_values(
     Some(Box::new(numbers.map(HeaderValue::from)))
 }
 
-/// In 2^-32.
+/// The share of the limit's quota that is left, in units of 2^-32.
 fn share_left(limit: &LimitDecision) -> u128 {
     let capacity = u128::from(limit.policy.quota.capacity().max(1));
     (u128::from(limit.outcome.remaining) << 32) / capacity

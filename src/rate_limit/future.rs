@@ -22,7 +22,7 @@ use crate::message::response_body::ResponseBody;
 pin_project! {
     /// The response future of [`RateLimit`](super::RateLimit).
     ///
-    /// It is boxed only if the shared store has to decide.
+    /// It allocates only if the shared store has to decide.
     ///
     /// # Cancel safety
     ///
@@ -52,7 +52,7 @@ pub(super) struct WaitingRequest<S, B> {
 }
 
 impl<S, F, B, R> ResponseFuture<S, F, B, R> {
-    /// Without `post_process`, the response is passed on as it is.
+    /// Without `post_process`, the response is passed on unchanged.
     pub(super) fn calling(future: F, post_process: Option<PostProcess>) -> Self {
         Self {
             phase: Phase::Calling {
@@ -108,7 +108,7 @@ where
                     let (admission, admitted) = ready!(Pin::new(decision).poll(cx));
                     let waiting = waiting.take().expect("not polled after it was ready");
                     if !admitted {
-                        // dropping the service releases the permit that it may hold
+                        // Dropping the service releases the permit that it may hold.
                         return Poll::Ready(Ok(waiting.refuse(&admission)));
                     }
                     waiting.call(admission)

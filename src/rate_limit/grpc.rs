@@ -14,7 +14,7 @@ pub(super) enum GrpcStatus {
     Unavailable = 14,
 }
 
-/// Whether a request is one of gRPC or gRPC-Web, by its content type.
+/// Whether a request is a gRPC or gRPC-Web request, by its content type.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
@@ -35,14 +35,14 @@ pub(super) fn put(
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(GRPC_STATUS, HeaderValue::from(status as u16));
     let message = message(decision, status);
-    // without padding, as gRPC encodes binary metadata
+    // gRPC encodes binary metadata without padding.
     let details = status_details(decision, status, &message, retry_after);
     let details = STANDARD_NO_PAD.encode(details);
     let pushback = retry_after.map_or(-1, |micros| {
         i32::try_from(micros.div_ceil(1000)).unwrap_or(i32::MAX)
     });
     for (name, text) in [(GRPC_MESSAGE, message), (GRPC_DETAILS, details)] {
-        // never fails: limit names and base64 are visible ASCII
+        // Never fails: limit names and base64 are visible ASCII.
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
@@ -55,7 +55,7 @@ fn message(decision: &Decision, status: GrpcStatus) -> String {
         GrpcStatus::ResourceExhausted => "quota exceeded".to_owned(),
         GrpcStatus::Unavailable => "quota cannot be counted".to_owned(),
     };
-    for limit in decision.violated() {
+    for limit in decision.refusals() {
         let _ = write!(message, " {}", limit.name());
     }
     message
@@ -88,7 +88,7 @@ fn retry_info(micros: u64) -> Protobuf {
 
 fn quota_failure(decision: &Decision) -> Protobuf {
     let mut failure = Protobuf::default();
-    for limit in decision.violated() {
+    for limit in decision.refusals() {
         let window = seconds(u64::try_from(limit.window().as_micros()).unwrap_or(u64::MAX));
         let mut violation = Protobuf::default();
         violation
@@ -111,7 +111,7 @@ fn any(name: &str, message: &Protobuf) -> Protobuf {
 struct Protobuf(Vec<u8>);
 
 impl Protobuf {
-    /// A field whose value is 0 is omitted, as proto3 requires of defaults.
+    /// Appends a number. A field whose value is 0 is omitted, as proto3 requires of defaults.
     fn number(&mut self, field: u8, number: u64) -> &mut Self {
         if number != 0 {
             self.0.push(field << 3);

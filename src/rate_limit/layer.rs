@@ -31,8 +31,9 @@ impl RateLimitLayer {
         }
     }
 
-    /// Applies only the limits of these names: for example those by address before authentication,
-    /// and those by user after it, in a second layer. A name that no limit has is logged.
+    /// Applies only the limits with these names: for example, limits by address before
+    /// authentication, and limits by user in a second layer after it. A name that no limit has is
+    /// logged.
     ///
     /// ```
     /// use tower_keep::{Keep, Limit, RateLimitLayer, Table, table::{By, mins}};
@@ -58,8 +59,8 @@ impl RateLimitLayer {
         self
     }
 
-    /// Takes the cost of each request from a function, in place of the table's `cost`. A request that
-    /// costs 0 is neither counted nor refused.
+    /// Sets a function that computes the cost of each request, in place of the table's `cost`. A request
+    /// that costs 0 is neither counted nor refused.
     pub fn cost<F>(mut self, cost: F) -> Self
     where
         F: Fn(&request::Parts) -> u64 + Send + Sync + 'static,
@@ -68,16 +69,16 @@ impl RateLimitLayer {
         self
     }
 
-    /// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the limit that has the smallest share of
-    /// its quota left.
+    /// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` to responses. They report the limit that
+    /// has the smallest share of its quota left.
     pub fn x_ratelimit(mut self, reset: Reset) -> Self {
         self.config_mut().x_ratelimit = Some(reset);
         self
     }
 
-    /// Answers refused requests by a function, in place of problem details. The layer adds the
-    /// `RateLimit` fields and, unless it is set, `Retry-After`. gRPC requests are still answered with
-    /// a gRPC status.
+    /// Sets a function that makes the response to a refused request, in place of problem details.
+    /// The layer adds the `RateLimit` fields and, if the response has none, `Retry-After`. A
+    /// refused gRPC request still gets a gRPC status.
     pub fn refuse_with<F>(mut self, refuse: F) -> Self
     where
         F: Fn(&Decision, &request::Parts) -> Response<Bytes> + Send + Sync + 'static,

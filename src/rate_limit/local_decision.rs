@@ -1,4 +1,4 @@
-//! Decisions that need no answer of the shared store.
+//! Decisions that this process makes without asking the shared store.
 
 use super::{
     applied_limit::{AppliedLimit, LimitResult, record, rules},
@@ -27,7 +27,7 @@ pub(super) fn decide(limiter: &Limiter, limits: &mut [AppliedLimit]) -> Option<b
     Some(admitted)
 }
 
-/// The short path of a request under one limit, as most are.
+/// Decides a request with a single limit: a shorter path for the usual case.
 fn decide_one(limiter: &Limiter, limit: &mut AppliedLimit) -> bool {
     let decision = limiter.acquire_one_locally(limit.subject.tag(), &limit.rule());
     limit.result = LimitResult::Counted {

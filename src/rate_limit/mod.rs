@@ -30,12 +30,12 @@
 //!
 //! Each limit of the table applies to the requests that its `path` and `methods` select, independently
 //! of the other limits and of the routes. All limits that apply must admit a request.
-//! [`RateLimitLayer::only`] selects limits by name: those by address in a layer before authentication,
-//! those by user in a layer after it.
+//! [`RateLimitLayer::only`] selects limits by name, for example limits by address in a layer before
+//! authentication, and limits by user in a layer after it.
 //!
 //! # Subjects
 //!
-//! A limit counts each subject separately; its `by` says what the subject is:
+//! A limit counts each subject separately; `by` defines the subject:
 //!
 //! | `by` | subject |
 //! |---|---|
@@ -57,14 +57,16 @@
 //! # How requests are counted
 //!
 //! [`Quota`] compares the three algorithms. Times are whole microseconds of one clock: the Redis
-//! server's, or, without Redis, this process's monotonic clock. All limits of one subject are decided
-//! in one atomic step (in Redis by one script): all of them admit, or nothing is charged. Limits of
-//! different subjects are decided one after the other, the strictest first; if one refuses, what the
-//! earlier ones charged is given back. So is the charge of a request that is dropped before it reached
-//! the inner service. A cost above the limit is always refused; a limit of 0 refuses everything.
+//! server's, or, without Redis, this process's monotonic clock. All limits of one subject are
+//! decided in one atomic step (in Redis by one script): all of them admit, or nothing is charged.
+//! Limits of different subjects are decided one after the other, the strictest first; if one
+//! refuses, the charges of the earlier ones are refunded. The charge of a request that is dropped
+//! before it reaches the inner service is refunded, too. A cost above the limit is always refused;
+//! a limit of 0 refuses everything.
 //!
-//! After a change of `algorithm`, counters start anew. If two processes count one limit by different
-//! algorithms, each resets the counters of the other; where this matters, rename the limit.
+//! After a change of `algorithm`, counters start from zero. If two processes count one limit by
+//! different algorithms, each resets the counters of the other; where this matters, rename the
+//! limit.
 //!
 //! # Responses
 //!
@@ -77,19 +79,19 @@
 //!
 //! # When Redis does not answer
 //!
-//! Each limit does what its `on_error` says: `local` counts in this process with the same limit,
-//! starting from zero; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). This applies when
-//! Redis is unavailable, takes longer than the deadline, or answers with an error, as a primary that
-//! has become a replica does (`READONLY`). If Redis fails between two subjects of one request, what
-//! was charged to the first is given back if the second refuses, and kept if the request is admitted.
-//! If Redis answers after the deadline, it has counted all the same: the subject gets less than its
+//! Each limit acts by its `on_error`: `local` counts in this process with the same limit, starting
+//! from zero; `open` admits; `closed` answers 503 (gRPC: `UNAVAILABLE`). This applies when Redis is
+//! unavailable, takes longer than the deadline, or answers with an error, for example a primary
+//! that has become a replica (`READONLY`). If Redis fails between two subjects of one request, the
+//! charge of the first is refunded if the second refuses, and kept if the request is admitted. If
+//! Redis answers after the deadline, it has counted nevertheless: the subject gets less than its
 //! limit, never more.
 //!
-//! A subject that Redis has refused is refused by this process without asking Redis until waiting
-//! would help, but for at most ten seconds, so that a reset or a refund by another process takes
+//! This process refuses a subject that Redis has refused without asking Redis again, until the subject
+//! could be admitted, but for at most ten seconds, so that a reset or a refund by another process takes
 //! effect.
 //!
-//! A Redis that restarts empty, or fails over to a replica without the latest counters, goes on with
+//! A Redis that restarts empty, or fails over to a replica without the latest counters, continues with
 //! the counters it has: at most one more limit is admitted, and no request fails. Scripts that Redis
 //! has flushed are loaded again. Keep a long quota that must survive this in a database.
 //!
@@ -105,7 +107,7 @@
 //! | a million subjects of one attacker | memory stays bounded, and no subject that has reached its limit is admitted; see below |
 //! | the clock of the Redis host steps forward | as if that time had passed |
 //! | the clock of the Redis host steps back | a subject waits for at most two windows |
-//! | a counter of another algorithm, or other bytes, under the key | counting starts anew |
+//! | a counter of another algorithm, or other bytes, under the key | counting starts from zero |
 //!
 //! # Memory
 //!

@@ -1,3 +1,5 @@
+//! The work after the inner service has responded: refunds and fields.
+
 use std::sync::Arc;
 
 use http::{Response, StatusCode, request};
@@ -11,14 +13,15 @@ use super::{
 };
 use crate::{engine::snapshot::Snapshot, message::response_body::ResponseBody};
 
-/// What remains to be done when the inner service has answered an admitted request.
+/// The work that remains for an admitted request after the inner service has responded.
 pub(super) struct PostProcess {
     fields: Option<RateLimitFields>,
-    /// The limits, if the response's status may give a cost back.
+    /// The limits, if the response's status may lead to a refund.
     refundable: Option<Box<Admission>>,
 }
 
-/// Adds the [`Decision`] to the extensions of an admitted request.
+/// Counts an admitted request in the metrics, adds the [`Decision`] to its extensions, and prepares the
+/// work after the response.
 pub(super) fn admit(
     config: &Config,
     snapshot: &Arc<Snapshot>,
@@ -43,13 +46,13 @@ pub(super) fn admit(
 }
 
 impl PostProcess {
-    /// Gives costs back by the response's status, and adds the `RateLimit` fields.
+    /// Refunds charges by the response's status, and adds the `RateLimit` fields.
     pub(super) fn apply<R, E>(
         self,
         result: Result<Response<R>, E>,
     ) -> Result<Response<ResponseBody<R>>, E> {
         if let Some(admission) = self.refundable {
-            // a service further out turns an error into a 500
+            // A service further out turns an error into a 500.
             let status = result
                 .as_ref()
                 .map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status);

@@ -7,7 +7,7 @@ use crate::{
     store::contracts::{StoreFuture, limits::Refund},
 };
 
-/// Gives back what those limits charged that `which` selects.
+/// Refunds the charges of the limits that `which` selects.
 pub(super) fn refund(
     limiter: &Limiter,
     limits: &[AppliedLimit],
@@ -37,7 +37,7 @@ pub(super) fn refund(
 
 type Refunds<'a> = SmallVec<[Refund<'a>; 2]>;
 
-/// A refund may be lost: then the limit admits less, never more.
+/// Spawns a refund. If it is lost, the limit admits less, never more.
 fn run_in_background(refund: StoreFuture<'static, ()>) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(refund);

@@ -1,3 +1,5 @@
+//! The response to a refused request.
+
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -15,8 +17,8 @@ use crate::{
     quota::{ProblemType, problem_details},
 };
 
-/// The response to a refused request: 429 with problem details (503 where the limits could not be
-/// counted), the application's own, or a gRPC status.
+/// Counts a refused request in the metrics and makes its response: 429 with problem details (503 if the
+/// limits could not be counted), the application's own response, or a gRPC status.
 pub(super) fn refuse<R>(
     config: &Config,
     limits: &[AppliedLimit],
@@ -27,7 +29,7 @@ pub(super) fn refuse<R>(
     let decision = applied_limit::decision(limits);
     let mut response = response(config, &decision, parts);
     let headers = response.headers_mut();
-    let seconds = decision.violated().map(|limit| limit.retry_seconds()).max();
+    let seconds = decision.refusals().map(|limit| limit.retry_seconds()).max();
     headers
         .entry(RETRY_AFTER)
         .or_insert_with(|| HeaderValue::from(seconds.unwrap_or(1)));
@@ -42,7 +44,7 @@ fn response<R>(
     decision: &Decision,
     parts: &request::Parts,
 ) -> Response<ResponseBody<R>> {
-    let uncounted = decision.violated().all(|limit| !limit.counted);
+    let uncounted = decision.refusals().all(|limit| !limit.counted);
     if grpc::is_grpc(&parts.headers) {
         grpc_response(decision, uncounted, &parts.headers)
     } else if let Some(refuse) = &config.refuse {
@@ -53,7 +55,7 @@ fn response<R>(
 }
 
 fn problem_response<R>(decision: &Decision, uncounted: bool) -> Response<ResponseBody<R>> {
-    let mut violated = decision.violated();
+    let mut violated = decision.refusals();
     let (status, problem) = if uncounted {
         (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -64,7 +66,7 @@ fn problem_response<R>(decision: &Decision, uncounted: bool) -> Response<Respons
     };
     let body = match (violated.next(), violated.next()) {
         (Some(only), None) if !uncounted => only.policy.problem.clone(),
-        _ => problem_details(problem, decision.violated().map(|limit| limit.name())),
+        _ => problem_details(problem, decision.refusals().map(|limit| limit.name())),
     };
     let mut response = Response::new(ResponseBody::full(body));
     *response.status_mut() = status;

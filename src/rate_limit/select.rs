@@ -36,8 +36,8 @@ pub(super) fn first_limit<B>(
     limits.position(|limit| config.selects(&limit.name) && limit.applies(method, path))
 }
 
-/// The limits from the [`first_limit`] on that apply to the request, ordered by subject; the subject
-/// with the strictest limit comes first.
+/// The limits from index `first` on that apply to the request, grouped by subject. The subject with the
+/// strictest limit comes first.
 pub(super) fn applied_limits(
     config: &Config,
     snapshot: &Snapshot,
@@ -104,8 +104,8 @@ fn apply(
     })
 }
 
-/// The pattern of the table's route for the request, else that of axum's; `None` if no limit counts
-/// by route.
+/// The path pattern of the table's route for the request, else of axum's route; `None` if no limit
+/// counts by route.
 fn route<'a>(
     engine: &Engine,
     snapshot: &'a Snapshot,
@@ -145,7 +145,7 @@ fn is_repeated(limiter: &Limiter, parts: &request::Parts, name: &str) -> bool {
     repeated
 }
 
-/// Limits of one subject stand side by side.
+/// Sorts limits of the same subject next to each other, the subject with the strictest limit first.
 fn sort_by_subject(limits: &mut AppliedLimits) {
     if limits.len() < 2 {
         return;

@@ -55,8 +55,8 @@ where
     }
 }
 
-/// Decides about a request to which the limit at index `first` may apply, and no limit before it.
-// Not inlined, so that `call` stays short for requests that pass.
+/// Decides a request; `first` is the index of the first limit that may apply to it.
+// Not inlined, to keep the code of passed-through requests small.
 #[inline(never)]
 fn limit<S, B, R>(
     inner: &mut S,

@@ -7,12 +7,11 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::admission::Admission;
-use crate::message::future::BoxFuture;
+use crate::message::response_future::BoxFuture;
 
-/// The decision of the shared store.
+/// The future of the shared store's decision.
 ///
-/// If it is dropped before the store has answered, a task waits for the answer and gives back what
-/// was charged.
+/// If it is dropped before the store has decided, a task waits for the decision and refunds the charges.
 pub(super) struct StoreDecisionFuture(Option<BoxFuture<(Admission, bool)>>);
 
 impl StoreDecisionFuture {

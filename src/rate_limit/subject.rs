@@ -1,4 +1,4 @@
-//! The subject that a limit counts a request for.
+//! The subject that a limit counts.
 
 use std::{
     cell::LazyCell,
@@ -20,7 +20,7 @@ use crate::{
     table::limit_plan::SubjectPart,
 };
 
-/// The properties of a request that subjects are made of.
+/// The properties of a request from which subjects are made.
 pub(super) struct Client<'a> {
     /// The verified user.
     pub(super) user: Lazy<'a, User<'a>>,
@@ -28,15 +28,15 @@ pub(super) struct Client<'a> {
     /// The route's pattern; never the path, which a client could vary to get more counters.
     pub(super) route: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    /// Whether other processes count, too, and must derive the same subject.
+    /// Whether other processes share the counters, so that all must derive the same subject.
     pub(super) is_shared: bool,
 }
 
-/// A property that is found when it is first needed, if the request has it.
+/// A property of the request that is computed on first use; `None` if the request does not have it.
 pub(super) type Lazy<'a, T> = LazyCell<Option<T>, &'a dyn Fn() -> Option<T>>;
 
-/// What a limit counts a request by. All counters with one tag (the hash tag in a Redis Cluster) are
-/// decided in one step; the rest divides them further.
+/// The subject that a limit counts. Counters with the same tag (the hash tag in a Redis Cluster) are
+/// decided in one step. The rest distinguishes counters with the same tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LimitSubject {
     text: SmallVec<[u8; 64]>,
@@ -46,9 +46,9 @@ pub(super) struct LimitSubject {
 impl LimitSubject {
     /// The subject of a request under a limit that counts by these parts.
     ///
-    /// The tag is the first part in the order user, address, header, route: limits by user and limits
-    /// by user and route have the same tag. The address stands in for an unknown user and for a
-    /// header that the request does not have.
+    /// The tag is the first part in the order user, address, header, route: limits by user and limits by
+    /// user and route have the same tag. The address replaces an unknown user, and a header that the
+    /// request does not have.
     pub(super) fn of(by: &[SubjectPart], client: &Client<'_>, identity: &IdentityPlan) -> Self {
         let mut writer = SubjectWriter {
             client,
@@ -132,7 +132,7 @@ fn push_known(value: Option<&str>, text: &mut KeyBytes) -> Option<()> {
     Some(())
 }
 
-/// Hashes all lines of the field, so that a line cannot hide another.
+/// Writes a hash of all lines of the field, so that no line is ignored.
 fn push_field(name: &HeaderName, client: &Client<'_>, text: &mut KeyBytes) -> Option<()> {
     let mut lines = client.headers.get_all(name).iter();
     let first = lines.next()?.as_bytes();

@@ -10,7 +10,7 @@ use crate::error::Error;
 pub(super) fn file(path: &Path) -> Result<Settings, Error> {
     let name = path.display().to_string();
     let unreadable =
-        |error| Error::config(format!("{name}: the table cannot be read")).with_source(error);
+        |error| Error::config(format!("{name}: the table cannot be read")).with_hidden_cause(error);
     let length = fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_FILE {
         return Err(Error::config(format!(

@@ -31,14 +31,14 @@ use crate::{
     table::LimitPlan,
 };
 
-/// Counts for all layers and all clones of one keep.
+/// Decides rate limits and counts their use, for all layers and clones of one keep.
 pub(crate) struct Limiter {
     clock: Arc<Clock>,
-    /// Counts where there is no shared store, or while it does not answer.
+    /// Decides if there is no shared store, or while it does not answer.
     local: MemoryLimits,
     shared: Option<Arc<dyn Limits>>,
     refusals: Refusals,
-    /// The plain counters of [`increment`](Self::increment) where there is no shared store.
+    /// The plain counters of [`increment`](Self::increment) if there is no shared store.
     counters: Counters,
     /// In the order of the table's limits.
     metrics: ArcSwap<Vec<LimitMetrics>>,
@@ -64,7 +64,7 @@ impl Limiter {
         }
     }
 
-    /// Whether other processes may count with this one.
+    /// Whether other processes may share the counters.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.is_some()
     }
@@ -74,7 +74,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// If the store does not answer; it may have counted all the same.
+    /// If the store does not answer. It may have counted the request nevertheless.
     pub(crate) async fn acquire(
         &self,
         subject: &[u8],
@@ -98,13 +98,13 @@ impl Limiter {
         self.local.acquire(subject, rules, self.now())
     }
 
-    /// [`acquire_locally`](Self::acquire_locally) for a subject under one rule.
+    /// [`acquire_locally`](Self::acquire_locally) for one rule.
     #[inline]
     pub(crate) fn acquire_one_locally(&self, subject: &[u8], rule: &Rule<'_>) -> RuleDecision {
         self.local.acquire_one(subject, rule, self.now())
     }
 
-    /// The rules that the store has refused recently and would refuse again; `None` if there are none.
+    /// The recent refusals of the store that still hold for these rules; `None` if there are none.
     pub(crate) fn known_refusals(
         &self,
         subject: &[u8],
@@ -114,7 +114,7 @@ impl Limiter {
         self.refusals.look_up(subject, rules, self.now())
     }
 
-    /// Gives back what the shared store counted, or this process if there is none. If a future is
+    /// Refunds charges in the shared store, or in this process if there is none. If a future is
     /// returned, the caller must run it.
     pub(crate) fn refund(
         &self,
@@ -128,12 +128,12 @@ impl Limiter {
         Some(shared.refund(subject, refunds))
     }
 
-    /// Gives back what this process counted.
+    /// Refunds charges that this process counted.
     pub(crate) fn refund_locally(&self, subject: &[u8], refunds: &[Refund<'_>]) {
         self.local.refund(subject, refunds, self.now());
     }
 
-    /// What each rule has left; by this process's counters if the store does not answer.
+    /// The remaining quota of each rule; by this process's counters if the store does not answer.
     pub(crate) async fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> CombinedDecision {
         if let Some(shared) = &self.shared
             && let Ok(decision) = shared.peek(subject, rules).await
@@ -143,7 +143,7 @@ impl Limiter {
         self.local.peek(subject, rules, self.now())
     }
 
-    /// Forgets what was used and which refusals are known.
+    /// Resets the counters and forgets the known refusals.
     pub(crate) async fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> Result<(), Error> {
         self.local.reset(subject, rules);
         self.refusals.forget(subject, rules);
@@ -176,7 +176,7 @@ impl Limiter {
         self.metrics.store(Arc::new(metrics.collect()));
     }
 
-    /// Counts events in the metrics of limits, which are given by their index in the table.
+    /// Counts events in the metrics of limits. Each limit is given by its index in the table.
     pub(crate) fn count(&self, events: impl Iterator<Item = (usize, LimitEvent)>) {
         let metrics = self.metrics.load();
         for (limit, event) in events {
@@ -186,7 +186,7 @@ impl Limiter {
         }
     }
 
-    /// Sets the function that finds a request's peer address where no extension has it.
+    /// Sets the function that finds a request's peer address if no extension contains it.
     pub(crate) fn set_peer(&self, peer: Box<PeerFn>) {
         self.peer.store(Some(Arc::new(peer)));
     }
@@ -196,24 +196,24 @@ impl Limiter {
         self.peer.load().as_ref().and_then(|peer| peer(extensions))
     }
 
-    /// Logs, the first time, that two layers apply one limit to a request.
+    /// Logs once that two layers apply the same limit to a request.
     pub(crate) fn warn_of_repetition(&self, limit: &str) {
         if !self.warned_of_repetition.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 limit,
-                "two layers apply the same limit to a request; it is counted once; name the limits \
-                 of each layer with `RateLimitLayer::only`"
+                "two layers apply the same limit to a request, which is counted once; select the \
+                 limits of each layer with `RateLimitLayer::only`"
             );
         }
     }
 
-    /// Logs, the first time, that a request is counted whose address is unknown.
+    /// Logs once that the address of a counted request is unknown.
     pub(crate) fn warn_of_no_address(&self) {
         if !self.warned_of_no_address.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "requests without a known address share one counter; in axum serve with \
-                 `into_make_service_with_connect_info` and the feature `axum`, elsewhere say where \
-                 they come from with `Keep::peer`"
+                 `into_make_service_with_connect_info` and the feature `axum`, elsewhere set a \
+                 function that finds the address with `Keep::peer`"
             );
         }
     }

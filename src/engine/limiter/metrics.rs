@@ -3,14 +3,14 @@ use metrics::{Counter, counter};
 /// The metrics of one limit, `tower_keep_rate_limit_*`, in the order of [`LimitEvent`].
 pub(super) struct LimitMetrics([Counter; 4]);
 
-/// What happened to a request under one limit.
+/// An event that is counted for one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitEvent {
     Admitted,
     Refused,
-    /// A limit with `shadow = true` would have refused it.
+    /// A limit with `shadow = true` would have refused the request.
     ShadowRefused,
-    /// The store did not answer: `on_error` was applied.
+    /// The store did not answer, and `on_error` was applied.
     Fallback,
 }
 

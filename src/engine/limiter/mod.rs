@@ -1,5 +1,4 @@
-//! The counters of a keep's limits: those of the shared store, if there is one, and those of this
-//! process.
+//! Decides a keep's rate limits in the shared store, if there is one, or in this process.
 
 #[allow(clippy::module_inception)]
 mod limiter;

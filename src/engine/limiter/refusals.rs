@@ -6,27 +6,27 @@ use crate::{
     store::contracts::limits::{Counter, Rule},
 };
 
-/// Recent refusals of the shared store, by counter: until waiting would help, such a request is
-/// refused without asking the store.
+/// Recent refusals of the shared store, by counter: until the refusal expires, requests on the counter
+/// are refused without asking the store.
 ///
-/// At most 65,536; for a forgotten one, the store is asked.
+/// At most 65,536 are kept. Without a known refusal, the store is asked.
 pub(super) struct Refusals(Cache<Box<[u8]>, KnownRefusal>);
 
 /// The decisions of the rules that are known to refuse; `None` for the other rules.
 pub(crate) type KnownRefusals = SmallVec<[Option<RuleDecision>; 2]>;
 
-/// A counter's state when it refused. Only a refund or a reset by another process can make it admit
-/// before `until`.
+/// A counter's state at a refusal. Before `until`, the counter can admit only after a refund or a reset
+/// by another process.
 #[derive(Clone, Copy, Debug)]
 struct KnownRefusal {
     quota: Quota,
     cost: u64,
     state: QuotaState,
-    /// When it refused, in microseconds of the store's clock.
+    /// The time of the refusal, in microseconds of the store's clock.
     refused_at: u64,
-    /// When it refused, in microseconds of this process's clock.
+    /// The time of the refusal, in microseconds of this process's clock.
     learned_at: u64,
-    /// By this process's clock.
+    /// When the refusal expires, by this process's clock.
     until: u64,
 }
 
@@ -116,7 +116,7 @@ fn key(subject: &[u8], limit: &Counter<'_>) -> SmallVec<[u8; 128]> {
 
 const CAPACITY: u64 = 65_536;
 
-/// In microseconds. After this, the store is asked in any case, so that a refund or a reset by
+/// The longest time for which a refusal is remembered, in microseconds, so that a refund or a reset by
 /// another process takes effect.
 const LONGEST: u64 = 10_000_000;
 

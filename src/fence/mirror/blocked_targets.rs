@@ -1,4 +1,4 @@
-//! Targets that are unusable for as long as something blocks them.
+//! Targets whose entries are unusable while an append or a declaration blocks them.
 
 use crate::{
     fence::{
@@ -46,7 +46,7 @@ impl BlockedTargets {
         self.blocks == 0
     }
 
-    /// The largest counts of all targets that name the entry: 0 of a kind that does not block it.
+    /// The largest counts of all targets that name the entry: 0 for a kind that does not block it.
     pub(super) fn find(&self, names: EntryNames<'_>) -> HardAndSoft {
         if self.is_empty() {
             return HardAndSoft::default();
@@ -55,11 +55,12 @@ impl BlockedTargets {
     }
 }
 
-/// Removes what [`BlockedTargets::add`] counted: the targets as the index has widened them.
+/// The targets that one call of [`BlockedTargets::add`] has counted, as the index has widened them.
 #[derive(Debug)]
 pub(super) struct Block(Box<[Purge]>);
 
-/// Until a version bump is applied, the entries under the previous version are blocked.
+/// The target to block for `target`: until a version bump is applied, the entries under the previous
+/// version are blocked.
 fn entries_of(target: &PurgeTarget) -> PurgeTarget {
     match target {
         PurgeTarget::Version(entity) => PurgeTarget::Entity(entity.clone()),

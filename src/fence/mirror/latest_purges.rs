@@ -8,11 +8,11 @@ use crate::{
     key::purge::Purge,
 };
 
-/// Each target with the `n` of the latest hard and of the latest soft purge that named it.
+/// For each target, the `n` of the latest hard purge and of the latest soft purge that named it.
 #[derive(Debug, Default)]
 pub(in crate::fence) struct LatestPurges {
     index: TargetIndex,
-    /// The latest `n` of all.
+    /// The latest `n` of all purges.
     pub(super) latest: u64,
 }
 
@@ -21,7 +21,7 @@ impl LatestPurges {
         self.index.len()
     }
 
-    /// The latest that named the entry.
+    /// The latest purges that named the entry.
     pub(super) fn latest_of(&self, names: EntryNames<'_>) -> HardAndSoft {
         self.index.find(names)
     }
@@ -29,7 +29,7 @@ impl LatestPurges {
     pub(super) fn set(&mut self, purge: &Purge, n: u64) {
         self.latest = self.latest.max(n);
         if let Some((wider, before)) = self.index.evict_glob(&purge.target) {
-            let merge = |latest: &mut HardAndSoft| *latest = latest.merged(&before);
+            let merge = |latest: &mut HardAndSoft| *latest = latest.max(&before);
             self.index.update(&wider, merge);
         }
         self.index.update(&purge.target, |latest| {

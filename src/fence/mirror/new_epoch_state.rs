@@ -3,7 +3,8 @@
 use super::latest_purges::LatestPurges;
 use crate::{key::purge::PurgeTarget, store::contracts::journal::StatePage};
 
-/// Collected until the last page has come, then [adopted](super::Mirror::adopt) at once.
+/// The pages received so far. After the last page, [`Mirror::adopt`](super::Mirror::adopt) takes the
+/// whole state in one step.
 #[derive(Debug, Default)]
 pub(in crate::fence) struct NewEpochState {
     pub(super) purges: LatestPurges,

@@ -1,10 +1,11 @@
-//! Declared writes that the journal says are open.
+//! The declared writes that are open in the journal.
 
 use std::collections::HashMap;
 
 use super::blocked_targets::{Block, BlockedTargets};
 use crate::{key::purge::Purge, store::contracts::journal::OpenDeclaration};
 
+/// The open declarations, by their tokens, and the targets that they block.
 #[derive(Debug, Default)]
 pub(super) struct OpenWrites {
     writes: HashMap<u64, OpenWrite>,
@@ -13,7 +14,7 @@ pub(super) struct OpenWrites {
 
 #[derive(Debug)]
 struct OpenWrite {
-    /// Of its record, or the head of the state that listed it.
+    /// The `n` of its record, or of the head of the state that listed it.
     n: u64,
     block: Block,
 }
@@ -32,8 +33,8 @@ impl OpenWrites {
         }
     }
 
-    /// Opens and closes writes so that those up to `head` are the `declared` ones; answers whether
-    /// anything changed.
+    /// Opens and closes writes so that those up to `head` are the `declared` ones. Returns whether any
+    /// was opened or closed.
     pub(super) fn replace(&mut self, declared: &[OpenDeclaration], head: u64) -> bool {
         let closed: Vec<u64> = self
             .writes

@@ -1,4 +1,4 @@
-//! What this process has appended or declared itself.
+//! This process's own appends and declarations.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,18 +17,18 @@ use crate::{
     store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
-/// Appends by their ids, which count up, and declarations by their tokens.
+/// Appends by their ids, which increase, and declarations by their tokens.
 #[derive(Debug, Default)]
 pub(in crate::fence) struct OwnAppends {
-    /// Appends that their callers are sending.
+    /// Appends that are being sent by their callers.
     sent: HashMap<u64, PendingAppend>,
-    /// Appends that are left to the task that delivers.
+    /// Appends that the delivery task sends.
     queued: BTreeMap<u64, PendingAppend>,
     next_id: u64,
     /// Own declarations, until the record that closes them has been applied.
     declared: HashMap<u64, OwnDeclaration>,
     recent: RecentPurges,
-    /// What the appends and declarations name (rule 11).
+    /// The targets that they name (rule 11).
     pub(super) blocked: BlockedTargets,
     max_queued: usize,
 }
@@ -56,13 +56,13 @@ impl OwnAppends {
         }
     }
 
-    /// How many appends wait for their reply.
+    /// The number of appends whose reply has not been applied.
     pub(in crate::fence) fn pending(&self) -> usize {
         self.sent.len() + self.queued.len()
     }
 
-    /// The ids of the oldest queued append and of the invalidations after it that fit in one record;
-    /// and that record.
+    /// The ids of the oldest queued append and of the invalidations after it that fit into the same
+    /// record, and that record.
     pub(in crate::fence) fn next_queued(&self) -> Option<(Vec<u64>, OwnRecord)> {
         let mut queued = self.queued.iter();
         let (id, first) = queued.next()?;
@@ -82,7 +82,7 @@ impl OwnAppends {
         Some((ids, merged))
     }
 
-    /// Blocks what the purges name until the reply has been applied (rule 11).
+    /// Begins an append: blocks its targets until the reply has been applied (rule 11).
     pub(in crate::fence) fn begin(&mut self, record: OwnRecord) -> u64 {
         let block = self.blocked.add(&record.purges);
         let id = self.next_id;
@@ -91,8 +91,8 @@ impl OwnAppends {
         id
     }
 
-    /// Leaves the append to the task that delivers. If too many are queued, one purge of everything
-    /// replaces them.
+    /// Leaves the append to the delivery task. If too many are queued, one purge of everything replaces
+    /// them.
     pub(in crate::fence) fn queue(&mut self, id: u64) {
         if let Some(append) = self.sent.remove(&id) {
             self.queued.insert(id, append);
@@ -118,7 +118,7 @@ impl OwnAppends {
         }
     }
 
-    /// Blocks what is declared, whatever the journal says, until [`undeclare`](Self::undeclare).
+    /// Blocks the declared targets until [`undeclare`](Self::undeclare), independently of the journal.
     pub(in crate::fence) fn declare(&mut self, token: u64, purges: Arc<[Purge]>, until: u64) {
         let block = self.blocked.add(&purges);
         let declaration = OwnDeclaration {
@@ -135,8 +135,8 @@ impl OwnAppends {
         }
     }
 
-    /// The record that was sent has been applied.
-    pub(super) fn applied(&mut self, ids: &[u64], sent: &OwnRecord, now: u64) {
+    /// Ends the appends whose common record `sent` has been applied.
+    pub(super) fn end_appends(&mut self, ids: &[u64], sent: &OwnRecord, now: u64) {
         if !matches!(sent.kind, RecordKind::Open { .. }) {
             self.recent.add(&sent.purges, now);
         }
@@ -149,13 +149,13 @@ impl OwnAppends {
         if let RecordKind::Open { token, .. } = sent.kind
             && !self.declared.contains_key(&token)
         {
-            // It was declared again in a new epoch, and closed before that record was applied.
+            // The write was declared again in a new epoch, and closed before that record was applied.
             let purges = Arc::clone(&sent.purges);
             self.queue_again(OwnRecord::new(RecordKind::Close { token }, purges));
         }
     }
 
-    /// Queues what a new epoch may not know of (rule 10).
+    /// Queues the recent purges and declarations that a new epoch may not contain (rule 10).
     pub(super) fn repeat(&mut self, now: u64) {
         for purges in self.recent.take(now).chunks(MAX_PURGES) {
             self.queue_again(OwnRecord::invalidation(purges.into()));
@@ -163,7 +163,8 @@ impl OwnAppends {
         let declared: Vec<_> = self
             .declared
             .iter()
-            // Opened again after its closing, a declaration would last until its lease ends.
+            // If a declaration were opened again after it was closed, it would last until its lease
+            // ends.
             .filter(|(token, own)| own.until > now && !self.closes(**token))
             .map(|(token, own)| {
                 let (token, lease) = (*token, Duration::from_nanos(own.until - now));
@@ -183,7 +184,7 @@ impl OwnAppends {
 
     /// Queues a record whose patterns have been published before.
     fn queue_again(&mut self, record: OwnRecord) {
-        let id = self.begin(record.unpublished());
+        let id = self.begin(record.without_publishing());
         self.queue(id);
     }
 }

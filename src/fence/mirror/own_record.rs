@@ -1,4 +1,4 @@
-//! The records of this process.
+//! The records that this process appends.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// A record that this process appends.
+/// A record to append to the journal.
 #[derive(Clone, Debug)]
 pub(in crate::fence) struct OwnRecord {
     pub(in crate::fence) kind: RecordKind,
@@ -20,7 +20,7 @@ pub(in crate::fence) struct OwnRecord {
 }
 
 impl OwnRecord {
-    /// A record to be published, unless it is a declaration.
+    /// A record whose patterns are published, unless it is a declaration.
     pub(in crate::fence) fn new(kind: RecordKind, purges: Arc<[Purge]>) -> Self {
         Self {
             kind,
@@ -33,14 +33,14 @@ impl OwnRecord {
         Self::new(RecordKind::Invalidate, purges)
     }
 
-    pub(in crate::fence) fn unpublished(self) -> Self {
+    pub(in crate::fence) fn without_publishing(self) -> Self {
         Self {
             published: false,
             ..self
         }
     }
 
-    /// The record as the journal holds it.
+    /// The record as it appears in the journal at `position`.
     pub(super) fn at(&self, position: Position) -> Record {
         let action = match self.kind {
             RecordKind::Invalidate => RecordAction::Invalidate,

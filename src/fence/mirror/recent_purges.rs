@@ -10,7 +10,8 @@ use crate::{
     key::purge::{Purge, PurgeTarget},
 };
 
-/// Repeated in every new epoch, because a failed primary may not have replicated them (rule 10).
+/// The purges to append again in a new epoch, because a failed primary may not have replicated them
+/// (rule 10).
 #[derive(Debug, Default)]
 pub(super) struct RecentPurges {
     /// Each with the time at which it is forgotten.
@@ -36,7 +37,8 @@ impl RecentPurges {
         }
     }
 
-    /// Removes and returns them, without repetitions; everything, if there were too many.
+    /// Removes and returns the purges without duplicates, or a purge of everything if there were
+    /// too many.
     pub(super) fn take(&mut self, now: u64) -> Vec<Purge> {
         let overflow = self.overflow_until.take().is_some_and(|until| until > now);
         let purges = std::mem::take(&mut self.purges);

@@ -23,7 +23,7 @@ impl Versions {
         self.0.get(entity).cloned()
     }
 
-    /// Raises the entity's version to this position; `false` if there is no room for the entity.
+    /// Raises the entity's version to this position. Returns `false` if there is no room for the entity.
     pub(in crate::fence) fn bump(&mut self, entity: &str, position: Position) -> bool {
         let fits = self.0.len() < MAX_VERSIONS || self.0.contains_key(entity);
         if fits {

@@ -1,4 +1,4 @@
-//! The buffer under every order of what its writer and its readers do.
+//! The buffer under many interleavings of its writer and its readers.
 
 use std::future::poll_fn;
 
@@ -97,7 +97,7 @@ fn a_writer_waits_no_longer_than_there_are_readers() {
         let (writer, body) = channel(LARGE, None);
         let readers = [(); 2].map(|()| body.reader().expect("the first byte is held"));
         let leaving = readers.map(|reader| thread::spawn(move || drop(reader)));
-        block_on(writer.abandoned());
+        block_on(writer.wait_until_abandoned());
         assert!(writer.is_abandoned());
         for thread in leaving {
             thread.join().expect("no panic");

@@ -251,6 +251,6 @@ fn parse<T: FromRedisValue>(command: Command, reply: Value) -> Result<T, Error> 
     redis::from_redis_value(reply).map_err(|cause| {
         let command = command.as_str();
         let message = format!("redis answered {command} with an unexpected reply: {cause}");
-        Error::new(Kind::Corrupt, message).with_source(cause)
+        Error::new(Kind::Corrupt, message).with_hidden_cause(cause)
     })
 }

@@ -37,7 +37,7 @@ pub(super) fn command_failed(command: Command, cause: RedisError) -> Error {
         Kind::Corrupt => format!("{command} found a value of another type in redis"),
         _ => format!("redis did not answer {command}: {}", reason(&cause)),
     };
-    Error::new(kind, message).with_source(cause)
+    Error::new(kind, message).with_hidden_cause(cause)
 }
 
 /// The error of a command whose reply did not come in time.
@@ -54,12 +54,12 @@ pub(super) fn connect_failed(server: &str, cause: RedisError) -> Error {
         Kind::Config => format!("the address of redis at {server} is wrong: {reason}"),
         _ => format!("redis at {server} cannot be reached: {reason}"),
     };
-    Error::new(kind, message).with_source(cause)
+    Error::new(kind, message).with_hidden_cause(cause)
 }
 
 /// The error of a URL that cannot be parsed.
 pub(super) fn invalid_url(cause: RedisError) -> Error {
-    Error::config(format!("the redis URL is wrong: {}", reason(&cause))).with_source(cause)
+    Error::config(format!("the redis URL is wrong: {}", reason(&cause))).with_hidden_cause(cause)
 }
 
 /// The error reply of Redis, or the reason why there is no reply.

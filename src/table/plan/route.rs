@@ -129,11 +129,11 @@ impl RoutePlan {
             || self.hosts.iter().any(|host| other.hosts.contains(host))
     }
 
-    pub(crate) fn tags_need_answer(&self) -> bool {
+    pub(crate) fn tags_need_response(&self) -> bool {
         self.tags.iter().any(Template::needs_answer)
     }
 
-    pub(crate) fn invalidates_need_answer(&self) -> bool {
+    pub(crate) fn invalidates_need_response(&self) -> bool {
         self.invalidates.iter().any(Template::needs_answer)
     }
 }

@@ -137,10 +137,9 @@ async fn subscribe(
 ) -> Result<BoxStream<'static, Msg>, Error> {
     let mut pubsub = client.pubsub().await?;
     let names = [&*channels.public, &*channels.private];
-    pubsub
-        .subscribe(&names[..])
-        .await
-        .map_err(|error| Error::unavailable("redis did not answer subscribe").with_source(error))?;
+    pubsub.subscribe(&names[..]).await.map_err(|error| {
+        Error::unavailable("redis did not answer subscribe").with_hidden_cause(error)
+    })?;
     Ok(pubsub.into_on_message().boxed())
 }
 

@@ -1,6 +1,6 @@
-//! Reading a body to its end, with and without a limit.
+//! Reading a body up to a limit.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, pin::pin};
+use std::{collections::VecDeque, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -10,41 +10,33 @@ use tokio::task::yield_now;
 
 use super::shared_buffer::max_chunks;
 
-/// Reads `body` to its end and drops what it reads.
-pub(crate) async fn drain<B: Body>(body: B) -> Result<(), B::Error> {
-    let mut body = pin!(body);
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        frame?;
-    }
-    Ok(())
-}
-
-/// What was read of a body, up to a limit. It stays here if reading fails or is cancelled, so that
-/// it can be put back in front of the rest.
+/// A read of a body up to a limit. The bytes survive failure and cancellation, so they can be put back
+/// in front of the rest.
 #[derive(Debug)]
 pub(crate) struct CappedRead {
     cap: usize,
     length: usize,
-    chunks: VecDeque<Bytes>,
-    /// Used instead of `chunks` if the data is copied.
+    /// The data before `chunks`, if data is copied.
     copy: Option<BytesMut>,
+    chunks: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
 impl CappedRead {
-    /// Keeps the chunks of a body as they come: up to `cap` bytes, in up to [`max_chunks`] pieces.
+    /// Keeps the chunks of a body without copying them: up to `cap` bytes, in up to [`max_chunks`]
+    /// pieces.
     pub(crate) fn sharing(cap: usize) -> Self {
         Self {
             cap,
             length: 0,
-            chunks: VecDeque::new(),
             copy: None,
+            chunks: VecDeque::new(),
             trailers: None,
         }
     }
 
     /// Copies up to `cap` bytes into one buffer: a chunk from an untrusted peer may be a few bytes
-    /// that keep a large read buffer alive.
+    /// that keep a large read buffer alive. The chunk that exceeds the limit is not copied.
     pub(crate) fn copying(cap: usize) -> Self {
         Self {
             copy: Some(BytesMut::new()),
@@ -52,12 +44,12 @@ impl CappedRead {
         }
     }
 
-    /// Reads to the end of `body`, trailers included. Returns `false` as soon as there is more than
-    /// the limit allows.
+    /// Reads to the end of `body`, trailers included. Returns `false` as soon as the data exceeds the
+    /// limit.
     ///
     /// # Cancel safety
     ///
-    /// What was read so far is kept.
+    /// The data that was read before the future is dropped is kept.
     pub(crate) async fn read_to_end<B>(&mut self, mut body: Pin<&mut B>) -> Result<bool, B::Error>
     where
         B: Body<Data = Bytes>,
@@ -70,7 +62,7 @@ impl CappedRead {
                 None => return Ok(true),
             };
             match frame.into_data() {
-                // Yields, since an endless row of empty chunks would never reach the limit.
+                // Yields, since an endless sequence of empty chunks would never reach the limit.
                 Ok(chunk) if chunk.is_empty() => yield_now().await,
                 Ok(chunk) => self.push(chunk),
                 Err(frame) => {
@@ -100,10 +92,9 @@ impl CappedRead {
 
     /// The data that was read, in order, and the trailers.
     pub(crate) fn into_parts(self) -> (VecDeque<Bytes>, Option<HeaderMap>) {
-        let mut chunks = self.chunks;
-        let copy = self.copy.map(BytesMut::freeze);
-        chunks.extend(copy.filter(|copy| !copy.is_empty()));
-        (chunks, self.trailers)
+        let copy = self.copy.map(BytesMut::freeze).into_iter();
+        let chunks = copy.filter(|copy| !copy.is_empty()).chain(self.chunks);
+        (chunks.collect(), self.trailers)
     }
 
     /// The frames that were read, to be put in front of the rest of the body.
@@ -116,15 +107,15 @@ impl CappedRead {
     fn push(&mut self, chunk: Bytes) {
         self.length += chunk.len();
         match &mut self.copy {
-            Some(copy) => copy.extend_from_slice(&chunk),
-            None => self.chunks.push_back(chunk),
+            Some(copy) if self.length <= self.cap => copy.extend_from_slice(&chunk),
+            _ => self.chunks.push_back(chunk),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, io};
+    use std::io;
 
     use futures_util::stream;
     use http_body_util::StreamBody;
@@ -171,6 +162,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_chunk_that_exceeds_the_limit_is_not_copied() {
+        let long = Bytes::from(vec![b'x'; 1000]);
+        let mut frames = data(&["on", "e"]);
+        frames.push(Ok(Frame::data(long.clone())));
+        let (end, capped) = read(CappedRead::copying(5), frames).await;
+        assert!(!end.expect("no error"));
+        let (chunks, _) = capped.into_parts();
+        assert_eq!(chunks, ["one".into(), long.clone()]);
+        assert_eq!(chunks[1].as_ptr(), long.as_ptr());
+    }
+
+    #[tokio::test]
     async fn trailers_follow_the_data() {
         for capped in both(5) {
             let mut frames = data(&["one"]);
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_an_error_is_kept() {
+    async fn data_read_before_an_error_is_kept() {
         for capped in both(5) {
             let mut frames = data(&["one"]);
             frames.push(Err(io::Error::other("reset").into()));
@@ -200,17 +203,5 @@ mod tests {
         let frames = || data(&vec!["1"; max_chunks(100_000) + 1]);
         assert!(!read(sharing, frames()).await.0.expect("no error"));
         assert!(read(copying, frames()).await.0.expect("no error"));
-    }
-
-    #[tokio::test]
-    async fn draining_ends_with_the_body_or_its_error() {
-        let body = StreamBody::new(stream::iter(data(&["one", "two"])));
-        assert!(drain(body).await.is_ok());
-        let frames = vec![Err(io::Error::other("reset").into())];
-        let body = StreamBody::new(stream::iter::<Frames>(frames));
-        assert!(drain(body).await.is_err());
-        let body = http_body_util::Empty::<Bytes>::new();
-        let ended: Result<(), Infallible> = drain(body).await;
-        assert_eq!(ended, Ok(()));
     }
 }

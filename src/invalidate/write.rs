@@ -1,4 +1,4 @@
-//! The path of a write: declare, call, invalidate, answer.
+//! The steps of a write: declare, call, invalidate, respond.
 
 use std::{future::pending, panic::resume_unwind};
 
@@ -22,9 +22,8 @@ use crate::{
 
 type WriteResponse<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
 
-/// Calls the inner service and invalidates what it changed, in a task of its own, so that a client
-/// that leaves does not interrupt the write.
-pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
+/// Performs the write in its own task, so that a client that disconnects does not interrupt it.
+pub(super) async fn run_in_task<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     inner: S,
     request: Request<B>,
@@ -34,14 +33,14 @@ pub(super) async fn run<S: HttpService<B>, B: ReplayableBody>(
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // Only the end of the runtime aborts the task, and it drops this future, too.
+            // Only the end of the runtime aborts the task, and that also drops this future.
             Err(_) => pending().await,
         },
     }
 }
 
-/// Dropped at any point after the call of the inner service, the write is invalidated as if it had
-/// been committed.
+/// Calls the inner service and invalidates what it may have changed. If the future is dropped after the
+/// inner service was called, the write is invalidated as if it had been committed.
 async fn perform<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     mut inner: S,
@@ -73,8 +72,8 @@ async fn perform<S: HttpService<B>, B: ReplayableBody>(
     Ok(response)
 }
 
-/// Invalidates what the outcome says was changed. Answers `false` with the response if the journal
-/// has not taken it yet.
+/// Invalidates the targets that the outcome requires. Returns `false` with the response if the journal
+/// has not taken the invalidation yet.
 async fn settle<R: ServiceBody>(
     write: InFlightWrite,
     outcome: WriteOutcome,
@@ -83,16 +82,16 @@ async fn settle<R: ServiceBody>(
     let named = write.request.targets_of_response(&response);
     let settled = match outcome {
         WriteOutcome::Written => return settle_success(write, named, response).await,
-        // RFC 9111 section 4.4: where no route says otherwise, an error invalidates nothing.
+        // RFC 9111 section 4.4: for a path without a route, an error invalidates nothing.
         WriteOutcome::Unknown if write.request.route.is_none() => write.settle(named).await,
         WriteOutcome::Unknown => write.settle_unknown(named).await,
-        // Groups are invalidated whatever the status (RFC 9875 section 3), and a declaration ends.
+        // Groups are invalidated with any status (RFC 9875 section 3), and a declaration is closed.
         WriteOutcome::Refused => write.settle(named).await,
     };
     (settled, response.map(ResponseBody::inner))
 }
 
-/// Invalidates what was written, or replaces it with the write's own answer.
+/// Invalidates the targets of a committed write, or replaces the stored response by the write's own.
 async fn settle_success<R: ServiceBody>(
     write: InFlightWrite,
     mut targets: Vec<PurgeTarget>,
@@ -103,7 +102,7 @@ async fn settle_success<R: ServiceBody>(
     let (route, replacement) = (request.route.as_ref(), Replacement::of(request, &head));
     let max_length = match &replacement {
         Some(replacement) => replacement.max_length,
-        None if route.is_some_and(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
+        None if route.is_some_and(|route| route.invalidates_need_response()) => content::MAX_LENGTH,
         None => 0,
     };
     let (content, body) = content::read(body, max_length).await;
@@ -116,8 +115,8 @@ async fn settle_success<R: ServiceBody>(
     (settled, Response::from_parts(head, body))
 }
 
-/// Settles a gRPC write whose status follows its messages: holds the trailers back until what was
-/// written is unusable.
+/// Settles a gRPC write whose status follows its messages: holds the trailers back until the
+/// invalidation is done.
 fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
     let named = write.request.targets_of_response(&response);
     let (runtime, span) = (Handle::current(), Span::current());

@@ -1,4 +1,4 @@
-//! What the tests of the fence share.
+//! Helpers for the fence's tests.
 
 use std::{
     sync::{
@@ -68,7 +68,7 @@ pub(super) async fn close(declaration: Declaration) {
     closed.expect("the journal answers");
 }
 
-/// Writes `name` through, to be stored under [`KEY`].
+/// Appends the write-through of a write of `name`, whose response is to be stored under [`KEY`].
 pub(super) async fn write_through(
     fence: &Fence,
     before: &Capture,
@@ -90,12 +90,12 @@ fn names(hashes: &TargetHashes) -> EntryNames<'_> {
     EntryNames { key: KEY, hashes }
 }
 
-/// The entry of a fill that begins now.
+/// An entry whose fill begins now.
 pub(super) fn fill(fence: &Fence) -> Entry {
     entry(&fence.capture())
 }
 
-/// An entry that was copied from the store: it is not proved by its own read.
+/// An entry that was copied from the store, so that this process did not fill it.
 pub(super) fn copied(fence: &Fence) -> Entry {
     entry(&Capture {
         at: 0,

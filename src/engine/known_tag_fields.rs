@@ -1,16 +1,16 @@
-//! The names of the response fields that carry tags.
+//! The response fields from which any layer of a keep reads tags.
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
 
 use crate::semantics::cache_groups::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY};
 
-/// Every response field from which some layer of the keep reads tags.
+/// The names of all response fields from which layers of the keep read tags.
 #[derive(Debug)]
-pub(crate) struct TagFieldNames(ArcSwap<Vec<HeaderName>>);
+pub(crate) struct KnownTagFields(ArcSwap<Vec<HeaderName>>);
 
-impl TagFieldNames {
-    /// Records that a layer reads tags from this response field.
+impl KnownTagFields {
+    /// Adds a response field from which a layer reads tags.
     pub(crate) fn add(&self, name: &HeaderName) {
         self.0.rcu(|names| {
             let mut names = Vec::clone(names);
@@ -21,14 +21,14 @@ impl TagFieldNames {
         });
     }
 
-    /// Whether a response has a field from which tags are read.
-    pub(crate) fn are_in(&self, headers: &HeaderMap) -> bool {
+    /// Whether a response has any of the fields.
+    pub(crate) fn any_in(&self, headers: &HeaderMap) -> bool {
         let names = self.0.load();
         names.iter().any(|name| headers.contains_key(name))
     }
 }
 
-impl Default for TagFieldNames {
+impl Default for KnownTagFields {
     fn default() -> Self {
         let names = vec![CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS];
         Self(ArcSwap::from_pointee(names))
