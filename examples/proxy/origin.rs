@@ -126,7 +126,7 @@ fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> 
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     fields::add_via(&mut head.headers, head.version);
-    stored_fields::add_date(&mut head.headers);
+    fields::add_date(&mut head.headers);
     head.version = Version::HTTP_11;
     Ok(())
 }
