@@ -2,9 +2,9 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 
-use super::request_conditions::RequestConditions;
+use super::request_constraints::RequestConstraints;
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, tiers::FoundEntry},
     key::KeyBuf,
@@ -25,7 +25,7 @@ pub(super) struct CacheRequestRef<'p> {
     pub(super) key: &'p mut KeyBuf,
     pub(super) route: Option<&'p Arc<RoutePlan>>,
     pub(super) user: Option<Box<str>>,
-    pub(super) conditions: RequestConditions,
+    pub(super) constraints: RequestConstraints,
 }
 
 impl CacheRequestRef<'_> {
@@ -36,7 +36,7 @@ impl CacheRequestRef<'_> {
         candidate: Option<FoundEntry>,
     ) -> CacheRequest {
         CacheRequest {
-            conditions: self.conditions,
+            constraints: self.constraints,
             key: mem::take(self.key),
             route: self.route.map(Arc::clone),
             snapshot: Arc::clone(snapshot),
@@ -52,7 +52,7 @@ impl CacheRequestRef<'_> {
 /// An owned [`CacheRequestRef`], kept while the inner service is called.
 #[derive(Clone)]
 pub(super) struct CacheRequest {
-    pub(super) conditions: RequestConditions,
+    pub(super) constraints: RequestConstraints,
     pub(super) key: KeyBuf,
     pub(super) route: Option<Arc<RoutePlan>>,
     pub(super) snapshot: Arc<Snapshot>,
@@ -79,6 +79,20 @@ pub(super) enum ForwardedForm {
 }
 
 impl CacheRequest {
+    /// Whether `No-Vary-Search` applies: not on a route, whose query settings decide, and not to
+    /// QUERY. POST is included because its response may answer a later GET.
+    pub(super) fn uses_no_vary_search(&self, method: &Method) -> bool {
+        self.route.is_none() && matches!(*method, Method::GET | Method::HEAD | Method::POST)
+    }
+
+    /// Whether an entry found under a rule's key has the same rule in its own `No-Vary-Search`.
+    pub(super) fn has_same_query_rule(&self, entry: &Entry) -> bool {
+        self.query_rule.as_deref().is_none_or(|rule| {
+            let fields = entry.response().map(|response| &response.headers);
+            fields.and_then(QueryVariationRule::of).as_ref() == Some(rule)
+        })
+    }
+
     pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {
         let entry = &self.candidate.as_ref()?.entry;
         Some((entry, entry.response()?))
@@ -89,15 +103,15 @@ impl CacheRequest {
         match self.candidate_response() {
             None => self.miss_reason,
             Some((_, response)) if response.part.is_some() => Forward::Partial,
-            Some(_) if self.conditions.directives.no_cache => Forward::Request,
+            Some(_) if self.constraints.directives.no_cache => Forward::Request,
             Some(_) => Forward::Stale,
         }
     }
 
     /// Whether other clients would get the same response.
     pub(super) fn shares_its_response(&self) -> bool {
-        sharing::may_collapse(self.conditions.credentials, self.conditions.scope)
-            && !self.conditions.directives.no_store
+        sharing::may_collapse(self.constraints.credentials, self.constraints.scope)
+            && !self.constraints.directives.no_store
     }
 
     /// Marks the key, so that for a while no request waits for the response to another one.
@@ -110,14 +124,14 @@ impl CacheRequest {
 
     /// Whether the request may wait for the response to an identical one.
     pub(super) fn may_collapse(&self) -> bool {
-        let form = self.conditions.form;
+        let form = self.constraints.form;
         let wants_whole = self.route.is_some() || form.is_unconditional();
         // Whether queries are equivalent is known only once the response has arrived.
         self.shares_its_response()
             && wants_whole
             && self.query_rule.is_none()
             && !form.head
-            && !self.conditions.directives.no_cache
+            && !self.constraints.directives.no_cache
     }
 
     /// The storage policy for the responses to this request.

@@ -8,45 +8,24 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     context::{CacheContext, CacheResponse},
-    late_hit,
     lookup_decision::{LookupDecision, decide_for},
-    respond, stale,
+    respond, serve_found, stale,
 };
 use crate::{
     engine::{
-        coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, Leader, coalesce},
+        coalesce::{Coalesce, FollowOutcome},
         fill::Fill,
         single_flight::LeaderGuard,
         tiers::{FoundEntry, StoreLookup},
     },
     fence::verdict::Verdict,
-    message::{
-        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
-    },
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
     semantics::{
         cache_control::RequestCacheControl,
         freshness::{self, Reason, Usability},
         vary,
     },
 };
-
-/// Waits for a request that fetches the same response already, or makes this one the leader.
-pub(super) async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
-    context: &mut CacheContext<S, B>,
-) -> CoalesceOutcome<CacheResponse<S, B>, Arc<Fill>> {
-    if !context.request.may_collapse() || is_uncacheable(context) {
-        return CoalesceOutcome::Proceed(None);
-    }
-    let config = Arc::clone(&context.config);
-    let engine = config.engine();
-    let key = context.request.key.as_str().to_owned();
-    if LayerMarkers::of(&context.parts.extensions).refetch {
-        // A refetch does not wait: the other request may have begun before the write.
-        let flight = engine.fills.try_lead(&key);
-        return CoalesceOutcome::Proceed(flight.map(|flight| Leader::new(flight, None)));
-    }
-    coalesce(engine, &engine.fills, &key, context).await
-}
 
 /// A request that waits for the response to another one, or leads.
 impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
@@ -63,7 +42,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
             .tiers
             .lookup_local(&self.request.key, headers, engine.clock.now());
         let response = found.and_then(|found| {
-            late_hit::serve_if_usable(self, &found).or_else(|| stale::in_backoff(self, &found))
+            serve_found::serve_if_usable(self, &found).or_else(|| stale::in_backoff(self, &found))
         });
         response.or_else(|| stale::in_backoff(self, self.request.candidate.as_ref()?))
     }
@@ -88,7 +67,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         found: FoundEntry,
         flight: &LeaderGuard<Arc<Fill>>,
     ) -> Option<Self::Output> {
-        let response = late_hit::serve_if_usable(self, &found)?;
+        let response = serve_found::serve_if_usable(self, &found)?;
         self.engine().metrics.collapsed.increment(1);
         let variant = self.request.variant(&found.entry, &self.parts.headers);
         if flight.has_followers()
@@ -131,17 +110,8 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     }
 
     fn is_uncacheable(&self) -> bool {
-        is_uncacheable(self)
+        self.is_known_uncacheable()
     }
-}
-
-fn is_uncacheable<S, B>(context: &CacheContext<S, B>) -> bool {
-    let (engine, key) = (context.engine(), &context.request.key);
-    engine
-        .uncacheable
-        .contains(key.as_str(), engine.clock.mono())
-        || context.has_uncacheable_note
-        || engine.tiers.has_uncacheable_note(key)
 }
 
 /// Marks the key uncacheable if its response must be validated before every use: waiting for it is

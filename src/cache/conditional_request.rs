@@ -1,5 +1,6 @@
 //! Adding preconditions to a forwarded request, so that the inner service validates a stored
-//! response (RFC 9111 section 4.3) or sends the rest of a stored part (section 3.4).
+//! response (RFC 9111 section 4.3) or sends the rest of a stored part (section 3.4), or removing the
+//! client's preconditions and range, so that the response can be stored.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) enum Revalidation {
 /// Adds preconditions that validate the candidate, or removes the client's preconditions and range
 /// so that the response can be stored.
 pub(super) fn prepare(request: &mut CacheRequest, headers: &mut HeaderMap) -> Revalidation {
-    if request.conditions.form.head {
+    if request.constraints.form.head {
         return Revalidation::Nothing;
     }
     if let Some(revalidation) = revalidate_candidate(request, headers) {
@@ -46,12 +47,12 @@ fn revalidate_candidate(
     request: &mut CacheRequest,
     headers: &mut HeaderMap,
 ) -> Option<Revalidation> {
-    let form = request.conditions.form;
+    let form = request.constraints.form;
     let (entry, response) = request.candidate_response()?;
     // The inner service may compare validators without regard to the user, and confirm a response
     // that must not answer this request.
     let is_listed = request.route.is_some();
-    if !request.conditions.permit(is_listed, &response.lifetime) {
+    if !request.constraints.permit(is_listed, &response.lifetime) {
         return None;
     }
     let (status, stored) = (response.status, &response.headers);

@@ -57,4 +57,14 @@ impl<S, B> CacheContext<S, B> {
     pub(super) fn engine(&self) -> &Arc<Engine> {
         self.config.engine()
     }
+
+    /// Whether requests for the key need not wait for each other: the last response could not be
+    /// shared.
+    pub(super) fn is_known_uncacheable(&self) -> bool {
+        let (engine, key) = (self.engine(), &self.request.key);
+        let now = engine.clock.mono();
+        engine.uncacheable.contains(key.as_str(), now)
+            || self.has_uncacheable_note
+            || engine.tiers.has_uncacheable_note(key)
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     context::{CacheContext, CacheResponse},
-    late_hit, no_vary_search_key,
+    no_vary_search_key, serve_found,
 };
 use crate::message::{http_service::HttpService, replayable_body::ReplayableBody};
 
@@ -16,9 +16,7 @@ pub(super) fn find_equivalent<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
 ) -> Option<CacheResponse<S, B>> {
     let (config, parts) = (Arc::clone(&context.config), &context.parts);
-    if context.request.candidate.is_some()
-        || !no_vary_search_key::applies(&context.request, &parts.method)
-    {
+    if context.request.candidate.is_some() || !context.request.uses_no_vary_search(&parts.method) {
         return None;
     }
     let engine = config.engine();
@@ -32,10 +30,8 @@ pub(super) fn find_equivalent<S: HttpService<B>, B: ReplayableBody>(
         let found = engine
             .tiers
             .lookup_local(&request.key, &parts.headers, engine.clock.now());
-        if let Some(found) =
-            found.filter(|found| no_vary_search_key::has_same_rule(request, &found.entry))
-        {
-            let response = late_hit::serve_if_usable(context, &found);
+        if let Some(found) = found.filter(|found| request.has_same_query_rule(&found.entry)) {
+            let response = serve_found::serve_if_usable(context, &found);
             if response.is_some() {
                 engine.metrics.hit_local.increment(1);
             } else {

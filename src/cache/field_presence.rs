@@ -6,7 +6,7 @@ use crate::semantics::sharing::Credentials;
 
 /// Which cache-related fields a request has.
 ///
-/// FoundEntry in one pass over the field names: most requests have few fields, and none of these.
+/// Found in one pass over the field names: most requests have few fields, and none of these.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldPresence {
     /// `If-None-Match` or `If-Modified-Since`.

@@ -61,20 +61,19 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
         Ok(response) => response,
         Err(error) => return stale::on_service_error(&context).ok_or(error),
     };
-    let status = response.head.status();
-    if let Some(stale) = stale::on_error_status(&context, status) {
-        return Ok(stale);
-    }
     let outcome = revalidate::finish(&mut context, revalidation, response, leader.as_ref()).await;
     let response = match outcome {
         RevalidationOutcome::Done(response) => return Ok(response),
         RevalidationOutcome::NotValidated(response) => response,
         RevalidationOutcome::CallAgain => call_again(&mut context, &original).await?,
     };
-    if context.request.conditions.form.head
+    if context.request.constraints.form.head
         && let Some(response) = revalidate::update_by_head(&mut context, &response.head).await
     {
         return Ok(response);
+    }
+    if let Some(stale) = stale::on_error_status(&context, response.head.status()) {
+        return Ok(stale);
     }
     let has_stale = stale::usable_on_service_error(&context).is_some();
     Ok(store_response::store_and_answer(context, response, leader, has_stale).await)
@@ -111,8 +110,8 @@ async fn call<S: HttpService<B>, B: ReplayableBody>(
     Ok(OriginResponse { head, body })
 }
 
-/// Drops a candidate that was invalidated while the request waited. Two versions of one second have
-/// the same `Last-Modified`, so the inner service might confirm the old one.
+/// Drops a candidate that was invalidated while the request waited. Two versions made within one
+/// second have the same `Last-Modified`, so the inner service might confirm the old one.
 fn drop_invalidated_candidate<S, B>(context: &mut CacheContext<S, B>) {
     let (engine, request) = (context.config.engine(), &mut context.request);
     let now = engine.clock.now();

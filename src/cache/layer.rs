@@ -45,8 +45,8 @@ impl CacheLayer {
     /// If `key` returns `None`, the request bypasses the cache. The route's user scope and query
     /// rule still apply.
     ///
-    /// Without an `InvalidateLayer` above, a successful unsafe request invalidates the key that
-    /// `key` derives from it, besides its own path.
+    /// A successful unsafe request invalidates the key that `key` derives from it, besides its own
+    /// path.
     #[must_use]
     pub fn key<F>(mut self, key: F) -> Self
     where

@@ -43,7 +43,7 @@ pub(super) fn lookup_local<B>(
         .lifetime
         .state_after(now.wall.since(found.entry.stored));
     let decision = decide(
-        &request.conditions,
+        &request.constraints,
         route,
         found.verdict,
         response,
@@ -51,7 +51,7 @@ pub(super) fn lookup_local<B>(
     );
     if decision == LookupDecision::Fresh
         && let Some(prebuilt) =
-            respond::prebuilt(&request.conditions, &found.entry, response, &freshness)
+            respond::prebuilt(&request.constraints, &found.entry, response, &freshness)
     {
         engine.metrics.hit_local.increment(1);
         return LocalLookup::Prebuilt(prebuilt);
@@ -70,7 +70,7 @@ fn lookup_without_prebuilt<B>(
     decision: LookupDecision,
 ) -> LocalLookup<B> {
     let response = match decision.is_hit() {
-        true => respond::hit(&request.conditions, &found.entry, headers, now),
+        true => respond::hit(&request.constraints, &found.entry, headers, now),
         false => None,
     };
     let Some(response) = response else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{cache_request::CacheRequest, request_conditions::RequestConditions};
+use super::{cache_request::CacheRequest, request_constraints::RequestConstraints};
 use crate::{
     clock::Now,
     engine::tiers::FoundEntry,
@@ -58,7 +58,7 @@ pub(super) fn decide_for(request: &CacheRequest, found: &FoundEntry, now: Now) -
         .state_after(now.wall.since(found.entry.stored));
     let route = request.route.as_deref();
     decide(
-        &request.conditions,
+        &request.constraints,
         route,
         found.verdict,
         response,
@@ -69,17 +69,17 @@ pub(super) fn decide_for(request: &CacheRequest, found: &FoundEntry, now: Now) -
 /// Decides how an entry may be used by RFC 9111 section 4, the fence's verdict and the route.
 #[inline(always)]
 pub(super) fn decide(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     route: Option<&RoutePlan>,
     verdict: Verdict,
     response: &StoredResponse,
     freshness: &FreshnessState,
 ) -> LookupDecision {
     let lifetime = &response.lifetime;
-    if !conditions.permit(route.is_some(), lifetime) {
+    if !constraints.permit(route.is_some(), lifetime) {
         return LookupDecision::Unusable;
     }
-    let usability = freshness::usable_at(lifetime, freshness, &conditions.directives);
+    let usability = freshness::usable_at(lifetime, freshness, &constraints.directives);
     match (verdict, usability) {
         (Verdict::Usable, Usability::Fresh { ttl }) if is_refresh_due(route, response, ttl) => {
             LookupDecision::RefreshAhead
@@ -98,7 +98,7 @@ fn decide_not_fresh(
 ) -> LookupDecision {
     let lifetime = &response.lifetime;
     let may_replace_error = lifetime.stale_if_error > Duration::ZERO;
-    let stale = |on_error, on_disconnect| LookupDecision::Validate {
+    let validate_stale = |on_error, on_disconnect| LookupDecision::Validate {
         reason: Reason::Stale,
         on_error,
         on_disconnect,
@@ -112,15 +112,16 @@ fn decide_not_fresh(
             Usability::Validate {
                 on_error: false, ..
             },
-        ) => stale(false, false),
-        (Verdict::Untrusted, _) => stale(may_replace_error, false),
+        ) => validate_stale(false, false),
+        (Verdict::Untrusted, _) => validate_stale(may_replace_error, false),
         (Verdict::Stale, Usability::Fresh { .. }) => {
-            stale(may_replace_error, !lifetime.must_revalidate)
+            validate_stale(may_replace_error, !lifetime.must_revalidate)
         }
         // After a soft invalidation it is validated, although the client accepts a stale response.
         (Verdict::Stale, Usability::Stale { over, .. }) => {
-            stale(over < lifetime.stale_if_error, true)
+            validate_stale(over < lifetime.stale_if_error, true)
         }
+        // Not reached: `decide` has handled it.
         (_, Usability::Fresh { .. }) => LookupDecision::Fresh,
         (_, Usability::Stale { revalidate, .. }) => LookupDecision::Stale {
             refresh: revalidate,

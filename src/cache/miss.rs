@@ -1,16 +1,23 @@
 //! Answering a request for which the local tier has no usable response: from the store, from
 //! another request's fill, or from the inner service.
 
+use std::sync::Arc;
+
 use super::{
-    collapse,
     context::{CacheContext, CacheResponse},
-    equivalent_query, forward, late_hit,
+    equivalent_query, forward,
     lookup_decision::{LookupDecision, decide_for},
-    no_vary_search_key, respond, stale,
+    respond, serve_found, stale,
 };
 use crate::{
-    engine::{coalesce::CoalesceOutcome, tiers::StoreLookup},
-    message::{http_service::HttpService, replayable_body::ReplayableBody},
+    engine::{
+        coalesce::{CoalesceOutcome, Leader, coalesce},
+        fill::Fill,
+        tiers::StoreLookup,
+    },
+    message::{
+        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+    },
     semantics::cache_status::Forward,
 };
 
@@ -45,15 +52,15 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
         .await;
     context.has_uncacheable_note = matches!(stored, StoreLookup::Uncacheable);
     if let StoreLookup::Found((mut found, now)) = stored
-        && no_vary_search_key::has_same_rule(request, &found.entry)
+        && request.has_same_query_rule(&found.entry)
     {
         let decision = decide_for(request, &found, now);
-        let unshared = match decision {
-            LookupDecision::Fresh => respond::take_hit(&request.conditions, &mut found, now),
+        let taken = match decision {
+            LookupDecision::Fresh => respond::take_hit(&request.constraints, &mut found, now),
             _ => None,
         };
         let response =
-            unshared.or_else(|| late_hit::serve_by_decision(context, &found, decision, now));
+            taken.or_else(|| serve_found::serve_by_decision(context, &found, decision, now));
         if response.is_some() {
             engine.metrics.hit_store.increment(1);
             return response;
@@ -71,11 +78,30 @@ async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
     if request.candidate.is_none() && context.config.engine().tiers.has_variants(&request.key) {
         request.miss_reason = Forward::VaryMiss;
     }
-    if request.conditions.directives.only_if_cached {
+    if request.constraints.directives.only_if_cached {
         return Ok(respond::gateway_timeout(request.forward_reason()));
     }
-    match collapse::join_or_lead(&mut context).await {
+    match join_or_lead(&mut context).await {
         CoalesceOutcome::Done(response) => Ok(response),
         CoalesceOutcome::Proceed(leader) => forward::forward(context, body, leader).await,
     }
+}
+
+/// Waits for a request that fetches the same response already, or makes this one the leader.
+async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
+    context: &mut CacheContext<S, B>,
+) -> CoalesceOutcome<CacheResponse<S, B>, Arc<Fill>> {
+    if !context.request.may_collapse() || context.is_known_uncacheable() {
+        return CoalesceOutcome::Proceed(None);
+    }
+    let config = Arc::clone(&context.config);
+    let engine = config.engine();
+    let key = context.request.key.as_str().to_owned();
+    if LayerMarkers::of(&context.parts.extensions).refetch {
+        // A refetch, the GET by which `InvalidateLayer` stores the new response after a write, does not
+        // wait: the leader may have begun before that write.
+        let flight = engine.fills.try_lead(&key);
+        return CoalesceOutcome::Proceed(flight.map(|flight| Leader::new(flight, None)));
+    }
+    coalesce(engine, &engine.fills, &key, context).await
 }

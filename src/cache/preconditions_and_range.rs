@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{cache_request::CacheRequest, request_conditions::RequestConditions};
+use super::{cache_request::CacheRequest, request_constraints::RequestConstraints};
 use crate::{
     clock::Timestamp,
-    message::response_body::ResponseBody,
+    message::response_body::{ResponseBody, response},
     semantics::{
         byteranges,
         cache_status::CACHE_STATUS,
@@ -20,13 +20,13 @@ use crate::{
 /// range, the head alone, or the whole. `None` if only a part is stored and it lacks requested
 /// bytes.
 pub(super) fn in_form<B>(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     entry: &Entry,
     stored: &StoredResponse,
     request: &HeaderMap,
     mut fields: HeaderMap,
 ) -> Option<Response<ResponseBody<B>>> {
-    let form = conditions.form;
+    let form = constraints.form;
     let is_complete = stored.part.is_none();
     if form.conditional && is_complete {
         let (status, headers) = (stored.status, &stored.headers);
@@ -88,7 +88,7 @@ pub(super) fn evaluate_preconditions<B>(
     mut response: Response<ResponseBody<B>>,
     received: Timestamp,
 ) -> Response<ResponseBody<B>> {
-    if !request.conditions.form.conditional {
+    if !request.constraints.form.conditional {
         return response;
     }
     if conditional::is_not_modified(headers, response.status(), response.headers(), received) {
@@ -96,17 +96,5 @@ pub(super) fn evaluate_preconditions<B>(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = ResponseBody::empty();
     }
-    response
-}
-
-/// A response with this status, these fields and this body.
-pub(super) fn response<B>(
-    status: StatusCode,
-    fields: HeaderMap,
-    body: ResponseBody<B>,
-) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
     response
 }

@@ -13,7 +13,7 @@ use super::{
     context::{CacheContext, FillLeader},
     forward,
     origin_response::is_worse_than_stored,
-    request_conditions::ResponseForm,
+    request_constraints::ResponseForm,
 };
 use crate::{
     engine::{
@@ -81,8 +81,8 @@ fn is_replayable(request: &CacheRequest, parts: &request::Parts) -> bool {
 /// The request of a background refresh: for the whole response, without the client's
 /// `Cache-Control`.
 fn whole_request(mut request: CacheRequest) -> CacheRequest {
-    request.conditions.form = ResponseForm::WHOLE;
-    request.conditions.directives = RequestCacheControl::default();
+    request.constraints.form = ResponseForm::WHOLE;
+    request.constraints.directives = RequestCacheControl::default();
     request
 }
 

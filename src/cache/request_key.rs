@@ -6,7 +6,7 @@ use super::{
     cache_request::CacheRequestRef,
     config::Config,
     field_presence::FieldPresence,
-    request_conditions::{RequestConditions, ResponseForm},
+    request_constraints::{RequestConstraints, ResponseForm},
 };
 use crate::{
     engine::snapshot::Snapshot,
@@ -129,7 +129,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
             false => RequestCacheControl::default(),
         };
         let claims_user = || self.snapshot.claims_user(&self.parts.headers);
-        let conditions = RequestConditions {
+        let constraints = RequestConstraints {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,
                 conditional: self.fields.conditional,
@@ -143,7 +143,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
             key,
             route: None,
             user: None,
-            conditions,
+            constraints,
         }
     }
 

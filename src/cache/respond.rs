@@ -7,13 +7,17 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 
 use super::{
     cache_request::CacheRequest,
-    preconditions_and_range::{evaluate_preconditions, in_form, response},
-    request_conditions::RequestConditions,
+    preconditions_and_range::{evaluate_preconditions, in_form},
+    request_constraints::RequestConstraints,
 };
 use crate::{
     clock::Now,
     engine::{core::Engine, fill::Fill, tiers::FoundEntry},
-    message::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody, static_values},
+    message::{
+        prebuilt_head::PrebuiltResponse,
+        response_body::{ResponseBody, response},
+        static_values,
+    },
     semantics::{
         cache_status::{CACHE_STATUS, CacheStatus, Forward},
         freshness::{FreshnessState, Lifetime},
@@ -28,13 +32,13 @@ use crate::{
 /// time: a head is prebuilt at the second use.
 #[inline(always)]
 pub(super) fn prebuilt(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     entry: &Entry,
     stored: &StoredResponse,
     freshness: &FreshnessState,
 ) -> Option<PrebuiltResponse> {
     let left = freshness.left?;
-    let is_simple = conditions.form.is_whole() && is_single_chunk(stored);
+    let is_simple = constraints.form.is_whole() && is_single_chunk(stored);
     if !is_simple || !entry.local.prebuilt.use_again() {
         return None;
     }
@@ -50,19 +54,19 @@ pub(super) fn prebuilt(
 ///
 /// `None` if the entry is not a response, or holds a part that lacks requested bytes.
 pub(super) fn hit<B>(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
-    from_entry(conditions, entry, headers, now, None)
+    from_entry(constraints, entry, headers, now, None)
 }
 
 /// Answers from an entry that has no other owner, as a hit: its head and body are moved, not
 /// copied. `None` if the entry has another owner, or the request does not ask for the whole
 /// response.
 pub(super) fn take_hit<B>(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     found: &mut FoundEntry,
     now: Now,
 ) -> Option<Response<ResponseBody<B>>> {
@@ -70,7 +74,7 @@ pub(super) fn take_hit<B>(
     let Content::Response(stored) = &mut entry.content else {
         return None;
     };
-    if !conditions.form.is_whole() || !is_single_chunk(stored) {
+    if !constraints.form.is_whole() || !is_single_chunk(stored) {
         return None;
     }
     let resident = now.wall.since(entry.stored);
@@ -88,7 +92,7 @@ fn is_single_chunk(stored: &StoredResponse) -> bool {
 
 /// Answers from an entry after a call of the inner service, whose response has validated or filled
 /// the entry, or is replaced by it. `status` says which.
-pub(super) fn from_validated<B>(
+pub(super) fn from_entry_after_call<B>(
     engine: &Engine,
     request: &CacheRequest,
     entry: &Entry,
@@ -96,7 +100,7 @@ pub(super) fn from_validated<B>(
     status: &CacheStatus,
 ) -> Option<Response<ResponseBody<B>>> {
     let now = engine.clock.now();
-    from_entry(&request.conditions, entry, headers, now, Some(status))
+    from_entry(&request.constraints, entry, headers, now, Some(status))
 }
 
 /// Answers with a stale entry in place of a response with status `instead_of`; `None` stands for an
@@ -116,12 +120,12 @@ pub(super) fn stale<B>(
         Some(code) => status.status(code).detail("stale-if-error"),
         None => status.detail("disconnected"),
     };
-    from_validated(engine, request, &found.entry, headers, &status)
+    from_entry_after_call(engine, request, &found.entry, headers, &status)
 }
 
 /// Answers from an entry; it is a hit unless `status` says otherwise.
 fn from_entry<B>(
-    conditions: &RequestConditions,
+    constraints: &RequestConstraints,
     entry: &Entry,
     headers: &HeaderMap,
     now: Now,
@@ -131,7 +135,7 @@ fn from_entry<B>(
     let resident = now.wall.since(entry.stored);
     let mut fields = stored.headers.clone();
     add_age_and_status(&mut fields, &stored.lifetime, resident, status);
-    in_form(conditions, entry, stored, headers, fields)
+    in_form(constraints, entry, stored, headers, fields)
 }
 
 fn add_age_and_status(
@@ -216,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cache::request_conditions::ResponseForm,
+        cache::request_constraints::ResponseForm,
         clock::Timestamp,
         semantics::{
             cache_control::RequestCacheControl, sharing::Credentials, storage_policy::SharingScope,
@@ -270,7 +274,7 @@ mod tests {
             };
             let status = StatusCode::from_u16(status).expect("a status");
             let entry = entry(status, headers, content.into(), lifetime);
-            let conditions = RequestConditions {
+            let constraints = RequestConstraints {
                 form: ResponseForm::WHOLE,
                 directives: RequestCacheControl::default(),
                 credentials: Credentials::of(&HeaderMap::new(), false),
@@ -283,11 +287,11 @@ mod tests {
             };
             let stored = entry.response().expect("a response");
             let freshness = lifetime.state_after(now.wall.since(entry.stored));
-            let first = prebuilt(&conditions, &entry, stored, &freshness);
+            let first = prebuilt(&constraints, &entry, stored, &freshness);
             prop_assert!(first.is_none(), "built at the second use");
-            let prebuilt = prebuilt(&conditions, &entry, stored, &freshness);
+            let prebuilt = prebuilt(&constraints, &entry, stored, &freshness);
             let prebuilt = prebuilt.expect("a fresh entry").into_response::<Empty<Bytes>>();
-            let made = hit::<Empty<Bytes>>(&conditions, &entry, &HeaderMap::new(), now);
+            let made = hit::<Empty<Bytes>>(&constraints, &entry, &HeaderMap::new(), now);
             let made = made.expect("the whole response");
 
             prop_assert_eq!(prebuilt.status(), made.status());

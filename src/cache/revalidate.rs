@@ -77,7 +77,7 @@ async fn confirm<S: HttpService<B>, B: ReplayableBody>(
     let status = CacheStatus::forward(request.forward_reason())
         .status(head.status())
         .stored(updated.is_stored);
-    respond::from_validated(
+    respond::from_entry_after_call(
         engine,
         request,
         &updated.entry,
@@ -104,7 +104,7 @@ async fn complete<S: HttpService<B>, B: ReplayableBody>(
         .status(StatusCode::PARTIAL_CONTENT)
         .stored(stored.is_kept);
     let (engine, request) = (context.config.engine(), &context.request);
-    respond::from_validated(engine, request, entry, &head.original.headers, &status)
+    respond::from_entry_after_call(engine, request, entry, &head.original.headers, &status)
 }
 
 /// Applies the response to a HEAD to the stored response to a GET (RFC 9111 section 4.3.5).
@@ -143,7 +143,13 @@ pub(super) async fn update_by_head<S: HttpService<B>, B: ReplayableBody>(
             if updated.is_storable {
                 let status =
                     CacheStatus::forward(request.forward_reason()).stored(updated.is_stored);
-                return respond::from_validated(engine, request, &updated.entry, headers, &status);
+                return respond::from_entry_after_call(
+                    engine,
+                    request,
+                    &updated.entry,
+                    headers,
+                    &status,
+                );
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{
     bypass,
     cache_request::CacheRequestRef,
     config::Config,
-    content_key,
+    content_request,
     context::CacheContext,
     lookup::{self, LocalLookup},
     miss, refresh,
@@ -88,7 +88,7 @@ where
             RequestAction::ReadContent => {
                 let snapshot = Arc::clone(&snapshot);
                 self.answer_by(|config, inner| {
-                    content_key::answer_with_content_key(config, inner, snapshot, parts, body)
+                    content_request::answer_with_content_key(config, inner, snapshot, parts, body)
                 })
             }
         }

@@ -44,7 +44,7 @@ pub(super) fn decide_storage(
     if may_depend_on_form(request, parts.status) {
         return Err(Refusal::Status);
     }
-    let client_head = original.head(request.conditions.credentials);
+    let client_head = original.head(request.constraints.credentials);
     let (snapshot, route) = (&request.snapshot, request.route.as_deref());
     let storable = snapshot.storable(&client_head, parts, &head.exchange, route)?;
     if let Some(condition) = &config.store_if
@@ -84,7 +84,7 @@ fn may_depend_on_form(request: &CacheRequest, status: StatusCode) -> bool {
     let is_error = status.is_client_error() || status.is_server_error();
     is_error
         && request.forwarded_form == ForwardedForm::Unchanged
-        && !request.conditions.form.is_unconditional()
+        && !request.constraints.form.is_unconditional()
 }
 
 /// Replaces the key under which the request was looked up by the one under which a response with
@@ -95,7 +95,7 @@ pub(super) fn settle_key(
     original: &ClientRequest,
     response: &HeaderMap,
 ) {
-    if !no_vary_search_key::applies(request, &original.method) {
+    if !request.uses_no_vary_search(&original.method) {
         return;
     }
     let rule = QueryVariationRule::of(response).map(Arc::new);

@@ -24,7 +24,8 @@ use crate::{
     store::entry::Entry,
 };
 
-/// How long a body that cannot be stored is read on without a reader.
+/// How long a body without a reader is read on; one that is too large to be stored is dropped at
+/// once.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that is being stored.
@@ -91,7 +92,7 @@ struct BodyPrefix {
 impl BodyPrefix {
     fn add(&mut self, frame: Frame<Bytes>, pending: &PendingEntry) {
         match frame.into_data() {
-            // An endless sequence of empty chunks would never reach the limit.
+            // Dropped: empty chunks would take memory without counting towards `max_body`.
             Ok(chunk) if chunk.is_empty() => {}
             Ok(chunk) => {
                 self.bytes += chunk.len();

@@ -30,7 +30,7 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     has_stale: bool,
 ) -> CacheResponse<S, B> {
     let OriginResponse { head, body } = response;
-    let pending = match pending_entry(&context, &head) {
+    let pending = match decide(&context, &head) {
         Ok(pending) => pending,
         Err(refusal) => {
             refuse(&mut context, &head, refusal, leader).await;
@@ -49,21 +49,18 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     let request = &context.request;
     // The client asked for a range, and the cache asked the inner service for the whole.
     let must_select_range =
-        request.conditions.form.range && request.forwarded_form != ForwardedForm::Unchanged;
+        request.constraints.form.range && request.forwarded_form != ForwardedForm::Unchanged;
     let entry = streamed.entry.filter(|_| must_select_range);
     let range_response = entry.and_then(|entry| {
         let status = CacheStatus::forward(request.forward_reason()).stored(streamed.is_stored);
         let (engine, headers) = (context.engine(), &head.original.headers);
-        respond::from_validated(engine, request, &entry, headers, &status)
+        respond::from_entry_after_call(engine, request, &entry, headers, &status)
     });
     range_response
         .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))
 }
 
-fn pending_entry<S, B>(
-    context: &CacheContext<S, B>,
-    head: &OriginHead,
-) -> Result<PendingEntry, Refusal> {
+fn decide<S, B>(context: &CacheContext<S, B>, head: &OriginHead) -> Result<PendingEntry, Refusal> {
     if context.is_refresh && is_worse_than_stored(head.status()) {
         return Err(Refusal::Status);
     }
@@ -80,7 +77,7 @@ async fn refuse<S, B>(
 ) {
     let (engine, request) = (context.config.engine(), &context.request);
     // A refusal that depends on this client's credentials must not mark the key uncacheable for
-    // others: such a request does not collapse.
+    // others. `may_collapse` is false for such a request.
     if refusal.is_lasting() && request.may_collapse() && !context.is_refresh {
         request.note_uncacheable(engine);
         if let Some(leader) = leader {

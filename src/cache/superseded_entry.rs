@@ -7,8 +7,8 @@ use http::HeaderMap;
 use super::cache_request::CacheRequest;
 use crate::{engine::core::Engine, semantics::storable::Refusal, store::entry::Entry};
 
-/// Removes an entry whose successor was refused for `refusal`, so that nothing is stored in its
-/// place.
+/// Removes an entry that a newer response supersedes but does not replace, because storing that
+/// response was refused (`refusal`).
 pub(super) async fn remove_superseded(
     engine: &Engine,
     request: &CacheRequest,

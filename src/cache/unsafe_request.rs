@@ -1,5 +1,5 @@
-//! Forwarding a write that no `InvalidateLayer` above handles, and invalidating what it may have
-//! changed.
+//! Forwarding a write that no `InvalidateLayer` above handles, or whose key this layer derives, and
+//! invalidating what it may have changed.
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ fn update(
     // The stored response is the response to a GET.
     let get = RequestHead {
         method: &Method::GET,
-        ..head.original.head(request.conditions.credentials)
+        ..head.original.head(request.constraints.credentials)
     };
     let UpdatedHead { headers, lifetime } = update::update(
         &get,

@@ -38,7 +38,7 @@ fn with_variations(pattern: &str) -> Vec<String> {
     globs
 }
 
-/// Restricts globs to keys whose first segment is `root`.
+/// The globs that may match keys of entities below `root`; a plain prefix is restricted to them.
 fn within(root: &str, globs: &[String]) -> Vec<String> {
     let pattern = globs.first().map_or("", |glob| glob.as_str());
     let literal = &pattern[..pattern.find(['*', '?', '[', '\\']).unwrap_or(pattern.len())];
@@ -51,13 +51,16 @@ fn within(root: &str, globs: &[String]) -> Vec<String> {
             format!("{root}:*"),
         ];
     }
-    if literal.starts_with(root) || root.starts_with(literal) {
+    let is_below_root = literal
+        .strip_prefix(root)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '~', '@', '?', '#']));
+    if is_below_root || root.starts_with(literal) {
         return globs.to_vec();
     }
     Vec::new()
 }
 
-/// Matches the variations that follow a key.
+/// Matches the variations that follow a key: version, user, query and variant.
 const VARIATIONS: &str = "[~@?#]*";
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) struct Tiers {
 #[derive(Clone, Debug)]
 pub(crate) struct FoundEntry {
     pub(crate) entry: Arc<Entry>,
-    /// Never [`Verdict::Unusable`].
+    /// Never [`Verdict::Unusable`] as a lookup returns it; a later check may set that.
     pub(crate) verdict: Verdict,
 }
 

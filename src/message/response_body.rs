@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -170,4 +170,16 @@ impl<B> fmt::Debug for ResponseBody<B> {
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
+}
+
+/// A response with this status, these fields and this body.
+pub(crate) fn response<B>(
+    status: StatusCode,
+    fields: HeaderMap,
+    body: ResponseBody<B>,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
 }

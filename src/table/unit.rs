@@ -143,7 +143,9 @@ pub(crate) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
         if n <= 1 {
             Ok(n as f64)
         } else {
-            Err(format!("{n} is more than 100 %; write \"{n}%\""))
+            Err(format!(
+                "{n} is more than 1; write a share from 0 to 1, or \"0%\" to \"100%\""
+            ))
         }
     };
     d.deserialize_any(Visitor {

@@ -33,7 +33,7 @@ pub(super) fn serve_by_decision<S: HttpService<B>, B: ReplayableBody>(
         return None;
     }
     let (request, entry) = (&context.request, &found.entry);
-    let response = respond::hit(&request.conditions, entry, &context.parts.headers, now)?;
+    let response = respond::hit(&request.constraints, entry, &context.parts.headers, now)?;
     if decision.wants_refresh() && entry.local.claim_refresh(now.mono) {
         let mut request = request.clone();
         request.candidate = Some(found.clone());

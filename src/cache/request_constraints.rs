@@ -11,14 +11,14 @@ use crate::semantics::{
 /// The properties of a request, besides its key, that decide which stored responses may answer it,
 /// and in which form.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestConditions {
+pub(super) struct RequestConstraints {
     pub(super) form: ResponseForm,
     pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
     pub(super) scope: SharingScope,
 }
 
-impl RequestConditions {
+impl RequestConstraints {
     /// Whether a stored response of this lifetime may answer the request at all, fresh or
     /// validated (RFC 9111 section 3.5). `is_listed`: whether a route of the table matches it.
     #[inline]
