@@ -25,6 +25,7 @@ impl Purge {
 
     /// Parses the text form. Malformed text is a purge of everything, because the entries that it was
     /// meant to name are unknown.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn read(text: &[u8]) -> Self {
         let (soft, name) = match text.strip_prefix(b"~") {
             Some(name) => (true, name),
@@ -81,6 +82,7 @@ impl PurgeTarget {
         Self::Prefix(prefix.into())
     }
 
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     fn read(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Everything);

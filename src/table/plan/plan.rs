@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) jitter: f64,
     /// The size of the local tier in bytes.
     pub(crate) local_size: u64,
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) deadline: Duration,
     pub(crate) max_lag: Duration,
     pub(crate) identity: IdentityPlan,
