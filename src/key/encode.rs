@@ -201,9 +201,12 @@ const RESERVED: &[u8] = b"*?[]\\{}@#~";
 /// compares many bytes at once.
 #[inline]
 pub(crate) fn all_bytes(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<16>();
     let holds = |chunk: &[u8; 16]| chunk.iter().fold(true, |all, &byte| all & is(byte));
-    chunks.iter().all(holds) && rest.iter().all(|&byte| is(byte))
+    match bytes.last_chunk() {
+        // The last chunk overlaps the one before, so that no byte is left.
+        Some(last) => bytes.as_chunks().0.iter().all(holds) && holds(last),
+        None => bytes.iter().all(|&byte| is(byte)),
+    }
 }
 
 /// Without branches or a table, so that the compiler checks many bytes at once.

@@ -43,7 +43,7 @@ impl<'p> RouteMatch<'p> {
     ) -> Result<(), KeyError> {
         out.clear();
         match &self.plan.key {
-            Some(template) => template.write(&self.values(*inputs, None), out.bytes())?,
+            Some(template) => template.write(&self.values(inputs, None), out.bytes())?,
             None => push_url(inputs, out.bytes()),
         }
         out.end_base();
@@ -59,7 +59,7 @@ impl<'p> RouteMatch<'p> {
     pub(crate) fn target(&self, inputs: &KeyInputs<'_>) -> PurgeTarget {
         let mut out = KeyBytes::new();
         match &self.plan.key {
-            Some(template) => template.write_widened(&self.values(*inputs, None), &mut out),
+            Some(template) => template.write_widened(&self.values(inputs, None), &mut out),
             None => push_url(inputs, &mut out),
         }
         encode::shorten(&mut out, 0, encode::KEY_MAX);
@@ -75,7 +75,7 @@ impl<'p> RouteMatch<'p> {
         let tag = |template: &Template| {
             let mut out = KeyBytes::new();
             template
-                .write(&self.values(*inputs, answer), &mut out)
+                .write(&self.values(inputs, answer), &mut out)
                 .ok()?;
             Some(encode::text(&out).into())
         };
@@ -90,7 +90,7 @@ impl<'p> RouteMatch<'p> {
     ) -> Vec<PurgeTarget> {
         let target = |template: &Template| {
             let mut out = KeyBytes::new();
-            template.write_widened(&self.values(*inputs, answer), &mut out);
+            template.write_widened(&self.values(inputs, answer), &mut out);
             pattern::target(encode::text(&out))
         };
         self.plan.invalidates.iter().map(target).collect()
@@ -99,7 +99,7 @@ impl<'p> RouteMatch<'p> {
     #[inline]
     fn values<'a>(
         &'a self,
-        inputs: KeyInputs<'a>,
+        inputs: &'a KeyInputs<'a>,
         answer: Option<&'a Value>,
     ) -> TemplateInputs<'a> {
         TemplateInputs {

@@ -81,7 +81,7 @@ impl ValueSource {
                 let value = single_value(inputs.query, name).ok_or(KeyError::Missing)?;
                 Ok(encode::push_query(value, out)?)
             }
-            Self::Header(name) => push_field(&inputs, name, out),
+            Self::Header(name) => push_field(inputs, name, out),
             Self::Host => inputs
                 .host
                 .map(|host| push_host(host, out))
@@ -127,7 +127,7 @@ impl From<Malformed> for KeyError {
 pub(super) struct TemplateInputs<'a> {
     /// The positions of the path's parameters in `inputs.path`.
     pub(super) params: &'a [Range<usize>],
-    pub(super) inputs: KeyInputs<'a>,
+    pub(super) inputs: &'a KeyInputs<'a>,
     pub(super) filter: &'a QueryFilter,
     pub(super) answer: Option<&'a Value>,
 }
