@@ -32,8 +32,8 @@ impl<'p> RouteMatch<'p> {
         self.plan
     }
 
-    /// Writes the full key: `key[~version][@user][?query]`. `version` is the version set at
-    /// run time, 0 if none.
+    /// Writes the full key to `out`, which is empty: `key[~version][@user][?query]`. `version` is
+    /// the version set at run time, 0 if none.
     #[inline]
     pub(crate) fn key(
         &self,
@@ -41,7 +41,6 @@ impl<'p> RouteMatch<'p> {
         version: u64,
         out: &mut KeyBuf,
     ) -> Result<(), KeyError> {
-        out.clear();
         match &self.plan.key {
             Some(template) => template.write(&self.values(inputs, None), out.bytes())?,
             None => push_url(inputs, out.bytes()),
