@@ -29,7 +29,7 @@ pub(super) struct CacheRequestRef<'p> {
 }
 
 impl CacheRequestRef<'_> {
-    /// `candidate` is the local entry that cannot be used without asking the inner service.
+    /// `candidate` is the stored entry that a call of the inner service may validate or renew.
     pub(super) fn into_owned(
         self,
         snapshot: &Arc<Snapshot>,

@@ -10,6 +10,7 @@ use super::{
     bypass,
     config::Config,
     context::{CacheContext, CacheResponse},
+    field_presence::FieldPresence,
     lookup::{self, LocalLookup},
     miss,
     request_key::KeySource,
@@ -47,7 +48,13 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     };
     let mut key = KeyBuf::new();
     let uri = config.engine().uri(&parts.uri, &parts.extensions);
-    let source = KeySource::new(&config, &snapshot, &parts, uri);
+    let source = KeySource::new(
+        &config,
+        &snapshot,
+        &parts,
+        uri,
+        FieldPresence::of(&parts.headers),
+    );
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
     let Some(request) = request else {
@@ -55,7 +62,7 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     };
     match lookup::lookup_local(config.engine(), &request, &parts.headers) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),
-        // Only GETs without content are refreshed in the background.
+        // Requests whose content is part of the key are not refreshed in the background.
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),
         LocalLookup::Miss(candidate) => {
             let request = request.into_owned(&snapshot, candidate);

@@ -56,12 +56,12 @@ pub(super) fn lookup_local<B>(
         engine.metrics.hit_local.increment(1);
         return LocalLookup::Prebuilt(prebuilt);
     }
-    lookup_without_prebuilt(engine, request, headers, now, found, decision)
+    answer_without_prebuilt(engine, request, headers, now, found, decision)
 }
 
 /// Answers from a found entry that has no prebuilt response for this request, if it is a hit.
 #[inline(never)]
-fn lookup_without_prebuilt<B>(
+fn answer_without_prebuilt<B>(
     engine: &Engine,
     request: &CacheRequestRef<'_>,
     headers: &HeaderMap,

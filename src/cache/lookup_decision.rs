@@ -117,7 +117,7 @@ fn decide_not_fresh(
         (Verdict::Stale, Usability::Fresh { .. }) => {
             validate_stale(may_replace_error, !lifetime.must_revalidate)
         }
-        // After a soft invalidation it is validated, although the client accepts a stale response.
+        // After a soft invalidation it is validated, although it could be served stale.
         (Verdict::Stale, Usability::Stale { over, .. }) => {
             validate_stale(over < lifetime.stale_if_error, true)
         }

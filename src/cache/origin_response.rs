@@ -18,7 +18,7 @@ pub(super) struct OriginResponse<B> {
 /// The head of a response, and when it was requested.
 #[derive(Debug)]
 pub(super) struct OriginHead {
-    /// The request that it answers.
+    /// The client's request, before the cache changed it.
     pub(super) original: Arc<ClientRequest>,
     pub(super) parts: response::Parts,
     /// The tag fields, which may have been removed from `parts`.

@@ -19,7 +19,7 @@ use crate::{
 /// Answers with a stored response in the form that the request asks for: a 304 (Not Modified), a
 /// range, the head alone, or the whole. `None` if only a part is stored and it lacks requested
 /// bytes.
-pub(super) fn in_form<B>(
+pub(super) fn answer_in_form<B>(
     constraints: &RequestConstraints,
     entry: &Entry,
     stored: &StoredResponse,

@@ -2,7 +2,10 @@
 
 use http::{Method, request};
 
-use super::{cache_request::CacheRequestRef, config::Config, request_key::KeySource};
+use super::{
+    cache_request::CacheRequestRef, config::Config, field_presence::FieldPresence,
+    request_key::KeySource,
+};
 use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
@@ -44,7 +47,13 @@ impl<'p> RequestAction<'p> {
         if matched.is_none() && plan.unlisted == Unlisted::Pass || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
-        let source = KeySource::new(config, snapshot, parts, uri);
+        let source = KeySource::new(
+            config,
+            snapshot,
+            parts,
+            uri,
+            FieldPresence::of(&parts.headers),
+        );
         match matched {
             Some(matched) => Self::listed(source, &matched, key),
             None => Self::unlisted(source, key),
@@ -99,8 +108,9 @@ impl<'p> RequestAction<'p> {
     }
 
     /// Classifies a write. With an `InvalidateLayer` above, it passes through, unless this layer
-    /// derives keys in code: those it invalidates itself. Without that layer, only what RFC 9111
-    /// section 4.4 requires is invalidated.
+    /// derives keys in code: those it invalidates itself. Without that layer, this one invalidates
+    /// what RFC 9111 section 4.4 requires, the derived key and the response's groups, but not the
+    /// route's `invalidates`.
     fn write(source: KeySource<'_, '_>, route: Option<&RoutePlan>) -> Self {
         let engine = source.config.engine();
         let has_invalidate_layer_above =

@@ -35,13 +35,14 @@ impl<'a, 'p> KeySource<'a, 'p> {
         snapshot: &'p Snapshot,
         parts: &'a request::Parts,
         uri: &'a Uri,
+        fields: FieldPresence,
     ) -> Self {
         Self {
             config,
             snapshot,
             parts,
             uri,
-            fields: FieldPresence::of(&parts.headers),
+            fields,
         }
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 
 use super::{
     cache_request::CacheRequest,
-    preconditions_and_range::{evaluate_preconditions, in_form},
+    preconditions_and_range::{answer_in_form, evaluate_preconditions},
     request_constraints::RequestConstraints,
 };
 use crate::{
@@ -135,7 +135,7 @@ fn from_entry<B>(
     let resident = now.wall.since(entry.stored);
     let mut fields = stored.headers.clone();
     add_age_and_status(&mut fields, &stored.lifetime, resident, status);
-    in_form(constraints, entry, stored, headers, fields)
+    answer_in_form(constraints, entry, stored, headers, fields)
 }
 
 fn add_age_and_status(

@@ -125,8 +125,8 @@ impl<S> Cache<S> {
         if self.config.is_nested(&parts) {
             return self.pass(parts, body);
         }
-        // Content that is not part of the key may have changed the response, which must not
-        // answer other requests (RFC 9110 section 9.3.1).
+        // Some services let the content of a GET change the response, although RFC 9110 section
+        // 9.3.1 gives it no meaning; such a response must not answer other requests.
         if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
             return self.bypass(parts, body, Forward::Bypass);
         }

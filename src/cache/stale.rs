@@ -15,11 +15,12 @@ use crate::{
     semantics::freshness,
 };
 
-/// How long a stale response is served for a key without calling the inner service after it has
-/// failed.
+/// How long a stale response that `stale-if-error` allows is served for a key without calling the
+/// inner service after it has failed.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Answers with a stale entry if the inner service has just failed for this key.
+/// Answers with a stale entry if the inner service has just failed for this key and `stale-if-error`
+/// allows it.
 pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &FoundEntry,

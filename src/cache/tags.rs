@@ -68,7 +68,7 @@ fn collect(
     match name {
         name if *name == CACHE_GROUPS => {
             for group in cache_groups::members(headers, name)? {
-                // Twice: bound to its host, which `Cache-Group-Invalidation` names, and as a plain tag.
+                // Twice: bound to its host, for `Cache-Group-Invalidation`, and as a plain tag.
                 tags.push(cache_groups::tag(&group, host));
                 tags.push(tag(group.as_bytes())?);
             }

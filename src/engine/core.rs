@@ -182,7 +182,8 @@ impl Engine {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Counts a request on which a misplaced layer has no effect, and logs the first one.
+    /// Counts a request whose layers are wrong, because one is missing or applied twice, and logs the
+    /// first one.
     pub(crate) fn report_misuse(&self, message: &'static str) {
         self.metrics.misuse.increment(1);
         if !self.has_warned_of_misuse.swap(true, Ordering::Relaxed) {
@@ -228,7 +229,7 @@ impl Engine {
     }
 
     /// Makes the entries that the targets name unusable, in this process before it returns, and removes
-    /// the entries of exact keys.
+    /// the entries of exact keys. With `soft`, they become stale, and none is removed.
     ///
     /// # Errors
     ///
