@@ -60,10 +60,10 @@ pub(super) struct CacheRequest {
     pub(super) user: Option<Box<str>>,
     /// Why the request is forwarded if there is no candidate.
     pub(super) miss_reason: Forward,
-    /// A stored response that cannot be used without asking the inner service.
+    /// A stored response that a call of the inner service may validate or renew.
     pub(super) candidate: Option<FoundEntry>,
     pub(super) forwarded_form: ForwardedForm,
-    /// The `No-Vary-Search` rule that produced `key`; `None` if `key` contains the
+    /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
     /// query as received.
     pub(super) query_rule: Option<Arc<QueryVariationRule>>,
 }

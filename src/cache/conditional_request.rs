@@ -17,7 +17,7 @@ use crate::{
     store::entry::Entry,
 };
 
-/// What the cache has added to the forwarded request.
+/// The question that the cache has added to the forwarded request.
 pub(super) enum Revalidation {
     Nothing,
     /// Preconditions that validate this entry.

@@ -14,7 +14,7 @@ use crate::{
     table::{RouteMatch, RoutePlan, Unlisted},
 };
 
-/// What the cache does with a request.
+/// The action of the cache on a request.
 pub(super) enum RequestAction<'p> {
     /// Passes it on untouched, without a `Cache-Status` field.
     PassThrough,
