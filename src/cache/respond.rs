@@ -43,8 +43,7 @@ pub(super) fn prebuilt(
         return None;
     }
     Some(PrebuiltResponse {
-        head: Arc::clone(entry.local.prebuilt.of(&stored.headers, &stored.body)),
-        status: stored.status,
+        head: Arc::clone(entry.local.prebuilt.of(stored)),
         age: freshness.age.as_secs(),
         ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
     })

@@ -11,10 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::AGE};
+use http::{HeaderMap, HeaderValue, Response, header::AGE, response};
 
 use super::{header_map, response_body::ResponseBody, static_values};
-use crate::semantics::cache_status::CACHE_STATUS;
+use crate::semantics::{cache_status::CACHE_STATUS, stored_response::StoredResponse};
 
 /// The number of copies of a head and of its body's reference count. Each is for a group of threads, so
 /// that threads that serve the same hot key write to different cache lines.
@@ -42,15 +42,15 @@ impl PrebuiltHeads {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The head of this thread's stripe, built from the stored fields and body if it is missing.
+    /// The head of this thread's stripe, built from the stored response if it is missing.
     #[inline]
-    pub(crate) fn of(&self, stored: &HeaderMap, body: &Bytes) -> &Arc<PrebuiltHead> {
-        self.stripe(stripe(), stored, body)
+    pub(crate) fn of(&self, stored: &StoredResponse) -> &Arc<PrebuiltHead> {
+        self.stripe(stripe(), stored)
     }
 
     #[inline]
-    fn stripe(&self, at: usize, stored: &HeaderMap, body: &Bytes) -> &Arc<PrebuiltHead> {
-        self.stripes[at].get_or_init(|| Arc::new(PrebuiltHead::new(stored, body)))
+    fn stripe(&self, at: usize, stored: &StoredResponse) -> &Arc<PrebuiltHead> {
+        self.stripes[at].get_or_init(|| Arc::new(PrebuiltHead::new(stored)))
     }
 
     /// The most bytes that all stripes hold.
@@ -63,9 +63,9 @@ impl PrebuiltHeads {
     }
 
     #[cfg(test)]
-    pub(crate) fn fill(&self, stored: &HeaderMap, body: &Bytes) {
+    pub(crate) fn fill(&self, stored: &StoredResponse) {
         for at in 0..STRIPES {
-            let prebuilt = self.stripe(at, stored, body);
+            let prebuilt = self.stripe(at, stored);
             prebuilt.head(EMPTY, EMPTY);
             prebuilt.body();
         }
@@ -75,7 +75,8 @@ impl PrebuiltHeads {
 /// A head without the values of `Age` and `Cache-Status`, and a body.
 #[derive(Debug)]
 pub(crate) struct PrebuiltHead {
-    headers: HeaderMap,
+    /// A hit clones it whole: assigning the fields to a new head would first drop that head's map.
+    head: response::Parts,
     /// The number of values between that of `Age`, which is the first, and this cache's own
     /// `Cache-Status`: 0 unless another cache has written that field.
     between: usize,
@@ -85,40 +86,44 @@ pub(crate) struct PrebuiltHead {
 impl PrebuiltHead {
     /// Copies the values into a new allocation. The body's bytes are shared, through a new reference
     /// count. Stored fields have no `Age`.
-    fn new(stored: &HeaderMap, body: &Bytes) -> Self {
-        let mut headers = HeaderMap::with_capacity(stored.len() + 2);
+    fn new(stored: &StoredResponse) -> Self {
+        let fields = &stored.headers;
+        let mut headers = HeaderMap::with_capacity(fields.len() + 2);
         // As the first field it is found without a look-up.
         headers.append(AGE, EMPTY);
-        if !stored.contains_key(CACHE_STATUS) {
+        if !fields.contains_key(CACHE_STATUS) {
             headers.append(CACHE_STATUS, EMPTY);
         }
-        header_map::append_compact(stored, &mut headers);
-        if stored.contains_key(CACHE_STATUS) {
+        header_map::append_compact(fields, &mut headers);
+        if fields.contains_key(CACHE_STATUS) {
             // Follows the entries of caches nearer to the origin (RFC 9211 section 2).
             headers.append(CACHE_STATUS, EMPTY);
         }
         let own = headers.iter().skip(1).enumerate();
         let own = own.filter(|(_, (name, _))| *name == CACHE_STATUS);
         let between = own.last().map_or(0, |(at, _)| at);
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = stored.status;
+        // A clone has exactly the capacity that it needs.
+        head.headers = headers.clone();
         Self {
-            // A clone has exactly the capacity that it needs.
-            headers: headers.clone(),
+            head,
             between,
-            body: Bytes::from_owner(body.clone()),
+            body: Bytes::from_owner(stored.body.clone()),
         }
     }
 
     #[inline]
-    pub(crate) fn head(&self, age: HeaderValue, status: HeaderValue) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        let mut values = headers.values_mut();
+    pub(crate) fn head(&self, age: HeaderValue, cache_status: HeaderValue) -> response::Parts {
+        let mut head = self.head.clone();
+        let mut values = head.headers.values_mut();
         if let Some(value) = values.next() {
             *value = age;
         }
         if let Some(value) = values.nth(self.between) {
-            *value = status;
+            *value = cache_status;
         }
-        headers
+        head
     }
 
     #[inline]
@@ -135,7 +140,6 @@ impl PrebuiltHead {
 #[derive(Debug)]
 pub(crate) struct PrebuiltResponse {
     pub(crate) head: Arc<PrebuiltHead>,
-    pub(crate) status: StatusCode,
     /// Seconds, for `Age`.
     pub(crate) age: u64,
     /// Seconds of freshness left, for `Cache-Status`.
@@ -146,12 +150,9 @@ impl PrebuiltResponse {
     // Not inlined, to keep the code of passed-through requests small: one function polls both.
     #[inline(never)]
     pub(crate) fn into_response<B>(self) -> Response<ResponseBody<B>> {
-        let fields = self
+        let head = self
             .head
             .head(static_values::age(self.age), static_values::hit(self.ttl));
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = self.status;
-        head.headers = fields;
         Response::from_parts(head, ResponseBody::full(self.head.body()))
     }
 }
@@ -176,13 +177,29 @@ fn stripe() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn filled(stored: &HeaderMap) -> HeaderMap {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::semantics::freshness::Lifetime;
+
+    fn filled(stored: HeaderMap) -> HeaderMap {
+        let stored = StoredResponse {
+            status: StatusCode::NOT_FOUND,
+            headers: stored,
+            body: Bytes::from_static(b"body"),
+            trailers: None,
+            lifetime: Lifetime::default(),
+            part: None,
+            cost: Duration::ZERO,
+        };
         let heads = PrebuiltHeads::default();
-        let prebuilt = heads.of(stored, &Bytes::from_static(b"body"));
+        let prebuilt = heads.of(&stored);
         assert_eq!(prebuilt.body(), "body");
-        prebuilt.head(HeaderValue::from(3), HeaderValue::from_static("ours"))
+        let head = prebuilt.head(HeaderValue::from(3), HeaderValue::from_static("ours"));
+        assert_eq!(head.status, StatusCode::NOT_FOUND);
+        head.headers
     }
 
     fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a HeaderValue> {
@@ -195,7 +212,7 @@ mod tests {
         stored.append("set", HeaderValue::from_static("a"));
         stored.append("etag", HeaderValue::from_static("\"1\""));
         stored.append("set", HeaderValue::from_static("b"));
-        let head = filled(&stored);
+        let head = filled(stored);
         assert_eq!(head.len(), 5);
         assert_eq!(lines(&head, "set"), ["a", "b"]);
         assert_eq!(lines(&head, "etag"), ["\"1\""]);
@@ -211,7 +228,7 @@ mod tests {
         stored.append("b", HeaderValue::from_static("2"));
         stored.append("cache-status", HeaderValue::from_static("near"));
         stored.append("c", HeaderValue::from_static("3"));
-        let head = filled(&stored);
+        let head = filled(stored);
         assert_eq!(lines(&head, "cache-status"), ["origin", "near", "ours"]);
         assert_eq!(lines(&head, "age"), ["3"]);
         assert_eq!(lines(&head, "c"), ["3"]);

@@ -251,7 +251,7 @@ mod tests {
             ..response.clone()
         }));
         let response = entry.response().expect("a response");
-        entry.local.prebuilt.fill(&response.headers, &response.body);
+        entry.local.prebuilt.fill(response);
         drop(black_box(response.clone()));
         entry.local.targets.get_or_init(|| vec![0; 8].into());
         Arc::new(entry)
