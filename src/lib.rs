@@ -98,13 +98,15 @@ mod metrics;
 #[cfg_attr(not(feature = "redis"), allow(unused_imports))]
 mod quota;
 pub mod rate_limit;
+#[cfg(test)]
+mod schedule;
 mod semantics;
 #[cfg_attr(not(feature = "redis"), allow(dead_code, unused_imports))]
 mod store;
 pub mod table;
 pub mod testing;
 
-// Starts real Redis servers for the contract suites in this crate.
+// Starts real Redis servers for the tests in this crate.
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -188,7 +188,7 @@ enum FlightState<T> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while a shard is locked.
     #[cfg(test)]
-    crate::support::schedule::switch_point();
+    crate::schedule::switch_point();
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

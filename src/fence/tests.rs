@@ -24,37 +24,46 @@ fn name(target: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
     target(name.into())
 }
 
+fn targets(target: fn(Box<str>) -> PurgeTarget, names: &[&str]) -> Vec<PurgeTarget> {
+    names.iter().map(|text| name(target, text)).collect()
+}
+
 #[tokio::test]
 async fn a_target_names_its_entries_and_no_others() {
     let naming = [
-        name(PurgeTarget::Key, KEY),
-        name(PurgeTarget::Prefix, "engagement:"),
-        name(PurgeTarget::Prefix, "engagement:42:"),
-        name(PurgeTarget::Prefix, "engagement:4"),
-        name(PurgeTarget::Prefix, "eng"),
-        name(PurgeTarget::Prefix, KEY),
-        name(PurgeTarget::Prefix, ""),
-        name(PurgeTarget::Glob, "engagement:*:tasks"),
-        name(PurgeTarget::Glob, "*tasks"),
-        name(PurgeTarget::Tag, "org:1"),
-        name(PurgeTarget::User, "user-1"),
-        name(PurgeTarget::Entity, "engagement"),
-        name(PurgeTarget::Entity, "engagement:tasks"),
-        PurgeTarget::Everything,
+        targets(PurgeTarget::Key, &[KEY]),
+        targets(
+            PurgeTarget::Prefix,
+            &[
+                "engagement:",
+                "engagement:42:",
+                "engagement:4",
+                "eng",
+                KEY,
+                "",
+            ],
+        ),
+        targets(PurgeTarget::Glob, &["engagement:*:tasks", "*tasks"]),
+        targets(PurgeTarget::Tag, &["org:1"]),
+        targets(PurgeTarget::User, &["user-1"]),
+        targets(PurgeTarget::Entity, &["engagement", "engagement:tasks"]),
+        vec![PurgeTarget::Everything],
     ];
     let others = [
-        name(PurgeTarget::Key, "engagement:42"),
-        name(PurgeTarget::Prefix, "engagement:42:tasks:"),
-        name(PurgeTarget::Prefix, "engagement:43"),
-        name(PurgeTarget::Glob, "engagement:*:task"),
-        name(PurgeTarget::Tag, "engagement"),
-        name(PurgeTarget::User, "user-2"),
-        name(PurgeTarget::Entity, "engagement:task"),
-        name(PurgeTarget::Entity, "tasks"),
-        name(PurgeTarget::Version, "engagement:tasks"),
+        targets(PurgeTarget::Key, &["engagement:42"]),
+        targets(
+            PurgeTarget::Prefix,
+            &["engagement:42:tasks:", "engagement:43"],
+        ),
+        targets(PurgeTarget::Glob, &["engagement:*:task"]),
+        targets(PurgeTarget::Tag, &["engagement"]),
+        targets(PurgeTarget::User, &["user-2"]),
+        targets(PurgeTarget::Entity, &["engagement:task", "tasks"]),
+        targets(PurgeTarget::Version, &["engagement:tasks"]),
     ];
-    let naming = naming.into_iter().map(|target| (target, true));
-    for (target, names) in naming.chain(others.into_iter().map(|target| (target, false))) {
+    let naming = naming.concat().into_iter().map(|target| (target, true));
+    let others = others.concat().into_iter().map(|target| (target, false));
+    for (target, names) in naming.chain(others) {
         for soft in [false, true] {
             let fence = in_process(FenceConfig::default());
             let before = fill(&fence);
@@ -146,31 +155,31 @@ async fn a_declared_write_is_uncacheable_until_it_is_closed_and_then_invalidated
 #[tokio::test]
 async fn a_write_through_is_stored_unless_another_write_may_have_come_between() {
     let fence = in_process(FenceConfig::default());
+    let append = async |before: &Capture| {
+        let position = write_through(&fence, before, KEY).await;
+        position.expect("in process")
+    };
 
     let alone = fence.capture();
     purge(&fence, "another").await;
-    let position = write_through(&fence, &alone, KEY).await;
-    let position = position.expect("in process").expect("no other write");
+    let position = append(&alone).await.expect("no other write");
     let stored = entry(&Capture { position, ..alone });
     assert_eq!(verdict(&fence, &stored), Verdict::Usable);
 
     let before = fence.capture();
     purge_target(&fence, name(PurgeTarget::Prefix, "engagement:")).await;
-    let position = write_through(&fence, &before, KEY).await;
-    assert_eq!(position.expect("in process"), None, "a write in between");
+    assert_eq!(append(&before).await, None, "a write in between");
 
     let open = declare(&fence, KEY).await;
     let before = fence.capture();
-    let position = write_through(&fence, &before, KEY).await;
-    assert_eq!(position.expect("in process"), None, "an open declaration");
+    assert_eq!(append(&before).await, None, "an open declaration");
     close(open).await;
 
     let before = fence.capture();
     for _ in 0..100 {
         purge(&fence, "another").await;
     }
-    let position = write_through(&fence, &before, KEY).await;
-    assert_eq!(position.expect("in process"), None, "too many records");
+    assert_eq!(append(&before).await, None, "too many records");
 }
 
 #[tokio::test]
@@ -284,6 +293,22 @@ fn names(target: &PurgeTarget, key: &str, entry: &Entry) -> bool {
     }
 }
 
+/// An entry with its key and the verdict that it must get.
+type ModelEntry = (String, Entry, Verdict);
+
+/// Applies an invalidation to the model.
+fn apply(entries: &mut [ModelEntry], target: &PurgeTarget, soft: bool) {
+    for (key, entry, verdict) in entries {
+        if names(target, key, entry) && *verdict != Verdict::Unusable {
+            *verdict = if soft {
+                Verdict::Stale
+            } else {
+                Verdict::Unusable
+            };
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Action {
     Fill {
@@ -318,7 +343,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let fence = in_process(FenceConfig::default());
-            let mut entries: Vec<(String, Entry, Verdict)> = Vec::new();
+            let mut entries: Vec<ModelEntry> = Vec::new();
             let mut open: Vec<(PurgeTarget, Declaration)> = Vec::new();
             for action in actions {
                 match action {
@@ -330,11 +355,7 @@ proptest! {
                         entries.push((key, filled, Verdict::Usable));
                     }
                     Action::Purge { target, soft } => {
-                        for (key, entry, verdict) in &mut entries {
-                            if names(&target, key, entry) && *verdict != Verdict::Unusable {
-                                *verdict = if soft { Verdict::Stale } else { Verdict::Unusable };
-                            }
-                        }
+                        apply(&mut entries, &target, soft);
                         fence.invalidate(vec![target], soft).await.expect("in process");
                     }
                     Action::Declare(target) => {
@@ -342,11 +363,7 @@ proptest! {
                         open.push((target, declared.expect("in process")));
                     }
                     Action::Close => if let Some((target, declaration)) = open.pop() {
-                        for (key, entry, verdict) in &mut entries {
-                            if names(&target, key, entry) {
-                                *verdict = Verdict::Unusable;
-                            }
-                        }
+                        apply(&mut entries, &target, false);
                         close(declaration).await;
                     },
                 }

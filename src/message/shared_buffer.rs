@@ -96,7 +96,7 @@ pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBod
 impl SharedBuffer {
     fn lock(&self) -> MutexGuard<'_, BufferState> {
         #[cfg(test)]
-        crate::support::schedule::switch_point();
+        crate::schedule::switch_point();
         ignore_poison(self.state.lock())
     }
 }

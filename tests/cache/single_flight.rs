@@ -19,7 +19,7 @@ use crate::common::{
         eventually, get, next_chunk, read_text, request, run_other_tasks, send, send_for_head,
     },
     keeps::{engagements, engagements_with, new_keep},
-    origin::{Gate, Origin, OriginBody, OriginError, body_channel, cached, full, ok},
+    origin::{BodySender, Gate, Origin, OriginBody, OriginError, body_channel, cached, full, ok},
 };
 
 type Reply = Result<(String, String), String>;
@@ -39,17 +39,57 @@ fn ask(service: &Cache<Origin>, request: Request<Full<Bytes>>) -> JoinHandle<Rep
     })
 }
 
+fn cached_engagements(origin: &Origin) -> Cache<Origin> {
+    cached(&new_keep(engagements()), origin)
+}
+
 fn spawn_requests(service: &Cache<Origin>, number: usize) -> Vec<JoinHandle<Reply>> {
     (0..number)
         .map(|_| ask(service, get("/engagements/1")))
         .collect()
 }
 
+/// Spawns requests, and waits until one has called the origin and the others can go no further.
+async fn spawn_crowd(
+    service: &Cache<Origin>,
+    origin: &Origin,
+    number: usize,
+) -> Vec<JoinHandle<Reply>> {
+    let crowd = spawn_requests(service, number);
+    origin.called(1).await;
+    run_other_tasks().await;
+    crowd
+}
+
+async fn body_of(request: JoinHandle<Reply>) -> String {
+    request.await.expect("no panic").expect("a response").0
+}
+
 async fn bodies(crowd: Vec<JoinHandle<Reply>>) -> Vec<String> {
-    let replies = join_all(crowd).await.into_iter();
-    replies
-        .map(|reply| reply.expect("no panic").expect("a response").0)
-        .collect()
+    join_all(crowd.into_iter().map(body_of)).await
+}
+
+/// Sends a request and returns the body as soon as the head of the response is there.
+async fn open_body(service: &Cache<Origin>) -> ResponseBody<OriginBody> {
+    send_for_head(service, get("/engagements/1"))
+        .await
+        .into_body()
+}
+
+async fn chunk(body: &mut ResponseBody<OriginBody>) -> Bytes {
+    next_chunk(body).await.expect("data").expect("no error")
+}
+
+/// Responds to the first call with a body that the test sends, and to later calls with their number.
+fn channel_origin() -> (BodySender, Origin) {
+    let (feed, body) = body_channel();
+    let body = Mutex::new(Some(body));
+    let origin = Origin::from_fn(move |_, call| {
+        let body = body.lock().expect("no panic").take();
+        let body = body.unwrap_or_else(|| full(format!("call {call}")));
+        async move { Ok(ok(body, &[])) }
+    });
+    (feed, origin)
 }
 
 /// Responds with the number of the call once the gate admits it.
@@ -68,10 +108,8 @@ fn gated(gate: &Gate, fields: &'static [(&'static str, &'static str)]) -> Origin
 async fn ten_thousand_concurrent_misses_are_one_call() {
     let gate = Gate::closed();
     let origin = gated(&gate, &[]);
-    let service = cached(&new_keep(engagements()), &origin);
-    let crowd = spawn_requests(&service, 10_000);
-    origin.called(1).await;
-    run_other_tasks().await;
+    let service = cached_engagements(&origin);
+    let crowd = spawn_crowd(&service, &origin, 10_000).await;
     gate.open();
     let replies = join_all(crowd).await;
     let mut collapsed = 0;
@@ -96,24 +134,25 @@ async fn concurrent_misses_share_one_call_without_a_local_tier() {
         for streamed in [false, true] {
             let gate = Gate::closed();
             let origin = Origin::gated(&gate, move |_, call| {
-                let json = format!("{{\"id\":{call}}}");
-                let body = if streamed {
-                    byte_by_byte(json)
-                } else {
-                    full(json)
-                };
+                let body = content(format!("{{\"id\":{call}}}"), streamed);
                 Ok(ok(body, &[("content-type", "application/json")]))
             });
             let service = cached(&new_keep(table.clone()), &origin);
-            let crowd = spawn_requests(&service, 500);
-            origin.called(1).await;
-            run_other_tasks().await;
+            let crowd = spawn_crowd(&service, &origin, 500).await;
             gate.open();
             for body in bodies(crowd).await {
                 assert_eq!(body, "{\"id\":1}");
             }
             assert_eq!(origin.calls(), 1, "streamed: {streamed}");
         }
+    }
+}
+
+fn content(text: String, streamed: bool) -> OriginBody {
+    if streamed {
+        byte_by_byte(text)
+    } else {
+        full(text)
     }
 }
 
@@ -136,10 +175,8 @@ async fn an_error_of_the_leader_reaches_only_its_own_client() {
         1 => Err(OriginError("down")),
         _ => Ok(ok(full(format!("call {call}")), &[])),
     });
-    let service = cached(&new_keep(engagements()), &origin);
-    let crowd = spawn_requests(&service, 100);
-    origin.called(1).await;
-    run_other_tasks().await;
+    let service = cached_engagements(&origin);
+    let crowd = spawn_crowd(&service, &origin, 100).await;
     gate.open();
     let replies: Vec<_> = join_all(crowd).await;
     let failed = replies.iter().filter(|reply| {
@@ -157,10 +194,8 @@ async fn a_panicking_leader_releases_its_followers() {
         assert_ne!(call, 1, "the first call panics");
         Ok(ok(full(format!("call {call}")), &[]))
     });
-    let service = cached(&new_keep(engagements()), &origin);
-    let crowd = spawn_requests(&service, 100);
-    origin.called(1).await;
-    run_other_tasks().await;
+    let service = cached_engagements(&origin);
+    let crowd = spawn_crowd(&service, &origin, 100).await;
     gate.open();
     let replies = join_all(crowd).await;
     let panicked = replies.iter().filter(|reply| reply.is_err()).count();
@@ -182,7 +217,7 @@ async fn cancelled_leaders_are_replaced_one_by_one() {
             Ok(ok(full(format!("call {call}")), &[]))
         }
     });
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     let mut crowd: HashMap<usize, _> = (0..100)
         .map(|number| {
             let fields = [("x-number", &*number.to_string())];
@@ -209,23 +244,15 @@ async fn cancelled_leaders_are_replaced_one_by_one() {
 
 #[tokio::test]
 async fn a_fill_goes_on_when_its_client_leaves_after_the_head() {
-    let (feed, body) = body_channel();
-    let body = Mutex::new(Some(body));
-    let origin = Origin::from_fn(move |_, _| {
-        let body = body.lock().expect("no panic").take().expect("one call");
-        async move { Ok(ok(body, &[])) }
-    });
-    let service = cached(&new_keep(engagements()), &origin);
+    let (feed, origin) = channel_origin();
+    let service = cached_engagements(&origin);
     let response = send_for_head(&service, get("/engagements/1")).await;
     let follower = ask(&service, get("/engagements/1"));
     feed.data("one ").await;
     drop(response);
     feed.data("two").await;
     drop(feed);
-    assert_eq!(
-        follower.await.expect("no panic").expect("a response").0,
-        "one two"
-    );
+    assert_eq!(body_of(follower).await, "one two");
     let hit = send(&service, get("/engagements/1")).await;
     assert_eq!((hit.body.as_str(), origin.calls()), ("one two", 1));
     assert!(hit.cache_status().contains("hit"), "{hit:?}");
@@ -244,10 +271,8 @@ async fn followers_never_get_an_uncacheable_response() {
     for fields in unshareable {
         let gate = Gate::closed();
         let origin = gated(&gate, fields);
-        let service = cached(&new_keep(engagements()), &origin);
-        let first = spawn_requests(&service, 50);
-        origin.called(1).await;
-        run_other_tasks().await;
+        let service = cached_engagements(&origin);
+        let first = spawn_crowd(&service, &origin, 50).await;
         assert_eq!(origin.calls(), 1, "{fields:?}");
         // One response for the leader: its head releases the followers, which then do not wait.
         gate.admit(1);
@@ -263,7 +288,7 @@ async fn requests_do_not_wait_for_a_key_known_as_uncacheable() {
     let gate = Gate::closed();
     gate.admit(1);
     let origin = gated(&gate, &[("cache-control", "private")]);
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     send(&service, get("/engagements/1")).await;
     let at_once = spawn_requests(&service, 20);
     origin.called(21).await;
@@ -282,7 +307,7 @@ async fn requests_do_not_wait_for_a_key_known_as_uncacheable() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_stalls_no_other() {
     let origin = Origin::from_fn(|_, _| async { Ok(ok(byte_by_byte("all of it".into()), &[])) });
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     let idler = send_for_head(&service, get("/engagements/1")).await;
     let follower = send_for_head(&service, get("/engagements/1")).await;
     assert!(
@@ -308,22 +333,10 @@ async fn a_reader_that_does_not_read_stalls_no_other() {
 
 #[tokio::test]
 async fn beyond_the_cap_the_leader_paces_the_body() {
-    let (feed, body) = body_channel();
-    let body = Mutex::new(Some(body));
-    let origin = Origin::from_fn(move |_, call| {
-        let body = body.lock().expect("no panic").take();
-        async move {
-            Ok(ok(
-                body.unwrap_or_else(|| full(format!("call {call}"))),
-                &[],
-            ))
-        }
-    });
+    let (feed, origin) = channel_origin();
     let table = engagements_with(|route| route.max_body(4));
     let service = cached(&new_keep(table), &origin);
-    let mut leader = send_for_head(&service, get("/engagements/1"))
-        .await
-        .into_body();
+    let mut leader = open_body(&service).await;
     feed.data("1234").await;
     feed.data("5678").await;
     run_other_tasks().await;
@@ -332,11 +345,7 @@ async fn beyond_the_cap_the_leader_paces_the_body() {
     run_other_tasks().await;
     assert!(!feed.try_data(b"never"));
     for expected in ["1234", "5678", "9"] {
-        let data = next_chunk(&mut leader)
-            .await
-            .expect("data")
-            .expect("no error");
-        assert_eq!(data, expected);
+        assert_eq!(chunk(&mut leader).await, expected);
     }
     // Other requests do not wait for a response that will not be stored.
     let other = send(&service, get("/engagements/1")).await;
@@ -348,49 +357,28 @@ async fn beyond_the_cap_the_leader_paces_the_body() {
 
 #[tokio::test]
 async fn a_follower_that_keeps_up_gets_a_body_beyond_the_cap() {
-    let (feed, body) = body_channel();
-    let body = Mutex::new(Some(body));
-    let origin = Origin::from_fn(move |_, _| {
-        let body = body.lock().expect("no panic").take().expect("one call");
-        async move { Ok(ok(body, &[])) }
-    });
+    let (feed, origin) = channel_origin();
     let service = cached(
         &new_keep(engagements_with(|route| route.max_body(4))),
         &origin,
     );
-    let mut leader = send_for_head(&service, get("/engagements/1"))
-        .await
-        .into_body();
-    let mut follower = send_for_head(&service, get("/engagements/1"))
-        .await
-        .into_body();
+    let mut leader = open_body(&service).await;
+    let mut follower = open_body(&service).await;
     for part in ["123", "456", "789"] {
         feed.data(part).await;
         for body in [&mut leader, &mut follower] {
-            assert_eq!(
-                next_chunk(body).await.expect("data").expect("no error"),
-                part
-            );
+            assert_eq!(chunk(body).await, part);
         }
     }
     drop(feed);
     assert!(next_chunk(&mut leader).await.is_none() && next_chunk(&mut follower).await.is_none());
+    assert_eq!(origin.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fill_without_readers_is_given_up() {
-    let (feed, body) = body_channel();
-    let body = Mutex::new(Some(body));
-    let origin = Origin::from_fn(move |_, call| {
-        let body = body.lock().expect("no panic").take();
-        async move {
-            Ok(ok(
-                body.unwrap_or_else(|| full(format!("call {call}"))),
-                &[],
-            ))
-        }
-    });
-    let service = cached(&new_keep(engagements()), &origin);
+    let (feed, origin) = channel_origin();
+    let service = cached_engagements(&origin);
     drop(send_for_head(&service, get("/engagements/1")).await);
     feed.closed().await;
     assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
@@ -423,21 +411,11 @@ async fn a_body_that_breaks_off_fails_all_readers_and_is_not_stored() {
             }
             Ok(ok(body, &[]))
         });
-        let service = cached(&new_keep(engagements()), &origin);
-        let leader = send_for_head(&service, get("/engagements/1"))
-            .await
-            .into_body();
-        let follower = send_for_head(&service, get("/engagements/1"))
-            .await
-            .into_body();
+        let service = cached_engagements(&origin);
+        let leader = open_body(&service).await;
+        let follower = open_body(&service).await;
         for mut body in [leader, follower] {
-            assert_eq!(
-                next_chunk(&mut body)
-                    .await
-                    .expect("data")
-                    .expect("no error"),
-                "par"
-            );
+            assert_eq!(chunk(&mut body).await, "par");
             assert!(next_chunk(&mut body).await.expect("an end").is_err());
         }
         assert_eq!(send(&service, get("/engagements/1")).await.body, "whole");
@@ -449,15 +427,10 @@ async fn a_body_that_differs_from_its_content_length_is_not_stored() {
     for streamed in [false, true] {
         for length in ["8", "6"] {
             let origin = Origin::from_fn(move |_, call| async move {
-                let text = format!("call {call}!");
-                let body = if streamed {
-                    byte_by_byte(text)
-                } else {
-                    full(text)
-                };
+                let body = content(format!("call {call}!"), streamed);
                 Ok(ok(body, &[("content-length", length)]))
             });
-            let service = cached(&new_keep(engagements()), &origin);
+            let service = cached_engagements(&origin);
             let first = send_for_head(&service, get("/engagements/1")).await;
             let _ = read_text(first.into_body()).await;
             run_other_tasks().await;
@@ -482,7 +455,7 @@ async fn trailers_reach_every_reader() {
         });
         Ok(ok(body, &[]))
     });
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     for _ in 0..3 {
         let response = send_for_head(&service, get("/engagements/1")).await;
         let body: ResponseBody<OriginBody> = response.into_body();
@@ -533,7 +506,7 @@ async fn requests_for_the_same_variant_share_one_call() {
         let body = full(format!("{language} {call}"));
         Ok(ok(body, &[("vary", "accept-language")]))
     });
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     let crowd: Vec<_> = (0..300)
         .map(|n| {
             let language = ["de", "fr", "it"][n % 3];
@@ -568,7 +541,7 @@ async fn after_an_invalidation_one_request_fetches_for_all() {
             Ok(ok(full(format!("call {call}")), &[]))
         }
     });
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     let before = ask(&service, get("/engagements/1"));
     origin.called(1).await;
     send(&service, request("PUT", "/engagements/1", &[])).await;
@@ -576,10 +549,7 @@ async fn after_an_invalidation_one_request_fetches_for_all() {
     run_other_tasks().await;
     assert_eq!(origin.calls(), 2);
     gate.open();
-    assert_eq!(
-        before.await.expect("no panic").expect("a response").0,
-        "call 1"
-    );
+    assert_eq!(body_of(before).await, "call 1");
     for body in bodies(after).await {
         assert_eq!(body, "call 3");
     }
@@ -592,7 +562,7 @@ async fn after_an_invalidation_one_request_fetches_for_all() {
 async fn cancelled_requests_leave_nothing_behind() {
     let gate = Gate::closed();
     let origin = gated(&gate, &[]);
-    let service = cached(&new_keep(engagements()), &origin);
+    let service = cached_engagements(&origin);
     let crowd = spawn_requests(&service, 100);
     origin.called(1).await;
     crowd.iter().for_each(JoinHandle::abort);

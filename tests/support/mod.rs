@@ -1,5 +1,5 @@
 //! Real Redis servers for tests, on free loopback ports and killed when dropped; conditions to wait
-//! for; exploration of schedules.
+//! for.
 //!
 //! Used by the integration tests and, by path, by the tests inside the crate.
 #![allow(dead_code, unused_imports)] // each of the two uses a part
@@ -10,7 +10,6 @@ mod damage;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
-pub(crate) mod schedule;
 pub(crate) mod server;
 pub(crate) mod wait;
 

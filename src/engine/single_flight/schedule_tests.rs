@@ -8,7 +8,7 @@ use std::sync::{
 use shuttle::{future::block_on, thread};
 
 use super::{FlightRole, LeaderGuard, Release, SingleFlight};
-use crate::support::schedule::{explore, switch_point};
+use crate::schedule::{explore, switch_point};
 
 const KEY: &str = "k";
 

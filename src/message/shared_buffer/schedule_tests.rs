@@ -6,7 +6,7 @@ use bytes::Bytes;
 use shuttle::{future::block_on, thread};
 
 use super::{BodyEnd, BodyReader, BodyWriter, channel};
-use crate::{error::BoxError, support::schedule::explore};
+use crate::{error::BoxError, schedule::explore};
 
 const CHUNKS: [&str; 4] = ["one", "two", "three", "four"];
 const WHOLE: &str = "onetwothreefour";

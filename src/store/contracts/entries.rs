@@ -28,4 +28,4 @@ pub(crate) trait Entries: fmt::Debug + Send + Sync {
 }
 
 #[cfg(test)]
-mod suite;
+pub(in crate::store) mod suite;

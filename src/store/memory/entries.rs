@@ -150,3 +150,15 @@ impl Plain for MemoryEntries {
 fn lock_key(key: &str) -> Box<str> {
     format!("~lock:{key}").into()
 }
+
+mod tests {
+    use super::*;
+    use crate::store::contracts::entries::suite::{self, Tested};
+
+    #[tokio::test]
+    async fn behaves_as_entries_and_application_values() {
+        let clock = Arc::new(Clock::boot());
+        let store = Arc::new(MemoryEntries::new(Arc::clone(&clock)));
+        suite::run(&Tested { store, clock }).await;
+    }
+}

@@ -241,3 +241,17 @@ const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the feed waits for a record.
 const FEED_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contracts::journal::suite::BEHAVIOURS;
+
+    #[tokio::test]
+    async fn behaves_as_a_journal() {
+        for (name, behaviour) in BEHAVIOURS {
+            eprintln!("{name}");
+            behaviour(Arc::new(MemoryJournal::new())).await;
+        }
+    }
+}

@@ -88,7 +88,7 @@ impl BatchQueue {
 
     fn current(&self) -> MutexGuard<'_, ReadBatch> {
         #[cfg(test)]
-        crate::support::schedule::switch_point();
+        crate::schedule::switch_point();
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

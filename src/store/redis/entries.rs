@@ -236,3 +236,6 @@ const CONCURRENT_REMOVALS: usize = 64;
 
 /// A hundred years: the sum of the server's clock and a time to live must not overflow.
 const MAX_TTL_MILLIS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+#[cfg(test)]
+mod tests;

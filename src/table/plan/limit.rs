@@ -8,8 +8,11 @@ use http::{HeaderName, Method, StatusCode};
 use self::{exemptions::Exemptions, limit_path::LimitPath};
 use super::fields;
 use crate::{
-    quota::{MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
-    table::{Algorithm, By, Cost, Limit, OnError, problem::FieldProblem},
+    quota::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
+    table::{
+        limit::{By, Cost, Limit, OnError},
+        problem::FieldProblem,
+    },
 };
 
 /// A compiled [`Limit`].

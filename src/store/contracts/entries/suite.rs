@@ -13,18 +13,17 @@ use crate::{
     store::{
         contracts::plain::Plain,
         entry::{Content, Entry, LocalState},
-        memory::entries::MemoryEntries,
         position::Position,
     },
 };
 
 /// A store and its clock.
-struct Tested {
-    store: Arc<dyn EntriesAndPlain>,
-    clock: Arc<Clock>,
+pub(in crate::store) struct Tested {
+    pub(in crate::store) store: Arc<dyn EntriesAndPlain>,
+    pub(in crate::store) clock: Arc<Clock>,
 }
 
-trait EntriesAndPlain: Entries + Plain {}
+pub(in crate::store) trait EntriesAndPlain: Entries + Plain {}
 impl<T: Entries + Plain> EntriesAndPlain for T {}
 
 type EntriesBehaviour = for<'a> fn(&'a Tested) -> BoxFuture<'a, ()>;
@@ -55,111 +54,11 @@ const BEHAVIOURS: &[(&str, EntriesBehaviour)] = &[
     ("plain values expire", |on| Box::pin(plain_expiry(on))),
 ];
 
-async fn run(on: &Tested) {
+/// Runs all behaviours.
+pub(in crate::store) async fn run(on: &Tested) {
     for (name, behaviour) in BEHAVIOURS {
         eprintln!("{on}: {name}", on = std::any::type_name_of_val(&*on.store));
         behaviour(on).await;
-    }
-}
-
-#[tokio::test]
-async fn memory() {
-    let clock = Arc::new(Clock::boot());
-    let store = Arc::new(MemoryEntries::new(Arc::clone(&clock)));
-    run(&Tested { store, clock }).await;
-}
-
-#[cfg(feature = "redis")]
-mod on_redis {
-    use super::*;
-    use crate::{
-        store::redis::{Config, RedisClient, RedisEntries},
-        support::{RedisCluster, RedisServer},
-    };
-
-    async fn tested(url: &str, namespace: &str) -> Tested {
-        let config = Config {
-            // Long enough for a busy machine.
-            deadline: Duration::from_secs(5),
-            ..Config::default()
-        };
-        let client = RedisClient::connect(url, config).await.expect("connects");
-        let clock = Arc::new(Clock::boot());
-        let store = RedisEntries::new(client, namespace, Arc::clone(&clock));
-        Tested {
-            store: Arc::new(store),
-            clock,
-        }
-    }
-
-    #[tokio::test]
-    async fn redis() {
-        let server = RedisServer::start();
-        run(&tested(&server.url(), "").await).await;
-    }
-
-    #[tokio::test]
-    async fn redis_with_a_namespace_full_of_wildcards() {
-        let server = RedisServer::start();
-        run(&tested(&server.url(), r"a*[b]?\:").await).await;
-    }
-
-    #[tokio::test]
-    async fn cluster() {
-        let cluster = RedisCluster::start();
-        run(&tested(&cluster.url(), "").await).await;
-    }
-
-    #[tokio::test]
-    async fn namespaces_are_separate() {
-        let server = RedisServer::start();
-        let one = tested(&server.url(), "one:").await;
-        let other = tested(&server.url(), "o*:").await;
-        one.put("k", 1).await;
-        other.put("k", 2).await;
-        assert_eq!(other.store.remove_matching("*").await.expect("removed"), 1);
-        assert_eq!(one.n("k").await, Some(1));
-        assert_eq!(server.command(&["EXISTS", "one:k", "o*:k"]).text(), "1");
-    }
-
-    /// Without a namespace, `*` matches the keys of all programs.
-    #[tokio::test]
-    async fn patterns_leave_values_of_other_programs() {
-        let server = RedisServer::start();
-        let on = tested(&server.url(), "").await;
-        on.put("k", 1).await;
-        server.command(&["SET", "text", "\u{f5}TKE is not the whole magic"]);
-        server.command(&["RPUSH", "list", "1"]);
-        server.command(&["ZADD", "set", "1", "1"]);
-        assert_eq!(on.store.remove_matching("*").await.expect("removed"), 1);
-        assert_eq!(server.command(&["DBSIZE"]).text(), "3");
-        assert_eq!(
-            on.store.remove_plain_matching("*").await.expect("removed"),
-            1
-        );
-        assert_eq!(server.command(&["DBSIZE"]).text(), "2");
-    }
-
-    #[tokio::test]
-    async fn plain_values_are_stored_as_bare_json() {
-        let server = RedisServer::start();
-        let on = tested(&server.url(), "").await;
-        let json = Bytes::from_static(b"{\"a\":[1,2]}");
-        let minute = Duration::from_secs(60);
-        on.store
-            .put_plain("config:a", &json, minute)
-            .await
-            .expect("put");
-        assert_eq!(server.command(&["GET", "config:a"]).text(), "{\"a\":[1,2]}");
-        let left: u64 = server
-            .command(&["PTTL", "config:a"])
-            .text()
-            .parse()
-            .expect("ms");
-        assert!((1..=60_000).contains(&left));
-        server.command(&["SET", "config:b", "true"]);
-        let read = on.store.get_plain("config:b").await.expect("read");
-        assert_eq!(read.as_deref(), Some(&b"true"[..]));
     }
 }
 
@@ -440,11 +339,11 @@ impl Tested {
     }
 
     /// The position of the stored entry.
-    async fn n(&self, key: &str) -> Option<u64> {
+    pub(in crate::store) async fn n(&self, key: &str) -> Option<u64> {
         self.get(key).await.map(|entry| entry.position.n)
     }
 
-    async fn put(&self, key: &str, n: u64) -> bool {
+    pub(in crate::store) async fn put(&self, key: &str, n: u64) -> bool {
         let entry = self.entry(n, Duration::from_secs(60));
         self.store.put(key, &entry).await.expect("put")
     }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{key::purge::PurgeTarget, store::memory::journal::MemoryJournal};
+use crate::key::purge::PurgeTarget;
 
 type JournalBehaviour = fn(Arc<dyn Journal>) -> BoxFuture<'static, ()>;
 
@@ -35,14 +35,6 @@ pub(in crate::store) const BEHAVIOURS: &[(&str, JournalBehaviour)] = &[
         Box::pin(lost(on))
     }),
 ];
-
-#[tokio::test]
-async fn the_memory_journal_fulfils_the_contract() {
-    for (name, behaviour) in BEHAVIOURS {
-        eprintln!("{name}");
-        behaviour(Arc::new(MemoryJournal::new())).await;
-    }
-}
 
 pub(in crate::store) fn keys<T: AsRef<str>>(names: &[T]) -> Arc<[Purge]> {
     let keys = names

@@ -1,6 +1,6 @@
 //! The behaviour suite of the contract for limits, run on every store.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     future::BoxFuture,
@@ -8,17 +8,10 @@ use futures_util::{
 };
 
 use super::{Counter, Limits, Refund, Rule};
-use crate::{
-    error::{Error, Kind},
-    quota::{
-        Algorithm, Charge, CombinedDecision, MAX_LIMIT, MAX_WINDOW, Quota, RuleDecision,
-        model::Model,
-        tests::{ALGORITHMS, random_cost, random_quota, random_step},
-    },
-    store::{
-        contracts::StoreFuture,
-        memory::{counters::Counters, limits::MemoryLimits},
-    },
+use crate::quota::{
+    Algorithm, Charge, CombinedDecision, MAX_LIMIT, MAX_WINDOW, Quota, RuleDecision,
+    model::Model,
+    tests::{ALGORITHMS, random_cost, random_quota, random_step},
 };
 
 /// A store at a time in microseconds.
@@ -75,63 +68,6 @@ pub(in crate::store) async fn run(new: NewStore<'_>) {
     for (name, behaviour) in BEHAVIOURS {
         eprintln!("{name}");
         behaviour(new).await;
-    }
-}
-
-#[tokio::test]
-async fn memory() {
-    run(&|| {
-        let store = MemoryLimitsAt {
-            limits: Arc::new(MemoryLimits::new(1000)),
-            counters: Arc::default(),
-            now: 0,
-        };
-        Box::new(move |now| {
-            Arc::new(MemoryLimitsAt {
-                now,
-                ..store.clone()
-            })
-        })
-    })
-    .await;
-}
-
-/// The counters of one process at a fixed time.
-#[derive(Clone, Debug)]
-struct MemoryLimitsAt {
-    limits: Arc<MemoryLimits>,
-    counters: Arc<Counters>,
-    now: u64,
-}
-
-impl Limits for MemoryLimitsAt {
-    fn acquire(
-        &self,
-        subject: &[u8],
-        rules: &[Rule<'_>],
-    ) -> StoreFuture<'static, CombinedDecision> {
-        Box::pin(ready(Ok(self.limits.acquire(subject, rules, self.now))))
-    }
-
-    fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()> {
-        self.limits.refund(subject, refunds, self.now);
-        Box::pin(ready(Ok(())))
-    }
-
-    fn peek(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, CombinedDecision> {
-        Box::pin(ready(Ok(self.limits.peek(subject, rules, self.now))))
-    }
-
-    fn reset(&self, subject: &[u8], rules: &[Rule<'_>]) -> StoreFuture<'static, ()> {
-        self.limits.reset(subject, rules);
-        Box::pin(ready(Ok(())))
-    }
-
-    fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64> {
-        let ttl = u64::try_from(ttl.as_micros()).expect("in range");
-        let sum = self.counters.increment(key, amount, ttl, self.now);
-        let overflow = || Error::new(Kind::Refused, "the counter would overflow");
-        Box::pin(ready(sum.ok_or_else(overflow)))
     }
 }
 

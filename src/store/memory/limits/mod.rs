@@ -22,6 +22,10 @@ use shard::CounterShard;
 /// passed, or the least used of a sample if at most half of its quota is used. If there is none, new
 /// subjects share overflow counters: they may be refused because others have used the quota, but no
 /// subject is admitted beyond its quota.
+///
+/// This is not an implementation of [`Limits`](crate::store::contracts::limits::Limits), because that
+/// contract leaves the time to the store and returns a boxed future, while here the caller passes its
+/// own time and gets the decision at once, without an allocation.
 pub(crate) struct MemoryLimits {
     shards: Box<[PaddedShard]>,
     hasher: foldhash::quality::RandomState,
@@ -136,5 +140,7 @@ const MAX_SHARDS: usize = 128;
 /// Smaller shards would make too small a sample.
 const MIN_SHARD_CAPACITY: usize = 64;
 
+#[cfg(test)]
+mod contract_tests;
 #[cfg(test)]
 mod tests;

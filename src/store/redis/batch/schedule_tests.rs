@@ -6,7 +6,7 @@ use redis::Value;
 use shuttle::{future::block_on, thread};
 
 use super::{BatchQueue, Flush};
-use crate::support::schedule::{explore, switch_point};
+use crate::schedule::{explore, switch_point};
 
 /// Each command is its own reply.
 fn send(queue: &BatchQueue, flush: Flush) {
