@@ -159,7 +159,9 @@ impl CacheStatus {
         self.0.forward.as_deref()
     }
 
-    /// Why the response was not stored, or other details.
+    /// Why the response was not stored; or why a stale one is served: `stale-if-error` in place of a
+    /// status, `disconnected` in place of an error of the inner service, `backoff` without calling it,
+    /// as it has just failed.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     context::{CacheContext, CacheResponse},
     lookup_decision::{LookupDecision, decide_for},
-    respond, serve_found, stale,
+    respond, serve_found, stale_on_error,
 };
 use crate::{
     engine::{
@@ -42,9 +42,10 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
             .tiers
             .lookup_local(&self.request.key, headers, engine.clock.now());
         let response = found.and_then(|found| {
-            serve_found::serve_if_usable(self, &found).or_else(|| stale::in_backoff(self, &found))
+            serve_found::serve_if_usable(self, &found)
+                .or_else(|| stale_on_error::in_backoff(self, &found))
         });
-        response.or_else(|| stale::in_backoff(self, self.request.candidate.as_ref()?))
+        response.or_else(|| stale_on_error::in_backoff(self, self.request.candidate.as_ref()?))
     }
 
     async fn find_stored(&mut self) -> StoreLookup<FoundEntry> {
@@ -87,8 +88,10 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         let now = engine.clock.now();
         let entry = Arc::clone(&fill.head);
         let verdict = engine.fence.check(&entry, request.key.base(), now);
+        if verdict != Verdict::Usable {
+            return FollowOutcome::Outdated;
+        }
         match decide_for(request, &FoundEntry { entry, verdict }, now) {
-            _ if verdict != Verdict::Usable => return FollowOutcome::Outdated,
             decision if decision.is_hit() => {}
             LookupDecision::Validate {
                 reason: Reason::Request,

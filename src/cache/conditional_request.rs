@@ -17,7 +17,7 @@ use crate::{
     store::entry::Entry,
 };
 
-/// The question that the cache has added to the forwarded request.
+/// What the cache has added to the forwarded request to use the candidate.
 pub(super) enum Revalidation {
     Nothing,
     /// Preconditions that validate this entry.

@@ -29,7 +29,8 @@ impl Config {
         self.keep.engine()
     }
 
-    /// Whether the request has passed through another `CacheLayer` of the same keep; logs it.
+    /// Whether another `CacheLayer` of the same keep has forwarded the request; logs it. This layer
+    /// must not wait for the fill of that layer, which waits for this one.
     pub(super) fn is_nested(&self, parts: &request::Parts) -> bool {
         let engine = self.engine();
         let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();

@@ -12,7 +12,7 @@ use super::{
     context::{CacheContext, CacheResponse, FillLeader},
     origin_response::{OriginHead, OriginResponse},
     revalidate::{self, RevalidationOutcome},
-    stale, store_response,
+    stale_on_error, store_response,
 };
 use crate::{
     fence::{capture::Capture, verdict::Verdict},
@@ -59,7 +59,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     let called = call(&context.config, inner, request, &original, capture);
     let response = match called.await {
         Ok(response) => response,
-        Err(error) => return stale::on_service_error(&context).ok_or(error),
+        Err(error) => return stale_on_error::on_service_error(&context).ok_or(error),
     };
     let outcome = revalidate::finish(&mut context, revalidation, response, leader.as_ref()).await;
     let response = match outcome {
@@ -72,10 +72,10 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     {
         return Ok(response);
     }
-    if let Some(stale) = stale::on_error_status(&context, response.head.status()) {
+    if let Some(stale) = stale_on_error::on_error_status(&context, response.head.status()) {
         return Ok(stale);
     }
-    let has_stale = stale::usable_on_service_error(&context).is_some();
+    let has_stale = stale_on_error::usable_on_service_error(&context).is_some();
     Ok(store_response::store_and_answer(context, response, leader, has_stale).await)
 }
 

@@ -27,11 +27,12 @@ pub(super) enum LookupDecision {
     /// Not usable without asking the inner service.
     Validate {
         reason: Reason,
-        /// Whether it may be used in place of a 500, 502, 503 or 504.
-        on_error: bool,
-        /// Whether it may be used in place of an error of the inner service, or of a body that
-        /// breaks off.
-        on_disconnect: bool,
+        /// Whether `stale-if-error` allows it in place of a 500, 502, 503 or 504, and of an error of
+        /// the inner service.
+        on_error_status: bool,
+        /// Whether it is allowed in place of an error of the inner service, or of a body that breaks
+        /// off, even without `stale-if-error`.
+        on_service_error: bool,
     },
     /// Not usable at all.
     Unusable,
@@ -98,10 +99,10 @@ fn decide_not_fresh(
 ) -> LookupDecision {
     let lifetime = &response.lifetime;
     let may_replace_error = lifetime.stale_if_error > Duration::ZERO;
-    let validate_stale = |on_error, on_disconnect| LookupDecision::Validate {
+    let validate_stale = |on_error_status, on_service_error| LookupDecision::Validate {
         reason: Reason::Stale,
-        on_error,
-        on_disconnect,
+        on_error_status,
+        on_service_error,
     };
     match (verdict, usability) {
         (Verdict::Unusable, _) => LookupDecision::Unusable,
@@ -110,7 +111,8 @@ fn decide_not_fresh(
         (
             Verdict::Untrusted,
             Usability::Validate {
-                on_error: false, ..
+                on_error_status: false,
+                ..
             },
         ) => validate_stale(false, false),
         (Verdict::Untrusted, _) => validate_stale(may_replace_error, false),
@@ -130,13 +132,13 @@ fn decide_not_fresh(
             _,
             Usability::Validate {
                 reason,
-                on_error,
-                on_disconnect,
+                on_error_status,
+                on_service_error,
             },
         ) => LookupDecision::Validate {
             reason,
-            on_error,
-            on_disconnect,
+            on_error_status,
+            on_service_error,
         },
     }
 }

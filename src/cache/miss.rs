@@ -7,7 +7,7 @@ use super::{
     context::{CacheContext, CacheResponse},
     equivalent_query, forward,
     lookup_decision::{LookupDecision, decide_for},
-    respond, serve_found, stale,
+    respond, serve_found, stale_on_error,
 };
 use crate::{
     engine::{
@@ -67,7 +67,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
         }
         context.request.candidate = Some(found);
     }
-    stale::in_backoff(context, context.request.candidate.as_ref()?)
+    stale_on_error::in_backoff(context, context.request.candidate.as_ref()?)
 }
 
 async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(

@@ -79,7 +79,9 @@
 //! A stale response is served instead of the inner service's error, and instead of a response whose
 //! body breaks off before its first byte, unless `must-revalidate`, `proxy-revalidate`, `no-cache`
 //! or `s-maxage` forbids it (RFC 9111 section 4.2.4). Within `stale-if-error` (RFC 5861) it is also
-//! served instead of a 500, 502, 503 or 504.
+//! served instead of a 500, 502, 503 or 504, and for one second after a failure without calling the
+//! inner service for that key. `Cache-Status` tells them apart by `detail`: `disconnected` and
+//! `stale-if-error` after the call, `backoff`, as a hit, without one.
 //!
 //! While a stale response is available, the head of a new response is held back until the first
 //! bytes of its body arrive; a client that disconnects before then cancels the fill. A body that
@@ -97,7 +99,7 @@ mod cache_request;
 mod collapse;
 mod conditional_request;
 mod config;
-mod content_request;
+mod content_key_request;
 mod context;
 mod equivalent_query;
 mod field_presence;
@@ -118,7 +120,7 @@ mod respond;
 mod revalidate;
 mod serve_found;
 mod service;
-mod stale;
+mod stale_on_error;
 mod storage_decision;
 mod store_body;
 mod store_response;

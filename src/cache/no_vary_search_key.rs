@@ -32,6 +32,6 @@ pub(super) fn key(
         body: None,
     };
     let mut key = KeyBuf::new();
-    url_key(&inputs, None, &mut key);
+    url_key(&inputs, &mut key);
     key
 }

@@ -56,7 +56,7 @@ impl PendingEntry {
     /// check it while its tags are unknown, and a part answers only the requests for that range.
     pub(super) fn is_shareable(&self) -> bool {
         let is_part = |head: &StoredResponse| head.status == StatusCode::PARTIAL_CONTENT;
-        !self.tags_need_content() && self.head.response().is_some_and(|head| !is_part(head))
+        !self.tags_need_answer() && self.head.response().is_some_and(|head| !is_part(head))
     }
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
@@ -104,7 +104,7 @@ impl PendingEntry {
     /// All tags of the response. `None` if one that names a field of the content is missing.
     fn tags(&self, body: &Bytes) -> Option<Box<[Box<str>]>> {
         let known = &self.head.tags;
-        if !self.tags_need_content() {
+        if !self.tags_need_answer() {
             return Some(known.clone());
         }
         let head = self.head.response();
@@ -117,10 +117,10 @@ impl PendingEntry {
         Some(tags.into())
     }
 
-    /// Whether some tags name fields of the response's content.
-    fn tags_need_content(&self) -> bool {
+    /// Whether a tag of the route contains `{answer.FIELD}`, a field of the response's JSON content.
+    fn tags_need_answer(&self) -> bool {
         let route = self.request.route.as_ref();
-        route.is_some_and(|route| route.tags_need_response())
+        route.is_some_and(|route| route.tags_need_answer())
     }
 
     /// Makes a 206 a stored part, combined with the part that is stored already (RFC 9111 sections

@@ -7,7 +7,7 @@ use super::{
     request_key::KeySource,
 };
 use crate::{
-    engine::snapshot::Snapshot,
+    engine::{core::Engine, snapshot::Snapshot},
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
@@ -115,10 +115,8 @@ impl<'p> RequestAction<'p> {
         let engine = source.config.engine();
         let has_invalidate_layer_above =
             LayerMarkers::of(&source.parts.extensions).invalidate == engine.id();
-        if !has_invalidate_layer_above && route.is_some_and(RoutePlan::needs_invalidate_layer) {
-            engine.report_misuse(
-                "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but not what the route's `invalidates` names: add an InvalidateLayer outside the CacheLayer",
-            );
+        if !has_invalidate_layer_above && let Some(route) = route {
+            report_settings_without_effect(engine, route);
         }
         let derives_key = route.is_some() && source.config.key.is_some();
         if has_invalidate_layer_above && !derives_key {
@@ -126,6 +124,17 @@ impl<'p> RequestAction<'p> {
         } else {
             Self::Invalidate
         }
+    }
+}
+
+/// Reports a write that no `InvalidateLayer` handles, if the route has settings for that layer.
+fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
+    let settings = route.settings_of_invalidate_layer();
+    if !settings.is_empty() {
+        engine.report_misuse(format_args!(
+            "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but the route's settings for writes have no effect ({}): add an InvalidateLayer outside the CacheLayer",
+            settings.join(", ")
+        ));
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
         content: Option<&[u8]>,
         key: &'p mut KeyBuf,
     ) -> CacheRequestRef<'p> {
-        url_key(&self.inputs(self.host(), None, None), None, key);
+        url_key(&self.inputs(self.host(), None, None), key);
         if let Some(content) = content {
             key.push_content(&self.parts.headers, content);
         }

@@ -89,9 +89,8 @@ fn is_single_chunk(stored: &StoredResponse) -> bool {
     stored.part.is_none() && stored.trailers.is_none()
 }
 
-/// Answers from an entry after a call of the inner service, whose response has validated or filled
-/// the entry, or is replaced by it. `status` says which.
-pub(super) fn from_entry_after_call<B>(
+/// Answers from an entry that is not an ordinary hit: `status` says how the request was handled.
+pub(super) fn from_entry_with_status<B>(
     engine: &Engine,
     request: &CacheRequest,
     entry: &Entry,
@@ -102,24 +101,50 @@ pub(super) fn from_entry_after_call<B>(
     from_entry(&request.constraints, entry, headers, now, Some(status))
 }
 
-/// Answers with a stale entry in place of a response with status `instead_of`; `None` stands for an
-/// error of the inner service.
-pub(super) fn stale<B>(
+/// Answers with a stale entry after a call of the inner service, in place of a response with status
+/// `instead_of`; `None` stands for an error of the inner service.
+pub(super) fn stale_after_call<B>(
     engine: &Engine,
     request: &CacheRequest,
     found: &FoundEntry,
     headers: &HeaderMap,
     instead_of: Option<StatusCode>,
 ) -> Option<Response<ResponseBody<B>>> {
-    engine.metrics.hit_stale.increment(1);
-    let stored = found.entry.response()?;
-    let resident = engine.clock.now().wall.since(found.entry.stored);
-    let status = CacheStatus::forward(Forward::Stale).ttl(stored.lifetime.ttl(resident));
+    let status = CacheStatus::forward(Forward::Stale).ttl(ttl(engine, found)?);
     let status = match instead_of {
         Some(code) => status.status(code).detail("stale-if-error"),
         None => status.detail("disconnected"),
     };
-    from_entry_after_call(engine, request, &found.entry, headers, &status)
+    stale_with_status(engine, request, found, headers, &status)
+}
+
+/// Answers with a stale entry without a call of the inner service, which has just failed.
+pub(super) fn stale_in_backoff<B>(
+    engine: &Engine,
+    request: &CacheRequest,
+    found: &FoundEntry,
+    headers: &HeaderMap,
+) -> Option<Response<ResponseBody<B>>> {
+    let status = CacheStatus::hit(ttl(engine, found)?).detail("backoff");
+    stale_with_status(engine, request, found, headers, &status)
+}
+
+/// The seconds of freshness that a response has left, negative when stale.
+fn ttl(engine: &Engine, found: &FoundEntry) -> Option<i64> {
+    let resident = engine.clock.now().wall.since(found.entry.stored);
+    Some(found.entry.response()?.lifetime.ttl(resident))
+}
+
+/// Answers with a stale entry, and counts that.
+fn stale_with_status<B>(
+    engine: &Engine,
+    request: &CacheRequest,
+    found: &FoundEntry,
+    headers: &HeaderMap,
+    status: &CacheStatus,
+) -> Option<Response<ResponseBody<B>>> {
+    engine.metrics.hit_stale.increment(1);
+    from_entry_with_status(engine, request, &found.entry, headers, status)
 }
 
 /// Answers from an entry; it is a hit unless `status` says otherwise.

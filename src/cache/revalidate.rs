@@ -77,7 +77,7 @@ async fn confirm<S: HttpService<B>, B: ReplayableBody>(
     let status = CacheStatus::forward(request.forward_reason())
         .status(head.status())
         .stored(updated.is_stored);
-    respond::from_entry_after_call(
+    respond::from_entry_with_status(
         engine,
         request,
         &updated.entry,
@@ -104,10 +104,11 @@ async fn complete<S: HttpService<B>, B: ReplayableBody>(
         .status(StatusCode::PARTIAL_CONTENT)
         .stored(stored.is_kept);
     let (engine, request) = (context.config.engine(), &context.request);
-    respond::from_entry_after_call(engine, request, entry, &head.original.headers, &status)
+    respond::from_entry_with_status(engine, request, entry, &head.original.headers, &status)
 }
 
-/// Applies the response to a HEAD to the stored response to a GET (RFC 9111 section 4.3.5).
+/// Applies the response to a HEAD to the stored response to a GET (RFC 9111 section 4.3.5): updates
+/// it, or removes it if the representation has changed.
 ///
 /// If that updates the stored response, answers from it: with the fields that the next HEAD will
 /// get, including those that the inner service omits without content.
@@ -129,7 +130,7 @@ pub(super) async fn update_by_head<S: HttpService<B>, B: ReplayableBody>(
         length,
     ) {
         HeadEffect::None => {}
-        HeadEffect::MarkStale => {
+        HeadEffect::Remove => {
             if request.shares_its_response() {
                 engine
                     .tiers
@@ -143,7 +144,7 @@ pub(super) async fn update_by_head<S: HttpService<B>, B: ReplayableBody>(
             if updated.is_storable {
                 let status =
                     CacheStatus::forward(request.forward_reason()).stored(updated.is_stored);
-                return respond::from_entry_after_call(
+                return respond::from_entry_with_status(
                     engine,
                     request,
                     &updated.entry,

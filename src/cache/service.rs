@@ -14,7 +14,7 @@ use super::{
     bypass,
     cache_request::CacheRequestRef,
     config::Config,
-    content_request,
+    content_key_request,
     context::CacheContext,
     lookup::{self, LocalLookup},
     miss, refresh,
@@ -85,10 +85,13 @@ where
             RequestAction::Invalidate => self.answer_by(|config, inner| {
                 unsafe_request::forward_write(config, inner, parts, body)
             }),
+            RequestAction::ReadContent if self.config.is_nested(&parts) => self.pass(parts, body),
             RequestAction::ReadContent => {
                 let snapshot = Arc::clone(&snapshot);
                 self.answer_by(|config, inner| {
-                    content_request::answer_with_content_key(config, inner, snapshot, parts, body)
+                    content_key_request::answer_with_content_key(
+                        config, inner, snapshot, parts, body,
+                    )
                 })
             }
         }
@@ -120,8 +123,6 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        // An inner `CacheLayer` of the same keep would wait for the outer one's fill, which waits
-        // for it.
         if self.config.is_nested(&parts) {
             return self.pass(parts, body);
         }

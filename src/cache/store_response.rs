@@ -8,7 +8,7 @@ use super::{
     origin_response::{OriginHead, OriginResponse, is_worse_than_stored},
     pending_entry::PendingEntry,
     preconditions_and_range::evaluate_preconditions,
-    respond, stale,
+    respond, stale_on_error,
     storage_decision::decide_storage,
     store_body,
     superseded_entry::remove_superseded,
@@ -20,9 +20,10 @@ use crate::{
     semantics::{cache_status::CacheStatus, storable::Refusal},
 };
 
-/// Answers with the inner service's response, and stores it if that is allowed. If it has a stale
-/// response to replace a body that breaks off (`has_stale`), it waits for the first piece of the
-/// body.
+/// Answers with the inner service's response, and stores it if that is allowed.
+///
+/// `has_stale`: whether a stale response can replace one whose body breaks off. Then the head is
+/// held back until the first piece of the body arrives.
 pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     response: OriginResponse<S::ResponseBody>,
@@ -41,7 +42,7 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     let streamed = match store_body::start(pending, body, leader.take(), has_stale).await {
         Ok(streamed) => streamed,
         Err(broken) => {
-            let stale = stale::on_service_error(&context);
+            let stale = stale_on_error::on_service_error(&context);
             let detail = Some("broken-off");
             return stale.unwrap_or_else(|| answer(&context, head, broken, false, detail));
         }
@@ -54,7 +55,7 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
     let range_response = entry.and_then(|entry| {
         let status = CacheStatus::forward(request.forward_reason()).stored(streamed.is_stored);
         let (engine, headers) = (context.engine(), &head.original.headers);
-        respond::from_entry_after_call(engine, request, &entry, headers, &status)
+        respond::from_entry_with_status(engine, request, &entry, headers, &status)
     });
     range_response
         .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))

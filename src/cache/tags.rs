@@ -24,7 +24,7 @@ const MAX_TAG_LENGTH: usize = 256;
 /// `None` if a tag is missing or malformed: the response must not be stored.
 pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[Box<str>]>> {
     let mut tags = match &request.route {
-        Some(route) if route.has_tags() && !route.tags_need_response() => {
+        Some(route) if route.has_tags() && !route.tags_need_answer() => {
             of_route(request, &head.original, None)?
         }
         _ => Vec::new(),

@@ -195,7 +195,7 @@ mod tests {
             body: None,
         };
         let mut key = KeyBuf::new();
-        url_key(&inputs, None, &mut key);
+        url_key(&inputs, &mut key);
         let found = engine
             .tiers
             .lookup_local(&key, inputs.headers, engine.clock.now());

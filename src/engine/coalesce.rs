@@ -18,7 +18,7 @@ use super::{
 use crate::{clock::Backoff, store::position::Position};
 
 /// After waiting this long for other processes, a process does the work itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two lookups in the store.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
@@ -208,7 +208,7 @@ async fn wait_for_lock<W: Coalesce>(
     let Some(mut lock) = FillLock::new(engine, key) else {
         return FillLockOutcome::Lead(None);
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let Ok(is_held) = lock.try_acquire().await else {

@@ -1,8 +1,11 @@
 //! The state of a keep, shared by all its clones and layers.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -184,7 +187,7 @@ impl Engine {
 
     /// Counts a request whose layers are wrong, because one is missing or applied twice, and logs the
     /// first one.
-    pub(crate) fn report_misuse(&self, message: &'static str) {
+    pub(crate) fn report_misuse(&self, message: impl fmt::Display) {
         self.metrics.misuse.increment(1);
         if !self.has_warned_of_misuse.swap(true, Ordering::Relaxed) {
             tracing::warn!("{message}");

@@ -10,6 +10,7 @@ use std::{
 
 use metrics::{Counter, counter};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use smallvec::SmallVec;
 
 use super::key_globs::KeyGlobs;
 use crate::{
@@ -128,15 +129,16 @@ fn shards(bytes: u64) -> usize {
 struct Evictions(Counter);
 
 impl Lifecycle<Box<[u8]>, Arc<Entry>> for Evictions {
-    type RequestState = Option<Arc<Entry>>;
+    /// The evicted entries. `quick_cache` drops them after it has released the lock.
+    type RequestState = SmallVec<[(Box<[u8]>, Arc<Entry>); 2]>;
 
     fn begin_request(&self) -> Self::RequestState {
-        None
+        SmallVec::new()
     }
 
-    fn on_evict(&self, state: &mut Self::RequestState, _key: Box<[u8]>, entry: Arc<Entry>) {
+    fn on_evict(&self, state: &mut Self::RequestState, key: Box<[u8]>, entry: Arc<Entry>) {
         self.0.increment(1);
-        *state = Some(entry);
+        state.push((key, entry));
     }
 }
 
@@ -146,5 +148,41 @@ struct Weight;
 impl Weighter<Box<[u8]>, Arc<Entry>> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry>) -> u64 {
         entry.weight() + key.len() as u64 + BOOKKEEPING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        entry::{Content, LocalState},
+        position::Position,
+    };
+
+    fn entry() -> Arc<Entry> {
+        Arc::new(Entry {
+            content: Content::Variants(Default::default()),
+            position: Position::UNKNOWN,
+            stored: Timestamp(0),
+            expires: Timestamp(u64::MAX),
+            entity: Box::default(),
+            user: None,
+            tags: Box::default(),
+            local: LocalState::default(),
+        })
+    }
+
+    /// Regression: all but the last were dropped at once, while the lock was held.
+    #[test]
+    fn evicted_entries_live_until_the_end_of_the_request() {
+        let evictions = Evictions(Counter::noop());
+        let entries = [entry(), entry(), entry()];
+        let mut evicted = evictions.begin_request();
+        for entry in &entries {
+            evictions.on_evict(&mut evicted, Box::default(), Arc::clone(entry));
+        }
+        assert!(entries.iter().all(|entry| Arc::strong_count(entry) == 2));
+        evictions.end_request(evicted);
+        assert!(entries.iter().all(|entry| Arc::strong_count(entry) == 1));
     }
 }

@@ -7,6 +7,7 @@ use quick_cache::sync::Cache;
 
 use crate::semantics::no_vary_search::QueryVariationRule;
 
+/// The number of paths whose rules are kept.
 const MAX_PATHS: usize = 4 * 1024;
 /// How many rules are kept for one path.
 const RULES_PER_PATH: usize = 4;

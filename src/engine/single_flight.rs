@@ -146,6 +146,7 @@ impl<T> Drop for LeaderGuard<T> {
 
 /// Waits for a leader's result.
 pub(crate) struct Follower<T> {
+    /// Tells whether the leader is still the same.
     leader: Arc<watch::Sender<FlightState<T>>>,
     state: watch::Receiver<FlightState<T>>,
 }

@@ -91,8 +91,8 @@ impl Tiers {
         Some(FoundEntry { entry, verdict })
     }
 
-    /// The entry in the store for this key and these request fields, and when it was read. It is
-    /// copied into the local tier.
+    /// The entry in the store for this key and these request fields, and when it was read. The
+    /// entry is copied into the local tier.
     pub(crate) async fn lookup_stored(
         &self,
         key: &KeyBuf,
@@ -131,7 +131,7 @@ impl Tiers {
     }
 
     /// The entry in the store under `full_key`, which is `key` or one of its variants, and when it was
-    /// read. It is copied into the local tier, unless the local entry is at least as new.
+    /// read. The entry is copied into the local tier, unless the local entry is at least as new.
     pub(crate) async fn usable_stored(
         &self,
         full_key: &str,

@@ -144,7 +144,7 @@ fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> PurgeTarget {
         return matched.target(inputs);
     }
     let mut key = KeyBuf::new();
-    url_key(inputs, None, &mut key);
+    url_key(inputs, &mut key);
     PurgeTarget::Key(key.base().into())
 }
 

@@ -130,6 +130,7 @@ impl TargetIndex {
         &mut entry.into_mut().1
     }
 
+    /// The target itself, or a wider one if there is no room for it.
     fn widen(&self, target: &PurgeTarget) -> PurgeTarget {
         match target {
             PurgeTarget::Glob(name) if !self.has_room_for(name) => {
@@ -158,7 +159,9 @@ fn hash_in((hash, _): &(u64, HardAndSoft)) -> u64 {
     *hash
 }
 
+/// How many globs are kept.
 const MAX_GLOBS: usize = 64;
+/// How many different lengths the prefixes may have that do not end with a segment.
 const MAX_LENGTHS: usize = 64;
 
 #[cfg(test)]

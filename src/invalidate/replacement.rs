@@ -90,7 +90,7 @@ impl Replacement {
 fn get_key(write: &WriteRequest) -> Option<KeyBuf> {
     let mut key = KeyBuf::new();
     let Some(route) = write.route.as_deref() else {
-        url_key(&write.changed.inputs(), None, &mut key);
+        url_key(&write.changed.inputs(), &mut key);
         return Some(key);
     };
     let matched = write.changed.route(&write.snapshot)?;

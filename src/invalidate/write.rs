@@ -102,7 +102,7 @@ async fn settle_success<R: ServiceBody>(
     let (route, replacement) = (request.route.as_ref(), Replacement::of(request, &head));
     let max_length = match &replacement {
         Some(replacement) => replacement.max_length,
-        None if route.is_some_and(|route| route.invalidates_need_response()) => content::MAX_LENGTH,
+        None if route.is_some_and(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
     let (content, body) = content::read(body, max_length).await;

@@ -1,3 +1,5 @@
+//! Hosts in keys.
+
 use super::encode::{self, KeyBytes};
 
 /// Writes an authority as keys contain it: in lower case, without a default port.

@@ -10,7 +10,7 @@ pub(crate) mod glob;
 pub(crate) mod hash;
 pub(crate) mod host;
 pub(crate) mod inputs;
-pub(crate) mod key_builder;
+pub(crate) mod key_buf;
 pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;
@@ -19,7 +19,7 @@ pub(crate) mod url;
 pub use application::Key;
 pub(crate) use host::without_default_port;
 pub(crate) use inputs::KeyInputs;
-pub(crate) use key_builder::KeyBuf;
+pub(crate) use key_buf::KeyBuf;
 pub(crate) use url::url_key;
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn url(host: Option<&str>, path: &str, query: Option<&str>) -> String {
         body: None,
     };
     let mut out = KeyBuf::new();
-    url_key(&inputs, None, &mut out);
+    url_key(&inputs, &mut out);
     out.as_str().to_owned()
 }
 

@@ -8,14 +8,10 @@ use super::{
     query,
 };
 
-/// Writes `url:{host}:{path}`, `@user` if one is given, and the whole query.
-pub(crate) fn url_key(inputs: &KeyInputs<'_>, user: Option<&str>, out: &mut KeyBuf) {
-    out.clear();
+/// Writes `url:{host}:{path}` and the whole query to `out`, which must be empty.
+pub(crate) fn url_key(inputs: &KeyInputs<'_>, out: &mut KeyBuf) {
     push_url(inputs, out.bytes());
     out.end_base();
-    if let Some(user) = user {
-        out.push_user(user);
-    }
     query::push_whole(inputs.query, out.bytes());
 }
 

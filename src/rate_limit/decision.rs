@@ -125,8 +125,8 @@ impl LimitDecision {
     pub(super) fn retry_seconds(&self) -> u64 {
         let micros = self.outcome.retry_after;
         let micros = micros.unwrap_or(self.policy.quota.window_micros());
-        let reset = self.outcome.more_after.unwrap_or(0);
-        seconds(micros.max(reset))
+        let more_after = self.outcome.more_after.unwrap_or(0);
+        seconds(micros.max(more_after))
     }
 }
 

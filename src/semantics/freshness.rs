@@ -119,9 +119,9 @@ pub(crate) enum Usability {
     Validate {
         reason: Reason,
         /// The next hop responds with 500, 502, 503 or 504 (RFC 5861 section 4).
-        on_error: bool,
+        on_error_status: bool,
         /// The next hop cannot be reached, or the connection breaks (section 4.2.4).
-        on_disconnect: bool,
+        on_service_error: bool,
     },
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn usable(
 #[inline(always)]
 pub(crate) fn usable_at(
     lifetime: &Lifetime,
-    standing: &FreshnessState,
+    state: &FreshnessState,
     request: &RequestCacheControl,
 ) -> Usability {
     if lifetime.no_cache {
@@ -156,9 +156,9 @@ pub(crate) fn usable_at(
     if request.no_cache {
         return validate(Reason::Request, false, false);
     }
-    match standing.left {
-        Some(ttl) => usable_fresh(ttl, standing.age, request),
-        None => usable_stale(lifetime, standing.age, request),
+    match state.left {
+        Some(ttl) => usable_fresh(ttl, state.age, request),
+        None => usable_stale(lifetime, state.age, request),
     }
 }
 
@@ -193,11 +193,11 @@ fn usable_stale(lifetime: &Lifetime, age: Duration, request: &RequestCacheContro
     validate(Reason::Stale, over < window, true)
 }
 
-fn validate(reason: Reason, on_error: bool, on_disconnect: bool) -> Usability {
+fn validate(reason: Reason, on_error_status: bool, on_service_error: bool) -> Usability {
     Usability::Validate {
         reason,
-        on_error,
-        on_disconnect,
+        on_error_status,
+        on_service_error,
     }
 }
 

@@ -87,9 +87,11 @@ fn merge(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadEffect {
     None,
+    /// The stored response takes the fields of the response to the HEAD.
     Update,
-    /// The stored response is considered stale.
-    MarkStale,
+    /// The stored response is of another version. It is removed; the section only asks to consider it
+    /// stale.
+    Remove,
 }
 
 /// Decides the effect. `length` is that of the stored representation, if it is complete.
@@ -114,7 +116,7 @@ pub(crate) fn head_effect(
     if same_validators && same_length {
         HeadEffect::Update
     } else {
-        HeadEffect::MarkStale
+        HeadEffect::Remove
     }
 }
 
@@ -269,15 +271,15 @@ mod tests {
         );
         assert_eq!(
             effect(StatusCode::OK, &[(ETAG, "\"b\"")]),
-            HeadEffect::MarkStale
+            HeadEffect::Remove
         );
         assert_eq!(
             effect(StatusCode::OK, &[(LAST_MODIFIED, "x")]),
-            HeadEffect::MarkStale
+            HeadEffect::Remove
         );
         assert_eq!(
             effect(StatusCode::OK, &[(CONTENT_LENGTH, "6")]),
-            HeadEffect::MarkStale
+            HeadEffect::Remove
         );
         assert_eq!(
             effect(StatusCode::GONE, &[(ETAG, "\"b\"")]),

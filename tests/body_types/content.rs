@@ -107,7 +107,10 @@ async fn check_trailers<B>(make: impl Fn(UnsyncBoxBody<Bytes, Infallible>) -> B)
 where
     B: ReplayableBody<Error: fmt::Debug>,
 {
-    for (content, length) in [("a short z", 9), (long().as_str(), TOO_LONG)] {
+    for (content, length, detail) in [
+        ("a short z", 9, "content-has-trailers"),
+        (long().as_str(), TOO_LONG, "content-too-large"),
+    ] {
         let responses = send_all("QUERY", [make(stream(content)), make(stream(content))]).await;
         for (index, response) in responses.iter().enumerate() {
             let expected = format!(
@@ -115,6 +118,8 @@ where
                 index + 1
             );
             assert_eq!(response.body, expected);
+            let status = response.cache_status();
+            assert_eq!(status, format!("tower-keep; fwd=bypass; detail={detail}"));
         }
     }
 }

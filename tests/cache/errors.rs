@@ -85,6 +85,40 @@ async fn a_stale_response_replaces_a_5xx_within_stale_if_error() {
     );
 }
 
+/// Regression: the second said that it had been forwarded.
+#[tokio::test(start_paused = true)]
+async fn after_an_error_stale_responses_are_hits_until_the_backoff_ends() {
+    let fields = [("cache-control", "max-age=1, stale-if-error=60")];
+    let origin = Origin::script(vec![
+        Ok(response(200, &fields, "one")),
+        Ok(response(503, &[], "error")),
+        Err(OriginError("unreachable")),
+    ]);
+    let service = cached(&new_keep(Table::new()), &origin);
+    send(&service, get("/a")).await;
+    advance(5).await;
+    for (status, calls) in [
+        (
+            "fwd=stale; fwd-status=503; ttl=-4; detail=stale-if-error",
+            2,
+        ),
+        ("hit; ttl=-4; detail=backoff", 2),
+    ] {
+        let seen = send(&service, get("/a")).await;
+        assert_eq!(seen.cache_status(), format!("tower-keep; {status}"));
+        assert_eq!((seen.body.as_str(), origin.calls()), ("one", calls));
+    }
+    advance(2).await;
+    for (status, calls) in [
+        ("fwd=stale; ttl=-6; detail=disconnected", 3),
+        ("hit; ttl=-6; detail=backoff", 3),
+    ] {
+        let seen = send(&service, get("/a")).await;
+        assert_eq!(seen.cache_status(), format!("tower-keep; {status}"));
+        assert_eq!((seen.body.as_str(), origin.calls()), ("one", calls));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_response_is_served_while_it_is_revalidated() {
     // RFC 5861 section 3.

@@ -1,8 +1,10 @@
 //! A layer that is applied twice to the same request, or without the layer it depends on.
 
+use std::time::Duration;
+
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer, ServiceBuilder};
-use tower_keep::{CacheLayer, InvalidateLayer};
+use tower_keep::{CacheLayer, InvalidateLayer, Route, table::Write};
 
 use crate::common::{
     client::{get, request, send},
@@ -38,6 +40,48 @@ async fn a_layer_applied_twice_works_once_and_is_reported_once() {
     assert_eq!(origin.calls(), 2);
     assert_eq!(misuses(&snapshotter), 2);
     assert_eq!(log.count("CacheLayer is applied twice"), 1);
+}
+
+/// Regression: the inner layer read the content of such a request, and then waited as a follower of
+/// the outer one.
+#[tokio::test]
+async fn a_layer_applied_twice_does_not_delay_requests_whose_content_is_in_the_key() {
+    let keep = new_keep(engagements());
+    let origin = counting();
+    let service = ServiceBuilder::new()
+        .layer(CacheLayer::new(&keep))
+        .layer(CacheLayer::new(&keep))
+        .service(origin.clone());
+    let answers = send(&service, request("QUERY", "/a", &[]));
+    let answer = tokio::time::timeout(Duration::from_secs(5), answers).await;
+    let answer = answer.expect("an answer without waiting");
+    assert_eq!((answer.body.as_str(), origin.calls()), ("call 1", 1));
+    let members = answer.headers.get_all("cache-status").iter().count();
+    assert_eq!(members, 1, "{answer:?}");
+}
+
+/// The log names the settings of the route that have no effect without an `InvalidateLayer`.
+#[tokio::test]
+async fn the_report_of_a_missing_invalidate_layer_names_what_needs_it() {
+    type Change = fn(Route) -> Route;
+    let cases: [(Change, &str); 5] = [
+        (|route| route.invalidates(["dashboard:*"]), "`invalidates`"),
+        (|route| route.before(true), "`before`"),
+        (|route| route.settle(Duration::from_secs(1)), "`settle`"),
+        (|route| route.write(Write::Through), "`write = \"through\"`"),
+        (
+            |route| route.invalidates(["dashboard:*"]).before(true),
+            "`invalidates`, `before`",
+        ),
+    ];
+    for (change, named) in cases {
+        let (log, _guard) = Log::start();
+        let keep = new_keep(engagements_with(change));
+        let alone = CacheLayer::new(&keep).layer(counting());
+        send(&alone, request("PUT", "/engagements/1", &[])).await;
+        let said = format!("the route's settings for writes have no effect ({named})");
+        assert_eq!(log.count(&said), 1, "{named}");
+    }
 }
 
 /// Without an `InvalidateLayer`, the table's `invalidates` has no effect.

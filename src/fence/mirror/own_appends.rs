@@ -28,7 +28,7 @@ pub(in crate::fence) struct OwnAppends {
     /// Own declarations, until the record that closes them has been applied.
     declared: HashMap<u64, OwnDeclaration>,
     recent: RecentPurges,
-    /// The targets that they name (rule 11).
+    /// The targets that pending appends and own declarations name (rule 11).
     pub(super) blocked: BlockedTargets,
     max_queued: usize,
 }

@@ -55,6 +55,7 @@ fn make_room(counters: &mut HashMap<Box<str>, ExpiringCounter>, now: u64) {
     }
 }
 
+/// How many counters are kept.
 const CAPACITY: usize = 1 << 16;
 
 /// How many counters are compared to find one that expires soon.

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 pub(super) fn header(name: &str) -> Result<HeaderName, String> {
     name.parse()
-        .map_err(|_| format!("{name:?} is not a field name; write letters, digits and `-`"))
+        .map_err(|_| format!("{name:?} is not a field name; write one, for example \"x-user-id\""))
 }
 
 pub(super) fn headers(names: &[String]) -> Result<Box<[HeaderName]>, String> {

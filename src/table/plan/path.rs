@@ -2,11 +2,12 @@
 //!
 //! Parameters are numbered, so that paths which differ only in the names of parameters are equal.
 
-/// A path for the router, and the parameters' names in the table.
+/// A parsed path of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
-    /// `/users/{p0}/files/{*p1}`
-    pub(crate) canonical: String,
+    /// The path as the router gets it: `/users/{p0}/files/{*p1}`.
+    pub(crate) shape: String,
+    /// The parameters as the table names them.
     pub(crate) params: Vec<PathParam>,
 }
 
@@ -27,28 +28,28 @@ impl PathPattern {
             return Err(foreign_syntax(path, segment));
         }
         let mut pattern = Self {
-            canonical: String::new(),
+            shape: String::new(),
             params: Vec::new(),
         };
         let mut rest = path;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, brace) = rest.split_at(at);
-            pattern.canonical.push_str(before);
+            pattern.shape.push_str(before);
             rest = match brace.get(..2) {
                 Some(escape @ ("{{" | "}}")) => {
-                    pattern.canonical.push_str(escape);
+                    pattern.shape.push_str(escape);
                     &brace[2..]
                 }
                 _ => pattern.param(path, brace)?,
             };
         }
-        pattern.canonical.push_str(rest);
+        pattern.shape.push_str(rest);
         Ok(pattern)
     }
 
     /// Parses the parameter at the beginning of `brace`, and returns the rest.
     fn param<'a>(&mut self, path: &str, brace: &'a str) -> Result<&'a str, String> {
-        let lone = || {
+        let unmatched = || {
             format!(
                 "{path:?} has an unmatched brace; write \"{{name}}\" for a parameter, \"{{{{\" for a brace"
             )
@@ -56,7 +57,7 @@ impl PathPattern {
         let (inside, rest) = brace
             .strip_prefix('{')
             .and_then(|after| after.split_once('}'))
-            .ok_or_else(lone)?;
+            .ok_or_else(unmatched)?;
         let name = inside.strip_prefix('*').unwrap_or(inside);
         let catch_all = name.len() < inside.len();
         if !is_name(name) {
@@ -70,8 +71,8 @@ impl PathPattern {
             ));
         }
         let star = if catch_all { "*" } else { "" };
-        self.canonical
-            .push_str(&format!("{{{star}{}}}", canonical(self.params.len())));
+        self.shape
+            .push_str(&format!("{{{star}{}}}", param_name(self.params.len())));
         self.params.push(PathParam {
             name: name.to_owned(),
             catch_all,
@@ -83,17 +84,17 @@ impl PathPattern {
 /// The error for `/:id` and `/*rest`, the syntax of other routers, which would match only
 /// literally.
 fn foreign_syntax(path: &str, segment: &str) -> String {
-    let (star, name, else_) = match segment.strip_prefix('*') {
+    let (star, name, example) = match segment.strip_prefix('*') {
         Some(name) => ("*", name, "rest"),
         None => ("", &segment[1..], "id"),
     };
-    let name = if is_name(name) { name } else { else_ };
+    let name = if is_name(name) { name } else { example };
     let instead = path.replacen(segment, &format!("{{{star}{name}}}"), 1);
     format!("{path:?} has no parameter, and matches only this literal path; write {instead:?}")
 }
 
 /// The name of a parameter in the router.
-pub(super) fn canonical(number: usize) -> String {
+pub(super) fn param_name(number: usize) -> String {
     format!("p{number}")
 }
 

@@ -21,16 +21,14 @@ pub(super) fn parse(
 ) -> Result<(ValueSource, bool), String> {
     let plain = name.strip_prefix('#').unwrap_or(name);
     let hashed = plain.len() < name.len();
-    let source = value_source(plain, hashed, template, params)?;
+    let source = value_source(plain, hashed, template, params, purpose)?;
     if purpose == TemplatePurpose::Key && matches!(source, ValueSource::Answer(_)) {
         return Err(format!(
             "{{{name}}} in {template:?}: a field of the response cannot be part of a key, because the key is needed before the response; use it in tags or invalidates"
         ));
     }
     if purpose != TemplatePurpose::Key && source == ValueSource::Body {
-        return Err(format!(
-            "{{{name}}} in {template:?}: only a key may contain a hash of the body; leave it out"
-        ));
+        return Err(body_outside_key(name, template));
     }
     Ok((source, hashed))
 }
@@ -40,6 +38,7 @@ fn value_source(
     hashed: bool,
     template: &str,
     params: &[PathParam],
+    purpose: TemplatePurpose,
 ) -> Result<ValueSource, String> {
     let of_path = params.iter().position(|param| param.name == name);
     let own = match name {
@@ -58,11 +57,16 @@ fn value_source(
             number: index,
             catch_all: params[index].catch_all,
         }),
-        (None, None) => dotted_source(name, template, params),
+        (None, None) => dotted_source(name, template, params, purpose),
     }
 }
 
-fn dotted_source(name: &str, template: &str, params: &[PathParam]) -> Result<ValueSource, String> {
+fn dotted_source(
+    name: &str,
+    template: &str,
+    params: &[PathParam],
+    purpose: TemplatePurpose,
+) -> Result<ValueSource, String> {
     match name.split_once('.') {
         Some(("query", parameter)) if !parameter.is_empty() => {
             Ok(ValueSource::Query(parameter.into()))
@@ -70,14 +74,26 @@ fn dotted_source(name: &str, template: &str, params: &[PathParam]) -> Result<Val
         Some(("answer", field)) if !field.is_empty() => Ok(ValueSource::Answer(field.into())),
         Some(("header", field)) => field.parse().map(ValueSource::Header).map_err(|_| {
             format!(
-                "{field:?} in {template:?} is not a field name; write \"{{header.accept-language}}\""
+                "{field:?} in {template:?} is not a field name; write one, for example {{header.accept-language}}"
             )
         }),
-        _ if matches!(name, "query" | "body") => Err(format!(
-            "{{{name}}} in {template:?} is too long for a key; write \"{{#{name}}}\", its hash"
-        )),
+        _ if matches!(name, "query" | "body") => Err(unhashed(name, template, purpose)),
         _ => Err(unknown_parameter(name, template, params)),
     }
+}
+
+fn unhashed(name: &str, template: &str, purpose: TemplatePurpose) -> String {
+    let place = match purpose {
+        TemplatePurpose::Key => "a key",
+        _ if name == "body" => return body_outside_key(name, template),
+        TemplatePurpose::Tag => "a tag",
+        TemplatePurpose::Invalidates => "the name of a key or tag",
+    };
+    format!("{{{name}}} in {template:?} is too long for {place}; write \"{{#{name}}}\", its hash")
+}
+
+fn body_outside_key(name: &str, template: &str) -> String {
+    format!("{{{name}}} in {template:?}: only a key may contain a hash of the body; leave it out")
 }
 
 fn unknown_parameter(name: &str, template: &str, params: &[PathParam]) -> String {

@@ -142,7 +142,7 @@ impl Plan {
                 .and_then(|pattern| {
                     let plan =
                         build::route(index, route, &pattern, &mut self.entities, self.max_ttl)?;
-                    self.routes.add(plan, pattern.canonical)
+                    self.routes.add(plan, pattern.shape)
                 });
             if let Err(problem) = added {
                 problems.push(TableProblem::in_route(index, route, problem));

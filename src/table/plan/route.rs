@@ -77,12 +77,16 @@ impl RoutePlan {
         }
     }
 
-    /// Whether the settings for writes need an `InvalidateLayer`.
-    pub(crate) fn needs_invalidate_layer(&self) -> bool {
-        !self.invalidates.is_empty()
-            || self.before
-            || self.settle.is_some()
-            || self.write == Write::Through
+    /// The settings that only an `InvalidateLayer` applies, as they are written in the table.
+    pub(crate) fn settings_of_invalidate_layer(&self) -> Vec<&'static str> {
+        let settings = [
+            (!self.invalidates.is_empty(), "`invalidates`"),
+            (self.before, "`before`"),
+            (self.settle.is_some(), "`settle`"),
+            (self.write == Write::Through, "`write = \"through\"`"),
+        ];
+        let set = settings.into_iter().filter(|(is_set, _)| *is_set);
+        set.map(|(_, name)| name).collect()
     }
 
     pub(crate) fn has_tags(&self) -> bool {
@@ -129,11 +133,13 @@ impl RoutePlan {
             || self.hosts.iter().any(|host| other.hosts.contains(host))
     }
 
-    pub(crate) fn tags_need_response(&self) -> bool {
+    /// Whether a tag contains `{answer.FIELD}`, a field of the response's JSON content.
+    pub(crate) fn tags_need_answer(&self) -> bool {
         self.tags.iter().any(Template::needs_answer)
     }
 
-    pub(crate) fn invalidates_need_response(&self) -> bool {
+    /// Whether a template in `invalidates` contains `{answer.FIELD}`.
+    pub(crate) fn invalidates_need_answer(&self) -> bool {
         self.invalidates.iter().any(Template::needs_answer)
     }
 }

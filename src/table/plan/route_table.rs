@@ -11,7 +11,7 @@ use crate::table::problem::FieldProblem;
 #[derive(Debug, Default)]
 pub(super) struct RouteTable {
     router: Router,
-    /// The slot of each path, by its canonical form.
+    /// The slot of each path, by its shape.
     slots: HashMap<String, usize>,
     /// By slot: the routes of one path, those that name hosts first.
     by_slot: Vec<Vec<Arc<RoutePlan>>>,
@@ -34,8 +34,8 @@ impl RouteTable {
         Some((routes.find(serves)?, params))
     }
 
-    pub(super) fn add(&mut self, plan: RoutePlan, path: String) -> Result<(), FieldProblem> {
-        let slot = self.slot(&plan, path)?;
+    pub(super) fn add(&mut self, plan: RoutePlan, shape: String) -> Result<(), FieldProblem> {
+        let slot = self.slot(&plan, shape)?;
         let same_path = &mut self.by_slot[slot];
         if let Some(other) = same_path.iter().find(|other| other.overlaps(&plan)) {
             let message = format!(
@@ -60,16 +60,16 @@ impl RouteTable {
         self.router.add_shortcuts(&self.slots);
     }
 
-    fn slot(&mut self, plan: &RoutePlan, path: String) -> Result<usize, FieldProblem> {
-        if let Some(slot) = self.slots.get(&path) {
+    fn slot(&mut self, plan: &RoutePlan, shape: String) -> Result<usize, FieldProblem> {
+        if let Some(slot) = self.slots.get(&shape) {
             return Ok(*slot);
         }
         let slot = self.by_slot.len();
         self.router
-            .insert(&path, slot)
+            .insert(&shape, slot)
             .map_err(|error| ("path", path::refusal(&plan.path, &error)))?;
         self.by_slot.push(Vec::new());
-        self.slots.insert(path, slot);
+        self.slots.insert(shape, slot);
         Ok(slot)
     }
 }

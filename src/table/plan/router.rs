@@ -23,7 +23,7 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Adds a path in its canonical form.
+    /// Adds a path, given as its [`shape`](path::PathPattern::shape).
     pub(super) fn insert(&mut self, shape: &str, slot: usize) -> Result<(), InsertError> {
         self.tree.insert(shape, slot)
     }
@@ -105,7 +105,7 @@ impl PrefixesOfLength {
 
 /// The text before the parameter, if the path's only parameter is its last segment.
 fn prefix_of_only_parameter(shape: &str) -> Option<&str> {
-    let prefix = shape.strip_suffix(&format!("{{{}}}", path::canonical(0)))?;
+    let prefix = shape.strip_suffix(&format!("{{{}}}", path::param_name(0)))?;
     let literal = prefix.ends_with('/') && !prefix.contains(['{', '}']);
     literal.then_some(prefix)
 }
@@ -146,7 +146,7 @@ mod tests {
             let mut number = 0;
             path.split('p').fold(String::new(), |mut shape, part| {
                 if !shape.is_empty() {
-                    shape += &path::canonical(number);
+                    shape += &path::param_name(number);
                     number += 1;
                 }
                 shape + part

@@ -57,6 +57,7 @@ impl Template {
         self.sources().any(|s| s == source)
     }
 
+    /// Whether it contains `{answer.FIELD}`.
     pub(crate) fn needs_answer(&self) -> bool {
         self.sources().any(|s| matches!(s, ValueSource::Answer(_)))
     }

@@ -76,7 +76,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[identity]\nheader = \"x user\"",
-            "line 2: [identity] header: \"x user\" is not a field name",
+            "line 2: [identity] header: \"x user\" is not a field name; write one, for example \"x-user-id\"",
         ),
         (
             "[[route]]\npath = \"/a/{id}\"\nkey = \"a:{id}\"\n\n[[route]]\nkey = \"b:{x}\"\npath = \"/a/{x}\"",
@@ -161,6 +161,30 @@ fn invalid_tables_have_helpful_errors() {
         (
             "[[route]]\npath = \"/a\"\nkey = \"a:{query}\"",
             "line 3: route \"/a\", key: {query} in \"a:{query}\" is too long for a key; write \"{#query}\", its hash",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:{body}\"",
+            "line 3: route \"/a\", key: {body} in \"a:{body}\" is too long for a key; write \"{#body}\", its hash",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:x\"\ntags = [\"a:{query}\"]",
+            "line 4: route \"/a\", tags: {query} in \"a:{query}\" is too long for a tag; write \"{#query}\", its hash",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:x\"\ntags = [\"a:{body}\"]",
+            "line 4: route \"/a\", tags: {body} in \"a:{body}\": only a key may contain a hash of the body; leave it out",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:x\"\ninvalidates = [\"a:{query}\"]",
+            "line 4: route \"/a\", invalidates: {query} in \"a:{query}\" is too long for the name of a key or tag; write \"{#query}\", its hash",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:x\"\ninvalidates = [\"a:{body}\"]",
+            "line 4: route \"/a\", invalidates: {body} in \"a:{body}\": only a key may contain a hash of the body; leave it out",
+        ),
+        (
+            "[[route]]\npath = \"/a\"\nkey = \"a:{header.x y}\"",
+            "line 3: route \"/a\", key: \"x y\" in \"a:{header.x y}\" is not a field name; write one, for example {header.accept-language}",
         ),
         (
             "[[route]]\npath = \"/{user}\"\nkey = \"a:{user}\"",

@@ -289,7 +289,7 @@ fn a_missing_value_leaves_a_response_without_tags() {
         assert_eq!(tags(missing.clone()), None, "{missing}");
     }
     assert_eq!(matched.tags(&request.inputs(path), None), None);
-    assert!(matched.plan().tags_need_response() && !matched.plan().invalidates_need_response());
+    assert!(matched.plan().tags_need_answer() && !matched.plan().invalidates_need_answer());
 }
 
 #[test]

@@ -27,8 +27,8 @@ impl LimitPath {
 
 /// Adds a path in matchit's syntax to `router`.
 pub(super) fn insert_path(router: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
-    let shape = PathPattern::parse(path)?;
+    let pattern = PathPattern::parse(path)?;
     router
-        .insert(shape.canonical, ())
+        .insert(pattern.shape, ())
         .map_err(|error| path::refusal(path, &error))
 }

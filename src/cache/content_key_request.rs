@@ -40,10 +40,9 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     let content = match read(body).await {
         RequestContent::Whole(content) => content,
         RequestContent::Broken => return Ok(respond::bad_request()),
-        RequestContent::TooLarge(body) => {
-            let detail = Some("content-too-large");
-            return bypass::forward_unstored(config, inner, parts, body, Forward::Bypass, detail)
-                .await;
+        RequestContent::Unsuitable { body, detail } => {
+            let (reason, detail) = (Forward::Bypass, Some(detail));
+            return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
         }
     };
     let mut key = KeyBuf::new();
@@ -76,9 +75,14 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
 /// The content of a request.
 enum RequestContent<B> {
     Whole(Bytes),
-    /// The content was too large; the body yields all of it, including the part that was read.
-    TooLarge(B),
-    /// The content ended in an error.
+    /// It cannot be part of a key, because it is too large or has trailers.
+    Unsuitable {
+        /// Yields all of the content, including the part that was read.
+        body: B,
+        /// The word for `detail` of `Cache-Status`.
+        detail: &'static str,
+    },
+    /// Reading it failed before its end.
     Broken,
 }
 
@@ -86,9 +90,12 @@ async fn read<B: ReplayableBody>(body: B) -> RequestContent<B> {
     let mut body = Box::pin(body);
     // Copied, so that content in tiny chunks takes no more memory than its bytes.
     let mut read = CappedRead::copying(MAX_CONTENT);
-    match read.read_to_end(body.as_mut()).await {
-        Ok(true) if !read.has_trailers() => RequestContent::Whole(read.into_content()),
-        Ok(_) => RequestContent::TooLarge(B::resume(ResumedBody::new(read.into_frames(), body))),
-        Err(_) => RequestContent::Broken,
-    }
+    let detail = match read.read_to_end(body.as_mut()).await {
+        Ok(true) if !read.has_trailers() => return RequestContent::Whole(read.into_content()),
+        Ok(true) => "content-has-trailers",
+        Ok(false) => "content-too-large",
+        Err(_) => return RequestContent::Broken,
+    };
+    let body = B::resume(ResumedBody::new(read.into_frames(), body));
+    RequestContent::Unsuitable { body, detail }
 }

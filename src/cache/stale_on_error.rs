@@ -28,17 +28,11 @@ pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     let engine = context.engine();
     let key = context.request.key.as_str();
     if !engine.origin_backoff.contains(key, engine.clock.mono())
-        || !is_allowed_on_error(context, found)
+        || !is_allowed_on_error_status(context, found)
     {
         return None;
     }
-    respond::stale(
-        engine,
-        &context.request,
-        found,
-        &context.parts.headers,
-        None,
-    )
+    respond::stale_in_backoff(engine, &context.request, found, &context.parts.headers)
 }
 
 /// Answers with the candidate in place of an error of the inner service, or of a body that breaks
@@ -55,10 +49,10 @@ pub(super) fn usable_on_service_error<S, B>(context: &CacheContext<S, B>) -> Opt
     let found = candidate.filter(|_| !context.is_refresh)?;
     match decide_now(context, found) {
         LookupDecision::Validate {
-            on_error,
-            on_disconnect,
+            on_error_status,
+            on_service_error,
             ..
-        } if on_error || on_disconnect => Some(found),
+        } if on_error_status || on_service_error => Some(found),
         _ => None,
     }
 }
@@ -69,7 +63,10 @@ pub(super) fn on_error_status<S: HttpService<B>, B: ReplayableBody>(
     status: StatusCode,
 ) -> Option<CacheResponse<S, B>> {
     let found = context.request.candidate.as_ref()?;
-    if context.is_refresh || !freshness::is_error(status) || !is_allowed_on_error(context, found) {
+    if context.is_refresh
+        || !freshness::is_error(status)
+        || !is_allowed_on_error_status(context, found)
+    {
         return None;
     }
     serve_stale(context, found, Some(status))
@@ -84,7 +81,7 @@ fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     let engine = context.engine();
     let (key, now) = (context.request.key.as_str(), engine.clock.mono());
     engine.origin_backoff.insert(key, now, BACKOFF);
-    respond::stale(
+    respond::stale_after_call(
         engine,
         &context.request,
         found,
@@ -93,10 +90,13 @@ fn serve_stale<S: HttpService<B>, B: ReplayableBody>(
     )
 }
 
-fn is_allowed_on_error<S, B>(context: &CacheContext<S, B>, found: &FoundEntry) -> bool {
+fn is_allowed_on_error_status<S, B>(context: &CacheContext<S, B>, found: &FoundEntry) -> bool {
     matches!(
         decide_now(context, found),
-        LookupDecision::Validate { on_error: true, .. }
+        LookupDecision::Validate {
+            on_error_status: true,
+            ..
+        }
     )
 }
 

@@ -1,3 +1,5 @@
+//! A key and its variations, while they are written.
+
 use std::{fmt, ops::Range};
 
 use super::encode::{self, KeyBytes};
@@ -6,7 +8,9 @@ use super::encode::{self, KeyBytes};
 #[derive(Clone, Default)]
 pub(crate) struct KeyBuf {
     bytes: KeyBytes,
+    /// The length of the key without its variations.
     base: usize,
+    /// Where the user is in `bytes`.
     user: Option<Range<usize>>,
 }
 
@@ -17,11 +21,11 @@ impl KeyBuf {
     }
 
     /// A key given by the application; its only variation is the version.
-    pub(crate) fn of(key: &str, fixed: u64, version: u64) -> Self {
+    pub(crate) fn of(key: &str, fixed: u64, bumped: u64) -> Self {
         let mut buf = Self::new();
         buf.bytes.extend_from_slice(key.as_bytes());
         buf.end_base();
-        buf.push_version(fixed, version);
+        buf.push_version(fixed, bumped);
         buf
     }
 
@@ -43,13 +47,6 @@ impl KeyBuf {
     /// The user in the key, encoded by [`encode::push_value`].
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
-    }
-
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.base = 0;
-        self.user = None;
     }
 
     /// Adds a hash of a QUERY request's content and of the fields that describe the content.
@@ -89,6 +86,7 @@ impl KeyBuf {
         &mut self.bytes
     }
 
+    /// Ends the key without its variations; they follow.
     #[inline]
     pub(crate) fn end_base(&mut self) {
         encode::shorten(&mut self.bytes, 0, encode::KEY_MAX);
