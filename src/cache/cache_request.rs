@@ -29,7 +29,8 @@ pub(super) struct CacheRequestRef<'p> {
 }
 
 impl CacheRequestRef<'_> {
-    /// `candidate` is the stored entry that a call of the inner service may validate or renew.
+    /// `candidate` is the stored entry that a call of the inner service may validate, update or
+    /// complete.
     pub(super) fn into_owned(
         self,
         snapshot: &Arc<Snapshot>,
@@ -60,7 +61,7 @@ pub(super) struct CacheRequest {
     pub(super) user: Option<Box<str>>,
     /// Why the request is forwarded if there is no candidate.
     pub(super) miss_reason: Forward,
-    /// A stored response that a call of the inner service may validate or renew.
+    /// A stored response that a call of the inner service may validate, update or complete.
     pub(super) candidate: Option<FoundEntry>,
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
@@ -68,13 +69,14 @@ pub(super) struct CacheRequest {
     pub(super) query_rule: Option<Arc<QueryVariationRule>>,
 }
 
-/// How the request to the inner service differs from the client's.
+/// Which of the client's preconditions and range the request to the inner service has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForwardedForm {
+    /// All of them; the cache may have added a range, or validators if the client sent none.
     Unchanged,
-    /// Without the client's preconditions and range.
+    /// None of them.
     Unconditional,
-    /// With preconditions that validate the candidate in place of the client's.
+    /// None of its preconditions, but the cache's own, which validate the candidate.
     Validating,
 }
 

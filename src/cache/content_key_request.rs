@@ -1,5 +1,5 @@
 //! Answering requests whose content is part of the key: `{#body}` in a route's key, and QUERY,
-//! whose content is part of every cache key.
+//! whose cache key must include its content.
 
 use std::sync::Arc;
 

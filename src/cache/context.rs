@@ -11,7 +11,7 @@ use crate::{
     message::{http_service::HttpService, response_body::ResponseBody},
 };
 
-/// A request that more than the local tier must answer, or that is a refresh, with the inner service
+/// A request that the local tier alone could not answer, or that is a refresh, with the inner service
 /// and the layer's settings.
 pub(super) struct CacheContext<S, B> {
     pub(super) config: Arc<Config>,

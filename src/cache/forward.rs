@@ -46,8 +46,8 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
         context.engine().metrics.miss.increment(1);
     }
     let original = Arc::new(context.engine().client_request(&context.parts));
-    // Captured before the call, so that later invalidations win; and before the candidate is
-    // checked, because a response updated from the candidate is stored with this position.
+    // Before the call, so that later invalidations win. Also before the candidate is checked: if the
+    // response updates the candidate, the result is stored with this position.
     let capture = context.engine().fence.capture();
     drop_invalidated_candidate(&mut context);
     let id = context.engine().id();
@@ -79,7 +79,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     Ok(store_response::store_and_answer(context, response, leader, has_stale).await)
 }
 
-/// Calls the inner service again, without the preconditions or the range that the cache has added.
+/// Calls the inner service again, without any precondition or range, the client's included.
 async fn call_again<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
     original: &Arc<ClientRequest>,

@@ -27,8 +27,9 @@ pub(super) enum LookupDecision {
     /// Not usable without asking the inner service.
     Validate {
         reason: Reason,
-        /// Whether `stale-if-error` allows it in place of a 500, 502, 503 or 504, and of an error of
-        /// the inner service.
+        /// Whether it may replace a 500, 502, 503 or 504, or an error of the inner service:
+        /// `stale-if-error` allows it, or it is fresh and only the request's `max-age` or
+        /// `min-fresh` refuses it.
         on_error_status: bool,
         /// Whether it is allowed in place of an error of the inner service, or of a body that breaks
         /// off, even without `stale-if-error`.
@@ -106,8 +107,8 @@ fn decide_not_fresh(
     };
     match (verdict, usability) {
         (Verdict::Unusable, _) => LookupDecision::Unusable,
-        // The journal cannot be read, so the entry may have been invalidated: use it only in place
-        // of an error.
+        // Untrusted: the journal cannot be read, so the entry may have been invalidated. It may only
+        // replace an error, if at all.
         (
             Verdict::Untrusted,
             Usability::Validate {

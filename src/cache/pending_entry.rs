@@ -114,7 +114,7 @@ impl PendingEntry {
         let content = is_json.then(|| serde_json::from_slice(body).ok()).flatten();
         let mut tags = tags::of_route(&self.request, &self.original, content.as_ref())?;
         tags.extend(known.iter().cloned());
-        Some(tags.into())
+        tags::distinct(tags)
     }
 
     /// Whether a tag of the route contains `{answer.FIELD}`, a field of the response's JSON content.

@@ -108,7 +108,7 @@ impl<'p> RequestAction<'p> {
     }
 
     /// Classifies a write. With an `InvalidateLayer` above, it passes through, unless this layer
-    /// derives keys in code: those it invalidates itself. Without that layer, this one invalidates
+    /// derives keys in code, since only this layer can invalidate those. Without that layer, this one invalidates
     /// what RFC 9111 section 4.4 requires, the derived key and the response's groups, but not the
     /// route's `invalidates`.
     fn write(source: KeySource<'_, '_>, route: Option<&RoutePlan>) -> Self {

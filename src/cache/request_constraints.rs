@@ -32,7 +32,7 @@ impl RequestConstraints {
 pub(super) struct ResponseForm {
     /// A HEAD request.
     pub(super) head: bool,
-    /// It has a precondition, so a 304 (Not Modified) may answer it.
+    /// It has `If-None-Match` or `If-Modified-Since`, so a 304 (Not Modified) may answer it.
     pub(super) conditional: bool,
     /// It has a `Range`, so a 206 (Partial Content) may answer it.
     pub(super) range: bool,
@@ -50,7 +50,7 @@ impl ResponseForm {
         !self.head && self.is_unconditional()
     }
 
-    /// Whether the request has neither a range nor a precondition.
+    /// Whether the request has neither a range nor a precondition that a cache evaluates.
     pub(super) fn is_unconditional(self) -> bool {
         !(self.conditional || self.range)
     }

@@ -38,7 +38,7 @@ pub(super) fn prebuilt(
     freshness: &FreshnessState,
 ) -> Option<PrebuiltResponse> {
     let left = freshness.left?;
-    let is_simple = constraints.form.is_whole() && is_single_chunk(stored);
+    let is_simple = constraints.form.is_whole() && is_complete_without_trailers(stored);
     if !is_simple || !entry.local.prebuilt.use_again() {
         return None;
     }
@@ -73,7 +73,7 @@ pub(super) fn take_hit<B>(
     let Content::Response(stored) = &mut entry.content else {
         return None;
     };
-    if !constraints.form.is_whole() || !is_single_chunk(stored) {
+    if !constraints.form.is_whole() || !is_complete_without_trailers(stored) {
         return None;
     }
     let resident = now.wall.since(entry.stored);
@@ -85,11 +85,11 @@ pub(super) fn take_hit<B>(
 
 /// Whether a stored response is complete and has no trailers.
 #[inline]
-fn is_single_chunk(stored: &StoredResponse) -> bool {
+fn is_complete_without_trailers(stored: &StoredResponse) -> bool {
     stored.part.is_none() && stored.trailers.is_none()
 }
 
-/// Answers from an entry that is not an ordinary hit: `status` says how the request was handled.
+/// Answers from an entry with `status` in place of a hit's `Cache-Status`.
 pub(super) fn from_entry_with_status<B>(
     engine: &Engine,
     request: &CacheRequest,
@@ -102,7 +102,7 @@ pub(super) fn from_entry_with_status<B>(
 }
 
 /// Answers with a stale entry after a call of the inner service, in place of a response with status
-/// `instead_of`; `None` stands for an error of the inner service.
+/// `instead_of`; `None` stands for an error of the inner service, or a body that broke off.
 pub(super) fn stale_after_call<B>(
     engine: &Engine,
     request: &CacheRequest,

@@ -31,8 +31,8 @@ pub(super) enum RevalidationOutcome<R, B> {
     Done(R),
     /// A response that is not a validation result; handled like that of a miss.
     NotValidated(OriginResponse<B>),
-    /// The response cannot answer the client: the request is sent again without the fields that the
-    /// cache added.
+    /// The response cannot answer the client: the request is sent again without any precondition or
+    /// range, the client's included.
     CallAgain,
 }
 

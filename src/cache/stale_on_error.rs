@@ -15,12 +15,12 @@ use crate::{
     semantics::freshness,
 };
 
-/// How long a stale response that `stale-if-error` allows is served for a key without calling the
-/// inner service after it has failed.
+/// After the inner service has failed for a key, how long a response that may replace the error is
+/// served without calling the service again.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Answers with a stale entry if the inner service has just failed for this key and `stale-if-error`
-/// allows it.
+/// Answers with the entry if the inner service has just failed for this key and the entry may replace
+/// the error.
 pub(super) fn in_backoff<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
     found: &FoundEntry,

@@ -15,13 +15,14 @@ use crate::{
 
 /// A response with more tags is not stored.
 const MAX_TAGS: usize = 128;
-/// A response with a longer tag, in bytes, is not stored.
+/// A response with a longer tag in a field, in bytes, is not stored.
 const MAX_TAG_LENGTH: usize = 256;
 
 /// The tags known from the head: the route's, unless they need the content, and those in
 /// `tag_fields`.
 ///
-/// `None` if a tag is missing or malformed: the response must not be stored.
+/// `None` if a tag is missing, malformed or too long, or there are too many: the response must not be
+/// stored.
 pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[Box<str>]>> {
     let mut tags = match &request.route {
         Some(route) if route.has_tags() && !route.tags_need_answer() => {
@@ -35,6 +36,11 @@ pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[
     for name in head.tag_fields.keys() {
         collect(&head.tag_fields, name, host, &mut tags)?;
     }
+    distinct(tags)
+}
+
+/// Sorts the tags and removes repeated ones; `None` if too many are left.
+pub(super) fn distinct(mut tags: Vec<Box<str>>) -> Option<Box<[Box<str>]>> {
     tags.sort_unstable();
     tags.dedup();
     (tags.len() <= MAX_TAGS).then(|| tags.into())

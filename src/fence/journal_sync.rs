@@ -52,8 +52,9 @@ impl JournalSync {
         }
     }
 
-    /// Applies the journal's whole state. After a success, entries are trusted for `max_lag` from
-    /// the time at which the last page was requested (rule 12).
+    /// Applies what the journal's state has after the mirror's position, or all of it after a new epoch.
+    /// After a success, entries are trusted for `max_lag` from the time at which the last page was
+    /// requested (rule 12).
     ///
     /// # Errors
     ///
@@ -87,7 +88,9 @@ impl JournalSync {
                 }
             }
         }
-        Err(Error::unavailable("the journal's state has no end"))
+        Err(Error::unavailable(
+            "the journal's state has too many pages to be read",
+        ))
     }
 
     /// Applies a page of the state. Only here does the mirror change its epoch.

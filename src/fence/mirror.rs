@@ -64,7 +64,7 @@ impl Mirror {
     }
 
     /// The verdict on all entries of this position, if it does not depend on their names: rule 8 refuses
-    /// them, or no target has been purged since.
+    /// them, or no target has been purged since and none is blocked.
     pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {
         if position.epoch != self.position.epoch || position.n < self.floor {
             return Some(Verdict::Unusable);
@@ -227,8 +227,8 @@ impl Mirror {
         }
     }
 
-    /// If there are an eighth too many purges, drops those that the floor covers. If that is not enough,
-    /// raises the floor to the median and drops those up to it.
+    /// If the purges exceed `max_targets` by more than an eighth, drops those that the floor covers. If
+    /// that is not enough, raises the floor to the median and drops those up to it.
     fn prune(&mut self) {
         if self.purges.len() <= self.max_targets + self.max_targets / 8 {
             return;

@@ -1,8 +1,8 @@
 //! The fence: decides which stored entries may still be used.
 //!
 //! Every invalidation is a record in the journal, which all processes share. The fence mirrors the
-//! journal. An entry carries the position up to which this process had applied the journal before the
-//! entry's content was read, and is usable while no later record names it.
+//! journal. An entry carries the position up to which the process that filled it had applied the journal
+//! before it read the entry's content, and is usable while no later record names it.
 //!
 //! If the mirror has not changed since an entry's last check, [`Fence::check`](core::Fence::check)
 //! compares two stamps only. Code comments cite the rules of the protocol below as "rule N".

@@ -190,7 +190,8 @@ async fn recent_invalidations_are_appended_again_to_a_server_that_lost_everythin
     fills_become_usable(&there).await;
 }
 
-/// Rule 6: the journal has fewer records than have been applied.
+/// The journal has fewer records than a process has applied, so its append starts a new epoch (see
+/// "State in Redis").
 #[tokio::test]
 async fn a_server_that_lost_its_last_records_starts_a_new_epoch() {
     let server = RedisServer::start();

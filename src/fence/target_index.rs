@@ -1,4 +1,4 @@
-//! Numbers for purge targets, looked up by the names of an entry.
+//! Positions or counts by purge target, looked up by the names of an entry.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::{
 };
 use crate::key::{glob::matches_glob, purge::PurgeTarget};
 
-/// Maps purge targets to numbers. A target takes at most 32 bytes, however long its name, and as much
-/// again for the free buckets of the hash table.
+/// Maps purge targets to positions or counts.
 ///
-/// A key, tag, user, entity or prefix at a segment end is looked up by its hash. Other prefixes are
-/// looked up once for each of their lengths, and globs are matched one by one: the number of both is
-/// bounded, and targets beyond it are widened.
+/// A key, tag, user, entity or prefix at a segment end is looked up by its hash, and takes at most 32
+/// bytes however long its name, and as much again for the free buckets of the hash table. Other
+/// prefixes are looked up once for each of their lengths, and globs, which keep their text, are matched
+/// one by one: the number of lengths and of globs is bounded, and targets beyond it are widened.
 #[derive(Debug, Default)]
 pub(super) struct TargetIndex {
     hashed: HashTable<(u64, HardAndSoft)>,
@@ -23,7 +23,7 @@ pub(super) struct TargetIndex {
     globs: BTreeMap<Box<str>, HardAndSoft>,
 }
 
-/// A number for hard purges and one for soft purges; 0 if there are none.
+/// A position or count for hard purges and one for soft purges; 0 if there are none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HardAndSoft {
     pub(super) hard: u64,
@@ -154,7 +154,7 @@ impl TargetIndex {
     }
 }
 
-/// The hash of a bucket. The names of targets are not kept.
+/// The hash of a bucket: the names of hashed targets are not kept.
 fn hash_in((hash, _): &(u64, HardAndSoft)) -> u64 {
     *hash
 }

@@ -191,7 +191,7 @@ fn check_raw(key: &str) -> Result<(), Error> {
         .find(|&c| !u8::try_from(c).is_ok_and(is_literal))
     {
         Some(c) => Err(Error::config(format!(
-            "{c:?} in the key {key:?} is reserved; build the key with `Key::new(..).id(..)`, which encodes values"
+            "{c:?} is not allowed in the key {key:?}; build the key with `Key::new(..).id(..)`, which encodes values"
         ))),
         None => Ok(()),
     }

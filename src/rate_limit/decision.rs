@@ -96,7 +96,7 @@ impl LimitDecision {
         self.policy.quota.limit()
     }
 
-    /// The time in which the limit may be used.
+    /// The window in which the limit's units may be used.
     #[must_use]
     pub fn window(&self) -> Duration {
         self.policy.quota.window()
@@ -121,7 +121,8 @@ impl LimitDecision {
         self.outcome.more_after.map(Duration::from_micros)
     }
 
-    /// The seconds of `Retry-After`, at least 1; the window if an equal request will never be admitted.
+    /// The seconds of `Retry-After`: at least 1 and never before more units are available; the window if
+    /// an equal request will never be admitted.
     pub(super) fn retry_seconds(&self) -> u64 {
         let micros = self.outcome.retry_after;
         let micros = micros.unwrap_or(self.policy.quota.window_micros());

@@ -17,8 +17,8 @@ use crate::{
     quota::{ProblemType, problem_details},
 };
 
-/// Counts a refused request in the metrics and makes its response: 429 with problem details (503 if the
-/// limits could not be counted), the application's own response, or a gRPC status.
+/// Counts a refused request in the metrics and makes its response: 429 with problem details (503 if none
+/// of the refusing limits could be counted), the application's own response, or a gRPC status.
 pub(super) fn refuse<R>(
     config: &Config,
     limits: &[AppliedLimit],

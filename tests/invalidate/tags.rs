@@ -55,6 +55,36 @@ async fn tags_of_routes_and_of_responses() {
     assert_eq!(hits(&service, &others).await, [true; 2]);
 }
 
+/// The tags of the route, which need the content, were added to those of the head after their number
+/// had been checked.
+#[tokio::test]
+async fn a_response_with_too_many_tags_in_its_fields_and_content_is_not_stored() {
+    let keep = new_keep(
+        Table::new().route(
+            Route::new("/engagements/{count}")
+                .key("engagement:{count}")
+                .scope(Scope::Public)
+                .tags(["org:{answer.org}"]),
+        ),
+    );
+    let origin = Origin::from_fn(|request, _| async move {
+        let count = request.uri().path().rsplit('/').next();
+        let count = count.and_then(|n| n.parse().ok()).expect("a number");
+        let tags: Vec<_> = (0..count).map(|n| format!("t{n}")).collect();
+        let response = Response::builder()
+            .header("cache-control", "max-age=60")
+            .header("content-type", "application/json")
+            .header("cache-tag", tags.join(","));
+        Ok(response.body(full(r#"{"org": 7}"#)).expect("a response"))
+    });
+    let service = stack(&keep, &origin);
+    for (path, is_stored) in [("/engagements/127", true), ("/engagements/128", false)] {
+        send(&service, get(path)).await;
+        let again = send(&service, get(path)).await;
+        assert_eq!(again.cache_status().contains("; hit"), is_stored, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn tags_made_by_templates_are_encoded_like_keys() {
     let orgs = Route::new("/orgs/{org}")
