@@ -50,6 +50,22 @@ pub(crate) fn takes_trailers(fields: &HeaderMap) -> bool {
     members(fields, header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }
 
+/// Joins the `Cookie` lines of an HTTP/2 request, which HTTP/1.1 allows only once (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(fields: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = fields
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if lines.len() < 2 {
+        return;
+    }
+    // Never fails: the bytes of valid values, and `; `.
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        fields.insert(header::COOKIE, joined);
+    }
+}
+
 /// Adds `Via` for a message received over `version` (RFC 9110, 7.6.3).
 pub(crate) fn add_via(fields: &mut HeaderMap, version: Version) {
     let via = match version {

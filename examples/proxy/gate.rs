@@ -13,7 +13,7 @@ use http::{
 use http_body_util::{Either, Full};
 use tower::{Service, ServiceExt};
 
-use crate::{fields, interim::Turns, refusal::Refusal};
+use crate::{authentication, fields, interim::Turns, refusal::Refusal};
 
 /// Passes valid requests to `app` and answers the others.
 pub(crate) async fn enter<S, B, R>(
@@ -49,8 +49,11 @@ fn into_response<R>(result: Result<Response<R>, Refusal>) -> Response<Either<R, 
 
 /// The request with exactly one host, a target in origin form, and without hop-by-hop fields.
 fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Bytes>>>> {
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+    if !is_forwarded(request.method()) {
         return Err(Box::new(Refusal::Method.into()));
+    }
+    if authentication::is_bound_to_connection(request.headers()) {
+        return Err(Box::new(Refusal::Authentication.into()));
     }
     normalise_target(&mut request).map_err(|refusal| Box::new(refusal.into()))?;
     if request.method() == Method::OPTIONS && !decrement_max_forwards(&mut request) {
@@ -67,6 +70,28 @@ fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Byt
         request.headers_mut().remove(header::EXPECT);
     }
     Ok(request)
+}
+
+/// Whether the proxy forwards a method. Methods are case-sensitive (RFC 9110, 9.1), but an origin may ignore the case:
+/// one that differs from a registered method only by case would be counted and cached as another method than the
+/// origin applies.
+fn is_forwarded(method: &Method) -> bool {
+    const REGISTERED: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    let registered = REGISTERED
+        .iter()
+        .find(|known| known.as_str().eq_ignore_ascii_case(method.as_str()));
+    registered
+        .is_none_or(|known| known == method && !matches!(*method, Method::CONNECT | Method::TRACE))
 }
 
 /// Moves the host into `Host`, where the layers and the origin expect it.

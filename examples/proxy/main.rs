@@ -7,6 +7,7 @@
 //!
 //! [`gate`] checks incoming requests, [`origin`] forwards them, and [`proxy`] puts the layers together.
 
+mod authentication;
 mod fields;
 mod gate;
 mod interim;
@@ -46,7 +47,9 @@ Usage: cargo run --example proxy -- --origin URL [FLAGS]
 
 Clients use HTTP/1.1 or HTTP/2 without TLS; the origin is contacted with HTTP/1.1. The client's Host is forwarded, its
 address is appended to X-Forwarded-For, and Via is added in both directions. If the origin cannot be reached, the
-response is 502; if it does not respond in time, 504. CONNECT and TRACE are refused; Upgrade is ignored.
+response is 502; if it does not respond in time, 504. CONNECT, TRACE and registered methods in other letters (`get`) are
+refused, as are NTLM and Negotiate, which authenticate a connection, since connections to the origin are shared;
+Upgrade is ignored.
 ";
 
 fn main() -> ExitCode {

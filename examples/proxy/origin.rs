@@ -24,6 +24,7 @@ use tokio::time;
 use tower::Service;
 
 use crate::{
+    authentication,
     fields::{self, Framing},
     interim::Turn,
     refusal::Refusal,
@@ -108,6 +109,7 @@ fn fields_of(received: request::Parts) -> http::HeaderMap {
     if let Some(client) = received.extensions.get::<SocketAddr>() {
         fields::add_forwarded_for(&mut fields, client.ip());
     }
+    fields::join_cookies(&mut fields);
     fields::add_via(&mut fields, received.version);
     fields
 }
@@ -120,6 +122,7 @@ fn incoming(head: &mut response::Parts, method: &Method) -> Result<(), Refusal> 
         return Err(Refusal::Malformed);
     }
     fields::remove_hop_by_hop(&mut head.headers);
+    authentication::remove_challenges(&mut head.headers);
     head.headers.remove(header::CONTENT_LENGTH);
     if let Framing::Length(length) = framing {
         head.headers

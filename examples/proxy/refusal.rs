@@ -10,8 +10,11 @@ pub(crate) enum Refusal {
     Host,
     /// The content of the request is incomplete or badly framed.
     Content,
-    /// `CONNECT` and `TRACE`: the proxy is not a tunnel, and `TRACE` would reveal fields that it adds.
+    /// `CONNECT` and `TRACE`: the proxy is not a tunnel, and `TRACE` would reveal fields that it adds. Also a registered
+    /// method in other letters, such as `get`, which an origin may take for `GET`.
     Method,
+    /// A scheme that authenticates the connection rather than the request: connections to the origin are shared.
+    Authentication,
     /// The origin cannot be reached, or closed the connection before its response began.
     Unreachable,
     /// The origin's response is not valid HTTP.
@@ -24,7 +27,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Host | Self::Content => StatusCode::BAD_REQUEST,
-            Self::Method => StatusCode::NOT_IMPLEMENTED,
+            Self::Method | Self::Authentication => StatusCode::NOT_IMPLEMENTED,
             Self::Unreachable | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -35,6 +38,9 @@ impl Refusal {
             Self::Host => "the request does not name one valid host",
             Self::Content => "the request's content cannot be read",
             Self::Method => "this proxy does not forward the method",
+            Self::Authentication => {
+                "this proxy does not forward NTLM or Negotiate, which authenticate a whole connection"
+            }
             Self::Unreachable => "the origin cannot be reached",
             Self::Malformed => "the origin's response is not valid HTTP",
             Self::Late => "the origin did not respond in time",

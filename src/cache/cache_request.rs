@@ -95,6 +95,13 @@ impl CacheRequest {
         })
     }
 
+    /// Whether the table says that the path is a gRPC method that reads.
+    pub(super) fn is_grpc_read(&self) -> bool {
+        self.route
+            .as_ref()
+            .is_some_and(|route| route.is_grpc_read())
+    }
+
     pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {
         let entry = &self.candidate.as_ref()?.entry;
         Some((entry, entry.response()?))

@@ -8,6 +8,7 @@ use http::request;
 
 use super::{
     bypass,
+    cache_request::CacheRequestRef,
     config::Config,
     context::{CacheContext, CacheResponse},
     field_presence::FieldPresence,
@@ -23,7 +24,7 @@ use crate::{
         capped_read::CappedRead, http_service::HttpService, replayable_body::ReplayableBody,
         resumed_body::ResumedBody,
     },
-    semantics::cache_status::Forward,
+    semantics::{cache_status::Forward, grpc},
 };
 
 /// The longest content that is read for a key, in bytes; a request with more bypasses the cache.
@@ -56,8 +57,15 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     );
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
-    let Some(request) = request else {
-        return bypass::forward_unstored(config, inner, parts, body, Forward::Bypass, None).await;
+    let is_unary = |request: &CacheRequestRef<'_>| {
+        request.route.is_none_or(|route| !route.is_grpc_read()) || grpc::is_one_message(&content)
+    };
+    let request = match request {
+        Some(request) if is_unary(&request) => request,
+        other => {
+            let (reason, detail) = (Forward::Bypass, other.map(|_| "grpc-not-unary"));
+            return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
+        }
     };
     match lookup::lookup_local(config.engine(), &request, &parts.headers) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),

@@ -72,7 +72,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     {
         return Ok(response);
     }
-    if let Some(stale) = stale_on_error::on_error_status(&context, response.head.status()) {
+    if let Some(stale) = stale_on_error::on_error_status(&context, &response.head) {
         return Ok(stale);
     }
     let has_stale = stale_on_error::usable_on_service_error(&context).is_some();

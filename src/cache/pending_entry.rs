@@ -14,6 +14,7 @@ use crate::{
     fence::capture::Capture,
     message::{client_request::ClientRequest, media_type::is_json},
     semantics::{
+        grpc,
         partial::{self, PartContent},
         stored_fields::FieldFilter,
         stored_response::{StoredResponse, Variant},
@@ -38,6 +39,8 @@ pub(super) struct PendingEntry {
     pub(super) max_body: usize,
     /// The length that `Content-Length` states.
     pub(super) length: Option<u64>,
+    /// Whether it is the response of a gRPC call, whose status follows the body.
+    pub(super) is_grpc: bool,
 }
 
 /// A complete response after [`PendingEntry::store`].
@@ -53,10 +56,13 @@ impl PendingEntry {
     }
 
     /// Whether other requests may receive the response before it is complete. The fence cannot
-    /// check it while its tags are unknown, and a part answers only the requests for that range.
+    /// check it while its tags are unknown, a part answers only the requests for that range, and a gRPC
+    /// call may still fail.
     pub(super) fn is_shareable(&self) -> bool {
         let is_part = |head: &StoredResponse| head.status == StatusCode::PARTIAL_CONTENT;
-        !self.tags_need_answer() && self.head.response().is_some_and(|head| !is_part(head))
+        !self.tags_need_answer()
+            && !self.is_grpc
+            && self.head.response().is_some_and(|head| !is_part(head))
     }
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
@@ -76,6 +82,10 @@ impl PendingEntry {
             self.report_failure("the body is not as long as its Content-Length says");
             return None;
         }
+        if self.is_grpc && !self.has_succeeded(&body, trailers.as_ref()) {
+            self.report_failure("the gRPC call has not succeeded, or its response is incomplete");
+            return None;
+        }
         let entry = Arc::new(self.entry(body, trailers)?);
         let (engine, key) = (self.engine(), &self.request.key);
         if !engine.may_store(&self.capture, &entry, key.base()) {
@@ -86,6 +96,11 @@ impl PendingEntry {
         let is_kept = engine.tiers.store_response(key, variant, &entry).await;
         share_entry(leader, &entry, variant);
         Some(CompleteEntry { entry, is_kept })
+    }
+
+    fn has_succeeded(&self, body: &[u8], trailers: Option<&HeaderMap>) -> bool {
+        let head = self.head.response();
+        head.is_some_and(|head| grpc::has_succeeded(&head.headers, body, trailers))
     }
 
     fn entry(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Entry> {

@@ -68,7 +68,7 @@ impl<'p> RequestAction<'p> {
         if !route.is_safe(method) {
             return Self::write(source, Some(route));
         }
-        if source.fields.upgrade {
+        if source.is_upgrade() {
             return Self::PassThrough;
         }
         if !is_get_or_head(method) && !route.needs_body {
@@ -92,7 +92,7 @@ impl<'p> RequestAction<'p> {
         if !invalidation::is_safe(method) {
             return Self::write(source, None);
         }
-        if source.fields.upgrade {
+        if source.is_upgrade() {
             return Self::PassThrough;
         }
         if source.has_ambiguous_host() {

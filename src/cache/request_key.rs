@@ -13,7 +13,7 @@ use crate::{
     identity::User,
     key::{KeyBuf, KeyInputs, url_key},
     message::target,
-    semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope},
+    semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope, upgrade},
     table::{self, RouteMatch},
 };
 
@@ -109,6 +109,12 @@ impl<'a, 'p> KeySource<'a, 'p> {
             Some(matched) => self.route_key(&matched, Some(content), key),
             None => Some(self.url_key(Some(content), key)),
         }
+    }
+
+    /// Whether the request asks for a protocol that takes its connection over.
+    #[inline]
+    pub(super) fn is_upgrade(self) -> bool {
+        self.fields.upgrade && upgrade::is_upgrade(self.parts.version, &self.parts.headers)
     }
 
     /// Whether the inner service might read another host from the request than the key contains.

@@ -7,12 +7,13 @@ use http::StatusCode;
 use super::{
     context::{CacheContext, CacheResponse},
     lookup_decision::{LookupDecision, decide_for},
+    origin_response::OriginHead,
     respond,
 };
 use crate::{
     engine::tiers::FoundEntry,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
-    semantics::freshness,
+    semantics::{freshness, grpc},
 };
 
 /// After the inner service has failed for a key, how long a response that may replace the error is
@@ -57,19 +58,20 @@ pub(super) fn usable_on_service_error<S, B>(context: &CacheContext<S, B>) -> Opt
     }
 }
 
-/// Answers with the candidate in place of a 500, 502, 503 or 504 (RFC 5861 section 4).
+/// Answers with the candidate in place of a 500, 502, 503 or 504 (RFC 5861 section 4), or of an error of
+/// the server that the head of a gRPC response states.
 pub(super) fn on_error_status<S: HttpService<B>, B: ReplayableBody>(
     context: &CacheContext<S, B>,
-    status: StatusCode,
+    head: &OriginHead,
 ) -> Option<CacheResponse<S, B>> {
     let found = context.request.candidate.as_ref()?;
     if context.is_refresh
-        || !freshness::is_error(status)
+        || !(freshness::is_error(head.status()) || grpc::is_server_error(&head.parts.headers))
         || !is_allowed_on_error_status(context, found)
     {
         return None;
     }
-    serve_stale(context, found, Some(status))
+    serve_stale(context, found, Some(head.status()))
 }
 
 /// Answers with a stale entry, and starts the backoff of its key.

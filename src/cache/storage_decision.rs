@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::core::Engine,
     message::client_request::ClientRequest,
-    semantics::{no_vary_search::QueryVariationRule, storable::Refusal},
+    semantics::{grpc, no_vary_search::QueryVariationRule, storable::Refusal},
 };
 
 /// A response with more field lines is not stored. Above what servers send; leaves room in a
@@ -43,6 +43,10 @@ pub(super) fn decide_storage(
     }
     if may_depend_on_form(request, parts.status) {
         return Err(Refusal::Status);
+    }
+    let is_grpc = request.is_grpc_read() || grpc::is_grpc(&parts.headers);
+    if is_grpc && !grpc::may_succeed(parts.status, &parts.headers) {
+        return Err(Refusal::GrpcStatus);
     }
     let client_head = original.head(request.constraints.credentials);
     let (snapshot, route) = (&request.snapshot, request.route.as_deref());
@@ -75,6 +79,7 @@ pub(super) fn decide_storage(
         variant,
         max_body,
         length,
+        is_grpc,
     })
 }
 

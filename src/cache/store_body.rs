@@ -74,7 +74,9 @@ pub(super) async fn start<B: ServiceBody>(
         });
     }
     Ok(StreamedBody {
-        is_stored: prefix.bytes <= pending.max_body && pending.config.engine().tiers.can_store(),
+        is_stored: prefix.bytes <= pending.max_body
+            && !pending.is_grpc
+            && pending.config.engine().tiers.can_store(),
         body: stream_rest(pending, body, prefix, &mut leader),
         entry: None,
     })

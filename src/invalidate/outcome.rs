@@ -1,6 +1,8 @@
 //! Whether a write was committed, judged by the response's status.
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
+
+use crate::semantics::grpc::GRPC_STATUS;
 
 /// Whether a write was committed, judged by the response's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +50,6 @@ impl WriteOutcome {
         }
     }
 }
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 #[cfg(test)]
 mod tests {

@@ -6,18 +6,13 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 use super::decision::{Decision, seconds};
+use crate::semantics::grpc::GRPC_STATUS;
 
 /// A gRPC status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrpcStatus {
     ResourceExhausted = 8,
     Unavailable = 14,
-}
-
-/// Whether a request is a gRPC or gRPC-Web request, by its content type.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
 /// Writes the status into the header fields of a response without content.
@@ -143,7 +138,6 @@ impl AsRef<[u8]> for Protobuf {
     }
 }
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -158,20 +152,5 @@ mod tests {
         let expected = [0x0a, 0x08, 0x08, 0x01, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
         assert_eq!(retry_info(1_500_000).as_ref(), expected);
         assert_eq!(retry_info(0).as_ref(), [0x0a, 0x00]);
-    }
-
-    #[test]
-    fn a_request_is_grpc_by_its_content_type() {
-        for (kind, is) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", true),
-            ("application/json", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            assert_eq!(is_grpc(&headers), is, "{kind}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     message::response_body::ResponseBody,
     quota::{ProblemType, problem_details},
+    semantics::grpc::is_grpc,
 };
 
 /// Counts a refused request in the metrics and makes its response: 429 with problem details (503 if none
@@ -45,7 +46,7 @@ fn response<R>(
     parts: &request::Parts,
 ) -> Response<ResponseBody<R>> {
     let uncounted = decision.refusals().all(|limit| !limit.counted);
-    if grpc::is_grpc(&parts.headers) {
+    if is_grpc(&parts.headers) {
         grpc_response(decision, uncounted, &parts.headers)
     } else if let Some(refuse) = &config.refuse {
         refuse(decision, parts).map(ResponseBody::full)

@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     Condition,
     /// The value of a tag is missing.
     Tags,
+    /// A gRPC call that has not succeeded.
+    GrpcStatus,
 }
 
 impl Refusal {
@@ -57,12 +59,16 @@ impl Refusal {
             Self::Size => "size",
             Self::Condition => "condition",
             Self::Tags => "tags",
+            Self::GrpcStatus => "grpc-status",
         }
     }
 
     /// Whether the next response for this key is likely to be refused too.
     pub(crate) fn is_lasting(self) -> bool {
-        !matches!(self, Self::Status | Self::Partial | Self::Credentials)
+        !matches!(
+            self,
+            Self::Status | Self::Partial | Self::Credentials | Self::GrpcStatus
+        )
     }
 }
 

@@ -44,7 +44,8 @@ pub enum Through {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Grpc {
-    /// It changes nothing, and is handled as a safe HTTP method.
+    /// It changes nothing, and is handled as a safe HTTP method. Its response is stored if the route's key
+    /// contains `{#body}`, both sides send exactly one message, and `grpc-status` is 0; other calls pass.
     Read,
     /// It may change something, and is handled as an unsafe HTTP method.
     Write,

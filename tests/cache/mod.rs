@@ -7,6 +7,7 @@ mod errors;
 #[cfg(feature = "redis")]
 mod faults;
 mod freshness;
+mod grpc;
 mod hostile;
 mod layer_markers;
 mod memory;

@@ -77,6 +77,10 @@ impl RoutePlan {
         }
     }
 
+    pub(crate) fn is_grpc_read(&self) -> bool {
+        self.grpc == Some(Grpc::Read)
+    }
+
     /// The settings that only an `InvalidateLayer` applies, as they are written in the table.
     pub(crate) fn settings_of_invalidate_layer(&self) -> Vec<&'static str> {
         let settings = [

@@ -1,5 +1,6 @@
 //! The proxy in front of all kinds of origins, used with plain bytes.
 
+mod authentication;
 mod caching;
 mod early;
 mod failure;
