@@ -56,8 +56,12 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     );
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
-    let Some(request) = request else {
-        return bypass::forward_unstored(config, inner, parts, body, Forward::Bypass, None).await;
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => {
+            let (reason, detail) = (Forward::Bypass, error.detail());
+            return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
+        }
     };
     match lookup::lookup_local(config.engine(), &request, &parts.headers) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),

@@ -8,6 +8,7 @@ mod errors;
 mod faults;
 mod freshness;
 mod hostile;
+mod keys;
 mod layer_markers;
 mod memory;
 mod methods;
