@@ -2,6 +2,8 @@
 
 mod axum;
 mod basics;
+#[cfg(feature = "redis")]
+mod bound_entries;
 mod bounds;
 mod errors;
 #[cfg(feature = "redis")]
