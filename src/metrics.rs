@@ -34,6 +34,8 @@ pub(crate) struct CacheMetrics {
     pub(crate) refresh_skipped: Counter,
     /// Entries that were found but had been invalidated.
     pub(crate) fenced: Counter,
+    /// Stored entries that claimed a position in the journal that does not exist yet.
+    pub(crate) forged: Counter,
     /// Layers applied twice to one request, or in an order in which they have no effect.
     pub(crate) misuse: Counter,
     /// The inner service's time to respond to a miss, in seconds.
@@ -63,6 +65,7 @@ impl CacheMetrics {
             refresh: counter!("tower_keep_cache_refreshes_total"),
             refresh_skipped: counter!("tower_keep_cache_refreshes_skipped_total"),
             fenced: counter!("tower_keep_cache_fenced_total"),
+            forged: counter!("tower_keep_cache_forged_total"),
             misuse: counter!("tower_keep_layer_misuse_total"),
             fill_seconds: histogram!("tower_keep_cache_fill_seconds"),
         }

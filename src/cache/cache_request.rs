@@ -17,7 +17,7 @@ use crate::{
         vary::VaryFields,
     },
     store::entry::Entry,
-    table::RoutePlan,
+    table::{DEFAULT_MAX_BODY, RoutePlan},
 };
 
 /// A request while it is looked up in the local tier, borrowed so that a hit copies nothing.
@@ -172,6 +172,3 @@ impl CacheRequest {
 /// How long requests for a key do not wait for each other after a response that could not be
 /// shared.
 const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
-
-/// The longest body that is stored, in bytes, if no route sets `max_body`.
-const DEFAULT_MAX_BODY: u64 = 1 << 20;

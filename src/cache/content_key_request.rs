@@ -25,6 +25,7 @@ use crate::{
         resumed_body::ResumedBody,
     },
     semantics::{cache_status::Forward, grpc},
+    table::KeyError,
 };
 
 /// The longest content that is read for a key, in bytes; a request with more bypasses the cache.
@@ -61,9 +62,10 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
         request.route.is_none_or(|route| !route.is_grpc_read()) || grpc::is_one_message(&content)
     };
     let request = match request {
-        Some(request) if is_unary(&request) => request,
+        Ok(request) if is_unary(&request) => request,
         other => {
-            let (reason, detail) = (Forward::Bypass, other.map(|_| "grpc-not-unary"));
+            let detail = other.map_or_else(KeyError::detail, |_| Some("grpc-not-unary"));
+            let reason = Forward::Bypass;
             return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
         }
     };

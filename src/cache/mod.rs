@@ -55,6 +55,20 @@
 //! from the URI's authority, or one that is more than a host and a port), the request bypasses the
 //! cache, and the response to a write is not stored.
 //!
+//! # Spellings
+//!
+//! Servers differ in how they read some requests, so those have keys of their own, or none:
+//!
+//! - With `query = ["page"]`, a parameter whose name differs from a listed one only by case, escapes,
+//!   surrounding blanks, dots for underscores or an index (`Page`, `%20page`, `page[]`, `page[0]`) may
+//!   be a page to the server. The request bypasses the cache (`detail=query`).
+//! - A reserved character of a path parameter that stands for itself, as in `/files/a;b`, makes a
+//!   variation of the key of `/files/a%3Bb`. An invalidation of `file:a%3Bb` covers both;
+//!   [`Keep::get`](crate::Keep::get) finds the response to the second.
+//! - With `{#body}` in the key, content of another `Content-Type` or `Content-Encoding`, or with
+//!   another method, has another key; HEAD counts as GET. Responses to OPTIONS and TRACE are not
+//!   stored.
+//!
 //! # Collapsed requests
 //!
 //! Of all requests that miss the same key, or the same variant of it, one is forwarded to the inner

@@ -21,8 +21,8 @@ pub(super) enum RequestAction<'p> {
     /// Passes it on and, if it succeeds, invalidates what it may have changed (RFC 9111 section
     /// 4.4).
     Invalidate,
-    /// Passes it on; `Cache-Status` says why nothing is looked up or stored.
-    Bypass(Forward),
+    /// Passes it on; `Cache-Status` says why nothing is looked up or stored, some reasons by `detail`.
+    Bypass(Forward, Option<&'static str>),
     /// Reads its content, which is part of its key.
     ReadContent,
     /// Looks it up.
@@ -71,18 +71,19 @@ impl<'p> RequestAction<'p> {
         if source.is_upgrade() {
             return Self::PassThrough;
         }
-        if !is_get_or_head(method) && !route.needs_body {
-            return Self::Bypass(Forward::Method);
+        if !is_get_or_head(method) && !(route.needs_body && may_have_stored_response(route, method))
+        {
+            return Self::Bypass(Forward::Method, None);
         }
         if route.key_names_host && source.has_ambiguous_host() {
-            return Self::Bypass(Forward::Bypass);
+            return Self::Bypass(Forward::Bypass, None);
         }
         if route.needs_body {
             return Self::ReadContent;
         }
         match source.route_key(matched, None, key) {
-            Some(request) => Self::LookUp(request),
-            None => Self::Bypass(Forward::Bypass),
+            Ok(request) => Self::LookUp(request),
+            Err(error) => Self::Bypass(Forward::Bypass, error.detail()),
         }
     }
 
@@ -96,7 +97,7 @@ impl<'p> RequestAction<'p> {
             return Self::PassThrough;
         }
         if source.has_ambiguous_host() {
-            return Self::Bypass(Forward::Bypass);
+            return Self::Bypass(Forward::Bypass, None);
         }
         if invalidation::is_query(method) {
             return Self::ReadContent;
@@ -136,6 +137,12 @@ fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
             settings.join(", ")
         ));
     }
+}
+
+/// Whether responses to a safe method other than GET and HEAD are stored: not those to OPTIONS and
+/// TRACE (RFC 9110 section 9.3.7), unless the table says so.
+fn may_have_stored_response(route: &RoutePlan, method: &Method) -> bool {
+    !matches!(*method, Method::OPTIONS | Method::TRACE) || route.safe_methods.contains(method)
 }
 
 #[inline]

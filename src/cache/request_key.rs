@@ -11,10 +11,10 @@ use super::{
 use crate::{
     engine::snapshot::Snapshot,
     identity::User,
-    key::{KeyBuf, KeyInputs, url_key},
+    key::{ContentHash, KeyBuf, KeyInputs, url_key},
     message::target,
     semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope, upgrade},
-    table::{self, RouteMatch},
+    table::{self, KeyError, RouteMatch},
 };
 
 /// The inputs of a request's key.
@@ -46,17 +46,18 @@ impl<'a, 'p> KeySource<'a, 'p> {
         }
     }
 
-    /// Makes the key that a route gives; `content` is the request's content, given if the key
-    /// contains it.
+    /// Makes the key that a route gives; `content` is given if the key contains it.
     ///
-    /// `None` if the key lacks a value: the request bypasses the cache.
+    /// # Errors
+    ///
+    /// If the request has no key: it bypasses the cache.
     #[inline]
     pub(super) fn route_key(
         self,
         matched: &RouteMatch<'p>,
-        content: Option<&[u8]>,
+        content: Option<ContentHash>,
         key: &'p mut KeyBuf,
-    ) -> Option<CacheRequestRef<'p>> {
+    ) -> Result<CacheRequestRef<'p>, KeyError> {
         let route = matched.plan();
         let scope = route.sharing();
         // The user is not determined if all users get the same response.
@@ -68,12 +69,13 @@ impl<'a, 'p> KeySource<'a, 'p> {
         let host = route.key_names_host.then(|| self.host()).flatten();
         let version = self.snapshot.version(route.id);
         let inputs = self.inputs(host, user, content);
-        matched.key(&inputs, version, key).ok()?;
+        matched.key(&inputs, version, key)?;
         if let Some(derive) = &self.config.key {
-            key.replace_base(derive(self.parts)?.as_str());
+            let derived = derive(self.parts).ok_or(KeyError::Missing)?;
+            key.replace_base(derived.as_str());
         }
         let obey_directives = route.request_directives == table::RequestDirectives::Obey;
-        Some(CacheRequestRef {
+        Ok(CacheRequestRef {
             route: Some(route),
             user: user.map(Into::into),
             ..self.cache_request(user.is_some(), scope, obey_directives, key)
@@ -83,31 +85,32 @@ impl<'a, 'p> KeySource<'a, 'p> {
     /// Makes the key of a URL, and of the content of a QUERY.
     pub(super) fn url_key(
         self,
-        content: Option<&[u8]>,
+        content: Option<ContentHash>,
         key: &'p mut KeyBuf,
     ) -> CacheRequestRef<'p> {
         url_key(&self.inputs(self.host(), None, None), key);
         if let Some(content) = content {
-            key.push_content(&self.parts.headers, content);
+            key.push_content(content);
         }
         let is_identified = self.user().is_some();
         self.cache_request(is_identified, SharingScope::Standard, true, key)
     }
 
-    /// Makes the key of a request whose content is part of it; `None` if a route's key lacks a
-    /// value.
+    /// Makes the key of a request whose content is part of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`route_key`](Self::route_key).
     pub(super) fn content_key(
         self,
         content: &[u8],
         key: &'p mut KeyBuf,
-    ) -> Option<CacheRequestRef<'p>> {
-        match self
-            .snapshot
-            .plan
-            .route_for(self.uri.path(), || self.host())
-        {
+    ) -> Result<CacheRequestRef<'p>, KeyError> {
+        let content = ContentHash::of(&self.parts.method, &self.parts.headers, content);
+        let plan = &self.snapshot.plan;
+        match plan.route_for(self.uri.path(), || self.host()) {
             Some(matched) => self.route_key(&matched, Some(content), key),
-            None => Some(self.url_key(Some(content), key)),
+            None => Ok(self.url_key(Some(content), key)),
         }
     }
 
@@ -168,7 +171,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
         self,
         host: Option<&'i str>,
         user: Option<&'i str>,
-        content: Option<&'i [u8]>,
+        content: Option<ContentHash>,
     ) -> KeyInputs<'i>
     where
         'a: 'i,

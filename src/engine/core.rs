@@ -52,12 +52,22 @@ use crate::{
     store::{
         contracts::{entries::Entries, limits::Limits, plain::Plain},
         entry::Entry,
+        read_bounds::ReadBounds,
     },
     table::{Plan, Table},
 };
 
 /// The maximum number of refreshes that run at the same time in one process.
 const MAX_REFRESHES: usize = 64;
+
+/// The parts of the shared store; none in a single process.
+#[derive(Default)]
+struct StoreParts {
+    entries: Option<Arc<dyn Entries>>,
+    plain: Option<Arc<dyn Plain>>,
+    limits: Option<Arc<dyn Limits>>,
+    bounds: Arc<ReadBounds>,
+}
 
 /// The state that all clones of a keep share.
 pub(crate) struct Engine {
@@ -68,6 +78,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Arc<Clock>,
     pub(crate) fence: Arc<Fence>,
     pub(crate) tiers: Arc<Tiers>,
+    /// The bounds of entries from the store, which change with the table.
+    read_bounds: Arc<ReadBounds>,
     /// Responses being fetched, by full key.
     pub(crate) fills: Arc<SingleFlight<Arc<Fill>>>,
     /// Application values being computed, by full key.
@@ -95,7 +107,7 @@ impl Engine {
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
         let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
-        Self::assemble(plan, clock, fence, None, None, None)
+        Self::assemble(plan, clock, fence, StoreParts::default())
     }
 
     #[cfg(feature = "redis")]
@@ -112,30 +124,30 @@ impl Engine {
         let channel = RedisChannel::new(client.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
         let limits = Arc::new(RedisLimits::new(client.clone(), namespace));
-        let entries = Arc::new(RedisEntries::new(client, namespace, Arc::clone(&clock)));
-        let plain = Arc::clone(&entries);
-        Self::assemble(plan, clock, fence, Some(entries), Some(plain), Some(limits))
+        let bounds = Arc::new(ReadBounds::new(&plan));
+        let entries = RedisEntries::new(client, namespace, Arc::clone(&clock), Arc::clone(&bounds));
+        let entries = Arc::new(entries);
+        let store = StoreParts {
+            plain: Some(Arc::clone(&entries) as _),
+            entries: Some(entries),
+            limits: Some(limits),
+            bounds,
+        };
+        Self::assemble(plan, clock, fence, store)
     }
 
-    fn assemble(
-        plan: Plan,
-        clock: Arc<Clock>,
-        fence: Arc<Fence>,
-        store: Option<Arc<dyn Entries>>,
-        plain: Option<Arc<dyn Plain>>,
-        limits: Option<Arc<dyn Limits>>,
-    ) -> Arc<Self> {
+    fn assemble(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>, store: StoreParts) -> Arc<Self> {
         let metrics = CacheMetrics::register();
         let tiers = Tiers {
             local: LocalTier::new(plan.local_size),
-            store,
-            plain,
+            store: store.entries,
+            plain: store.plain,
             clock: Arc::clone(&clock),
             fence: Arc::clone(&fence),
             metrics: metrics.clone(),
             stored: AtomicU64::new(0),
         };
-        let limiter = Limiter::new(Arc::clone(&clock), limits);
+        let limiter = Limiter::new(Arc::clone(&clock), store.limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
         let writes = TaskTracker::new();
@@ -146,6 +158,7 @@ impl Engine {
             clock,
             fence,
             tiers: Arc::new(tiers),
+            read_bounds: store.bounds,
             fills: SingleFlight::new(),
             values: SingleFlight::new(),
             removals: PatternRemovals::new(),
@@ -174,6 +187,7 @@ impl Engine {
             )));
         }
         self.tiers.local.resize(next.plan.local_size);
+        self.read_bounds.set(&next.plan);
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
         self.snapshot.store(Arc::new(next));

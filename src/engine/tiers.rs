@@ -21,6 +21,7 @@ use crate::{
     store::{
         contracts::{entries::Entries, plain::Plain},
         entry::{Content, Entry},
+        position::Position,
     },
 };
 
@@ -308,9 +309,29 @@ impl Tiers {
 
     async fn read_store(&self, full_key: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
         let entry = self.store.as_ref()?.get(full_key).await.ok()??;
+        if self.fence.is_behind(entry.position) {
+            // Boxed, so that the future of every hit stays small.
+            Box::pin(self.catch_up(full_key, entry.position)).await?;
+        }
         let now = self.clock.now();
         let verdict = self.check(&entry, key, now)?;
         Some((FoundEntry { entry, verdict }, now))
+    }
+
+    /// Reads the journal up to the position of a stored entry. If it does not reach the position, the
+    /// entry is forged and is removed, as no process could replace it otherwise.
+    async fn catch_up(&self, full_key: &str, position: Position) -> Option<()> {
+        self.fence.catch_up(position).await.ok()?;
+        if !self.fence.is_behind(position) {
+            return Some(());
+        }
+        self.metrics.forged.increment(1);
+        tracing::debug!(
+            key = full_key,
+            "a stored entry claims a position that the journal has not reached: removing it"
+        );
+        let _ = self.store.as_ref()?.remove(&[full_key.into()]).await;
+        None
     }
 
     /// The fence's verdict; `None` if the entry has expired or was invalidated. Counts invalidated

@@ -113,6 +113,21 @@ impl Fence {
         self.mirror().position()
     }
 
+    /// Whether an entry of this position was filled after records that have not been applied here.
+    pub(crate) fn is_behind(&self, position: Position) -> bool {
+        self.position().is_before(position)
+    }
+
+    /// Applies the journal's state, unless this process is no longer [behind](Self::is_behind)
+    /// `position` when the sync would begin.
+    ///
+    /// # Errors
+    ///
+    /// If the journal does not answer.
+    pub(crate) async fn catch_up(&self, position: Position) -> Result<(), Error> {
+        self.sync_state().sync_up_to(position).await
+    }
+
     /// Whether stored responses may be used at all (rule 12).
     pub(crate) fn is_trusted(&self, now: Now) -> bool {
         self.sync_state().trust.holds(now.mono)

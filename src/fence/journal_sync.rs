@@ -61,6 +61,21 @@ impl JournalSync {
     /// If the journal does not answer. The last proof stays valid until it is too old.
     pub(super) async fn sync(&self) -> Result<(), Error> {
         let _running = self.running.lock().await;
+        self.sync_alone().await
+    }
+
+    /// [`sync`](Self::sync), unless the record at `position` has been applied by the time that no other
+    /// sync is running.
+    pub(super) async fn sync_up_to(&self, position: Position) -> Result<(), Error> {
+        let _running = self.running.lock().await;
+        if !self.mirror.position().is_before(position) {
+            return Ok(());
+        }
+        self.sync_alone().await
+    }
+
+    /// Call it with `running` locked.
+    async fn sync_alone(&self) -> Result<(), Error> {
         let outcome = self.read_pages().await;
         if outcome.is_err() {
             self.mirror.metrics.sync_failures.increment(1);

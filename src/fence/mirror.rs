@@ -64,9 +64,11 @@ impl Mirror {
     }
 
     /// The verdict on all entries of this position, if it does not depend on their names: rule 8 refuses
-    /// them, or no target has been purged since and none is blocked.
+    /// them, they claim a position that has not been applied here, or no target has been purged since and
+    /// none is blocked.
     pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {
-        if position.epoch != self.position.epoch || position.n < self.floor {
+        let is_ahead = self.position.is_before(position);
+        if position.epoch != self.position.epoch || position.n < self.floor || is_ahead {
             return Some(Verdict::Unusable);
         }
         let blocked = !self.open.blocked.is_empty() || !self.own.blocked.is_empty();

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     key::purge::{Purge, PurgeTarget},
-    store::entry::Entry,
+    store::{entry::Entry, position::Position},
 };
 
 fn name(target: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
@@ -26,6 +26,26 @@ fn name(target: fn(Box<str>) -> PurgeTarget, name: &str) -> PurgeTarget {
 
 fn targets(target: fn(Box<str>) -> PurgeTarget, names: &[&str]) -> Vec<PurgeTarget> {
     names.iter().map(|text| name(target, text)).collect()
+}
+
+/// Regression: an entry that claimed a later position was immune to all invalidations up to it.
+#[tokio::test]
+async fn an_entry_of_a_position_that_is_not_applied_is_unusable() {
+    let fence = in_process(FenceConfig::default());
+    purge(&fence, "other").await;
+    let head = fence.capture().position;
+    for (n, epoch, expected) in [
+        (head.n, head.epoch, Verdict::Usable),
+        (head.n + 1, head.epoch, Verdict::Unusable),
+        (u64::MAX, head.epoch, Verdict::Unusable),
+        (u64::MAX, head.epoch ^ 1, Verdict::Unusable),
+    ] {
+        let position = Position { epoch, n };
+        let entry = entry(&Capture { at: 0, position });
+        assert_eq!(verdict(&fence, &entry), expected, "{position:?}");
+        let is_later = epoch == head.epoch && n > head.n;
+        assert_eq!(fence.is_behind(position), is_later, "{position:?}");
+    }
 }
 
 #[tokio::test]

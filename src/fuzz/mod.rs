@@ -34,7 +34,7 @@ use crate::{
         targeted::{CDN_CACHE_CONTROL, EffectiveDirectives},
         vary::{self, VaryFields},
     },
-    store::wire,
+    store::wire::{self, KeyHash, ReadContext},
 };
 
 const NOW: Timestamp = Timestamp(1_780_000_000_000);
@@ -244,11 +244,24 @@ fn references(data: &[u8]) {
 /// Stored bytes behind a valid magic and checksum: they decode to an entry or to an error, and an entry
 /// is encoded and decoded again as the same.
 pub fn wire(data: &[u8]) {
-    let stored = [&wire::MAGIC[..], &crc32fast::hash(data).to_be_bytes(), data];
-    let Ok(entry) = wire::decode(&stored.concat().into()) else {
+    let key = KeyHash::of("", "a key");
+    let context = ReadContext {
+        key,
+        now: NOW,
+        max_ttl: Duration::from_secs(1 << 30),
+        max_body: 1 << 20,
+    };
+    let data = key.bind(data);
+    let stored = [
+        &wire::MAGIC[..],
+        &crc32fast::hash(&data).to_be_bytes(),
+        &data,
+    ];
+    let Ok(entry) = wire::decode(&stored.concat().into(), &context) else {
         return;
     };
-    let again = wire::encode(&entry).expect("no longer than the input");
-    let read = wire::decode(&again.into()).expect("an encoded entry");
+    assert!(entry.expires <= entry.stored.after(context.max_ttl));
+    let again = wire::encode(&entry, key).expect("no longer than the input");
+    let read = wire::decode(&again.into(), &context).expect("an encoded entry");
     assert_eq!(format!("{read:?}"), format!("{entry:?}"));
 }

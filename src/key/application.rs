@@ -76,7 +76,7 @@ impl Key {
         self.segment(name.as_bytes())
     }
 
-    /// Adds 16 hexadecimal digits of the SHA-256 of `args` as JSON with sorted keys.
+    /// Adds 32 hexadecimal digits of the SHA-256 of `args` as JSON with sorted keys.
     ///
     /// If the arguments cannot be serialised, the key is random, so that nothing is found under it, and
     /// a warning is logged.
@@ -86,13 +86,13 @@ impl Key {
         self.segment(&digits)
     }
 
-    /// Adds 16 hexadecimal digits of the SHA-256 of a long or secret value, as `{#id}` does in a
+    /// Adds 32 hexadecimal digits of the SHA-256 of a long or secret value, as `{#id}` does in a
     /// route's key.
     #[must_use]
     pub fn hashed(self, value: impl fmt::Display) -> Self {
         let mut encoded = encode::KeyBytes::new();
         encode::push_bytes(value.to_string().as_bytes(), &mut encoded);
-        self.segment(&hash::short(&encoded))
+        self.segment(&hash::long(&encoded))
     }
 
     /// The text of the key, without namespace and variations.

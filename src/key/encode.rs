@@ -105,7 +105,7 @@ pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
         match (first, hex_pair(tail)) {
             (b'%', Some(byte)) => {
                 rest = &tail[2..];
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                if is_unreserved(byte) {
                     push_byte(byte, out);
                 } else {
                     out.extend_from_slice(b"%25");
@@ -115,6 +115,40 @@ pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
             _ => push_byte(*first, out),
         }
     }
+}
+
+/// Whether a part of a URL has an escape of an unreserved character, which is equivalent to the
+/// character itself (RFC 3986 section 6.2.2.2) but not the same to every server.
+pub(crate) fn escapes_unreserved(part: &str) -> bool {
+    let escapes = part.split('%').skip(1);
+    let mut bytes = escapes.filter_map(|after| hex_pair(after.as_bytes()));
+    bytes.any(is_unreserved)
+}
+
+/// Writes how the reserved characters of a path parameter are spelled: `1` for a character that stands
+/// for itself, `0` for an escape, nothing for unreserved characters and slashes. Together with the
+/// decoded value it distinguishes all values that are not equivalent.
+pub(crate) fn push_spelling(value: &str, out: &mut KeyBytes) {
+    let mut rest = value.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let escaped = hex_pair(tail).filter(|_| *first == b'%');
+        if escaped.is_some() {
+            rest = &tail[2..];
+        }
+        let byte = escaped.unwrap_or(*first);
+        if !is_unreserved(byte) && byte != b'/' {
+            out.push(if escaped.is_some() { b'0' } else { b'1' });
+        }
+    }
+}
+
+/// Whether all reserved characters of a path are escaped, apart from slashes.
+#[inline]
+pub(crate) fn has_only_escaped(path: &str) -> bool {
+    all_bytes(path.as_bytes(), |byte| {
+        is_plain(byte) | (byte == b'/') | (byte == b'%') | (byte == b'~')
+    })
 }
 
 /// Shortens the bytes from `start` on to `max` bytes, if they are longer: keeps as many as there is
@@ -187,6 +221,11 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+/// RFC 3986 section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    is_plain(byte) || byte == b'~'
 }
 
 /// Whether `byte` may appear unencoded in the keys and templates that authors write.

@@ -4,24 +4,20 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// 64 bits, for arguments and hashed placeholders.
-pub(crate) fn short(bytes: &[u8]) -> [u8; 16] {
-    digits(bytes)
-}
-
-/// 128 bits, for long values: collisions cannot be constructed.
+/// 128 bits. To find two inputs with the same digits takes about 2^64 attempts; half as many bits
+/// take minutes.
 pub(crate) fn long(bytes: &[u8]) -> [u8; 32] {
-    digits(bytes)
+    hex(&Sha256::digest(bytes))
 }
 
-/// [`short`] of the arguments as JSON with sorted keys.
-pub(crate) fn of_arguments<T: Serialize + ?Sized>(args: &T) -> [u8; 16] {
+/// [`long`] of the arguments as JSON with sorted keys.
+pub(crate) fn of_arguments<T: Serialize + ?Sized>(args: &T) -> [u8; 32] {
     match serde_json::to_value(args) {
-        Ok(value) => short(canonical(&value).as_bytes()),
+        Ok(value) => long(canonical(&value).as_bytes()),
         Err(error) => {
             tracing::warn!(%error, "the arguments of a key cannot be serialised as JSON: using a random key, under which nothing is cached");
             // A fixed key would give one caller's value to another.
-            short(&std::array::from_fn::<_, 32, _>(|_| fastrand::u8(..)))
+            long(&std::array::from_fn::<_, 32, _>(|_| fastrand::u8(..)))
         }
     }
 }
@@ -58,10 +54,6 @@ fn write_sorted(value: &Value, out: &mut String) {
         }
         scalar => out.push_str(&scalar.to_string()),
     }
-}
-
-fn digits<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    hex(&Sha256::digest(bytes))
 }
 
 /// The first `N` hexadecimal digits of a digest, which must have as many.

@@ -1,5 +1,7 @@
 use http::HeaderMap;
 
+use super::content::ContentHash;
+
 /// The parts of a request that may be part of its key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyInputs<'a> {
@@ -8,5 +10,6 @@ pub(crate) struct KeyInputs<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) user: Option<&'a str>,
-    pub(crate) body: Option<&'a [u8]>,
+    /// The hash of the content, if that is part of the key.
+    pub(crate) body: Option<ContentHash>,
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Range};
 
-use super::encode::{self, KeyBytes};
+use super::{
+    content::ContentHash,
+    encode::{self, KeyBytes},
+};
 
 /// A full key under construction: key, `~version`, `@user`, `?query`, `#vary`, in this order.
 #[derive(Clone, Default)]
@@ -49,20 +52,11 @@ impl KeyBuf {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
     }
 
-    /// Adds a hash of a QUERY request's content and of the fields that describe the content.
-    pub(crate) fn push_content(&mut self, headers: &http::HeaderMap, content: &[u8]) {
-        let mut described = KeyBytes::new();
-        for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
-            for value in headers.get_all(name) {
-                described.extend_from_slice(value.as_bytes());
-                described.push(0);
-            }
-            described.push(0);
-        }
-        described.extend_from_slice(content);
-        // No other query has a bare `+` at this place: in a hashed query, only digits follow it.
+    /// Adds the hash of a QUERY request's content.
+    pub(crate) fn push_content(&mut self, content: ContentHash) {
+        // No other query has a bare `+` and `=` at this place: in a hashed query, digits follow it.
         self.bytes.extend_from_slice(b"?+=");
-        self.bytes.extend_from_slice(&super::hash::long(&described));
+        self.bytes.extend_from_slice(content.digits());
     }
 
     /// The full key of a variant.

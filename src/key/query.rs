@@ -9,7 +9,10 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::encode::{self, KeyBytes};
+use super::{
+    encode::{self, KeyBytes},
+    query_name::{is_spelled, name},
+};
 
 /// Which parameters distinguish stored responses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,18 +34,27 @@ impl QueryFilter {
     #[inline]
     pub(crate) fn push(&self, query: Option<&str>, out: &mut KeyBytes) {
         if let Some(query) = query {
-            self.push_keyed(query, out);
+            self.push_keyed(query, encode::VALUE_MAX, out);
         }
     }
 
-    fn push_keyed(&self, query: &str, out: &mut KeyBytes) {
+    /// Writes `?` and a hash of the parameters that are part of the key; nothing if there are none.
+    pub(crate) fn push_hashed(&self, query: Option<&str>, out: &mut KeyBytes) {
+        if let Some(query) = query {
+            self.push_keyed(query, 0, out);
+        }
+    }
+
+    fn push_keyed(&self, query: &str, max: usize, out: &mut KeyBytes) {
         let before = out.len();
         out.push(b'?');
         if !self.push_sorted(query, out) {
             out.truncate(before);
             return;
         }
-        hash_if_long(before, out);
+        if out.len() - before > max {
+            hash_from(before, out);
+        }
     }
 
     /// Writes the parameters that are part of the key; returns false if there are none.
@@ -81,33 +93,35 @@ impl QueryFilter {
     }
 }
 
-/// Writes `?` and the query unchanged, except for the encoding of unreserved characters: without a
-/// route, even the order of parameters may matter. Hashed if longer than 64 bytes.
+/// Writes `?` and a hash of the query, unchanged except for the encoding of unreserved characters:
+/// without a route, even the order of parameters may matter. Any parameter may be a secret, so none is
+/// readable.
 pub(crate) fn push_whole(query: Option<&str>, out: &mut KeyBytes) {
     let Some(query) = query else { return };
     let before = out.len();
     out.push(b'?');
     push_pairs(query.split('&'), out);
-    hash_if_long(before, out);
+    hash_from(before, out);
 }
 
-fn hash_if_long(start: usize, out: &mut KeyBytes) {
-    if out.len() - start > encode::VALUE_MAX {
-        let digits = super::hash::long(&out[start + 1..]);
-        out.truncate(start + 1);
-        out.push(b'+');
-        out.extend_from_slice(&digits);
-    }
+/// Replaces what follows the `?` at `start` by `+` and 32 digits of its hash.
+fn hash_from(start: usize, out: &mut KeyBytes) {
+    let digits = super::hash::long(&out[start + 1..]);
+    out.truncate(start + 1);
+    out.push(b'+');
+    out.extend_from_slice(&digits);
 }
 
-/// The value of a parameter; `None` if it is missing, has no value, or is repeated, which servers
-/// interpret differently.
+/// The value of a parameter; `None` if it is missing, has no value, is repeated, or unreserved
+/// characters of its name are escaped: servers interpret the latter two differently.
 pub(crate) fn single_value<'a>(query: Option<&'a str>, wanted: &str) -> Option<&'a str> {
     let mut found = query?
         .split('&')
         .filter(|pair| is_named(name(pair), wanted));
-    let (_, value) = found.next()?.split_once('=')?;
-    found.next().is_none().then_some(value)
+    let pair = found.next()?;
+    let is_sole = found.next().is_none() && is_spelled(name(pair), wanted);
+    let (_, value) = pair.split_once('=')?;
+    is_sole.then_some(value)
 }
 
 fn push_pairs<'a>(pairs: impl Iterator<Item = &'a str>, out: &mut KeyBytes) {
@@ -126,10 +140,6 @@ fn push_pairs<'a>(pairs: impl Iterator<Item = &'a str>, out: &mut KeyBytes) {
 
 fn by_name(a: &str, b: &str) -> Ordering {
     encode::form_bytes(name(a)).cmp(encode::form_bytes(name(b)))
-}
-
-fn name(pair: &str) -> &str {
-    pair.split_once('=').map_or(pair, |(name, _)| name)
 }
 
 fn is_named(name: &str, wanted: &str) -> bool {

@@ -100,10 +100,13 @@ fn the_hash_of_arguments_does_not_depend_on_their_order() {
     let one: BTreeMap<_, _> = [("b", 1), ("a", 2)].into();
     let two: serde_json::Value = serde_json::json!({"a": 2, "b": 1});
     assert_eq!(Key::new("s").hash(&one), Key::new("s").hash(&two));
-    assert_eq!(Key::new("s").hash(&one).as_str().len(), 2 + 16);
+    assert_eq!(Key::new("s").hash(&one).as_str().len(), 2 + 32);
     assert_ne!(Key::new("s").hash(&[1, 2]), Key::new("s").hash(&[2, 1]));
     // SHA-256 of `{"a":2,"b":1}`: other programs can compute the same key.
-    assert_eq!(Key::new("s").hash(&one).as_str(), "s:d3626ac30a87e6f7");
+    assert_eq!(
+        Key::new("s").hash(&one).as_str(),
+        "s:d3626ac30a87e6f7a6428233b3c68299"
+    );
 }
 
 #[test]
@@ -142,11 +145,39 @@ fn path_values_are_percent_decoded() {
 }
 
 #[test]
+fn a_spelling_distinguishes_reserved_characters_from_their_escapes() {
+    let spelling = |raw: &str| {
+        let mut out = KeyBytes::new();
+        encode::push_spelling(raw, &mut out);
+        encode::text(&out).to_owned()
+    };
+    for (raw, expected) in [
+        ("", ""),
+        ("a-b.c_d~e/f", ""),
+        ("%61%7E", ""),
+        ("a;b", "1"),
+        ("a%3bb", "0"),
+        ("a;b%3B;%20@", "10101"),
+        ("%", "1"),
+    ] {
+        assert_eq!(spelling(raw), expected, "{raw}");
+    }
+    assert!(encode::has_only_escaped("/a/b-c.d_e~f/%3B%20"));
+    for reserved in [
+        "/a;b",
+        "/a@b/cdefghijklmnopqrstuvwxyz",
+        "/abcdefghijklmnopqrstuvwxyz/a+",
+    ] {
+        assert!(!encode::has_only_escaped(reserved), "{reserved}");
+    }
+}
+
+#[test]
 fn unlisted_paths_keep_differences_that_origins_may_see() {
     let host = Some("Example.COM:80");
     assert_eq!(
         url(host, "/a/b", Some("x=1")),
-        "url:example.com:%2Fa%2Fb?x=1"
+        "url:example.com:%2Fa%2Fb?+1f206b11c23e28cc250ded7fc0098d38"
     );
     assert_eq!(
         url(host, "/%61", None),

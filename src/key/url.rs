@@ -8,7 +8,7 @@ use super::{
     query,
 };
 
-/// Writes `url:{host}:{path}` and the whole query to `out`, which must be empty.
+/// Writes `url:{host}:{path}` and a hash of the whole query to `out`, which must be empty.
 pub(crate) fn url_key(inputs: &KeyInputs<'_>, out: &mut KeyBuf) {
     push_url(inputs, out.bytes());
     out.end_base();

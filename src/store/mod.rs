@@ -8,6 +8,7 @@ pub(crate) mod contracts;
 pub(crate) mod entry;
 pub(crate) mod memory;
 pub(crate) mod position;
+pub(crate) mod read_bounds;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod wire;

@@ -20,6 +20,11 @@ impl Position {
         }
     }
 
+    /// Whether `other` is a later position of the same epoch.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.n < other.n
+    }
+
     pub(crate) fn is_known(self) -> bool {
         self.epoch != 0
     }

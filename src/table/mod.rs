@@ -56,7 +56,9 @@ pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
 pub use unit::{days, hours, mins, secs};
 
-pub(crate) use plan::{LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan};
+pub(crate) use plan::{
+    DEFAULT_MAX_BODY, KeyError, LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan,
+};
 
 #[cfg(test)]
 mod tests;

@@ -123,6 +123,9 @@ impl Route {
     }
 
     /// The only query parameters that distinguish responses.
+    ///
+    /// A request bypasses the cache if it has a parameter that is not listed, but that a server may take
+    /// for a listed one: `Page` or `page[]` for `page`.
     pub fn query<Shape: ?Sized>(mut self, names: impl OneOrMany<String, Shape>) -> Self {
         self.query = Some(names.into_vec());
         self

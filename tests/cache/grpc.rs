@@ -169,6 +169,30 @@ async fn a_streamed_request_passes() {
     assert_eq!(origin.calls(), 6);
 }
 
+/// Whatever the deadline is; but not a caller that could not decode the response.
+#[tokio::test]
+async fn callers_share_a_response_only_with_the_same_encoding_and_codec() {
+    let origin = origin(vec![Reply::new()]);
+    let service = cached(&keep(), &origin);
+    let calls = async |fields: &[(&str, &str)]| {
+        send(&service, call(MESSAGE, fields)).await;
+        origin.calls()
+    };
+    assert_eq!(calls(&[("grpc-timeout", "1S")]).await, 1);
+    assert_eq!(calls(&[("grpc-timeout", "2S")]).await, 1);
+    assert_eq!(calls(&[("content-type", "application/grpc+json")]).await, 2);
+    assert_eq!(calls(&[("grpc-encoding", "gzip")]).await, 3);
+    assert_eq!(calls(&[("grpc-accept-encoding", "identity,gzip")]).await, 4);
+    assert_eq!(
+        calls(&[("grpc-accept-encoding", "gzip, identity")]).await,
+        4
+    );
+    assert_eq!(calls(&[]).await, 4);
+    let compressed = call(b"\x01\0\0\0\x02hi", &[]);
+    send(&service, compressed).await;
+    assert_eq!(origin.calls(), 5);
+}
+
 /// An error of the server took the place of the good response.
 #[tokio::test(start_paused = true)]
 async fn a_stale_response_replaces_an_error_of_the_server() {

@@ -2,6 +2,8 @@
 
 mod axum;
 mod basics;
+#[cfg(feature = "redis")]
+mod bound_entries;
 mod bounds;
 mod errors;
 #[cfg(feature = "redis")]
@@ -9,6 +11,7 @@ mod faults;
 mod freshness;
 mod grpc;
 mod hostile;
+mod keys;
 mod layer_markers;
 mod memory;
 mod methods;

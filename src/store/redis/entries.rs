@@ -16,7 +16,8 @@ use crate::{
     store::{
         contracts::{StoreFuture, entries::Entries, plain::Plain},
         entry::Entry,
-        wire,
+        read_bounds::ReadBounds,
+        wire::{self, KeyHash, ReadContext},
     },
 };
 
@@ -26,14 +27,21 @@ pub(crate) struct RedisEntries {
     client: RedisClient,
     namespace: Arc<str>,
     clock: Arc<Clock>,
+    bounds: Arc<ReadBounds>,
 }
 
 impl RedisEntries {
-    pub(crate) fn new(client: RedisClient, namespace: &str, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(
+        client: RedisClient,
+        namespace: &str,
+        clock: Arc<Clock>,
+        bounds: Arc<ReadBounds>,
+    ) -> Self {
         Self {
             client,
             namespace: namespace.into(),
             clock,
+            bounds,
         }
     }
 
@@ -65,15 +73,22 @@ impl RedisEntries {
         }
     }
 
-    fn decode(&self, stored: &Bytes) -> Option<Arc<Entry>> {
-        wire::decode(stored)
+    fn decode(&self, key: &str, stored: &Bytes) -> Option<Arc<Entry>> {
+        let context = ReadContext {
+            key: KeyHash::of(&self.namespace, key),
+            now: self.clock.now().wall,
+            max_ttl: self.bounds.max_ttl(),
+            max_body: self.bounds.max_body(),
+        };
+        wire::decode(stored, &context)
             .inspect_err(|reason| self.client.count_unreadable(*reason))
             .ok()
     }
 
     async fn store(&self, key: &str, entry: &Entry) -> Result<bool, Error> {
         let ttl = entry.expires.since(self.clock.now().wall);
-        let Some(value) = wire::encode(entry).filter(|_| !ttl.is_zero()) else {
+        let hash = KeyHash::of(&self.namespace, key);
+        let Some(value) = wire::encode(entry, hash).filter(|_| !ttl.is_zero()) else {
             return Ok(false);
         };
         let key = self.full_key(key);
@@ -124,7 +139,7 @@ impl RedisEntries {
 impl Entries for RedisEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
         let stored = self.fetch(key);
-        Box::pin(stored.map_ok(|stored| self.decode(&stored?)))
+        Box::pin(stored.map_ok(|stored| self.decode(key, &stored?)))
     }
 
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {

@@ -15,8 +15,9 @@ use crate::{error::Kind, store::wire::Unreadable};
 /// - `tower_keep_store_skipped_total`: commands not sent because the breaker was open, or optional commands
 ///   not sent because the previous one had no reply;
 /// - `tower_keep_store_breaker_open`: number of open breakers (a Cluster has one for each range of slots);
-/// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
-///   or that a later release wrote (`unknown`);
+/// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`),
+///   that a later release wrote (`unknown`), that were stored under another key (`misplaced`), or that no
+///   process with this table stores (`implausible`);
 /// - `tower_keep_store_reconnects_total`: connections that were replaced.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
@@ -26,6 +27,8 @@ pub(super) struct StoreMetrics {
     foreign: Counter,
     unknown: Counter,
     damaged: Counter,
+    misplaced: Counter,
+    implausible: Counter,
     pub(super) reconnects: Counter,
 }
 
@@ -50,6 +53,8 @@ impl StoreMetrics {
             foreign: unreadable("foreign"),
             unknown: unreadable("unknown"),
             damaged: unreadable("damaged"),
+            misplaced: unreadable("misplaced"),
+            implausible: unreadable("implausible"),
             reconnects: metrics::counter!("tower_keep_store_reconnects_total"),
         }
     }
@@ -63,6 +68,8 @@ impl StoreMetrics {
             Unreadable::Foreign => &self.foreign,
             Unreadable::Unknown => &self.unknown,
             Unreadable::Damaged => &self.damaged,
+            Unreadable::Misplaced => &self.misplaced,
+            Unreadable::Implausible => &self.implausible,
         }
         .increment(1);
     }

@@ -5,7 +5,10 @@ use std::{str, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{MAGIC, VERSION, at, flag, kind, names};
+use super::{
+    MAGIC, VERSION, at, flag, key_hash::KeyHash, kind, max, names, read_context::ReadContext,
+    unreadable::Unreadable,
+};
 use crate::{
     clock::Timestamp,
     semantics::{
@@ -18,20 +21,10 @@ use crate::{
     },
 };
 
-/// Why bytes cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    /// Not written by this crate.
-    Foreign,
-    /// Written by a later version of this crate, in a form that this one does not know.
-    Unknown,
-    /// Truncated or altered.
-    Damaged,
-}
-
-/// Decodes an entry; its field values and its body are slices of `stored`.
-pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
-    let fixed = FixedHead::read(stored)?;
+/// Decodes an entry; its field values and its body are slices of `stored`. Its times are cut to what the
+/// context allows.
+pub(crate) fn decode(stored: &Bytes, context: &ReadContext) -> Result<Arc<Entry>, Unreadable> {
+    let fixed = FixedHead::read(stored, context)?;
     let mut head = HeadReader {
         whole: stored,
         body: fixed.body,
@@ -41,7 +34,11 @@ pub(crate) fn decode(stored: &Bytes) -> Result<Arc<Entry>, Unreadable> {
     let user = fixed.has(flag::USER).then(|| head.text()).transpose()?;
     let tags = head.tags()?;
     let content = match fixed.kind {
-        kind::RESPONSE => Content::Response(head.response(&fixed)?),
+        kind::RESPONSE => {
+            let response = head.response(&fixed)?;
+            context.check_response(&response)?;
+            Content::Response(response)
+        }
         kind::VARIANTS => Content::Variants(head.variants()?),
         _ => Content::Value(StoredValue {
             json: stored.slice(fixed.body..),
@@ -75,7 +72,7 @@ struct FixedHead {
 }
 
 impl FixedHead {
-    fn read(stored: &[u8]) -> Result<Self, Unreadable> {
+    fn read(stored: &[u8], context: &ReadContext) -> Result<Self, Unreadable> {
         if !stored.starts_with(&MAGIC) {
             return Err(Unreadable::Foreign);
         }
@@ -85,7 +82,7 @@ impl FixedHead {
         if crc32fast::hash(&stored[at::VERSION..]).to_be_bytes() != array_at(fixed, at::CHECKSUM) {
             return Err(Unreadable::Damaged);
         }
-        let read = Self::parse(fixed);
+        let mut read = Self::parse(fixed);
         let known = fixed[at::VERSION] == VERSION
             && (kind::RESPONSE..=kind::VALUE).contains(&read.kind)
             && !read.has(flag::CRITICAL);
@@ -95,6 +92,11 @@ impl FixedHead {
         if !(at::FIXED_END..=stored.len()).contains(&read.body) {
             return Err(Unreadable::Damaged);
         }
+        if KeyHash(array_at(fixed, at::KEY_HASH)) != context.key {
+            return Err(Unreadable::Misplaced);
+        }
+        read.expires = context.expiry(read.stored, read.expires)?;
+        read.lifetime = context.capped(read.lifetime);
         Ok(read)
     }
 
@@ -175,11 +177,11 @@ impl<'a> HeadReader<'a> {
     }
 
     fn variants(&mut self) -> Result<Variants, Unreadable> {
-        let count = self.count(3)?;
+        let count = self.count(3, max::VARIANTS)?;
         let variants = (0..count).map(|_| {
             let hash = self.text()?;
             let by_language = Some(self.text()?).filter(|hash| !hash.is_empty());
-            let fields = self.count(1)?;
+            let fields = self.count(1, max::VARIANT_FIELDS)?;
             let fields = (0..fields).map(|_| self.name().map(Into::into));
             let fields = fields.collect::<Result<_, _>>()?;
             Ok(Variant {
@@ -192,17 +194,14 @@ impl<'a> HeadReader<'a> {
     }
 
     fn tags(&mut self) -> Result<Box<[Box<str>]>, Unreadable> {
-        match self.count(1)? {
+        match self.count(1, max::TAGS)? {
             0 => Ok(Box::default()),
             count => (0..count).map(|_| self.text()).collect(),
         }
     }
 
     fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
-        let count = self.count(2)?;
-        if count > MAX_FIELDS {
-            return Err(Unreadable::Damaged);
-        }
+        let count = self.count(2, max::FIELDS)?;
         // A response gets two more fields when it is sent.
         let mut fields = HeaderMap::try_with_capacity(count + 2).or(Err(Unreadable::Damaged))?;
         for _ in 0..count {
@@ -234,10 +233,10 @@ impl<'a> HeadReader<'a> {
         text.map(Into::into).or(Err(Unreadable::Damaged))
     }
 
-    /// Reads the count of items that take at least `size` bytes each.
-    fn count(&mut self, size: usize) -> Result<usize, Unreadable> {
+    /// Reads the count of at most `max` items that take at least `size` bytes each.
+    fn count(&mut self, size: usize, max: usize) -> Result<usize, Unreadable> {
         let count = self.length()?;
-        let fits = count <= self.rest.len() / size;
+        let fits = count <= max && count <= self.rest.len() / size;
         fits.then_some(count).ok_or(Unreadable::Damaged)
     }
 
@@ -310,6 +309,3 @@ fn array_at<const N: usize>(fixed: &[u8; at::FIXED_END], at: usize) -> [u8; N] {
     array.copy_from_slice(&fixed[at..at + N]);
     array
 }
-
-/// More than any server sends, and well below the capacity of a `HeaderMap`.
-const MAX_FIELDS: usize = 16 * 1024;

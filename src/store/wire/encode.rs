@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{MAGIC, VERSION, at, flag, kind, names};
+use super::{MAGIC, VERSION, at, flag, key_hash::KeyHash, kind, max, names};
 use crate::{
     semantics::{
         freshness::Lifetime,
@@ -13,11 +13,15 @@ use crate::{
     store::entry::{Content, Entry},
 };
 
-/// Encodes an entry in one allocation; `None` if its head exceeds 4 GiB.
-pub(crate) fn encode(entry: &Entry) -> Option<Vec<u8>> {
+/// Encodes an entry, to be stored under the key with this hash, in one allocation; `None` if no reader
+/// would accept it: its head exceeds 4 GiB, or it has too many tags, variants or fields.
+pub(crate) fn encode(entry: &Entry, key: KeyHash) -> Option<Vec<u8>> {
+    if !is_within_bounds(entry) {
+        return None;
+    }
     let body = body(&entry.content);
     let mut out = HeadWriter(Vec::with_capacity(size(entry)));
-    out.fixed(entry);
+    out.fixed(entry, key);
     out.owner(entry);
     match &entry.content {
         Content::Response(response) => out.response(response),
@@ -31,6 +35,23 @@ pub(crate) fn encode(entry: &Entry) -> Option<Vec<u8>> {
     let checksum = crc32fast::hash(&out[at::VERSION..]);
     out[at::CHECKSUM..at::VERSION].copy_from_slice(&checksum.to_be_bytes());
     Some(out)
+}
+
+fn is_within_bounds(entry: &Entry) -> bool {
+    let is_within = match &entry.content {
+        Content::Response(response) => {
+            let mut fields = [Some(&response.headers), response.trailers.as_ref()]
+                .into_iter()
+                .flatten();
+            fields.all(|fields| fields.len() <= max::FIELDS)
+        }
+        Content::Variants(Variants(variants)) => {
+            let fits = |fields: &[HeaderName]| fields.len() <= max::VARIANT_FIELDS;
+            variants.len() <= max::VARIANTS && variants.iter().all(|one| fits(&one.fields))
+        }
+        Content::Value(_) => true,
+    };
+    is_within && entry.tags.len() <= max::TAGS
 }
 
 fn body(content: &Content) -> &[u8] {
@@ -76,7 +97,7 @@ fn size(entry: &Entry) -> usize {
 struct HeadWriter(Vec<u8>);
 
 impl HeadWriter {
-    fn fixed(&mut self, entry: &Entry) {
+    fn fixed(&mut self, entry: &Entry, key: KeyHash) {
         let (kind, flags, lifetime, cost) = summary(entry);
         self.0.extend_from_slice(&MAGIC);
         self.0.extend_from_slice(&[0; 4]);
@@ -96,6 +117,7 @@ impl HeadWriter {
         ] {
             self.0.extend_from_slice(&number.to_be_bytes());
         }
+        self.0.extend_from_slice(&key.0);
     }
 
     fn owner(&mut self, entry: &Entry) {

@@ -19,7 +19,8 @@
 //! | 64 | 8 | stale-while-revalidate, milliseconds |
 //! | 72 | 8 | stale-if-error, milliseconds |
 //! | 80 | 8 | cost, microseconds |
-//! | 88 | | the variable part of the head, see below |
+//! | 88 | 16 | hash of the key: the first 128 bits of the SHA-256 of namespace and full key |
+//! | 104 | | the variable part of the head, see below |
 //! | offset of the body | to the end | body of the response, or JSON text of the value |
 //!
 //! Flags, from the lowest bit: must-revalidate, no-cache, heuristic, has a user, has trailers, is a
@@ -41,20 +42,25 @@
 //!   lower twelve: a later version may add optional data there.
 //! - An unknown version, kind, name, or flag among the upper four is a miss: a later version uses them for
 //!   data that readers must understand.
-//! - Magic, version and fence position keep their offsets in every version, as `put.lua` reads them.
+//! - Magic, version, fence position and hash of the key keep their offsets in every version, as `put.lua`
+//!   reads them.
 //!
-//! Data from Redis is not trusted: lengths are checked against the bytes that follow, and allocations are
-//! proportional to them.
+//! Data from Redis is not trusted. Lengths are checked against the bytes that follow, and counts against
+//! bounds, before anything is allocated. An entry that was stored under another key, or that this process
+//! could not have stored, is a miss, see [`ReadContext`].
 
 mod decode;
 mod encode;
+mod key_hash;
 mod names;
+mod read_context;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub(crate) use self::{
-    decode::{Unreadable, decode},
-    encode::encode,
+    decode::decode, encode::encode, key_hash::KeyHash, read_context::ReadContext,
+    unreadable::Unreadable,
 };
 
 pub(crate) const MAGIC: [u8; 4] = *b"\xF5TKE";
@@ -64,7 +70,18 @@ const VERSION: u8 = 1;
 mod at {
     pub(super) const CHECKSUM: usize = 4;
     pub(super) const VERSION: usize = 8;
-    pub(super) const FIXED_END: usize = 88;
+    pub(super) const KEY_HASH: usize = 88;
+    pub(super) const KEY_HASH_SIZE: usize = 16;
+    pub(super) const FIXED_END: usize = KEY_HASH + KEY_HASH_SIZE;
+}
+
+/// The most items of an entry that is written or read.
+mod max {
+    pub(super) const TAGS: usize = 1024;
+    pub(super) const VARIANTS: usize = 256;
+    pub(super) const VARIANT_FIELDS: usize = 64;
+    /// More than any server sends, and well below the capacity of a `HeaderMap`.
+    pub(super) const FIELDS: usize = 16 * 1024;
 }
 
 mod kind {

@@ -20,5 +20,6 @@ pub(super) mod value_source;
 
 pub(crate) use limit::LimitPlan;
 pub(crate) use plan::Plan;
-pub(crate) use route::RoutePlan;
+pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};
 pub(crate) use route_match::RouteMatch;
+pub(crate) use value_source::KeyError;

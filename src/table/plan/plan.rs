@@ -1,8 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    build, entities::Entities, globals, limit::LimitPlan, path::PathPattern, route::RoutePlan,
-    route_match::RouteMatch, route_table::RouteTable,
+    build,
+    entities::Entities,
+    globals,
+    limit::LimitPlan,
+    path::PathPattern,
+    route::{DEFAULT_MAX_BODY, RoutePlan},
+    route_match::RouteMatch,
+    route_table::RouteTable,
 };
 use crate::{
     error::Error,
@@ -54,6 +60,12 @@ impl Plan {
         plan.add_routes(settings, &mut problems);
         plan.add_limits(settings, &mut problems);
         (plan, problems)
+    }
+
+    /// The longest body of a response that any path may have stored, in bytes.
+    pub(crate) fn max_body(&self) -> u64 {
+        let bodies = self.routes().iter().map(|route| route.max_body);
+        bodies.fold(DEFAULT_MAX_BODY, u64::max)
     }
 
     /// Finds the route that serves a path at a host: the most specific that matches the path; of

@@ -2,7 +2,7 @@
 
 use super::{template::Template, value_source::ValueSource};
 use crate::{
-    key::query::QueryFilter,
+    key::{query::QueryFilter, query_name::ListedNames},
     table::{problem::FieldProblem, route::Route},
 };
 
@@ -63,4 +63,18 @@ pub(super) fn variation(filter: &QueryFilter, key: Option<&Template>) -> QueryFi
         }
         other => other.clone(),
     }
+}
+
+/// The names in `query`, and those of parameters in the key's template. Empty without `query`: then no
+/// parameter is ignored that a server could read as one that is part of the key.
+pub(super) fn listed(filter: &QueryFilter, key: Option<&Template>) -> ListedNames {
+    let QueryFilter::Only(names) = filter else {
+        return ListedNames::default();
+    };
+    let in_key = key.into_iter().flat_map(Template::sources);
+    let in_key = in_key.filter_map(|source| match source {
+        ValueSource::Query(name) => Some(name),
+        _ => None,
+    });
+    ListedNames::new(names.iter().chain(in_key).cloned())
 }

@@ -4,7 +4,7 @@ use http::{HeaderName, Method, StatusCode};
 
 use super::template::Template;
 use crate::{
-    key::{host::without_default_port, query::QueryFilter},
+    key::{host::without_default_port, query::QueryFilter, query_name::ListedNames},
     semantics::{
         invalidation,
         storage_policy::{SharingScope, StoragePolicy},
@@ -53,6 +53,8 @@ pub(crate) struct RoutePlan {
     pub(crate) key_names_host: bool,
     /// The query parameters that are a variation.
     pub(super) query: QueryFilter,
+    /// The names in `query`; a request with a parameter that is almost one of them has no key.
+    pub(super) listed_query: ListedNames,
     /// The query parameters that `{#query}` hashes.
     pub(super) query_in_key: QueryFilter,
     pub(super) key: Option<Template>,
@@ -147,3 +149,6 @@ impl RoutePlan {
         self.invalidates.iter().any(Template::needs_answer)
     }
 }
+
+/// The longest body that is stored, in bytes, if no route sets `max_body`.
+pub(crate) const DEFAULT_MAX_BODY: u64 = 1 << 20;

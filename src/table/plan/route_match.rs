@@ -6,7 +6,7 @@ use super::{
     route::RoutePlan,
     router::Params,
     template::Template,
-    value_source::{KeyError, TemplateInputs},
+    value_source::{KeyError, TemplateInputs, ValueSource},
 };
 use crate::{
     key::{
@@ -32,8 +32,8 @@ impl<'p> RouteMatch<'p> {
         self.plan
     }
 
-    /// Writes the full key to `out`, which is empty: `key[~version][@user][?query]`. `version` is
-    /// the version set at run time, 0 if none.
+    /// Writes the full key to `out`, which is empty: `key[~version][@user][?query][?+/spelling]`.
+    /// `version` is the version set at run time, 0 if none.
     #[inline]
     pub(crate) fn key(
         &self,
@@ -41,6 +41,11 @@ impl<'p> RouteMatch<'p> {
         version: u64,
         out: &mut KeyBuf,
     ) -> Result<(), KeyError> {
+        if let Some(query) = inputs.query
+            && self.plan.listed_query.is_ambiguous(query)
+        {
+            return Err(KeyError::AmbiguousQuery);
+        }
         match &self.plan.key {
             Some(template) => template.write(&self.values(inputs, None), out.bytes())?,
             None => push_url(inputs, out.bytes()),
@@ -50,8 +55,40 @@ impl<'p> RouteMatch<'p> {
         if self.plan.scope == Some(Scope::User) {
             out.push_user(inputs.user.ok_or(KeyError::NoUser)?);
         }
-        self.plan.query.push(inputs.query, out.bytes());
+        match &self.plan.key {
+            Some(template) => {
+                self.plan.query.push(inputs.query, out.bytes());
+                if !encode::has_only_escaped(inputs.path) {
+                    self.push_spelling(template, inputs, out.bytes());
+                }
+            }
+            None => self.plan.query.push_hashed(inputs.query, out.bytes()),
+        }
         Ok(())
+    }
+
+    /// Adds how reserved characters of the path's parameters are spelled, unless all are escaped. A
+    /// character that stands for itself may be a delimiter to the server (RFC 3986 section 2.2), so
+    /// the response may differ; an invalidation of the key covers every spelling.
+    #[cold]
+    fn push_spelling(&self, template: &Template, inputs: &KeyInputs<'_>, out: &mut KeyBytes) {
+        let before = out.len();
+        // No other query has a slash at this place.
+        out.extend_from_slice(b"?+/");
+        let start = out.len();
+        for source in template.sources() {
+            if let ValueSource::Path { number, .. } = source
+                && let Some(range) = self.params.get(*number)
+            {
+                encode::push_spelling(&inputs.path[range.clone()], out);
+                out.push(b'.');
+            }
+        }
+        if out[start..].contains(&b'1') {
+            encode::shorten(out, start, encode::VALUE_MAX);
+        } else {
+            out.truncate(before);
+        }
     }
 
     /// The target that covers all stored responses of this path, with all variations.

@@ -36,21 +36,21 @@ pub(crate) enum ValueSource {
 }
 
 impl ValueSource {
-    /// Writes a hash of the encoded value. A body is hashed unencoded.
+    /// Writes a hash of the encoded value, or the hash of the content.
     #[inline(never)]
     pub(super) fn write_hash(
         &self,
         values: TemplateInputs<'_>,
         out: &mut KeyBytes,
     ) -> Result<(), KeyError> {
-        let digits = if *self == Self::Body {
-            hash::short(values.inputs.body.ok_or(KeyError::Missing)?)
+        if *self == Self::Body {
+            let content = values.inputs.body.ok_or(KeyError::Missing)?;
+            out.extend_from_slice(content.digits());
         } else {
             let mut value = KeyBytes::new();
             self.write(&values, &mut value)?;
-            hash::short(&value)
-        };
-        out.extend_from_slice(&digits);
+            out.extend_from_slice(&hash::long(&value));
+        }
         Ok(())
     }
 
@@ -113,6 +113,18 @@ pub(crate) enum KeyError {
     Missing,
     /// A value that is part of the key is not properly percent-encoded.
     Malformed,
+    /// A server may read a parameter of the query as one that is part of the key.
+    AmbiguousQuery,
+}
+
+impl KeyError {
+    /// The word for `detail` of `Cache-Status`.
+    pub(crate) fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::AmbiguousQuery => Some("query"),
+            Self::NoUser | Self::Missing | Self::Malformed => None,
+        }
+    }
 }
 
 impl From<Malformed> for KeyError {

@@ -22,7 +22,7 @@ async fn tested(url: &str, namespace: &str) -> Tested {
     };
     let client = RedisClient::connect(url, config).await.expect("connects");
     let clock = Arc::new(Clock::boot());
-    let store = RedisEntries::new(client, namespace, Arc::clone(&clock));
+    let store = RedisEntries::new(client, namespace, Arc::clone(&clock), Arc::default());
     Tested {
         store: Arc::new(store),
         clock,

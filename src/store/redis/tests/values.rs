@@ -14,7 +14,7 @@ use crate::{
         entry::{Content, Entry, LocalState, StoredValue},
         position::Position,
         redis::RedisEntries,
-        wire,
+        wire::{self, KeyHash},
     },
     support::{RedisServer, unreadable},
 };
@@ -52,9 +52,9 @@ async fn unreadable_values_are_counted_as_misses_and_replaced() {
         .await
         .expect("connects");
     let clock = Arc::new(Clock::boot());
-    let entries = RedisEntries::new(client.clone(), "", Arc::clone(&clock));
+    let entries = RedisEntries::new(client.clone(), "", Arc::clone(&clock), Arc::default());
     let entry = entry(&clock);
-    let whole = wire::encode(&entry).expect("small");
+    let whole = wire::encode(&entry, KeyHash::of("", "k")).expect("small");
 
     for (kind, value) in unreadable(&whole, 40) {
         server.command(&[b"SET", b"k".as_slice(), &value]);
@@ -67,6 +67,24 @@ async fn unreadable_values_are_counted_as_misses_and_replaced() {
         );
         assert!(entries.get("k").await.expect("asked").is_some());
     }
+
+    // The position is later than that of the entry which replaces the copy.
+    let mut later = Arc::into_inner(self::entry(&clock)).expect("not shared");
+    later.position.n = u64::MAX;
+    let later = Arc::new(later);
+    assert!(entries.put("other", &later).await.expect("put"));
+    server.command(&["COPY", "other", "copy"]);
+    assert!(entries.get("copy").await.expect("a miss").is_none());
+    assert_eq!(counted(&snapshotter, "misplaced"), 1);
+    assert!(
+        entries.put("copy", &entry).await.expect("put"),
+        "a copy is replaced"
+    );
+    assert!(entries.get("copy").await.expect("asked").is_some());
+    assert!(
+        !entries.put("other", &entry).await.expect("put"),
+        "the later entry stays"
+    );
 
     server.command(&["DEL", "k"]);
     server.command(&["RPUSH", "k", "1"]);
