@@ -12,9 +12,9 @@ use crate::{
     engine::snapshot::Snapshot,
     identity::User,
     key::{KeyBuf, KeyInputs, url_key},
-    message::target,
+    message::target::{self, Target},
     semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope},
-    table::{self, RouteMatch},
+    table::{self, Plan, RouteMatch},
 };
 
 /// The inputs of a request's key.
@@ -109,6 +109,14 @@ impl<'a, 'p> KeySource<'a, 'p> {
             Some(matched) => self.route_key(&matched, Some(content), key),
             None => Some(self.url_key(Some(content), key)),
         }
+    }
+
+    pub(super) fn plan(self) -> &'p Plan {
+        &self.snapshot.plan
+    }
+
+    pub(super) fn target(self) -> Target<'a> {
+        Target::new(self.uri, &self.parts.headers)
     }
 
     /// Whether the inner service might read another host from the request than the key contains.

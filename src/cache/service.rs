@@ -81,7 +81,7 @@ where
                 }
             }
             RequestAction::PassThrough => self.pass(parts, body),
-            RequestAction::Bypass(reason) => self.bypass(parts, body, reason),
+            RequestAction::Bypass(reason, detail) => self.bypass(parts, body, reason, detail),
             RequestAction::Invalidate => self.answer_by(|config, inner| {
                 unsafe_request::forward_write(config, inner, parts, body)
             }),
@@ -129,7 +129,7 @@ impl<S> Cache<S> {
         // Some services let the content of a GET change the response, although RFC 9110 section
         // 9.3.1 gives it no meaning; such a response must not answer other requests.
         if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
-            return self.bypass(parts, body, Forward::Bypass);
+            return self.bypass(parts, body, Forward::Bypass, None);
         }
         let request = request.into_owned(snapshot, candidate);
         self.answer_by(|config, inner| {
@@ -156,12 +156,13 @@ impl<S> Cache<S> {
         parts: request::Parts,
         body: B,
         reason: Forward,
+        detail: Option<&'static str>,
     ) -> CacheFuture<S, B>
     where
         S: HttpService<B>,
     {
         self.answer_by(|config, inner| {
-            bypass::forward_unstored(config, inner, parts, body, reason, None)
+            bypass::forward_unstored(config, inner, parts, body, reason, detail)
         })
     }
 
