@@ -69,6 +69,21 @@
 //!   another method, has another key; HEAD counts as GET. Responses to OPTIONS and TRACE are not
 //!   stored.
 //!
+//! # Ambiguous paths
+//!
+//! The layers match paths as received, but servers may decode them, resolve dot segments, merge
+//! slashes, or take a backslash for a slash: many answer `/static/..%2faccount` with `/account`. So a
+//! path bypasses the cache (`detail=path`), whatever the table says of it, if it has
+//!
+//! - a dot segment, or an empty segment other than the last (`/a/../b`, `//a`; `/a/` is plain),
+//! - an encoded dot, slash, backslash or NUL (`%2e`, `%2f`, `%5c`, `%00`, also escaped twice: `%252f`),
+//! - a backslash, or a malformed escape, or
+//! - an escape without which it would match another route (`/%6cogin`, if `/login` is a route).
+//!
+//! A write to such a path invalidates whatever a server may read from it: the path as received, and
+//! normalised (RFC 3986 section 6.2.2), without empty segments, and with encoded slashes and
+//! backslashes as slashes, each with the `invalidates` of the route that it matches.
+//!
 //! # Collapsed requests
 //!
 //! Of all requests that miss the same key, or the same variant of it, one is forwarded to the inner

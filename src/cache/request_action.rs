@@ -7,7 +7,7 @@ use super::{
     request_key::KeySource,
 };
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot},
+    engine::{core::Engine, snapshot::Snapshot, write_targets},
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
@@ -43,8 +43,10 @@ impl<'p> RequestAction<'p> {
             config.engine().uri(&parts.uri, &parts.extensions),
         );
         let matched = plan.route_for(uri.path(), || target::authority(uri, &parts.headers));
+        let is_ambiguous = plan.is_ambiguous(uri.path());
+        let is_untouched = matched.is_none() && plan.unlisted == Unlisted::Pass;
         // After a successful CONNECT the connection no longer carries HTTP.
-        if matched.is_none() && plan.unlisted == Unlisted::Pass || parts.method == Method::CONNECT {
+        if is_untouched && !is_ambiguous || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
         let source = KeySource::new(
@@ -55,6 +57,7 @@ impl<'p> RequestAction<'p> {
             FieldPresence::of(&parts.headers),
         );
         match matched {
+            _ if is_ambiguous => Self::unusable(source, matched.as_ref(), "path"),
             Some(matched) => Self::listed(source, &matched, key),
             None => Self::unlisted(source, key),
         }
@@ -76,7 +79,7 @@ impl<'p> RequestAction<'p> {
             return Self::Bypass(Forward::Method, None);
         }
         if route.key_names_host && source.has_ambiguous_host() {
-            return Self::Bypass(Forward::Bypass, None);
+            return Self::Bypass(Forward::Bypass, Some("host"));
         }
         if route.needs_body {
             return Self::ReadContent;
@@ -97,7 +100,7 @@ impl<'p> RequestAction<'p> {
             return Self::PassThrough;
         }
         if source.has_ambiguous_host() {
-            return Self::Bypass(Forward::Bypass, None);
+            return Self::Bypass(Forward::Bypass, Some("host"));
         }
         if invalidation::is_query(method) {
             return Self::ReadContent;
@@ -106,6 +109,28 @@ impl<'p> RequestAction<'p> {
             return Self::PassThrough;
         }
         Self::LookUp(source.url_key(None, key))
+    }
+
+    /// Classifies a request whose target may be another resource than the table names: nothing is
+    /// looked up or stored for it. `detail` says why.
+    #[cold]
+    fn unusable(
+        source: KeySource<'_, '_>,
+        matched: Option<&RouteMatch<'_>>,
+        detail: &'static str,
+    ) -> Self {
+        let (plan, method) = (source.plan(), &source.parts.method);
+        let route = matched.map(|matched| &**matched.plan());
+        if write_targets::is_write(plan, source.target(), method) {
+            return Self::write(source, route);
+        }
+        let has_content_key =
+            route.is_some_and(|route| route.needs_body) || invalidation::is_query(method);
+        let is_untouched = route.is_none() && plan.unlisted == Unlisted::Pass;
+        if source.is_upgrade() || is_untouched || !is_get_or_head(method) && !has_content_key {
+            return Self::PassThrough;
+        }
+        Self::Bypass(Forward::Bypass, Some(detail))
     }
 
     /// Classifies a write. With an `InvalidateLayer` above, it passes through, unless this layer

@@ -12,9 +12,9 @@ use crate::{
     engine::snapshot::Snapshot,
     identity::User,
     key::{ContentHash, KeyBuf, KeyInputs, url_key},
-    message::target,
+    message::target::{self, Target},
     semantics::{cache_control::RequestCacheControl, storage_policy::SharingScope, upgrade},
-    table::{self, KeyError, RouteMatch},
+    table::{self, KeyError, Plan, RouteMatch},
 };
 
 /// The inputs of a request's key.
@@ -118,6 +118,14 @@ impl<'a, 'p> KeySource<'a, 'p> {
     #[inline]
     pub(super) fn is_upgrade(self) -> bool {
         self.fields.upgrade && upgrade::is_upgrade(self.parts.version, &self.parts.headers)
+    }
+
+    pub(super) fn plan(self) -> &'p Plan {
+        &self.snapshot.plan
+    }
+
+    pub(super) fn target(self) -> Target<'a> {
+        Target::new(self.uri, &self.parts.headers)
     }
 
     /// Whether the inner service might read another host from the request than the key contains.

@@ -12,7 +12,7 @@ use super::{
     request_key::KeySource, respond, storage_decision::decide_storage, store_body,
 };
 use crate::{
-    engine::write_targets::WriteTargets,
+    engine::write_targets::{self, WriteTargets},
     fence::entry_names::{EntryNames, target_hashes},
     key::{Key, KeyBuf, purge::PurgeTarget},
     message::{
@@ -135,9 +135,8 @@ fn derived_key(config: &Config, parts: &request::Parts) -> Option<Key> {
     let derive = config.key.as_ref()?;
     let engine = config.engine();
     let snapshot = engine.snapshot.load();
-    let target = engine.target(parts);
-    snapshot.plan.route(target.path, target.host)?;
-    derive(parts)
+    let routes = write_targets::routes(&snapshot.plan, engine.target(parts));
+    routes.first().and_then(|_| derive(parts))
 }
 
 #[cfg(test)]

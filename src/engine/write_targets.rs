@@ -1,13 +1,16 @@
 //! The targets that a write invalidates by the rules of HTTP (RFC 9111 section 4.4, RFC 9875).
 
+use std::sync::Arc;
+
 use http::{HeaderName, Method, Response, Uri};
+use serde_json::Value;
 
 use super::{core::Engine, snapshot::Snapshot};
 use crate::{
-    key::{KeyBuf, KeyInputs, purge::PurgeTarget, url_key},
+    key::{KeyBuf, KeyInputs, PathReadings, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
     semantics::{cache_groups, invalidation, request_head::RequestHead, sharing::Credentials},
-    table::RouteMatch,
+    table::{Plan, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// An unsafe request, and the targets that its response invalidates.
@@ -65,22 +68,43 @@ impl WriteTargets {
         tags.map(PurgeTarget::Tag).collect()
     }
 
-    /// The key of the request's target, with all its variations.
-    pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
-        target_of(snapshot, &self.inputs())
+    /// The keys of the request's target, with all their variations: one for each reading of it.
+    pub(crate) fn targets(&self, snapshot: &Snapshot) -> Vec<PurgeTarget> {
+        self.targets_of(snapshot, self.request.target())
     }
 
+    /// The targets that the `invalidates` of its routes name. `fields` are those of the response's
+    /// content; without them, `{answer.FIELD}` matches every value.
+    pub(crate) fn invalidates(
+        &self,
+        snapshot: &Snapshot,
+        fields: Option<&Value>,
+    ) -> Vec<PurgeTarget> {
+        let mut targets = Vec::new();
+        for_each_reading(&snapshot.plan, self.request.target(), |matched, target| {
+            let inputs = self.inputs_of(target);
+            targets.extend(matched.map(|it| it.invalidates(&inputs, fields)));
+        });
+        targets.into_iter().flatten().collect()
+    }
+
+    /// The route whose stored response the write may replace; `None` if the inner service may serve
+    /// another one.
     pub(crate) fn route<'p>(&self, snapshot: &'p Snapshot) -> Option<RouteMatch<'p>> {
         let Target { path, host, .. } = self.request.target();
-        snapshot.plan.route(path, host)
+        let matched = snapshot.plan.route(path, host)?;
+        (!snapshot.plan.is_ambiguous(path)).then_some(matched)
     }
 
     pub(crate) fn inputs(&self) -> KeyInputs<'_> {
-        let Target { path, query, host } = self.request.target();
+        self.inputs_of(self.request.target())
+    }
+
+    fn inputs_of<'a>(&'a self, target: Target<'a>) -> KeyInputs<'a> {
         KeyInputs {
-            host,
-            path,
-            query,
+            host: target.host,
+            path: target.path,
+            query: target.query,
             headers: &self.request.headers,
             user: self.user.as_deref(),
             body: None,
@@ -113,7 +137,10 @@ impl WriteTargets {
     /// Whether a response with explicit freshness may answer a later GET: only the response to a POST
     /// for a path without a route (RFC 9110 section 9.3.3).
     pub(crate) fn may_answer_get(&self, snapshot: &Snapshot) -> bool {
-        self.request.method == Method::POST && self.route(snapshot).is_none()
+        let Target { path, host, .. } = self.request.target();
+        self.request.method == Method::POST
+            && !snapshot.plan.is_ambiguous(path)
+            && snapshot.plan.route(path, host).is_none()
     }
 
     /// The keys of the URIs that the response invalidates, without the first `skipped`.
@@ -125,24 +152,75 @@ impl WriteTargets {
     ) -> Vec<PurgeTarget> {
         let request = self.request.head(Credentials::None);
         let uris = invalidation::targets(&request, response.status(), response.headers());
-        let keys = uris.iter().skip(skipped).filter_map(|uri| {
-            let uri: Uri = uri.parse().ok()?;
-            let inputs = KeyInputs {
+        let uris = uris.iter().skip(skipped);
+        let keys = uris.filter_map(|uri| uri.parse().ok()).map(|uri: Uri| {
+            let target = Target {
                 path: uri.path(),
                 query: uri.query(),
-                ..self.inputs()
+                ..self.request.target()
             };
-            Some(target_of(snapshot, &inputs))
+            self.targets_of(snapshot, target)
         });
-        keys.collect()
+        keys.flatten().collect()
+    }
+
+    fn targets_of(&self, snapshot: &Snapshot, target: Target<'_>) -> Vec<PurgeTarget> {
+        let mut targets = Vec::new();
+        for_each_reading(&snapshot.plan, target, |matched, target| {
+            let inputs = self.inputs_of(target);
+            targets.push(match matched {
+                Some(matched) => matched.target(&inputs),
+                None => target_of_url(&inputs),
+            });
+        });
+        targets.sort_unstable();
+        targets.dedup();
+        targets
     }
 }
 
-/// The key of a request with these inputs: by its route, or by its URL if no route matches.
-fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> PurgeTarget {
-    if let Some(matched) = snapshot.plan.route(inputs.path, inputs.host) {
-        return matched.target(inputs);
+/// The distinct routes of all readings of a target; empty if no route names it.
+pub(crate) fn routes(plan: &Plan, target: Target<'_>) -> Vec<Arc<RoutePlan>> {
+    let mut routes: Vec<Arc<RoutePlan>> = Vec::new();
+    for_each_reading(plan, target, |matched, _| {
+        let found = matched.map(|matched| Arc::clone(matched.plan()));
+        let is_new = |route: &Arc<RoutePlan>| routes.iter().all(|other| other.id != route.id);
+        routes.extend(found.filter(is_new));
+    });
+    routes
+}
+
+/// Whether a request may change something: its method is not safe by one of the readings of its target.
+/// Paths that the layers leave untouched do not count.
+pub(crate) fn is_write(plan: &Plan, target: Target<'_>, method: &Method) -> bool {
+    let mut is_write = false;
+    for_each_reading(plan, target, |matched, _| {
+        is_write |= match matched {
+            Some(matched) => !matched.plan().is_safe(method),
+            None => plan.unlisted != Unlisted::Pass && !invalidation::is_safe(method),
+        };
+    });
+    is_write
+}
+
+/// Calls `visit` with every target that the inner service may read from a request's target, and with
+/// each route of that target, or `None`.
+fn for_each_reading(
+    plan: &Plan,
+    target: Target<'_>,
+    mut visit: impl FnMut(Option<RouteMatch<'_>>, Target<'_>),
+) {
+    for path in PathReadings::of(target.path).iter() {
+        let target = Target { path, ..target };
+        let mut routes = plan.written_routes(path, target.host).peekable();
+        if routes.peek().is_none() {
+            visit(None, target);
+        }
+        routes.for_each(|matched| visit(Some(matched), target));
     }
+}
+
+fn target_of_url(inputs: &KeyInputs<'_>) -> PurgeTarget {
     let mut key = KeyBuf::new();
     url_key(inputs, &mut key);
     PurgeTarget::Key(key.base().into())

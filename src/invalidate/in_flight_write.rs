@@ -25,7 +25,7 @@ impl InFlightWrite {
     /// continues without a declaration.
     pub(super) async fn begin(request: WriteRequest) -> Self {
         let engine = Arc::clone(request.engine());
-        let declared = request.route.as_ref().is_some_and(|route| route.before);
+        let declared = request.routes.iter().any(|route| route.before);
         let declaration = if declared {
             let (targets, lease) = (request.targets(None), request.config.longest_write);
             let declared = engine.fence.declare(targets, lease).await;
@@ -115,8 +115,8 @@ impl InFlightWrite {
 
     /// The delay after which the targets are invalidated again (`settle`).
     fn settle_delay(&self) -> Option<Duration> {
-        let route = self.request.route.as_ref()?;
-        route.settle.filter(|delay| !delay.is_zero())
+        let delays = self.request.routes.iter().filter_map(|route| route.settle);
+        delays.max().filter(|delay| !delay.is_zero())
     }
 }
 

@@ -83,7 +83,7 @@ async fn settle<R: ServiceBody>(
     let settled = match outcome {
         WriteOutcome::Written => return settle_success(write, named, response).await,
         // RFC 9111 section 4.4: for a path without a route, an error invalidates nothing.
-        WriteOutcome::Unknown if write.request.route.is_none() => write.settle(named).await,
+        WriteOutcome::Unknown if write.request.routes.is_empty() => write.settle(named).await,
         WriteOutcome::Unknown => write.settle_unknown(named).await,
         // Groups are invalidated with any status (RFC 9875 section 3), and a declaration is closed.
         WriteOutcome::Refused => write.settle(named).await,
@@ -99,10 +99,11 @@ async fn settle_success<R: ServiceBody>(
 ) -> (bool, Response<ResponseBody<R>>) {
     let request = &write.request;
     let (head, body) = response.into_parts();
-    let (route, replacement) = (request.route.as_ref(), Replacement::of(request, &head));
+    let replacement = Replacement::of(request, &head);
+    let mut routes = request.routes.iter();
     let max_length = match &replacement {
         Some(replacement) => replacement.max_length,
-        None if route.is_some_and(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
+        None if routes.any(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
     let (content, body) = content::read(body, max_length).await;

@@ -8,18 +8,25 @@ use serde_json::Value;
 
 use super::config::Config;
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot, write_targets::WriteTargets},
+    engine::{
+        core::Engine,
+        snapshot::Snapshot,
+        write_targets::{self, WriteTargets},
+    },
     key::{Key, purge::PurgeTarget},
     message::layer_markers::LayerMarkers,
     semantics::invalidation,
-    table::{RoutePlan, Through, Unlisted, Write},
+    table::{RoutePlan, Through, Write},
 };
 
 /// A request with an unsafe method, for a listed path or with `unlisted` other than `"pass"`.
 pub(super) struct WriteRequest {
     pub(super) config: Arc<Config>,
     pub(super) snapshot: Arc<Snapshot>,
+    /// The route whose stored response the write may replace.
     pub(super) route: Option<Arc<RoutePlan>>,
+    /// The routes that the inner service may read from the request's target.
+    pub(super) routes: Vec<Arc<RoutePlan>>,
     pub(super) changed: WriteTargets,
     /// From [`InvalidateLayer::key`](super::InvalidateLayer::key).
     derived_key: Option<Key>,
@@ -35,12 +42,10 @@ impl WriteRequest {
         let engine = config.keep.engine();
         let snapshot = engine.snapshot.load();
         let target = engine.target(parts);
-        let route = match snapshot.plan.route(target.path, target.host) {
-            Some(matched) if matched.plan().is_safe(&parts.method) => return None,
-            Some(matched) => Some(Arc::clone(matched.plan())),
-            None if snapshot.plan.unlisted == Unlisted::Pass => return None,
-            None => None,
-        };
+        if !write_targets::is_write(&snapshot.plan, target, &parts.method) {
+            return None;
+        }
+        let routes = write_targets::routes(&snapshot.plan, target);
         if LayerMarkers::of(&parts.extensions).invalidate == engine.id() {
             engine.report_misuse("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
             return None;
@@ -48,7 +53,9 @@ impl WriteRequest {
         let user = engine.user(&snapshot, parts);
         let user = user.as_ref().map(|user| user.id());
         let changed = WriteTargets::new(engine.client_request(parts), user);
-        let derive = config.key.as_ref().filter(|_| route.is_some());
+        let route = changed.route(&snapshot);
+        let route = route.map(|matched| Arc::clone(matched.plan()));
+        let derive = config.key.as_ref().filter(|_| !routes.is_empty());
         let derived_key = derive.and_then(|derive| derive(parts));
         LayerMarkers::mark(&mut parts.extensions, |markers| {
             markers.invalidate = engine.id();
@@ -57,6 +64,7 @@ impl WriteRequest {
             config: Arc::clone(config),
             snapshot: Guard::into_inner(snapshot),
             route,
+            routes,
             changed,
             derived_key,
         })
@@ -67,8 +75,7 @@ impl WriteRequest {
     }
 
     pub(super) fn is_grpc(&self) -> bool {
-        let route = self.route.as_ref();
-        route.is_some_and(|route| route.grpc.is_some())
+        self.routes.iter().any(|route| route.grpc.is_some())
     }
 
     /// How write-through replaces the stored response; `None` without write-through.
@@ -79,14 +86,11 @@ impl WriteRequest {
         (through && route.grpc.is_none()).then_some(route.through)
     }
 
-    /// The targets of the route's `invalidates`, and the keys of the request's target. `fields` are
+    /// The targets of the routes' `invalidates`, and the keys of the request's target. `fields` are
     /// those of the response's content; without them, `{answer.FIELD}` matches every value.
     pub(super) fn targets(&self, fields: Option<&Value>) -> Vec<PurgeTarget> {
-        let mut targets = match self.changed.route(&self.snapshot) {
-            Some(matched) => matched.invalidates(&self.changed.inputs(), fields),
-            None => Vec::new(),
-        };
-        targets.push(self.changed.target(&self.snapshot));
+        let mut targets = self.changed.invalidates(&self.snapshot, fields);
+        targets.append(&mut self.changed.targets(&self.snapshot));
         let derived = self.derived_key.as_ref();
         targets.extend(derived.map(|key| PurgeTarget::Key(key.as_str().into())));
         targets.sort_unstable();

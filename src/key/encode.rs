@@ -217,7 +217,7 @@ fn push_hex(byte: u8, out: &mut KeyBytes) {
     out.push(DIGITS[usize::from(byte & 15)]);
 }
 
-fn hex_pair(text: &[u8]) -> Option<u8> {
+pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()

@@ -15,6 +15,8 @@ pub(crate) mod hash;
 pub(crate) mod host;
 pub(crate) mod inputs;
 pub(crate) mod key_buf;
+pub(crate) mod path;
+mod path_readings;
 pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;
@@ -26,6 +28,7 @@ pub(crate) use content::ContentHash;
 pub(crate) use host::without_default_port;
 pub(crate) use inputs::KeyInputs;
 pub(crate) use key_buf::KeyBuf;
+pub(crate) use path_readings::PathReadings;
 pub(crate) use url::url_key;
 
 #[cfg(test)]

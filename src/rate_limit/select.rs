@@ -15,6 +15,7 @@ use super::{
 use crate::{
     engine::{core::Engine, limiter::Limiter, snapshot::Snapshot},
     identity::{User, client_ip},
+    key::PathReadings,
     message::{peer_address, target},
     quota::QuotaPolicy,
     table::{LimitPlan, Plan, RateLimiting, limit_plan::SubjectPart},
@@ -31,9 +32,9 @@ pub(super) fn first_limit<B>(
         return None;
     }
     let uri = config.engine().uri(request.uri(), request.extensions());
-    let (path, method) = (uri.path(), request.method());
+    let (paths, method) = (PathReadings::of(uri.path()), request.method());
     let mut limits = plan.limits().iter();
-    limits.position(|limit| config.selects(&limit.name) && limit.applies(method, path))
+    limits.position(|limit| config.selects(&limit.name) && limit.applies(method, &paths))
 }
 
 /// The limits from index `first` on that apply to the request, grouped by subject. The subject with the
@@ -45,7 +46,7 @@ pub(super) fn applied_limits(
     first: usize,
 ) -> AppliedLimits {
     let (engine, plan) = (&**config.engine(), &snapshot.plan);
-    let path = engine.uri(&parts.uri, &parts.extensions).path();
+    let paths = PathReadings::of(engine.uri(&parts.uri, &parts.extensions).path());
     let find_user = || {
         let user = engine.user(snapshot, parts);
         user.filter(User::is_verified)
@@ -57,14 +58,14 @@ pub(super) fn applied_limits(
     let client = Client {
         user: LazyCell::new(&find_user),
         ip: LazyCell::new(&find_ip),
-        route: route(engine, snapshot, parts),
+        route: route(engine, snapshot, parts, &paths),
         headers: &parts.headers,
         is_shared: engine.limiter.is_shared(),
     };
     let mut applied = AppliedLimits::new();
     for (index, limit) in plan.limits().iter().enumerate().skip(first) {
         let matches =
-            index == first || config.selects(&limit.name) && limit.applies(&parts.method, path);
+            index == first || config.selects(&limit.name) && limit.applies(&parts.method, &paths);
         if matches && let Some(limit) = apply(index, limit, config, plan, parts, &client) {
             applied.push(limit);
         }
@@ -110,13 +111,15 @@ fn route<'a>(
     engine: &Engine,
     snapshot: &'a Snapshot,
     parts: &'a request::Parts,
+    paths: &PathReadings<'_>,
 ) -> Option<&'a str> {
     let by_route = |limit: &LimitPlan| limit.by.contains(&SubjectPart::Route);
     if !snapshot.plan.limits().iter().any(by_route) {
         return None;
     }
-    let target = engine.target(parts);
-    let listed = snapshot.plan.route(target.path, target.host);
+    let host = engine.target(parts).host;
+    let mut routes = snapshot.plan.written_routes(paths.normalized(), host);
+    let listed = routes.next();
     listed
         .map(|matched| &*matched.plan().path)
         .or_else(|| target::matched_path(&parts.extensions))

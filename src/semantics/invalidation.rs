@@ -8,6 +8,7 @@ use http::{
 };
 
 use super::{list, request_head::RequestHead, targeted::EffectiveDirectives};
+use crate::key::path::without_dot_segments;
 
 /// Whether a method is safe (RFC 9110 section 9.2.1 and the registry of methods). Unknown methods
 /// are not.
@@ -119,35 +120,11 @@ fn resolve(base: &str, reference: &str) -> String {
     let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
     let directory = base_path.rfind('/').map_or("/", |end| &base_path[..=end]);
     let resolved = if path.starts_with('/') {
-        without_dots(path)
+        without_dot_segments(path).into_owned()
     } else {
-        without_dots(&format!("{directory}{path}"))
+        without_dot_segments(&format!("{directory}{path}")).into_owned()
     };
     resolved + query
-}
-
-/// Removes dot segments (RFC 3986 section 5.2.4).
-fn without_dots(path: &str) -> String {
-    if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return path.to_owned();
-    }
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            "." if last => kept.push(""),
-            "." => {}
-            ".." => {
-                kept.pop();
-                if last {
-                    kept.push("");
-                }
-            }
-            other => kept.push(other),
-        }
-    }
-    format!("/{}", kept.join("/"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `CacheLayer`.
 
+mod ambiguous_paths;
 mod axum;
 mod basics;
 #[cfg(feature = "redis")]

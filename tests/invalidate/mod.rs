@@ -1,5 +1,6 @@
 //! `InvalidateLayer`, and invalidations by the application.
 
+mod ambiguous_paths;
 mod api;
 mod declared_write;
 mod grpc;

@@ -1,5 +1,6 @@
 //! `RateLimitLayer`.
 
+mod ambiguous_paths;
 mod layer;
 mod metrics;
 #[cfg(feature = "redis")]

@@ -1,10 +1,13 @@
 use std::time::Duration;
 
-use crate::table::{
-    problem::FieldProblem,
-    route::Route,
-    route_options::{Grpc, Scope, Through, Write},
-    unit::NEVER,
+use crate::{
+    key::path,
+    table::{
+        problem::FieldProblem,
+        route::Route,
+        route_options::{Grpc, Scope, Through, Write},
+        unit::NEVER,
+    },
 };
 
 /// Checks one route; `max_ttl` is the table's.
@@ -26,6 +29,14 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
         "path",
         "no request has such a path; write it percent-encoded, without a query",
     );
+    warn(
+        path::is_ambiguous(&route.path),
+        "path",
+        "requests to such a path bypass the cache; write it without empty segments, dot segments and escaped slashes",
+    );
+    let normal = path::normalize_escapes(&route.path);
+    let message = format!("requests are usually written without these escapes; write {normal:?}");
+    warn(*normal != *route.path, "path", &message);
     for name in parameters(&route.path) {
         let message = format!(
             "it lacks {{{name}}}, so paths that differ only in it share a response; add {{{name}}}"

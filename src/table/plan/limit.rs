@@ -8,6 +8,7 @@ use http::{HeaderName, Method, StatusCode};
 use self::{exemptions::Exemptions, limit_path::LimitPath};
 use super::fields;
 use crate::{
+    key::PathReadings,
     quota::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
     table::{
         limit::{By, Cost, Limit, OnError},
@@ -36,13 +37,13 @@ pub(crate) struct LimitPlan {
 impl LimitPlan {
     /// Whether the limit applies to a request of this method and path.
     #[inline]
-    pub(crate) fn applies(&self, method: &Method, path: &str) -> bool {
+    pub(crate) fn applies(&self, method: &Method, paths: &PathReadings<'_>) -> bool {
         (self.methods.is_empty() || self.methods.contains(method))
             && self
                 .path
                 .as_ref()
-                .is_none_or(|pattern| pattern.matches(path))
-            && !self.exempt.has_path(path)
+                .is_none_or(|pattern| pattern.matches(paths))
+            && !self.exempt.has_path(paths)
     }
 
     /// Whether the quota depends on the user's plan.

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     build,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::Error,
     identity::IdentityPlan,
+    key::path,
     table::{
         limit::RateLimiting,
         problem::TableProblem,
@@ -84,6 +85,43 @@ impl Plan {
     ) -> Option<RouteMatch<'_>> {
         let (plan, params) = self.routes.find(path, host)?;
         Some(RouteMatch { plan, params })
+    }
+
+    /// The routes that a write to this path at this host may change: the route that serves it, or, if
+    /// none serves the host, all of the path.
+    pub(crate) fn written_routes(
+        &self,
+        path: &str,
+        host: Option<&str>,
+    ) -> impl Iterator<Item = RouteMatch<'_>> {
+        let serving = self.route(path, host);
+        let others = match serving {
+            Some(_) => None,
+            None => self.routes.all_of(path),
+        };
+        let others = others.into_iter().flat_map(|(routes, params)| {
+            let matched = move |plan| RouteMatch {
+                plan,
+                params: params.clone(),
+            };
+            routes.iter().map(matched)
+        });
+        serving.into_iter().chain(others)
+    }
+
+    /// Whether the inner service may read the path of another resource: see
+    /// [`path::is_ambiguous`]. So may one that decodes escapes if only the decoded path has a certain
+    /// route.
+    #[inline]
+    pub(crate) fn is_ambiguous(&self, path: &str) -> bool {
+        path::is_unusual(path) && (path::is_ambiguous(path) || self.is_route_escaped(path))
+    }
+
+    fn is_route_escaped(&self, path: &str) -> bool {
+        match path::normalize_escapes(path) {
+            Cow::Owned(normal) => self.routes.are_found_elsewhere(path, &normal),
+            Cow::Borrowed(_) => false,
+        }
     }
 
     pub(crate) fn routes(&self) -> &[Arc<RoutePlan>] {

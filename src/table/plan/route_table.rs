@@ -34,6 +34,18 @@ impl RouteTable {
         Some((routes.find(serves)?, params))
     }
 
+    /// All routes of a path, those that name hosts first, and the positions of the path's parameters.
+    pub(super) fn all_of(&self, path: &str) -> Option<(&[Arc<RoutePlan>], Params)> {
+        let (slot, params) = self.router.at(path)?;
+        Some((self.by_slot.get(slot)?, params))
+    }
+
+    /// Whether the routes of `other` are found, and are not those of `path`.
+    pub(super) fn are_found_elsewhere(&self, path: &str, other: &str) -> bool {
+        let slot = |path| self.router.at(path).map(|(slot, _)| slot);
+        slot(other).is_some_and(|found| slot(path) != Some(found))
+    }
+
     pub(super) fn add(&mut self, plan: RoutePlan, shape: String) -> Result<(), FieldProblem> {
         let slot = self.slot(&plan, shape)?;
         let same_path = &mut self.by_slot[slot];

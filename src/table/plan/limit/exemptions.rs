@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 
 use super::limit_path::insert_path;
-use crate::table::plan::fields;
+use crate::{key::PathReadings, table::plan::fields};
 
 /// The requests that a limit does not count.
 #[derive(Debug, Default)]
@@ -33,8 +33,9 @@ impl Exemptions {
         Ok(exempt)
     }
 
+    /// Whether every path that a server may read is exempt.
     #[inline]
-    pub(super) fn has_path(&self, path: &str) -> bool {
-        self.any_path && self.paths.at(path).is_ok()
+    pub(super) fn has_path(&self, paths: &PathReadings<'_>) -> bool {
+        self.any_path && paths.iter().all(|path| self.paths.at(path).is_ok())
     }
 }

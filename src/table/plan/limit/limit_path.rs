@@ -1,4 +1,7 @@
-use crate::table::plan::path::{self, PathPattern};
+use crate::{
+    key::{PathReadings, path::normalize_escapes},
+    table::plan::path::{self, PathPattern},
+};
 
 /// The compiled `path` of a limit.
 #[derive(Debug)]
@@ -12,6 +15,7 @@ impl LimitPath {
     pub(super) fn compile(path: &str) -> Result<Self, String> {
         let mut router = matchit::Router::new();
         insert_path(&mut router, path)?;
+        let path = normalize_escapes(path);
         let prefix = path.split(['{', '}']).next().unwrap_or_default();
         Ok(Self {
             prefix: prefix.into(),
@@ -19,15 +23,17 @@ impl LimitPath {
         })
     }
 
+    /// Whether a server may read a path that matches.
     #[inline]
-    pub(super) fn matches(&self, path: &str) -> bool {
-        path.starts_with(&*self.prefix) && self.router.at(path).is_ok()
+    pub(super) fn matches(&self, paths: &PathReadings<'_>) -> bool {
+        let matches = |path: &str| path.starts_with(&*self.prefix) && self.router.at(path).is_ok();
+        paths.iter().any(matches)
     }
 }
 
-/// Adds a path in matchit's syntax to `router`.
+/// Adds a path in matchit's syntax to `router`, which then matches normalised paths.
 pub(super) fn insert_path(router: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
-    let pattern = PathPattern::parse(path)?;
+    let pattern = PathPattern::parse(&normalize_escapes(path))?;
     router
         .insert(pattern.shape, ())
         .map_err(|error| path::refusal(path, &error))

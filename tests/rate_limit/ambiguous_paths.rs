@@ -1,0 +1,114 @@
+//! Limits of a path, and the other ways to write that path.
+
+use tower::Layer;
+use tower_keep::{
+    Limit, RateLimitLayer, Route, Table,
+    table::{By, mins},
+};
+
+use super::{admitted, from, origin};
+use crate::common::{client::send_to, keeps::new_keep};
+
+fn login() -> Limit {
+    Limit::new("login", 2, mins(1)).path("/login").by([By::Ip])
+}
+
+/// Regression: each of these paths reached the handler of `/login` without being counted.
+#[tokio::test]
+async fn a_limit_counts_every_writing_of_its_path() {
+    for path in [
+        "/login",
+        "/%6cogin",
+        "/%6Cogin",
+        "/lo%67%69n",
+        "//login",
+        "/./login",
+        "/x/../login",
+        "/x/%2e%2E/login",
+        "/x%2f..%2flogin",
+        "/x//../login",
+        "/x//../../login",
+        "/x\\..\\login",
+        "/x/..%5Clogin",
+        "/%2flogin",
+        "/login%00",
+        "/%256cogin",
+    ] {
+        let keep = new_keep(Table::new().limit(login()));
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let request = || from(path, "192.0.2.1");
+        assert_eq!(admitted(&mut service, 3, request).await, 2, "{path}");
+        // All of them count for the same subject.
+        let login = || from("/login", "192.0.2.1");
+        assert_eq!(admitted(&mut service, 1, login).await, 0, "{path}");
+    }
+}
+
+/// The limit's own path may be written in any way, too.
+#[tokio::test]
+async fn the_path_of_a_limit_may_contain_escapes() {
+    for (path, request) in [
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/%6cogin", "/login"),
+        ("/a%3Ab/{id}", "/a:b/1"),
+        ("/a:b/{id}", "/a%3ab/1"),
+    ] {
+        let limit = Limit::new("one", 1, mins(1)).path(path).by([By::Ip]);
+        let keep = new_keep(Table::new().limit(limit));
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let request = || from(request, "192.0.2.1");
+        assert_eq!(admitted(&mut service, 2, request).await, 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn paths_are_compared_with_regard_to_case_and_trailing_slash() {
+    let keep = new_keep(Table::new().limit(login()));
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
+    for path in ["/Login", "/login/", "/login/x", "/logins"] {
+        let request = || from(path, "192.0.2.1");
+        assert_eq!(admitted(&mut service, 3, request).await, 3, "{path}");
+    }
+}
+
+/// Regression: `/health/../x` was exempt.
+#[tokio::test]
+async fn an_exemption_holds_only_if_every_reading_is_exempt() {
+    let limit = Limit::new("all", 1, mins(1)).by([By::Ip]);
+    let limit = limit.exempt(["path:/health/{*rest}"]);
+    for (path, is_exempt) in [
+        ("/health/a", true),
+        ("/health/a/", true),
+        ("/health/%61", true),
+        ("/health/./a", true),
+        ("/health//a", true),
+        ("/health/../x", false),
+        ("/health/..%2fx", false),
+        ("/health/%2e%2e/x", false),
+        ("/health\\..\\x", false),
+        ("/health/a/../../x", false),
+        ("/x", false),
+    ] {
+        let keep = new_keep(Table::new().limit(limit.clone()));
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let admitted = admitted(&mut service, 3, || from(path, "192.0.2.1")).await;
+        assert_eq!(admitted == 3, is_exempt, "{path}: {admitted}");
+    }
+}
+
+/// Regression: each writing of a path had a counter of its own.
+#[tokio::test]
+async fn a_limit_by_route_counts_the_route_of_the_normalized_path() {
+    let limit = Limit::new("all", 2, mins(1)).by([By::Ip, By::Route]);
+    let table = Table::new()
+        .route(Route::new("/login"))
+        .route(Route::new("/api/{*rest}"));
+    let keep = new_keep(table.limit(limit));
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
+    let mut admitted = 0;
+    for path in ["/login", "/api/../login", "//login", "/%6cogin", "/./login"] {
+        let response = send_to(&mut service, from(path, "192.0.2.1")).await;
+        admitted += usize::from(response.status() == 200);
+    }
+    assert_eq!(admitted, 2);
+}
