@@ -2,10 +2,7 @@
 
 use http::{Method, request};
 
-use super::{
-    cache_request::CacheRequestRef, config::Config, field_presence::FieldPresence,
-    request_key::KeySource,
-};
+use super::{cache_request::CacheRequestRef, config::Config, request_key::KeySource};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot},
     key::KeyBuf,
@@ -47,13 +44,7 @@ impl<'p> RequestAction<'p> {
         if matched.is_none() && plan.unlisted == Unlisted::Pass || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
-        let source = KeySource::new(
-            config,
-            snapshot,
-            parts,
-            uri,
-            FieldPresence::of(&parts.headers),
-        );
+        let source = KeySource::new(config, snapshot, parts, uri);
         match matched {
             Some(matched) => Self::listed(source, &matched, key),
             None => Self::unlisted(source, key),
@@ -71,7 +62,8 @@ impl<'p> RequestAction<'p> {
         if source.fields.upgrade {
             return Self::PassThrough;
         }
-        if !is_get_or_head(method) && !route.needs_body {
+        // A server may take `post` for POST or refuse it: its response answers no other request.
+        if !is_get_or_head(method) && (!route.needs_body || has_lower_case(method)) {
             return Self::Bypass(Forward::Method);
         }
         if route.key_names_host && source.has_ambiguous_host() {
@@ -136,6 +128,13 @@ fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
             settings.join(", ")
         ));
     }
+}
+
+fn has_lower_case(method: &Method) -> bool {
+    method
+        .as_str()
+        .bytes()
+        .any(|byte| byte.is_ascii_lowercase())
 }
 
 #[inline]

@@ -3,6 +3,7 @@
 mod axum;
 mod basics;
 mod bounds;
+mod credentials;
 mod errors;
 #[cfg(feature = "redis")]
 mod faults;

@@ -1,6 +1,8 @@
 //! `RateLimitLayer`.
 
+mod forwarding;
 mod layer;
+mod methods;
 mod metrics;
 #[cfg(feature = "redis")]
 mod outage;
