@@ -9,6 +9,7 @@ use self::{exemptions::Exemptions, limit_path::LimitPath};
 use super::fields;
 use crate::{
     quota::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
+    semantics::invalidation,
     table::{
         limit::{By, Cost, Limit, OnError},
         problem::FieldProblem,
@@ -37,7 +38,7 @@ impl LimitPlan {
     /// Whether the limit applies to a request of this method and path.
     #[inline]
     pub(crate) fn applies(&self, method: &Method, path: &str) -> bool {
-        (self.methods.is_empty() || self.methods.contains(method))
+        (self.methods.is_empty() || invalidation::contains_method(&self.methods, method))
             && self
                 .path
                 .as_ref()
