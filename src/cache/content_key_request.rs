@@ -11,7 +11,6 @@ use super::{
     cache_request::CacheRequestRef,
     config::Config,
     context::{CacheContext, CacheResponse},
-    field_presence::FieldPresence,
     lookup::{self, LocalLookup},
     miss,
     request_key::KeySource,
@@ -49,13 +48,7 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     };
     let mut key = KeyBuf::new();
     let uri = config.engine().uri(&parts.uri, &parts.extensions);
-    let source = KeySource::new(
-        &config,
-        &snapshot,
-        &parts,
-        uri,
-        FieldPresence::of(&parts.headers),
-    );
+    let source = KeySource::new(&config, &snapshot, &parts, uri);
     let request = source.content_key(&content, &mut key);
     let body = B::from_bytes(content.clone());
     let is_unary = |request: &CacheRequestRef<'_>| {

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use crate::semantics::sharing::Credentials;
+use crate::{identity::IdentityPlan, semantics::sharing::Credentials};
 
 /// Which cache-related fields a request has.
 ///
@@ -15,35 +15,38 @@ pub(super) struct FieldPresence {
     pub(super) upgrade: bool,
     /// `Cache-Control` or `Pragma`.
     pub(super) directives: bool,
-    authorization: bool,
+    /// A credential other than `Cookie`.
+    credential: bool,
     cookie: bool,
 }
 
 impl FieldPresence {
     #[inline]
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap, identity: &IdentityPlan) -> Self {
         if headers.is_empty() {
             Self::default()
         } else {
-            Self::scan(headers)
+            Self::scan(headers, identity)
         }
     }
 
-    fn scan(headers: &HeaderMap) -> Self {
+    fn scan(headers: &HeaderMap, identity: &IdentityPlan) -> Self {
         let mut has = Self::default();
         for name in headers.keys() {
             has.conditional |= name == header::IF_NONE_MATCH || name == header::IF_MODIFIED_SINCE;
             has.range |= name == header::RANGE;
             has.upgrade |= name == header::UPGRADE;
             has.directives |= name == header::CACHE_CONTROL || name == header::PRAGMA;
-            has.authorization |= name == header::AUTHORIZATION;
+            has.credential |= identity.is_credential(name);
             has.cookie |= name == header::COOKIE;
         }
         has
     }
 
+    /// The credentials of a request. `has_user`: whether its user is known, or its query contains a
+    /// credential.
     #[inline]
-    pub(super) fn credentials(self, is_identified: bool) -> Credentials {
-        Credentials::from_presence(is_identified || self.authorization, self.cookie)
+    pub(super) fn credentials(self, has_user: bool) -> Credentials {
+        Credentials::from_presence(has_user || self.credential, self.cookie)
     }
 }

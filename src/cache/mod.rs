@@ -33,7 +33,9 @@
 //!
 //! # Credentials
 //!
-//! A request carries credentials if it has `Authorization`, `Cookie`, a [`UserId`](crate::UserId)
+//! A request carries credentials if it has `Authorization`, `Cookie`, another field or query
+//! parameter that is known to be a credential (as `X-Api-Key` or `access_token`; see
+//! [`Identity::credentials`](crate::table::Identity::credentials)), a [`UserId`](crate::UserId)
 //! however established, or the identity's header, even one that identifies no user. Which responses
 //! it may share with other requests depends on the route's scope:
 //!

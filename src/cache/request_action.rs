@@ -2,10 +2,7 @@
 
 use http::{Method, request};
 
-use super::{
-    cache_request::CacheRequestRef, config::Config, field_presence::FieldPresence,
-    request_key::KeySource,
-};
+use super::{cache_request::CacheRequestRef, config::Config, request_key::KeySource};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, write_targets},
     key::KeyBuf,
@@ -49,13 +46,7 @@ impl<'p> RequestAction<'p> {
         if is_untouched && !is_ambiguous || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
-        let source = KeySource::new(
-            config,
-            snapshot,
-            parts,
-            uri,
-            FieldPresence::of(&parts.headers),
-        );
+        let source = KeySource::new(config, snapshot, parts, uri);
         match matched {
             _ if is_ambiguous => Self::unusable(source, matched.as_ref(), "path"),
             Some(matched) => Self::listed(source, &matched, key),
@@ -165,9 +156,15 @@ fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
 }
 
 /// Whether responses to a safe method other than GET and HEAD are stored: not those to OPTIONS and
-/// TRACE (RFC 9110 section 9.3.7), unless the table says so.
+/// TRACE (RFC 9110 section 9.3.7), unless the table says so. Nor those to a method in lower case: a
+/// server may take `post` for POST or refuse it, so that its response answers no other request.
 fn may_have_stored_response(route: &RoutePlan, method: &Method) -> bool {
-    !matches!(*method, Method::OPTIONS | Method::TRACE) || route.safe_methods.contains(method)
+    let is_lower_case = method
+        .as_str()
+        .bytes()
+        .any(|byte| byte.is_ascii_lowercase());
+    let has_no_content = matches!(*method, Method::OPTIONS | Method::TRACE);
+    !is_lower_case && (!has_no_content || route.safe_methods.contains(method))
 }
 
 #[inline]

@@ -35,14 +35,13 @@ impl<'a, 'p> KeySource<'a, 'p> {
         snapshot: &'p Snapshot,
         parts: &'a request::Parts,
         uri: &'a Uri,
-        fields: FieldPresence,
     ) -> Self {
         Self {
             config,
             snapshot,
             parts,
             uri,
-            fields,
+            fields: FieldPresence::of(&parts.headers, &snapshot.plan.identity),
         }
     }
 
@@ -146,7 +145,8 @@ impl<'a, 'p> KeySource<'a, 'p> {
             true => RequestCacheControl::parse(&self.parts.headers),
             false => RequestCacheControl::default(),
         };
-        let claims_user = || self.snapshot.claims_user(&self.parts.headers);
+        let identity = &self.snapshot.plan.identity;
+        let has_user = is_identified || identity.has_credential_in_query(self.uri.query());
         let constraints = RequestConstraints {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,
@@ -154,7 +154,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
                 range: self.fields.range,
             },
             directives,
-            credentials: self.fields.credentials(is_identified || claims_user()),
+            credentials: self.fields.credentials(has_user),
             scope,
         };
         CacheRequestRef {

@@ -301,7 +301,7 @@ mod tests {
             let constraints = RequestConstraints {
                 form: ResponseForm::WHOLE,
                 directives: RequestCacheControl::default(),
-                credentials: Credentials::of(&HeaderMap::new(), false),
+                credentials: Credentials::None,
                 scope: SharingScope::Public,
             };
             let resident = Duration::from_millis(resident % fresh);

@@ -235,7 +235,8 @@ impl Engine {
     ) -> Option<User<'a>> {
         let identity = &snapshot.plan.identity;
         let identify = || self.extractors.identify(parts);
-        identity::user(&parts.extensions, &parts.headers, identity, identify)
+        let query = self.uri(&parts.uri, &parts.extensions).query();
+        identity::user(&parts.extensions, &parts.headers, query, identity, identify)
     }
 
     /// Whether an entry whose fill began at `capture` may be stored under this key: no target that names

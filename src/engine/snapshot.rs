@@ -6,13 +6,14 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, response};
+use http::{header::COOKIE, response};
 
 use super::head::StoredHead;
 use crate::{
     clock::Timestamp,
     error::Error,
     fence::core::Fence,
+    message::client_request::ClientRequest,
     semantics::{
         etag,
         freshness::{Exchange, Lifetime},
@@ -60,16 +61,11 @@ impl Snapshot {
         lifetime
     }
 
-    pub(crate) fn credentials(&self, headers: &HeaderMap, identified: bool) -> Credentials {
-        Credentials::of(headers, identified || self.claims_user(headers))
-    }
-
-    /// Whether the request has the identity's header, even if no verified user results (for example from
-    /// two lines, one forged): the response may still be meant for one user.
-    #[inline]
-    pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
-        let header = self.plan.identity.header.as_ref();
-        header.is_some_and(|name| headers.contains_key(name))
+    /// The credentials of a request. `is_identified`: whether its user is known.
+    pub(crate) fn credentials(&self, request: &ClientRequest, is_identified: bool) -> Credentials {
+        let (headers, query) = (&request.headers, request.uri.query());
+        let has_user = is_identified || self.plan.identity.has_credentials(headers, query);
+        Credentials::from_presence(has_user, headers.contains_key(COOKIE))
     }
 
     /// The time after which a response can no longer be used, not even stale.

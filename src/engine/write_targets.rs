@@ -114,7 +114,7 @@ impl WriteTargets {
     /// The request as the client sent it.
     pub(crate) fn as_sent(&self, snapshot: &Snapshot) -> RequestHead<'_> {
         self.request
-            .head(snapshot.credentials(&self.request.headers, self.user.is_some()))
+            .head(snapshot.credentials(&self.request, self.user.is_some()))
     }
 
     /// The request as a GET, for storing the write's response as the response to a GET.

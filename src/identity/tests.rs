@@ -23,6 +23,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 
 fn behind_proxies() -> IdentityPlan {
     IdentityPlan {
+        ip_header: Some(HeaderName::from_static("x-forwarded-for")),
         trusted_proxies: ["10.0.0.0/8", "2001:db8:ffff::/48"]
             .map(|n| n.parse().expect("a net"))
             .into(),
@@ -38,13 +39,22 @@ fn client(peer: &str, lines: &[(&'static str, &str)]) -> IpAddr {
     client_ip(Some(ip(peer)), &headers(lines), &behind_proxies()).expect("a peer")
 }
 
+fn client_by(name: &'static str, lines: &[(&'static str, &str)]) -> IpAddr {
+    let identity = IdentityPlan {
+        ip_header: Some(HeaderName::from_static(name)),
+        ..behind_proxies()
+    };
+    client_ip(Some(ip("10.0.0.1")), &headers(lines), &identity).expect("a peer")
+}
+
 fn id(
     extensions: &Extensions,
     lines: &[(&'static str, &str)],
     identity: &IdentityPlan,
     identified: Option<UserId>,
 ) -> Option<String> {
-    user(extensions, &headers(lines), identity, || identified).map(|user| user.id().to_owned())
+    user(extensions, &headers(lines), None, identity, || identified)
+        .map(|user| user.id().to_owned())
 }
 
 #[test]
@@ -80,7 +90,7 @@ fn the_extension_precedes_the_function_the_header_and_the_credentials() {
     assert_eq!(id(&none, &[], &identity, None), None);
 
     let headers = HeaderMap::new();
-    let user = user(&set, &headers, &identity, || None).expect("set");
+    let user = user(&set, &headers, None, &identity, || None).expect("set");
     assert_eq!((user.plan(), user.is_verified()), (Some("pro"), true));
 }
 
@@ -194,43 +204,82 @@ fn ports_brackets_and_mapped_addresses_are_understood() {
 
 #[test]
 fn forwarded_is_read_as_rfc_7239_specifies() {
-    let lines = [
+    for (lines, expected) in [
         (
-            "forwarded",
-            r#"for=6.6.6.6, for="[2001:db8::7]:4711";proto=https"#,
+            &[
+                r#"for=6.6.6.6, for="[2001:db8::7]:4711";proto=https"#,
+                r#"By="a,b";For=10.0.0.9"#,
+            ][..],
+            "2001:db8::7",
         ),
-        ("forwarded", r#"By="a,b";For=10.0.0.9"#),
+        (&["for=1.2.3.4"], "1.2.3.4"),
+        (&["for=\"1.2.3.4:80\""], "1.2.3.4"),
+        (&["for=\"1.2.3.4:_port\""], "1.2.3.4"),
+        (&["For=\"[2001:db8::7]\""], "2001:db8::7"),
+        (&["proto=https ; for = 1.2.3.4 ;by=10.0.0.1"], "1.2.3.4"),
+        // Hidden, missing, malformed and repeated addresses end the chain.
+        (&["for=6.6.6.6, for=unknown"], "10.0.0.1"),
+        (&["for=6.6.6.6, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+        (&["for=6.6.6.6, by=10.0.0.3"], "10.0.0.1"),
+        (&["for=6.6.6.6, for=\"[2001:db8::7]x\""], "10.0.0.1"),
+        (&["for=6.6.6.6;for=7.7.7.7"], "10.0.0.1"),
+        // What the client sent as `Host` is quoted by the proxy.
+        (&[r#"host="x;for=6.6.6.6";for=1.2.3.4"#], "1.2.3.4"),
+        (&[r#"for=1.2.3.4;host="x;for=6.6.6.6""#], "1.2.3.4"),
+        (&[r#"for=1.2.3.4;host="x, for=6.6.6.6""#], "1.2.3.4"),
+        (&[r#"for=6.6.6.6;host=", for=1.2.3.4"#], "1.2.3.4"),
+    ] {
+        let lines: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
+        assert_eq!(client_by("forwarded", &lines), ip(expected), "{lines:?}");
+    }
+}
+
+/// Regression: behind a proxy that writes only `Forwarded`, the client's own `X-Forwarded-For` won.
+#[test]
+fn the_configured_field_is_the_only_one_that_is_read() {
+    let all = [
+        ("forwarded", "for=1.1.1.1"),
+        ("x-forwarded-for", "2.2.2.2"),
+        ("x-real-ip", "3.3.3.3"),
+        ("cf-connecting-ip", "2001:db8::4"),
     ];
-    assert_eq!(client("10.0.0.1", &lines), ip("2001:db8::7"));
-    // A proxy that sets `X-Forwarded-For` forwards the client's own `Forwarded`.
-    let both = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "1.2.3.4")];
-    assert_eq!(client("10.0.0.1", &both), ip("1.2.3.4"));
-    let named = IdentityPlan {
-        ip_header: Some(http::header::FORWARDED),
+    for (name, expected) in [
+        ("forwarded", "1.1.1.1"),
+        ("x-forwarded-for", "2.2.2.2"),
+        ("x-real-ip", "3.3.3.3"),
+        ("cf-connecting-ip", "2001:db8::4"),
+        ("true-client-ip", "10.0.0.1"),
+    ] {
+        assert_eq!(client_by(name, &all), ip(expected), "{name}");
+    }
+    let none = IdentityPlan {
+        ip_header: None,
         ..behind_proxies()
     };
-    assert_eq!(
-        client_ip(Some(ip("10.0.0.1")), &headers(&both), &named),
-        Some(ip("6.6.6.6"))
-    );
+    let found = client_ip(Some(ip("10.0.0.1")), &headers(&all), &none);
+    assert_eq!(found, Some(ip("10.0.0.1")));
 }
 
 #[test]
-fn a_configured_ip_header_is_the_only_one_that_is_read() {
-    let named = IdentityPlan {
-        ip_header: Some(HeaderName::from_static("x-real-ip")),
-        ..behind_proxies()
-    };
-    let lines = headers(&[("x-real-ip", "1.2.3.4"), ("x-forwarded-for", "6.6.6.6")]);
-    assert_eq!(
-        client_ip(Some(ip("10.0.0.1")), &lines, &named),
-        Some(ip("1.2.3.4"))
-    );
-    let without = headers(&[("x-forwarded-for", "6.6.6.6")]);
-    assert_eq!(
-        client_ip(Some(ip("10.0.0.1")), &without, &named),
-        Some(ip("10.0.0.1"))
-    );
+fn a_field_that_is_not_a_list_must_contain_one_address() {
+    for (lines, expected) in [
+        (&["1.2.3.4"][..], "1.2.3.4"),
+        (&[" 10.9.9.9 "], "10.9.9.9"),
+        (&["1.2.3.4, 5.6.7.8"], "10.0.0.1"),
+        (&["1.2.3.4", "5.6.7.8"], "10.0.0.1"),
+        (&[""], "10.0.0.1"),
+        (&["somebody"], "10.0.0.1"),
+    ] {
+        let lines: Vec<_> = lines.iter().map(|line| ("x-real-ip", *line)).collect();
+        assert_eq!(client_by("x-real-ip", &lines), ip(expected), "{lines:?}");
+    }
+}
+
+#[test]
+fn fields_like_x_forwarded_for_are_lists() {
+    let name = "x-original-forwarded-for";
+    let found = client_by(name, &[(name, "6.6.6.6, 1.2.3.4, 10.0.0.2")]);
+    assert_eq!(found, ip("1.2.3.4"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, sync::Arc};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header::COOKIE};
 
 use super::plan::IdentityPlan;
 use crate::key::hash;
@@ -53,7 +53,7 @@ pub(crate) enum User<'a> {
     Known(Cow<'a, UserId>),
     /// The value of the configured header, which a gateway sets.
     Header(&'a str),
-    /// `#` and 32 hexadecimal digits of the hash of `Authorization`, which nothing has verified.
+    /// `#` and 32 hexadecimal digits of the hash of the request's credentials, which nothing has verified.
     Unverified([u8; 33]),
 }
 
@@ -81,10 +81,11 @@ impl User<'_> {
 }
 
 /// The request's user: from the extension, else from `identify`, else from the configured header,
-/// else, if the table has `unverified = true`, a hash of `Authorization`.
+/// else, if the table has `unverified = true`, a hash of the credentials.
 pub(crate) fn user<'a>(
     extensions: &'a Extensions,
     headers: &'a HeaderMap,
+    query: Option<&str>,
     identity: &IdentityPlan,
     identify: impl FnOnce() -> Option<UserId>,
 ) -> Option<User<'a>> {
@@ -96,7 +97,12 @@ pub(crate) fn user<'a>(
         let id = line.to_str().ok()?.trim();
         (!id.is_empty()).then_some(User::Header(id))
     };
-    let unverified = || identity.unverified.then(|| credentials(headers)).flatten();
+    let unverified = || {
+        let hashes = identity.unverified;
+        hashes
+            .then(|| unverified(headers, query, identity))
+            .flatten()
+    };
     known.map(User::Known).or_else(header).or_else(unverified)
 }
 
@@ -107,10 +113,37 @@ fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a Header
     lines.next().is_none().then_some(line)
 }
 
-/// The user that a hash of `Authorization` names.
-fn credentials<'a>(headers: &HeaderMap) -> Option<User<'a>> {
-    let line = only_line(headers, &AUTHORIZATION)?;
+/// The user that a hash of all credentials names; a cookie alone names none. All, because one of them
+/// may be the same for all users, as the password of a test server.
+fn unverified<'a>(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    identity: &IdentityPlan,
+) -> Option<User<'a>> {
+    if !identity.has_credentials(headers, query) {
+        return None;
+    }
+    let is_hashed = |name: &&HeaderName| identity.is_credential(name) || **name == COOKIE;
+    let mut names: Vec<&HeaderName> = headers.keys().filter(is_hashed).collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    let mut hashed = Vec::new();
+    for name in names {
+        push_part(name.as_str().as_bytes(), &mut hashed);
+        push_part(only_line(headers, name)?.as_bytes(), &mut hashed);
+    }
+    for parameter in query
+        .iter()
+        .flat_map(|query| identity.credentials.parameters(query))
+    {
+        push_part(parameter.as_bytes(), &mut hashed);
+    }
     let mut id = [b'#'; 33];
-    id[1..].copy_from_slice(&hash::long(line.as_bytes()));
+    id[1..].copy_from_slice(&hash::long(&hashed));
     Some(User::Unverified(id))
+}
+
+/// Appends the length first, so that different parts never make the same bytes.
+fn push_part(part: &[u8], to: &mut Vec<u8>) {
+    to.extend_from_slice(&part.len().to_be_bytes());
+    to.extend_from_slice(part);
 }

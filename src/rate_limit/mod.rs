@@ -46,7 +46,8 @@
 //!
 //! A bearer token that has not been verified does not name a user, so a client gains nothing by sending
 //! another one. A client can choose the value of a header: put a limit by address in front of a limit
-//! by header. `X-Forwarded-For` and its like are read only behind `trusted_proxies`.
+//! by header. A field with the client's address is read only behind `trusted_proxies`, and only the
+//! `ip_header` that they write.
 //!
 //! The server must provide the address from which a request comes. In axum: the feature `axum` and
 //! `app.into_make_service_with_connect_info::<SocketAddr>()`. In tonic: the feature `tonic`.

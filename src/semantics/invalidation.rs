@@ -12,11 +12,22 @@ use crate::key::path::without_dot_segments;
 
 /// Whether a method is safe (RFC 9110 section 9.2.1 and the registry of methods). Unknown methods
 /// are not.
+///
+/// Methods are case-sensitive, so `get` is unknown. It changes nothing either way: a server refuses it,
+/// or takes it for GET. If it were a write, anybody could empty the cache with it.
 pub(crate) fn is_safe(method: &Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH"
-    )
+    SAFE.iter()
+        .any(|safe| method.as_str().eq_ignore_ascii_case(safe))
+}
+
+const SAFE: [&str; 8] = [
+    "GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH",
+];
+
+/// Whether `methods` contains the method, in whatever case: a server may accept `post` for POST.
+pub(crate) fn contains_method(methods: &[Method], method: &Method) -> bool {
+    let mut methods = methods.iter();
+    methods.any(|listed| listed.as_str().eq_ignore_ascii_case(method.as_str()))
 }
 
 /// Whether the method is QUERY, which is safe, and whose content is part of the key.
@@ -161,13 +172,15 @@ mod tests {
     #[test]
     fn successful_unsafe_and_unknown_methods_invalidate() {
         // RFC 9111 section 4.4
-        for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "FOO"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "FOO", "put"] {
             assert_eq!(invalidated(method, 200, &[]), ["/a/b?c"], "{method}");
             assert_eq!(invalidated(method, 302, &[]), ["/a/b?c"], "{method}");
             assert!(invalidated(method, 500, &[]).is_empty(), "{method}");
             assert!(invalidated(method, 404, &[]).is_empty(), "{method}");
         }
-        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {
+        for method in [
+            "GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "get", "Head", "propfind",
+        ] {
             assert!(invalidated(method, 200, &[]).is_empty(), "{method}");
         }
     }

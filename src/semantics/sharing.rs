@@ -1,10 +1,5 @@
 //! Decides which clients may share a response (RFC 9111 section 3.5).
 
-use http::{
-    HeaderMap,
-    header::{AUTHORIZATION, COOKIE},
-};
-
 use super::{cache_control::ResponseDirectives, freshness::Lifetime, storage_policy::SharingScope};
 
 /// The strongest credentials that a request carries.
@@ -14,16 +9,12 @@ pub(crate) enum Credentials {
     None,
     /// `Cookie`, which may identify a user or contain a preference.
     Cookie,
-    /// `Authorization`, or an identity established by the application.
+    /// `Authorization` or another field or query parameter that is a credential, or an identity
+    /// established by the application.
     User,
 }
 
 impl Credentials {
-    pub(crate) fn of(headers: &HeaderMap, identified: bool) -> Self {
-        let user = identified || headers.contains_key(AUTHORIZATION);
-        Self::from_presence(user, headers.contains_key(COOKIE))
-    }
-
     pub(crate) fn from_presence(user: bool, cookie: bool) -> Self {
         if user {
             Self::User
@@ -76,8 +67,6 @@ pub(crate) fn may_collapse(credentials: Credentials, scope: SharingScope) -> boo
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -142,12 +131,13 @@ mod tests {
 
     #[test]
     fn the_strongest_credentials_count() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(Credentials::of(&headers, false), Credentials::None);
-        assert_eq!(Credentials::of(&headers, true), Credentials::User);
-        headers.insert(COOKIE, HeaderValue::from_static("a=b"));
-        assert_eq!(Credentials::of(&headers, false), Credentials::Cookie);
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic Zm9v"));
-        assert_eq!(Credentials::of(&headers, false), Credentials::User);
+        for (user, cookie, strongest) in [
+            (false, false, Credentials::None),
+            (false, true, Credentials::Cookie),
+            (true, false, Credentials::User),
+            (true, true, Credentials::User),
+        ] {
+            assert_eq!(Credentials::from_presence(user, cookie), strongest);
+        }
     }
 }

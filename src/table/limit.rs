@@ -106,7 +106,7 @@ impl Limit {
         self
     }
 
-    /// Counts only requests of these methods; all methods if not given.
+    /// Counts only requests of these methods, in upper or lower case; all methods if not given.
     pub fn methods<Shape: ?Sized>(mut self, methods: impl OneOrMany<String, Shape>) -> Self {
         self.methods = methods.into_vec();
         self

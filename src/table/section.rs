@@ -89,10 +89,12 @@ pub struct Identity {
     pub(crate) unverified: bool,
     pub(crate) ip_header: Option<String>,
     pub(crate) ipv6_prefix: u8,
+    pub(crate) credentials: Vec<String>,
 }
 
 impl Identity {
-    /// No header and no trusted proxies; only verified users; IPv6 addresses are cut to `/64`.
+    /// No header and no trusted proxies; only verified users; IPv6 addresses are cut to `/64`; only
+    /// the built-in names are credentials.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -101,6 +103,7 @@ impl Identity {
             unverified: false,
             ip_header: None,
             ipv6_prefix: 64,
+            credentials: Vec::new(),
         }
     }
 
@@ -119,16 +122,22 @@ impl Identity {
         self
     }
 
-    /// Whether a hash of `Authorization` identifies the user if there is no verified user.
+    /// Whether a hash of the request's credentials identifies the user if there is no verified user. A
+    /// request whose only credential is `Cookie` has no user.
     #[must_use]
     pub fn unverified(mut self, yes: bool) -> Self {
         self.unverified = yes;
         self
     }
 
-    /// The field in which the trusted proxies write the client's address; by default
-    /// `X-Forwarded-For`, or else `Forwarded` (RFC 7239). Set it if the proxies write only one of
-    /// them and forward the other as received.
+    /// The field in which the trusted proxies write the client's address; required with
+    /// [`trusted_proxies`](Self::trusted_proxies). No other field is read: a proxy forwards the others
+    /// as the client sent them.
+    ///
+    /// `Forwarded` (RFC 7239) and fields whose name ends in `Forwarded-For` are lists, read from the
+    /// right up to the first address that is not a trusted proxy's. Any other field, as `X-Real-IP` or
+    /// `CF-Connecting-IP`, contains one address; if it is repeated or contains something else, the
+    /// client's address is that of the proxy.
     #[must_use]
     pub fn ip_header(mut self, name: impl Into<String>) -> Self {
         self.ip_header = Some(name.into());
@@ -139,6 +148,37 @@ impl Identity {
     #[must_use]
     pub fn ipv6_prefix(mut self, bits: u8) -> Self {
         self.ipv6_prefix = bits;
+        self
+    }
+}
+
+impl Identity {
+    /// Request fields and query parameters that are credentials, besides the built-in ones.
+    ///
+    /// Requests with credentials share stored responses with others only where the response itself or
+    /// the route's [`Scope`](crate::Scope) allows it. Names are compared by their letters and digits,
+    /// without regard to case: `x-api-key`, `X_Api_Key` and `xApiKey[]` are one name. Built in are:
+    ///
+    /// - names that end in `token`, except tokens of pagination (as `page_token`, `next-token`) and
+    ///   against cross-site request forgery (as `X-Csrf-Token`);
+    /// - names that end in `api-key`, `access-key`, `admin-key`, `app-key`, `application-key`,
+    ///   `auth-key`, `client-key`, `functions-key`, `license-key`, `master-key`, `private-key`,
+    ///   `secret-key`, `session-key`, `shared-key`, `subscription-key` or `user-key`;
+    /// - names that end in `auth`, `authorization`, `assertion`, `bearer`, `client-cert`,
+    ///   `client-certificate`, `credential`, `credentials`, `hmac`, `jwt`, `passcode`, `passphrase`,
+    ///   `passwd`, `password`, `secret`, `session`, `session-id`, `sessid` or `signature`;
+    /// - `otp`, `pwd`, `sid` and `sig`;
+    /// - the fields in which authenticating proxies name the user: `Remote-User`, `X-Remote-User`,
+    ///   `X-WebAuth-User`, `X-User`, `X-User-Id`, `X-User-Name`, `X-User-Email`, `X-Forwarded-User`,
+    ///   `X-Forwarded-Email`, `X-Forwarded-Groups`, `X-Forwarded-Preferred-Username`, and those of
+    ///   oauth2-proxy, authentik, Authelia, Kong, Tailscale, Cloudflare Access, Google IAP, AWS load
+    ///   balancers and Azure App Service.
+    ///
+    /// `key` and `code` alone are not built in, because most parameters of these names are not
+    /// secrets. `Cookie` and the user's [`header`](Self::header) are credentials in any case.
+    #[must_use]
+    pub fn credentials<Shape: ?Sized>(mut self, names: impl OneOrMany<String, Shape>) -> Self {
+        self.credentials = names.into_vec();
         self
     }
 }

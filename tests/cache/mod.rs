@@ -6,6 +6,7 @@ mod basics;
 #[cfg(feature = "redis")]
 mod bound_entries;
 mod bounds;
+mod credentials;
 mod errors;
 #[cfg(feature = "redis")]
 mod faults;

@@ -21,9 +21,12 @@ enum Kind {
     Header,
     /// The identity header twice: the user is ambiguous.
     TwoHeaders,
+    ApiKey,
+    /// A credential in the query, which is not part of a listed route's key.
+    Query,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind::Nobody,
     Kind::Authorization,
     Kind::Cookie,
@@ -31,6 +34,8 @@ const KINDS: [Kind; 7] = [
     Kind::Identified,
     Kind::Header,
     Kind::TwoHeaders,
+    Kind::ApiKey,
+    Kind::Query,
 ];
 
 const DIRECTIVES: [(&str, &str); 12] = [
@@ -51,11 +56,15 @@ const DIRECTIVES: [(&str, &str); 12] = [
 const SCOPES: [Option<Scope>; 3] = [None, Some(Scope::Public), Some(Scope::User)];
 
 fn by(kind: Kind, user: &str, path: &str) -> Request<Full<Bytes>> {
-    let mut request = get(path);
+    let mut request = match kind {
+        Kind::Query => get(&format!("{path}?access_token={user}")),
+        _ => get(path),
+    };
     let value = |text: &str| text.parse::<http::HeaderValue>().expect("a value");
     let headers = request.headers_mut();
     match kind {
-        Kind::Nobody => {}
+        Kind::Nobody | Kind::Query => {}
+        Kind::ApiKey => drop(headers.insert("x-api-key", value(user))),
         Kind::Authorization => drop(headers.insert("authorization", value(user))),
         Kind::Cookie => drop(headers.insert("cookie", value(user))),
         Kind::Identified => drop(headers.insert("x-session", value(user))),
@@ -74,15 +83,27 @@ fn assumed_user(request: &Request<Bytes>) -> String {
     if let Some(user) = request.extensions().get::<UserId>() {
         return user.as_str().to_owned();
     }
-    ["authorization", "cookie", "x-session", "x-user-id"]
-        .into_iter()
-        .find_map(|name| request.headers().get(name)?.to_str().ok())
-        .unwrap_or("nobody")
-        .to_owned()
+    let token = request
+        .uri()
+        .query()
+        .and_then(|query| query.strip_prefix("access_token="));
+    [
+        "authorization",
+        "cookie",
+        "x-session",
+        "x-user-id",
+        "x-api-key",
+    ]
+    .into_iter()
+    .find_map(|name| request.headers().get(name)?.to_str().ok())
+    .or(token)
+    .unwrap_or("nobody")
+    .to_owned()
 }
 
 fn keep(scope: Option<Scope>) -> Keep {
     let route = Route::new("/listed/{id}").key("engagement:{id}");
+    let route = route.ignore_query("access_token");
     let route = match scope {
         Some(scope) => route.scope(scope),
         None => route,
@@ -110,6 +131,8 @@ fn allowed(first: Kind, second: Kind, scope: Option<Scope>, directive: &str, lis
         Some(Scope::Public) => true,
         // The user is part of the key; requests without one bypass the cache.
         Some(_) => false,
+        // Without a route the whole query is part of the key.
+        None if !listed && [first, second].contains(&Kind::Query) => false,
         None => {
             let fresh = explicit || (listed && first == Kind::Nobody);
             let stored = first == Kind::Nobody || shares;

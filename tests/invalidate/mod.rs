@@ -5,6 +5,7 @@ mod api;
 mod declared_write;
 mod grpc;
 mod layer;
+mod methods;
 mod outcomes;
 mod races;
 #[cfg(feature = "redis")]

@@ -1,7 +1,9 @@
 //! `RateLimitLayer`.
 
 mod ambiguous_paths;
+mod forwarding;
 mod layer;
+mod methods;
 mod metrics;
 #[cfg(feature = "redis")]
 mod outage;

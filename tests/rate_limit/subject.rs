@@ -106,7 +106,9 @@ async fn forwarding_fields_are_read_from_the_right_and_only_behind_trusted_proxi
     assert_eq!(admitted(&mut direct, 9, request).await, 3);
     assert_eq!(admitted(&mut direct, 9, || from("/", "10.1.1.1")).await, 0);
     // Behind a trusted proxy: the address that it appended, not one that the client sent.
-    let trusting = format!("[identity]\ntrusted_proxies = [\"10.0.0.0/8\"]\n{BY_IP}");
+    let trusting = format!(
+        "[identity]\ntrusted_proxies = [\"10.0.0.0/8\"]\nip_header = \"x-forwarded-for\"\n{BY_IP}"
+    );
     let (_keep, mut service) = service(&trusting);
     assert_eq!(admitted(&mut service, 9, request).await, 3);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::{entities::Entities, fields};
 use crate::{
-    identity::IdentityPlan,
+    identity::{CredentialNames, IdentityPlan},
     key::encode::is_literal,
     table::{
         problem::{Location, TableProblem},
@@ -114,6 +114,14 @@ pub(super) fn identity(identity: &Identity, problems: &mut Vec<TableProblem>) ->
             Err(message) => report("trusted_proxies", message),
         }
     }
+    if !identity.trusted_proxies.is_empty() && identity.ip_header.is_none() {
+        report("trusted_proxies", NO_IP_HEADER.to_owned());
+    }
+    let credentials = CredentialNames::with(&identity.credentials);
+    let credentials = credentials.unwrap_or_else(|message| {
+        report("credentials", message);
+        CredentialNames::default()
+    });
     if identity.ipv6_prefix == 0 || identity.ipv6_prefix > 128 {
         report(
             "ipv6_prefix",
@@ -122,9 +130,16 @@ pub(super) fn identity(identity: &Identity, problems: &mut Vec<TableProblem>) ->
     }
     IdentityPlan {
         header: user,
+        credentials,
         unverified: identity.unverified,
         trusted_proxies: nets.into(),
         ip_header: ip,
         ipv6_prefix: identity.ipv6_prefix.clamp(1, 128),
     }
 }
+
+/// Another field than the one that the proxies write contains what the client sent.
+const NO_IP_HEADER: &str = "needs the field in which these proxies write the client's address; write \
+    ip_header = \"x-forwarded-for\" (nginx, HAProxy, Envoy, Traefik, load balancers of AWS, Google and Azure), \
+    \"forwarded\" (RFC 7239), \"x-real-ip\" (nginx), \"cf-connecting-ip\" (Cloudflare), \
+    \"true-client-ip\" (Akamai), \"fastly-client-ip\" (Fastly), \"fly-client-ip\" (Fly.io) or the one that yours write";

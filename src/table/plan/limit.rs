@@ -10,6 +10,7 @@ use super::fields;
 use crate::{
     key::PathReadings,
     quota::{Algorithm, MAX_LIMIT, MAX_WINDOW, Quota, QuotaPolicy},
+    semantics::invalidation,
     table::{
         limit::{By, Cost, Limit, OnError},
         problem::FieldProblem,
@@ -38,7 +39,7 @@ impl LimitPlan {
     /// Whether the limit applies to a request of this method and path.
     #[inline]
     pub(crate) fn applies(&self, method: &Method, paths: &PathReadings<'_>) -> bool {
-        (self.methods.is_empty() || self.methods.contains(method))
+        (self.methods.is_empty() || invalidation::contains_method(&self.methods, method))
             && self
                 .path
                 .as_ref()

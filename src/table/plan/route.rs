@@ -74,7 +74,7 @@ impl RoutePlan {
             None => {
                 method == Method::GET
                     || invalidation::is_safe(method)
-                    || self.safe_methods.contains(method)
+                    || invalidation::contains_method(&self.safe_methods, method)
             }
         }
     }

@@ -38,6 +38,8 @@ fn in_code() -> Table {
             Identity::new()
                 .header("x-user-id")
                 .trusted_proxies(["10.0.0.0/8"])
+                .ip_header("x-forwarded-for")
+                .credentials(["x-session"])
                 .unverified(false),
         )
         .plain("config")

@@ -71,8 +71,16 @@ fn invalid_tables_have_helpful_errors() {
             "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),
         (
-            "[identity]\nheader = \"x-user-id\"\ntrusted_proxies = [\"10.0.0.0/33\"]",
+            "[identity]\nip_header = \"x-real-ip\"\ntrusted_proxies = [\"10.0.0.0/33\"]",
             "line 3: [identity] trusted_proxies: \"10.0.0.0/33\" is not a CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"",
+        ),
+        (
+            "[identity]\n\ntrusted_proxies = [\"10.0.0.0/8\"]",
+            "line 3: [identity] trusted_proxies: needs the field in which these proxies write the client's address; write ip_header = \"x-forwarded-for\" (nginx,",
+        ),
+        (
+            "[identity]\ncredentials = [\"x-shop\", \"x session\"]",
+            "line 2: [identity] credentials: \"x session\" is not the name of a field or a query parameter; write one, for example \"x-session\"",
         ),
         (
             "[identity]\nheader = \"x user\"",
@@ -350,6 +358,7 @@ fn the_nearest_name_is_suggested() {
         ),
         ("[[limit]]\nwindw = 1", "window"),
         ("[identity]\ntrusted_proxy = []", "trusted_proxies"),
+        ("[identity]\ncredential = []", "credentials"),
         ("[store]\nmaxlag = 1", "max_lag"),
         ("[[route]]\npath = \"/a\"\nscope = \"publc\"", "public"),
     ] {

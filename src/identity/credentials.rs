@@ -1,0 +1,309 @@
+//! The names of request fields and query parameters that are credentials.
+
+use http::HeaderName;
+use smallvec::SmallVec;
+
+use crate::key::encode::form_bytes;
+
+/// The names of request fields and query parameters that are credentials: those of
+/// [`Identity::credentials`](crate::table::Identity::credentials), and those that the table adds.
+///
+/// Servers and frameworks read `X-Api-Key`, `x_api_key` and `apiKey[]` as one name, so names are
+/// compared by their letters and digits, without regard to case.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CredentialNames {
+    /// In reduced form.
+    added: Box<[ReducedName]>,
+}
+
+/// The letters and digits of a name, in lower case.
+type ReducedName = SmallVec<[u8; 48]>;
+
+impl CredentialNames {
+    /// Adds names to the built-in ones.
+    ///
+    /// # Errors
+    ///
+    /// If a name has no letter or digit, or a character that no name contains.
+    pub(crate) fn with(names: &[String]) -> Result<Self, String> {
+        let added = names.iter().map(|name| {
+            let reduced = reduce(name.bytes());
+            if reduced.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(format!(
+                    "{name:?} is not the name of a field or a query parameter; write one, for example \"x-session\""
+                ));
+            }
+            Ok(reduced)
+        });
+        let added = added.collect::<Result<_, _>>()?;
+        Ok(Self { added })
+    }
+
+    /// Whether a request field of this name is a credential. `Cookie` is not among them.
+    #[inline]
+    pub(crate) fn has_field(&self, name: &HeaderName) -> bool {
+        let name = name.as_str().as_bytes();
+        if !may_be_built_in(name) && self.added.is_empty() {
+            return false;
+        }
+        let reduced = reduce(name.iter().copied());
+        is_built_in(&reduced) || self.added.contains(&reduced)
+    }
+
+    /// The parameters of a query, with their values, that are credentials.
+    ///
+    /// Some servers also split at semicolons.
+    pub(crate) fn parameters<'a>(&'a self, query: &'a str) -> impl Iterator<Item = &'a str> {
+        query.split(['&', ';']).filter(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            let reduced = reduce(form_bytes(name));
+            is_built_in(&reduced) || self.added.contains(&reduced)
+        })
+    }
+
+    pub(crate) fn has_parameter_in(&self, query: &str) -> bool {
+        self.parameters(query).next().is_some()
+    }
+}
+
+fn reduce(name: impl Iterator<Item = u8>) -> ReducedName {
+    let kept = name.filter(u8::is_ascii_alphanumeric);
+    kept.map(|byte| byte.to_ascii_lowercase()).collect()
+}
+
+/// Whether a reduced name is a credential without the table saying so. Digits at its end do not
+/// count: frameworks read `token[0]` as an element of `token`.
+fn is_built_in(name: &[u8]) -> bool {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit());
+    let name = &name[..name.len() - digits.count()];
+    let ends = |endings: &[&str]| endings.iter().any(|end| name.ends_with(end.as_bytes()));
+    NAMES.iter().any(|known| name == known.as_bytes()) || (ends(ENDINGS) && !ends(EXCEPTIONS))
+}
+
+/// Whether the name of a field may be a built-in credential, by its last two bytes. This rules out
+/// most fields of a request without a copy of their names.
+#[inline]
+fn may_be_built_in(name: &[u8]) -> bool {
+    matches!(
+        name,
+        [.., b'a', b'c' | b'l']
+            | [.., b'd', b'e']
+            | [.., b'e', b'n' | b'r' | b't' | b'y']
+            | [.., b'i', b'd' | b'g' | b'l' | b'n']
+            | [.., b'l', b's']
+            | [.., b'm', b'e']
+            | [.., b'o', b'n']
+            | [.., b'p', b's']
+            | [.., b'r', b'd' | b'e' | b't']
+            | [.., b's', b'e']
+            | [.., b't', b'a' | b'e' | b'h' | b'y']
+            | [.., b'w', b'd' | b't']
+    )
+}
+
+/// The reduced names that are credentials: sessions and signatures, and the fields in which
+/// authenticating proxies name the user.
+const NAMES: &[&str] = &[
+    "cfaccessauthenticateduseremail",
+    "otp",
+    "pwd",
+    "remoteemail",
+    "remotegroups",
+    "remotename",
+    "remoteuser",
+    "sid",
+    "sig",
+    "tailscaleuserlogin",
+    "tailscaleusername",
+    "xamznoidcdata",
+    "xamznoidcidentity",
+    "xauthenticateduser",
+    "xauthenticateduserid",
+    "xauthentikemail",
+    "xauthentikgroups",
+    "xauthentikuid",
+    "xauthentikusername",
+    "xauthrequestemail",
+    "xauthrequestgroups",
+    "xauthrequestpreferredusername",
+    "xauthrequestuser",
+    "xauthuser",
+    "xauthuserid",
+    "xconsumercustomid",
+    "xconsumerid",
+    "xconsumerusername",
+    "xforwardedemail",
+    "xforwardedgroups",
+    "xforwardedpreferredusername",
+    "xforwardeduser",
+    "xgoogauthenticateduseremail",
+    "xgoogauthenticateduserid",
+    "xmsclientprincipal",
+    "xmsclientprincipalid",
+    "xmsclientprincipalname",
+    "xremoteuser",
+    "xuser",
+    "xuseremail",
+    "xuserid",
+    "xusername",
+    "xwebauthuser",
+];
+
+/// A reduced name that ends in one of these is a credential, as `X-Vault-Token` and `access_token`
+/// are. `key` alone and `code` are not: most parameters of these names are no secrets.
+const ENDINGS: &[&str] = &[
+    "accesskey",
+    "adminkey",
+    "apikey",
+    "appkey",
+    "applicationkey",
+    "assertion",
+    "auth",
+    "authkey",
+    "authorization",
+    "bearer",
+    "clientcert",
+    "clientcertificate",
+    "clientkey",
+    "credential",
+    "credentials",
+    "functionskey",
+    "hmac",
+    "jwt",
+    "licensekey",
+    "masterkey",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "secret",
+    "secretkey",
+    "sessid",
+    "session",
+    "sessionid",
+    "sessionkey",
+    "sharedkey",
+    "signature",
+    "subscriptionkey",
+    "token",
+    "userkey",
+];
+
+/// Tokens that are not credentials: those of pagination, and those against cross-site request
+/// forgery, which accompany a session's cookie.
+const EXCEPTIONS: &[&str] = &[
+    "authenticitytoken",
+    "continuationtoken",
+    "csrfmiddlewaretoken",
+    "csrftoken",
+    "cursortoken",
+    "nexttoken",
+    "pagetoken",
+    "paginationtoken",
+    "previoustoken",
+    "prevtoken",
+    "requestverificationtoken",
+    "resumetoken",
+    "synctoken",
+    "xsrftoken",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_name_can_be_the_name_of_a_field() {
+        for name in NAMES.iter().chain(ENDINGS) {
+            let field = name.parse().expect("a field name");
+            assert!(CredentialNames::default().has_field(&field), "{name}");
+            let prefixed = format!("x-{name}");
+            assert!(may_be_built_in(prefixed.as_bytes()), "{name}");
+        }
+        for name in EXCEPTIONS {
+            let field = name.parse().expect("a field name");
+            assert!(!CredentialNames::default().has_field(&field), "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_of_browsers_and_proxies_are_not_credentials() {
+        for name in [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "cache-control",
+            "connection",
+            "content-length",
+            "content-type",
+            "cookie",
+            "dnt",
+            "expect",
+            "forwarded",
+            "host",
+            "if-modified-since",
+            "if-none-match",
+            "origin",
+            "pragma",
+            "priority",
+            "range",
+            "referer",
+            "sec-ch-ua",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "sec-fetch-dest",
+            "sec-fetch-mode",
+            "sec-fetch-site",
+            "sec-fetch-user",
+            "sec-websocket-key",
+            "te",
+            "traceparent",
+            "upgrade-insecure-requests",
+            "user-agent",
+            "via",
+            "x-correlation-id",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "x-request-id",
+            "x-requested-with",
+        ] {
+            let field = HeaderName::from_static(name);
+            assert!(!CredentialNames::default().has_field(&field), "{name}");
+        }
+    }
+
+    #[test]
+    fn added_names_are_compared_whole() {
+        let names = CredentialNames::with(&["X-Shop-1".to_owned()]).expect("a name");
+        for (name, is) in [
+            ("x-shop-1", true),
+            ("x_shop1", true),
+            ("x-shop-2", false),
+            ("x-shop", false),
+            ("my-x-shop-1", false),
+            ("authorization", true),
+        ] {
+            assert_eq!(
+                names.has_field(&HeaderName::from_static(name)),
+                is,
+                "{name}"
+            );
+            assert_eq!(
+                names.has_parameter_in(&format!("a=b&{name}=c")),
+                is,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_without_letters_or_with_blanks_is_refused() {
+        for name in ["", "*", "-_-", "x session", "x\u{e9}"] {
+            let error = CredentialNames::with(&[name.to_owned()]).expect_err("no name");
+            assert!(error.contains("write one"), "{error}");
+        }
+    }
+}
