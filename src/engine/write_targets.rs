@@ -101,6 +101,11 @@ impl WriteTargets {
         }
     }
 
+    /// The authority that the request is for.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.request.target().host
+    }
+
     /// Whether the inner service might read another host from the request than the key contains.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.request.is_ambiguous()

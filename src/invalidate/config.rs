@@ -2,6 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::request;
 
+use super::get_services::GetServices;
 use crate::{keep::handle::Keep, key::Key};
 
 /// The settings of an [`InvalidateLayer`](super::InvalidateLayer).
@@ -12,6 +13,7 @@ pub(super) struct Config {
     pub(super) longest_write: Duration,
     /// Derives an additional key that a write invalidates.
     pub(super) key: Option<Arc<DeriveKey>>,
+    pub(super) get_services: Arc<GetServices>,
 }
 
 type DeriveKey = dyn Fn(&request::Parts) -> Option<Key> + Send + Sync;
@@ -22,6 +24,6 @@ impl fmt::Debug for Config {
             .field("keep", &self.keep)
             .field("longest_write", &self.longest_write)
             .field("key", &self.key.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

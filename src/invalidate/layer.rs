@@ -9,6 +9,9 @@ use crate::{keep::handle::Keep, key::Key};
 /// Makes stored responses unusable after a successful write, before its response is passed on.
 ///
 /// See the [module](super) for what a write invalidates, and when.
+///
+/// Make one for each router or service. Its clones share the services to which write-through sends
+/// GETs; these are freed with the last clone of the layer and of its services.
 #[derive(Clone)]
 pub struct InvalidateLayer {
     config: Arc<Config>,
@@ -23,6 +26,7 @@ impl InvalidateLayer {
                 keep: keep.clone(),
                 longest_write: Duration::from_secs(60),
                 key: None,
+                get_services: Arc::default(),
             }),
         }
     }

@@ -83,12 +83,26 @@
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | the response to a GET that the layer sends to its inner service: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
+//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
 //! | `"answer"` | the write's own response, if it is a 200 that the route would store as the response to a GET. The handler must ensure that both are equal |
 //!
-//! With `"refetch"` the handler is called twice for each write, and the write's response waits up to
-//! five seconds for the second call. If that call fails, panics or takes longer, the write has succeeded
-//! nevertheless, and the next GET stores the new version.
+//! With `"refetch"` the write's response waits up to five seconds for the response to the GET. If that
+//! fails, panics or takes longer, the write has succeeded nevertheless, and the next GET stores the new
+//! version.
+//!
+//! The GET is sent only to a service that has passed on a GET before, because the inner service may
+//! be the handler of a single method: axum's `Router::layer`, `route_layer` and `MethodRouter::layer`
+//! wrap the handler of each method separately, and the write's handler must not run twice. In an axum
+//! router (feature `axum`) the GET goes to the service that answers the GETs of the same route, if the
+//! same layer or a clone of it wraps both. If no such service is known, the target is only invalidated.
+//! That is counted in `tower_keep_invalidate_refetches_skipped_total` and logged the first time. It is
+//! so
+//!
+//! - before the first GET, or if the layers are made anew for each request outside an axum router;
+//! - if different `InvalidateLayer`s wrap the handlers of GET and of the write;
+//! - inside a router that `nest_service` nests, and inside a `MethodRouter` without a router: put the
+//!   layers around it;
+//! - if the key contains the host, before the service has got a GET for that host.
 //!
 //! With `"answer"` the target is only invalidated, and nothing is stored, if
 //!
@@ -110,6 +124,7 @@
 
 mod config;
 mod content;
+mod get_services;
 mod in_flight_write;
 mod layer;
 mod outcome;

@@ -12,7 +12,7 @@ use crate::{
     key::{Key, purge::PurgeTarget},
     message::layer_markers::LayerMarkers,
     semantics::invalidation,
-    table::{RoutePlan, Through, Unlisted, Write},
+    table::{RoutePlan, Through, Unlisted},
 };
 
 /// A request with an unsafe method, for a listed path or with `unlisted` other than `"pass"`.
@@ -21,6 +21,8 @@ pub(super) struct WriteRequest {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Option<Arc<RoutePlan>>,
     pub(super) changed: WriteTargets,
+    /// Whether the inner service is known to get GETs as well.
+    pub(super) inner_answers_get: bool,
     /// From [`InvalidateLayer::key`](super::InvalidateLayer::key).
     derived_key: Option<Key>,
 }
@@ -28,7 +30,11 @@ pub(super) struct WriteRequest {
 impl WriteRequest {
     /// `None` if the request changes nothing, or another layer handles it. Otherwise marks the
     /// request as handled by this layer.
-    pub(super) fn of(config: &Arc<Config>, parts: &mut request::Parts) -> Option<Self> {
+    pub(super) fn of(
+        config: &Arc<Config>,
+        inner_answers_get: bool,
+        parts: &mut request::Parts,
+    ) -> Option<Self> {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
@@ -58,6 +64,7 @@ impl WriteRequest {
             snapshot: Guard::into_inner(snapshot),
             route,
             changed,
+            inner_answers_get,
             derived_key,
         })
     }
@@ -73,10 +80,9 @@ impl WriteRequest {
 
     /// How write-through replaces the stored response; `None` without write-through.
     pub(super) fn through(&self) -> Option<Through> {
-        let route = self.route.as_ref()?;
         let replaces = matches!(*self.changed.method(), Method::PUT | Method::PATCH);
-        let through = route.write == Write::Through && replaces && !route.needs_body;
-        (through && route.grpc.is_none()).then_some(route.through)
+        let route = self.route.as_ref().filter(|_| replaces);
+        route.and_then(|route| route.through())
     }
 
     /// The targets of the route's `invalidates`, and the keys of the request's target. `fields` are

@@ -1,6 +1,8 @@
 //! `InvalidateLayer`, and invalidations by the application.
 
 mod api;
+#[cfg(feature = "axum")]
+mod axum;
 mod declared_write;
 mod grpc;
 mod layer;

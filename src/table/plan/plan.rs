@@ -10,6 +10,7 @@ use crate::{
     table::{
         limit::RateLimiting,
         problem::TableProblem,
+        route_options::Through,
         settings::{Settings, Unlisted},
     },
 };
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     routes: RouteTable,
+    /// Whether a route has `write = "through"` with `through = "refetch"`.
+    pub(crate) refetches: bool,
     limits: Vec<LimitPlan>,
     entities: Entities,
     pub(crate) unlisted: Unlisted,
@@ -116,6 +119,7 @@ impl Plan {
         let plain = settings.values.plain.iter();
         Self {
             routes: RouteTable::default(),
+            refetches: false,
             limits: Vec::new(),
             entities: globals::entities(settings),
             unlisted: settings.unlisted,
@@ -149,6 +153,8 @@ impl Plan {
             }
         }
         self.routes.finish();
+        let refetches = |route: &Arc<RoutePlan>| route.through() == Some(Through::Refetch);
+        self.refetches = self.routes.all.iter().any(refetches);
     }
 
     fn add_limits(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {
