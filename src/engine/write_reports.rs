@@ -6,15 +6,31 @@ use metrics::{Counter, counter};
 
 /// Counts what writes leave undone, and logs the first case of each kind.
 pub(crate) struct WriteReports {
+    targets_skipped: Counter,
     refetches_skipped: Counter,
+    has_logged_target: AtomicBool,
     has_logged_refetch: AtomicBool,
 }
 
 impl WriteReports {
     pub(super) fn register() -> Self {
         Self {
+            targets_skipped: counter!("tower_keep_invalidate_targets_skipped_total"),
             refetches_skipped: counter!("tower_keep_invalidate_refetches_skipped_total"),
+            has_logged_target: AtomicBool::new(false),
             has_logged_refetch: AtomicBool::new(false),
+        }
+    }
+
+    /// Reports targets that a write has not invalidated, because its request lacks a value of their
+    /// names.
+    pub(crate) fn targets_skipped(&self, number: usize, path: &str) {
+        self.targets_skipped.increment(number as u64);
+        if number > 0 && !self.has_logged_target.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                path,
+                "a write does not invalidate a target of its route, because its request lacks a value of the target's name, or the value is not properly percent-encoded: name only values that every write has, or let the application invalidate the target (`Keep::invalidate`); more such writes are only counted (tower_keep_invalidate_targets_skipped_total)"
+            );
         }
     }
 

@@ -27,7 +27,7 @@ impl WriteTargets {
     }
 
     /// The keys of the request's target and of the URIs in `Location` and `Content-Location`, with
-    /// all their variations; none if the response is an error.
+    /// all their variations; none if the response is an error. A URI that has no key is left out.
     pub(crate) fn purge_targets<B>(
         &self,
         engine: &Engine,
@@ -65,8 +65,9 @@ impl WriteTargets {
         tags.map(PurgeTarget::Tag).collect()
     }
 
-    /// The key of the request's target, with all its variations.
-    pub(crate) fn target(&self, snapshot: &Snapshot) -> PurgeTarget {
+    /// The key of the request's target, with all its variations; `None` if the request lacks a value of
+    /// that key.
+    pub(crate) fn target(&self, snapshot: &Snapshot) -> Option<PurgeTarget> {
         target_of(snapshot, &self.inputs())
     }
 
@@ -137,20 +138,21 @@ impl WriteTargets {
                 query: uri.query(),
                 ..self.inputs()
             };
-            Some(target_of(snapshot, &inputs))
+            target_of(snapshot, &inputs)
         });
         keys.collect()
     }
 }
 
-/// The key of a request with these inputs: by its route, or by its URL if no route matches.
-fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> PurgeTarget {
+/// The key of a request with these inputs: by its route, or by its URL if no route matches. `None` if the
+/// inputs lack a value of the route's key.
+fn target_of(snapshot: &Snapshot, inputs: &KeyInputs<'_>) -> Option<PurgeTarget> {
     if let Some(matched) = snapshot.plan.route(inputs.path, inputs.host) {
         return matched.target(inputs);
     }
     let mut key = KeyBuf::new();
     url_key(inputs, &mut key);
-    PurgeTarget::Key(key.base().into())
+    Some(PurgeTarget::Key(key.base().into()))
 }
 
 const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");

@@ -40,16 +40,28 @@
 //!
 //! | response | invalidated |
 //! |---|---|
-//! | 2xx, 3xx | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | 2xx, 303 | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | another 3xx | the request target's key: a redirection, for example to a login page, does not say that something was written |
 //! | 4xx | nothing: nothing was written |
 //! | 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
 //! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
+//! | a 5xx, an error, a panic or no response, after content that ended early | the request target's key: the handler never had the whole content |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
+//!
+//! [`invalidate_when`](InvalidateLayer::invalidate_when) lets the application decide by the head of a
+//! response whether its write was committed; an application that answers committed writes with a 302
+//! needs it. With `partial_writes = true`, a write whose content ends early may have been committed in
+//! part: it invalidates like a 5xx, whatever its response, unless that is a 2xx or 303.
 //!
 //! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
-//! value that is missing becomes `*`, which invalidates more. The layer waits up to one second for the
-//! content of a response; after that its fields are missing, and the response is streamed unchanged.
+//! field that is missing from the response becomes `*`, which invalidates more. The layer waits up to
+//! one second for the content of a response; after that its fields are missing, and the response is
+//! streamed unchanged.
+//!
+//! If a value is missing from the request (a query parameter, a field, the user) or is not properly
+//! percent-encoded, the target is left out, so that no client can widen an invalidation. It is counted
+//! in `tower_keep_invalidate_targets_skipped_total`, and logged the first time.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
 //! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
@@ -64,9 +76,10 @@
 //! service is passed on to the caller.
 //!
 //! With `before = true` the write is declared before the inner service is called. Until it has ended, no
-//! process caches the declared targets. If its process dies during the write, the declared targets are
-//! invalidated after [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip
-//! to the store. If the store cannot be reached, the write continues without a declaration.
+//! process caches the declared targets; when it ends, they are invalidated, whatever its response. If
+//! its process dies during the write, they are invalidated after
+//! [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip to the store. If
+//! the store cannot be reached, the write continues without a declaration.
 //!
 //! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
 //! committed later. Its targets are invalidated at once, and a declaration stays open until

@@ -41,6 +41,7 @@ pub(crate) struct RoutePlan {
     pub(crate) safe_methods: Box<[Method]>,
     pub(crate) request_directives: RequestDirectives,
     pub(crate) before: bool,
+    pub(crate) partial_writes: bool,
     pub(crate) settle: Option<Duration>,
     pub(super) write: Write,
     pub(super) through: Through,
@@ -82,6 +83,7 @@ impl RoutePlan {
         let settings = [
             (!self.invalidates.is_empty(), "`invalidates`"),
             (self.before, "`before`"),
+            (self.partial_writes, "`partial_writes`"),
             (self.settle.is_some(), "`settle`"),
             (self.write == Write::Through, "`write = \"through\"`"),
         ];

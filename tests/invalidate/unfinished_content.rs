@@ -1,0 +1,166 @@
+//! Writes whose content ends early (RFC 9112 section 8).
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::sync::mpsc;
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
+
+use crate::common::{client::send, keeps::new_keep};
+
+type Error = &'static str;
+type App = BoxCloneSyncService<Request<Body>, Response<Body>, Error>;
+type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+
+fn keep(change: impl Fn(Route) -> Route) -> Keep {
+    let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
+    let write = public("/engagements/{id}", "engagement:{id}").invalidates(["engagements"]);
+    let table = Table::new()
+        .route(public("/engagements", "engagements"))
+        .route(change(write));
+    new_keep(table)
+}
+
+/// A handler whose writes read their content, and end as `end` says if it fails.
+#[derive(Clone)]
+struct Handler {
+    end: &'static str,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Handler {
+    fn new(end: &'static str) -> Self {
+        let writes = Arc::default();
+        Self { end, writes }
+    }
+
+    fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    async fn handle(self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        if request.method() == "GET" {
+            return Ok(Response::new(Body::empty()));
+        }
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        let status = match (request.into_body().collect().await, self.end) {
+            (Ok(content), _) => {
+                let etag = content.trailers().and_then(|trailers| trailers.get("etag"));
+                let etag = etag.map_or("none", |etag| etag.to_str().expect("text"));
+                let etag = etag.to_owned();
+                let content = content.to_bytes();
+                let body = format!("{} {} {etag}", content.len(), content.len() < 20);
+                return Ok(Response::new(Body::from(body)));
+            }
+            (Err(_), "error") => return Err("the content ended"),
+            (Err(_), "panic") => panic!("the content ended"),
+            (Err(_), status) => status,
+        };
+        let response = Response::builder().status(status).body(Body::empty());
+        Ok(response.expect("a response"))
+    }
+}
+
+fn app(keep: &Keep, handler: &Handler) -> App {
+    let handler = handler.clone();
+    let inner = tower::service_fn(move |request| handler.clone().handle(request));
+    let layers = (InvalidateLayer::new(keep), CacheLayer::new(keep));
+    let service = layers.layer(inner);
+    BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)))
+}
+
+/// A write whose content is sent through the channel.
+fn write() -> (Frames, Request<Body>) {
+    let (frames, mut received) = mpsc::unbounded_channel();
+    let body = StreamBody::new(stream::poll_fn(move |cx| received.poll_recv(cx)));
+    let request = Request::put("/engagements/1").body(Body::new(body));
+    (frames, request.expect("a request"))
+}
+
+fn data(frames: &Frames, bytes: usize) {
+    let frame = Frame::data(Bytes::from(vec![b'x'; bytes]));
+    frames.send(Ok(frame)).expect("the content is read");
+}
+
+fn fail(frames: Frames) {
+    let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    frames.send(Err(reset)).expect("the content is read");
+}
+
+const PATHS: [&str; 2] = ["/engagements/1", "/engagements"];
+
+/// Which of the target and the route's `invalidates` are hits.
+async fn hits(app: &App) -> [bool; 2] {
+    let mut hits = [false; 2];
+    for (hit, path) in hits.iter_mut().zip(PATHS) {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        *hit = send(app, request).await.cache_status().contains("; hit");
+    }
+    hits
+}
+
+/// Sends one byte of the content, then nothing more.
+async fn break_off(app: &App) -> Option<Result<Response<Body>, Error>> {
+    let (frames, request) = write();
+    data(&frames, 1);
+    fail(frames);
+    let response = AssertUnwindSafe(app.clone().oneshot(request));
+    response.catch_unwind().await.ok()
+}
+
+#[tokio::test]
+async fn content_that_ends_early_with_an_error_invalidates_the_target_alone() {
+    for end in ["500", "502", "error", "panic"] {
+        let (keep, handler) = (keep(|route| route), Handler::new(end));
+        let app = app(&keep, &handler);
+        hits(&app).await;
+        break_off(&app).await;
+        assert_eq!(handler.writes(), 1);
+        assert_eq!(hits(&app).await, [false, true], "{end}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_ends_early_with_another_response_invalidates_by_its_status() {
+    for (end, expected) in [
+        ("200", [false, false]),
+        ("204", [false, false]),
+        ("302", [false, true]),
+        ("400", [true, true]),
+    ] {
+        let keep = keep(|route| route);
+        let app = app(&keep, &Handler::new(end));
+        hits(&app).await;
+        break_off(&app).await;
+        assert_eq!(hits(&app).await, expected, "{end}");
+    }
+}
+
+/// The write cannot be committed later, so that its declaration is closed.
+#[tokio::test]
+async fn a_declared_write_whose_long_content_ends_early_is_closed_at_once() {
+    for end in ["500", "error", "panic"] {
+        let keep = keep(|route| route.before(true).max_body(10));
+        let app = app(&keep, &Handler::new(end));
+        hits(&app).await;
+        let (frames, request) = write();
+        data(&frames, 20);
+        fail(frames);
+        let response = AssertUnwindSafe(app.clone().oneshot(request));
+        drop(response.catch_unwind().await);
+        assert_eq!(hits(&app).await, [false; 2], "{end}");
+        assert_eq!(hits(&app).await, [true; 2], "{end}: it is closed");
+    }
+}
