@@ -38,6 +38,9 @@ impl InvalidateLayer {
     /// It must exceed the longest possible write. If the process dies during a declared write, or the
     /// write ends and may still be committed, no process caches the declared targets for this long; then
     /// they are invalidated. If the process has died, a commit after that goes unnoticed.
+    ///
+    /// Reading the content of such a request, before the write is declared, may take as long again; a
+    /// slower request is answered with 408.
     #[must_use]
     pub fn longest_write(mut self, time: Duration) -> Self {
         Arc::make_mut(&mut self.config).longest_write = time;

@@ -81,6 +81,13 @@
 //! [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip to the store. If
 //! the store cannot be reached, the write continues without a declaration.
 //!
+//! Before it is declared, the request's content is read, up to the route's `max_body`: a client that
+//! does not send its content cannot make the declared targets uncacheable. Longer content is declared
+//! when so much of it is there, and the rest is streamed. If the content ends early within `max_body`,
+//! the response is a 400, and if it is not there within `longest_write`, a 408; the inner service is
+//! not called. A gRPC method that responds before its client has sent all messages cannot have
+//! `before`.
+//!
 //! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
 //! committed later. Its targets are invalidated at once, and a declaration stays open until
 //! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
@@ -143,6 +150,7 @@ mod layer;
 mod outcome;
 mod refetch;
 mod replacement;
+mod request_content;
 mod service;
 #[cfg(all(test, feature = "redis"))]
 mod through_tests;

@@ -8,7 +8,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     content, in_flight_write::InFlightWrite, outcome::WriteOutcome, refetch::Refetch,
-    replacement::Replacement, write_request::WriteRequest,
+    replacement::Replacement, request_content, write_request::WriteRequest,
 };
 use crate::{
     key::purge::PurgeTarget,
@@ -22,12 +22,17 @@ use crate::{
 
 type WriteResponse<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
 
-/// Performs the write in its own task, so that a client that disconnects does not interrupt it.
+/// Performs the write in its own task, so that a client that disconnects does not interrupt it. What a
+/// declared write must read before is read outside that task.
 pub(super) async fn run_in_task<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     inner: S,
     request: Request<B>,
 ) -> Result<WriteResponse<S, B>, S::ServiceError> {
+    let request = match request_content::read_to_declare(&write, request).await {
+        Ok(request) => request,
+        Err(refusal) => return Ok(refusal),
+    };
     let work = perform(write, inner, request);
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,

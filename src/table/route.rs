@@ -229,6 +229,9 @@ impl Route {
 
     /// Whether a write is declared in the journal before the inner service is called, so that it
     /// invalidates even if the process dies during the write.
+    ///
+    /// It is declared once its content is there, up to [`max_body`](Self::max_body), so that a client
+    /// cannot make the declared targets uncacheable by a request that it does not finish.
     pub fn before(mut self, yes: bool) -> Self {
         self.before = yes;
         self

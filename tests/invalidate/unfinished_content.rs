@@ -1,4 +1,4 @@
-//! Writes whose content ends early (RFC 9112 section 8).
+//! Writes whose content ends early (RFC 9112 section 8), or comes slowly.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -6,19 +6,23 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
 
-use crate::common::{client::send, keeps::new_keep};
+use crate::common::{
+    client::{run_other_tasks, send},
+    keeps::new_keep,
+};
 
 type Error = &'static str;
 type App = BoxCloneSyncService<Request<Body>, Response<Body>, Error>;
@@ -148,6 +152,73 @@ async fn content_that_ends_early_with_another_response_invalidates_by_its_status
     }
 }
 
+/// One byte and nothing more, for as long as a declaration would last.
+#[tokio::test]
+async fn a_client_that_breaks_off_does_not_make_declared_targets_uncacheable() {
+    for is_gone in [false, true] {
+        let (keep, handler) = (keep(|route| route.before(true)), Handler::new("500"));
+        let app = app(&keep, &handler);
+        hits(&app).await;
+        let (frames, request) = write();
+        data(&frames, 1);
+        let response = tokio::spawn(app.clone().oneshot(request));
+        run_other_tasks().await;
+        assert_eq!(hits(&app).await, [true; 2], "the content is not there yet");
+        if is_gone {
+            response.abort();
+            frames.closed().await;
+        } else {
+            fail(frames);
+            let response = response.await.expect("no panic").expect("a response");
+            assert_eq!(response.status(), 400);
+        }
+        assert_eq!(hits(&app).await, [true; 2]);
+        assert_eq!(handler.writes(), 0, "the handler has seen no part of it");
+    }
+}
+
+#[tokio::test]
+async fn a_declared_write_gets_its_whole_content() {
+    let keep = keep(|route| route.before(true));
+    let app = app(&keep, &Handler::new("500"));
+    hits(&app).await;
+    let (frames, request) = write();
+    data(&frames, 3);
+    data(&frames, 4);
+    let etag = HeaderMap::from_iter([(http::header::ETAG, "\"a\"".parse().expect("a value"))]);
+    frames.send(Ok(Frame::trailers(etag))).expect("it is read");
+    drop(frames);
+    assert_eq!(send(&app, request).await.body, "7 true \"a\"");
+    assert_eq!(hits(&app).await, [false; 2]);
+}
+
+/// More content than is kept in memory is declared when so much is there.
+#[tokio::test]
+async fn a_declared_write_with_long_content_is_declared_before_its_end() {
+    let (keep, handler) = (
+        keep(|route| route.before(true).max_body(10)),
+        Handler::new("500"),
+    );
+    let app = app(&keep, &handler);
+    hits(&app).await;
+    let (frames, request) = write();
+    data(&frames, 10);
+    let response = tokio::spawn(app.clone().oneshot(request));
+    run_other_tasks().await;
+    assert_eq!((hits(&app).await, handler.writes()), ([true; 2], 0));
+    data(&frames, 10);
+    run_other_tasks().await;
+    assert_eq!((hits(&app).await, handler.writes()), ([false; 2], 1));
+    assert_eq!(hits(&app).await, [false; 2], "nothing is stored meanwhile");
+    data(&frames, 1);
+    drop(frames);
+    let response = response.await.expect("no panic").expect("a response");
+    let body = response.into_body().collect().await.expect("a body");
+    assert_eq!(body.to_bytes(), "21 false none");
+    assert_eq!(hits(&app).await, [false; 2]);
+    assert_eq!(hits(&app).await, [true; 2], "the write has ended");
+}
+
 /// The write cannot be committed later, so that its declaration is closed.
 #[tokio::test]
 async fn a_declared_write_whose_long_content_ends_early_is_closed_at_once() {
@@ -163,4 +234,15 @@ async fn a_declared_write_whose_long_content_ends_early_is_closed_at_once() {
         assert_eq!(hits(&app).await, [false; 2], "{end}");
         assert_eq!(hits(&app).await, [true; 2], "{end}: it is closed");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_does_not_come_is_not_waited_for() {
+    let (keep, handler) = (keep(|route| route.before(true)), Handler::new("500"));
+    let app = app(&keep, &handler);
+    let (frames, request) = write();
+    data(&frames, 1);
+    let response = tokio::time::timeout(Duration::from_secs(61), app.oneshot(request));
+    let response = response.await.expect("in time").expect("a response");
+    assert_eq!((response.status().as_u16(), handler.writes()), (408, 0));
 }
