@@ -1,6 +1,7 @@
 //! Writes whose content ends early (RFC 9112 section 8), or comes slowly.
 
 use std::{
+    convert::Infallible,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -9,18 +10,22 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{Router, body::Body};
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
 
 use crate::common::{
-    client::{run_other_tasks, send},
+    client::{eventually, run_other_tasks, send},
     keeps::new_keep,
 };
 
@@ -150,6 +155,48 @@ async fn content_that_ends_early_with_another_response_invalidates_by_its_status
         break_off(&app).await;
         assert_eq!(hits(&app).await, expected, "{end}");
     }
+}
+
+/// Announces a thousand bytes over a connection, sends one, and closes it. Returns what the server
+/// has sent until it closes the connection, too.
+async fn break_off_connection(app: &App) -> Vec<u8> {
+    let service = app
+        .clone()
+        .map_err(|error| -> Infallible { panic!("{error}") });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = axum::serve(listener, Router::new().fallback_service(service));
+    let server = tokio::spawn(server.into_future());
+    let mut client = TcpStream::connect(address).await.expect("a connection");
+    let request = b"PUT /engagements/1 HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx";
+    client.write_all(request).await.expect("it is sent");
+    client.shutdown().await.expect("the end");
+    let mut response = Vec::new();
+    let end = client.read_to_end(&mut response);
+    let end = tokio::time::timeout(Duration::from_secs(20), end).await;
+    let _ = end.expect("the server closes the connection");
+    server.abort();
+    response
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_invalidates_the_target_alone() {
+    let (keep, handler) = (keep(|route| route), Handler::new("500"));
+    let app = app(&keep, &handler);
+    hits(&app).await;
+    break_off_connection(&app).await;
+    eventually("the write", || handler.writes() == 1).await;
+    keep.flush().await;
+    assert_eq!(hits(&app).await, [false, true]);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_declares_nothing() {
+    let (keep, handler) = (keep(|route| route.before(true)), Handler::new("500"));
+    let app = app(&keep, &handler);
+    hits(&app).await;
+    break_off_connection(&app).await;
+    assert_eq!((hits(&app).await, handler.writes()), ([true; 2], 0));
 }
 
 /// One byte and nothing more, for as long as a declaration would last.
