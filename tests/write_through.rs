@@ -13,9 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body_util::Full;
 use tokio::time::timeout;
-use tower::{Layer, service_fn};
+use tower::{Layer, service_fn, util::BoxCloneSyncService};
 use tower_keep::{
     CacheLayer, InvalidateLayer, Route, Scope, Table, UserId,
+    message::ResponseBody,
     table::{Through, Write, mins, secs},
     testing::{CacheStatus, TestKeep},
 };
@@ -25,11 +26,18 @@ use crate::{
     support::until,
 };
 
+type Stack = BoxCloneSyncService<
+    Request<Full<Bytes>>,
+    Response<ResponseBody<ResponseBody<Full<Bytes>>>>,
+    Infallible,
+>;
 type Change = dyn Fn(&request::Parts, &mut FullResponse) + Send + Sync;
 
 /// A handler over one row, and the layers above it.
 struct App {
     keep: TestKeep,
+    /// Calls the application in the request's extensions.
+    stack: Stack,
     row: AtomicU64,
     gets: AtomicUsize,
     seen: Mutex<HeaderMap>,
@@ -50,8 +58,17 @@ impl App {
         let table = Table::new()
             .ttl("row", mins(30))
             .route(route.write(Write::Through));
+        let keep = TestKeep::new(table);
+        let handler = service_fn(|request: Request<Full<Bytes>>| {
+            let (parts, _) = request.into_parts();
+            let app = parts.extensions.get::<Arc<Self>>().cloned();
+            let app = app.expect("an application");
+            async move { Ok(app.handle(parts).await) }
+        });
+        let layers = (InvalidateLayer::new(&keep), CacheLayer::new(&keep));
         Arc::new(Self {
-            keep: TestKeep::new(table),
+            stack: BoxCloneSyncService::new(layers.layer(handler)),
+            keep,
             row: AtomicU64::new(1),
             gets: AtomicUsize::new(0),
             seen: Mutex::default(),
@@ -82,18 +99,9 @@ impl App {
         response
     }
 
-    async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Outcome {
-        let app = Arc::clone(self);
-        let handler = service_fn(move |request: Request<Full<Bytes>>| {
-            let (parts, _) = request.into_parts();
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(app.handle(parts).await) }
-        });
-        let layers = (
-            InvalidateLayer::new(&self.keep),
-            CacheLayer::new(&self.keep),
-        );
-        let response = send_to(&mut layers.layer(handler), request).await;
+    async fn send(self: &Arc<Self>, mut request: Request<Full<Bytes>>) -> Outcome {
+        request.extensions_mut().insert(Arc::clone(self));
+        let response = send_to(&mut self.stack.clone(), request).await;
         Outcome {
             status: response.status(),
             cache: CacheStatus::of(&response),
@@ -171,6 +179,7 @@ async fn a_get_after_a_write_does_not_wait_for_an_older_one() {
 #[tokio::test]
 async fn the_refetch_is_a_plain_get() {
     let app = App::new(route(Through::Refetch), |_, _| {});
+    app.get().await;
     app.put().await;
     let seen = app.seen.lock().expect("whole");
     assert!(
@@ -202,10 +211,12 @@ async fn other_methods_and_failures_only_invalidate() {
 #[tokio::test(start_paused = true)]
 async fn a_write_succeeds_even_if_the_refetch_fails() {
     for outcome in ["hang", "panic", "error"] {
+        let gets = AtomicUsize::new(0);
         let app = App::new(
             route(Through::Refetch),
             move |parts, response| match outcome {
                 _ if parts.method != Method::GET => {}
+                _ if gets.fetch_add(1, Ordering::SeqCst) == 0 => {}
                 "hang" => drop(
                     response
                         .headers_mut()
@@ -215,8 +226,10 @@ async fn a_write_succeeds_even_if_the_refetch_fails() {
                 _ => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
             },
         );
+        app.get().await;
         let begun = tokio::time::Instant::now();
         let written = app.put().await;
+        assert_eq!(app.gets(), 2, "{outcome}");
         assert_eq!(
             (written.status, written.body.as_str()),
             (StatusCode::OK, "{\"row\":2}")

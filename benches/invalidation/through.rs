@@ -86,6 +86,9 @@ impl Writer {
             CacheLayer::new(&self.keep),
         );
         let service = layers.layer(handler);
+        // Write-through sends GETs only to a service that gets GETs.
+        let get = Request::get("/").body(Full::default()).expect("a path");
+        service.clone().oneshot(get).await.expect("a response");
         let mut nanos = Vec::new();
         for i in 0..PER_ROUND {
             let path = format!("/engagements/{}", round * PER_ROUND + i);

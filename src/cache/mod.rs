@@ -123,7 +123,7 @@
 //! `CacheLayer` belongs inside authentication and `InvalidateLayer`, and outside the handler. A
 //! second `CacheLayer` of the same keep further in does nothing. That is logged once and counted
 //! (`tower_keep_layer_misuse_total`). So is a write on a route with `invalidates`, `before`,
-//! `settle` or write-through that has no `InvalidateLayer` above it.
+//! `partial_writes`, `settle` or write-through that has no `InvalidateLayer` above it.
 
 mod bypass;
 mod cache_request;

@@ -23,7 +23,8 @@ use crate::{
         single_flight::LeaderGuard,
     },
     message::{
-        drain::drain, http_service::HttpService, replayable_body::ReplayableBody, unconditional_get,
+        drain::drain, http_service::HttpService, matched_route::was_routed,
+        replayable_body::ReplayableBody, unconditional_get,
     },
     semantics::cache_control::RequestCacheControl,
     store::entry::Entry,
@@ -70,12 +71,17 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
     tokio::spawn(work.in_current_span());
 }
 
-/// Whether the request can be sent again: not if its content is part of the key, because the
-/// content is not kept.
+/// Whether the request can be sent again as a GET: not if its content is part of the key, because the
+/// content is not kept; nor if it is a HEAD, and the inner service may be the handler of HEAD alone.
 fn is_replayable(request: &CacheRequest, parts: &request::Parts) -> bool {
     let route = request.route.as_ref();
     let needs_content = route.is_some_and(|route| route.needs_body);
-    matches!(parts.method, Method::GET | Method::HEAD) && !needs_content
+    let answers_get = match parts.method {
+        Method::GET => true,
+        Method::HEAD => !was_routed(&parts.extensions),
+        _ => false,
+    };
+    answers_get && !needs_content
 }
 
 /// The request of a background refresh: for the whole response, without the client's

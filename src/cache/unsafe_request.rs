@@ -45,7 +45,8 @@ pub(super) async fn forward_write<S: HttpService<B>, B: ReplayableBody>(
     let requested = engine.clock.now().wall;
     let response = inner.oneshot(Request::from_parts(parts, body)).await?;
     let mut targets = written.purge_targets(engine, &response);
-    if !targets.is_empty() {
+    let status = response.status();
+    if status.is_success() || status.is_redirection() {
         targets.extend(derived_key.map(|key| PurgeTarget::Key(key.as_str().into())));
     }
     targets.append(&mut written.groups(&response));

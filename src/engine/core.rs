@@ -25,6 +25,7 @@ use super::{
     single_flight::SingleFlight,
     snapshot::{self, Snapshot},
     tiers::Tiers,
+    write_reports::WriteReports,
 };
 #[cfg(feature = "redis")]
 use crate::store::redis::{
@@ -94,6 +95,7 @@ pub(crate) struct Engine {
     pub(crate) refreshes: Arc<Semaphore>,
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
+    pub(crate) write_reports: WriteReports,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
@@ -167,6 +169,7 @@ impl Engine {
             query_rules: QueryVariationRules::new(),
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
+            write_reports: WriteReports::register(),
             limiter,
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),

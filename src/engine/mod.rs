@@ -18,4 +18,5 @@ pub(crate) mod single_flight;
 pub(crate) mod snapshot;
 pub(crate) mod tiers;
 mod variant_list;
+pub(crate) mod write_reports;
 pub(crate) mod write_targets;

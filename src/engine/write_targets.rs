@@ -30,7 +30,7 @@ impl WriteTargets {
     }
 
     /// The keys of the request's target and of the URIs in `Location` and `Content-Location`, with
-    /// all their variations; none if the response is an error.
+    /// all their variations; none if the response is an error. A URI that has no key is left out.
     pub(crate) fn purge_targets<B>(
         &self,
         engine: &Engine,
@@ -68,18 +68,20 @@ impl WriteTargets {
         tags.map(PurgeTarget::Tag).collect()
     }
 
-    /// The keys of the request's target, with all their variations: one for each reading of it.
-    pub(crate) fn targets(&self, snapshot: &Snapshot) -> Vec<PurgeTarget> {
+    /// The keys of the request's target, with all their variations: one for each reading of it; `None` for
+    /// one whose values the request lacks.
+    pub(crate) fn targets(&self, snapshot: &Snapshot) -> Vec<Option<PurgeTarget>> {
         self.targets_of(snapshot, self.request.target())
     }
 
-    /// The targets that the `invalidates` of its routes name. `fields` are those of the response's
-    /// content; without them, `{answer.FIELD}` matches every value.
+    /// The targets that the `invalidates` of its routes name; `None` for one whose values the request
+    /// lacks. `fields` are those of the response's content; without them, `{answer.FIELD}` matches every
+    /// value.
     pub(crate) fn invalidates(
         &self,
         snapshot: &Snapshot,
         fields: Option<&Value>,
-    ) -> Vec<PurgeTarget> {
+    ) -> Vec<Option<PurgeTarget>> {
         let mut targets = Vec::new();
         for_each_reading(&snapshot.plan, self.request.target(), |matched, target| {
             let inputs = self.inputs_of(target);
@@ -125,6 +127,11 @@ impl WriteTargets {
         }
     }
 
+    /// The authority that the request is for.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.request.target().host
+    }
+
     /// Whether the inner service might read another host from the request than the key contains.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.request.is_ambiguous()
@@ -161,16 +168,16 @@ impl WriteTargets {
             };
             self.targets_of(snapshot, target)
         });
-        keys.flatten().collect()
+        keys.flatten().flatten().collect()
     }
 
-    fn targets_of(&self, snapshot: &Snapshot, target: Target<'_>) -> Vec<PurgeTarget> {
+    fn targets_of(&self, snapshot: &Snapshot, target: Target<'_>) -> Vec<Option<PurgeTarget>> {
         let mut targets = Vec::new();
         for_each_reading(&snapshot.plan, target, |matched, target| {
             let inputs = self.inputs_of(target);
             targets.push(match matched {
                 Some(matched) => matched.target(&inputs),
-                None => target_of_url(&inputs),
+                None => Some(target_of_url(&inputs)),
             });
         });
         targets.sort_unstable();

@@ -95,15 +95,31 @@ impl InFlightWrite {
 
     /// Settles a committed write without reading its response's content.
     pub(super) async fn settle_written(self, mut targets: Vec<PurgeTarget>) -> bool {
+        self.request.report_skipped_targets();
         targets.append(&mut self.request.targets(None));
+        self.settle(targets).await
+    }
+
+    /// Settles a write that was not committed, but whose target must not be served.
+    pub(super) async fn settle_target(self, mut targets: Vec<PurgeTarget>) -> bool {
+        targets.append(&mut self.request.own_targets());
         self.settle(targets).await
     }
 
     /// Settles a write that may have been committed or may still be committed. Its declaration
     /// stays open.
     pub(super) async fn settle_unknown(mut self, targets: Vec<PurgeTarget>) -> bool {
+        if self.is_unfinished() {
+            return self.settle_target(targets).await;
+        }
         self.keep_declaration_open();
         self.settle_written(targets).await
+    }
+
+    /// Whether the write cannot have been committed, unless its response says so: its content ended
+    /// early (RFC 9112 section 8), and its handler needs all of it.
+    fn is_unfinished(&self) -> bool {
+        self.request.content_failed() && !self.request.has_partial_writes()
     }
 
     /// Keeps the declaration open until the write can no longer be committed.
@@ -123,8 +139,14 @@ impl InFlightWrite {
 impl Drop for InFlightWrite {
     fn drop(&mut self) {
         if !self.settled {
-            self.keep_declaration_open();
-            let targets = self.request.targets(None);
+            let targets = if self.is_unfinished() {
+                // Closes the declaration.
+                self.declaration = None;
+                self.request.own_targets()
+            } else {
+                self.keep_declaration_open();
+                self.request.targets(None)
+            };
             let fence = &self.request.engine().fence;
             fence.invalidate_later(targets, false);
         }

@@ -40,16 +40,28 @@
 //!
 //! | response | invalidated |
 //! |---|---|
-//! | 2xx, 3xx | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | 2xx, 303 | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
+//! | another 3xx | the request target's key: a redirection, for example to a login page, does not say that something was written |
 //! | 4xx | nothing: nothing was written |
 //! | 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
 //! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
+//! | a 5xx, an error, a panic or no response, after content that ended early | the request target's key: the handler never had the whole content |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
+//!
+//! [`invalidate_when`](InvalidateLayer::invalidate_when) lets the application decide by the head of a
+//! response whether its write was committed; an application that answers committed writes with a 302
+//! needs it. With `partial_writes = true`, a write whose content ends early may have been committed in
+//! part: it invalidates like a 5xx, whatever its response, unless that is a 2xx or 303.
 //!
 //! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
-//! value that is missing becomes `*`, which invalidates more. The layer waits up to one second for the
-//! content of a response; after that its fields are missing, and the response is streamed unchanged.
+//! field that is missing from the response becomes `*`, which invalidates more. The layer waits up to
+//! one second for the content of a response; after that its fields are missing, and the response is
+//! streamed unchanged.
+//!
+//! If a value is missing from the request (a query parameter, a field, the user) or is not properly
+//! percent-encoded, the target is left out, so that no client can widen an invalidation. It is counted
+//! in `tower_keep_invalidate_targets_skipped_total`, and logged the first time.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
 //! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
@@ -64,9 +76,17 @@
 //! service is passed on to the caller.
 //!
 //! With `before = true` the write is declared before the inner service is called. Until it has ended, no
-//! process caches the declared targets. If its process dies during the write, the declared targets are
-//! invalidated after [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip
-//! to the store. If the store cannot be reached, the write continues without a declaration.
+//! process caches the declared targets; when it ends, they are invalidated, whatever its response. If
+//! its process dies during the write, they are invalidated after
+//! [`longest_write`](InvalidateLayer::longest_write). A declaration costs a round trip to the store. If
+//! the store cannot be reached, the write continues without a declaration.
+//!
+//! Before it is declared, the request's content is read, up to the route's `max_body`: a client that
+//! does not send its content cannot make the declared targets uncacheable. Longer content is declared
+//! when so much of it is there, and the rest is streamed. If the content ends early within `max_body`,
+//! the response is a 400, and if it is not there within `longest_write`, a 408; the inner service is
+//! not called. A gRPC method that responds before its client has sent all messages cannot have
+//! `before`.
 //!
 //! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
 //! committed later. Its targets are invalidated at once, and a declaration stays open until
@@ -83,12 +103,26 @@
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | the response to a GET that the layer sends to its inner service: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
+//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
 //! | `"answer"` | the write's own response, if it is a 200 that the route would store as the response to a GET. The handler must ensure that both are equal |
 //!
-//! With `"refetch"` the handler is called twice for each write, and the write's response waits up to
-//! five seconds for the second call. If that call fails, panics or takes longer, the write has succeeded
-//! nevertheless, and the next GET stores the new version.
+//! With `"refetch"` the write's response waits up to five seconds for the response to the GET. If that
+//! fails, panics or takes longer, the write has succeeded nevertheless, and the next GET stores the new
+//! version.
+//!
+//! The GET is sent only to a service that has passed on a GET before, because the inner service may
+//! be the handler of a single method: axum's `Router::layer`, `route_layer` and `MethodRouter::layer`
+//! wrap the handler of each method separately, and the write's handler must not run twice. In an axum
+//! router (feature `axum`) the GET goes to the service that answers the GETs of the same route, if the
+//! same layer or a clone of it wraps both. If no such service is known, the target is only invalidated.
+//! That is counted in `tower_keep_invalidate_refetches_skipped_total` and logged the first time. It is
+//! so
+//!
+//! - before the first GET, or if the layers are made anew for each request outside an axum router;
+//! - if different `InvalidateLayer`s wrap the handlers of GET and of the write;
+//! - inside a router that `nest_service` nests, and inside a `MethodRouter` without a router: put the
+//!   layers around it;
+//! - if the key contains the host, before the service has got a GET for that host.
 //!
 //! With `"answer"` the target is only invalidated, and nothing is stored, if
 //!
@@ -110,11 +144,13 @@
 
 mod config;
 mod content;
+mod get_services;
 mod in_flight_write;
 mod layer;
 mod outcome;
 mod refetch;
 mod replacement;
+mod request_content;
 mod service;
 #[cfg(all(test, feature = "redis"))]
 mod through_tests;

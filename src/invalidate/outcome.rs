@@ -4,10 +4,15 @@ use http::{HeaderMap, StatusCode};
 
 use crate::semantics::grpc::GRPC_STATUS;
 
+use crate::semantics::invalidation;
+
 /// Whether a write was committed, judged by the response's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
     Written,
+    /// The response is not an error, but does not say that the write was committed, such as a
+    /// redirection to a login page. Its target alone is invalidated (RFC 9111 section 4.4).
+    NotDone,
     /// The write may have been committed.
     Unknown,
     /// The write was not committed.
@@ -16,8 +21,10 @@ pub(super) enum WriteOutcome {
 
 impl WriteOutcome {
     pub(super) fn of_http(status: StatusCode) -> Self {
-        if status.is_success() || status.is_redirection() {
+        if invalidation::describes_outcome(status) {
             Self::Written
+        } else if status.is_redirection() {
+            Self::NotDone
         } else if status.is_client_error() {
             Self::Refused
         } else {
@@ -67,6 +74,10 @@ mod tests {
             (200, WriteOutcome::Written),
             (204, WriteOutcome::Written),
             (303, WriteOutcome::Written),
+            (301, WriteOutcome::NotDone),
+            (302, WriteOutcome::NotDone),
+            (307, WriteOutcome::NotDone),
+            (308, WriteOutcome::NotDone),
             (404, WriteOutcome::Refused),
             (500, WriteOutcome::Unknown),
             (504, WriteOutcome::Unknown),

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::Request;
+use http::{Request, request};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
@@ -14,35 +13,42 @@ use super::write_request::WriteRequest;
 use crate::{
     message::{
         drain::drain, http_service::HttpService, layer_markers::LayerMarkers,
-        replayable_body::ReplayableBody, unconditional_get,
+        matched_route::MatchedRoute, replayable_body::ReplayableBody, response_future::BoxFuture,
+        unconditional_get,
     },
     table::Through,
 };
 
 /// A GET of the write's target, to be sent once the write has been settled.
-pub(super) struct Refetch(BoxFuture<'static, ()>);
+pub(super) struct Refetch(BoxFuture<()>);
 
 impl Refetch {
-    /// `None` unless the write's route has `through = "refetch"`.
+    /// `None` unless the write's route has `through = "refetch"` and a service is known that answers
+    /// GETs: the write's own handler must not be called twice.
     pub(super) fn of<S: HttpService<B>, B: ReplayableBody>(
         write: &WriteRequest,
         inner: &S,
         request: &Request<B>,
     ) -> Option<Self> {
+        let route = write.route.as_deref()?;
         if write.through() != Some(Through::Refetch) {
             return None;
         }
         let mut parts = unconditional_get::from_request(request);
         LayerMarkers::mark(&mut parts.extensions, |markers| markers.refetch = true);
-        let request = Request::from_parts(parts, B::from_bytes(Bytes::new()));
-        let inner = inner.clone();
-        Some(Self(Box::pin(async move {
-            let Ok(response) = inner.oneshot(request).await else {
-                return;
-            };
-            // The `CacheLayer` below has stored the response once its body has ended.
-            let _ = drain(response.into_body()).await;
-        })))
+        let sent = match MatchedRoute::of(request.extensions()) {
+            Some(matched) => {
+                let host = route.key_names_host.then(|| write.changed.host());
+                write.config.get_services.get(&matched, host, parts)
+            }
+            None => write
+                .inner_answers_get
+                .then(|| send_get(inner.clone(), parts)),
+        };
+        if sent.is_none() {
+            write.engine().write_reports.refetch_skipped(&route.path);
+        }
+        sent.map(Self)
     }
 
     /// Sends the GET in its own task: if that panics, the write has succeeded nevertheless.
@@ -55,6 +61,20 @@ impl Refetch {
             );
         }
     }
+}
+
+/// Sends a GET without content, and reads the response to its end: then the `CacheLayer` below has
+/// stored it.
+pub(super) fn send_get<S: HttpService<B>, B: ReplayableBody>(
+    inner: S,
+    parts: request::Parts,
+) -> BoxFuture<()> {
+    Box::pin(async move {
+        let request = Request::from_parts(parts, B::from_bytes(Bytes::new()));
+        if let Ok(response) = inner.oneshot(request).await {
+            let _ = drain(response.into_body()).await;
+        }
+    })
 }
 
 /// The longest time for which the write's response waits for the GET.

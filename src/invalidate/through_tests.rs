@@ -18,12 +18,13 @@ use tokio::{
     sync::watch,
     task::{JoinSet, yield_now},
 };
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     CacheLayer, InvalidateLayer, Keep, RedisStore, Route, Scope, Table,
     engine::tiers::{FoundEntry, StoreLookup},
     key::KeyBuf,
+    message::ResponseBody,
     store::entry::Content,
     support::RedisServer,
     table::{Through, Write, mins},
@@ -162,26 +163,41 @@ async fn keep(server: &RedisServer, through: Through) -> Keep {
     Keep::with_store(table, store).await.expect("a keep")
 }
 
+type Stack = BoxCloneSyncService<
+    Request<String>,
+    Response<ResponseBody<ResponseBody<Full<Bytes>>>>,
+    Infallible,
+>;
+
+/// The layers over a handler of the database and the round in the request's extensions.
+fn stack(keep: &Keep) -> Stack {
+    let handler = service_fn(|request: Request<String>| async move {
+        let extensions = request.extensions();
+        let database = extensions.get::<Arc<Database>>().expect("a database");
+        let round = extensions.get::<Arc<Round>>().expect("a round");
+        let (method, path) = (request.method().clone(), request.uri().path());
+        Ok(database.handle(method, path, round).await)
+    });
+    let layers = (InvalidateLayer::new(keep), CacheLayer::new(keep));
+    BoxCloneSyncService::new(layers.layer(handler))
+}
+
 /// Sends a write or a read.
 async fn send(
-    keep: Keep,
+    stack: Stack,
     database: Arc<Database>,
     round: Arc<Round>,
     method: Method,
     path: String,
 ) {
-    let handler = service_fn(move |request: Request<String>| {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let (database, round) = (Arc::clone(&database), Arc::clone(&round));
-        async move { Ok::<_, Infallible>(database.handle(method, &path, &round).await) }
-    });
-    let service = (InvalidateLayer::new(&keep), CacheLayer::new(&keep)).layer(handler);
     yield_up_to(16).await;
     let request = Request::builder()
         .method(method)
         .uri(path)
+        .extension(database)
+        .extension(round)
         .body(String::new());
-    service
+    stack
         .oneshot(request.expect("a request"))
         .await
         .expect("a response");
@@ -225,6 +241,7 @@ async fn run_rounds(through: Through) {
         .and_then(|rounds| rounds.parse().ok());
     let server = RedisServer::start();
     let keeps = [keep(&server, through).await, keep(&server, through).await];
+    let stacks = [stack(&keeps[0]), stack(&keeps[1])];
     let database = Arc::new(Database::default());
     let (start, mut done, mut replaced) = (Instant::now(), 0, 0);
     while done < limit.unwrap_or(100_000)
@@ -234,14 +251,15 @@ async fn run_rounds(through: Through) {
         for id in 0..KEYS {
             let round = Arc::new(Round::new());
             for number in 0..=WRITERS {
-                let (keep, database) = (keeps[(id + number) % 2].clone(), Arc::clone(&database));
+                let stack = stacks[(id + number) % 2].clone();
+                let database = Arc::clone(&database);
                 let (round, path) = (Arc::clone(&round), format!("/rows/{id}"));
                 requests.spawn(async move {
                     if number == WRITERS {
-                        return send(keep, database, round, Method::GET, path).await;
+                        return send(stack, database, round, Method::GET, path).await;
                     }
                     round.begin(number).await;
-                    send(keep, database, Arc::clone(&round), Method::PUT, path).await;
+                    send(stack, database, Arc::clone(&round), Method::PUT, path).await;
                     round.end();
                 });
             }

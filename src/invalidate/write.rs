@@ -8,7 +8,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     content, in_flight_write::InFlightWrite, outcome::WriteOutcome, refetch::Refetch,
-    replacement::Replacement, write_request::WriteRequest,
+    replacement::Replacement, request_content, write_request::WriteRequest,
 };
 use crate::{
     key::purge::PurgeTarget,
@@ -22,12 +22,17 @@ use crate::{
 
 type WriteResponse<S, B> = Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>;
 
-/// Performs the write in its own task, so that a client that disconnects does not interrupt it.
+/// Performs the write in its own task, so that a client that disconnects does not interrupt it. What a
+/// declared write must read before is read outside that task.
 pub(super) async fn run_in_task<S: HttpService<B>, B: ReplayableBody>(
     write: WriteRequest,
     inner: S,
     request: Request<B>,
 ) -> Result<WriteResponse<S, B>, S::ServiceError> {
+    let request = match request_content::read_to_declare(&write, request).await {
+        Ok(request) => request,
+        Err(refusal) => return Ok(refusal),
+    };
     let work = perform(write, inner, request);
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
@@ -47,6 +52,7 @@ async fn perform<S: HttpService<B>, B: ReplayableBody>(
     request: Request<B>,
 ) -> Result<WriteResponse<S, B>, S::ServiceError> {
     let refetch = Refetch::of(&write, &inner, &request);
+    let request = write.watch_content(request);
     let write = InFlightWrite::begin(write).await;
     let response = match inner.call(request).await {
         Ok(response) => response,
@@ -55,14 +61,16 @@ async fn perform<S: HttpService<B>, B: ReplayableBody>(
             return Err(error);
         }
     };
-    let (status, headers) = (response.status(), response.headers());
-    let outcome = if write.request.is_grpc() {
-        match WriteOutcome::of_grpc(status, headers) {
-            Some(outcome) => outcome,
-            None => return Ok(settle_at_end(write, response)),
-        }
+    let (head, body) = response.into_parts();
+    let (status, is_grpc) = (head.status, write.request.is_grpc());
+    let outcome = if is_grpc {
+        WriteOutcome::of_grpc(status, &head.headers)
     } else {
-        WriteOutcome::of_http(status)
+        Some(write.request.outcome(&head))
+    };
+    let response = Response::from_parts(head, body);
+    let Some(outcome) = outcome else {
+        return Ok(settle_at_end(write, response));
     };
     let succeeded = outcome == WriteOutcome::Written && status.is_success();
     let (settled, response) = settle(write, outcome, response).await;
@@ -80,11 +88,12 @@ async fn settle<R: ServiceBody>(
     response: Response<R>,
 ) -> (bool, Response<ResponseBody<R>>) {
     let named = write.request.targets_of_response(&response);
-    let settled = match outcome {
+    let settled = match write.request.with_content(outcome) {
         WriteOutcome::Written => return settle_success(write, named, response).await,
         // RFC 9111 section 4.4: for a path without a route, an error invalidates nothing.
         WriteOutcome::Unknown if write.request.routes.is_empty() => write.settle(named).await,
         WriteOutcome::Unknown => write.settle_unknown(named).await,
+        WriteOutcome::NotDone => write.settle_target(named).await,
         // Groups are invalidated with any status (RFC 9875 section 3), and a declaration is closed.
         WriteOutcome::Refused => write.settle(named).await,
     };
@@ -106,6 +115,7 @@ async fn settle_success<R: ServiceBody>(
         None if routes.any(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
+    request.report_skipped_targets();
     let (content, body) = content::read(body, max_length).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
@@ -122,12 +132,15 @@ fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<Res
     let named = write.request.targets_of_response(&response);
     let (runtime, span) = (Handle::current(), Span::current());
     let at_end: OnEnd = Box::new(move |trailers| {
-        let outcome = WriteOutcome::of_grpc_status(trailers);
+        let outcome = write
+            .request
+            .with_content(WriteOutcome::of_grpc_status(trailers));
         let settled = async move {
             match outcome {
                 WriteOutcome::Refused => write.settle(named).await,
                 WriteOutcome::Written => write.settle_written(named).await,
                 WriteOutcome::Unknown => write.settle_unknown(named).await,
+                WriteOutcome::NotDone => write.settle_target(named).await,
             };
         };
         runtime.spawn(settled.instrument(span))

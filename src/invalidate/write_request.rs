@@ -1,12 +1,18 @@
 //! A request that may change stored representations, and the targets that it invalidates.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arc_swap::Guard;
-use http::{Method, Response, request};
+use http::{Method, Request, Response, request, response};
 use serde_json::Value;
 
-use super::config::Config;
+use super::{config::Config, outcome::WriteOutcome};
 use crate::{
     engine::{
         core::Engine,
@@ -14,9 +20,11 @@ use crate::{
         write_targets::{self, WriteTargets},
     },
     key::{Key, purge::PurgeTarget},
-    message::layer_markers::LayerMarkers,
+    message::{
+        layer_markers::LayerMarkers, replayable_body::ReplayableBody, resumed_body::ResumedBody,
+    },
     semantics::invalidation,
-    table::{RoutePlan, Through, Write},
+    table::{RoutePlan, Through},
 };
 
 /// A request with an unsafe method, for a listed path or with `unlisted` other than `"pass"`.
@@ -28,6 +36,10 @@ pub(super) struct WriteRequest {
     /// The routes that the inner service may read from the request's target.
     pub(super) routes: Vec<Arc<RoutePlan>>,
     pub(super) changed: WriteTargets,
+    /// Whether the inner service is known to get GETs as well.
+    pub(super) inner_answers_get: bool,
+    /// Set when the request's content fails before its end.
+    content_failed: Arc<AtomicBool>,
     /// From [`InvalidateLayer::key`](super::InvalidateLayer::key).
     derived_key: Option<Key>,
 }
@@ -35,7 +47,11 @@ pub(super) struct WriteRequest {
 impl WriteRequest {
     /// `None` if the request changes nothing, or another layer handles it. Otherwise marks the
     /// request as handled by this layer.
-    pub(super) fn of(config: &Arc<Config>, parts: &mut request::Parts) -> Option<Self> {
+    pub(super) fn of(
+        config: &Arc<Config>,
+        inner_answers_get: bool,
+        parts: &mut request::Parts,
+    ) -> Option<Self> {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
@@ -66,6 +82,8 @@ impl WriteRequest {
             route,
             routes,
             changed,
+            inner_answers_get,
+            content_failed: Arc::default(),
             derived_key,
         })
     }
@@ -80,22 +98,88 @@ impl WriteRequest {
 
     /// How write-through replaces the stored response; `None` without write-through.
     pub(super) fn through(&self) -> Option<Through> {
-        let route = self.route.as_ref()?;
         let replaces = matches!(*self.changed.method(), Method::PUT | Method::PATCH);
-        let through = route.write == Write::Through && replaces && !route.needs_body;
-        (through && route.grpc.is_none()).then_some(route.through)
+        let route = self.route.as_ref().filter(|_| replaces);
+        route.and_then(|route| route.through())
+    }
+
+    /// The request with a body that reports to this write if it fails before its end.
+    pub(super) fn watch_content<B: ReplayableBody>(&self, request: Request<B>) -> Request<B> {
+        if request.body().is_end_stream() {
+            return request;
+        }
+        request.map(|body| {
+            let body = ResumedBody::new(VecDeque::new(), Box::pin(body));
+            B::resume(body.reporting_failure(Arc::clone(&self.content_failed)))
+        })
+    }
+
+    /// Whether the request's content has failed before its end (RFC 9112 section 8).
+    pub(super) fn content_failed(&self) -> bool {
+        self.content_failed.load(Ordering::Acquire)
+    }
+
+    /// Whether the handlers may commit parts of a request before they have its whole content.
+    pub(super) fn has_partial_writes(&self) -> bool {
+        self.routes.iter().any(|route| route.partial_writes)
+    }
+
+    /// The outcome by the head of a response that is not gRPC.
+    pub(super) fn outcome(&self, head: &response::Parts) -> WriteOutcome {
+        let decide = self.config.invalidate_when.as_ref();
+        match decide.filter(|_| !self.routes.is_empty()) {
+            Some(is_committed) if is_committed(head) => WriteOutcome::Written,
+            Some(_) if head.status.is_success() || head.status.is_redirection() => {
+                WriteOutcome::NotDone
+            }
+            Some(_) => WriteOutcome::Refused,
+            None => WriteOutcome::of_http(head.status),
+        }
+    }
+
+    /// The outcome of a write whose content may have ended early. A handler with partial writes may
+    /// have committed a part, whatever it responds.
+    pub(super) fn with_content(&self, outcome: WriteOutcome) -> WriteOutcome {
+        let partial = self.content_failed() && self.has_partial_writes();
+        match outcome {
+            WriteOutcome::Refused | WriteOutcome::NotDone if partial => WriteOutcome::Unknown,
+            outcome => outcome,
+        }
     }
 
     /// The targets of the routes' `invalidates`, and the keys of the request's target. `fields` are
     /// those of the response's content; without them, `{answer.FIELD}` matches every value.
     pub(super) fn targets(&self, fields: Option<&Value>) -> Vec<PurgeTarget> {
-        let mut targets = self.changed.invalidates(&self.snapshot, fields);
-        targets.append(&mut self.changed.targets(&self.snapshot));
-        let derived = self.derived_key.as_ref();
-        targets.extend(derived.map(|key| PurgeTarget::Key(key.as_str().into())));
+        let mut targets = self.own_targets();
+        targets.extend(
+            self.changed
+                .invalidates(&self.snapshot, fields)
+                .into_iter()
+                .flatten(),
+        );
         targets.sort_unstable();
         targets.dedup();
         targets
+    }
+
+    /// The keys of the request's target.
+    pub(super) fn own_targets(&self) -> Vec<PurgeTarget> {
+        let derived = self.derived_key.as_ref();
+        let derived = derived.map(|key| PurgeTarget::Key(key.as_str().into()));
+        let targets = self.changed.targets(&self.snapshot).into_iter().flatten();
+        targets.chain(derived).collect()
+    }
+
+    /// Reports the targets that are not invalidated because the request lacks their values.
+    pub(super) fn report_skipped_targets(&self) {
+        let Some(route) = self.routes.first() else {
+            return;
+        };
+        let own = self.changed.targets(&self.snapshot).into_iter();
+        let named = self.changed.invalidates(&self.snapshot, None);
+        let skipped = own.chain(named).filter(Option::is_none).count();
+        let reports = &self.engine().write_reports;
+        reports.targets_skipped(skipped, &route.path);
     }
 
     /// The targets that the response's header fields name: groups, `Location` and `Content-Location`.

@@ -34,6 +34,7 @@ pub(crate) mod drain;
 pub(crate) mod header_map;
 pub(crate) mod http_service;
 pub(crate) mod layer_markers;
+pub(crate) mod matched_route;
 pub(crate) mod media_type;
 pub(crate) mod peer_address;
 pub(crate) mod prebuilt_head;

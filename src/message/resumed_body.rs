@@ -4,6 +4,10 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -13,15 +17,27 @@ use http_body::{Body, Frame, SizeHint};
 /// A partly read body: yields the frames that were read, then the rest.
 ///
 /// A layer makes it when it stops reading a request body, because the content is too long or has
-/// trailers. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
+/// trailers, and to notice when the content of a write ends early. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
 pub struct ResumedBody<B> {
     read: VecDeque<Frame<Bytes>>,
     rest: Pin<Box<B>>,
+    /// Set when `rest` fails.
+    failed: Option<Arc<AtomicBool>>,
 }
 
 impl<B> ResumedBody<B> {
     pub(crate) fn new(read: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
-        Self { read, rest }
+        Self {
+            read,
+            rest,
+            failed: None,
+        }
+    }
+
+    /// Sets `failed` when the body fails before its end.
+    pub(crate) fn reporting_failure(mut self, failed: Arc<AtomicBool>) -> Self {
+        self.failed = Some(failed);
+        self
     }
 }
 
@@ -33,10 +49,14 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.read.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => self.rest.as_mut().poll_frame(cx),
+        if let Some(frame) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
         }
+        let polled = self.rest.as_mut().poll_frame(cx);
+        if let (Poll::Ready(Some(Err(_))), Some(failed)) = (&polled, &self.failed) {
+            failed.store(true, Ordering::Release);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -38,7 +38,8 @@ pub(crate) fn is_query(method: &Method) -> bool {
 /// The paths, with query, whose stored responses a response invalidates; the target's is the first.
 ///
 /// Empty for a safe method or an error. `Location` and `Content-Location` are used if they have the
-/// target's origin.
+/// target's origin and the response describes what the request has done: a success, or 303 (RFC 9110
+/// section 15.4.4). Any other redirection, such as one to a login page, invalidates the target alone.
 pub(crate) fn targets(
     request: &RequestHead<'_>,
     status: StatusCode,
@@ -48,6 +49,9 @@ pub(crate) fn targets(
         return Vec::new();
     }
     let mut targets = vec![request.target.to_owned()];
+    if !describes_outcome(status) {
+        return targets;
+    }
     // Neither field may be repeated. If one is, each line may be the intended one.
     let lines = [LOCATION, CONTENT_LOCATION].map(|name| headers.get_all(name));
     for reference in lines.iter().flatten() {
@@ -58,6 +62,12 @@ pub(crate) fn targets(
         }
     }
     targets
+}
+
+/// Whether a response with this status says what an unsafe request has done: a success, or 303, which
+/// refers to the result (RFC 9110 section 15.4.4). The other redirections ask for another request.
+pub(crate) fn describes_outcome(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::SEE_OTHER
 }
 
 /// Whether `Content-Location` states that the response is the one that a GET of the target would
@@ -218,6 +228,17 @@ mod tests {
         ] {
             assert_eq!(location(reference), None, "{reference}");
         }
+    }
+
+    #[test]
+    fn a_redirection_other_than_303_invalidates_its_target_alone() {
+        // RFC 9110 section 15.4, RFC 9111 section 4.4
+        for status in [300, 301, 302, 307, 308] {
+            let seen = invalidated("POST", status, &[(LOCATION, "/login")]);
+            assert_eq!(seen, ["/a/b?c"], "{status}");
+        }
+        let seen = invalidated("POST", 303, &[(LOCATION, "/result")]);
+        assert_eq!(seen, ["/a/b?c", "/result"]);
     }
 
     #[test]

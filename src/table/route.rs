@@ -61,6 +61,8 @@ pub struct Route {
     pub(crate) request_directives: RequestDirectives,
     #[serde(default)]
     pub(crate) before: bool,
+    #[serde(default)]
+    pub(crate) partial_writes: bool,
     #[serde(default, deserialize_with = "unit::some_duration")]
     pub(crate) settle: Option<Duration>,
     #[serde(default)]
@@ -95,6 +97,7 @@ impl Route {
             safe_methods: Vec::new(),
             request_directives: RequestDirectives::Obey,
             before: false,
+            partial_writes: false,
             settle: None,
             write: Write::Invalidate,
             through: Through::Refetch,
@@ -229,8 +232,19 @@ impl Route {
 
     /// Whether a write is declared in the journal before the inner service is called, so that it
     /// invalidates even if the process dies during the write.
+    ///
+    /// It is declared once its content is there, up to [`max_body`](Self::max_body), so that a client
+    /// cannot make the declared targets uncacheable by a request that it does not finish.
     pub fn before(mut self, yes: bool) -> Self {
         self.before = yes;
+        self
+    }
+
+    /// Whether the handlers commit parts of a request before they have its whole content. Then a write
+    /// whose content ends early invalidates like one that may have been committed, whatever its
+    /// response; by default, it invalidates nothing but its own target.
+    pub fn partial_writes(mut self, yes: bool) -> Self {
+        self.partial_writes = yes;
         self
     }
 

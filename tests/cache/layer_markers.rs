@@ -64,9 +64,10 @@ async fn a_layer_applied_twice_does_not_delay_requests_whose_content_is_in_the_k
 #[tokio::test]
 async fn the_report_of_a_missing_invalidate_layer_names_what_needs_it() {
     type Change = fn(Route) -> Route;
-    let cases: [(Change, &str); 5] = [
+    let cases: [(Change, &str); 6] = [
         (|route| route.invalidates(["dashboard:*"]), "`invalidates`"),
         (|route| route.before(true), "`before`"),
+        (|route| route.partial_writes(true), "`partial_writes`"),
         (|route| route.settle(Duration::from_secs(1)), "`settle`"),
         (|route| route.write(Write::Through), "`write = \"through\"`"),
         (

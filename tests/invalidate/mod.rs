@@ -2,6 +2,9 @@
 
 mod ambiguous_paths;
 mod api;
+#[cfg(feature = "axum")]
+mod axum;
+mod committed;
 mod declared_write;
 mod grpc;
 mod layer;
@@ -12,5 +15,7 @@ mod races;
 mod redis;
 mod reload;
 mod stack;
+mod strangers;
 mod tags;
 mod targets;
+mod unfinished_content;

@@ -66,6 +66,7 @@ pub(super) fn route(
         safe_methods: fields::methods(&route.safe_methods).map_err(|m| ("safe_methods", m))?,
         request_directives: route.request_directives,
         before: route.before,
+        partial_writes: route.partial_writes,
         settle: route.settle,
         write: route.write,
         through: route.through,

@@ -17,6 +17,7 @@ use crate::{
     table::{
         limit::RateLimiting,
         problem::TableProblem,
+        route_options::Through,
         settings::{Settings, Unlisted},
     },
 };
@@ -25,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     routes: RouteTable,
+    /// Whether a route has `write = "through"` with `through = "refetch"`.
+    pub(crate) refetches: bool,
     limits: Vec<LimitPlan>,
     entities: Entities,
     pub(crate) unlisted: Unlisted,
@@ -166,6 +169,7 @@ impl Plan {
         let plain = settings.values.plain.iter();
         Self {
             routes: RouteTable::default(),
+            refetches: false,
             limits: Vec::new(),
             entities: globals::entities(settings),
             unlisted: settings.unlisted,
@@ -199,6 +203,8 @@ impl Plan {
             }
         }
         self.routes.finish();
+        let refetches = |route: &Arc<RoutePlan>| route.through() == Some(Through::Refetch);
+        self.refetches = self.routes.all.iter().any(refetches);
     }
 
     fn add_limits(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {

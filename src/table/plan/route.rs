@@ -41,9 +41,10 @@ pub(crate) struct RoutePlan {
     pub(crate) safe_methods: Box<[Method]>,
     pub(crate) request_directives: RequestDirectives,
     pub(crate) before: bool,
+    pub(crate) partial_writes: bool,
     pub(crate) settle: Option<Duration>,
-    pub(crate) write: Write,
-    pub(crate) through: Through,
+    pub(super) write: Write,
+    pub(super) through: Through,
     pub(crate) grpc: Option<Grpc>,
     /// Whether the key contains a hash of the body.
     pub(crate) needs_body: bool,
@@ -88,11 +89,18 @@ impl RoutePlan {
         let settings = [
             (!self.invalidates.is_empty(), "`invalidates`"),
             (self.before, "`before`"),
+            (self.partial_writes, "`partial_writes`"),
             (self.settle.is_some(), "`settle`"),
             (self.write == Write::Through, "`write = \"through\"`"),
         ];
         let set = settings.into_iter().filter(|(is_set, _)| *is_set);
         set.map(|(_, name)| name).collect()
+    }
+
+    /// What replaces the stored response on write-through; `None` without write-through.
+    pub(crate) fn through(&self) -> Option<Through> {
+        let is_replaceable = !self.needs_body && self.grpc.is_none();
+        (self.write == Write::Through && is_replaceable).then_some(self.through)
     }
 
     pub(crate) fn has_tags(&self) -> bool {

@@ -91,15 +91,19 @@ impl<'p> RouteMatch<'p> {
         }
     }
 
-    /// The target that covers all stored responses of this path, with all variations.
-    pub(crate) fn target(&self, inputs: &KeyInputs<'_>) -> PurgeTarget {
+    /// The target that covers all stored responses of this path, with all variations. `None` if the
+    /// request lacks a value of the key: a GET with the same values has no key either.
+    pub(crate) fn target(&self, inputs: &KeyInputs<'_>) -> Option<PurgeTarget> {
         let mut out = KeyBytes::new();
         match &self.plan.key {
-            Some(template) => template.write_widened(&self.values(inputs, None), &mut out),
+            Some(template) => {
+                let values = self.values(inputs, None);
+                template.write_widened(&values, &mut out).ok()?;
+            }
             None => push_url(inputs, &mut out),
         }
         encode::shorten(&mut out, 0, encode::KEY_MAX);
-        pattern::target(encode::text(&out))
+        Some(pattern::target(encode::text(&out)))
     }
 
     /// The tags of a response; `None` if a value is missing: then the response must not be stored.
@@ -118,16 +122,18 @@ impl<'p> RouteMatch<'p> {
         self.plan.tags.iter().map(tag).collect()
     }
 
-    /// The targets that a write invalidates; a missing value becomes `*`.
+    /// The targets that a write invalidates: for each template one, in which a value that is missing
+    /// from the response is `*`, or `None` if the request lacks a value.
     pub(crate) fn invalidates(
         &self,
         inputs: &KeyInputs<'_>,
         answer: Option<&Value>,
-    ) -> Vec<PurgeTarget> {
+    ) -> Vec<Option<PurgeTarget>> {
         let target = |template: &Template| {
             let mut out = KeyBytes::new();
-            template.write_widened(&self.values(inputs, answer), &mut out);
-            pattern::target(encode::text(&out))
+            let values = self.values(inputs, answer);
+            template.write_widened(&values, &mut out).ok()?;
+            Some(pattern::target(encode::text(&out)))
         };
         self.plan.invalidates.iter().map(target).collect()
     }

@@ -75,15 +75,25 @@ impl Template {
         Ok(())
     }
 
-    /// Writes text and values, and `*` in place of each missing value.
-    pub(super) fn write_widened(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) {
+    /// Writes text and values for an invalidation, with `*` in place of what only the responses have:
+    /// missing fields of the write's response, and the content of the requests that are invalidated.
+    /// Fails if the request lacks a value: a client must not be able to widen an invalidation.
+    pub(super) fn write_widened(
+        &self,
+        values: &TemplateInputs<'_>,
+        out: &mut KeyBytes,
+    ) -> Result<(), KeyError> {
         for part in &self.parts {
             let before = out.len();
-            if part.write(values, out).is_err() {
-                out.truncate(before);
-                out.push(b'*');
+            match part.write(values, out) {
+                Err(_) if part.may_be_wildcard() => {
+                    out.truncate(before);
+                    out.push(b'*');
+                }
+                written => written?,
             }
         }
+        Ok(())
     }
 }
 
@@ -110,6 +120,14 @@ impl TemplatePart {
             }
         }
         Ok(())
+    }
+
+    /// Whether an invalidation covers all values if this one is missing.
+    fn may_be_wildcard(&self) -> bool {
+        let Self::Value { source, .. } = self else {
+            return false;
+        };
+        matches!(source, ValueSource::Answer(_) | ValueSource::Body)
     }
 }
 

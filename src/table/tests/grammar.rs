@@ -91,7 +91,8 @@ fn in_code() -> Table {
                 .grpc(Grpc::Write)
                 .write(Write::Behind)
                 .through(Through::Answer)
-                .settle(secs(1)),
+                .settle(secs(1))
+                .partial_writes(true),
         )
         .limit(
             Limit::new("api", 100, mins(1))

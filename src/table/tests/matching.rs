@@ -297,15 +297,15 @@ fn a_missing_value_leaves_a_response_without_tags() {
 }
 
 #[test]
-fn a_missing_value_invalidates_more() {
+fn a_value_missing_from_the_response_invalidates_more() {
     let plan = one(Route::new("/e/{id}").key("e:{id}").invalidates([
         "e:{id}",
         "e:{id}:*",
         "d:*:list",
         "o:{answer.org}",
         "o:{answer.org}:x",
-        "{user}",
         "*",
+        "o:{answer.org}:{id}",
     ]));
     let request = TestRequest::default();
     let of = |path: &str, answer: Option<&serde_json::Value>| {
@@ -322,15 +322,59 @@ fn a_missing_value_invalidates_more() {
             PurgeTarget::Prefix("o:".into()),
             PurgeTarget::Glob("o:*:x".into()),
             PurgeTarget::Everything,
-            PurgeTarget::Everything,
+            PurgeTarget::Glob("o:*:4%2A".into()),
         ]
+        .map(Some)
     );
-    assert_eq!(of("/e/%zz", None)[0], PurgeTarget::Prefix("e:".into()));
     let answer = json!({"org": "*"});
     assert_eq!(
         of("/e/1", Some(&answer))[3],
-        PurgeTarget::Key("o:%2A".into())
+        Some(PurgeTarget::Key("o:%2A".into()))
     );
+}
+
+/// A client could leave out any of these values.
+#[test]
+fn a_target_for_which_the_request_lacks_a_value_is_left_out() {
+    let plan = one(Route::new("/e/{id}")
+        .key("e:{id}:{user}:{query.q}:{header.x-tenant}:{host}")
+        .query(["q"])
+        .vary(["x-tenant"])
+        .invalidates([
+            "i:{id}",
+            "u:{user}",
+            "u:{#user}",
+            "q:{query.q}",
+            "h:{header.x-tenant}",
+            "n:{host}",
+            "{id}:{answer.org}",
+        ]));
+    let request = TestRequest::default();
+    let of = |path: &str| {
+        let matched = plan.route(path, None).expect("a route");
+        let inputs = request.inputs(path);
+        (matched.target(&inputs), matched.invalidates(&inputs, None))
+    };
+    let (target, named) = of("/e/%zz");
+    assert_eq!((target, named), (None, vec![None; 7]));
+    let (target, named) = of("/e/1");
+    assert_eq!(target, None);
+    assert_eq!(named[0], Some(PurgeTarget::Key("i:1".into())));
+    assert_eq!(named[1..6], vec![None; 5]);
+    assert_eq!(named[6], Some(PurgeTarget::Prefix("1:".into())));
+}
+
+/// All contents share the path, and a write's own content is not that of a read.
+#[test]
+fn the_target_of_a_key_with_content_covers_every_content() {
+    let plan = one(Route::new("/search")
+        .key("search:{#body}")
+        .safe_methods(["POST"]));
+    let request = TestRequest::default();
+    let inputs = request.inputs("/search");
+    let matched = plan.route("/search", None).expect("a route");
+    let expected = PurgeTarget::Prefix("search:".into());
+    assert_eq!(matched.target(&inputs), Some(expected));
 }
 
 #[test]
