@@ -17,6 +17,8 @@ use crate::{error::Kind, store::wire::Unreadable};
 /// - `tower_keep_store_breaker_open`: number of open breakers (a Cluster has one for each range of slots);
 /// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`)
 ///   or that a later release wrote (`unknown`);
+/// - `tower_keep_store_foreign_locks_total`: locks that no process of a keep can have taken, as they would
+///   last too long, and that were therefore ignored;
 /// - `tower_keep_store_reconnects_total`: connections that were replaced.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
@@ -26,6 +28,7 @@ pub(super) struct StoreMetrics {
     foreign: Counter,
     unknown: Counter,
     damaged: Counter,
+    pub(super) foreign_locks: Counter,
     pub(super) reconnects: Counter,
 }
 
@@ -50,6 +53,7 @@ impl StoreMetrics {
             foreign: unreadable("foreign"),
             unknown: unreadable("unknown"),
             damaged: unreadable("damaged"),
+            foreign_locks: metrics::counter!("tower_keep_store_foreign_locks_total"),
             reconnects: metrics::counter!("tower_keep_store_reconnects_total"),
         }
     }
