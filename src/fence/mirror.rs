@@ -63,6 +63,11 @@ impl Mirror {
         }
     }
 
+    pub(super) fn set_max_targets(&mut self, max_targets: usize) {
+        self.max_targets = max_targets.max(1);
+        self.prune();
+    }
+
     /// The verdict on all entries of this position, if it does not depend on their names: rule 8 refuses
     /// them, or no target has been purged since.
     pub(super) fn verdict_without_names(&self, position: Position) -> Option<Verdict> {

@@ -14,6 +14,7 @@ pub(crate) mod key_buf;
 pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;
+pub(crate) mod tracked_name;
 pub(crate) mod url;
 
 pub use application::Key;

@@ -3,6 +3,7 @@
 mod api;
 mod declared_write;
 mod grpc;
+mod journal_size;
 mod layer;
 mod outcomes;
 mod races;
