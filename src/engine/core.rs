@@ -37,8 +37,8 @@ use crate::{
     clock::Clock,
     error::{Error, ignore_poison},
     fence::{
-        self,
         capture::Capture,
+        config::FenceConfig,
         core::Fence,
         declaration::Declaration,
         entry_names::{EntryNames, target_hashes},
@@ -51,7 +51,7 @@ use crate::{
     message::{client_request::ClientRequest, target::Target},
     metrics::CacheMetrics,
     store::{
-        contracts::{entries::Entries, limits::Limits, plain::Plain},
+        contracts::{entries::Entries, journal::JournalLimits, limits::Limits, plain::Plain},
         entry::Entry,
         read_bounds::ReadBounds,
     },
@@ -108,7 +108,8 @@ impl Engine {
     /// An engine without a store, whose only tier is the local one.
     pub(crate) fn in_process(plan: Plan, clock: Clock) -> Arc<Self> {
         let clock = Arc::new(clock);
-        let fence = Fence::in_process(Arc::clone(&clock), fence::config::FenceConfig::default());
+        let options = FenceConfig::new(plan.max_lag, journal_limits(&plan));
+        let fence = Fence::in_process(Arc::clone(&clock), options);
         Self::assemble(plan, clock, fence, StoreParts::default())
     }
 
@@ -116,12 +117,10 @@ impl Engine {
     pub(crate) async fn on_redis(plan: Plan, store: &RedisStore) -> Arc<Self> {
         let clock = Arc::new(Clock::boot());
         let client = store.client(plan.deadline);
-        let options = fence::config::FenceConfig {
-            max_lag: plan.max_lag,
-            ..fence::config::FenceConfig::default()
-        };
+        let limits = journal_limits(&plan);
+        let options = FenceConfig::new(plan.max_lag, limits);
         let namespace = &plan.namespace;
-        let journal = RedisJournal::new(client.clone(), namespace, options.max_targets);
+        let journal = RedisJournal::new(client.clone(), namespace, limits);
         let fence = Fence::new(Arc::new(journal), Arc::clone(&clock), options);
         let channel = RedisChannel::new(client.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
@@ -193,6 +192,7 @@ impl Engine {
         self.read_bounds.set(&next.plan);
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
+        self.fence.set_journal_limits(journal_limits(&next.plan));
         self.snapshot.store(Arc::new(next));
         Ok(())
     }
@@ -316,4 +316,8 @@ impl Engine {
         self.tiers.remove_targets(removed).await;
         appended
     }
+}
+
+fn journal_limits(plan: &Plan) -> JournalLimits {
+    JournalLimits::new(plan.journal_size, plan.max_ttl)
 }

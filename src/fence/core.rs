@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::{
     appender::Appender,
     capture::Capture,
-    config::FenceConfig,
+    config::{self, FenceConfig},
     declaration::Declaration,
     entry_names::{EntryNames, target_hashes},
     journal_sync::JournalSync,
@@ -32,7 +32,7 @@ use crate::{
     store::{
         contracts::{
             channel::Channel,
-            journal::{Journal, MAX_PURGES},
+            journal::{Journal, JournalLimits, MAX_PURGES},
         },
         entry::Entry,
         memory::journal::MemoryJournal,
@@ -232,6 +232,14 @@ impl Fence {
     pub(crate) fn set_max_lag(&self, max_lag: Duration) {
         self.sync_state().trust.set_max_lag(max_lag);
         self.sync_state().max_lag_changed.notify_one();
+    }
+
+    /// Changes how much memory the journal may take, and this process's copy of it.
+    pub(crate) fn set_journal_limits(&self, limits: JournalLimits) {
+        self.sync_state().journal.set_limits(limits);
+        let max_targets = config::max_targets(limits);
+        self.mirror()
+            .change(|mirror| mirror.set_max_targets(max_targets));
     }
 
     /// Appends an invalidation and applies it here. From the first poll until it has been applied, this

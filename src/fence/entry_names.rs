@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::{SharedSeed, quality::SeedableRandomState};
 use smallvec::SmallVec;
 
-use crate::key::purge::PurgeTarget;
+use crate::key::{
+    purge::PurgeTarget,
+    tracked_name::{self, PREFIX_MAX},
+};
 
 /// The names of an entry, with which purge targets are compared.
 #[derive(Clone, Copy, Debug)]
@@ -31,18 +34,19 @@ pub(crate) fn target_hashes<T: AsRef<str>>(
 ) -> TargetHashes {
     let mut hashes = TargetHashes::new();
     hashes.push(hash(b'*', b""));
-    hashes.push(hash(b'k', key.as_bytes()));
-    for end in colons(key) {
+    hashes.push(hash(b'k', tracked_name::of_key(key).as_bytes()));
+    for end in colons(key).take_while(|end| *end < PREFIX_MAX) {
         hashes.push(hash(b'p', &key.as_bytes()[..=end]));
     }
+    let hash_text = |kind, name: &str| hash(kind, tracked_name::of_text(name).as_bytes());
     for end in colons(entity) {
-        hashes.push(hash(b'e', &entity.as_bytes()[..end]));
+        hashes.push(hash_text(b'e', &entity[..end]));
     }
     if !entity.is_empty() {
-        hashes.push(hash(b'e', entity.as_bytes()));
+        hashes.push(hash_text(b'e', entity));
     }
-    hashes.extend(user.map(|user| hash(b'u', user.as_bytes())));
-    hashes.extend(tags.iter().map(|tag| hash(b't', tag.as_ref().as_bytes())));
+    hashes.extend(user.map(|user| hash_text(b'u', user)));
+    hashes.extend(tags.iter().map(|tag| hash_text(b't', tag.as_ref())));
     hashes
 }
 
@@ -50,7 +54,7 @@ fn colons(text: &str) -> impl Iterator<Item = usize> {
     memchr::memchr_iter(b':', text.as_bytes())
 }
 
-/// The hash of a target; `None` for a glob, and for a version, which changes keys instead of naming
+/// The hash of a [tracked](PurgeTarget::tracked) target; `None` for a glob, and for a version, which changes keys instead of naming
 /// entries. A collision invalidates too much, never too little.
 pub(super) fn hash_of(target: &PurgeTarget) -> Option<u64> {
     let (kind, name) = target.parts();

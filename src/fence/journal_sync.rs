@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     error::Error,
     store::{
-        contracts::journal::{Journal, StatePage},
+        contracts::journal::{EpochCause, Journal, StatePage},
         position::Position,
     },
 };
@@ -119,12 +119,22 @@ impl JournalSync {
         if page.next.is_some() {
             return;
         }
-        self.mirror.metrics.epochs.increment(1);
-        tracing::info!(
-            epoch,
-            head = page.head.n,
-            "the journal has a new epoch: entries stored before are unusable"
-        );
+        let is_first = !self.mirror.position().is_known();
+        let cause = (!is_first).then_some(page.cause);
+        self.mirror.metrics.count_epoch(cause);
+        match cause {
+            Some(EpochCause::Damaged) => tracing::warn!(
+                epoch,
+                "the journal was damaged, perhaps by another program, and begins a new epoch: \
+                 entries stored before are unusable"
+            ),
+            _ => tracing::info!(
+                epoch,
+                head = page.head.n,
+                cause = cause.map(EpochCause::as_str),
+                "the journal has a new epoch: entries stored before are unusable"
+            ),
+        }
         let now = self.clock.mono();
         self.mirror
             .change(|mirror| mirror.adopt(mem::take(new_epoch), page, now));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, counter, gauge};
 
 use super::mirror::Mirror;
+use crate::store::contracts::journal::EpochCause;
 
 /// The fence's metrics. They are registered once, so the recorder must be installed before.
 ///
@@ -14,9 +15,11 @@ use super::mirror::Mirror;
 /// - `tower_keep_fence_trusted`: 1 while stored responses are used;
 /// - `tower_keep_fence_live_subjects`: the number of purge targets that are tracked individually;
 /// - `tower_keep_fence_floor`: stored responses from before this position are unusable. If it rises
-///   faster than responses expire, more targets should be tracked;
+///   faster than responses expire, `[store] journal_size` is too small;
 /// - `tower_keep_fence_pending_appends`: own invalidations that the journal has not confirmed;
-/// - `tower_keep_fence_epochs_total`, `tower_keep_fence_sync_failures_total`.
+/// - `tower_keep_fence_epochs_total` by `cause`: see [`EpochCause`], or `start` for the first epoch that this
+///   process has seen;
+/// - `tower_keep_fence_sync_failures_total`.
 pub(super) struct FenceMetrics {
     position: Gauge,
     lag: Gauge,
@@ -24,7 +27,9 @@ pub(super) struct FenceMetrics {
     targets: Gauge,
     floor: Gauge,
     pending: Gauge,
-    pub(super) epochs: Counter,
+    first_epoch: Counter,
+    /// In the order of [`EpochCause::ALL`].
+    epochs: [Counter; EpochCause::ALL.len()],
     pub(super) sync_failures: Counter,
 }
 
@@ -37,7 +42,9 @@ impl FenceMetrics {
             targets: gauge!("tower_keep_fence_live_subjects"),
             floor: gauge!("tower_keep_fence_floor"),
             pending: gauge!("tower_keep_fence_pending_appends"),
-            epochs: counter!("tower_keep_fence_epochs_total"),
+            first_epoch: counter!("tower_keep_fence_epochs_total", "cause" => "start"),
+            epochs: EpochCause::ALL
+                .map(|(_, cause)| counter!("tower_keep_fence_epochs_total", "cause" => cause)),
             sync_failures: counter!("tower_keep_fence_sync_failures_total"),
         }
     }
@@ -48,6 +55,12 @@ impl FenceMetrics {
         self.targets.set(mirror.purges.len() as f64);
         self.floor.set(mirror.floor as f64);
         self.pending.set(mirror.own.pending() as f64);
+    }
+
+    /// Counts an epoch; `None` is the first one that this process has seen.
+    pub(super) fn count_epoch(&self, cause: Option<EpochCause>) {
+        let counter = cause.map(|cause| &self.epochs[cause as usize]);
+        counter.unwrap_or(&self.first_epoch).increment(1);
     }
 
     pub(super) fn observe_trust(&self, lag: Duration, trusted: bool) {

@@ -63,6 +63,11 @@ impl Mirror {
         }
     }
 
+    pub(super) fn set_max_targets(&mut self, max_targets: usize) {
+        self.max_targets = max_targets.max(1);
+        self.prune();
+    }
+
     /// The verdict on all entries of this position, if it does not depend on their names: rule 8 refuses
     /// them, they claim a position that has not been applied here, or no target has been purged since and
     /// none is blocked.

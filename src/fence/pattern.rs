@@ -1,15 +1,10 @@
 //! Conversion between purge targets and the patterns that other programs publish and receive.
 
-use crate::{
-    key::{pattern::target, purge::PurgeTarget},
-    store::contracts::channel::MAX_MESSAGE,
+use crate::key::{
+    glob::literal_prefix,
+    pattern::{MAX_PATTERN, target},
+    purge::PurgeTarget,
 };
-
-/// The part before the first wildcard or escape. As a prefix it matches at least the keys of the glob.
-pub(super) fn literal_prefix(glob: &str) -> &str {
-    let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());
-    &glob[..end]
-}
 
 /// The target that a published pattern names; `None` if it is empty.
 ///
@@ -23,7 +18,8 @@ pub(super) fn target_of(pattern: &[u8]) -> Option<PurgeTarget> {
     (!valid.is_empty()).then(|| target(valid))
 }
 
-/// The part before the first byte that no key contains, cut to the longest pattern.
+/// The part before the first byte that no key contains, cut to the longest pattern. A longer pattern
+/// counts as its literal beginning, since no key is that long.
 fn valid_part(pattern: &[u8]) -> &str {
     let pattern = &pattern[..pattern.len().min(MAX_PATTERN)];
     let chunk = pattern.utf8_chunks().next();
@@ -85,9 +81,6 @@ fn escape(name: &str) -> String {
     }
     escaped
 }
-
-/// In bytes. A longer pattern counts as its literal beginning, since no key is that long.
-pub(super) const MAX_PATTERN: usize = MAX_MESSAGE - 1;
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,12 @@ use std::{
 use metrics::{Counter, counter};
 use tokio::sync::{Notify, watch};
 
-use super::pattern::{MAX_PATTERN, pattern_of, target_of};
-use crate::{error::ignore_poison, key::purge::Purge, store::contracts::channel::Channel};
+use super::pattern::{pattern_of, target_of};
+use crate::{
+    error::ignore_poison,
+    key::{pattern::MAX_PATTERN, purge::Purge},
+    store::contracts::channel::Channel,
+};
 
 pub(super) struct PubSub {
     /// The patterns to publish; `*` replaces more than [`MAX_QUEUED`]. `None` until there is a

@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     key::purge::PurgeTarget,
     store::{
+        contracts::journal::JournalLimits,
         entry::Entry,
         position::Position,
         redis::{
@@ -42,11 +43,9 @@ async fn process(server: &RedisServer) -> (Arc<Fence>, Arc<AtomicU64>) {
         .expect("connects");
     let nanos = Arc::new(AtomicU64::new(1));
     let clock = Arc::new(Clock::manual(Arc::clone(&nanos)));
-    let config = FenceConfig {
-        max_lag: Duration::from_millis(800),
-        ..FenceConfig::default()
-    };
-    let journal = RedisJournal::new(connections.clone(), "", config.max_targets);
+    let limits = JournalLimits::new(16 << 20, Duration::from_secs(3600));
+    let config = FenceConfig::new(Duration::from_millis(800), limits);
+    let journal = RedisJournal::new(connections.clone(), "", limits);
     let fence = Fence::new(Arc::new(journal), clock, config);
     let channel = RedisChannel::new(connections, "");
     fence.start(Some(Arc::new(channel))).await;
@@ -96,6 +95,50 @@ async fn an_invalidation_reaches_every_process() {
     close(declaration).await;
     fills_become_usable(&there).await;
     assert_eq!(verdict(&there, &stored), Verdict::Unusable);
+}
+
+/// Such names are not in the journal as a whole.
+#[tokio::test]
+async fn long_names_are_invalidated_in_every_process() {
+    let server = RedisServer::start();
+    let (here, _) = process(&server).await;
+    let (there, _) = process(&server).await;
+    let long = |end: &str| format!("a:{}:{end}", "é".repeat(200));
+    let name = long("1");
+    let beginning = &name[..name.len() - 1];
+    let targets: [fn(Box<str>) -> PurgeTarget; 5] = [
+        PurgeTarget::Key,
+        PurgeTarget::Tag,
+        PurgeTarget::User,
+        PurgeTarget::Entity,
+        PurgeTarget::Prefix,
+    ];
+    let filled = || {
+        let mut entry = fill(&there);
+        entry.entity = name.as_str().into();
+        entry.user = Some(name.as_str().into());
+        entry.tags = [name.as_str().into()].into();
+        entry
+    };
+    let check = |entry: &Entry| there.check(entry, &name, now(&there));
+    for target in targets {
+        let stored = filled();
+        assert_eq!(check(&stored), Verdict::Usable);
+        purge_target(&here, PurgeTarget::Key(long("2").into())).await;
+        let named = match target("".into()) {
+            PurgeTarget::Prefix(_) => PurgeTarget::Prefix(beginning.into()),
+            _ => {
+                let other = purge_target(&here, target(long("2").into())).await;
+                reaches(&there, other).await;
+                assert_eq!(check(&stored), Verdict::Usable, "another name");
+                target(name.as_str().into())
+            }
+        };
+        let position = purge_target(&here, named).await;
+        reaches(&there, position).await;
+        assert_eq!(check(&stored), Verdict::Unusable);
+        assert_eq!(check(&filled()), Verdict::Usable);
+    }
 }
 
 #[tokio::test]

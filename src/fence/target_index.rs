@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
-use super::{
-    entry_names::{EntryNames, hash_of, hash_of_prefix},
-    pattern::{MAX_PATTERN, literal_prefix},
+use super::entry_names::{EntryNames, hash_of, hash_of_prefix};
+use crate::key::{
+    glob::{literal_prefix, matches_glob},
+    purge::PurgeTarget,
 };
-use crate::key::{glob::matches_glob, purge::PurgeTarget};
 
 /// Maps purge targets to positions or counts.
 ///
@@ -56,7 +56,7 @@ impl TargetIndex {
         target: &PurgeTarget,
         change: impl Fn(&mut HardAndSoft),
     ) -> PurgeTarget {
-        let target = self.widen(target);
+        let target = self.widen(&target.tracked());
         if let PurgeTarget::Glob(glob) = &target {
             change(self.globs.entry(glob.clone()).or_default());
         }
@@ -109,10 +109,11 @@ impl TargetIndex {
         &mut self,
         target: &PurgeTarget,
     ) -> Option<(PurgeTarget, HardAndSoft)> {
-        let PurgeTarget::Glob(name) = target else {
+        let target = target.tracked();
+        let PurgeTarget::Glob(name) = &*target else {
             return None;
         };
-        if self.has_room_for(name) || name.len() > MAX_PATTERN {
+        if self.has_room_for(name) {
             return None;
         }
         let least = self
@@ -150,7 +151,7 @@ impl TargetIndex {
     }
 
     fn has_room_for(&self, name: &str) -> bool {
-        name.len() <= MAX_PATTERN && (self.globs.len() < MAX_GLOBS || self.globs.contains_key(name))
+        self.globs.len() < MAX_GLOBS || self.globs.contains_key(name)
     }
 }
 

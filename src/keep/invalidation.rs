@@ -10,6 +10,7 @@ use crate::{
         glob::matches_glob,
         pattern::target_of_pattern,
         purge::{Purge, PurgeTarget},
+        tracked_name,
     },
 };
 
@@ -57,8 +58,7 @@ impl Invalidation {
     /// [`everything`](Self::everything).
     #[must_use]
     pub fn prefix(text: &str) -> Self {
-        // A key that is too long is stored with only this much of its beginning.
-        let kept = beginning(text, encode::KEY_MAX / 2);
+        let kept = tracked_name::of_prefix(text);
         if kept.is_empty() {
             return Self::everything();
         }
@@ -112,13 +112,16 @@ impl Invalidation {
 
     /// Whether the invalidation names `key`: as a key, by a pattern, by an entity, or as everything.
     ///
+    /// An invalidation may also name other keys of paths without a route, because the journal does not
+    /// keep them apart.
+    ///
     /// For a tag or a user it returns `false`, because a key does not contain them; see
     /// [`as_tag`](Self::as_tag) and [`as_user`](Self::as_user).
     #[must_use]
     pub fn names(&self, key: &Key) -> bool {
         let key = key.as_str();
         match &self.0.target {
-            PurgeTarget::Key(name) => **name == *key,
+            PurgeTarget::Key(name) => tracked_name::of_key(name) == tracked_name::of_key(key),
             PurgeTarget::Prefix(name) => key.starts_with(&**name),
             PurgeTarget::Glob(glob) => matches_glob(glob, key),
             PurgeTarget::Entity(entity) | PurgeTarget::Version(entity) => is_entity_of(entity, key),
@@ -127,7 +130,8 @@ impl Invalidation {
         }
     }
 
-    /// The tag, if the invalidation names one.
+    /// The tag, if the invalidation names one. Of a tag longer than 128 bytes that another process has
+    /// invalidated, it has the beginning and a hash.
     #[must_use]
     pub fn as_tag(&self) -> Option<&str> {
         match &self.0.target {
@@ -176,15 +180,6 @@ fn is_entity_of(entity: &str, key: &str) -> bool {
     let mut segments = key.split(':');
     let mut wanted = entity.split(':');
     segments.next() == wanted.next() && wanted.all(|name| segments.any(|segment| segment == name))
-}
-
-/// The beginning of `text`, at most `max` bytes long.
-fn beginning(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

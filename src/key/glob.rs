@@ -1,5 +1,11 @@
 //! Redis globs (`*`, `?`, `[a-z]`, `[^a]`, `\`), matched by bytes.
 
+/// The part before the first wildcard or escape. As a prefix it matches at least the keys of the glob.
+pub(crate) fn literal_prefix(glob: &str) -> &str {
+    let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());
+    &glob[..end]
+}
+
 /// Whether the glob matches the whole text.
 ///
 /// Backtracks only to the last `*`, so the cost is at most the product of the lengths.

@@ -21,6 +21,7 @@ pub(crate) mod pattern;
 pub(crate) mod purge;
 pub(crate) mod query;
 pub(crate) mod query_name;
+pub(crate) mod tracked_name;
 pub(crate) mod url;
 
 pub use application::Key;

@@ -4,7 +4,7 @@ use super::purge::PurgeTarget;
 use crate::error::Error;
 
 /// The longest pattern, in bytes.
-const MAX_PATTERN: usize = 1024;
+pub(crate) const MAX_PATTERN: usize = 1024;
 
 /// The target of a pattern: for `a:b` one key, for `a:*` and `a*` a prefix, for `*` everything,
 /// otherwise a glob.

@@ -1,6 +1,12 @@
 //! Purges, and their text form in the journal.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+use super::{
+    glob::literal_prefix,
+    pattern::MAX_PATTERN,
+    tracked_name::{self, PREFIX_MAX},
+};
 
 /// An invalidation of one target: its entries become stale (soft) or unusable (hard).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +27,14 @@ impl Purge {
     pub(crate) fn of(targets: Vec<PurgeTarget>, soft: bool) -> Vec<Self> {
         let purges = targets.into_iter().map(|target| Self { target, soft });
         purges.collect()
+    }
+
+    /// The text form of the [tracked](PurgeTarget::tracked) target, as it is in the journal.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) fn journal_text(&self) -> String {
+        let target = self.target.tracked().into_owned();
+        let soft = self.soft;
+        Self { target, soft }.to_string()
     }
 
     /// Parses the text form. Malformed text is a purge of everything, because the entries that it was
@@ -51,7 +65,7 @@ impl fmt::Display for Purge {
 /// The entries that an invalidation names. All kinds but [`PurgeTarget::Version`] make entries unusable,
 /// or stale if the purge is soft; a version bump makes them unreachable.
 ///
-/// The text form is a member of the journal's sorted set in Redis: one letter, a colon and the name, or
+/// The text form of a [tracked](Self::tracked) target is a member of the journal's sorted set in Redis: one letter, a colon and the name, or
 /// `*` for everything. A leading `~` marks a soft purge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum PurgeTarget {
@@ -80,6 +94,32 @@ impl PurgeTarget {
             return Self::Everything;
         }
         Self::Prefix(prefix.into())
+    }
+
+    /// The target that the journal and the fence track for this one: with a
+    /// [tracked name](tracked_name), and a prefix for a glob that is too long. It names at least the same
+    /// entries.
+    pub(crate) fn tracked(&self) -> Cow<'_, Self> {
+        let (rename, name): (fn(Box<str>) -> Self, _) = match self {
+            Self::Key(name) => (Self::Key, tracked_name::of_key(name)),
+            Self::Tag(name) => (Self::Tag, tracked_name::of_text(name)),
+            Self::User(name) => (Self::User, tracked_name::of_text(name)),
+            Self::Entity(name) => (Self::Entity, tracked_name::of_text(name)),
+            Self::Prefix(name) if name.len() > PREFIX_MAX => {
+                return Cow::Owned(Self::prefix(tracked_name::of_prefix(name)));
+            }
+            Self::Glob(name) if name.len() > MAX_PATTERN => {
+                let prefix = tracked_name::of_prefix(literal_prefix(name));
+                return Cow::Owned(Self::prefix(prefix));
+            }
+            Self::Prefix(_) | Self::Glob(_) | Self::Version(_) | Self::Everything => {
+                return Cow::Borrowed(self);
+            }
+        };
+        match name {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(name) => Cow::Owned(rename(name.into())),
+        }
     }
 
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]

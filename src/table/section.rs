@@ -37,7 +37,7 @@ impl Default for Local {
     }
 }
 
-/// `[store]`: the time limits of the shared store.
+/// `[store]`: the limits of the shared store.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
@@ -45,15 +45,18 @@ pub struct Store {
     pub(crate) deadline: Duration,
     #[serde(deserialize_with = "unit::duration")]
     pub(crate) max_lag: Duration,
+    #[serde(deserialize_with = "unit::size")]
+    pub(crate) journal_size: u64,
 }
 
 impl Store {
-    /// A deadline of 50 ms, and a maximum lag of 2 s.
+    /// A deadline of 50 ms, a maximum lag of 2 s, and a journal of 16 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self {
             deadline: Duration::from_millis(50),
             max_lag: Duration::from_secs(2),
+            journal_size: 16 << 20,
         }
     }
 
@@ -70,6 +73,20 @@ impl Store {
     #[must_use]
     pub fn max_lag(mut self, lag: Duration) -> Self {
         self.max_lag = lag;
+        self
+    }
+
+    /// The memory that the journal of invalidations may take, in bytes: in Redis, and again in each
+    /// process. If more is written, the oldest invalidations are dropped, and what was stored before
+    /// them becomes unusable.
+    ///
+    /// An invalidated key, prefix, pattern, tag or user takes its name, at most 128 bytes of it, and
+    /// about 160 bytes in Redis until what was stored before has expired
+    /// ([`Table::max_ttl`](crate::Table::max_ttl)). All paths that no route names take less than 1 MiB
+    /// together.
+    #[must_use]
+    pub fn journal_size(mut self, bytes: u64) -> Self {
+        self.journal_size = bytes;
         self
     }
 }

@@ -19,6 +19,8 @@ mod memory;
 mod methods;
 mod metrics;
 mod options;
+#[cfg(feature = "redis")]
+mod planted_locks;
 mod poisoning;
 #[cfg(feature = "redis")]
 mod processes;

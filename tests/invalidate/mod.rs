@@ -7,6 +7,7 @@ mod axum;
 mod committed;
 mod declared_write;
 mod grpc;
+mod journal_size;
 mod layer;
 mod methods;
 mod outcomes;

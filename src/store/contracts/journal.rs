@@ -23,6 +23,28 @@ pub(crate) trait Journal: fmt::Debug + Send + Sync {
 
     /// Starts reading the feed.
     fn feed(&self) -> Box<dyn Feed>;
+
+    /// Changes the bounds of its memory. A journal in one process has fixed ones.
+    fn set_limits(&self, _limits: JournalLimits) {}
+}
+
+/// The bounds of a journal's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalLimits {
+    /// How many bytes the journal may take.
+    pub(crate) bytes: u64,
+    /// The time after which nothing that was stored before can be in use.
+    pub(crate) retention: Duration,
+}
+
+impl JournalLimits {
+    /// The limits for entries that are used for at most `max_ttl` after they were stored.
+    pub(crate) fn new(bytes: u64, max_ttl: Duration) -> Self {
+        Self {
+            bytes,
+            retention: max_ttl.saturating_add(LONGEST_FILL),
+        }
+    }
 }
 
 /// Delivers records soon after they are appended. A silent feed does not prove that there are none.
@@ -129,7 +151,40 @@ pub(crate) struct StatePage {
     pub(crate) open: Vec<OpenDeclaration>,
     /// The wall clock of the store, since the Unix epoch.
     pub(crate) time: Option<Duration>,
+    /// Why the epoch of the head began.
+    pub(crate) cause: EpochCause,
 }
+
+/// Why an epoch began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EpochCause {
+    /// There was no journal.
+    #[default]
+    Missing,
+    /// Another server, or a restarted one, has the journal.
+    Server,
+    /// A process had applied more records than the journal had.
+    Lost,
+    /// The journal's data were not as its scripts leave them.
+    Damaged,
+}
+
+impl EpochCause {
+    /// The cause with its name in the journal.
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
+        (Self::Missing, "missing"),
+        (Self::Server, "server"),
+        (Self::Lost, "lost"),
+        (Self::Damaged, "damaged"),
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// Longer than any fill takes. What a fill stores has the position before it.
+const LONGEST_FILL: Duration = Duration::from_secs(60 * 60);
 
 /// How many purges a record may have.
 pub(crate) const MAX_PURGES: usize = 256;

@@ -1,20 +1,22 @@
 -- Returns one page of the journal's state. Runs after journal.lua, which explains KEYS and ARGV[1] to
--- [5].
+-- [6].
 --
--- ARGV[6]  the size of a page
+-- ARGV[7]  the size of a page
 --
 -- Returns { epoch, head, floor, { purge, n, … }, the n after which the next page begins or nil, open
--- declarations, seconds, microseconds }: the purges after the caller's n, or all if the caller's epoch
+-- declarations, seconds, microseconds, why the epoch began }: the purges after the caller's n, or all if the caller's epoch
 -- is another. A page never ends within a record.
 
 -- Fails on a primary that refuses writes or has lost its replicas: its state may be outdated.
 redis.call('HSET', META, 'synced', text(now))
+-- Not only when due: another program may have removed that field.
+close_expired()
 
 local from = 0
 if ARGV[2] == epoch then
   from = tonumber(ARGV[3])
 end
-local size = tonumber(ARGV[6])
+local size = tonumber(ARGV[7])
 local found = redis.call('ZRANGEBYSCORE', LATEST, '(' .. text(from), '+inf', 'WITHSCORES',
   'LIMIT', 0, size)
 
@@ -36,4 +38,11 @@ if #found >= 2 * size then
   end
 end
 
-return { epoch, head, floor, found, more, open_beside(false), clock[1], clock[2] }
+-- Another program has added purges: the pages would not end.
+if more and tonumber(more) ~= math.floor(tonumber(more)) then
+  begin_epoch('damaged')
+  found, more = {}, false
+end
+
+return { epoch, state.head, state.floor, found, more, open_beside(false), clock[1], clock[2],
+  redis.call('HGET', META, 'cause') }

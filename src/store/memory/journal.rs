@@ -13,8 +13,8 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                AppendReply, AppendRequest, Feed, Journal, MAX_BETWEEN, OpenDeclaration, Record,
-                RecordAction, RecordKind, StatePage,
+                AppendReply, AppendRequest, EpochCause, Feed, Journal, MAX_BETWEEN,
+                OpenDeclaration, Record, RecordAction, RecordKind, StatePage,
             },
         },
         position::Position,
@@ -30,6 +30,8 @@ pub(crate) struct MemoryJournal(watch::Sender<JournalState>);
 struct JournalState {
     head: Position,
     records: VecDeque<Record>,
+    /// How many purges the records have.
+    purges: usize,
     open: Vec<LeasedDeclaration>,
 }
 
@@ -44,6 +46,7 @@ impl MemoryJournal {
         Self(watch::Sender::new(JournalState {
             head: Position::begin_epoch(),
             records: VecDeque::new(),
+            purges: 0,
             open: Vec::new(),
         }))
     }
@@ -101,13 +104,15 @@ impl JournalState {
 
     fn record(&mut self, action: RecordAction, purges: Arc<[Purge]>) -> Position {
         self.head.n += 1;
+        self.purges += purges.len();
         self.records.push_back(Record {
             position: self.head,
             action,
             purges,
         });
-        if self.records.len() > MAX_RECORDS {
-            self.records.pop_front();
+        while self.records.len() > MAX_RECORDS || self.purges > MAX_KEPT_PURGES {
+            let oldest = self.records.pop_front();
+            self.purges -= oldest.map_or(0, |record| record.purges.len());
         }
         self.head
     }
@@ -161,13 +166,14 @@ impl JournalState {
             next,
             open: self.open.iter().map(|open| open.declared.clone()).collect(),
             time: None,
+            cause: EpochCause::default(),
         }
     }
 
     /// The `n` before the first record that is kept.
     fn before_first(&self) -> u64 {
         let first = self.records.front();
-        first.map_or(0, |record| record.position.n - 1)
+        first.map_or(self.head.n, |record| record.position.n - 1)
     }
 
     fn after(&self, n: u64) -> impl Iterator<Item = &Record> {
@@ -213,6 +219,7 @@ impl JournalState {
         if known.epoch == self.head.epoch && known.n > self.head.n {
             self.head = Position::begin_epoch();
             self.records.clear();
+            self.purges = 0;
         }
     }
 }
@@ -235,6 +242,9 @@ impl Feed for MemoryFeed {
 
 /// How many records are kept.
 const MAX_RECORDS: usize = 4096;
+
+/// How many purges the records that are kept may have.
+const MAX_KEPT_PURGES: usize = 1 << 15;
 
 /// Longer leases could overflow the clock.
 const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -195,6 +195,11 @@ impl RedisClient {
         self.0.metrics.record_unreadable(reason);
     }
 
+    /// Counts a lock that another program had made.
+    pub(crate) fn count_foreign_lock(&self) {
+        self.0.metrics.foreign_locks.increment(1);
+    }
+
     fn call<'a>(&'a self, command: Command, circuit: Circuit<'a>) -> Call<'a> {
         Call {
             state: &self.0,

@@ -156,15 +156,16 @@ impl Entries for RedisEntries {
 
     fn try_lock<'a>(&'a self, key: &'a str, token: u64, lease: Duration) -> StoreFuture<'a, bool> {
         let lock = self.lock_key(key);
-        let mut cmd = Cmd::new();
-        cmd.arg("SET").arg(&*lock).arg(token);
-        cmd.arg("NX").arg("PX").arg(millis(lease));
+        let call = LOCK.call([&lock]).arg(token).arg(millis(lease));
         Box::pin(async move {
             self.client
                 .skip_if_in_doubt(self.full_key(key).as_bytes())?;
             self.client.skip_if_in_doubt(lock.as_bytes())?;
-            let taken: Option<String> = self.client.query(Command::Lock, &cmd).await?;
-            Ok(taken.is_some())
+            let taken: u8 = self.client.script(Command::Lock, &call).await?;
+            if taken == TAKEN_OVER {
+                self.client.count_foreign_lock();
+            }
+            Ok(taken > 0)
         })
     }
 
@@ -241,8 +242,12 @@ fn escape_glob(text: &str) -> String {
 }
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/put.lua")));
+static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/lock.lua")));
 static UNLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/unlock.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/remove.lua")));
+
+/// What the script replies if another program had made the lock.
+const TAKEN_OVER: u8 = 2;
 
 /// Keys that one `SCAN` visits.
 const SCAN_COUNT: usize = 500;

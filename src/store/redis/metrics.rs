@@ -18,6 +18,8 @@ use crate::{error::Kind, store::wire::Unreadable};
 /// - `tower_keep_store_corrupt_total` by `kind`: stored values that could not be read (`foreign`, `damaged`),
 ///   that a later release wrote (`unknown`), that were stored under another key (`misplaced`), or that no
 ///   process with this table stores (`implausible`);
+/// - `tower_keep_store_foreign_locks_total`: locks that no process of a keep can have taken, as they would
+///   last too long, and that were therefore ignored;
 /// - `tower_keep_store_reconnects_total`: connections that were replaced.
 #[derive(Debug)]
 pub(super) struct StoreMetrics {
@@ -29,6 +31,7 @@ pub(super) struct StoreMetrics {
     damaged: Counter,
     misplaced: Counter,
     implausible: Counter,
+    pub(super) foreign_locks: Counter,
     pub(super) reconnects: Counter,
 }
 
@@ -55,6 +58,7 @@ impl StoreMetrics {
             damaged: unreadable("damaged"),
             misplaced: unreadable("misplaced"),
             implausible: unreadable("implausible"),
+            foreign_locks: metrics::counter!("tower_keep_store_foreign_locks_total"),
             reconnects: metrics::counter!("tower_keep_store_reconnects_total"),
         }
     }

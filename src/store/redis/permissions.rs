@@ -34,7 +34,6 @@ const NEEDED: &[&[&str]] = &[
     &["ZCARD", KEY],
     &["ZRANGE", KEY, "0", "0"],
     &["ZRANGEBYSCORE", KEY, "0", "0"],
-    &["ZREMRANGEBYSCORE", KEY, "0", "0"],
     &["XADD", KEY, "*", "", ""],
     &["XRANGE", KEY, "-", "+"],
     &["XREAD", "STREAMS", KEY, "0"],

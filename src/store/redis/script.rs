@@ -47,6 +47,11 @@ impl Script {
     }
 }
 
+/// The SHA-1 digest that `redis.sha1hex` computes in scripts.
+pub(crate) fn sha1_hex(text: &str) -> String {
+    redis::Script::new(text).get_hash().to_owned()
+}
+
 impl ScriptCall {
     /// Adds an argument, or each item of a list as one.
     pub(crate) fn arg(mut self, argument: impl ToRedisArgs) -> Self {

@@ -44,6 +44,12 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
             "must be greater than 0; write \"2s\"",
         );
     }
+    if settings.store.journal_size < MIN_JOURNAL_SIZE {
+        report(
+            section("store", "journal_size"),
+            "must be at least 1 MiB; write \"16MiB\"",
+        );
+    }
     for (list, name) in entity_names(settings) {
         if let Err(message) = check_entity(name) {
             report(section(list, name), &message);
@@ -61,6 +67,9 @@ pub(super) fn entities(settings: &Settings) -> Entities {
     }
     entities
 }
+
+/// Less does not hold the keys of paths without a route and a few records of the largest size.
+const MIN_JOURNAL_SIZE: u64 = 1 << 20;
 
 /// All entities that sections name, each with its section.
 fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &String)> {

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) deadline: Duration,
     pub(crate) max_lag: Duration,
+    /// The size of the journal of invalidations in bytes.
+    pub(crate) journal_size: u64,
     pub(crate) identity: IdentityPlan,
     plain: Box<[Box<str>]>,
 }
@@ -184,6 +186,7 @@ impl Plan {
             local_size: settings.local.size,
             deadline: settings.store.deadline,
             max_lag: settings.store.max_lag,
+            journal_size: settings.store.journal_size,
             identity: globals::identity(&settings.identity, problems),
             plain: plain.map(|entity| entity.as_str().into()).collect(),
         }

@@ -32,7 +32,8 @@ fn in_code() -> Table {
         .store(
             Store::new()
                 .deadline(Duration::from_millis(50))
-                .max_lag(secs(2)),
+                .max_lag(secs(2))
+                .journal_size(16 << 20),
         )
         .identity(
             Identity::new()

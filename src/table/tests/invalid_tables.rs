@@ -67,6 +67,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 2: \"64mib\" is not a size; write \"64MiB\", \"1MB\" or a whole number of bytes",
         ),
         (
+            "[store]\njournal_size = \"512KiB\"",
+            "line 2: [store] journal_size: must be at least 1 MiB; write \"16MiB\"",
+        ),
+        (
             "[store]\ndeadline = 0",
             "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),

@@ -47,6 +47,28 @@ async fn cluster() {
     run(&tested(&cluster.url(), "").await).await;
 }
 
+/// Every miss waited ten seconds for such a lock.
+#[tokio::test]
+async fn a_lock_that_outlasts_every_lease_is_taken_over() {
+    let server = RedisServer::start();
+    let Tested { store, .. } = tested(&server.url(), "").await;
+    let lease = Duration::from_secs(4);
+    let planted: [&[&str]; 3] = [
+        &["SET", "~lock:k", "1"],
+        &["SET", "~lock:k", "1", "PX", "3600000"],
+        &["RPUSH", "~lock:k", "1"],
+    ];
+    for plant in planted {
+        server.command(plant);
+        let lock = |token| store.try_lock("k", token, lease);
+        assert!(lock(7).await.expect("replies"), "{plant:?}");
+        assert!(!lock(8).await.expect("replies"), "{plant:?}");
+        let left = server.command(&["PTTL", "~lock:k"]).text();
+        assert!((1..=4000).contains(&left.parse().expect("a number")));
+        assert!(store.unlock("k", 7).await.expect("replies"));
+    }
+}
+
 #[tokio::test]
 async fn namespaces_are_separate() {
     let server = RedisServer::start();

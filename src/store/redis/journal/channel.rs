@@ -3,13 +3,23 @@
 //! One script announces each pattern of this keep on a private channel, then publishes it on the
 //! public channel `cache:invalidate`. Every process subscribes to both over one connection, where the
 //! two messages arrive in this order, and ignores a pattern that was announced immediately before. A
-//! pattern without an announcement was published by another program.
+//! pattern without a valid announcement was published by another program.
 
-use std::{fmt, sync::Arc, sync::LazyLock};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
+use metrics::{Counter, counter};
 use redis::Msg;
+use tokio::time::Instant;
 
+use super::{
+    announcement::{Announcements, random_secret},
+    key,
+};
 use crate::{
     error::Error,
     store::{
@@ -32,6 +42,8 @@ pub(crate) struct RedisChannel {
 struct ChannelNames {
     public: Box<str>,
     private: Box<str>,
+    /// The journal's hash, which contains the secret of announcements.
+    journal: Arc<[u8]>,
 }
 
 impl RedisChannel {
@@ -39,6 +51,7 @@ impl RedisChannel {
         let channels = ChannelNames {
             public: format!("{namespace}cache:invalidate").into(),
             private: format!("{namespace}cache:keep:published").into(),
+            journal: key(namespace, "m"),
         };
         Self {
             client,
@@ -49,11 +62,10 @@ impl RedisChannel {
 
 impl Channel for RedisChannel {
     fn publish<'a>(&'a self, patterns: &'a [String]) -> StoreFuture<'a, ()> {
-        let call = PUBLISH
-            .call([""; 0])
-            .arg(&[&*self.channels.public, &*self.channels.private])
-            .arg(patterns);
-        Box::pin(async move { self.client.script(Command::Publish, &call).await })
+        Box::pin(async move {
+            publish(&self.client, &self.channels, patterns).await?;
+            Ok(())
+        })
     }
 
     fn listen(&self) -> Box<dyn Listener> {
@@ -61,7 +73,9 @@ impl Channel for RedisChannel {
             client: self.client.clone(),
             channels: Arc::clone(&self.channels),
             messages: None,
-            announced: Announcement::default(),
+            announced: Announcements::new(String::new()),
+            secret_read: Instant::now(),
+            forged: counter!("tower_keep_foreign_forged_total"),
         })
     }
 }
@@ -70,28 +84,48 @@ struct RedisListener {
     client: RedisClient,
     channels: Arc<ChannelNames>,
     messages: Option<BoxStream<'static, Msg>>,
-    announced: Announcement,
+    announced: Announcements,
+    /// When the secret was last read.
+    secret_read: Instant,
+    /// Counts messages whose announcement was not made by a process of this keep.
+    forged: Counter,
 }
-
-/// The pattern that was announced last: a process of this keep publishes it next.
-#[derive(Debug, Default)]
-struct Announcement(Option<Box<[u8]>>);
 
 impl RedisListener {
     async fn listen(&mut self) -> Result<Vec<Box<[u8]>>, Error> {
         if self.messages.is_none() {
+            let secret = publish(&self.client, &self.channels, &[]).await?;
             self.messages = Some(subscribe(&self.client, &self.channels).await?);
             // The announced pattern may have been published while there was no subscription.
-            self.announced = Announcement::default();
+            self.announced = Announcements::new(secret);
+            self.secret_read = Instant::now();
+        }
+        if self.secret_read.elapsed() > SECRET_INTERVAL && self.announced.take_doubt() {
+            self.secret_read = Instant::now();
+            // If it fails, the patterns of this keep count as those of other programs.
+            if let Ok(secret) = publish(&self.client, &self.channels, &[]).await {
+                self.announced.set_secret(secret);
+            }
         }
         let messages = self.messages.as_mut().ok_or_else(closed)?;
         let Some(message) = messages.next().await else {
             self.messages = None;
             return Err(closed());
         };
-        let mut foreign = Vec::from_iter(self.announced.foreign(&self.channels, &message));
+        let mut foreign_pattern = |message: &Msg| {
+            let payload = message.get_payload_bytes();
+            if message.get_channel_name() == &*self.channels.private {
+                self.announced.announce(payload);
+                return None;
+            }
+            let is_ours = self.announced.is_ours(payload);
+            self.forged.increment(u64::from(is_ours.is_none()));
+            let pattern = &payload[..payload.len().min(MAX_MESSAGE)];
+            (is_ours != Some(true)).then(|| Box::from(pattern))
+        };
+        let mut foreign = Vec::from_iter(foreign_pattern(&message));
         while let Some(Some(message)) = messages.next().now_or_never() {
-            if let Some(pattern) = self.announced.foreign(&self.channels, &message) {
+            if let Some(pattern) = foreign_pattern(&message) {
                 match foreign.len() {
                     ..MAX_PATTERNS => foreign.push(pattern),
                     // Too many to keep: one pattern that matches everything replaces them.
@@ -100,20 +134,6 @@ impl RedisListener {
             }
         }
         Ok(foreign)
-    }
-}
-
-impl Announcement {
-    /// Returns the message, cut to [`MAX_MESSAGE`] bytes, if another program published it.
-    fn foreign(&mut self, channels: &ChannelNames, message: &Msg) -> Option<Box<[u8]>> {
-        let payload = message.get_payload_bytes();
-        let payload = &payload[..payload.len().min(MAX_MESSAGE)];
-        let announced = self.0.take();
-        if message.get_channel_name() == &*channels.private {
-            self.0 = Some(payload.into());
-            return None;
-        }
-        (announced.as_deref() != Some(payload)).then(|| payload.into())
     }
 }
 
@@ -131,6 +151,20 @@ impl fmt::Debug for RedisListener {
     }
 }
 
+/// Publishes patterns, perhaps none. Returns the secret of announcements.
+async fn publish(
+    client: &RedisClient,
+    channels: &ChannelNames,
+    patterns: &[String],
+) -> Result<String, Error> {
+    let call = PUBLISH
+        .call([&channels.journal])
+        .arg(random_secret())
+        .arg(&[&*channels.public, &*channels.private])
+        .arg(patterns);
+    client.script(Command::Publish, &call).await
+}
+
 async fn subscribe(
     client: &RedisClient,
     channels: &ChannelNames,
@@ -146,6 +180,9 @@ async fn subscribe(
 fn closed() -> Error {
     Error::unavailable("redis closed the pub/sub connection")
 }
+
+/// How long a secret is used at least: forged announcements must not cause many reads.
+const SECRET_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many patterns are returned at once.
 const MAX_PATTERNS: usize = 4096;

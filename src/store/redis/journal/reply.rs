@@ -9,7 +9,9 @@ use crate::{
     error::{Error, Kind},
     key::purge::{Purge, PurgeTarget},
     store::{
-        contracts::journal::{AppendReply, OpenDeclaration, Record, RecordAction, StatePage},
+        contracts::journal::{
+            AppendReply, EpochCause, OpenDeclaration, Record, RecordAction, StatePage,
+        },
         position::Position,
     },
 };
@@ -18,7 +20,7 @@ use crate::{
 type AppendFields = (u64, i64, i64, Vec<StreamEntry>, Vec<DeclarationFields>);
 
 /// Epoch, head, floor, purges with their scores, the score of the last one if there is another page,
-/// open declarations, and the server's clock in seconds and microseconds.
+/// open declarations, the server's clock in seconds and microseconds, and why the epoch began.
 type PageFields = (
     u64,
     i64,
@@ -28,6 +30,7 @@ type PageFields = (
     Vec<DeclarationFields>,
     u64,
     u64,
+    Bytes,
 );
 
 /// An entry of a stream: its id, and its fields with their values.
@@ -39,28 +42,33 @@ type DeclarationFields = Vec<Bytes>;
 pub(super) fn append_reply(
     (epoch, n, floor, between, open): AppendFields,
 ) -> Result<AppendReply, Error> {
+    let position = position(epoch, n)?;
     Ok(AppendReply {
-        position: position(epoch, n)?,
-        floor: count(floor)?,
+        position,
+        floor: floor_below(position, floor)?,
         between: records(between)?,
         open: declarations(open)?,
     })
 }
 
 pub(super) fn page(
-    (epoch, head, floor, latest, next, open, seconds, micros): PageFields,
+    (epoch, head, floor, latest, next, open, seconds, micros, cause): PageFields,
 ) -> Result<StatePage, Error> {
     // The member that contains the head is not a purge.
     let latest = latest.into_iter().filter(|(member, _)| member != HEAD);
+    let head = position(epoch, head)?;
+    let causes = EpochCause::ALL.iter();
+    let cause = causes.copied().find(|(_, name)| name.as_bytes() == cause);
     Ok(StatePage {
-        head: position(epoch, head)?,
-        floor: count(floor)?,
+        head,
+        floor: floor_below(head, floor)?,
         latest: latest
             .map(|(member, n)| (Purge::read(&member), whole(n)))
             .collect(),
         next: next.map(whole),
         open: declarations(open)?,
         time: Duration::from_secs(seconds).checked_add(Duration::from_micros(micros)),
+        cause: cause.map_or(EpochCause::Damaged, |(cause, _)| cause),
     })
 }
 
@@ -123,6 +131,12 @@ fn position(epoch: u64, n: i64) -> Result<Position, Error> {
         (0, _) => Err(unreadable()),
         (epoch, n) => Ok(Position { epoch, n }),
     }
+}
+
+/// The floor, which is never above the head: no entry would be usable.
+fn floor_below(head: Position, floor: i64) -> Result<u64, Error> {
+    let floor = count(floor)?;
+    (floor <= head.n).then_some(floor).ok_or_else(unreadable)
 }
 
 fn count(number: i64) -> Result<u64, Error> {

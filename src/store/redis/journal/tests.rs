@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::StreamExt;
+
 use super::{RedisChannel, RedisJournal};
 use crate::{
     key::purge::{Purge, PurgeTarget},
@@ -9,7 +11,7 @@ use crate::{
         contracts::{
             channel::{Channel, MAX_MESSAGE},
             journal::{
-                AppendRequest, Journal, RecordKind,
+                AppendRequest, EpochCause, Journal, JournalLimits, RecordKind,
                 suite::{BEHAVIOURS, append, keys, run, state},
             },
         },
@@ -28,8 +30,13 @@ async fn connect(url: &str) -> RedisClient {
 }
 
 async fn journal(server: &RedisServer) -> RedisJournal {
-    RedisJournal::new(connect(&server.url()).await, "", 1000)
+    RedisJournal::new(connect(&server.url()).await, "", LIMITS)
 }
+
+const LIMITS: JournalLimits = JournalLimits {
+    bytes: 1 << 20,
+    retention: Duration::from_secs(3600),
+};
 
 const META: &str = "cache:keep:{journal}:m";
 const LATEST: &str = "cache:keep:{journal}:z";
@@ -45,7 +52,7 @@ async fn behaves_as_a_journal_on_one_server() {
         behaviour(Arc::new(RedisJournal::new(
             client.clone(),
             &namespace,
-            1000,
+            LIMITS,
         )))
         .await;
     }
@@ -62,7 +69,7 @@ async fn behaves_as_a_journal_on_a_cluster() {
         behaviour(Arc::new(RedisJournal::new(
             client.clone(),
             &namespace,
-            1000,
+            LIMITS,
         )))
         .await;
     }
@@ -80,6 +87,7 @@ async fn begins_a_new_epoch(what: &str, server: &RedisServer, damage: impl Fn())
         let after = if by_sync {
             let (page, all) = state(&journal, known).await;
             assert_eq!(all, [], "{what}");
+            assert_ne!(page.cause, EpochCause::Lost, "{what}");
             page.head
         } else {
             append(&journal, known, &["c"]).await.position
@@ -121,6 +129,20 @@ async fn a_partly_lost_or_damaged_journal_begins_a_new_epoch() {
         &["HSET", META, "epoch", "99999999999999999999"],
         &["HSET", META, "epoch", "x"],
         &["HSET", META, "server", "another"],
+        &["HSET", META, "floor", "1000"],
+        &["HSET", META, "floor", "-1"],
+        &["HSET", META, "size", "x"],
+        &["HSET", META, "size", "3"],
+        &["HSET", META, "aged", "1000"],
+        &["HSET", META, "mark", "1000"],
+        &["HSET", META, "marked", "inf"],
+        &["HSET", META, "half", "-1"],
+        &["HSET", META, "half_n", "1000"],
+        &["HSET", META, "first", "1000"],
+        &["ZADD", LATEST, "1000", "*"],
+        &["ZADD", LATEST, "inf", "k:a"],
+        &["XADD", FEED, "1000-0", "e", "1", "a", "i", "s", "*"],
+        &["XADD", FEED, "9007199254740991-0", "x", "y"],
     ];
     for command in damages {
         begins_a_new_epoch(&command.join(" "), &server, || {
@@ -136,13 +158,13 @@ async fn foreign_records_in_the_stream_begin_a_new_epoch() {
     let journal = journal(&server).await;
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     server.command(&["XADD", FEED, "*", "s", "\u{ff}", "x", "y"]);
-    let page = journal.sync(known, 10).await.expect("syncs");
-    assert_eq!(page.head, known);
     let record = journal.feed().next(known).await.expect("reads");
     assert_eq!(record[0].position.epoch, 0, "its readers read the state");
-    let after = append(&journal, known, &["a"]).await.position;
-    assert_ne!(after.epoch, known.epoch);
-    assert_eq!(after.n, 1);
+    let page = journal.sync(known, 10).await.expect("syncs");
+    assert_ne!(page.head.epoch, known.epoch);
+    assert_eq!(page.cause, EpochCause::Damaged);
+    let after = append(&journal, page.head, &["a"]).await.position;
+    assert_eq!(after, Position { n: 1, ..page.head });
 }
 
 /// Regression: the replies and messages of RESP3, which have another form, were not understood.
@@ -150,7 +172,7 @@ async fn foreign_records_in_the_stream_begin_a_new_epoch() {
 async fn feed_and_channel_work_if_the_url_asks_for_resp3() {
     let server = RedisServer::start();
     let client = connect(&(server.url() + "?protocol=resp3")).await;
-    let journal = RedisJournal::new(client.clone(), "", 1000);
+    let journal = RedisJournal::new(client.clone(), "", LIMITS);
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     let after = append(&journal, known, &["b"]).await.position;
     let records = journal.feed().next(known).await.expect("reads");
@@ -198,7 +220,7 @@ async fn queued_appends_may_take_longer_than_the_deadline() {
         ..Config::default()
     };
     let client = RedisClient::connect(&server.url(), config).await;
-    let journal = RedisJournal::new(client.expect("connects"), "", 1000);
+    let journal = RedisJournal::new(client.expect("connects"), "", LIMITS);
     append(&journal, Position::UNKNOWN, &["a"]).await;
     for queued in [false, true] {
         let request = AppendRequest {
@@ -279,10 +301,25 @@ async fn records_between_are_all_or_none_after_a_trim() {
     assert_eq!((page.head, all.len()), (appended.position, 3));
 }
 
+/// A journal whose sorted set may take `bytes`.
+async fn bounded_journal(server: &RedisServer, bytes: u64) -> RedisJournal {
+    let limits = JournalLimits {
+        bytes: bytes * 4 / 3,
+        ..LIMITS
+    };
+    RedisJournal::new(connect(&server.url()).await, "", limits)
+}
+
+fn number(server: &RedisServer, field: &str) -> u64 {
+    let value = server.command(&["HGET", META, field]).text();
+    value.parse().expect("a number")
+}
+
 #[tokio::test]
 async fn the_oldest_targets_are_pruned_and_raise_the_floor() {
     let server = RedisServer::start();
-    let journal = RedisJournal::new(connect(&server.url()).await, "", 100);
+    let most = 12_000;
+    let journal = bounded_journal(&server, most).await;
     let mut known = Position::UNKNOWN;
     for i in 0..150 {
         let names: Vec<_> = (0..3).map(|j| format!("{i}:{j}")).collect();
@@ -291,24 +328,146 @@ async fn the_oldest_targets_are_pruned_and_raise_the_floor() {
             .position;
     }
     let appended = append(&journal, known, &["last"]).await;
-    assert_eq!(appended.floor, 151 - 34, "34 records have 100 targets");
     let (page, all) = state(&journal, Position::UNKNOWN).await;
     assert_eq!(page.floor, appended.floor);
-    assert!(all.len() <= 100);
+    // The newest 30 records take about 10,600 bytes.
+    assert!((110..=121).contains(&page.floor), "{}", page.floor);
     assert!(all.iter().all(|(_, n)| *n > page.floor));
     assert!((page.floor + 1..=page.head.n).all(|n| all.iter().any(|(_, m)| *m == n)));
+    let sizes = all
+        .iter()
+        .map(|(purge, _)| purge.to_string().len() as u64 + 112);
+    assert_eq!(number(&server, "size"), sizes.sum::<u64>());
+    assert!(number(&server, "size") <= most);
 }
 
 #[tokio::test]
 async fn a_record_larger_than_the_limit_is_kept() {
     let server = RedisServer::start();
-    let journal = RedisJournal::new(connect(&server.url()).await, "", 10);
+    let journal = bounded_journal(&server, 1200).await;
     let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
     let names: Vec<_> = (0..50).map(|i| i.to_string()).collect();
     let appended = run(&journal, known, RecordKind::Invalidate, keys(&names)).await;
     assert_eq!(appended.floor, 1);
     let (page, all) = state(&journal, known).await;
     assert_eq!((page.head.n, all.len()), (2, 50));
+}
+
+/// A size that another program has set must not prune every record for ever.
+#[tokio::test]
+async fn a_wrong_size_is_measured_again() {
+    let server = RedisServer::start();
+    let journal = bounded_journal(&server, 12_000).await;
+    let mut known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    server.command(&["HSET", META, "size", "9007199254740991"]);
+    known = append(&journal, known, &["b"]).await.position;
+    let after = append(&journal, known, &["c"]).await;
+    assert!(after.floor < known.n, "{}", after.floor);
+    assert_eq!(number(&server, "size"), 2 * (3 + 112));
+}
+
+#[tokio::test]
+async fn long_names_are_stored_as_their_beginning_and_a_hash() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let long = "x".repeat(100_000);
+    let targets = [
+        PurgeTarget::Key(long.clone().into()),
+        PurgeTarget::Tag(long.clone().into()),
+        PurgeTarget::User(long.clone().into()),
+        PurgeTarget::Entity(long.clone().into()),
+        PurgeTarget::Prefix(long.clone().into()),
+        PurgeTarget::Glob((long.clone() + "*" + &long).into()),
+    ];
+    for target in targets {
+        run(
+            &journal,
+            Position::UNKNOWN,
+            RecordKind::Invalidate,
+            [Purge::hard(target)].into(),
+        )
+        .await;
+    }
+    let (_, all) = state(&journal, Position::UNKNOWN).await;
+    assert_eq!(all.len(), 5, "the glob counts as its prefix");
+    for (purge, _) in all {
+        assert!(purge.to_string().len() <= 258, "{purge}");
+    }
+}
+
+/// The stream had a bound on its records, but not on their size.
+#[tokio::test]
+async fn the_stream_is_bounded_in_bytes() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let mut known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    for i in 0..40 {
+        let names: Vec<_> = (0..256).map(|j| format!("{i}:{j}:{:0100}", 0)).collect();
+        known = run(&journal, known, RecordKind::Invalidate, keys(&names))
+            .await
+            .position;
+    }
+    // A quarter of the journal, and the record that fills each half.
+    let bytes = server.command(&["MEMORY", "USAGE", FEED]).text();
+    assert!(bytes.parse::<u64>().expect("a number") < 400_000, "{bytes}");
+    let kept = server.command(&["XLEN", FEED]).text();
+    assert!(kept.parse::<u64>().expect("a number") > 3, "{kept}");
+    let record = journal
+        .feed()
+        .next(Position {
+            n: known.n - 1,
+            ..known
+        })
+        .await;
+    assert_eq!(record.expect("reads")[0].position, known);
+}
+
+#[tokio::test]
+async fn purges_that_nothing_stored_is_old_enough_for_are_pruned() {
+    let server = RedisServer::start();
+    let limits = JournalLimits {
+        retention: Duration::from_millis(1),
+        ..LIMITS
+    };
+    let journal = RedisJournal::new(connect(&server.url()).await, "", limits);
+    let first = append(&journal, Position::UNKNOWN, &["old"]).await.position;
+    let pruned = || async {
+        append(&journal, first, &["new"]).await;
+        let (_, all) = state(&journal, Position::UNKNOWN).await;
+        (all.len() == 1).then_some(())
+    };
+    crate::support::until("the old purge to be pruned", pruned).await;
+    let (page, _) = state(&journal, first).await;
+    assert_eq!(page.head.epoch, first.epoch);
+    assert!((first.n..page.head.n).contains(&page.floor));
+}
+
+/// The field with the earliest deadline was missing or no number, and no declaration was ever closed.
+#[tokio::test]
+async fn leases_end_whatever_other_programs_write() {
+    let server = RedisServer::start();
+    let journal = journal(&server).await;
+    let known = append(&journal, Position::UNKNOWN, &["a"]).await.position;
+    for damage in [&["HDEL", META, "due"][..], &["HSET", META, "due", "x"]] {
+        let open = RecordKind::Open {
+            token: 5,
+            lease: Duration::from_millis(1),
+        };
+        run(&journal, known, open, keys(&["b"])).await;
+        server.command(damage);
+        let closed = || async {
+            let (page, _) = state(&journal, known).await;
+            page.open.is_empty().then_some(())
+        };
+        crate::support::until("the declaration to be closed", closed).await;
+    }
+    for deadline in ["1e18", "0/0", "math.huge"] {
+        let script =
+            format!("redis.call('HSET', KEYS[1], 'o:9', cmsgpack.pack({{ {deadline}, '*' }}))");
+        server.command(&["EVAL", &script, "1", META]);
+        let (page, _) = state(&journal, known).await;
+        assert_eq!(page.open, [], "{deadline}");
+    }
 }
 
 #[tokio::test]
@@ -326,9 +485,11 @@ async fn unreadable_declarations_purge_everything() {
                 .any(|(purge, _)| purge.target == PurgeTarget::Everything)
         );
     }
+    let before = state(&journal, known).await.0.head;
     server.command(&["HSET", META, "o:not a number", "x"]);
-    let (page, _) = state(&journal, known).await;
-    assert_eq!(page.open[0].purges[0].target, PurgeTarget::Everything);
+    let (page, all) = state(&journal, before).await;
+    assert_eq!(page.open, []);
+    assert_eq!(all.len(), 1, "everything again: {all:?}");
 }
 
 #[tokio::test]
@@ -349,7 +510,8 @@ async fn targets_are_any_bytes() {
     let (_, all) = state(&journal, Position::UNKNOWN).await;
     assert_eq!(all.len(), names.len());
     for purge in keys(&names).iter() {
-        assert!(all.contains(&(purge.clone(), appended.position.n)));
+        let tracked = Purge::hard(purge.target.tracked().into_owned());
+        assert!(all.contains(&(tracked, appended.position.n)));
     }
     server.command(&[b"ZADD", LATEST.as_bytes(), b"1", b"\xff\xfe"]);
     let (_, all) = state(&journal, Position::UNKNOWN).await;
@@ -451,6 +613,81 @@ async fn the_channel_delivers_foreign_patterns_only() {
         let received = receive(listener, 5).await;
         let expected: [&[u8]; 5] = [b"a:*", &[0xff; 3], &[b'x'; MAX_MESSAGE], b"other", b"lost"];
         assert_eq!(received.iter().map(|m| &**m).collect::<Vec<_>>(), expected);
+    }
+}
+
+/// Waits until `listeners` are subscribed to both channels.
+async fn subscribed(server: &RedisServer, listeners: u32) {
+    let all = || async {
+        let names = ["cache:invalidate", "cache:keep:published"];
+        let counts = names.map(|name| server.command(&["PUBSUB", "NUMSUB", name]).strings());
+        let count = |reply: &Vec<String>| reply.get(1).is_some_and(|n| *n == listeners.to_string());
+        counts.iter().all(count).then_some(())
+    };
+    crate::support::until("the listeners", all).await;
+}
+
+/// Whoever announced a pattern hid the next message with that pattern.
+#[tokio::test]
+async fn forged_and_repeated_announcements_hide_no_message() {
+    let server = RedisServer::start();
+    let channel = RedisChannel::new(connect(&server.url()).await, "");
+    let mut messages = listen(&channel);
+    subscribed(&server, 1).await;
+    let mut observer = redis::Client::open(server.url())
+        .expect("a client")
+        .get_async_pubsub()
+        .await
+        .expect("connects");
+    observer
+        .subscribe("cache:keep:published")
+        .await
+        .expect("subscribes");
+    channel
+        .publish(&["a:*".to_owned()])
+        .await
+        .expect("publishes");
+    let genuine = observer.on_message().next().await.expect("a message");
+    let forged = ["a:*", "2", "2 x", "18446744073709551615 a:*", "-1 a:*", ""];
+    let announcements = forged.map(str::as_bytes).into_iter();
+    for announcement in announcements.chain([genuine.get_payload_bytes()]) {
+        server.command(&[b"PUBLISH", &b"cache:keep:published"[..], announcement]);
+        server.command(&["PUBLISH", "cache:invalidate", "a:*"]);
+        let received = receive(&mut messages, 1).await;
+        assert_eq!(*received[0], *b"a:*", "{announcement:?}");
+    }
+    channel
+        .publish(&["a:*".to_owned()])
+        .await
+        .expect("publishes");
+    server.command(&["PUBLISH", "cache:invalidate", "end"]);
+    assert_eq!(
+        *receive(&mut messages, 1).await[0],
+        *b"end",
+        "a valid announcement"
+    );
+}
+
+#[tokio::test]
+async fn announcements_are_recognised_again_after_redis_lost_everything() {
+    let server = RedisServer::start();
+    let channel = RedisChannel::new(connect(&server.url()).await, "");
+    let mut messages = listen(&channel);
+    subscribed(&server, 1).await;
+    for field in ["secret", "published"] {
+        server.command(&["HDEL", META, field]);
+        let begin = std::time::Instant::now();
+        loop {
+            channel
+                .publish(&["ours".to_owned()])
+                .await
+                .expect("publishes");
+            server.command(&["PUBLISH", "cache:invalidate", "end"]);
+            if *receive(&mut messages, 1).await[0] == *b"end" {
+                break;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "{field}");
+        }
     }
 }
 
