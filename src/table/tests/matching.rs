@@ -82,7 +82,7 @@ fn the_whole_table_makes_keys() {
     );
     assert_eq!(
         request.key(&plan, "/search").as_deref(),
-        Ok("search:embeddings:58818d38460278e5acc90795add6089b?page=2")
+        Ok("search:embeddings:9b3697b8ebdc63aeb08c1e30a22a10ae?page=2")
     );
     let route = plan
         .route("/dashboards/o/stats", None)
