@@ -11,7 +11,7 @@ use crate::{
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
-    table::{RouteMatch, RoutePlan, Unlisted},
+    table::{Grpc, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// The action of the cache on a request.
@@ -71,8 +71,7 @@ impl<'p> RequestAction<'p> {
         if source.fields.upgrade {
             return Self::PassThrough;
         }
-        if !is_get_or_head(method) && !(route.needs_body && may_have_stored_response(route, method))
-        {
+        if !is_get_or_head(method) && !has_content_key(route, method) {
             return Self::Bypass(Forward::Method, None);
         }
         if route.key_names_host && source.has_ambiguous_host() {
@@ -139,10 +138,14 @@ fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
     }
 }
 
-/// Whether responses to a safe method other than GET and HEAD are stored: not those to OPTIONS and
-/// TRACE (RFC 9110 section 9.3.7), unless the table says so.
-fn may_have_stored_response(route: &RoutePlan, method: &Method) -> bool {
-    !matches!(*method, Method::OPTIONS | Method::TRACE) || route.safe_methods.contains(method)
+/// Whether responses to a safe method other than GET and HEAD are stored, with the content as part of
+/// their key: those to QUERY, to methods that the table names, and to a gRPC call. Others depend on fields
+/// that no `Vary` names (`Depth` of PROPFIND), or must not be stored (OPTIONS, RFC 9110 section 9.3.7).
+fn has_content_key(route: &RoutePlan, method: &Method) -> bool {
+    let is_call = route.grpc == Some(Grpc::Read) && *method == Method::POST;
+    let is_stored =
+        invalidation::is_query(method) || is_call || route.safe_methods.contains(method);
+    route.needs_body && is_stored
 }
 
 #[inline]
