@@ -68,8 +68,8 @@
 //!   variation of the key of `/files/a%3Bb`. An invalidation of `file:a%3Bb` covers both;
 //!   [`Keep::get`](crate::Keep::get) finds the response to the second.
 //! - With `{#body}` in the key, content of another `Content-Type` or `Content-Encoding`, or with
-//!   another method, has another key; HEAD counts as GET. Responses to OPTIONS and TRACE are not
-//!   stored.
+//!   another method, has another key; HEAD counts as GET. Of other methods, only responses to QUERY
+//!   and to those in `safe_methods` are stored.
 //!
 //! # Ambiguous paths
 //!

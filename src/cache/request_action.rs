@@ -8,7 +8,7 @@ use crate::{
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
-    table::{RouteMatch, RoutePlan, Unlisted},
+    table::{Grpc, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// The action of the cache on a request.
@@ -65,8 +65,7 @@ impl<'p> RequestAction<'p> {
         if source.is_upgrade() {
             return Self::PassThrough;
         }
-        if !is_get_or_head(method) && !(route.needs_body && may_have_stored_response(route, method))
-        {
+        if !is_get_or_head(method) && !has_content_key(route, method) {
             return Self::Bypass(Forward::Method, None);
         }
         if route.key_names_host && source.has_ambiguous_host() {
@@ -155,16 +154,19 @@ fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
     }
 }
 
-/// Whether responses to a safe method other than GET and HEAD are stored: not those to OPTIONS and
-/// TRACE (RFC 9110 section 9.3.7), unless the table says so. Nor those to a method in lower case: a
-/// server may take `post` for POST or refuse it, so that its response answers no other request.
-fn may_have_stored_response(route: &RoutePlan, method: &Method) -> bool {
+/// Whether responses to a safe method other than GET and HEAD are stored, with the content as part of
+/// their key: those to QUERY, to methods that the table names, and to a gRPC call. Others depend on fields
+/// that no `Vary` names (`Depth` of PROPFIND), or must not be stored (OPTIONS, RFC 9110 section 9.3.7).
+/// Nor to a method in lower case: a server may take `post` for POST or refuse it.
+fn has_content_key(route: &RoutePlan, method: &Method) -> bool {
+    let is_call = route.grpc == Some(Grpc::Read) && *method == Method::POST;
+    let is_stored =
+        invalidation::is_query(method) || is_call || route.safe_methods.contains(method);
     let is_lower_case = method
         .as_str()
         .bytes()
         .any(|byte| byte.is_ascii_lowercase());
-    let has_no_content = matches!(*method, Method::OPTIONS | Method::TRACE);
-    !is_lower_case && (!has_no_content || route.safe_methods.contains(method))
+    route.needs_body && is_stored && !is_lower_case
 }
 
 #[inline]

@@ -1,15 +1,23 @@
 //! Entries that somebody has changed, copied or forged in Redis.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use tower::Layer;
 use tower_keep::{
-    Keep, Key, Route, Scope, Table,
+    InvalidateLayer, Keep, Key, Route, Scope, Table,
+    keep::Invalidation,
     table::{hours, mins},
 };
 
 use crate::{
     common::{
-        client::{as_user, get, send},
+        client::{as_user, get, request, send},
         keeps::{engagements, redis_keep},
-        origin::{Origin, cached},
+        origin::{Origin, cached, response},
     },
     support::{RedisServer, Reply, until},
 };
@@ -95,7 +103,7 @@ async fn a_forged_position_is_a_miss_and_is_replaced() {
     let keep = || async { redis_keep(server.url(), engagements()).await };
     let first = keep().await;
     first
-        .invalidate([tower_keep::keep::Invalidation::tag("other")])
+        .invalidate([Invalidation::tag("other")])
         .await
         .expect("appended");
     send(&cached(&first, &origin), get("/engagements/1")).await;
@@ -198,4 +206,43 @@ async fn a_query_of_an_unlisted_path_is_hashed_and_its_path_is_readable() {
     assert_eq!(keys(&server), [""; 0]);
     let seen = send(&service, asked("/reset?secret=1")).await;
     assert_eq!(seen.body, "call 5");
+}
+
+/// Other programs on the channel learn which paths have changed, but not the queries of the requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_of_an_unlisted_path_is_never_published() {
+    let server = RedisServer::start();
+    let keep = redis_keep(server.url(), Table::new()).await;
+    let fields = [("content-location", "/reset/done?secret=3")];
+    let origin = Origin::new(move |_, _| response(200, &fields, "done"));
+    let service = InvalidateLayer::new(&keep).layer(cached(&keep, &origin));
+    let mut published = subscribe(&server, "cache:invalidate");
+    for target in ["/reset?secret=1", "/reset/a;b?secret=2"] {
+        let host = [("host", "example.com")];
+        send(&service, request("POST", target, &host)).await;
+    }
+    keep.delete(&Key::new("the-end")).await.expect("appended");
+    let mut seen: Vec<String> = published
+        .by_ref()
+        .filter(|line| line.starts_with("url:") || line.starts_with("the-end"))
+        .take_while(|line| line != "the-end")
+        .collect();
+    seen.sort();
+    seen.dedup();
+    let paths = ["%2Freset", "%2Freset%2Fa%3Bb", "%2Freset%2Fdone"];
+    assert_eq!(seen, paths.map(|path| format!("url:example.com:{path}")));
+}
+
+/// The lines that Redis sends to a subscriber of a channel.
+fn subscribe(server: &RedisServer, channel: &str) -> impl Iterator<Item = String> {
+    let mut subscriber = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
+    let patience = Some(Duration::from_secs(10));
+    subscriber.set_read_timeout(patience).expect("a timeout");
+    let command = format!("SUBSCRIBE {channel}\r\n");
+    subscriber.write_all(command.as_bytes()).expect("sent");
+    let mut lines = BufReader::new(subscriber)
+        .lines()
+        .map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line == ":1"), "subscribed");
+    lines
 }

@@ -80,14 +80,15 @@ async fn a_method_with_the_same_content_has_a_key_of_its_own() {
 
 /// Regression: the response to an OPTIONS, such as a preflight request, answered the GET.
 #[tokio::test]
-async fn options_is_not_answered_from_the_store() {
+async fn other_safe_methods_are_not_answered_from_the_store() {
     let origin = reader();
     let service = cached(&new_keep(search()), &origin);
-    for calls in 1..=2 {
-        let seen = send(&service, with_content("OPTIONS", &[], "")).await;
+    for method in ["OPTIONS", "TRACE", "PROPFIND", "OPTIONS"] {
+        let seen = send(&service, with_content(method, &[], "")).await;
         assert!(seen.cache_status().contains("fwd=method"), "{seen:?}");
-        assert_eq!(origin.calls(), calls);
+        assert!(seen.body.starts_with(method), "{seen:?}");
     }
+    assert_eq!(origin.calls(), 4);
     let seen = send(&service, with_content("GET", &[], "")).await;
     assert!(seen.body.starts_with("GET"), "{seen:?}");
 }
