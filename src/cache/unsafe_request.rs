@@ -25,7 +25,7 @@ use crate::{
 
 /// Forwards the request. A success invalidates its target, the targets of `Location` and
 /// `Content-Location` (RFC 9111 section 4.4), and the groups of `Cache-Group-Invalidation`
-/// (RFC 9875).
+/// (RFC 9875); a redirection other than 303 invalidates its target and these groups.
 ///
 /// If the client leaves before the response, nothing is invalidated; `InvalidateLayer` also
 /// invalidates then.

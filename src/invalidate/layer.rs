@@ -66,16 +66,17 @@ impl InvalidateLayer {
     /// place of the status, for the requests that match a route and are not gRPC.
     ///
     /// If it returns true, everything is invalidated that a 2xx invalidates; otherwise only the target
-    /// of a response that is not an error (RFC 9111 section 4.4). An application that answers
-    /// committed writes with a 302, for example, needs it, because a 302 is also what a request
-    /// without a session gets:
+    /// of a response that is not an error (RFC 9111 section 4.4). It should return true for a 5xx
+    /// after which the write may have been committed. An application that answers committed writes
+    /// with a 302, for example, needs it, because a 302 is also what a request without a session gets:
     ///
     /// ```
     /// # use tower_keep::{InvalidateLayer, Keep};
     /// # let keep = Keep::default();
     /// let layer = InvalidateLayer::new(&keep).invalidate_when(|head| {
     ///     let location = head.headers.get("location");
-    ///     head.status.is_success() || location.is_some_and(|to| to != "/login")
+    ///     let is_login = location.is_some_and(|location| location == "/login");
+    ///     !head.status.is_client_error() && !is_login
     /// });
     /// ```
     #[must_use]

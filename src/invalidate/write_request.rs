@@ -126,14 +126,18 @@ impl WriteRequest {
 
     /// The outcome by the head of a response that is not gRPC.
     pub(super) fn outcome(&self, head: &response::Parts) -> WriteOutcome {
-        let decide = self.config.invalidate_when.as_ref();
-        match decide.filter(|_| !self.routes.is_empty()) {
-            Some(is_committed) if is_committed(head) => WriteOutcome::Written,
-            Some(_) if head.status.is_success() || head.status.is_redirection() => {
-                WriteOutcome::NotDone
-            }
-            Some(_) => WriteOutcome::Refused,
-            None => WriteOutcome::of_http(head.status),
+        let by_status = WriteOutcome::of_http(head.status);
+        let condition = self.config.invalidate_when.as_ref();
+        let Some(is_committed) = condition.filter(|_| !self.routes.is_empty()) else {
+            return by_status;
+        };
+        match (is_committed(head), by_status) {
+            // A declaration stays open, because the write may still be committed later.
+            (true, WriteOutcome::Unknown) => WriteOutcome::Unknown,
+            (true, _) => WriteOutcome::Written,
+            (false, WriteOutcome::Written) => WriteOutcome::NotDone,
+            (false, WriteOutcome::Unknown) => WriteOutcome::Refused,
+            (false, outcome) => outcome,
         }
     }
 
