@@ -1,8 +1,8 @@
 //! Conversion between purge targets and the patterns that other programs publish and receive.
 
 use crate::key::{
-    glob::literal_prefix,
-    pattern::{MAX_PATTERN, target},
+    glob::{MAX_PATTERN, literal_prefix},
+    pattern::target,
     purge::PurgeTarget,
 };
 

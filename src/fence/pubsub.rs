@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::pattern::{pattern_of, target_of};
 use crate::{
     error::ignore_poison,
-    key::{pattern::MAX_PATTERN, purge::Purge},
+    key::{glob::MAX_PATTERN, purge::Purge},
     store::contracts::channel::Channel,
 };
 

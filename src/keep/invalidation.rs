@@ -169,7 +169,7 @@ impl Invalidation {
 }
 
 impl fmt::Display for Invalidation {
-    /// Writes the target as in the journal: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
+    /// Writes the kind of the target and its name: `k:engagement:42`, `p:engagement:`, `t:org:7`, `*`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -1,5 +1,8 @@
 //! Redis globs (`*`, `?`, `[a-z]`, `[^a]`, `\`), matched by bytes.
 
+/// The longest glob, in bytes.
+pub(crate) const MAX_PATTERN: usize = 1024;
+
 /// The part before the first wildcard or escape. As a prefix it matches at least the keys of the glob.
 pub(crate) fn literal_prefix(glob: &str) -> &str {
     let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());

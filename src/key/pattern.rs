@@ -1,10 +1,7 @@
 //! Patterns that applications and other programs invalidate, in the syntax of Redis globs.
 
-use super::purge::PurgeTarget;
+use super::{glob::MAX_PATTERN, purge::PurgeTarget};
 use crate::error::Error;
-
-/// The longest pattern, in bytes.
-pub(crate) const MAX_PATTERN: usize = 1024;
 
 /// The target of a pattern: for `a:b` one key, for `a:*` and `a*` a prefix, for `*` everything,
 /// otherwise a glob.

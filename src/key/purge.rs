@@ -3,8 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{
-    glob::literal_prefix,
-    pattern::MAX_PATTERN,
+    glob::{MAX_PATTERN, literal_prefix},
     tracked_name::{self, PREFIX_MAX},
 };
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use tower_keep::{
-    Keep, Key, Route, Scope, Table,
+    Keep, Route, Scope, Table,
     keep::Invalidation,
     table::{Store, mins},
 };
@@ -40,8 +40,8 @@ async fn write_to_made_up_paths(keep: &Keep, service: &Stack) {
     for batch in (1000..41_000).collect::<Vec<_>>().chunks(250) {
         let keys = batch
             .iter()
-            .map(|i| Key::raw(&format!("url::%2F{i:06}%2F{}", "x".repeat(222))).expect("a key"));
-        let keys = keys.map(|key| Invalidation::key(&key));
+            .map(|i| format!("url::%2F{i:06}%2F{}", "x".repeat(222)));
+        let keys = keys.map(|key| Invalidation::pattern(&key).expect("a key"));
         keep.invalidate(keys).await.expect("invalidated");
     }
 }
