@@ -6,14 +6,13 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{header::COOKIE, response};
+use http::{HeaderMap, header::COOKIE, response};
 
 use super::head::StoredHead;
 use crate::{
     clock::Timestamp,
     error::Error,
     fence::core::Fence,
-    message::client_request::ClientRequest,
     semantics::{
         etag,
         freshness::{Exchange, Lifetime},
@@ -62,8 +61,12 @@ impl Snapshot {
     }
 
     /// The credentials of a request. `is_identified`: whether its user is known.
-    pub(crate) fn credentials(&self, request: &ClientRequest, is_identified: bool) -> Credentials {
-        let (headers, query) = (&request.headers, request.uri.query());
+    pub(crate) fn credentials(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        is_identified: bool,
+    ) -> Credentials {
         let has_user = is_identified || self.plan.identity.has_credentials(headers, query);
         Credentials::from_presence(has_user, headers.contains_key(COOKIE))
     }

@@ -115,8 +115,9 @@ impl WriteTargets {
 
     /// The request as the client sent it.
     pub(crate) fn as_sent(&self, snapshot: &Snapshot) -> RequestHead<'_> {
-        self.request
-            .head(snapshot.credentials(&self.request, self.user.is_some()))
+        let (headers, query) = (&self.request.headers, self.request.uri.query());
+        let credentials = snapshot.credentials(headers, query, self.user.is_some());
+        self.request.head(credentials)
     }
 
     /// The request as a GET, for storing the write's response as the response to a GET.

@@ -27,8 +27,15 @@ impl QuotaState {
     }
 
     /// The state of a subject that has used up its quota at `now`.
+    #[cfg(test)]
     pub(crate) fn spent(quota: &Quota, now: u64) -> Self {
-        Self::decide(None, quota, now, Some(quota.capacity)).0
+        Self::after_use(quota, now, quota.capacity)
+    }
+
+    /// The state of a subject that has used `used` quota units at `now`, at most its whole quota, and
+    /// none before.
+    pub(crate) fn after_use(quota: &Quota, now: u64, used: u64) -> Self {
+        Self::decide(None, quota, now, Some(used.min(quota.capacity))).0
     }
 
     /// Decides at `now` whether `cost` is admitted, and charges the state if it is. Without a cost,

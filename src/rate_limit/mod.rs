@@ -112,10 +112,16 @@
 //!
 //! # Memory
 //!
-//! A process holds at most 131,072 local counters and 65,536 known refusals, about 20 MB and 15 MB.
-//! When the counters are full, a new subject replaces one whose window has passed, or else one that
-//! has used little of its quota. A subject that has used more than half of its quota is never
-//! replaced. If there is no room, new subjects share a counter.
+//! A process holds at most 131,072 local counters and 65,536 known refusals, about 20 MB and 15 MB. Of
+//! the counters, one limit takes at most half. A new subject that finds no room, because no window of
+//! the others has passed, is counted approximately, in 16 MB of its limit's own, which are given back
+//! after two windows without new subjects: at most 16 limits have such memory at the same time, and
+//! others with the same quota use it, too.
+//!
+//! An approximate count admits no subject beyond its quota. It may refuse a subject that has used more
+//! than half of its quota, and takes no refunds. With a million subjects that have reached one limit,
+//! fewer than 1 % of its new subjects are refused before that, and none of another limit's. With many
+//! more, new subjects of that limit are refused.
 
 mod admission;
 mod applied_limit;

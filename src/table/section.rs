@@ -132,7 +132,7 @@ impl Identity {
         self
     }
 
-    /// The proxies whose forwarding fields are trusted: addresses or CIDR blocks.
+    /// The proxies whose [`ip_header`](Self::ip_header) is trusted: addresses or CIDR blocks.
     #[must_use]
     pub fn trusted_proxies<Shape: ?Sized>(mut self, nets: impl OneOrMany<String, Shape>) -> Self {
         self.trusted_proxies = nets.into_vec();
@@ -167,9 +167,7 @@ impl Identity {
         self.ipv6_prefix = bits;
         self
     }
-}
 
-impl Identity {
     /// Request fields and query parameters that are credentials, besides the built-in ones.
     ///
     /// Requests with credentials share stored responses with others only where the response itself or

@@ -1,7 +1,10 @@
 //! Limits in one process: counters in shards of bounded size. A subject that has used up its quota is
 //! never removed to make room.
 
+mod approximate;
+mod approximate_sets;
 mod shard;
+mod slot;
 
 use std::{
     fmt,
@@ -18,10 +21,10 @@ use shard::CounterShard;
 /// Counters of one process.
 ///
 /// All counters of a subject are in one shard, so one lock makes a decision atomic. Each shard holds
-/// a fixed number of counters. If it is full, a new subject replaces a counter whose window has
-/// passed, or the least used of a sample if at most half of its quota is used. If there is none, new
-/// subjects share overflow counters: they may be refused because others have used the quota, but no
-/// subject is admitted beyond its quota.
+/// a fixed number of exact counters, of which one limit takes at most half. If there is no room, a new
+/// subject replaces a counter whose window has passed, or else is counted approximately, in memory of
+/// the limit's own: it is never admitted beyond its quota, and refused earlier than necessary only if
+/// it uses more than half of it, or more than a million subjects use more than half of theirs.
 ///
 /// This is not an implementation of [`Limits`](crate::store::contracts::limits::Limits), because that
 /// contract leaves the time to the store and returns a boxed future, while here the caller passes its
@@ -38,7 +41,8 @@ type SubjectHash = foldhash::quality::FoldHasher<'static>;
 struct PaddedShard(Mutex<CounterShard>);
 
 impl MemoryLimits {
-    /// Counters up to `capacity`, and a few overflow counters per quota.
+    /// Up to `capacity` exact counters, and ten times as many approximate ones for each limit that needs
+    /// them.
     pub(crate) fn new(capacity: usize) -> Self {
         let shards = (capacity / MIN_SHARD_CAPACITY).clamp(1, MAX_SHARDS);
         let each = capacity.div_ceil(shards).max(1);
@@ -64,7 +68,7 @@ impl MemoryLimits {
         self.shard(&hash).acquire(subject, rules, now, hasher)
     }
 
-    /// Gives back charges that still count.
+    /// Gives back charges that still count and were counted exactly.
     pub(crate) fn refund(&self, subject: &[u8], refunds: &[Refund<'_>], now: u64) {
         let hash = self.hash(subject);
         let mut shard = self.shard(&hash);
@@ -78,7 +82,7 @@ impl MemoryLimits {
         let hash = self.hash(subject);
         let shard = self.shard(&hash);
         let state = |rule: &Rule<'_>| {
-            let state = shard.state(subject, &rule.limit, mix(&hash, &rule.limit));
+            let state = shard.state(subject, rule, mix(&hash, &rule.limit), now);
             (rule.charge.quota, state)
         };
         CombinedDecision::peek(now, rules.iter().map(state))
@@ -93,11 +97,12 @@ impl MemoryLimits {
         }
     }
 
-    /// The number of counters, overflow counters included.
+    /// The number of exact counters, and of sets of approximate ones.
     #[cfg(test)]
-    fn len(&self) -> usize {
-        let shard = |shard: &PaddedShard| shard.0.lock().expect("no panic").len();
-        self.shards.iter().map(shard).sum()
+    fn size(&self) -> (usize, usize) {
+        let shards = self.shards.iter();
+        let sizes = shards.map(|shard| shard.0.lock().expect("no panic").size());
+        sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
     }
 
     fn hash(&self, subject: &[u8]) -> SubjectHash {
@@ -132,7 +137,7 @@ impl fmt::Debug for MemoryLimits {
     }
 }
 
-/// The default capacity, which takes some 20 MB when full.
+/// The default capacity of exact counters, which take some 20 MB when full.
 pub(crate) const DEFAULT_CAPACITY: usize = 1 << 17;
 
 const MAX_SHARDS: usize = 128;

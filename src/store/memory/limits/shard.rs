@@ -5,34 +5,29 @@ use std::slice;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use super::{approximate_sets::ApproximateSets, slot::CounterSlot};
 use crate::{
     quota::{CombinedDecision, Quota, QuotaState, RuleDecision},
     store::contracts::limits::{Counter, Refund, Rule},
 };
 
-/// One shard: an index, the counters, and overflow counters for when it is full.
+/// One shard: an index, the exact counters, and approximate ones for the subjects that find no room.
+///
+/// A limit may have half of the exact counters, so that a flood of one limit's subjects leaves room for
+/// those of others.
 pub(super) struct CounterShard {
     index: HashTable<u32>,
     slots: Vec<CounterSlot>,
     capacity: usize,
-    overflow: Vec<OverflowCounter>,
+    limits: Vec<LimitUse>,
+    approximate: ApproximateSets,
     rng: fastrand::Rng,
 }
 
-struct CounterSlot {
-    hash: u64,
-    /// Most fit inline, which saves a memory access.
-    key: SmallVec<[u8; 40]>,
-    /// The lengths of the subject and of the limit's name, which begin the key.
-    parts: (u32, u32),
-    quota: Quota,
-    state: QuotaState,
-}
-
-/// The counter that all new subjects under one quota share while the shard is full.
-struct OverflowCounter {
-    quota: Quota,
-    state: Option<QuotaState>,
+/// The exact counters of one limit.
+struct LimitUse {
+    name: Box<str>,
+    slots: usize,
 }
 
 type Places = SmallVec<[(Place, u64); 4]>;
@@ -41,11 +36,13 @@ type Places = SmallVec<[(Place, u64); 4]>;
 #[derive(Clone, Copy)]
 enum Place {
     Slot(usize),
-    Free,
-    /// This slot, whose counter is replaced.
-    Replaced(usize),
-    Overflow(usize),
-    /// There is no overflow counter left for the quota: new subjects are refused.
+    /// A new slot for a counter of this limit.
+    Free(usize),
+    /// This slot, whose counter is replaced by one of this limit.
+    Replaced(usize, usize),
+    /// The index in the approximate sets.
+    Approximate(usize),
+    /// There are no counters for the quota: new subjects are refused.
     Nowhere,
 }
 
@@ -55,7 +52,8 @@ impl CounterShard {
             index: HashTable::new(),
             slots: Vec::new(),
             capacity: capacity.min(u32::MAX as usize),
-            overflow: Vec::new(),
+            limits: Vec::new(),
+            approximate: ApproximateSets::new(capacity.saturating_mul(APPROXIMATE_PER_EXACT)),
             rng: fastrand::Rng::new(),
         }
     }
@@ -91,14 +89,14 @@ impl CounterShard {
     ) -> CombinedDecision {
         let places = self.places(subject, rules, now, hasher);
         let states = rules.iter().zip(&places);
-        let states = states.map(|(rule, (place, _))| {
-            let state = self.state_at(*place, &rule.charge.quota, now);
+        let states = states.map(|(rule, (place, hash))| {
+            let state = self.state_at(*place, *hash, &rule.charge.quota, now);
             (rule.charge, state)
         });
         let verdict = CombinedDecision::decide(now, states);
         for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.by_rule) {
             if ruling.charged {
-                self.write(subject, rule, hash, place, ruling);
+                self.write(subject, rule, hash, place, ruling, now);
             }
         }
         verdict
@@ -118,66 +116,80 @@ impl CounterShard {
             (found.map_or(Place::Nowhere, Place::Slot), hash)
         };
         let mut places: Places = rules.iter().map(find).collect();
+        // After a flood, its memory is given back.
+        self.approximate.remove_expired(now);
         for (at, rule) in rules.iter().enumerate() {
             if matches!(places[at].0, Place::Nowhere) {
-                places[at].0 = self.room(rule, now, &places);
+                places[at].0 = self.room(rule, places[at].1, now, &places);
             }
         }
         places
     }
 
-    fn room(&mut self, rule: &Rule<'_>, now: u64, taken: &[(Place, u64)]) -> Place {
-        if let Some(slot) = self.replaceable(now, taken) {
-            return Place::Replaced(slot);
+    fn room(&mut self, rule: &Rule<'_>, hash: u64, now: u64, taken: &[(Place, u64)]) -> Place {
+        let quota = &rule.charge.quota;
+        let limit = self.limit(rule.limit.name);
+        if let Some(at) = self.approximate.find(limit, quota, hash, now) {
+            return Place::Approximate(at);
         }
-        let new = |(place, _): &&(Place, u64)| matches!(place, Place::Free);
-        if self.slots.len() + taken.iter().filter(new).count() < self.capacity {
-            return Place::Free;
+        let has_share = self.limits[limit].slots < self.capacity.div_ceil(2);
+        if let Some(slot) = self.replaceable(limit, has_share, now, taken) {
+            return Place::Replaced(slot, limit);
         }
-        self.overflow(rule.charge.quota)
+        let new = |(place, _): &&(Place, u64)| matches!(place, Place::Free(_));
+        if has_share && self.slots.len() + taken.iter().filter(new).count() < self.capacity {
+            return Place::Free(limit);
+        }
+        self.approximate
+            .room(limit, quota, now)
+            .map_or(Place::Nowhere, Place::Approximate)
     }
 
-    /// A counter that may be replaced: any whose window has passed, or, if the shard is full, the least
-    /// used of a sample if it has half of its quota left.
-    fn replaceable(&mut self, now: u64, taken: &[(Place, u64)]) -> Option<usize> {
-        let full = self.slots.len() >= self.capacity;
-        let mut least: Option<(u64, usize)> = None;
+    /// The index of a limit, which is added if it is new.
+    fn limit(&mut self, name: &str) -> usize {
+        self.known_limit(name).unwrap_or_else(|| {
+            self.limits.push(LimitUse {
+                name: name.into(),
+                slots: 0,
+            });
+            self.limits.len() - 1
+        })
+    }
+
+    /// The index of a limit. Those beyond [`MAX_LIMITS`], which only code can name, count as one.
+    fn known_limit(&self, name: &str) -> Option<usize> {
+        let known = self.limits.iter().position(|limit| *limit.name == *name);
+        known.or_else(|| (self.limits.len() >= MAX_LIMITS).then_some(MAX_LIMITS - 1))
+    }
+
+    /// A counter whose window has passed, of a sample; any limit's if this one has less than its share.
+    fn replaceable(
+        &mut self,
+        limit: usize,
+        has_share: bool,
+        now: u64,
+        taken: &[(Place, u64)],
+    ) -> Option<usize> {
+        let is_full = !has_share || self.slots.len() >= self.capacity;
         // Two checks per new subject suffice to keep expired counters from accumulating.
-        for _ in 0..if full { SAMPLE } else { 2 } {
+        for _ in 0..if is_full { SAMPLE } else { 2 } {
             let at = self.rng.usize(..self.slots.len().max(1));
             let slot = self.slots.get(at)?;
-            if taken.iter().any(|(place, _)| place.is_at(at)) {
-                continue;
-            }
-            if slot.state.expires(&slot.quota) <= now {
+            let is_taken = taken.iter().any(|(place, _)| place.is_at(at));
+            let is_allowed = has_share || slot.limit == limit;
+            if is_allowed && !is_taken && slot.state.expires(&slot.quota) <= now {
                 return Some(at);
             }
-            let used = slot.used(now);
-            if full && used <= HALF && least.is_none_or(|(u, _)| used < u) {
-                least = Some((used, at));
-            }
         }
-        least.map(|(_, at)| at)
+        None
     }
 
-    fn overflow(&mut self, quota: Quota) -> Place {
-        let known = self.overflow.iter().position(|o| o.quota == quota);
-        match known {
-            Some(at) => Place::Overflow(at),
-            None if self.overflow.len() < MAX_OVERFLOW => {
-                self.overflow.push(OverflowCounter { quota, state: None });
-                Place::Overflow(self.overflow.len() - 1)
-            }
-            None => Place::Nowhere,
-        }
-    }
-
-    fn state_at(&self, place: Place, quota: &Quota, now: u64) -> Option<QuotaState> {
+    fn state_at(&self, place: Place, hash: u64, quota: &Quota, now: u64) -> Option<QuotaState> {
         match place {
             Place::Slot(at) => Some(self.slots[at].state),
-            Place::Overflow(at) => self.overflow[at].state,
-            Place::Free | Place::Replaced(_) => None,
-            Place::Nowhere => Some(QuotaState::spent(quota, now)),
+            Place::Approximate(at) => self.approximate.get(at).state(hash, now),
+            Place::Free(_) | Place::Replaced(..) => None,
+            Place::Nowhere => Some(QuotaState::after_use(quota, now, quota.capacity())),
         }
     }
 
@@ -188,6 +200,7 @@ impl CounterShard {
         hash: u64,
         place: Place,
         ruling: &RuleDecision,
+        now: u64,
     ) {
         match place {
             Place::Slot(at) => {
@@ -195,21 +208,27 @@ impl CounterShard {
                 slot.quota = rule.charge.quota;
                 slot.state = ruling.state;
             }
-            Place::Overflow(at) => self.overflow[at].state = Some(ruling.state),
+            Place::Approximate(at) => {
+                self.approximate
+                    .get_mut(at)
+                    .charge(hash, now, rule.charge.cost);
+            }
             Place::Nowhere => {}
-            Place::Free => {
+            Place::Free(limit) => {
                 self.slots
-                    .push(CounterSlot::new(subject, rule, hash, ruling));
+                    .push(CounterSlot::new(subject, rule, hash, limit, ruling));
                 self.link(self.slots.len() - 1);
             }
-            Place::Replaced(at) => {
+            Place::Replaced(at, limit) => {
                 self.unlink(at);
-                self.slots[at] = CounterSlot::new(subject, rule, hash, ruling);
+                self.slots[at] = CounterSlot::new(subject, rule, hash, limit, ruling);
                 self.link(at);
             }
         }
     }
 
+    /// Approximate counters take no refunds: the charge may have been counted in a window that has
+    /// passed.
     pub(super) fn refund(&mut self, subject: &[u8], refund: &Refund<'_>, now: u64, hash: u64) {
         let Some(at) = self.find(subject, &refund.limit, hash) else {
             return;
@@ -221,14 +240,22 @@ impl CounterShard {
     pub(super) fn state(
         &self,
         subject: &[u8],
-        limit: &Counter<'_>,
+        rule: &Rule<'_>,
         hash: u64,
+        now: u64,
     ) -> Option<QuotaState> {
-        let at = self.find(subject, limit, hash)?;
-        Some(self.slots[at].state)
+        if let Some(at) = self.find(subject, &rule.limit, hash) {
+            return Some(self.slots[at].state);
+        }
+        let limit = self.known_limit(rule.limit.name)?;
+        let at = self
+            .approximate
+            .find(limit, &rule.charge.quota, hash, now)?;
+        self.approximate.get(at).state(hash, now)
     }
 
     pub(super) fn forget(&mut self, subject: &[u8], limit: &Counter<'_>, hash: u64) {
+        self.approximate.forget(hash);
         let Some(at) = self.find(subject, limit, hash) else {
             return;
         };
@@ -251,11 +278,13 @@ impl CounterShard {
     fn link(&mut self, at: usize) {
         let Ok(id) = u32::try_from(at) else { return };
         let slots = &self.slots;
+        self.limits[slots[at].limit].slots += 1;
         self.index
             .insert_unique(slots[at].hash, id, |i| slots[*i as usize].hash);
     }
 
     fn unlink(&mut self, at: usize) {
+        self.limits[self.slots[at].limit].slots -= 1;
         let found = self
             .index
             .find_entry(self.slots[at].hash, |i| *i as usize == at);
@@ -264,66 +293,25 @@ impl CounterShard {
         }
     }
 
+    /// The number of exact counters, and of sets of approximate ones.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() + self.overflow.len()
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.slots.len(), self.approximate.len())
     }
 }
 
 impl Place {
     fn is_at(self, slot: usize) -> bool {
-        matches!(self, Self::Slot(at) | Self::Replaced(at) if at == slot)
+        matches!(self, Self::Slot(at) | Self::Replaced(at, _) if at == slot)
     }
-}
-
-impl CounterSlot {
-    fn new(subject: &[u8], rule: &Rule<'_>, hash: u64, ruling: &RuleDecision) -> Self {
-        let name = rule.limit.name.as_bytes();
-        let parts = [subject, name, rule.limit.rest];
-        let mut key = SmallVec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        for part in parts {
-            key.extend_from_slice(part);
-        }
-        Self {
-            hash,
-            key,
-            parts: (length(subject), length(name)),
-            quota: rule.charge.quota,
-            state: ruling.state,
-        }
-    }
-
-    fn is(&self, subject: &[u8], limit: &Counter<'_>) -> bool {
-        let name = limit.name.as_bytes();
-        let parts = (self.parts.0 as usize, self.parts.1 as usize);
-        let whole = subject.len() + name.len() + limit.rest.len();
-        if parts != (subject.len(), name.len()) || self.key.len() != whole {
-            return false;
-        }
-        let (first, others) = self.key.split_at(subject.len());
-        let (second, third) = others.split_at(name.len());
-        // Most counters have no third part.
-        first == subject && second == name && (third.is_empty() || third == limit.rest)
-    }
-
-    /// The used part of the quota, in 1024ths.
-    fn used(&self, now: u64) -> u64 {
-        let capacity = self.quota.capacity();
-        let (_, outcome) = QuotaState::decide(Some(self.state), &self.quota, now, None);
-        let used = capacity.saturating_sub(outcome.remaining);
-        (used * 1024).checked_div(capacity).unwrap_or(1024)
-    }
-}
-
-fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 /// How many counters are compared to find one that can be replaced.
 const SAMPLE: usize = 16;
 
-/// How many quotas can have an overflow counter at the same time.
-const MAX_OVERFLOW: usize = 64;
+/// How many limits have a share of their own.
+const MAX_LIMITS: usize = 256;
 
-/// Half of a quota, in the unit of [`CounterSlot::used`].
-const HALF: u64 = 512;
+/// How many approximate counters a set has for each exact one of the shard. With the default capacity,
+/// a flood of one limit takes 16 MB, and floods of all 250 MB.
+const APPROXIMATE_PER_EXACT: usize = 10;

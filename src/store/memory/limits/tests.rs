@@ -30,9 +30,9 @@ fn a_flood_of_subjects_is_bounded_and_frees_no_limited_subject() {
             );
         }
         assert!(admits(&limits, "another", rule, 10), "{algorithm:?}");
+        let (exact, sets) = limits.size();
         let shards = limits.shards.len();
-        let held = limits.len();
-        assert!(held <= 4_096 + shards, "{held} counters");
+        assert!(exact <= 4_096 && sets <= shards, "{exact} {sets}");
     }
 }
 
@@ -75,7 +75,7 @@ fn a_subject_refused_at_once_takes_no_counter() {
     for n in 0..100_u32 {
         assert!(!limits.acquire_one(&n.to_be_bytes(), &rule, 10).charged);
     }
-    assert_eq!(limits.len(), 0);
+    assert_eq!(limits.size(), (0, 0));
 }
 
 #[test]
@@ -96,20 +96,20 @@ fn acquire_one_decides_as_acquire() {
 }
 
 #[test]
-fn new_subjects_share_overflow_counters_if_all_are_limited() {
+fn new_subjects_are_refused_if_no_counter_is_left() {
     let limits = MemoryLimits::new(128);
     let rule = rule("login", Quota::per_hour(1), 1);
     let admitted = (0..100_000_u32)
         .filter(|n| limits.acquire(&n.to_be_bytes(), &[rule], 10).admitted)
         .count();
-    // Every counter once, and every overflow counter once.
-    assert!(admitted <= 128 + limits.shards.len(), "{admitted}");
+    // Half of the exact counters, and all approximate ones.
+    assert!((1_280..=64 + 1_280).contains(&admitted), "{admitted}");
     let later = 10 + 2 * rule.charge.quota.window_micros();
     assert!(admits(&limits, "later", rule, later));
 }
 
 #[test]
-fn new_subjects_are_refused_without_an_overflow_counter() {
+fn the_number_of_quotas_with_approximate_counters_is_bounded() {
     let limits = MemoryLimits::new(1);
     let hour = Duration::from_secs(3600);
     let quotas: Vec<Quota> = (1..200)
@@ -119,7 +119,108 @@ fn new_subjects_are_refused_without_an_overflow_counter() {
     let admitted = admitted
         .filter(|(n, quota)| admits(&limits, &format!("u{n}"), rule("l", **quota, 1), 1))
         .count();
-    assert_eq!(admitted, 1 + 64);
+    assert_eq!(admitted, 1 + 16);
+    // Other limits with one of the quotas use its counters.
+    assert!(admits(&limits, "u", rule("m", quotas[1], 1), 1));
+    assert!(!admits(&limits, "u", rule("m", quotas[1], 1), 1));
+    assert_eq!(limits.size(), (1, 16));
+}
+
+/// How many of these new subjects, which use half of their quota of 4, are refused.
+fn refused_newcomers(limits: &MemoryLimits, name: &str, quota: Quota, now: u64) -> usize {
+    let newcomers = (0..20_000_u32).map(|n| [b"new".as_slice(), &n.to_be_bytes()].concat());
+    let uses = newcomers.flat_map(|subject| [subject.clone(), subject]);
+    let rule = rule(name, quota, 1);
+    uses.filter(|subject| !limits.acquire(subject, &[rule], now).admitted)
+        .count()
+}
+
+/// Regression: a flood of one limit's subjects took all counters, and newcomers of every limit were
+/// refused.
+#[test]
+fn a_million_limited_subjects_stay_refused_and_newcomers_are_admitted() {
+    for (algorithm, subjects) in ALGORITHMS.into_iter().zip([1_000_000_u32, 60_000, 60_000]) {
+        let limits = MemoryLimits::new(DEFAULT_CAPACITY);
+        let quota = Quota::per_hour(4).counted_by(algorithm);
+        let (whole, one) = (rule("login", quota, 4), rule("login", quota, 1));
+        let acquire = |n: u32, rule| limits.acquire(&n.to_be_bytes(), &[rule], 10).admitted;
+        let admitted = (0..subjects).filter(|n| acquire(*n, whole)).count();
+        assert!(admitted * 1000 >= subjects as usize * 999, "{admitted}");
+
+        let freed = (0..subjects).step_by(11).filter(|n| acquire(*n, one));
+        assert_eq!(freed.count(), 0, "{algorithm:?} freed limited subjects");
+        let refused = refused_newcomers(&limits, "login", quota, 10);
+        assert!(
+            refused <= 400,
+            "{algorithm:?}: {refused} of 40,000 are refused"
+        );
+        assert_eq!(refused_newcomers(&limits, "api", quota, 10), 0);
+        let freed = (0..subjects).step_by(97).filter(|n| acquire(*n, one));
+        assert_eq!(
+            freed.count(),
+            0,
+            "{algorithm:?}: newcomers freed limited subjects"
+        );
+    }
+}
+
+#[test]
+fn floods_of_several_limits_do_not_refuse_newcomers_of_any() {
+    let limits = MemoryLimits::new(DEFAULT_CAPACITY);
+    let quota = Quota::per_hour(4);
+    let flooded = ["login", "search", "upload", "export"];
+    for name in flooded {
+        for n in 0..60_000_u32 {
+            limits.acquire(&n.to_be_bytes(), &[rule(name, quota, 4)], 10);
+        }
+    }
+    for name in flooded.into_iter().chain(["api"]) {
+        let refused = refused_newcomers(&limits, name, quota, 10);
+        assert!(refused <= 400, "{name}: {refused} of 40,000 are refused");
+    }
+    for name in flooded {
+        let one = rule(name, quota, 1);
+        let freed =
+            (0..60_000_u32).filter(|n| limits.acquire_one(&n.to_be_bytes(), &one, 10).charged);
+        assert_eq!(freed.count(), 0, "{name}");
+    }
+}
+
+/// Limits whose exact counters are all in use by limited subjects.
+fn flooded(quota: Quota) -> MemoryLimits {
+    let limits = MemoryLimits::new(64);
+    for n in 0..100_u32 {
+        limits.acquire(&n.to_be_bytes(), &[rule("api", quota, 4)], 10);
+    }
+    assert!(limits.size().1 > 0, "no approximate counters");
+    limits
+}
+
+#[test]
+fn a_refused_request_is_charged_under_no_approximate_counter() {
+    let quota = Quota::per_hour(4);
+    let limits = flooded(quota);
+    let both = [rule("api", quota, 1), rule("login", quota, 3)];
+    let admitted = (0..5).filter(|_| limits.acquire(b"u", &both, 10).admitted);
+    assert_eq!(admitted.count(), 1);
+    let verdict = limits.peek(b"u", &both, 10);
+    let remaining = verdict.by_rule.iter().map(|rule| rule.outcome.remaining);
+    assert_eq!(remaining.collect::<Vec<_>>(), [3, 1]);
+}
+
+#[test]
+fn approximate_counters_are_reset_and_given_back() {
+    let quota = Quota::per_hour(4);
+    let limits = flooded(quota);
+    let whole = rule("api", quota, 4);
+    assert!(admits(&limits, "u", whole, 10));
+    assert!(!admits(&limits, "u", rule("api", quota, 1), 10));
+    limits.reset(b"u", &[whole]);
+    assert!(admits(&limits, "u", whole, 10));
+    let window = quota.window_micros();
+    assert!(!admits(&limits, "u", rule("api", quota, 1), 9 + window));
+    assert!(admits(&limits, "u", whole, 10 + 2 * window));
+    assert_eq!(limits.size().1, 0);
 }
 
 #[test]
