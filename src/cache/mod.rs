@@ -74,6 +74,13 @@
 //! request takes it, and a client that shares it gets an error if it falls more than `max_body`
 //! bytes behind.
 //!
+//! # Responses about the request
+//!
+//! A response that is about the request itself, its client or its connection is never stored,
+//! whatever it and the table say, and leaves the stored response in place: the statuses 400, 406 to
+//! 408, 411 to 417, 421, 422, 425, 426, 428, 429, 431, 505 and 511. Otherwise one client could send a
+//! request that the inner service refuses, and have the refusal stored for all.
+//!
 //! # When the inner service fails
 //!
 //! A stale response is served instead of the inner service's error, and instead of a response whose

@@ -21,6 +21,7 @@ mod readiness;
 #[cfg(feature = "redis")]
 mod redis;
 mod refresh;
+mod refusals;
 mod servers;
 mod single_flight;
 mod user_isolation;

@@ -88,6 +88,7 @@ async fn a_refresh_that_fails_keeps_the_stored_response() {
         // The table stores even these.
         let keep = keep(match status {
             StatusCode::OK => due(),
+            StatusCode::TOO_MANY_REQUESTS => due(),
             _ => due().negative(status, mins(1)),
         });
         let origin = good_then(move || {
