@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, response};
+use http::{HeaderMap, HeaderName, response};
 
 use super::head::StoredHead;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         etag,
         freshness::{Exchange, Lifetime},
         request_head::RequestHead,
-        sharing::Credentials,
+        sharing::{self, Credentials},
         storable::{self, Refusal},
         storage_policy::StoragePolicy,
         stored_fields::FieldFilter,
@@ -70,6 +70,13 @@ impl Snapshot {
     pub(crate) fn claims_user(&self, headers: &HeaderMap) -> bool {
         let header = self.plan.identity.header.as_ref();
         header.is_some_and(|name| headers.contains_key(name))
+    }
+
+    /// The request fields that may contain credentials.
+    pub(crate) fn credential_fields(&self) -> impl Iterator<Item = &HeaderName> {
+        sharing::CREDENTIAL_FIELDS
+            .iter()
+            .chain(&self.plan.identity.header)
     }
 
     /// The time after which a response can no longer be used, not even stale.

@@ -1,11 +1,14 @@
 //! Decides which clients may share a response (RFC 9111 section 3.5).
 
 use http::{
-    HeaderMap,
-    header::{AUTHORIZATION, COOKIE},
+    HeaderMap, HeaderName,
+    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION},
 };
 
 use super::{cache_control::ResponseDirectives, freshness::Lifetime, storage_policy::SharingScope};
+
+/// The request fields that contain credentials.
+pub(crate) static CREDENTIAL_FIELDS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// The strongest credentials that a request carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -175,6 +175,17 @@ pub(crate) fn is_about_request(status: StatusCode) -> bool {
     }
 }
 
+/// Whether a response that may not be stored, for the reason `refusal`, shows that the stored
+/// response for the same target is out of date (RFC 9111 section 4.3.3).
+pub(crate) fn supersedes(status: StatusCode, refusal: Refusal) -> bool {
+    match refusal {
+        // The response to a HEAD has no content.
+        Refusal::Method => false,
+        // Neither an interim response, nor a part of a response.
+        _ => !matches!(status.as_u16(), ..200 | 206 | 304) && !is_about_request(status),
+    }
+}
+
 /// Whether `Set-Cookie` is not among the fields that are stored.
 fn leaves_out_cookies(policy: &StoragePolicy<'_>, effective: &EffectiveDirectives) -> bool {
     policy.strips(&SET_COOKIE)

@@ -3,6 +3,8 @@
 mod axum;
 mod basics;
 mod bounds;
+mod cache_status;
+mod conditional_fill;
 mod errors;
 #[cfg(feature = "redis")]
 mod faults;
@@ -21,6 +23,7 @@ mod readiness;
 #[cfg(feature = "redis")]
 mod redis;
 mod refresh;
+mod refresh_credentials;
 mod refusals;
 mod servers;
 mod single_flight;
@@ -32,3 +35,4 @@ mod tiers;
 mod validation;
 mod values;
 mod variants;
+mod withdrawn;

@@ -134,6 +134,32 @@ fn statuses_about_the_request_are_never_stored() {
     }
 }
 
+#[test]
+fn a_whole_response_that_may_not_be_stored_supersedes_the_stored_one() {
+    let supersedes =
+        |status, refusal| supersedes(StatusCode::from_u16(status).expect("a status"), refusal);
+    for status in [200, 203, 301, 302, 307, 404, 410, 500] {
+        for refusal in [
+            Refusal::NoStore,
+            Refusal::Vary,
+            Refusal::Stream,
+            Refusal::Size,
+        ] {
+            assert!(supersedes(status, refusal), "{status} {refusal:?}");
+        }
+    }
+    for (status, refusal) in [
+        (103, Refusal::Status),
+        (304, Refusal::Status),
+        (206, Refusal::Partial),
+        (200, Refusal::Method),
+        (400, Refusal::Status),
+        (429, Refusal::Status),
+    ] {
+        assert!(!supersedes(status, refusal), "{status} {refusal:?}");
+    }
+}
+
 /// Regression: permanent redirections were fresh for the TTL of the entity.
 #[test]
 fn the_ttl_of_the_entity_is_for_successes() {
