@@ -6,7 +6,9 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::request_constraints::RequestConstraints;
 use crate::{
+    clock::Timestamp,
     engine::{core::Engine, snapshot::Snapshot, tiers::FoundEntry},
+    fence::verdict::Verdict,
     key::KeyBuf,
     semantics::{
         cache_status::Forward,
@@ -44,6 +46,8 @@ impl CacheRequestRef<'_> {
             user: self.user,
             miss_reason: Forward::UriMiss,
             candidate,
+            refuted: None,
+            is_refresh: false,
             forwarded_form: ForwardedForm::Unchanged,
             query_rule: None,
         }
@@ -63,6 +67,11 @@ pub(super) struct CacheRequest {
     pub(super) miss_reason: Forward,
     /// A stored response that a call of the inner service may validate, update or complete.
     pub(super) candidate: Option<FoundEntry>,
+    /// A former candidate that the inner service has not confirmed.
+    pub(super) refuted: Option<FoundEntry>,
+    /// Whether this is a refresh in the background: no client waits, and a worse response does not
+    /// replace the stored one.
+    pub(super) is_refresh: bool,
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
     /// query as received.
@@ -107,13 +116,30 @@ impl CacheRequest {
         Some((entry, entry.response()?))
     }
 
-    /// Why the request is forwarded to the inner service (RFC 9211 section 2.2).
-    pub(super) fn forward_reason(&self) -> Forward {
-        match self.candidate_response() {
-            None => self.miss_reason,
-            Some((_, response)) if response.part.is_some() => Forward::Partial,
-            Some(_) if self.constraints.directives.no_cache => Forward::Request,
-            Some(_) => Forward::Stale,
+    /// The stored response that was found for the request, whether or not the inner service may
+    /// still confirm it.
+    pub(super) fn found(&self) -> Option<&FoundEntry> {
+        let found = self.candidate.as_ref().or(self.refuted.as_ref());
+        found.filter(|found| found.entry.response().is_some())
+    }
+
+    /// Why the request was forwarded to the inner service at `time` (RFC 9211 section 2.2).
+    pub(super) fn forward_reason(&self, time: Timestamp) -> Forward {
+        let found = self.found();
+        let Some((found, response)) =
+            found.and_then(|found| Some((found, found.entry.response()?)))
+        else {
+            return self.miss_reason;
+        };
+        let lifetime = &response.lifetime;
+        let is_fresh = found.verdict == Verdict::Usable
+            && !lifetime.no_cache
+            && lifetime.remaining(time.since(found.entry.stored)).is_some();
+        match response.part {
+            Some(_) => Forward::Partial,
+            // The request's directives or its credentials do not allow the use of the response.
+            None if is_fresh => Forward::Request,
+            None => Forward::Stale,
         }
     }
 
@@ -134,7 +160,8 @@ impl CacheRequest {
     /// Whether the request may wait for the response to an identical one.
     pub(super) fn may_collapse(&self) -> bool {
         let form = self.constraints.form;
-        let wants_whole = self.route.is_some() || form.is_unconditional();
+        // The layer evaluates preconditions itself.
+        let wants_whole = self.route.is_some() || !form.range;
         // Whether queries are equivalent is known only once the response has arrived.
         self.shares_its_response()
             && wants_whole

@@ -28,19 +28,41 @@ pub(super) enum Revalidation {
 
 /// Adds preconditions that validate the candidate, or removes the client's preconditions and range
 /// so that the response can be stored.
-pub(super) fn prepare(request: &mut CacheRequest, headers: &mut HeaderMap) -> Revalidation {
+///
+/// `is_uncacheable`: whether it is known that the response will not be stored.
+pub(super) fn prepare(
+    request: &mut CacheRequest,
+    headers: &mut HeaderMap,
+    is_uncacheable: bool,
+) -> Revalidation {
     if request.constraints.form.head {
         return Revalidation::Nothing;
     }
     if let Some(revalidation) = revalidate_candidate(request, headers) {
         return revalidation;
     }
-    if request.route.is_some() {
-        // The whole response answers all requests of a route, this one included.
-        conditional::make_unconditional(headers);
-        request.forwarded_form = ForwardedForm::Unconditional;
+    // The whole response answers all requests of a route, this one included.
+    if request.route.is_some() || !is_uncacheable && can_fill(request, headers) {
+        make_unconditional(request, headers);
     }
     Revalidation::Nothing
+}
+
+/// Whether a whole response can be stored, and answers a conditional request on a path that no route
+/// names (RFC 9111 section 4.3.2). Otherwise its preconditions are left to the inner service, which
+/// may answer with a short 304.
+fn can_fill(request: &CacheRequest, headers: &HeaderMap) -> bool {
+    let form = request.constraints.form;
+    // These preconditions are for the origin server alone.
+    let is_for_origin = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE]
+        .iter()
+        .any(|name| headers.contains_key(name));
+    form.conditional && !form.range && !is_for_origin && request.shares_its_response()
+}
+
+fn make_unconditional(request: &mut CacheRequest, headers: &mut HeaderMap) {
+    conditional::make_unconditional(headers);
+    request.forwarded_form = ForwardedForm::Unconditional;
 }
 
 fn revalidate_candidate(
@@ -59,10 +81,12 @@ fn revalidate_candidate(
     let entry = Arc::clone(entry);
     match response.part {
         None => {
-            if conditional::validate(headers, status, stored) {
+            let can_be_validated = conditional::validate(headers, status, stored);
+            if can_be_validated {
                 request.forwarded_form = ForwardedForm::Validating;
                 return Some(Revalidation::Validate(entry));
             }
+            request.forwarded_form = ForwardedForm::Unconditional;
         }
         Some(_) if form.conditional => {}
         // The range stays: if the part is no longer valid, the client gets the new range.

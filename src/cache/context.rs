@@ -21,9 +21,6 @@ pub(super) struct CacheContext<S, B> {
     pub(super) parts: request::Parts,
     /// The request's content if it is part of the key, else empty; kept to send the request again.
     pub(super) content: Bytes,
-    /// Whether this is a refresh in the background: no client waits, and a worse response does not
-    /// replace the stored one.
-    pub(super) is_refresh: bool,
     /// Whether a process has noted in the store that the response cannot be shared.
     pub(super) has_uncacheable_note: bool,
     /// The type of the request's body, which `S` alone does not determine.
@@ -49,7 +46,6 @@ impl<S, B> CacheContext<S, B> {
             request,
             parts,
             content: Bytes::new(),
-            is_refresh: false,
             has_uncacheable_note: false,
             body: PhantomData,
         }

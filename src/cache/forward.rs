@@ -53,7 +53,10 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     let id = context.engine().id();
     LayerMarkers::mark(&mut context.parts.extensions, |markers| markers.cache = id);
     let mut parts = context.parts.clone();
-    let revalidation = conditional_request::prepare(&mut context.request, &mut parts.headers);
+    let is_conditional = context.request.constraints.form.conditional;
+    let is_uncacheable = is_conditional && context.is_known_uncacheable();
+    let revalidation =
+        conditional_request::prepare(&mut context.request, &mut parts.headers, is_uncacheable);
     let inner = context.inner.clone();
     let request = Request::from_parts(parts, body);
     let called = call(&context.config, inner, request, &original, capture);
@@ -86,7 +89,7 @@ async fn call_again<S: HttpService<B>, B: ReplayableBody>(
 ) -> Result<OriginResponse<S::ResponseBody>, S::ServiceError> {
     let mut parts = context.parts.clone();
     conditional::make_unconditional(&mut parts.headers);
-    context.request.candidate = None;
+    context.request.refuted = context.request.candidate.take();
     context.request.forwarded_form = ForwardedForm::Unconditional;
     let request = Request::from_parts(parts, B::from_bytes(context.content.clone()));
     let capture = context.engine().fence.capture();

@@ -83,9 +83,12 @@ impl CacheLayer {
     /// Changes a request before it is repeated to refresh a stored response, for example to remove
     /// extensions that must not outlive the original request, or to mark the request.
     ///
-    /// A refresh repeats a request with its fields, credentials and extensions, but without its
-    /// content, preconditions, ranges and `Cache-Control`. `change` must not alter what determines
-    /// the key or the user.
+    /// A refresh repeats a request with its fields and extensions, but without its content,
+    /// preconditions, ranges, `Cache-Control` and, unless they select the stored response,
+    /// [credentials](crate::cache#refreshes). `change` must not alter what determines the key or the
+    /// user. Credentials that it adds count like those of a client. An inner service that answers no
+    /// request without credentials needs some of the application's own here; otherwise the stored
+    /// response is removed once it is stale.
     #[must_use]
     pub fn refresh_parts<F>(mut self, change: F) -> Self
     where

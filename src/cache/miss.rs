@@ -74,12 +74,14 @@ async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
     mut context: CacheContext<S, B>,
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
-    let request = &mut context.request;
-    if request.candidate.is_none() && context.config.engine().tiers.has_variants(&request.key) {
+    let (engine, request) = (context.config.engine(), &mut context.request);
+    let (tiers, headers) = (&engine.tiers, &context.parts.headers);
+    if request.candidate.is_none() && tiers.lacks_variant(&request.key, headers) {
         request.miss_reason = Forward::VaryMiss;
     }
     if request.constraints.directives.only_if_cached {
-        return Ok(respond::gateway_timeout(request.forward_reason()));
+        let reason = request.forward_reason(engine.clock.now().wall);
+        return Ok(respond::gateway_timeout(reason));
     }
     match join_or_lead(&mut context).await {
         CoalesceOutcome::Done(response) => Ok(response),

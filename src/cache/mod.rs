@@ -100,10 +100,46 @@
 //!
 //! Once the head of a storable response has arrived, the body is read independently of the client,
 //! so that a client that is slow or disconnects does not delay the others. `Cache-Status` is sent
-//! with the head: its `stored` means that the response will be stored if its body arrives whole. A
-//! body larger than `max_body` is not stored; it is read as fast as the client of the forwarded
+//! with the head: its `stored` means that the response will be stored if its body arrives whole; it is
+//! absent if the length of the body is not yet known. A body larger than `max_body` is not stored; it is read as fast as the client of the forwarded
 //! request takes it, and a client that shares it gets an error if it falls more than `max_body`
 //! bytes behind.
+//!
+//! A conditional request does not reach the inner service as one, so that the response can be stored
+//! for all: the layer evaluates its preconditions (RFC 9111 section 4.3.2). On a path without a route
+//! they are forwarded if the request has credentials or a `Range`, and for ten seconds after a
+//! response that could not be stored.
+//!
+//! # Responses about the request
+//!
+//! A response that is about the request itself, its client or its connection is never stored,
+//! whatever it and the table say, and leaves the stored response in place: the statuses 400, 406 to
+//! 408, 411 to 417, 421, 422, 425, 426, 428, 429, 431, 505 and 511. Otherwise one client could send a
+//! request that the inner service refuses, and have the refusal stored for all.
+//!
+//! # Refreshes
+//!
+//! A hit within `stale-while-revalidate`, or that is due by the route's `refresh_ahead` or
+//! `early_refresh`, repeats the request in the background. The response is for everybody, so the
+//! repeated request has no credentials: neither the fields `Authorization`, `Cookie` and
+//! `Proxy-Authorization`, nor the identity's header, nor a [`UserId`](crate::UserId). Only
+//! credentials that select the stored response stay: those in its key, as in
+//! [`Scope::User`](crate::Scope::User), and those that its `Vary` names. See also
+//! [`CacheLayer::refresh_parts`].
+//!
+//! # Responses that replace nothing
+//!
+//! If a stored response is stale, and a whole response to a refresh or a validation arrives that may
+//! not be stored, the stored one is removed: the inner service has withdrawn it. That holds for an
+//! error such as 404, a redirection, `private`, `no-store`, `Set-Cookie`, `Vary: *`, an event stream
+//! and a body that is too large. The stored response stays if there is no response, if its body
+//! breaks off before its first byte, if it is a 5xx within `stale-if-error`, if it is about the
+//! request, and if it is refused because of the credentials of the request. A refresh removes nothing
+//! that is still fresh.
+//!
+//! A 304 (Not Modified) makes the stored response fresh again for all. On a path without a route that
+//! holds also if the request had a `Cookie`, unless the 304 has `private`, `no-store`, `Set-Cookie` or
+//! another `Vary`; then only its fields about freshness are stored.
 //!
 //! # When the inner service fails
 //!
@@ -134,6 +170,7 @@ mod content_key_request;
 mod context;
 mod equivalent_query;
 mod field_presence;
+mod first_piece;
 mod forward;
 mod layer;
 mod lookup;
@@ -144,6 +181,7 @@ mod origin_response;
 mod pending_entry;
 mod preconditions_and_range;
 mod refresh;
+mod refresh_request;
 mod request_action;
 mod request_constraints;
 mod request_key;

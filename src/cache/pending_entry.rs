@@ -5,11 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
-use super::{cache_request::CacheRequest, config::Config, context::FillLeader, tags};
+use super::{
+    cache_request::CacheRequest, config::Config, context::FillLeader,
+    superseded_entry::SupersededEntry, tags,
+};
 use crate::{
     engine::{
         core::Engine,
-        fill::{Fill, concatenate},
+        fill::{Fill, StoredMark, concatenate},
     },
     fence::capture::Capture,
     message::{client_request::ClientRequest, media_type::is_json},
@@ -41,6 +44,12 @@ pub(super) struct PendingEntry {
     pub(super) length: Option<u64>,
     /// Whether it is the response of a gRPC call, whose status follows the body.
     pub(super) is_grpc: bool,
+    /// The stored response that this one replaces, if that is stored under another key.
+    pub(super) replaced: Option<SupersededEntry>,
+    /// The stored response that is removed if the body shows that this one may not be stored.
+    pub(super) superseded_if_refused: Option<SupersededEntry>,
+    /// Set when the response is stored.
+    pub(super) stored: StoredMark,
 }
 
 /// A complete response after [`PendingEntry::store`].
@@ -86,14 +95,24 @@ impl PendingEntry {
             self.report_failure("the gRPC call has not succeeded, or its response is incomplete");
             return None;
         }
-        let entry = Arc::new(self.entry(body, trailers)?);
         let (engine, key) = (self.engine(), &self.request.key);
+        let Some(entry) = self.entry(body, trailers) else {
+            self.remove_superseded().await;
+            return None;
+        };
+        let entry = Arc::new(entry);
         if !engine.may_store(&self.capture, &entry, key.base()) {
             return None;
         }
         engine.uncacheable.remove(key.as_str());
         let variant = self.variant.as_ref();
         let is_kept = engine.tiers.store_response(key, variant, &entry).await;
+        if is_kept {
+            self.stored.set();
+        }
+        if let Some(replaced) = &self.replaced {
+            replaced.remove(engine, &self.original.headers).await;
+        }
         share_entry(leader, &entry, variant);
         Some(CompleteEntry { entry, is_kept })
     }
@@ -171,9 +190,25 @@ impl PendingEntry {
         Some(storing.select_trailers(&trailers)).filter(|stored| !stored.is_empty())
     }
 
-    /// Gives up storing a body that is too large, so that other requests do not wait for it.
-    pub(super) fn refuse_too_large(&self, leader: &mut Option<FillLeader>) {
+    /// Whether it is known before the end of the body that the response will be stored if the body
+    /// arrives whole.
+    pub(super) fn will_be_stored(&self) -> bool {
+        let is_part = |head: &StoredResponse| head.status == StatusCode::PARTIAL_CONTENT;
+        let makes_part = |length| match self.head.response() {
+            Some(head) if is_part(head) => partial::part(&head.headers, length).is_some(),
+            head => head.is_some(),
+        };
+        self.engine().tiers.can_store()
+            && !self.tags_need_answer()
+            && !self.is_grpc
+            && self.length.is_some_and(makes_part)
+    }
+
+    /// Gives up storing a body that is too large, so that other requests do not wait for it, and
+    /// removes the stored response that it supersedes.
+    pub(super) async fn refuse_too_large(&self, leader: &mut Option<FillLeader>) {
         let engine = self.engine();
+        self.remove_superseded().await;
         if self.request.may_collapse() {
             self.request.note_uncacheable(engine);
         }
@@ -181,6 +216,14 @@ impl PendingEntry {
         if let Some(mut leader) = leader.take() {
             leader.note_uncacheable(engine, self.capture.position);
             leader.end();
+        }
+    }
+
+    /// Removes the stored response that this one supersedes, because this one may not be stored.
+    async fn remove_superseded(&self) {
+        if let Some(superseded) = &self.superseded_if_refused {
+            let engine = self.engine();
+            superseded.remove(engine, &self.original.headers).await;
         }
     }
 

@@ -11,9 +11,7 @@ use super::{
     cache_request::CacheRequest,
     config::Config,
     context::{CacheContext, FillLeader},
-    forward,
-    origin_response::is_worse_than_stored,
-    request_constraints::ResponseForm,
+    forward, refresh_request,
 };
 use crate::{
     engine::{
@@ -24,24 +22,23 @@ use crate::{
     },
     message::{
         drain::drain, http_service::HttpService, matched_route::was_routed,
-        replayable_body::ReplayableBody, unconditional_get,
+        replayable_body::ReplayableBody,
     },
-    semantics::cache_control::RequestCacheControl,
     store::entry::Entry,
 };
 
 /// A refresh that takes longer is cancelled.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Starts to refresh the candidate in a spawned task: repeats the request with its fields,
-/// credentials and extensions, unless another request, in this or another process, fills the key
-/// already.
+/// Starts to refresh the candidate in a spawned task: repeats the request with its fields and
+/// extensions, unless another request, in this or another process, fills the key already.
 ///
-/// The stored response stays if the refresh fails, panics, is late or is refused.
+/// The stored response stays if the refresh fails, panics or is late. If a response arrives that may
+/// not be stored, the stored one stays while it is fresh, and is removed if it is stale.
 pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
     config: &Arc<Config>,
     inner: &S,
-    request: CacheRequest,
+    mut request: CacheRequest,
     parts: &request::Parts,
 ) {
     let candidate = request.candidate.as_ref();
@@ -57,13 +54,8 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
         engine.metrics.refresh_skipped.increment(1);
         return attempt.leave_to_another();
     };
-    let mut parts = unconditional_get::from_parts(parts);
-    if let Some(change) = &config.refresh_parts {
-        change(&mut parts);
-    }
-    let (config, request) = (Arc::clone(config), whole_request(request));
-    let mut context = CacheContext::<S, B>::new(config, inner.clone(), request, parts);
-    context.is_refresh = true;
+    let parts = refresh_request::make(config, &mut request, parts);
+    let context = CacheContext::<S, B>::new(Arc::clone(config), inner.clone(), request, parts);
     let work = async move {
         let _permit = permit;
         let _ = timeout(DEADLINE, refresh(context, flight, attempt)).await;
@@ -82,14 +74,6 @@ fn is_replayable(request: &CacheRequest, parts: &request::Parts) -> bool {
         _ => false,
     };
     answers_get && !needs_content
-}
-
-/// The request of a background refresh: for the whole response, without the client's
-/// `Cache-Control`.
-fn whole_request(mut request: CacheRequest) -> CacheRequest {
-    request.constraints.form = ResponseForm::WHOLE;
-    request.constraints.directives = RequestCacheControl::default();
-    request
 }
 
 async fn refresh<S: HttpService<B>, B: ReplayableBody>(
@@ -120,15 +104,17 @@ async fn refresh<S: HttpService<B>, B: ReplayableBody>(
     let Ok(response) = forward::forward(context, body, Some(leader)).await else {
         return;
     };
-    if !is_worse_than_stored(response.status()) {
-        let body = response.into_body();
-        if !body.is_shared() || drain(body).await.is_ok() {
-            attempt.succeed();
-        }
+    let is_error = response.status().is_server_error();
+    let body = response.into_body();
+    if !is_error && (!body.is_shared() || drain(body).await.is_ok()) {
+        attempt.succeed();
     }
 }
 
-/// A refresh of one entry. If it is dropped, the refresh has failed, and the next one is delayed.
+/// A refresh of one entry. Unless it has succeeded, it is counted as failed when it is dropped.
+///
+/// Its end delays the next refresh: the entry is still in use if the response was refused, and if
+/// another request fills the key, that needs some time.
 struct Attempt {
     config: Arc<Config>,
     entry: Arc<Entry>,
@@ -148,24 +134,18 @@ impl Attempt {
         self.has_ended = true;
     }
 
-    /// Ends the attempt because another request fills the key. The next refresh is delayed: by then
-    /// that request has stored its response.
+    /// Ends the attempt because another request fills the key.
     fn leave_to_another(mut self) {
-        self.delay_next();
         self.has_ended = true;
-    }
-
-    fn delay_next(&self) {
-        let now = self.config.engine().clock.mono();
-        self.entry.local.delay_refresh(now);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        let engine = self.config.engine();
         if !self.has_ended {
-            self.config.engine().metrics.fill_failed.increment(1);
-            self.delay_next();
+            engine.metrics.fill_failed.increment(1);
         }
+        self.entry.local.delay_refresh(engine.clock.mono());
     }
 }

@@ -110,7 +110,8 @@ pub(super) fn stale_after_call<B>(
     headers: &HeaderMap,
     instead_of: Option<StatusCode>,
 ) -> Option<Response<ResponseBody<B>>> {
-    let status = CacheStatus::forward(Forward::Stale).ttl(ttl(engine, found)?);
+    let reason = request.forward_reason(engine.clock.now().wall);
+    let status = CacheStatus::forward(reason).ttl(ttl(engine, found)?);
     let status = match instead_of {
         Some(code) => status.status(code).detail("stale-if-error"),
         None => status.detail("disconnected"),
@@ -186,9 +187,10 @@ pub(super) fn from_fill<B>(
 ) -> Option<Response<ResponseBody<B>>> {
     let stored = fill.head.response()?;
     let body = ResponseBody::shared(fill.body.reader()?);
-    let status = CacheStatus::forward(request.miss_reason).collapsed(true);
+    let now = engine.clock.now().wall;
+    let status = CacheStatus::forward(request.forward_reason(now)).collapsed(true);
     let mut fields = stored.headers.clone();
-    let resident = engine.clock.now().wall.since(fill.head.stored);
+    let resident = now.since(fill.head.stored);
     add_age_and_status(&mut fields, &stored.lifetime, resident, Some(&status));
     engine.metrics.collapsed.increment(1);
     let response = response(stored.status, fields, body);

@@ -74,7 +74,7 @@ async fn confirm<S: HttpService<B>, B: ReplayableBody>(
     let (engine, request) = (context.config.engine(), &context.request);
     engine.metrics.validated.increment(1);
     let updated = updated_entry::replace(engine, request, (stored, response), head, leader).await;
-    let status = CacheStatus::forward(request.forward_reason())
+    let status = CacheStatus::forward(request.forward_reason(head.exchange.requested))
         .status(head.status())
         .stored(updated.is_stored);
     respond::from_entry_with_status(
@@ -142,8 +142,8 @@ pub(super) async fn update_by_head<S: HttpService<B>, B: ReplayableBody>(
             let updated =
                 updated_entry::replace(engine, request, (stored, response), head, None).await;
             if updated.is_storable {
-                let status =
-                    CacheStatus::forward(request.forward_reason()).stored(updated.is_stored);
+                let reason = request.forward_reason(head.exchange.requested);
+                let status = CacheStatus::forward(reason).stored(updated.is_stored);
                 return respond::from_entry_with_status(
                     engine,
                     request,

@@ -47,7 +47,7 @@ pub(super) fn on_service_error<S: HttpService<B>, B: ReplayableBody>(
 /// The candidate, if it may be used in place of an error of the inner service.
 pub(super) fn usable_on_service_error<S, B>(context: &CacheContext<S, B>) -> Option<&FoundEntry> {
     let candidate = context.request.candidate.as_ref();
-    let found = candidate.filter(|_| !context.is_refresh)?;
+    let found = candidate.filter(|_| !context.request.is_refresh)?;
     match decide_now(context, found) {
         LookupDecision::Validate {
             on_error_status,
@@ -65,7 +65,7 @@ pub(super) fn on_error_status<S: HttpService<B>, B: ReplayableBody>(
     head: &OriginHead,
 ) -> Option<CacheResponse<S, B>> {
     let found = context.request.candidate.as_ref()?;
-    if context.is_refresh
+    if context.request.is_refresh
         || !(freshness::is_error(head.status()) || grpc::is_server_error(&head.parts.headers))
         || !is_allowed_on_error_status(context, found)
     {

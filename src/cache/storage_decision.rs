@@ -10,10 +10,11 @@ use super::{
     no_vary_search_key,
     origin_response::OriginHead,
     pending_entry::PendingEntry,
+    superseded_entry::SupersededEntry,
     tags,
 };
 use crate::{
-    engine::core::Engine,
+    engine::{core::Engine, fill::StoredMark},
     message::client_request::ClientRequest,
     semantics::{grpc, no_vary_search::QueryVariationRule, storable::Refusal},
 };
@@ -68,11 +69,15 @@ pub(super) fn decide_storage(
     let mut entry = storable.into_entry(capture.position, entity, user, tags);
     // Followers check the entry against the time of this call.
     entry.local.captured = capture.at;
-    let mut request = request.clone();
-    settle_key(config.engine(), &mut request, original, &parts.headers);
+    let mut settled = request.clone();
+    settle_key(config.engine(), &mut settled, original, &parts.headers);
+    let has_moved = settled.key.as_str() != request.key.as_str();
     Ok(PendingEntry {
         config: Arc::clone(config),
-        request,
+        replaced: has_moved.then(|| SupersededEntry::of(request)).flatten(),
+        superseded_if_refused: None,
+        stored: StoredMark::default(),
+        request: settled,
         original: Arc::clone(original),
         capture: *capture,
         head: Arc::new(entry),

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::{context::FillLeader, pending_entry::PendingEntry};
 use crate::{
-    engine::fill::Fill,
+    engine::fill::{Fill, StoredMark},
     message::{
         http_service::ServiceBody,
         response_body::ResponseBody,
@@ -34,8 +34,10 @@ pub(super) struct StreamedBody<B> {
     pub(super) body: ResponseBody<B>,
     /// The stored entry, if the body was available at once.
     pub(super) entry: Option<Arc<Entry>>,
-    /// Whether the response is stored, or will be once the rest of its body has arrived.
+    /// Whether the response is stored, or is known to be once the rest of its body has arrived.
     pub(super) is_stored: bool,
+    /// Set when the response is stored, if it is not yet known whether it will be.
+    pub(super) mark: Option<StoredMark>,
 }
 
 /// Starts to store `body`.
@@ -71,13 +73,14 @@ pub(super) async fn start<B: ServiceBody>(
             body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
             is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
             entry: stored.map(|stored| stored.entry),
+            mark: None,
         });
     }
+    let is_stored = prefix.bytes <= pending.max_body && pending.will_be_stored();
     Ok(StreamedBody {
-        is_stored: prefix.bytes <= pending.max_body
-            && !pending.is_grpc
-            && pending.config.engine().tiers.can_store(),
-        body: stream_rest(pending, body, prefix, &mut leader),
+        is_stored,
+        mark: (!is_stored).then(|| pending.stored.clone()),
+        body: stream_rest(pending, body, prefix, &mut leader).await,
         entry: None,
     })
 }
@@ -139,7 +142,7 @@ async fn read_available<B: ServiceBody>(
 }
 
 /// Shares the body with followers, and reads its rest in a spawned task.
-fn stream_rest<B: ServiceBody>(
+async fn stream_rest<B: ServiceBody>(
     pending: PendingEntry,
     body: Pin<Box<B>>,
     prefix: BodyPrefix,
@@ -152,7 +155,7 @@ fn stream_rest<B: ServiceBody>(
         fits = writer.push(chunk);
     }
     if !fits {
-        pending.refuse_too_large(leader);
+        pending.refuse_too_large(leader).await;
     } else if let Some(leader) = leader
         && pending.is_shareable()
     {
@@ -223,7 +226,7 @@ async fn copy_frames<B: ServiceBody>(
             Ok(chunk) => {
                 if !writer.push(chunk) && fits {
                     fits = false;
-                    pending.refuse_too_large(leader);
+                    pending.refuse_too_large(leader).await;
                 }
             }
             Err(frame) => all_trailers = trailers(frame, pending),

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{
+    HeaderMap, Method, StatusCode,
+    header::{SET_COOKIE, VARY},
+};
 
 use super::{
     cache_request::CacheRequest, context::FillLeader, origin_response::OriginHead,
-    pending_entry::share_entry, storage_decision::settle_key, superseded_entry::remove_superseded,
+    pending_entry::share_entry, storage_decision::settle_key,
 };
 use crate::{
     engine::core::Engine,
     semantics::{
         request_head::RequestHead,
+        sharing::Credentials,
         storable::Refusal,
         stored_response::StoredResponse,
         update::{self, UpdatedHead},
@@ -36,12 +40,26 @@ pub(super) async fn replace(
     head: &OriginHead,
     leader: Option<&FillLeader>,
 ) -> UpdatedEntry {
-    let (entry, refusal) = update(request, stored, response, head);
+    let credentials = request.constraints.credentials;
+    let newer = &head.parts.headers;
+    let (entry, refusal) = update(request, (stored, response), head, newer, credentials);
     let is_stored = match refusal {
         None => store(engine, request, head, &entry, leader).await,
+        Some(Refusal::Credentials) if confirms_for_all(request, response, head) => {
+            match freshened(request, (stored, response), head) {
+                Some(entry) => store(engine, request, head, &entry, leader).await,
+                None => false,
+            }
+        }
         Some(refusal) => {
-            let headers = &head.original.headers;
-            remove_superseded(engine, request, stored, headers, refusal).await;
+            // A refusal that depends on this client's credentials does not concern other clients.
+            // The request of a refresh has none except those that select the stored response.
+            let concerns_others = refusal != Refusal::Credentials && request.shares_its_response();
+            if request.is_refresh || concerns_others {
+                let headers = &head.original.headers;
+                let tiers = &engine.tiers;
+                tiers.remove_response(&request.key, headers, stored).await;
+            }
             false
         }
     };
@@ -52,22 +70,25 @@ pub(super) async fn replace(
     }
 }
 
+/// The stored response with the fields of `newer`, as a response to a request with these
+/// credentials, and why it may not be stored.
 fn update(
     request: &CacheRequest,
-    stored: &Entry,
-    response: &StoredResponse,
+    (stored, response): (&Entry, &StoredResponse),
     head: &OriginHead,
+    newer: &HeaderMap,
+    credentials: Credentials,
 ) -> (Arc<Entry>, Option<Refusal>) {
     // The stored response is the response to a GET.
     let get = RequestHead {
         method: &Method::GET,
-        ..head.original.head(request.constraints.credentials)
+        ..head.original.head(credentials)
     };
     let UpdatedHead { headers, lifetime } = update::update(
         &get,
         response.status,
         &response.headers,
-        &head.parts.headers,
+        newer,
         &head.exchange,
         &request.policy(),
     );
@@ -88,6 +109,36 @@ fn update(
         entry.expires = entry.expires.min(stored.expires);
     }
     (Arc::new(entry), refusal)
+}
+
+/// The stored response with the lifetime of a 304 that confirms it for all clients; `None` if the
+/// response no longer states how long it is fresh.
+fn freshened(
+    request: &CacheRequest,
+    stored: (&Entry, &StoredResponse),
+    head: &OriginHead,
+) -> Option<Arc<Entry>> {
+    let newer = update::freshness_fields(&head.parts.headers);
+    let (entry, refusal) = update(request, stored, head, &newer, Credentials::None);
+    let is_explicit = entry.response()?.lifetime.explicit;
+    (refusal.is_none() && is_explicit).then_some(entry)
+}
+
+/// Whether a 304 to a request with cookies confirms the stored response for all clients, too. On a
+/// path that no route names, a response that states its freshness does not depend on cookies unless
+/// its `Vary` says so, and the validators are those of the stored response.
+fn confirms_for_all(request: &CacheRequest, response: &StoredResponse, head: &OriginHead) -> bool {
+    let newer = &head.parts.headers;
+    let has_same_vary = !newer.contains_key(VARY)
+        || newer
+            .get_all(VARY)
+            .iter()
+            .eq(response.headers.get_all(VARY).iter());
+    head.status() == StatusCode::NOT_MODIFIED
+        && !newer.contains_key(SET_COOKIE)
+        && request.route.is_none()
+        && request.constraints.credentials == Credentials::Cookie
+        && has_same_vary
 }
 
 /// Stores an updated entry, and shares it with the leader's followers. Returns whether a tier keeps

@@ -1,6 +1,9 @@
 //! A response that is being stored, and that the requests which wait for it receive as well.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -33,6 +36,21 @@ impl Fill {
             variant: variant.cloned(),
             body,
         })
+    }
+}
+
+/// Whether a response has been stored. A response that is sent before that is known has it as an
+/// extension; it is final once the body has ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredMark(Arc<AtomicBool>);
+
+impl StoredMark {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 

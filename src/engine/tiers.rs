@@ -262,10 +262,16 @@ impl Tiers {
         found.is_some_and(|found| is_uncacheable_note(&found.entry))
     }
 
-    /// Whether the local tier holds a list of the key's variants.
-    pub(crate) fn has_variants(&self, key: &KeyBuf) -> bool {
-        let known = self.local.get(key.as_bytes());
-        known.is_some_and(|known| matches!(known.content, Content::Variants(_)))
+    /// Whether the local tier holds a list of the key's variants, and the request selects none of
+    /// them.
+    pub(crate) fn lacks_variant(&self, key: &KeyBuf, headers: &HeaderMap) -> bool {
+        let known = self.usable_local(key.as_bytes(), key, self.clock.now());
+        known.is_some_and(|known| match &known.entry.content {
+            Content::Variants(variants) => {
+                !is_uncacheable_note(&known.entry) && vary::choose(variants, headers).is_none()
+            }
+            _ => false,
+        })
     }
 
     /// Removes all entries from the local tier.

@@ -10,7 +10,9 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::handle::Keep;
-use crate::{message::drain::drain, semantics::cache_report::CacheReport};
+use crate::{
+    engine::fill::StoredMark, message::drain::drain, semantics::cache_report::CacheReport,
+};
 
 /// The maximum number of requests of a warm-up that run at the same time.
 const CONCURRENCY: usize = 8;
@@ -120,5 +122,8 @@ where
     let (head, body) = app.oneshot(request).await.ok()?.into_parts();
     // A response is stored once its body has been read.
     drain(body).await.ok()?;
-    (!head.status.is_server_error()).then(|| CacheReport::of(&head.headers).unwrap_or_default())
+    let mut report = CacheReport::of(&head.headers).unwrap_or_default();
+    let mark = head.extensions.get::<StoredMark>();
+    report.stored |= mark.is_some_and(StoredMark::is_set);
+    (!head.status.is_server_error()).then_some(report)
 }

@@ -77,7 +77,11 @@ impl<B> ResponseBody<B> {
     /// A partly read body: yields the read `chunks`, then the rest.
     pub(crate) fn resumed(chunks: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
         let read = chunks.into_iter().map(Frame::data).collect();
-        let body = ResumedBody::new(read, rest);
+        Self::resumed_frames(ResumedBody::new(read, rest))
+    }
+
+    /// A partly read body.
+    pub(crate) fn resumed_frames(body: ResumedBody<B>) -> Self {
         Self::of(ResponseKind::Resumed { body })
     }
 

@@ -47,8 +47,9 @@ impl ContentRange {
     ///
     /// The content of a complete message may be shorter than a range that reaches the end of the
     /// representation. Then the first position is trusted, and the content is assumed to end with
-    /// the representation; [`combine`] will find that the complete lengths differ. Content with any
-    /// other mismatch cannot be used.
+    /// the representation, whose length is then not known for certain: [`combine`] never makes a
+    /// whole of such a part, and a range that begins at 0 is not used at all. Content with any other
+    /// mismatch cannot be used.
     pub(crate) fn part(&self, length: u64) -> Option<Part> {
         let claimed = (self.last - self.first).checked_add(1)?;
         let to_end = self.complete == self.last.checked_add(1);
@@ -58,7 +59,7 @@ impl ContentRange {
                 complete: self.complete,
             });
         }
-        (to_end && length < claimed && length > 0).then(|| Part {
+        (to_end && length < claimed && length > 0 && self.first > 0).then(|| Part {
             first: self.first,
             complete: Some(self.first + length),
         })
@@ -143,7 +144,10 @@ pub(crate) fn combine(
     }
     let complete = match (stored.part.complete, newer.part.complete) {
         (Some(a), Some(b)) if a != b => return None,
-        (a, b) => a.or(b),
+        (Some(a), Some(_)) => Some(a),
+        // Not the length that only one part states: its content may be shorter than its range, so
+        // that the combination would be taken for a whole although its end is missing.
+        _ => None,
     };
     let (stored_end, newer_end) = (stored.end()?, newer.end()?);
     if newer.part.first > stored_end || stored.part.first > newer_end {
@@ -235,6 +239,8 @@ mod tests {
         assert_eq!(part_of("bytes 4-9/10", 6), Some((4, Some(10))));
         assert_eq!(part_of("bytes 4-9/10", 5), Some((4, Some(9))));
         assert_eq!(part_of("bytes 4-9/10", 7), None);
+        // It would be taken for the whole representation.
+        assert_eq!(part_of("bytes 0-9/10", 5), None);
         assert_eq!(part_of("bytes 4-8/10", 4), None);
         assert_eq!(part_of("bytes 4-9/*", 5), None);
         assert_eq!(part_of("bytes 4-9/10", 0), None);
@@ -286,7 +292,7 @@ mod tests {
         assert!(whole.is_whole());
         assert_eq!(whole.body, "0123456789");
         let overlap = combine(
-            (&strong, &piece(2, None, "23456")),
+            (&strong, &piece(2, Some(10), "23456")),
             (&strong, &piece(0, Some(10), "abc")),
         )
         .expect("they overlap");
@@ -306,6 +312,23 @@ mod tests {
         )
         .expect("one in the other");
         assert_eq!(inside.body, "01ab456");
+    }
+
+    /// Regression: the end of the representation was missing.
+    #[test]
+    fn a_part_shorter_than_its_range_never_makes_a_whole() {
+        let strong = tagged("\"a\"");
+        let short = ContentRange::parse(b"bytes 4-9/10").and_then(|range| range.part(5));
+        let short = PartContent {
+            part: short.expect("a part"),
+            body: Bytes::from_static(b"45678"),
+        };
+        let prefix = piece(0, None, "0123");
+        for (stored, newer) in [(&short, &prefix), (&prefix, &short)] {
+            let combined = combine((&strong, stored), (&strong, newer)).expect("they touch");
+            assert_eq!(combined.body, "012345678");
+            assert!(!combined.is_whole());
+        }
     }
 
     #[test]

@@ -156,11 +156,39 @@ fn check_status(
     match status.as_u16() {
         206 if policy.partial && ContentRange::of(headers).is_some() => Ok(()),
         206 => Err(Refusal::Partial),
-        // Responses to preconditions, ranges and proxy authentication do not represent the target.
-        ..200 | 304 | 407 | 412 | 416 => Err(Refusal::Status),
-        // RFC 6585: these concern one client. The table may name them nevertheless.
-        428 | 429 | 431 | 511 if policy.ttl_of(status).is_none() => Err(Refusal::Status),
+        ..200 | 304 => Err(Refusal::Status),
+        _ if is_about_request(status) => Err(Refusal::Status),
         _ => Ok(()),
+    }
+}
+
+/// Whether a response with this status is about the request's own form, its client or its
+/// connection, and not about the target: another request for the same target may get another
+/// response. Such a response is never stored, and says nothing about a stored one. Otherwise one
+/// client could send a request that the origin refuses, and have the refusal stored for all.
+///
+/// 405 and 501 are about the method, which is part of the key, and 401 and 403 about credentials,
+/// for which RFC 9111 section 3.5 has its own rule.
+pub(crate) fn is_about_request(status: StatusCode) -> bool {
+    match status.as_u16() {
+        // RFC 9110: the syntax (400), timing (408), framing (411), size (413, 414), content (415,
+        // 422) and fields (406, 407, 412, 416, 417) of the request, and its connection and
+        // protocol (421, 426, 505).
+        400 | 406..=408 | 411..=417 | 421 | 422 | 426 | 505 => true,
+        // RFC 8470: early data; RFC 6585: preconditions, rate, size of fields, network access.
+        425 | 428 | 429 | 431 | 511 => true,
+        _ => false,
+    }
+}
+
+/// Whether a response that may not be stored, for the reason `refusal`, shows that the stored
+/// response for the same target is out of date (RFC 9111 section 4.3.3).
+pub(crate) fn supersedes(status: StatusCode, refusal: Refusal) -> bool {
+    match refusal {
+        // The response to a HEAD has no content.
+        Refusal::Method => false,
+        // Neither an interim response, nor a part of a response.
+        _ => !matches!(status.as_u16(), ..200 | 206 | 304) && !is_about_request(status),
     }
 }
 

@@ -66,9 +66,9 @@ impl StoragePolicy<'_> {
         self.strip.contains(name)
     }
 
-    /// The table's TTL for a status.
+    /// The table's TTL for a status: the entity's for a success, or the one by status.
     pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
-        if matches!(status.as_u16(), 200 | 203 | 204 | 301 | 308) && self.ttl.is_some() {
+        if matches!(status.as_u16(), 200 | 203 | 204) && self.ttl.is_some() {
             return self.ttl;
         }
         let named = self.negative.iter().find(|(named, _)| *named == status);

@@ -1,8 +1,11 @@
 //! Updating stored responses with later ones (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
 
 use http::{
-    HeaderMap, StatusCode,
-    header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED},
+    HeaderMap, HeaderName, StatusCode,
+    header::{
+        AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES,
+        LAST_MODIFIED,
+    },
 };
 
 use super::{
@@ -11,6 +14,7 @@ use super::{
     storable::{self, Refusal},
     storage_policy::StoragePolicy,
     stored_fields::{self, FieldFilter},
+    targeted::CDN_CACHE_CONTROL,
 };
 
 /// A stored head, updated with a 304, a 206 or the response to a HEAD.
@@ -83,6 +87,27 @@ fn merge(
     merged
 }
 
+/// The fields of a 304 by which it says how long the response is fresh; no others, which may be meant
+/// for the client that sent the request.
+pub(crate) fn freshness_fields(not_modified: &HeaderMap) -> HeaderMap {
+    const NAMES: [HeaderName; 7] = [
+        AGE,
+        CACHE_CONTROL,
+        CDN_CACHE_CONTROL,
+        DATE,
+        ETAG,
+        EXPIRES,
+        LAST_MODIFIED,
+    ];
+    let mut fields = HeaderMap::new();
+    for name in NAMES {
+        for value in not_modified.get_all(&name) {
+            fields.append(&name, value.clone());
+        }
+    }
+    fields
+}
+
 /// The effect of the response to a HEAD on a stored response to GET (RFC 9111 section 4.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadEffect {
@@ -134,7 +159,7 @@ mod tests {
 
     use http::{
         HeaderName, HeaderValue, Method,
-        header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, SET_COOKIE},
+        header::{CONNECTION, CONTENT_TYPE, DATE, SET_COOKIE},
     };
 
     use super::*;

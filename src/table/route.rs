@@ -159,7 +159,7 @@ impl Route {
         self
     }
 
-    /// How long responses stay fresh, instead of the entity's TTL. Has an effect only with a
+    /// How long responses with status 200, 203 or 204 stay fresh, instead of the entity's TTL. Has an effect only with a
     /// [`key`](Self::key).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -199,7 +199,9 @@ impl Route {
         self
     }
 
-    /// How long responses of this status, a redirection or an error, are fresh.
+    /// How long responses of this status, a redirection or an error, are fresh. The table is refused
+    /// if the status is [about the request](crate::cache#responses-about-the-request), such as 400 or
+    /// 429.
     pub fn negative(mut self, status: StatusCode, time: Duration) -> Self {
         self.negative.insert(status.as_u16(), time);
         self

@@ -88,9 +88,9 @@ async fn heuristic_freshness_applies_without_explicit_freshness() {
         (200, &[], false),
         (200, &[old, ("cache-control", "max-age=0")], false),
         (200, &[old, ("expires", "0")], false),
-        // A 429 concerns one client (RFC 6585).
+        // These concern one request.
         (429, &[("cache-control", "max-age=60")], false),
-        (400, &[("cache-control", "max-age=60")], true),
+        (400, &[("cache-control", "max-age=60")], false),
         (599, &[("cache-control", "max-age=60")], true),
     ] {
         let origin = Origin::script(vec![Ok(response(status, fields, ""))]);

@@ -6,6 +6,8 @@ mod basics;
 #[cfg(feature = "redis")]
 mod bound_entries;
 mod bounds;
+mod cache_status;
+mod conditional_fill;
 mod credentials;
 mod errors;
 #[cfg(feature = "redis")]
@@ -29,6 +31,8 @@ mod readiness;
 #[cfg(feature = "redis")]
 mod redis;
 mod refresh;
+mod refresh_credentials;
+mod refusals;
 mod servers;
 mod single_flight;
 mod user_isolation;
@@ -39,3 +43,4 @@ mod tiers;
 mod validation;
 mod values;
 mod variants;
+mod withdrawn;

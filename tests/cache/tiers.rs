@@ -142,7 +142,7 @@ async fn without_a_tier_a_streamed_response_is_not_reported_as_stored() {
     let origin = Origin::from_fn(|_, _| async {
         let (feed, body) = body_channel();
         tokio::spawn(async move { feed.data("streamed").await });
-        Ok(ok(body, &[]))
+        Ok(ok(body, &[("content-length", "8")]))
     });
     for (size, is_stored) in [(0, false), (1 << 20, true)] {
         let keep = new_keep(table().local(Local::new().size(size)));

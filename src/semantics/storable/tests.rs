@@ -96,7 +96,7 @@ fn with_status(status: u16) -> Case {
 fn any_final_status_with_explicit_freshness_is_stored() {
     // RFC 9111 section 3
     for status in [
-        200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 503, 599,
+        200, 203, 204, 299, 301, 302, 303, 307, 308, 404, 405, 410, 499, 500, 501, 503, 599,
     ] {
         assert_eq!(
             with_status(status).fresh(&[(CACHE_CONTROL, "max-age=60")]),
@@ -104,30 +104,80 @@ fn any_final_status_with_explicit_freshness_is_stored() {
             "{status}"
         );
     }
-    for status in [100, 101, 103, 304, 412, 416] {
+    for status in [100, 101, 103, 304] {
         let refused = with_status(status).decide(&[(CACHE_CONTROL, "max-age=60")]);
         assert_eq!(refused, Err(Refusal::Status), "{status}");
     }
 }
 
+/// Regression: only those of RFC 6585 were refused, so that the refusal of one client's malformed
+/// request was stored for all.
 #[test]
-fn statuses_about_one_client_are_not_stored() {
-    // RFC 6585 sections 3 to 6
-    const PACED: &[(StatusCode, Duration)] = &[(StatusCode::TOO_MANY_REQUESTS, secs(10))];
+fn statuses_about_the_request_are_never_stored() {
     let fresh = [(CACHE_CONTROL, "max-age=60, public")];
-    for status in [428, 429, 431, 511] {
-        let refused = with_status(status).decide(&fresh);
-        assert_eq!(refused, Err(Refusal::Status), "{status}");
-    }
-    // Unless the table names the status.
-    let named = Case {
-        policy: StoragePolicy {
-            negative: PACED,
+    for status in [
+        400, 406, 407, 408, 411, 412, 413, 414, 415, 416, 417, 421, 422, 425, 426, 428, 429, 431,
+        505, 511,
+    ] {
+        let overriding = StoragePolicy {
+            override_freshness: true,
+            scope: SharingScope::Public,
             ..LISTED
-        },
-        ..with_status(429)
+        };
+        for policy in [StoragePolicy::STANDARD, LISTED, overriding] {
+            let case = Case {
+                policy,
+                ..with_status(status)
+            };
+            assert_eq!(case.decide(&fresh), Err(Refusal::Status), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_response_that_may_not_be_stored_supersedes_the_stored_one() {
+    let supersedes =
+        |status, refusal| supersedes(StatusCode::from_u16(status).expect("a status"), refusal);
+    for status in [200, 203, 301, 302, 307, 404, 410, 500] {
+        for refusal in [
+            Refusal::NoStore,
+            Refusal::Vary,
+            Refusal::Stream,
+            Refusal::Size,
+        ] {
+            assert!(supersedes(status, refusal), "{status} {refusal:?}");
+        }
+    }
+    for (status, refusal) in [
+        (103, Refusal::Status),
+        (304, Refusal::Status),
+        (206, Refusal::Partial),
+        (200, Refusal::Method),
+        (400, Refusal::Status),
+        (429, Refusal::Status),
+    ] {
+        assert!(!supersedes(status, refusal), "{status} {refusal:?}");
+    }
+}
+
+/// Regression: permanent redirections were fresh for the TTL of the entity.
+#[test]
+fn the_ttl_of_the_entity_is_for_successes() {
+    const MOVED: &[(StatusCode, Duration)] = &[(StatusCode::MOVED_PERMANENTLY, secs(10))];
+    let listed = |status, negative| Case {
+        policy: StoragePolicy { negative, ..LISTED },
+        ..with_status(status)
     };
-    assert_eq!(named.fresh(&[]), Some(10));
+    for status in [200, 203, 204] {
+        assert_eq!(listed(status, MOVED).fresh(&[]), Some(300), "{status}");
+    }
+    for status in [301, 308] {
+        let refused = listed(status, NOT_FOUND).decide(&[]);
+        assert_eq!(refused, Err(Refusal::NoLifetime), "{status}");
+        let own = listed(status, NOT_FOUND).fresh(&[(CACHE_CONTROL, "max-age=60")]);
+        assert_eq!(own, Some(60), "{status}");
+    }
+    assert_eq!(listed(301, MOVED).fresh(&[]), Some(10));
 }
 
 #[test]

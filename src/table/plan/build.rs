@@ -15,7 +15,10 @@ use super::{
     unkeyed_values,
     value_source::ValueSource,
 };
-use crate::table::{problem::FieldProblem, route::Route, route_options::Scope};
+use crate::{
+    semantics::storable::is_about_request,
+    table::{problem::FieldProblem, route::Route, route_options::Scope},
+};
 
 /// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL.
 pub(super) fn route(
@@ -106,6 +109,12 @@ fn negative(route: &Route, max: Duration) -> Result<Box<[(StatusCode, Duration)]
         .negative
         .iter()
         .map(|(&code, &time)| match StatusCode::from_u16(code) {
+            Ok(status) if is_about_request(status) => Err((
+                "negative",
+                format!(
+                    "{code} concerns one request or client, not the path, so it must not answer others; remove it, or write 404, 410 or another status that concerns the path"
+                ),
+            )),
             Ok(status) if (300..600).contains(&code) && code != 304 => Ok((status, time.min(max))),
             _ => Err((
                 "negative",

@@ -215,6 +215,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 3: route \"/a\", negative: 200 is not the status of a redirection or an error",
         ),
         (
+            "[[route]]\npath = \"/a\"\nnegative = { 429 = \"1s\" }",
+            "line 3: route \"/a\", negative: 429 concerns one request or client, not the path, so it must not answer others; remove it, or write 404",
+        ),
+        (
             "[[route]]\npath = \"/a\"\nnegative = { x = \"1s\" }",
             "line 3: \"x\" is not a status; write 404",
         ),

@@ -1,0 +1,104 @@
+//! The request of a background refresh.
+
+use http::{HeaderName, header, request};
+
+use super::{
+    cache_request::CacheRequest,
+    config::Config,
+    request_constraints::{RequestConstraints, ResponseForm},
+    request_key::KeySource,
+};
+use crate::{
+    identity::UserId,
+    key::KeyBuf,
+    message::{target, unconditional_get},
+    semantics::{
+        cache_control::RequestCacheControl, list, sharing::Credentials,
+        storage_policy::SharingScope,
+    },
+};
+
+/// Makes the head of the request that refreshes the candidate of `request`: an unconditional GET
+/// with the fields and extensions of the client's request, but without its credentials, because
+/// the response is for everybody. Changes `request` accordingly.
+///
+/// Credentials that select the candidate stay: in the key, as with the scope of a user, or in
+/// `Vary`.
+pub(super) fn make(
+    config: &Config,
+    request: &mut CacheRequest,
+    client: &request::Parts,
+) -> request::Parts {
+    let mut parts = unconditional_get::from_parts(client);
+    if request.constraints.scope != SharingScope::User {
+        let anonymous = without_credentials(request, &parts);
+        if has_same_key(config, request, &anonymous) {
+            parts = anonymous;
+        }
+    }
+    if let Some(change) = &config.refresh_parts {
+        change(&mut parts);
+    }
+    request.is_refresh = true;
+    request.constraints = RequestConstraints {
+        form: ResponseForm::WHOLE,
+        directives: RequestCacheControl::default(),
+        credentials: credentials(config, request, &parts),
+        ..request.constraints
+    };
+    parts
+}
+
+fn without_credentials(request: &CacheRequest, parts: &request::Parts) -> request::Parts {
+    let stored = request.candidate_response().map(|(_, stored)| stored);
+    let varies_by = |name: &HeaderName| {
+        let route = request.route.as_ref();
+        route.is_some_and(|route| route.vary.contains(name))
+            || stored.is_some_and(|stored| {
+                let mut members = list::members(&stored.headers, &header::VARY);
+                members.any(|member| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
+            })
+    };
+    let mut parts = parts.clone();
+    parts.extensions.remove::<UserId>();
+    let identity = &request.snapshot.plan.identity;
+    let is_credential = |name: &&HeaderName| {
+        (**name == header::COOKIE || identity.is_credential(name)) && !varies_by(name)
+    };
+    let names: Vec<_> = parts
+        .headers
+        .keys()
+        .filter(is_credential)
+        .cloned()
+        .collect();
+    for name in names {
+        parts.headers.remove(name);
+    }
+    parts
+}
+
+/// Whether the request that was looked up under the key of `request` has that key with `parts`, too.
+fn has_same_key(config: &Config, request: &CacheRequest, parts: &request::Parts) -> bool {
+    if request.route.is_none() {
+        // The key is the URL.
+        return true;
+    }
+    let (snapshot, uri) = (
+        &request.snapshot,
+        config.engine().uri(&parts.uri, &parts.extensions),
+    );
+    let source = KeySource::new(config, snapshot, parts, uri);
+    let host = || target::authority(uri, &parts.headers);
+    let mut key = KeyBuf::new();
+    let matched = snapshot.plan.route_for(uri.path(), host);
+    matched
+        .and_then(|matched| source.route_key(&matched, None, &mut key).ok())
+        .is_some_and(|anonymous| anonymous.key.as_bytes() == request.key.as_bytes())
+}
+
+fn credentials(config: &Config, request: &CacheRequest, parts: &request::Parts) -> Credentials {
+    let (engine, snapshot) = (config.engine(), &request.snapshot);
+    let is_identified = engine.user(snapshot, parts).is_some();
+    let query = engine.uri(&parts.uri, &parts.extensions).query();
+    snapshot.credentials(&parts.headers, query, is_identified)
+}
