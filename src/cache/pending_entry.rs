@@ -15,6 +15,7 @@ use crate::{
     message::{client_request::ClientRequest, media_type::is_json},
     semantics::{
         partial::{self, PartContent},
+        storable::Refusal,
         stored_fields::FieldFilter,
         stored_response::{StoredResponse, Variant},
     },
@@ -61,35 +62,43 @@ impl PendingEntry {
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
     ///
-    /// `None` if it must not be stored, for example because it has been invalidated meanwhile.
+    /// # Errors
+    ///
+    /// If it must not be stored; with a [`Refusal`] if the next response is likely to be refused too,
+    /// without one for example if it has been invalidated meanwhile.
     pub(super) async fn store<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
         trailers: Option<HeaderMap>,
         leader: Option<&FillLeader>,
-    ) -> Option<CompleteEntry> {
+    ) -> Result<CompleteEntry, Option<Refusal>> {
         let body = concatenate(chunks.into_iter());
         if self
             .length
             .is_some_and(|length| length != body.len() as u64)
         {
             self.report_failure("the body is not as long as its Content-Length says");
-            return None;
+            return Err(None);
         }
-        let entry = Arc::new(self.entry(body, trailers)?);
+        let tags = self.tags(&body).ok_or(Some(Refusal::Tags))?;
+        let entry = Arc::new(self.entry(body, trailers, tags).ok_or(None::<Refusal>)?);
         let (engine, key) = (self.engine(), &self.request.key);
         if !engine.may_store(&self.capture, &entry, key.base()) {
-            return None;
+            return Err(None);
         }
         engine.uncacheable.remove(key.as_str());
         let variant = self.variant.as_ref();
         let is_kept = engine.tiers.store_response(key, variant, &entry).await;
         share_entry(leader, &entry, variant);
-        Some(CompleteEntry { entry, is_kept })
+        Ok(CompleteEntry { entry, is_kept })
     }
 
-    fn entry(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Entry> {
-        let tags = self.tags(&body)?;
+    fn entry(
+        &self,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+        tags: Box<[Box<str>]>,
+    ) -> Option<Entry> {
         let mut entry = self.head.with_body(body, trailers)?;
         entry.tags = tags;
         entry.local.captured = self.capture.at;
@@ -112,13 +121,18 @@ impl PendingEntry {
             .and_then(|head| head.headers.get(CONTENT_TYPE))
             .is_some_and(|content_type| is_json(content_type.as_bytes()));
         let content = is_json.then(|| serde_json::from_slice(body).ok()).flatten();
-        let mut tags = tags::of_route(&self.request, &self.original, content.as_ref())?;
+        let mut tags = tags::of_route(
+            self.engine(),
+            &self.request,
+            &self.original,
+            content.as_ref(),
+        )?;
         tags.extend(known.iter().cloned());
         Some(tags.into())
     }
 
     /// Whether a tag of the route contains `{answer.FIELD}`, a field of the response's JSON content.
-    fn tags_need_answer(&self) -> bool {
+    pub(super) fn tags_need_answer(&self) -> bool {
         let route = self.request.route.as_ref();
         route.is_some_and(|route| route.tags_need_answer())
     }
@@ -156,8 +170,8 @@ impl PendingEntry {
         Some(storing.select_trailers(&trailers)).filter(|stored| !stored.is_empty())
     }
 
-    /// Gives up storing a body that is too large, so that other requests do not wait for it.
-    pub(super) fn refuse_too_large(&self, leader: &mut Option<FillLeader>) {
+    /// Gives up storing the response for a reason that lasts, so that other requests do not wait for it.
+    pub(super) fn refuse(&self, leader: &mut Option<FillLeader>) {
         let engine = self.engine();
         if self.request.may_collapse() {
             self.request.note_uncacheable(engine);

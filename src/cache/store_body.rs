@@ -21,6 +21,7 @@ use crate::{
         response_body::ResponseBody,
         shared_buffer::{self, BodyEnd, BodyWriter},
     },
+    semantics::storable::Refusal,
     store::entry::Entry,
 };
 
@@ -34,8 +35,11 @@ pub(super) struct StreamedBody<B> {
     pub(super) body: ResponseBody<B>,
     /// The stored entry, if the body was available at once.
     pub(super) entry: Option<Arc<Entry>>,
-    /// Whether the response is stored, or will be once the rest of its body has arrived.
+    /// Whether the response is stored, or will be once the rest of its body has arrived. Not known,
+    /// and false, before the content is complete that the response's tags name fields of.
     pub(super) is_stored: bool,
+    /// Why the response must not be stored although its head allowed it.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// Starts to store `body`.
@@ -66,17 +70,25 @@ pub(super) async fn start<B: ServiceBody>(
         let stored = pending
             .store(&prefix.chunks, trailers, leader.as_ref())
             .await;
+        let refusal = stored.as_ref().err().copied().flatten();
+        if refusal.is_some() {
+            pending.refuse(&mut leader);
+        }
         end(leader);
+        let stored = stored.ok();
         return Ok(StreamedBody {
             body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
             is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
             entry: stored.map(|stored| stored.entry),
+            refusal,
         });
     }
+    let is_expected = !pending.tags_need_answer() && prefix.bytes <= pending.max_body;
     Ok(StreamedBody {
-        is_stored: prefix.bytes <= pending.max_body && pending.config.engine().tiers.can_store(),
+        is_stored: is_expected && pending.config.engine().tiers.can_store(),
         body: stream_rest(pending, body, prefix, &mut leader),
         entry: None,
+        refusal: None,
     })
 }
 
@@ -150,7 +162,7 @@ fn stream_rest<B: ServiceBody>(
         fits = writer.push(chunk);
     }
     if !fits {
-        pending.refuse_too_large(leader);
+        pending.refuse(leader);
     } else if let Some(leader) = leader
         && pending.is_shareable()
     {
@@ -194,9 +206,12 @@ async fn copy_rest<B: ServiceBody>(
     // Stored before its readers see the end: a client that has read the whole response can rely
     // on finding it stored.
     if let Some(chunks) = writer.whole() {
-        pending
+        let stored = pending
             .store(&chunks, trailers.clone(), leader.as_ref())
             .await;
+        if let Err(Some(_)) = stored {
+            pending.refuse(&mut leader);
+        }
     }
     end(leader);
     writer.finish(BodyEnd::Complete(trailers));
@@ -221,7 +236,7 @@ async fn copy_frames<B: ServiceBody>(
             Ok(chunk) => {
                 if !writer.push(chunk) && fits {
                     fits = false;
-                    pending.refuse_too_large(leader);
+                    pending.refuse(leader);
                 }
             }
             Err(frame) => all_trailers = trailers(frame, pending),

@@ -44,6 +44,7 @@ mod section;
 mod settings;
 mod ttl;
 mod unit;
+mod value_settings;
 
 pub use crate::quota::Algorithm;
 pub use check::Warning;
@@ -55,8 +56,9 @@ pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
 pub use unit::{days, hours, mins, secs};
+pub use value_settings::ValueSettings;
 
-pub(crate) use plan::{LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan};
+pub(crate) use plan::{LimitPlan, MissingValue, Plan, RouteMatch, RoutePlan, limit as limit_plan};
 
 #[cfg(test)]
 mod tests;

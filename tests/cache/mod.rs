@@ -23,6 +23,7 @@ mod redis;
 mod refresh;
 mod servers;
 mod single_flight;
+mod unlisted;
 mod user_isolation;
 
 mod followers;

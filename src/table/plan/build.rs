@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{
     entities::Entities,
-    fields,
+    fields, key_inputs,
     path::PathPattern,
     placeholder::TemplatePurpose,
     query,
@@ -15,7 +15,7 @@ use super::{
     unkeyed_values,
     value_source::ValueSource,
 };
-use crate::table::{problem::FieldProblem, route::Route, route_options::Scope};
+use crate::table::{problem::FieldProblem, route::Route, route_options::Scope, ttl, unit};
 
 /// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL.
 pub(super) fn route(
@@ -42,8 +42,8 @@ pub(super) fn route(
     let key = |text| template("key", text, TemplatePurpose::Key);
     let key = route.key.as_deref().map(key).transpose()?;
     let query_in_key = query::filter(route)?;
-    let ttl = route.ttl.unwrap_or_else(|| entities.ttl(&entity)).min(max);
-    check_times(route, ttl)?;
+    key_inputs::check(route, &pattern.params, key.as_ref(), &query_in_key)?;
+    let ttl = ttl(route, max, || entities.ttl(&entity))?;
     let tags = templates("tags", &route.tags, TemplatePurpose::Tag)?;
     let uses = |source| key.iter().chain(&tags).any(|t| t.contains(&source));
     let plan = RoutePlan {
@@ -87,15 +87,29 @@ pub(super) fn route(
     Ok(plan)
 }
 
-fn check_times(route: &Route, ttl: Duration) -> Result<(), FieldProblem> {
-    match route.refresh_ahead {
-        Some(ahead) if ahead >= ttl => Err((
+/// The route's own TTL or, if it has a key, the one of the key's entity.
+fn ttl(
+    route: &Route,
+    max: Duration,
+    of_entity: impl Fn() -> Duration,
+) -> Result<Option<Duration>, FieldProblem> {
+    if let Some(own) = route.ttl {
+        ttl::check(own, max).map_err(|message| ("ttl", message))?;
+    }
+    let ttl = route
+        .ttl
+        .or_else(|| route.key.as_ref().map(|_| of_entity()));
+    let ttl = ttl.map(|ttl| ttl.min(max));
+    match (route.refresh_ahead, ttl) {
+        (Some(ahead), Some(ttl)) if ahead >= ttl => Err((
             "refresh_ahead",
             format!(
-                "{ahead:?} must be shorter than the TTL of {ttl:?}; write less, or give the route a longer `ttl`"
+                "{} must be shorter than the TTL of {}; write less, or give the route a longer `ttl`",
+                unit::text(ahead),
+                unit::text(ttl)
             ),
         )),
-        _ => Ok(()),
+        _ => Ok(ttl),
     }
 }
 
@@ -103,14 +117,19 @@ fn negative(route: &Route, max: Duration) -> Result<Box<[(StatusCode, Duration)]
     route
         .negative
         .iter()
-        .map(|(&code, &time)| match StatusCode::from_u16(code) {
-            Ok(status) if (300..600).contains(&code) && code != 304 => Ok((status, time.min(max))),
-            _ => Err((
-                "negative",
-                format!(
-                    "{code} is not the status of a redirection or an error; write 404, 410 or another from 300 to 599"
-                ),
-            )),
+        .map(|(&code, &time)| {
+            let status = StatusCode::from_u16(code)
+                .ok()
+                .filter(|_| (300..600).contains(&code) && code != 304)
+                .ok_or_else(|| {
+                    format!(
+                        "{code} is not the status of a redirection or an error; write 404, 410 or another from 300 to 599"
+                    )
+                });
+            let checked = status.and_then(|status| ttl::check(time, max).map(|()| status));
+            checked
+                .map(|status| (status, time.min(max)))
+                .map_err(|message| ("negative", message))
         })
         .collect()
 }

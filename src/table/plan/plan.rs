@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     build, entities::Entities, globals, limit::LimitPlan, path::PathPattern, route::RoutePlan,
-    route_match::RouteMatch, route_table::RouteTable,
+    route_match::RouteMatch, route_table::RouteTable, value,
 };
 use crate::{
     error::Error,
@@ -51,6 +51,7 @@ impl Plan {
     pub(in crate::table) fn with_problems(settings: &Settings) -> (Self, Vec<TableProblem>) {
         let mut problems = Vec::new();
         let mut plan = Self::without_routes(settings, &mut problems);
+        plan.add_values(settings, &mut problems);
         plan.add_routes(settings, &mut problems);
         plan.add_limits(settings, &mut problems);
         (plan, problems)
@@ -98,22 +99,19 @@ impl Plan {
         (self.entities.of_key(key), ttl)
     }
 
-    /// The entities whose values are stored as bare JSON, and not fenced.
+    /// The entities with values that are stored as bare JSON, and not fenced.
     pub(crate) fn plain(&self) -> &[Box<str>] {
         &self.plain
     }
 
     /// Whether the values of an entity are stored as bare JSON, and not fenced.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
-        let below = |plain: &str| entity.strip_prefix(plain);
-        let mut rests = self.plain.iter().filter_map(|plain| below(plain));
-        rests.any(|rest| rest.is_empty() || rest.starts_with(':'))
+        self.entities.is_plain(entity)
     }
 
     fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {
         let ttl = &settings.ttl;
         globals::check(settings, problems);
-        let plain = settings.values.plain.iter();
         Self {
             routes: RouteTable::default(),
             limits: Vec::new(),
@@ -131,8 +129,19 @@ impl Plan {
             deadline: settings.store.deadline,
             max_lag: settings.store.max_lag,
             identity: globals::identity(&settings.identity, problems),
-            plain: plain.map(|entity| entity.as_str().into()).collect(),
+            plain: Box::default(),
         }
+    }
+
+    fn add_values(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {
+        for (index, value) in settings.values.iter().enumerate() {
+            if let Err(problem) = value::add(value, &mut self.entities, self.max_ttl) {
+                problems.push(TableProblem::in_value(index, value, problem));
+            }
+        }
+        let plain = settings.values.iter().filter(|value| value.plain);
+        let entities = plain.filter_map(|value| value::entity(&value.key).ok());
+        self.plain = entities.map(Into::into).collect();
     }
 
     fn add_routes(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {

@@ -75,6 +75,12 @@ impl Template {
         Ok(())
     }
 
+    /// The first value that is missing.
+    pub(super) fn missing(&self, values: &TemplateInputs<'_>) -> Option<&ValueSource> {
+        self.sources()
+            .find(|source| source.write(values, &mut KeyBytes::new()).is_err())
+    }
+
     /// Writes text and values, and `*` in place of each missing value.
     pub(super) fn write_widened(&self, values: &TemplateInputs<'_>, out: &mut KeyBytes) {
         for part in &self.parts {

@@ -1,6 +1,7 @@
 mod grammar;
 mod invalid_tables;
 mod matching;
+mod names_and_lifetimes;
 
 /// A table with every section and most settings.
 const WHOLE: &str = include_str!("whole.toml");
