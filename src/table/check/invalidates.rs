@@ -4,10 +4,11 @@ use crate::table::{nearest::nearest, problem::FieldProblem, settings::Settings};
 
 /// The names that the keys and tags of a table can have.
 pub(super) struct KnownNames<'a> {
-    /// Templates of routes' keys, patterns of values, and what stands for paths without a key.
-    keys: Vec<&'a str>,
-    /// Templates of tags.
-    tags: Vec<&'a str>,
+    /// The templates of routes' keys, the patterns of values, and one that stands for paths without a
+    /// key.
+    keys: Vec<ParsedName<'a>>,
+    /// The templates of tags.
+    tags: Vec<ParsedName<'a>>,
 }
 
 impl<'a> KnownNames<'a> {
@@ -15,31 +16,32 @@ impl<'a> KnownNames<'a> {
         let (routes, values) = (settings.routes.iter(), settings.values.iter());
         let of_routes = routes.clone().filter_map(|route| route.key.as_deref());
         let of_values = values.map(|value| value.key.as_str());
+        let keys = of_routes.chain(of_values).chain(["url:*"]);
+        let tags = routes.flat_map(|route| &route.tags);
         Self {
-            keys: of_routes.chain(of_values).chain(["url:*"]).collect(),
-            tags: routes
-                .flat_map(|route| &route.tags)
-                .map(String::as_str)
-                .collect(),
+            keys: keys.map(ParsedName::new).collect(),
+            tags: tags.map(|tag| ParsedName::new(tag)).collect(),
         }
     }
 
     /// Reports the names of one route's `invalidates` that no key can have.
     pub(super) fn problems(&self, names: &[String]) -> Vec<FieldProblem> {
-        let unknown = names.iter().filter(|name| !has_equal(&self.keys, name));
+        let names = names.iter().map(|name| ParsedName::new(name));
+        let unknown = names.filter(|name| !name.is_among(&self.keys));
         unknown
-            .map(|name| ("invalidates", self.unknown_message(name)))
+            .map(|name| ("invalidates", self.unknown_message(&name)))
             .collect()
     }
 
-    fn unknown_message(&self, name: &str) -> String {
-        if has_equal(&self.tags, name) {
+    fn unknown_message(&self, unknown: &ParsedName<'_>) -> String {
+        let name = unknown.text;
+        if unknown.is_among(&self.tags) {
             return format!(
-                "no key can be {name:?}, only a tag, and `invalidates` names keys; name the keys, or call keep.invalidate().tag(...) in code"
+                "no key can be {name:?}, only a tag, and `invalidates` names keys; name the keys, or call keep.invalidate(Invalidation::tag(...)) in code"
             );
         }
         let (first, rest) = first_segment(name);
-        let known = self.keys.iter().map(|known| first_segment(known).0);
+        let known = self.keys.iter().map(|known| first_segment(known.text).0);
         let known = known.filter(|known| *known != "url" && *known != first);
         let remedy = match nearest(first, known) {
             Some(meant) => format!("did you mean \"{meant}{rest}\"? If"),
@@ -51,11 +53,28 @@ impl<'a> KnownNames<'a> {
     }
 }
 
-fn has_equal(templates: &[&str], name: &str) -> bool {
-    let name = parts(name);
-    templates
-        .iter()
-        .any(|known| can_be_equal(&name, &parts(known)))
+/// A template or pattern, and its parts.
+struct ParsedName<'a> {
+    text: &'a str,
+    parts: Vec<NamePart>,
+}
+
+impl<'a> ParsedName<'a> {
+    fn new(text: &'a str) -> Self {
+        let parts = parts(text);
+        Self { text, parts }
+    }
+
+    /// Whether it can be equal to one of these names. `X:*` may stand beside `X` for keys below it that
+    /// do not exist yet.
+    fn is_among(&self, names: &[Self]) -> bool {
+        let below = [NamePart::Byte(b':'), NamePart::Any];
+        let above = self.parts.strip_suffix(&below);
+        names.iter().any(|name| {
+            can_be_equal(&self.parts, &name.parts)
+                || above.is_some_and(|above| can_be_equal(above, &name.parts))
+        })
+    }
 }
 
 /// The first segment of a name, and the rest with its colon.

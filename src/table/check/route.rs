@@ -57,7 +57,8 @@ fn is_public_key_of_user(route: &Route, key: &str) -> bool {
 fn open_prefixes(patterns: &[String]) -> Vec<FieldProblem> {
     let is_open = |pattern: &&String| {
         let start = pattern.strip_suffix('*');
-        start.is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
+        let of_entity = start.filter(|start| !start.starts_with("url:"));
+        of_entity.is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
     };
     let problem = |pattern: &String| {
         let exact = pattern.trim_end_matches('*');

@@ -207,7 +207,7 @@ fn names_that_no_key_can_have_are_warned_about() {
         ),
         (
             "org:{answer.org_id}",
-            "no key can be \"org:{answer.org_id}\", only a tag, and `invalidates` names keys; name the keys, or call keep.invalidate().tag(...) in code",
+            "no key can be \"org:{answer.org_id}\", only a tag, and `invalidates` names keys; name the keys, or call keep.invalidate(Invalidation::tag(...)) in code",
         ),
     ] {
         let text = format!("{ROUTES}invalidates = [\"{name}\"]");
@@ -219,6 +219,7 @@ fn names_that_no_key_can_have_are_warned_about() {
         "dashboard:*:stats",
         "dashboard:{id}:*",
         "engagement:{id}",
+        "engagement:{id}:*",
         "*",
         "url:api.example.com/*",
         "config:{id}",
