@@ -45,6 +45,9 @@
 //! # }
 //! ```
 //!
+//! Without any table, `CacheLayer::new(&Keep::default()).ttl(mins(5))` keeps every response to a GET that
+//! may be shared for five minutes.
+//!
 //! To share the keep with other processes, replace `Keep::new(table)?` by
 //! `Keep::with_store(table, RedisStore::connect("redis://127.0.0.1/").await?).await?`.
 //!

@@ -25,7 +25,9 @@ use std::{process::ExitCode, time::Duration};
 use http::Request;
 use hyper::body::Incoming;
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, Table, message::RequestBody};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, RateLimitLayer, Table, message::RequestBody, table::Unlisted,
+};
 
 use common::{Failure, Flags};
 use interim::Interim;
@@ -62,7 +64,7 @@ async fn proxy(mut flags: Flags) -> Result<(), Failure> {
     let timeout = flags
         .optional("--origin-timeout")?
         .unwrap_or(Timeout(Duration::from_secs(30)));
-    let keep = flags.keep(Table::new())?;
+    let keep = flags.keep(Table::new().unlisted(Unlisted::Standard))?;
     flags.finish()?;
     let url = url.ok_or_else(|| Failure::usage("--origin URL is missing"))?;
     let keep = keep.open().await?;

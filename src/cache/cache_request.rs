@@ -11,7 +11,9 @@ use crate::{
     fence::verdict::Verdict,
     key::KeyBuf,
     semantics::{
+        cache_control::RequestCacheControl,
         cache_status::Forward,
+        freshness::{self, Lifetime, Usability},
         no_vary_search::QueryVariationRule,
         sharing,
         storage_policy::StoragePolicy,
@@ -28,6 +30,8 @@ pub(super) struct CacheRequestRef<'p> {
     pub(super) route: Option<&'p Arc<RoutePlan>>,
     pub(super) user: Option<Box<str>>,
     pub(super) constraints: RequestConstraints,
+    /// The layer's TTL for paths that no route names.
+    pub(super) unlisted_ttl: Option<Duration>,
 }
 
 impl CacheRequestRef<'_> {
@@ -44,6 +48,7 @@ impl CacheRequestRef<'_> {
             route: self.route.map(Arc::clone),
             snapshot: Arc::clone(snapshot),
             user: self.user,
+            unlisted_ttl: self.unlisted_ttl,
             miss_reason: Forward::UriMiss,
             candidate,
             refuted: None,
@@ -63,6 +68,8 @@ pub(super) struct CacheRequest {
     pub(super) snapshot: Arc<Snapshot>,
     /// The user, if the key or the tags may contain it.
     pub(super) user: Option<Box<str>>,
+    /// The layer's TTL for paths that no route names.
+    pub(super) unlisted_ttl: Option<Duration>,
     /// Why the request is forwarded if there is no candidate.
     pub(super) miss_reason: Forward,
     /// A stored response that a call of the inner service may validate, update or complete.
@@ -151,10 +158,31 @@ impl CacheRequest {
 
     /// Marks the key, so that for a while no request waits for the response to another one.
     pub(super) fn note_uncacheable(&self, engine: &Engine) {
-        let now = engine.clock.mono();
-        engine
-            .uncacheable
-            .insert(self.key.as_str(), now, UNCACHEABLE_FOR);
+        let (key, now) = (self.key.as_str(), engine.clock.mono());
+        engine.shareable.remove(key);
+        engine.uncacheable.insert(key, now, UNCACHEABLE_FOR);
+    }
+
+    /// Marks the key of an unlisted path, so that its requests wait for the response to another one,
+    /// if later requests can use a response with this lifetime.
+    pub(super) fn note_shareable(&self, engine: &Engine, lifetime: &Lifetime) {
+        if self.route.is_none() && is_shareable(lifetime) {
+            let now = engine.clock.mono();
+            engine
+                .shareable
+                .insert(self.key.as_str(), now, Duration::MAX);
+        }
+    }
+
+    /// Whether a response to this request is expected to answer others as well. On a route it is; on
+    /// an unlisted path, only once one has been seen that could.
+    pub(super) fn expects_shareable_response(&self, engine: &Engine) -> bool {
+        let is_seen = || {
+            let known = self.candidate_response();
+            known.is_some_and(|(_, response)| is_shareable(&response.lifetime))
+                || (engine.shareable).contains(self.key.as_str(), engine.clock.mono())
+        };
+        self.route.is_some() || is_seen()
     }
 
     /// Whether the request may wait for the response to an identical one.
@@ -172,7 +200,8 @@ impl CacheRequest {
 
     /// The storage policy for the responses to this request.
     pub(super) fn policy(&self) -> StoragePolicy<'_> {
-        self.snapshot.policy(self.route.as_deref())
+        self.snapshot
+            .policy(self.route.as_deref(), self.unlisted_ttl)
     }
 
     pub(super) fn max_body(&self) -> usize {
@@ -194,6 +223,14 @@ impl CacheRequest {
         let vary = self.vary_fields(response)?;
         (!vary.is_empty()).then(|| vary.variant(request, &response.headers))
     }
+}
+
+/// Whether other requests can use a response with this lifetime when it arrives: not if each of them
+/// must validate it.
+pub(super) fn is_shareable(lifetime: &Lifetime) -> bool {
+    let directives = RequestCacheControl::default();
+    let at_first = freshness::usable(lifetime, Duration::ZERO, &directives);
+    !matches!(at_first, Usability::Validate { .. })
 }
 
 /// How long requests for a key do not wait for each other after a response that could not be

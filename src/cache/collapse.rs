@@ -4,9 +4,10 @@
 //! `coalesce` calls the methods of the [`Coalesce`] implementation below: in a leader `find`, then
 //! `find_stored` and `accept`; in a follower `follow`, or `find` if its leader has shared nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
+    cache_request::is_shareable,
     context::{CacheContext, CacheResponse},
     lookup_decision::{LookupDecision, decide_for},
     respond, serve_found, stale_on_error,
@@ -20,11 +21,7 @@ use crate::{
     },
     fence::verdict::Verdict,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
-    semantics::{
-        cache_control::RequestCacheControl,
-        freshness::{self, Reason, Usability},
-        vary,
-    },
+    semantics::{freshness::Reason, vary},
 };
 
 /// A request that waits for the response to another one, or leads.
@@ -123,9 +120,7 @@ fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill) {
     let Some(response) = fill.head.response() else {
         return;
     };
-    let directives = RequestCacheControl::default();
-    let at_first = freshness::usable(&response.lifetime, Duration::ZERO, &directives);
-    if matches!(at_first, Usability::Validate { .. }) {
+    if !is_shareable(&response.lifetime) {
         context.request.note_uncacheable(context.engine());
     }
 }

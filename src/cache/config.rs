@@ -1,6 +1,6 @@
 //! The settings of a `CacheLayer`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{request, response};
 
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) keep: Keep,
+    /// The TTL of responses on paths that no route names.
+    pub(super) unlisted_ttl: Option<Duration>,
     pub(super) store_if: Option<Arc<StoreIf>>,
     pub(super) key: Option<Arc<DeriveKey>>,
     pub(super) refresh_parts: Option<Arc<RefreshParts>>,
@@ -47,6 +49,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheLayer")
             .field("keep", &self.keep)
+            .field("ttl", &self.unlisted_ttl)
             .field("store_if", &self.store_if.is_some())
             .field("key", &self.key.is_some())
             .field("refresh_parts", &self.refresh_parts.is_some())

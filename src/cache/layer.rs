@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, request, response};
 use tower_layer::Layer;
@@ -21,12 +21,33 @@ impl CacheLayer {
         Self {
             config: Arc::new(Config {
                 keep: keep.clone(),
+                unlisted_ttl: None,
                 store_if: None,
                 key: None,
                 refresh_parts: None,
                 tag_fields: TagFields::default(),
             }),
         }
+    }
+
+    /// Sets the TTL of responses on paths that no route names: every response to a GET that may be
+    /// shared stays fresh for this long.
+    ///
+    /// A lifetime that a response states itself takes precedence, the table's `max` limits the TTL, and
+    /// its `jitter` shortens it. Responses to requests with [credentials](super#credentials), and those
+    /// to paths that pass the layer untouched ([`Unlisted::Pass`](crate::table::Unlisted::Pass)), do not
+    /// get it.
+    ///
+    /// ```
+    /// use tower_keep::{CacheLayer, Keep, table::mins};
+    ///
+    /// let layer = CacheLayer::new(&Keep::default()).ttl(mins(5));
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        Arc::make_mut(&mut self.config).unlisted_ttl = Some(ttl);
+        self
     }
 
     /// Stores a response only if `condition` returns true for it, besides what the table and HTTP

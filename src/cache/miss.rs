@@ -93,7 +93,11 @@ async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
 async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
 ) -> CoalesceOutcome<CacheResponse<S, B>, Arc<Fill>> {
-    if !context.request.may_collapse() || context.is_known_uncacheable() {
+    let request = &context.request;
+    if !request.may_collapse()
+        || !request.expects_shareable_response(context.engine())
+        || context.is_known_uncacheable()
+    {
         return CoalesceOutcome::Proceed(None);
     }
     let config = Arc::clone(&context.config);

@@ -46,7 +46,8 @@
 //! - **[`Scope::Public`](crate::Scope::Public)**: all users get the same response.
 //! - **[`Scope::User`](crate::Scope::User)**: the user is part of the key. A request without a user
 //!   bypasses the cache.
-//! - **No route**: HTTP alone decides, and treats `Cookie` like any other field. A response that
+//! - **No route**: HTTP alone decides ([how long](crate::guide::table#paths-without-a-route) is up to
+//!   the table), and treats `Cookie` like any other field. A response that
 //!   was stored for a request without credentials, and states its own freshness, also answers
 //!   requests with cookies: if it depended on them, its `Vary` would say so. The response to a
 //!   request with credentials is stored only if it allows that itself.
@@ -90,7 +91,9 @@
 //!
 //! Of all requests that miss the same key, or the same variant of it, one is forwarded to the inner
 //! service. The others wait for its response and receive it while it arrives. If the client of the
-//! forwarded request disconnects before that, one of the waiting requests is forwarded instead.
+//! forwarded request disconnects before that, one of the waiting requests is forwarded instead. On a
+//! path that no route names, requests wait only once a response has been seen that others could use,
+//! so that nobody waits for one that will not be shared.
 //!
 //! If the response may not be shared, the waiting requests are released when its head arrives, and
 //! each is forwarded; for ten seconds no request waits for that key. The same holds for a response
@@ -159,7 +162,8 @@
 //! `CacheLayer` belongs inside authentication and `InvalidateLayer`, and outside the handler. A
 //! second `CacheLayer` of the same keep further in does nothing. That is logged once and counted
 //! (`tower_keep_layer_misuse_total`). So is a write on a route with `invalidates`, `before`,
-//! `partial_writes`, `settle` or write-through that has no `InvalidateLayer` above it.
+//! `partial_writes`, `settle` or write-through that has no `InvalidateLayer` above it, or only one of
+//! another keep.
 
 mod bypass;
 mod cache_request;

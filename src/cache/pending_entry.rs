@@ -19,6 +19,7 @@ use crate::{
     semantics::{
         grpc,
         partial::{self, PartContent},
+        storable::Refusal,
         stored_fields::FieldFilter,
         stored_response::{StoredResponse, Variant},
     },
@@ -76,33 +77,43 @@ impl PendingEntry {
 
     /// Stores the response with its whole body, and shares it with the leader's followers.
     ///
-    /// `None` if it must not be stored, for example because it has been invalidated meanwhile.
+    /// # Errors
+    ///
+    /// If it must not be stored; with a [`Refusal`] if the next response is likely to be refused too,
+    /// without one for example if it has been invalidated meanwhile.
     pub(super) async fn store<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
         trailers: Option<HeaderMap>,
         leader: Option<&FillLeader>,
-    ) -> Option<CompleteEntry> {
+    ) -> Result<CompleteEntry, Option<Refusal>> {
         let body = concatenate(chunks.into_iter());
         if self
             .length
             .is_some_and(|length| length != body.len() as u64)
         {
             self.report_failure("the body is not as long as its Content-Length says");
-            return None;
+            return Err(None);
         }
         if self.is_grpc && !self.has_succeeded(&body, trailers.as_ref()) {
             self.report_failure("the gRPC call has not succeeded, or its response is incomplete");
-            return None;
+            return Err(Some(Refusal::GrpcStatus));
         }
         let (engine, key) = (self.engine(), &self.request.key);
-        let Some(entry) = self.entry(body, trailers) else {
-            self.remove_superseded().await;
-            return None;
+        let entry = match self.tags(&body) {
+            Some(tags) => self.entry(body, trailers, tags).ok_or(None),
+            None => Err(Some(Refusal::Tags)),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                self.remove_superseded().await;
+                return Err(refusal);
+            }
         };
         let entry = Arc::new(entry);
         if !engine.may_store(&self.capture, &entry, key.base()) {
-            return None;
+            return Err(None);
         }
         engine.uncacheable.remove(key.as_str());
         let variant = self.variant.as_ref();
@@ -114,7 +125,7 @@ impl PendingEntry {
             replaced.remove(engine, &self.original.headers).await;
         }
         share_entry(leader, &entry, variant);
-        Some(CompleteEntry { entry, is_kept })
+        Ok(CompleteEntry { entry, is_kept })
     }
 
     fn has_succeeded(&self, body: &[u8], trailers: Option<&HeaderMap>) -> bool {
@@ -122,8 +133,12 @@ impl PendingEntry {
         head.is_some_and(|head| grpc::has_succeeded(&head.headers, body, trailers))
     }
 
-    fn entry(&self, body: Bytes, trailers: Option<HeaderMap>) -> Option<Entry> {
-        let tags = self.tags(&body)?;
+    fn entry(
+        &self,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+        tags: Box<[Box<str>]>,
+    ) -> Option<Entry> {
         let mut entry = self.head.with_body(body, trailers)?;
         entry.tags = tags;
         entry.local.captured = self.capture.at;
@@ -146,13 +161,18 @@ impl PendingEntry {
             .and_then(|head| head.headers.get(CONTENT_TYPE))
             .is_some_and(|content_type| is_json(content_type.as_bytes()));
         let content = is_json.then(|| serde_json::from_slice(body).ok()).flatten();
-        let mut tags = tags::of_route(&self.request, &self.original, content.as_ref())?;
+        let mut tags = tags::of_route(
+            self.engine(),
+            &self.request,
+            &self.original,
+            content.as_ref(),
+        )?;
         tags.extend(known.iter().cloned());
         tags::distinct(tags)
     }
 
     /// Whether a tag of the route contains `{answer.FIELD}`, a field of the response's JSON content.
-    fn tags_need_answer(&self) -> bool {
+    pub(super) fn tags_need_answer(&self) -> bool {
         let route = self.request.route.as_ref();
         route.is_some_and(|route| route.tags_need_answer())
     }
@@ -204,9 +224,9 @@ impl PendingEntry {
             && self.length.is_some_and(makes_part)
     }
 
-    /// Gives up storing a body that is too large, so that other requests do not wait for it, and
-    /// removes the stored response that it supersedes.
-    pub(super) async fn refuse_too_large(&self, leader: &mut Option<FillLeader>) {
+    /// Gives up storing the response for a reason that lasts, so that other requests do not wait for it,
+    /// and removes the stored response that it supersedes.
+    pub(super) async fn refuse(&self, leader: &mut Option<FillLeader>) {
         let engine = self.engine();
         self.remove_superseded().await;
         if self.request.may_collapse() {

@@ -129,10 +129,10 @@ impl<'p> RequestAction<'p> {
     /// route's `invalidates`.
     fn write(source: KeySource<'_, '_>, route: Option<&RoutePlan>) -> Self {
         let engine = source.config.engine();
-        let has_invalidate_layer_above =
-            LayerMarkers::of(&source.parts.extensions).invalidate == engine.id();
+        let layer_above = LayerMarkers::of(&source.parts.extensions).invalidate;
+        let has_invalidate_layer_above = layer_above == engine.id();
         if !has_invalidate_layer_above && let Some(route) = route {
-            report_settings_without_effect(engine, route);
+            report_settings_without_effect(engine, route, layer_above != 0);
         }
         let derives_key = route.is_some() && source.config.key.is_some();
         if has_invalidate_layer_above && !derives_key {
@@ -143,13 +143,21 @@ impl<'p> RequestAction<'p> {
     }
 }
 
-/// Reports a write that no `InvalidateLayer` handles, if the route has settings for that layer.
-fn report_settings_without_effect(engine: &Engine, route: &RoutePlan) {
+/// Reports a write that no `InvalidateLayer` of this keep handles, if the route has settings for that
+/// layer.
+fn report_settings_without_effect(engine: &Engine, route: &RoutePlan, has_other_keep: bool) {
     let settings = route.settings_of_invalidate_layer();
-    if !settings.is_empty() {
+    if settings.is_empty() {
+        return;
+    }
+    let settings = settings.join(", ");
+    if has_other_keep {
         engine.report_misuse(format_args!(
-            "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but the route's settings for writes have no effect ({}): add an InvalidateLayer outside the CacheLayer",
-            settings.join(", ")
+            "a write reached a CacheLayer whose keep is not that of the InvalidateLayer above it; its path is invalidated, but the route's settings for writes have no effect on what this layer stores ({settings}): make one Keep, and all layers from it or its clones"
+        ));
+    } else {
+        engine.report_misuse(format_args!(
+            "a write reached a CacheLayer without an InvalidateLayer above it; its path is invalidated, but the route's settings for writes have no effect ({settings}): add an InvalidateLayer outside the CacheLayer"
         ));
     }
 }

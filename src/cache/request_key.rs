@@ -162,6 +162,7 @@ impl<'a, 'p> KeySource<'a, 'p> {
             route: None,
             user: None,
             constraints,
+            unlisted_ttl: self.config.unlisted_ttl,
         }
     }
 

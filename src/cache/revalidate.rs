@@ -95,7 +95,7 @@ async fn complete<S: HttpService<B>, B: ReplayableBody>(
     let OriginResponse { head, body } = response;
     let pending = decide_storage(&context.config, &context.request, &head).ok()?;
     let rest = Limited::new(body, pending.max_body).collect().await.ok()?;
-    let stored = pending.store([&rest.to_bytes()], None, leader).await?;
+    let stored = pending.store([&rest.to_bytes()], None, leader).await.ok()?;
     let entry = &stored.entry;
     entry
         .response()

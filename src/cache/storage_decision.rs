@@ -51,13 +51,14 @@ pub(super) fn decide_storage(
     }
     let client_head = original.head(request.constraints.credentials);
     let (snapshot, route) = (&request.snapshot, request.route.as_deref());
-    let storable = snapshot.storable(&client_head, parts, &head.exchange, route)?;
+    let (policy, vary) = (request.policy(), route.map_or(&[][..], |route| &route.vary));
+    let storable = snapshot.storable(&client_head, parts, &head.exchange, &policy, vary)?;
     if let Some(condition) = &config.store_if
         && !condition(parts)
     {
         return Err(Refusal::Condition);
     }
-    let tags = tags::of_head(request, head).ok_or(Refusal::Tags)?;
+    let tags = tags::of_head(config.engine(), request, head).ok_or(Refusal::Tags)?;
     let (length, max_body) = (head.content_length(), request.max_body());
     if length.is_some_and(|length| length > max_body as u64) {
         return Err(Refusal::Size);

@@ -21,6 +21,7 @@ use crate::{
         response_body::ResponseBody,
         shared_buffer::{self, BodyEnd, BodyWriter},
     },
+    semantics::storable::Refusal,
     store::entry::Entry,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct StreamedBody<B> {
     pub(super) is_stored: bool,
     /// Set when the response is stored, if it is not yet known whether it will be.
     pub(super) mark: Option<StoredMark>,
+    /// Why the response must not be stored although its head allowed it.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// Starts to store `body`.
@@ -68,12 +71,18 @@ pub(super) async fn start<B: ServiceBody>(
         let stored = pending
             .store(&prefix.chunks, trailers, leader.as_ref())
             .await;
+        let refusal = stored.as_ref().err().copied().flatten();
+        if refusal.is_some_and(Refusal::is_lasting) {
+            pending.refuse(&mut leader).await;
+        }
         end(leader);
+        let stored = stored.ok();
         return Ok(StreamedBody {
             body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
             is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
             entry: stored.map(|stored| stored.entry),
             mark: None,
+            refusal,
         });
     }
     let is_stored = prefix.bytes <= pending.max_body && pending.will_be_stored();
@@ -82,6 +91,7 @@ pub(super) async fn start<B: ServiceBody>(
         mark: (!is_stored).then(|| pending.stored.clone()),
         body: stream_rest(pending, body, prefix, &mut leader).await,
         entry: None,
+        refusal: None,
     })
 }
 
@@ -155,7 +165,7 @@ async fn stream_rest<B: ServiceBody>(
         fits = writer.push(chunk);
     }
     if !fits {
-        pending.refuse_too_large(leader).await;
+        pending.refuse(leader).await;
     } else if let Some(leader) = leader
         && pending.is_shareable()
     {
@@ -199,9 +209,12 @@ async fn copy_rest<B: ServiceBody>(
     // Stored before its readers see the end: a client that has read the whole response can rely
     // on finding it stored.
     if let Some(chunks) = writer.whole() {
-        pending
+        let stored = pending
             .store(&chunks, trailers.clone(), leader.as_ref())
             .await;
+        if let Err(Some(_)) = stored {
+            pending.refuse(&mut leader).await;
+        }
     }
     end(leader);
     writer.finish(BodyEnd::Complete(trailers));
@@ -226,7 +239,7 @@ async fn copy_frames<B: ServiceBody>(
             Ok(chunk) => {
                 if !writer.push(chunk) && fits {
                     fits = false;
-                    pending.refuse_too_large(leader).await;
+                    pending.refuse(leader).await;
                 }
             }
             Err(frame) => all_trailers = trailers(frame, pending),

@@ -40,6 +40,11 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
             return refuse_and_answer(context, response, refusal, leader, has_stale).await;
         }
     };
+    if let Some(stored) = pending.head.response() {
+        context
+            .request
+            .note_shareable(context.engine(), &stored.lifetime);
+    }
     let streamed = match store_body::start(pending, body, leader.take(), has_stale).await {
         Ok(streamed) => streamed,
         Err(broken) => return answer_broken(&context, head, broken),
@@ -58,8 +63,9 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
         let (engine, headers) = (context.engine(), &head.original.headers);
         respond::from_entry_with_status(engine, request, &entry, headers, &status)
     });
+    let detail = streamed.refusal.map(Refusal::reason);
     range_response
-        .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, None))
+        .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, detail))
 }
 
 fn decide<S, B>(context: &CacheContext<S, B>, head: &OriginHead) -> Result<PendingEntry, Refusal> {

@@ -5,12 +5,14 @@ use serde_json::Value;
 
 use super::{cache_request::CacheRequest, origin_response::OriginHead};
 use crate::{
+    engine::core::Engine,
     key::KeyInputs,
     message::client_request::ClientRequest,
     semantics::{
         cache_groups::{self, CACHE_GROUPS, SURROGATE_KEY},
         list,
     },
+    table::MissingValue,
 };
 
 /// A response with more tags is not stored.
@@ -23,10 +25,14 @@ const MAX_TAG_LENGTH: usize = 256;
 ///
 /// `None` if a tag is missing, malformed or too long, or there are too many: the response must not be
 /// stored.
-pub(super) fn of_head(request: &CacheRequest, head: &OriginHead) -> Option<Box<[Box<str>]>> {
+pub(super) fn of_head(
+    engine: &Engine,
+    request: &CacheRequest,
+    head: &OriginHead,
+) -> Option<Box<[Box<str>]>> {
     let mut tags = match &request.route {
         Some(route) if route.has_tags() && !route.tags_need_answer() => {
-            of_route(request, &head.original, None)?
+            of_route(engine, request, &head.original, None)?
         }
         _ => Vec::new(),
     };
@@ -47,7 +53,10 @@ pub(super) fn distinct(mut tags: Vec<Box<str>>) -> Option<Box<[Box<str>]>> {
 }
 
 /// The tags of the route, some of which may name fields of the response's JSON content.
+///
+/// `None` if a value is missing, which is logged once for each route.
 pub(super) fn of_route(
+    engine: &Engine,
     request: &CacheRequest,
     original: &ClientRequest,
     content: Option<&Value>,
@@ -62,7 +71,18 @@ pub(super) fn of_route(
         user: request.user.as_deref(),
         body: None,
     };
-    matched.tags(&inputs, content)
+    let tags = matched.tags(&inputs, content);
+    tags.map_err(|missing| report_missing(engine, &matched.plan().path, &missing))
+        .ok()
+}
+
+fn report_missing(engine: &Engine, path: &str, missing: &MissingValue<'_>) {
+    if engine.untagged_routes.insert(path) {
+        tracing::warn!(
+            route = path,
+            "a response is not stored, because its tags need {missing}, and it has none; a field of the response is at the top level of a JSON object, as a string, number or boolean: correct the route's `tags` or the response"
+        );
+    }
 }
 
 fn collect(

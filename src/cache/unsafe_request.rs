@@ -20,7 +20,7 @@ use crate::{
         replayable_body::ReplayableBody,
         response_body::ResponseBody,
     },
-    semantics::cache_status::Forward,
+    semantics::{cache_status::Forward, storable::Refusal},
 };
 
 /// Forwards the request. A success invalidates its target, the targets of `Location` and
@@ -101,11 +101,12 @@ async fn store<R: ServiceBody>(
     head: OriginHead,
     body: R,
 ) -> Response<ResponseBody<R>> {
-    let (is_stored, body) = match store_body::start(pending, body, None, false).await {
-        Ok(streamed) => (streamed.is_stored, streamed.body),
-        Err(broken) => (false, broken),
+    let (is_stored, refusal, body) = match store_body::start(pending, body, None, false).await {
+        Ok(streamed) => (streamed.is_stored, streamed.refusal, streamed.body),
+        Err(broken) => (false, None, broken),
     };
-    respond::from_origin(head.parts, body, Forward::Method, is_stored, None)
+    let detail = refusal.map(Refusal::reason);
+    respond::from_origin(head.parts, body, Forward::Method, is_stored, detail)
 }
 
 /// The GET request that the write's own response may answer (RFC 9110 section 9.3.3).

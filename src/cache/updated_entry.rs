@@ -159,6 +159,7 @@ async fn store(
     let mut is_stored = false;
     if can_be_selected && engine.may_store(&head.capture, entry, request.key.base()) {
         let mut request = request.clone();
+        request.note_shareable(engine, &response.lifetime);
         settle_key(engine, &mut request, original, headers);
         is_stored = engine
             .tiers

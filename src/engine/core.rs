@@ -21,6 +21,7 @@ use super::{
     local_tier::LocalTier,
     no_vary_search_rules::QueryVariationRules,
     pattern_removal::PatternRemovals,
+    reported_names::ReportedNames,
     request_extractors::RequestExtractors,
     single_flight::SingleFlight,
     snapshot::{self, Snapshot},
@@ -88,6 +89,8 @@ pub(crate) struct Engine {
     pub(crate) removals: PatternRemovals,
     /// Keys whose last response could not be shared: their requests do not wait for each other.
     pub(crate) uncacheable: ExpiringSet,
+    /// Keys of unlisted paths whose last response could be shared: their requests wait for each other.
+    pub(crate) shareable: ExpiringSet,
     /// Keys for which the inner service has just failed while a stale response is served.
     pub(crate) origin_backoff: ExpiringSet,
     pub(crate) query_rules: QueryVariationRules,
@@ -100,6 +103,8 @@ pub(crate) struct Engine {
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
+    /// The paths of routes with a response that lacks the value of a tag.
+    pub(crate) untagged_routes: ReportedNames,
     /// Whether a misplaced layer has been logged.
     has_warned_of_misuse: AtomicBool,
 }
@@ -164,6 +169,7 @@ impl Engine {
             values: SingleFlight::new(),
             removals: PatternRemovals::new(),
             uncacheable: ExpiringSet::new(),
+            shareable: ExpiringSet::new(),
             origin_backoff: ExpiringSet::new(),
             query_rules: QueryVariationRules::new(),
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
@@ -173,6 +179,7 @@ impl Engine {
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),
             metrics,
+            untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })
     }

@@ -13,6 +13,7 @@ pub(crate) mod limiter;
 mod local_tier;
 pub(crate) mod no_vary_search_rules;
 mod pattern_removal;
+mod reported_names;
 pub(crate) mod request_extractors;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;

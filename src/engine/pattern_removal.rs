@@ -91,13 +91,18 @@ mod tests {
     use futures_util::{FutureExt, future::join_all};
 
     use super::*;
-    use crate::{keep::handle::Keep, key::Key, table::Table};
+    use crate::{
+        keep::handle::Keep,
+        key::Key,
+        table::{Table, ValueSettings},
+    };
 
     /// The removal in progress had already passed the key of a value that was stored before the
     /// deletion was called, and the deletion returned with it: the value stayed.
     #[tokio::test]
     async fn a_removal_begins_after_it_was_requested() {
-        let keep = Keep::new(Table::new().plain("config")).expect("a valid table");
+        let keep = Keep::new(Table::new().value(ValueSettings::new("config:*").plain(true)))
+            .expect("a valid table");
         let removals = &keep.engine().removals;
         let FlightRole::Lead(in_progress) = removals.in_progress.join("config:*") else {
             panic!("there is no removal yet");

@@ -1,12 +1,15 @@
 //! The table in use, and the storage decisions that depend on it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, header::COOKIE, response};
+use http::{HeaderMap, HeaderName, header::COOKIE, response};
 
 use super::head::StoredHead;
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
         stored_response::StoredResponse,
         vary::VaryFields,
     },
-    table::{Plan, RoutePlan, Table},
+    table::{Plan, RoutePlan, Table, Unlisted},
 };
 
 /// A compiled table, and the versions of its routes' keys, which change at run time.
@@ -89,19 +92,26 @@ impl Snapshot {
             .map_or(0, |version| version.load(Ordering::Acquire))
     }
 
-    /// The storage policy of a route, or of paths without a route.
-    pub(crate) fn policy<'a>(&self, route: Option<&'a RoutePlan>) -> StoragePolicy<'a> {
+    /// The storage policy of a route, or of paths without a route, for which `unlisted_ttl` is the
+    /// layer's TTL.
+    pub(crate) fn policy<'a>(
+        &self,
+        route: Option<&'a RoutePlan>,
+        unlisted_ttl: Option<Duration>,
+    ) -> StoragePolicy<'a> {
         let max = self.plan.max_ttl;
         match route {
             Some(route) => route.policy(max),
             None => StoragePolicy {
+                ttl: unlisted_ttl,
                 max,
+                heuristic: self.plan.unlisted == Unlisted::Standard,
                 ..StoragePolicy::STANDARD
             },
         }
     }
 
-    /// The head to store for the response to `request`.
+    /// The head to store for the response to `request`; `vary` are the route's fields.
     ///
     /// # Errors
     ///
@@ -111,13 +121,12 @@ impl Snapshot {
         request: &RequestHead<'_>,
         head: &response::Parts,
         exchange: &Exchange,
-        route: Option<&RoutePlan>,
+        policy: &StoragePolicy<'_>,
+        vary: &[HeaderName],
     ) -> Result<StoredHead, Refusal> {
-        let policy = self.policy(route);
-        let lifetime = storable::decide(request, head.status, &head.headers, exchange, &policy)?;
+        let lifetime = storable::decide(request, head.status, &head.headers, exchange, policy)?;
         let lifetime = self.with_jitter(lifetime);
-        let table = route.map_or(&[][..], |route| &route.vary);
-        let vary = VaryFields::of(&head.headers, table).map_err(|_| Refusal::Vary)?;
+        let vary = VaryFields::of(&head.headers, vary).map_err(|_| Refusal::Vary)?;
         let received = exchange.received;
         let headers = FieldFilter::of(&head.headers, policy.strip).select(&head.headers, received);
         let has_validator = etag::can_be_validated(head.status, &headers);

@@ -376,12 +376,13 @@ mod tests {
     use crate::{
         keep::handle::Keep,
         key::Key,
-        table::{Local, Table},
+        table::{Local, Table, ValueSettings},
     };
 
     #[tokio::test]
     async fn without_a_store_and_a_local_tier_nothing_is_stored() {
-        let table = Table::new().local(Local::new().size(0)).plain("config");
+        let plain = ValueSettings::new("config:*").plain(true);
+        let table = Table::new().local(Local::new().size(0)).value(plain);
         let keep = Keep::new(table).expect("a valid table");
         for key in [Key::new("engagement").id(1), Key::new("config").id(1)] {
             keep.set(&key, "a value").await.expect("no error");

@@ -31,7 +31,7 @@ fn the_page_documents_every_name_of_the_table() {
         "[local]\n",
         "[store]\n",
         "[identity]\n",
-        "[values]\n",
+        "[[value]]\nkey = \"a\"\n",
         route,
         limit,
     ] {
@@ -52,11 +52,12 @@ fn the_page_documents_every_name_of_the_table() {
         names.extend(values.into_iter().map(|value| format!("\"{value}\"")));
     }
     assert!(names.len() > 70, "{names:?}");
-    let headings = ["ttl", "version", "local", "store", "identity", "values"];
+    let headings = ["ttl", "version", "local", "store", "identity"];
     for name in names {
         let row = if headings.contains(&&*name) {
             format!("# `[{name}]`")
-        } else if ["route", "limit"].contains(&&*name) && TABLE.contains(&format!("# `[[{name}]]`"))
+        } else if ["route", "value", "limit"].contains(&&*name)
+            && TABLE.contains(&format!("# `[[{name}]]`"))
         {
             continue;
         } else {

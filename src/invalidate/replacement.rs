@@ -69,7 +69,7 @@ impl Replacement {
         let tags = match route.filter(|route| route.has_tags()) {
             Some(route) => {
                 let matched = write.changed.route(&write.snapshot)?;
-                matched.tags(&get_inputs(write, route), fields)?
+                matched.tags(&get_inputs(write, route), fields).ok()?
             }
             None => Vec::new(),
         };
@@ -122,6 +122,10 @@ fn storable_head(write: &WriteRequest, head: &response::Parts) -> Option<StoredH
         None => write.changed.as_sent(&write.snapshot),
     };
     let route = write.route.as_deref();
-    let storable = write.snapshot.storable(&request, head, &exchange, route);
+    let policy = write.snapshot.policy(route, None);
+    let vary = route.map_or(&[][..], |route| &route.vary);
+    let storable = write
+        .snapshot
+        .storable(&request, head, &exchange, &policy, vary);
     storable.ok()
 }

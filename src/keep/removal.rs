@@ -86,7 +86,7 @@ impl Keep {
     }
 
     /// Makes all entries whose keys match a Redis glob unusable, as [`Invalidation::pattern`] does, and
-    /// removes them from both tiers, including values that other programs read (`[values] plain`).
+    /// removes them from both tiers, including values that other programs read (`[[value]] plain`).
     /// Returns the number of removed entries; each variation counts.
     ///
     /// It scans all keys of the store in batches (`SCAN`, `UNLINK`). If you do not need the number,

@@ -237,7 +237,7 @@ impl Keep {
         KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
     }
 
-    /// The store of bare JSON, if the table stores the key's entity in this form (`[values] plain`).
+    /// The store of bare JSON, if the table stores the key's entity in this form (`[[value]] plain`).
     fn plain(&self, key: &Key) -> Option<&dyn Plain> {
         let shared = self.engine();
         let plan = &shared.snapshot.load().plan;

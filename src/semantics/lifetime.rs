@@ -108,9 +108,8 @@ impl StorableResponse<'_> {
         if let Some(ttl) = policy.ttl_of(self.status) {
             return FreshnessSource::Table(ttl);
         }
-        let may_use_heuristic = policy.heuristic
-            && request.method != Method::POST
-            && (directives.public || heuristics::is_cacheable(self.status));
+        let may_use_heuristic =
+            policy.heuristic && (directives.public || heuristics::is_cacheable(self.status));
         may_use_heuristic
             .then(|| heuristics::lifetime(self.headers, self.exchange))
             .flatten()
@@ -136,7 +135,9 @@ impl StorableResponse<'_> {
     }
 }
 
-/// Whether the table's TTL and heuristics apply: not if the response may depend on credentials.
+/// Whether the table's TTL and heuristics apply: not if the response may depend on credentials, nor to
+/// POST, which needs explicit freshness (RFC 9110 section 9.3.3) unless the route declares it safe.
 fn table_applies(request: &RequestHead<'_>, policy: &StoragePolicy<'_>) -> bool {
-    policy.scope != SharingScope::Standard || !request.credentials.any()
+    (policy.scope != SharingScope::Standard || !request.credentials.any())
+        && (request.method != Method::POST || policy.safe_method)
 }

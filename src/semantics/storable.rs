@@ -36,7 +36,7 @@ pub(crate) enum Refusal {
     Size,
     /// The layer's `store_if` condition.
     Condition,
-    /// The value of a tag is missing.
+    /// The value of a tag is missing, or a tag is malformed.
     Tags,
     /// A gRPC call that has not succeeded.
     GrpcStatus,
@@ -58,7 +58,7 @@ impl Refusal {
             Self::NoLifetime => "no-lifetime",
             Self::Size => "size",
             Self::Condition => "condition",
-            Self::Tags => "tags",
+            Self::Tags => "tag",
             Self::GrpcStatus => "grpc-status",
         }
     }

@@ -20,7 +20,8 @@ pub(crate) enum SharingScope {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoragePolicy<'a> {
     pub(crate) scope: SharingScope,
-    /// The entity's TTL; `None` if no route names the path, or the route has no key.
+    /// The TTL of responses that state no lifetime: the route's, or for a path that no route names,
+    /// the layer's.
     pub(crate) ttl: Option<Duration>,
     /// Whether the table's TTL takes precedence over the response's own.
     pub(crate) override_freshness: bool,
@@ -35,7 +36,7 @@ pub(crate) struct StoragePolicy<'a> {
     /// The default for responses without this directive.
     pub(crate) stale_if_error: Option<Duration>,
     /// Whether freshness may be estimated (RFC 9111 section 4.2.2); only for paths that no route
-    /// names.
+    /// names, and only if the table allows it.
     pub(crate) heuristic: bool,
     /// Whether the route declares the method safe, with the content as part of the key.
     pub(crate) safe_method: bool,
@@ -46,7 +47,7 @@ pub(crate) struct StoragePolicy<'a> {
 }
 
 impl StoragePolicy<'_> {
-    /// The settings for paths without a route: RFC 9111 alone decides.
+    /// The settings by which RFC 9111 alone decides.
     pub(crate) const STANDARD: StoragePolicy<'static> = StoragePolicy {
         scope: SharingScope::Standard,
         ttl: None,

@@ -1,12 +1,14 @@
 //! Warnings about settings that are valid, but probably not intended.
 
+mod invalidates;
 mod limit;
 mod route;
 
 use std::{collections::HashMap, fmt};
 
+use self::invalidates::KnownNames;
 use super::{
-    plan::Plan,
+    plan::{Plan, value},
     problem::{Location, TableProblem},
     settings::Settings,
 };
@@ -24,9 +26,13 @@ impl fmt::Display for Warning {
 }
 
 pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
-    let mut problems = unused_names(settings);
+    let mut problems = Vec::from_iter(open_namespace(&settings.namespace));
+    problems.extend(unused_names(settings));
+    let known = KnownNames::of(settings);
     for (index, route) in settings.routes.iter().enumerate() {
-        let of_route = route::problems(route, settings.ttl.max).into_iter();
+        let mut of_route = route::problems(route);
+        of_route.extend(known.problems(&route.invalidates));
+        let of_route = of_route.into_iter();
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));
     }
     problems.extend(repeated_keys(settings));
@@ -37,20 +43,36 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
     problems.into_iter().map(Warning).collect()
 }
 
-/// Reports names of `[ttl]` and `[version]` that apply to no route: most are misspelt.
+/// Reports a namespace that runs together with the keys.
+fn open_namespace(namespace: &str) -> Option<TableProblem> {
+    namespace.ends_with(|last: char| last.is_ascii_alphanumeric()).then(|| {
+        let message = format!(
+            "it runs together with the keys, as {namespace}engagement:42; write \"{namespace}:\""
+        );
+        TableProblem::new(Location::Top("namespace"), message)
+    })
+}
+
+/// Reports names of `[ttl]` and `[version]` that apply to no route and no value: most are misspelt.
 fn unused_names(settings: &Settings) -> Vec<TableProblem> {
     let (plan, _) = Plan::with_problems(settings);
+    let of_routes = plan.routes().iter().map(|route| route.entity.to_string());
+    let of_values = settings.values.iter();
+    let of_values = of_values.filter_map(|value| value::entity(&value.key).ok());
+    let entities: Vec<_> = of_routes.chain(of_values).collect();
     let ttls = settings.ttl.entities.keys().map(String::as_str).collect();
     let versions = settings.version.keys().map(String::as_str).collect();
     let sections: [(_, Vec<&str>); 2] = [("ttl", ttls), ("version", versions)];
     let mut problems = Vec::new();
     for (section, names) in sections {
         let is_used = |name: &str| {
-            let mut routes = plan.routes().iter();
-            routes.any(|route| nearest_above(&route.entity, &names) == Some(name))
+            let mut entities = entities.iter();
+            entities.any(|entity| nearest_above(entity, &names) == Some(name))
         };
         for name in names.iter().filter(|name| !is_used(name)) {
-            let message = "no route's key has this entity; correct the name, unless it is the entity of application values";
+            let message = format!(
+                "no route's key has this entity; correct the name, or if code caches values under it, write [[value]] key = \"{name}:*\""
+            );
             let location = Location::Section(section, (*name).to_owned());
             problems.push(TableProblem::new(location, message));
         }

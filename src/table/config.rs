@@ -10,6 +10,7 @@ use super::{
     route::Route,
     section::{Identity, Local, Store},
     settings::{Settings, Unlisted},
+    value_settings::ValueSettings,
 };
 use crate::error::Error;
 
@@ -86,7 +87,7 @@ impl Table {
         self
     }
 
-    /// How the cache treats a path that no route names.
+    /// How the cache treats a path that no route names. The table's TTLs never apply to it.
     pub fn unlisted(mut self, unlisted: Unlisted) -> Self {
         self.0.unlisted = unlisted;
         self
@@ -99,9 +100,10 @@ impl Table {
         self
     }
 
-    /// The TTL of entities without one of their own; one hour by default.
+    /// The TTL of entities without one of their own; by default one hour, or
+    /// [`max_ttl`](Self::max_ttl) if that is shorter.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
-        self.0.ttl.default = ttl;
+        self.0.ttl.default = Some(ttl);
         self
     }
 
@@ -141,9 +143,9 @@ impl Table {
         self
     }
 
-    /// Stores the application values of `entity` as bare JSON, which other programs can read.
-    pub fn plain(mut self, entity: impl Into<String>) -> Self {
-        self.0.values.plain.push(entity.into());
+    /// Adds the settings of values that code caches.
+    pub fn value(mut self, value: ValueSettings) -> Self {
+        self.0.values.push(value);
         self
     }
 

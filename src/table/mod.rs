@@ -44,6 +44,7 @@ mod section;
 mod settings;
 mod ttl;
 mod unit;
+mod value_settings;
 
 pub use crate::quota::Algorithm;
 pub use check::Warning;
@@ -55,9 +56,11 @@ pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
 pub use unit::{days, hours, mins, secs};
+pub use value_settings::ValueSettings;
 
 pub(crate) use plan::{
-    DEFAULT_MAX_BODY, KeyError, LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan,
+    DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, Plan, RouteMatch, RoutePlan,
+    limit as limit_plan,
 };
 
 #[cfg(test)]

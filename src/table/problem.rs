@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{limit::Limit, route::Route};
+use super::{limit::Limit, route::Route, value_settings::ValueSettings};
 use crate::error::Error;
 
-/// A field of a route or limit, and what is wrong with it.
+/// A field of a route, value or limit, and what is wrong with it.
 pub(super) type FieldProblem = (&'static str, String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,15 @@ impl TableProblem {
     /// `index` counts the table's routes from 0.
     pub(super) fn in_route(index: usize, route: &Route, (field, message): FieldProblem) -> Self {
         Self::in_item("route", index, &route.path, field, message)
+    }
+
+    /// `index` counts the table's values from 0.
+    pub(super) fn in_value(
+        index: usize,
+        value: &ValueSettings,
+        (field, message): FieldProblem,
+    ) -> Self {
+        Self::in_item("value", index, &value.key, field, message)
     }
 
     /// `index` counts the table's limits from 0.
@@ -71,7 +80,7 @@ pub(super) enum Location {
     Top(&'static str),
     /// `[section] name`
     Section(&'static str, String),
-    /// A field of `[[route]]` or `[[limit]]`; the label is its path or name.
+    /// A field of `[[route]]`, `[[value]]` or `[[limit]]`; the label is its path, key or name.
     Item {
         list: &'static str,
         index: usize,

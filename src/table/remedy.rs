@@ -93,6 +93,7 @@ fn suggestion(message: &str, found: &str, line: &str) -> Option<String> {
 fn missing_field(field: &str) -> Option<&'static str> {
     match field {
         "name" => Some("name = \"api\""),
+        "key" => Some("key = \"config:*\""),
         "path" => Some("path = \"/engagements/{id}\""),
         "limit" => Some("limit = 100"),
         "window" => Some("window = \"1m\""),

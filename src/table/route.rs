@@ -32,6 +32,8 @@ pub struct Route {
     #[serde(default)]
     pub(crate) ignore_query: Vec<String>,
     #[serde(default)]
+    pub(crate) ignore_path: Vec<String>,
+    #[serde(default)]
     pub(crate) vary: Vec<String>,
     #[serde(default)]
     pub(crate) tags: Vec<String>,
@@ -82,6 +84,7 @@ impl Route {
             host: Vec::new(),
             query: None,
             ignore_query: Vec::new(),
+            ignore_path: Vec::new(),
             vary: Vec::new(),
             tags: Vec::new(),
             invalidates: Vec::new(),
@@ -105,8 +108,11 @@ impl Route {
         }
     }
 
-    /// The template of the key: `engagement:{id}`. Without it the key is made of host, path and
-    /// query, as for a path that no route names.
+    /// The template of the key: `engagement:{id}`. It contains every parameter of the path, except
+    /// those that [`ignore_path`](Self::ignore_path) names.
+    ///
+    /// Without it the key is made of host, path and query, as for a path that no route names, and no
+    /// TTL of an entity applies.
     pub fn key(mut self, template: impl Into<String>) -> Self {
         self.key = Some(template.into());
         self
@@ -141,6 +147,13 @@ impl Route {
         self
     }
 
+    /// Parameters of the path that do not distinguish responses, as the `slug` in
+    /// `/posts/{id}/{slug}`: the [`key`](Self::key) leaves them out.
+    pub fn ignore_path<Shape: ?Sized>(mut self, names: impl OneOrMany<String, Shape>) -> Self {
+        self.ignore_path = names.into_vec();
+        self
+    }
+
     /// Request fields that distinguish responses, in addition to those in the responses' `Vary`.
     pub fn vary<Shape: ?Sized>(mut self, fields: impl OneOrMany<String, Shape>) -> Self {
         self.vary = fields.into_vec();
@@ -159,8 +172,8 @@ impl Route {
         self
     }
 
-    /// How long responses with status 200, 203 or 204 stay fresh, instead of the entity's TTL. Has an effect only with a
-    /// [`key`](Self::key).
+    /// How long responses with status 200, 203 or 204 stay fresh, instead of the entity's TTL. At most the table's `max`;
+    /// [`Duration::MAX`] is `"never"`, which means that long.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

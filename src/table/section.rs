@@ -203,11 +203,3 @@ impl Default for Identity {
         Self::new()
     }
 }
-
-/// `[values]`: how application values are stored.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ValueSettings {
-    /// Entities whose values are stored as bare JSON, which other programs can read.
-    pub(crate) plain: Vec<String>,
-}

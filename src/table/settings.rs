@@ -5,8 +5,9 @@ use serde::Deserialize;
 use super::{
     limit::{Limit, RateLimiting},
     route::Route,
-    section::{Identity, Local, Store, ValueSettings},
+    section::{Identity, Local, Store},
     ttl::Ttl,
+    value_settings::ValueSettings,
 };
 
 /// The content of a table, under the names that TOML and serde use.
@@ -21,7 +22,8 @@ pub(crate) struct Settings {
     pub(crate) local: Local,
     pub(crate) store: Store,
     pub(crate) identity: Identity,
-    pub(crate) values: ValueSettings,
+    #[serde(rename = "value")]
+    pub(crate) values: Vec<ValueSettings>,
     #[serde(rename = "route")]
     pub(crate) routes: Vec<Route>,
     #[serde(rename = "limit")]
@@ -33,11 +35,15 @@ pub(crate) struct Settings {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Unlisted {
-    /// RFC 9111 alone decides; the table's TTL does not apply. A response is fresh for as long as
-    /// it states. If it states nothing and the request carried no credentials, it is considered
-    /// fresh for a tenth of the time since its `Last-Modified`, at most one day (section 4.2.2). A
-    /// handler prevents that with `Cache-Control: no-cache`.
+    /// A response is fresh for as long as it states itself (RFC 9111 section 4.2.1), or for the
+    /// layer's own TTL ([`CacheLayer::ttl`](crate::CacheLayer::ttl)). One without either is not used
+    /// unless the inner service has confirmed it.
     #[default]
+    Explicit,
+    /// As `Explicit`, with heuristic freshness in addition: if a response states nothing and the
+    /// request carried no credentials, it is considered fresh for a tenth of the time since its
+    /// `Last-Modified`, at most one day (RFC 9111 section 4.2.2). A handler prevents that with
+    /// `Cache-Control: no-cache`.
     Standard,
     /// Requests and responses pass through untouched.
     Pass,

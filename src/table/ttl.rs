@@ -10,7 +10,8 @@ use super::unit;
 /// `[ttl]`: `default`, `max`, `jitter`, and the TTLs of entities.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ttl {
-    pub(crate) default: Duration,
+    /// [`default`](Self::default_ttl) if the table gives it.
+    pub(crate) default: Option<Duration>,
     pub(crate) max: Duration,
     pub(crate) jitter: f64,
     pub(crate) entities: BTreeMap<String, Duration>,
@@ -19,12 +20,36 @@ pub(crate) struct Ttl {
 impl Default for Ttl {
     fn default() -> Self {
         Self {
-            default: unit::hours(1),
+            default: None,
             max: unit::days(30),
             jitter: 0.1,
             entities: BTreeMap::new(),
         }
     }
+}
+
+impl Ttl {
+    /// The TTL of entities without one of their own: one hour, or `max` if that is shorter.
+    pub(super) fn default_ttl(&self) -> Duration {
+        self.default.unwrap_or_else(|| unit::hours(1).min(self.max))
+    }
+}
+
+/// Rejects a TTL of zero, and one above `max`.
+pub(super) fn check(ttl: Duration, max: Duration) -> Result<(), String> {
+    if ttl.is_zero() {
+        return Err(
+            "a TTL must be greater than 0; write \"1s\" or more (a response that must not be stored says `no-store`)"
+                .to_owned(),
+        );
+    }
+    if ttl > max && ttl != unit::NEVER {
+        let (ttl, max) = (unit::text(ttl), unit::text(max));
+        return Err(format!(
+            "{ttl} is longer than [ttl] max, {max}; write at most \"{max}\", \"never\" for that long, or a longer max"
+        ));
+    }
+    Ok(())
 }
 
 impl<'de> Deserialize<'de> for Ttl {
@@ -46,7 +71,7 @@ impl<'de> de::Visitor<'de> for TtlVisitor {
         let mut ttl = Ttl::default();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "default" => ttl.default = map.next_value::<TtlValue>()?.0,
+                "default" => ttl.default = Some(map.next_value::<TtlValue>()?.0),
                 // `plan::globals` rejects "never" as a maximum.
                 "max" => ttl.max = map.next_value::<TtlValue>()?.0,
                 "jitter" => ttl.jitter = map.next_value::<ShareValue>()?.0,

@@ -70,6 +70,27 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
+/// A duration as the table writes it: `1h30m`.
+pub(crate) fn text(duration: Duration) -> String {
+    if duration == NEVER {
+        return "never".to_owned();
+    }
+    let mut left = duration.as_millis();
+    let mut text = String::new();
+    for (unit, millis) in UNITS {
+        let number = left / u128::from(millis);
+        left %= u128::from(millis);
+        if number > 0 {
+            text += &format!("{number}{unit}");
+        }
+    }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
+}
+
 /// A century: longer durations are mistakes.
 const LONGEST: Duration = days(36_525);
 

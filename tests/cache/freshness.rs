@@ -1,7 +1,7 @@
 //! Freshness lifetimes, and the request directives that restrict them (RFC 9111 sections 4.2 and
 //! 5.2.1).
 
-use tower_keep::Table;
+use tower_keep::{Table, table::Unlisted};
 
 use crate::common::{
     client::{advance, get, request, send},
@@ -94,7 +94,8 @@ async fn heuristic_freshness_applies_without_explicit_freshness() {
         (599, &[("cache-control", "max-age=60")], true),
     ] {
         let origin = Origin::script(vec![Ok(response(status, fields, ""))]);
-        let service = cached(&new_keep(Table::new()), &origin);
+        let table = Table::new().unlisted(Unlisted::Standard);
+        let service = cached(&new_keep(table), &origin);
         send(&service, get("/a")).await;
         send(&service, get("/a")).await;
         assert_eq!(origin.calls() == 1, hit, "{status} {fields:?}");

@@ -35,6 +35,7 @@ mod refresh_credentials;
 mod refusals;
 mod servers;
 mod single_flight;
+mod unlisted;
 mod user_isolation;
 
 mod followers;

@@ -55,7 +55,14 @@ async fn a_response_is_fresh_for_the_ttl_and_not_longer() {
 #[tokio::test(start_paused = true)]
 async fn no_ttl_exceeds_the_maximum() {
     let origin = counting(&[("cache-control", "max-age=31536000")]);
-    let service = cached(&new_keep(engagements().max_ttl(secs(60))), &origin);
+    let service = cached(
+        &new_keep(
+            engagements()
+                .ttl("engagement", Duration::MAX)
+                .max_ttl(secs(60)),
+        ),
+        &origin,
+    );
     send(&service, get("/engagements/1")).await;
     assert_eq!(ttl(&send(&service, get("/engagements/1")).await), 60);
     advance(secs(60)).await;

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tower_keep::{
     Keep, Key, Table,
-    table::{Local, secs},
+    table::{Local, ValueSettings, secs},
 };
 
 use crate::{
@@ -253,10 +253,14 @@ async fn a_failing_origin_is_not_called_while_redis_has_a_stale_response() {
     }
 }
 
+fn plain_config() -> ValueSettings {
+    ValueSettings::new("config:*").plain(true)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_values_are_bare_json_both_ways() {
     let server = RedisServer::start();
-    let table = Table::new().ttl("config", secs(100)).plain("config");
+    let table = Table::new().value(plain_config().ttl(secs(100)));
     let keep = keep(&server, table).await;
     let key = Key::new("config").id("flags");
     keep.set(&key, &json!({ "dark": true }))
@@ -289,7 +293,7 @@ async fn plain_values_are_bare_json_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_value_is_made_once_for_concurrent_calls() {
     let server = RedisServer::start();
-    let keep = keep(&server, Table::new().plain("config")).await;
+    let keep = keep(&server, Table::new().value(plain_config())).await;
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let gate = Gate::closed();
     let all = (0..50).map(|_| {

@@ -28,7 +28,7 @@ use crate::{
 fn table() -> Table {
     let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
     Table::new()
-        .plain("config")
+        .value(tower_keep::table::ValueSettings::new("config:*").plain(true))
         .route(public("/engagements", "engagements"))
         .route(
             public("/engagements/{id}", "engagement:{id}")

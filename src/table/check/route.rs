@@ -1,17 +1,14 @@
-use std::time::Duration;
-
 use crate::{
     key::path,
     table::{
         problem::FieldProblem,
         route::Route,
         route_options::{Grpc, Scope, Through, Write},
-        unit::NEVER,
     },
 };
 
-/// Checks one route; `max_ttl` is the table's.
-pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
+/// Checks one route.
+pub(super) fn problems(route: &Route) -> Vec<FieldProblem> {
     let key = route.key.as_deref().unwrap_or_default();
     let mut problems = Vec::new();
     if is_public_key_of_user(route, key) {
@@ -37,12 +34,6 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
     let normal = path::normalize_escapes(&route.path);
     let message = format!("requests are usually written without these escapes; write {normal:?}");
     warn(*normal != *route.path, "path", &message);
-    for name in parameters(&route.path) {
-        let message = format!(
-            "it lacks {{{name}}}, so paths that differ only in it share a response; add {{{name}}}"
-        );
-        warn(!key.is_empty() && !mentions(key, name), "key", &message);
-    }
     warn(
         answers_content(route) && !key.contains("{#body}"),
         "key",
@@ -53,22 +44,16 @@ pub(super) fn problems(route: &Route, max_ttl: Duration) -> Vec<FieldProblem> {
         "before",
         "a write that is applied later has no declaration; leave it out",
     );
+    let has_ttl = route.key.is_some() || route.ttl.is_some();
     warn(
-        route.ttl.is_some_and(|ttl| ttl > max_ttl && ttl != NEVER),
-        "ttl",
-        "it is longer than [ttl] max, which caps it; write less, \"never\", or a longer max",
-    );
-    let keyless = route.key.is_none();
-    warn(keyless && route.ttl.is_some(), "ttl", NO_EFFECT);
-    warn(
-        keyless && route.override_freshness && route.negative.is_empty(),
+        !has_ttl && route.override_freshness && route.negative.is_empty(),
         "override",
-        NO_EFFECT,
+        "it has no effect without a TTL; write `ttl`, or a `key`, whose entity has one",
     );
     warn(
-        keyless && route.refresh_ahead.is_some(),
+        !has_ttl && route.refresh_ahead.is_some(),
         "refresh_ahead",
-        "without `key` it has an effect only if the response states its own lifetime; write one, as key = \"engagement:{id}\"",
+        "without a TTL it has an effect only if the response states its own lifetime; write `ttl`, or a `key`, whose entity has one",
     );
     problems.extend(ineffective_write(route));
     problems.extend(ineffective_through(route));
@@ -83,7 +68,8 @@ fn is_public_key_of_user(route: &Route, key: &str) -> bool {
 fn open_prefixes(patterns: &[String]) -> Vec<FieldProblem> {
     let is_open = |pattern: &&String| {
         let start = pattern.strip_suffix('*');
-        start.is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
+        let of_entity = start.filter(|start| !start.starts_with("url:"));
+        of_entity.is_some_and(|start| !start.is_empty() && !start.ends_with([':', '*']))
     };
     let problem = |pattern: &String| {
         let exact = pattern.trim_end_matches('*');
@@ -99,28 +85,10 @@ fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'?' && byte != b'#'
 }
 
-fn parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('{').skip(1).filter_map(|part| {
-        let (name, _) = part.split_once('}')?;
-        Some(name.trim_start_matches('*'))
-    })
-}
-
-fn mentions(key: &str, name: &str) -> bool {
-    key.split('{').skip(1).any(|part| {
-        part.split_once('}')
-            .is_some_and(|(inside, _)| inside.trim_start_matches('#') == name)
-    })
-}
-
 /// Whether stored responses answer requests with content.
 fn answers_content(route: &Route) -> bool {
     route.safe_methods.iter().any(|m| m != "GET" && m != "HEAD") || route.grpc == Some(Grpc::Read)
 }
-
-/// Without a key, only the lifetime that the response states applies.
-const NO_EFFECT: &str =
-    "it has no effect on a route without `key`; write one, as key = \"engagement:{id}\"";
 
 fn ineffective_write(route: &Route) -> Option<FieldProblem> {
     let key = route.key.as_deref().unwrap_or_default();

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{
     entities::Entities,
-    fields,
+    fields, key_inputs,
     path::PathPattern,
     placeholder::TemplatePurpose,
     query,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     semantics::storable::is_about_request,
-    table::{problem::FieldProblem, route::Route, route_options::Scope},
+    table::{problem::FieldProblem, route::Route, route_options::Scope, ttl, unit},
 };
 
 /// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL.
@@ -45,8 +45,8 @@ pub(super) fn route(
     let key = |text| template("key", text, TemplatePurpose::Key);
     let key = route.key.as_deref().map(key).transpose()?;
     let query_in_key = query::filter(route)?;
-    let ttl = route.ttl.unwrap_or_else(|| entities.ttl(&entity)).min(max);
-    check_times(route, ttl)?;
+    key_inputs::check(route, &pattern.params, key.as_ref(), &query_in_key)?;
+    let ttl = ttl(route, max, || entities.ttl(&entity))?;
     let tags = templates("tags", &route.tags, TemplatePurpose::Tag)?;
     let uses = |source| key.iter().chain(&tags).any(|t| t.contains(&source));
     let plan = RoutePlan {
@@ -92,15 +92,29 @@ pub(super) fn route(
     Ok(plan)
 }
 
-fn check_times(route: &Route, ttl: Duration) -> Result<(), FieldProblem> {
-    match route.refresh_ahead {
-        Some(ahead) if ahead >= ttl => Err((
+/// The route's own TTL or, if it has a key, the one of the key's entity.
+fn ttl(
+    route: &Route,
+    max: Duration,
+    of_entity: impl Fn() -> Duration,
+) -> Result<Option<Duration>, FieldProblem> {
+    if let Some(own) = route.ttl {
+        ttl::check(own, max).map_err(|message| ("ttl", message))?;
+    }
+    let ttl = route
+        .ttl
+        .or_else(|| route.key.as_ref().map(|_| of_entity()));
+    let ttl = ttl.map(|ttl| ttl.min(max));
+    match (route.refresh_ahead, ttl) {
+        (Some(ahead), Some(ttl)) if ahead >= ttl => Err((
             "refresh_ahead",
             format!(
-                "{ahead:?} must be shorter than the TTL of {ttl:?}; write less, or give the route a longer `ttl`"
+                "{} must be shorter than the TTL of {}; write less, or give the route a longer `ttl`",
+                unit::text(ahead),
+                unit::text(ttl)
             ),
         )),
-        _ => Ok(()),
+        _ => Ok(ttl),
     }
 }
 
@@ -108,20 +122,22 @@ fn negative(route: &Route, max: Duration) -> Result<Box<[(StatusCode, Duration)]
     route
         .negative
         .iter()
-        .map(|(&code, &time)| match StatusCode::from_u16(code) {
-            Ok(status) if is_about_request(status) => Err((
-                "negative",
-                format!(
-                    "{code} concerns one request or client, not the path, so it must not answer others; remove it, or write 404, 410 or another status that concerns the path"
-                ),
-            )),
-            Ok(status) if (300..600).contains(&code) && code != 304 => Ok((status, time.min(max))),
-            _ => Err((
-                "negative",
-                format!(
-                    "{code} is not the status of a redirection or an error; write 404, 410 or another from 300 to 599"
-                ),
-            )),
+        .map(|(&code, &time)| {
+            let status = negative_status(code)?;
+            ttl::check(time, max).map(|()| (status, time.min(max)))
         })
+        .map(|checked: Result<_, String>| checked.map_err(|message| ("negative", message)))
         .collect()
+}
+
+fn negative_status(code: u16) -> Result<StatusCode, String> {
+    match StatusCode::from_u16(code) {
+        Ok(status) if is_about_request(status) => Err(format!(
+            "{code} concerns one request or client, not the path, so it must not answer others; remove it, or write 404, 410 or another status that concerns the path"
+        )),
+        Ok(status) if (300..600).contains(&code) && code != 304 => Ok(status),
+        _ => Err(format!(
+            "{code} is not the status of a redirection or an error; write 404, 410 or another from 300 to 599"
+        )),
+    }
 }

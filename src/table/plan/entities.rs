@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// The entities that `[ttl]`, `[version]` or routes name.
+/// The entities that `[ttl]`, `[version]`, routes or values name.
 #[derive(Debug)]
 pub(crate) struct Entities {
     /// By first segment; each list in descending number of segments, then alphabetically.
@@ -15,6 +15,11 @@ pub(super) struct EntitySettings {
     pub(super) entity: Arc<str>,
     pub(super) ttl: Option<Duration>,
     pub(super) version: Option<u64>,
+    /// The TTL of values that code caches, in place of `ttl`.
+    pub(super) value_ttl: Option<Duration>,
+    /// Whether values that code caches are stored as bare JSON; `None` if no `[[value]]` names the
+    /// entity.
+    pub(super) plain: Option<bool>,
 }
 
 impl Entities {
@@ -40,6 +45,8 @@ impl Entities {
                     entity,
                     ttl: None,
                     version: None,
+                    value_ttl: None,
+                    plain: None,
                 },
             );
             at
@@ -56,6 +63,12 @@ impl Entities {
     /// The version of an entity: its own, or that of the nearest name above it, or 0 for none.
     pub(crate) fn version(&self, entity: &str) -> u64 {
         self.inherited(entity, |named| named.version).unwrap_or(0)
+    }
+
+    /// Whether the values of an entity are stored as bare JSON: as its own `[[value]]` says, or that of
+    /// the nearest name above it.
+    pub(crate) fn is_plain(&self, entity: &str) -> bool {
+        self.inherited(entity, |named| named.plain).unwrap_or(false)
     }
 
     fn inherited<T>(&self, entity: &str, of: impl Fn(&EntitySettings) -> Option<T>) -> Option<T> {
@@ -77,7 +90,8 @@ impl Entities {
     }
 
     pub(crate) fn ttl_of_key(&self, key: &str) -> Duration {
-        self.in_key(key, |named| named.ttl).unwrap_or(self.default)
+        self.in_key(key, |named| named.value_ttl.or(named.ttl))
+            .unwrap_or(self.default)
     }
 
     fn in_key<'a, T>(

@@ -8,6 +8,7 @@ use crate::{
         problem::{Location, TableProblem},
         section::Identity,
         settings::Settings,
+        ttl,
         unit::NEVER,
     },
 };
@@ -50,6 +51,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
             "must be at least 1 MiB; write \"16MiB\"",
         );
     }
+    let entities = ttl.entities.iter().map(|(name, ttl)| (&**name, *ttl));
+    let default = ttl.default.map(|ttl| ("default", ttl));
+    for (name, lifetime) in default.into_iter().chain(entities) {
+        if let Err(message) = ttl::check(lifetime, ttl.max) {
+            report(section("ttl", name), &message);
+        }
+    }
     for (list, name) in entity_names(settings) {
         if let Err(message) = check_entity(name) {
             report(section(list, name), &message);
@@ -58,7 +66,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
 }
 
 pub(super) fn entities(settings: &Settings) -> Entities {
-    let mut entities = Entities::new(settings.ttl.default);
+    let mut entities = Entities::new(settings.ttl.default_ttl());
     for (name, ttl) in &settings.ttl.entities {
         entities.settings(name).ttl = Some(*ttl);
     }
@@ -75,13 +83,17 @@ const MIN_JOURNAL_SIZE: u64 = 1 << 20;
 fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &String)> {
     let ttl = settings.ttl.entities.keys().map(|name| ("ttl", name));
     let version = settings.version.keys().map(|name| ("version", name));
-    let plain = settings.values.plain.iter().map(|name| ("values", name));
-    ttl.chain(version).chain(plain)
+    ttl.chain(version)
+}
+
+/// Whether a name is an entity: literal segments joined by `:`.
+pub(super) fn is_entity(name: &str) -> bool {
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_literal);
+    name.len() <= 256 && name.split(':').all(is_segment)
 }
 
 fn check_entity(name: &str) -> Result<(), String> {
-    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_literal);
-    if name.len() <= 256 && name.split(':').all(is_segment) {
+    if is_entity(name) {
         return Ok(());
     }
     Err(format!(

@@ -9,6 +9,7 @@ use super::{
     route::{DEFAULT_MAX_BODY, RoutePlan},
     route_match::RouteMatch,
     route_table::RouteTable,
+    value,
 };
 use crate::{
     error::Error,
@@ -63,6 +64,7 @@ impl Plan {
     pub(in crate::table) fn with_problems(settings: &Settings) -> (Self, Vec<TableProblem>) {
         let mut problems = Vec::new();
         let mut plan = Self::without_routes(settings, &mut problems);
+        plan.add_values(settings, &mut problems);
         plan.add_routes(settings, &mut problems);
         plan.add_limits(settings, &mut problems);
         (plan, problems)
@@ -153,22 +155,19 @@ impl Plan {
         (self.entities.of_key(key), ttl)
     }
 
-    /// The entities whose values are stored as bare JSON, and not fenced.
+    /// The entities with values that are stored as bare JSON, and not fenced.
     pub(crate) fn plain(&self) -> &[Box<str>] {
         &self.plain
     }
 
     /// Whether the values of an entity are stored as bare JSON, and not fenced.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
-        let below = |plain: &str| entity.strip_prefix(plain);
-        let mut rests = self.plain.iter().filter_map(|plain| below(plain));
-        rests.any(|rest| rest.is_empty() || rest.starts_with(':'))
+        self.entities.is_plain(entity)
     }
 
     fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {
         let ttl = &settings.ttl;
         globals::check(settings, problems);
-        let plain = settings.values.plain.iter();
         Self {
             routes: RouteTable::default(),
             refetches: false,
@@ -188,8 +187,19 @@ impl Plan {
             max_lag: settings.store.max_lag,
             journal_size: settings.store.journal_size,
             identity: globals::identity(&settings.identity, problems),
-            plain: plain.map(|entity| entity.as_str().into()).collect(),
+            plain: Box::default(),
         }
+    }
+
+    fn add_values(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {
+        for (index, value) in settings.values.iter().enumerate() {
+            if let Err(problem) = value::add(value, &mut self.entities, self.max_ttl) {
+                problems.push(TableProblem::in_value(index, value, problem));
+            }
+        }
+        let plain = settings.values.iter().filter(|value| value.plain);
+        let entities = plain.filter_map(|value| value::entity(&value.key).ok());
+        self.plain = entities.map(Into::into).collect();
     }
 
     fn add_routes(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {

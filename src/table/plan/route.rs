@@ -24,8 +24,8 @@ pub(crate) struct RoutePlan {
     /// The entity's version in `[version]`; 0 if none.
     pub(crate) version: u64,
     pub(crate) scope: Option<Scope>,
-    /// The TTL of responses, capped by `max`.
-    pub(crate) ttl: Duration,
+    /// The TTL of responses, capped by `max`; `None` if the route has neither a key nor a TTL.
+    pub(crate) ttl: Option<Duration>,
     pub(crate) override_freshness: bool,
     pub(crate) refresh_ahead: Option<Duration>,
     pub(crate) early_refresh: bool,
@@ -111,7 +111,7 @@ impl RoutePlan {
     pub(crate) fn policy(&self, max: Duration) -> StoragePolicy<'_> {
         StoragePolicy {
             scope: self.sharing(),
-            ttl: self.key.is_some().then_some(self.ttl),
+            ttl: self.ttl,
             override_freshness: self.override_freshness,
             negative: &self.negative,
             max,

@@ -106,18 +106,23 @@ impl<'p> RouteMatch<'p> {
         Some(pattern::target(encode::text(&out)))
     }
 
-    /// The tags of a response; `None` if a value is missing: then the response must not be stored.
+    /// The tags of a response.
+    ///
+    /// # Errors
+    ///
+    /// The placeholder whose value is missing: then the response must not be stored.
     pub(crate) fn tags(
         &self,
         inputs: &KeyInputs<'_>,
         answer: Option<&Value>,
-    ) -> Option<Vec<Box<str>>> {
-        let tag = |template: &Template| {
+    ) -> Result<Vec<Box<str>>, MissingValue<'_>> {
+        let tag = |template: &'p Template| {
+            let values = self.values(inputs, answer);
             let mut out = KeyBytes::new();
-            template
-                .write(&self.values(inputs, answer), &mut out)
-                .ok()?;
-            Some(encode::text(&out).into())
+            match template.write(&values, &mut out) {
+                Ok(()) => Ok(encode::text(&out).into()),
+                Err(_) => Err(MissingValue(template.missing(&values))),
+            }
         };
         self.plan.tags.iter().map(tag).collect()
     }
@@ -149,6 +154,24 @@ impl<'p> RouteMatch<'p> {
             inputs,
             filter: &self.plan.query_in_key,
             answer,
+        }
+    }
+}
+
+/// A placeholder whose value is missing; displayed as it is written in the table.
+#[derive(Debug)]
+pub(crate) struct MissingValue<'p>(Option<&'p ValueSource>);
+
+impl fmt::Display for MissingValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ValueSource::Answer(field)) => write!(f, "{{answer.{field}}}"),
+            Some(ValueSource::Query(name)) => write!(f, "{{query.{name}}}"),
+            Some(ValueSource::Header(name)) => write!(f, "{{header.{name}}}"),
+            Some(ValueSource::User) => f.write_str("{user}"),
+            Some(ValueSource::Host) => f.write_str("{host}"),
+            Some(ValueSource::WholeQuery) => f.write_str("{#query}"),
+            _ => f.write_str("a part of the path"),
         }
     }
 }

@@ -75,6 +75,12 @@ impl Template {
         Ok(())
     }
 
+    /// The first value that is missing.
+    pub(super) fn missing(&self, values: &TemplateInputs<'_>) -> Option<&ValueSource> {
+        self.sources()
+            .find(|source| source.write(values, &mut KeyBytes::new()).is_err())
+    }
+
     /// Writes text and values for an invalidation, with `*` in place of what only the responses have:
     /// missing fields of the write's response, and the content of the requests that are invalidated.
     /// Fails if the request lacks a value: a client must not be able to widen an invalidation.

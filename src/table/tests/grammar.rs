@@ -7,14 +7,14 @@ use serde::Deserialize;
 use super::WHOLE;
 use crate::table::{
     Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route, Scope,
-    Store, Table, Through, Unlisted, Write, days, hours, mins, secs,
+    Store, Table, Through, Unlisted, ValueSettings, Write, days, hours, mins, secs,
     unit::{parse_duration, parse_share, parse_size},
 };
 
 fn in_code() -> Table {
     Table::new()
         .namespace("")
-        .unlisted(Unlisted::Standard)
+        .unlisted(Unlisted::Explicit)
         .default_ttl(hours(1))
         .max_ttl(days(30))
         .jitter(0.1)
@@ -43,7 +43,7 @@ fn in_code() -> Table {
                 .credentials(["x-session"])
                 .unverified(false),
         )
-        .plain("config")
+        .value(ValueSettings::new("config:*").ttl(hours(1)).plain(true))
         .route(
             Route::new("/engagements/{id}")
                 .key("engagement:{id}")
@@ -94,6 +94,11 @@ fn in_code() -> Table {
                 .through(Through::Answer)
                 .settle(secs(1))
                 .partial_writes(true),
+        )
+        .route(
+            Route::new("/posts/{id}/{slug}")
+                .key("post:{id}")
+                .ignore_path(["slug"]),
         )
         .limit(
             Limit::new("api", 100, mins(1))
@@ -240,7 +245,7 @@ fn doubtful_settings_are_warned_about() {
         .version("pipelin", 1)
         .route(
             Route::new("/engagements/{id}/{part}")
-                .key("engagement:{id}")
+                .key("engagement:{id}:{part}")
                 .invalidates(["engagement:{id}*", "engagement:{id}:*"]),
         )
         .route(
@@ -249,7 +254,7 @@ fn doubtful_settings_are_warned_about() {
                 .safe_methods(["POST"]),
         )
         .route(Route::new("/me").key("me:{user}").scope(Scope::Public))
-        .route(Route::new("/also/me").key("me:{user}").ttl(days(300)))
+        .route(Route::new("/also/me").key("me:{user}").ttl(days(3)))
         .route(Route::new("/caf\u{e9}").key("cafe"))
         .limit(Limit::new("api", 0, mins(1)).burst(3))
         .limit(Limit::new("api", 10, mins(1)).lease(20));
@@ -259,10 +264,8 @@ fn doubtful_settings_are_warned_about() {
         "[ttl] engagment: no route's key has this entity",
         "[version] pipelin: no route's key has this entity",
         "route \"/engagements/{id}/{part}\", invalidates: \"engagement:{id}*\" also matches longer identifiers",
-        "route \"/engagements/{id}/{part}\", key: it lacks {part}",
         "route \"/agents/{id}\", key: requests with different bodies share a response",
         "route \"/me\", scope: the key contains the user",
-        "route \"/also/me\", ttl: it is longer than [ttl] max",
         "route \"/caf\u{e9}\", path: no request has such a path",
         "route \"/also/me\", key: the route \"/me\" has the same key",
         "limit \"api\", limit: it refuses every request",
@@ -282,6 +285,10 @@ fn settings_without_effect_are_warned_about() {
         r#"
             [[route]]
             path = "/no-key"
+            override = true
+            refresh_ahead = "10s"
+            [[route]]
+            path = "/own-ttl"
             ttl = "1m"
             override = true
             refresh_ahead = "10s"
@@ -317,9 +324,8 @@ fn settings_without_effect_are_warned_about() {
     let warnings = table.expect("allowed").check();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
-        "route \"/no-key\", ttl: it has no effect on a route without `key`; write one",
-        "route \"/no-key\", override: it has no effect on a route without `key`; write one",
-        "route \"/no-key\", refresh_ahead: without `key` it has an effect only if the response states",
+        "route \"/no-key\", override: it has no effect without a TTL; write `ttl`, or a `key`",
+        "route \"/no-key\", refresh_ahead: without a TTL it has an effect only if the response states",
         "route \"/later\", write: \"behind\" has no effect yet",
         "route \"/answer\", through: it has no effect by itself; write write = \"through\"",
         "route \"/answer/vary\", through: a write's response is never stored",
@@ -338,6 +344,7 @@ fn the_whole_table_has_warnings() {
     let (ttl, others): (Vec<_>, Vec<_>) = warnings.iter().partition(|w| w.starts_with("[ttl]"));
     assert!(!ttl.iter().any(|w| w.starts_with("[ttl] engagement")));
     let expected = [
+        "route \"/engagements/{id}\", invalidates: no key of this table can be \"dashboard:*:engagement_list\"; correct it",
         "route \"/pkg.Agents/Start\", write: \"behind\" has no effect yet",
         "route \"/pkg.Agents/Start\", through: it has no effect by itself",
         "limit \"login\", lease: it has no effect yet",

@@ -23,7 +23,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "unlisted = \"none\"",
-            "line 1: unknown variant `none`, expected `standard` or `pass`",
+            "line 1: unknown variant `none`, expected one of `explicit`, `standard`, `pass`",
         ),
         (
             "\n[ttl]\nengagement = \"soon\"",
@@ -104,7 +104,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[ttl]\na = \"5m\"\n[[route]]\npath = \"/a\"\nkey = \"a:x\"\nrefresh_ahead = \"5m\"",
-            "line 6: route \"/a\", refresh_ahead: 300s must be shorter than the TTL of 300s; write less",
+            "line 6: route \"/a\", refresh_ahead: 5m must be shorter than the TTL of 5m; write less",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a:{answer.id}\"",
@@ -115,8 +115,8 @@ fn invalid_tables_have_helpful_errors() {
             "line 4: route \"/a\", tags: \"l:{header.x-lang}\" uses a value that is not part of the key, so another request could choose it; write vary = [\"x-lang\"], or add {header.x-lang} to the key",
         ),
         (
-            "[[route]]\npath = \"/a/{id}\"\nkey = \"a\"\ntags = [\"l:{id}\"]",
-            "line 4: route \"/a/{id}\", tags: \"l:{id}\" uses a value that is not part of the key",
+            "[[route]]\npath = \"/a/{id}\"\nkey = \"a\"\nignore_path = [\"id\"]\ntags = [\"l:{id}\"]",
+            "line 5: route \"/a/{id}\", tags: \"l:{id}\" uses a value that is not part of the key",
         ),
         (
             "[[route]]\npath = \"/a\"\nkey = \"a\"\nquery = [\"page\"]\ntags = [\"l:{query.sort}\"]",

@@ -8,7 +8,7 @@ use super::WHOLE;
 use crate::{
     key::{ContentHash, Key, KeyBuf, KeyInputs, PathReadings, purge::PurgeTarget},
     table::{
-        Limit, LimitPlan, Plan, Route, Scope, Table,
+        Limit, LimitPlan, Plan, Route, Scope, Table, ValueSettings,
         limit_plan::{CostPlan, SubjectPart as By},
         mins,
         plan::value_source::KeyError,
@@ -89,13 +89,13 @@ fn the_whole_table_makes_keys() {
         .expect("a route")
         .plan();
     assert_eq!(&*route.entity, "dashboard:stats");
-    assert_eq!(route.ttl, mins(15));
+    assert_eq!(route.ttl, Some(mins(15)));
     assert_eq!(*route.negative, [(StatusCode::NOT_FOUND, secs(10))]);
     let search = plan
         .route("/search", Some("API.EXAMPLE.COM:443"))
         .expect("a route")
         .plan();
-    assert_eq!(search.ttl, plan.max_ttl);
+    assert_eq!(search.ttl, Some(plan.max_ttl));
     assert!(search.needs_body && search.is_safe(&Method::POST) && !search.is_safe(&Method::PUT));
     assert!(
         !plan
@@ -290,9 +290,10 @@ fn a_missing_value_leaves_a_response_without_tags() {
         json!({"org_id": ""}),
         json!([]),
     ] {
-        assert_eq!(tags(missing.clone()), None, "{missing}");
+        let error = tags(missing.clone()).map_err(|value| value.to_string());
+        assert_eq!(error, Err("{answer.org_id}".to_owned()), "{missing}");
     }
-    assert_eq!(matched.tags(&request.inputs(path), None), None);
+    assert!(matched.tags(&request.inputs(path), None).is_err());
     assert!(matched.plan().tags_need_answer() && !matched.plan().invalidates_need_answer());
 }
 
@@ -407,9 +408,16 @@ fn the_entity_of_a_key_is_the_longest_name() {
 
 #[test]
 fn an_entity_and_those_below_it_are_plain() {
-    let plan = plan(&Table::new().plain("config"));
+    let table = Table::new()
+        .value(ValueSettings::new("config:*").plain(true))
+        .value(ValueSettings::new("config:*:secret"));
+    let plan = plan(&table);
     assert!(plan.is_plain("config") && plan.is_plain("config:app"));
     assert!(!plan.is_plain("configs") && !plan.is_plain("conf"));
+    assert!(
+        !plan.is_plain("config:secret"),
+        "it has settings of its own"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 mod grammar;
 mod invalid_tables;
 mod matching;
+mod names_and_lifetimes;
 mod paths_and_hosts;
 
 /// A table with every section and most settings.
