@@ -2,13 +2,14 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use bytes::Bytes;
 use http::{Response, request};
 
 use super::{cache_request::CacheRequest, config::Config};
 use crate::{
     engine::{coalesce::Leader, core::Engine, fill::Fill},
-    message::{http_service::HttpService, response_body::ResponseBody},
+    message::{
+        http_service::HttpService, request_content::BufferedContent, response_body::ResponseBody,
+    },
 };
 
 /// A request that more than the local tier must answer, or that is a refresh, with the inner service
@@ -20,7 +21,7 @@ pub(super) struct CacheContext<S, B> {
     /// The head of the request as it came to the cache.
     pub(super) parts: request::Parts,
     /// The request's content if it is part of the key, else empty; kept to send the request again.
-    pub(super) content: Bytes,
+    pub(super) content: BufferedContent,
     /// Whether this is a refresh in the background: no client waits, and a worse response does not
     /// replace the stored one.
     pub(super) is_refresh: bool,
@@ -48,7 +49,7 @@ impl<S, B> CacheContext<S, B> {
             inner,
             request,
             parts,
-            content: Bytes::new(),
+            content: BufferedContent::default(),
             is_refresh: false,
             has_uncacheable_note: false,
             body: PhantomData,

@@ -48,7 +48,7 @@ pub(super) struct CompleteEntry {
 }
 
 impl PendingEntry {
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         self.config.engine()
     }
 
@@ -84,7 +84,7 @@ impl PendingEntry {
         engine.uncacheable.remove(key.as_str());
         let variant = self.variant.as_ref();
         let is_kept = engine.tiers.store_response(key, variant, &entry).await;
-        share_entry(leader, &entry, variant);
+        share_entry(engine, leader, &entry, variant);
         Some(CompleteEntry { entry, is_kept })
     }
 
@@ -169,6 +169,17 @@ impl PendingEntry {
         }
     }
 
+    /// Gives up storing a body for which there is no room in memory. The requests that wait for it are
+    /// forwarded themselves.
+    pub(super) fn refuse_without_room(&self, leader: &mut Option<FillLeader>) {
+        let metrics = &self.engine().metrics;
+        metrics.refused.increment(1);
+        metrics.busy_response.increment(1);
+        if let Some(leader) = leader.take() {
+            leader.end();
+        }
+    }
+
     /// Counts and logs that the response could not be stored.
     pub(super) fn report_failure(&self, reason: &'static str) {
         self.engine().metrics.fill_failed.increment(1);
@@ -180,13 +191,14 @@ impl PendingEntry {
 /// Shares a complete entry with the leader's followers, because the local tier may be too small to
 /// hold it.
 pub(super) fn share_entry(
+    engine: &Engine,
     leader: Option<&FillLeader>,
     entry: &Arc<Entry>,
     variant: Option<&Variant>,
 ) {
     if let Some(leader) = leader
         && leader.has_followers()
-        && let Some(fill) = Fill::whole(entry, variant)
+        && let Some(fill) = Fill::whole(entry, variant, engine.buffers.permit())
     {
         leader.share(Arc::new(fill));
     }

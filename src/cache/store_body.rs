@@ -3,6 +3,9 @@
 //! Once the response may be stored, its body is read independently of its client: a slow or absent
 //! reader does not delay others. A body that is available at once is stored within the request; the
 //! rest of any other body is read by a spawned task.
+//!
+//! What has been read and not yet taken by the client counts towards `[local] fill_buffer`. A body for
+//! which that has no room is passed on unread, and not stored.
 
 use std::{
     collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -17,9 +20,10 @@ use super::{context::FillLeader, pending_entry::PendingEntry};
 use crate::{
     engine::fill::Fill,
     message::{
+        buffer_budget::{BufferPermit, UNCOUNTED},
         http_service::ServiceBody,
         response_body::ResponseBody,
-        shared_buffer::{self, BodyEnd, BodyWriter},
+        shared_buffer::{self, BodyEnd, BodyWriter, Overflow},
     },
     store::entry::Entry,
 };
@@ -36,6 +40,8 @@ pub(super) struct StreamedBody<B> {
     pub(super) entry: Option<Arc<Entry>>,
     /// Whether the response is stored, or will be once the rest of its body has arrived.
     pub(super) is_stored: bool,
+    /// The word for `detail` of `Cache-Status`.
+    pub(super) detail: Option<&'static str>,
 }
 
 /// Starts to store `body`.
@@ -61,6 +67,15 @@ pub(super) async fn start<B: ServiceBody>(
             return Err(ResponseBody::failed(chunks, error.into()));
         }
     };
+    if prefix.lacks_room {
+        pending.refuse_without_room(&mut leader);
+        return Ok(StreamedBody {
+            body: prefix.into_body(body),
+            entry: None,
+            is_stored: false,
+            detail: Some("busy"),
+        });
+    }
     if prefix.has_ended && prefix.bytes <= pending.max_body {
         let trailers = prefix.trailers.clone();
         let stored = pending
@@ -68,15 +83,17 @@ pub(super) async fn start<B: ServiceBody>(
             .await;
         end(leader);
         return Ok(StreamedBody {
-            body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
+            body: prefix.into_body(body),
             is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
             entry: stored.map(|stored| stored.entry),
+            detail: None,
         });
     }
     Ok(StreamedBody {
-        is_stored: prefix.bytes <= pending.max_body && pending.config.engine().tiers.can_store(),
+        is_stored: prefix.bytes <= pending.max_body && pending.engine().tiers.can_store(),
         body: stream_rest(pending, body, prefix, &mut leader),
         entry: None,
+        detail: None,
     })
 }
 
@@ -87,6 +104,10 @@ struct BodyPrefix {
     trailers: Option<HeaderMap>,
     bytes: usize,
     has_ended: bool,
+    /// Counts `chunks`.
+    permit: BufferPermit,
+    /// Whether the budget has no room for the body.
+    lacks_room: bool,
 }
 
 impl BodyPrefix {
@@ -100,7 +121,25 @@ impl BodyPrefix {
             }
             Err(frame) => self.trailers = trailers(frame, pending),
         }
+        self.lacks_room |= !self.permit.try_grow_to(self.bytes.min(pending.max_body));
     }
+
+    /// The client's body: the part that was read, then the rest.
+    fn into_body<B>(self, rest: Pin<Box<B>>) -> ResponseBody<B> {
+        if self.has_ended {
+            return ResponseBody::buffered(self.chunks, self.trailers, self.permit);
+        }
+        ResponseBody::resumed(self.chunks, self.permit, rest)
+    }
+}
+
+/// Makes room for a body of known length at once, so that it need not be given up in the middle. For
+/// any other body, there has to be some room.
+fn make_room<B: ServiceBody>(body: &B, pending: &PendingEntry, permit: &mut BufferPermit) -> bool {
+    let exact = body.size_hint().exact();
+    let length = pending.length.max(exact).map(usize::try_from);
+    let length = length.map_or(UNCOUNTED + 1, |length| length.unwrap_or(usize::MAX));
+    permit.try_grow_to(length.min(pending.max_body))
 }
 
 /// Reads until the body ends, has no frame ready, or is too large to be stored.
@@ -109,8 +148,12 @@ async fn read_available<B: ServiceBody>(
     pending: &PendingEntry,
     waits_for_body: bool,
 ) -> Result<BodyPrefix, (VecDeque<Bytes>, B::Error)> {
+    let mut permit = pending.engine().buffers.permit();
+    let has_ended = body.is_end_stream();
     let mut prefix = BodyPrefix {
-        has_ended: body.is_end_stream(),
+        has_ended,
+        lacks_room: !has_ended && !make_room(&*body, pending, &mut permit),
+        permit,
         ..BodyPrefix::default()
     };
     while !prefix.has_ended
@@ -118,6 +161,9 @@ async fn read_available<B: ServiceBody>(
         && prefix.chunks.len() <= shared_buffer::max_chunks(pending.max_body)
     {
         let waits = waits_for_body && prefix.bytes == 0;
+        if prefix.lacks_room && !waits {
+            break;
+        }
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
             Poll::Pending if waits => Poll::Pending,
@@ -143,14 +189,14 @@ fn stream_rest<B: ServiceBody>(
     prefix: BodyPrefix,
     leader: &mut Option<FillLeader>,
 ) -> ResponseBody<B> {
-    let (writer, shared) = shared_buffer::channel(pending.max_body, pending.length);
+    let (writer, shared) = shared_buffer::channel(pending.max_body, pending.length, prefix.permit);
     let reader = shared.reader();
-    let mut fits = true;
+    let mut overflow = None;
     for chunk in prefix.chunks {
-        fits = writer.push(chunk);
+        overflow = writer.push(chunk);
     }
-    if !fits {
-        pending.refuse_too_large(leader);
+    if let Some(overflow) = overflow {
+        refuse(&pending, overflow, leader);
     } else if let Some(leader) = leader
         && pending.is_shareable()
     {
@@ -166,7 +212,7 @@ fn stream_rest<B: ServiceBody>(
         let copy = copy_rest(pending, body, writer, leader.take());
         tokio::spawn(copy.in_current_span());
     }
-    reader.map_or_else(ResponseBody::empty, ResponseBody::shared)
+    reader.map_or_else(|_| ResponseBody::empty(), ResponseBody::shared)
 }
 
 /// Copies the rest of `body` into `writer`, and stores it if it arrives whole.
@@ -210,7 +256,7 @@ async fn copy_frames<B: ServiceBody>(
     leader: &mut Option<FillLeader>,
 ) -> Option<BodyEnd> {
     let mut all_trailers = None;
-    let mut fits = true;
+    let mut is_kept = true;
     while writer.ready().await {
         let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             None => return Some(BodyEnd::Complete(all_trailers)),
@@ -219,15 +265,24 @@ async fn copy_frames<B: ServiceBody>(
         };
         match frame.into_data() {
             Ok(chunk) => {
-                if !writer.push(chunk) && fits {
-                    fits = false;
-                    pending.refuse_too_large(leader);
+                if let Some(overflow) = writer.push(chunk)
+                    && is_kept
+                {
+                    is_kept = false;
+                    refuse(pending, overflow, leader);
                 }
             }
             Err(frame) => all_trailers = trailers(frame, pending),
         }
     }
     None
+}
+
+fn refuse(pending: &PendingEntry, overflow: Overflow, leader: &mut Option<FillLeader>) {
+    match overflow {
+        Overflow::TooLarge => pending.refuse_too_large(leader),
+        Overflow::NoRoom => pending.refuse_without_room(leader),
+    }
 }
 
 fn trailers(frame: Frame<Bytes>, pending: &PendingEntry) -> Option<HeaderMap> {

@@ -47,7 +47,7 @@ use crate::{
         KeyBuf,
         purge::{Purge, PurgeTarget},
     },
-    message::{client_request::ClientRequest, target::Target},
+    message::{buffer_budget::BufferBudget, client_request::ClientRequest, target::Target},
     metrics::CacheMetrics,
     store::{
         contracts::{entries::Entries, limits::Limits, plain::Plain},
@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) fills: Arc<SingleFlight<Arc<Fill>>>,
     /// Application values being computed, by full key.
     pub(crate) values: Arc<SingleFlight<Arc<Entry>>>,
+    /// The memory for bodies that are being read (`[local] fill_buffer`).
+    pub(crate) buffers: Arc<BufferBudget>,
     pub(crate) removals: PatternRemovals,
     /// Keys whose last response could not be shared: their requests do not wait for each other.
     pub(crate) uncacheable: ExpiringSet,
@@ -135,6 +137,7 @@ impl Engine {
             metrics: metrics.clone(),
             stored: AtomicU64::new(0),
         };
+        let buffers = BufferBudget::new(plan.fill_buffer);
         let limiter = Limiter::new(Arc::clone(&clock), limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
@@ -148,6 +151,7 @@ impl Engine {
             tiers: Arc::new(tiers),
             fills: SingleFlight::new(),
             values: SingleFlight::new(),
+            buffers,
             removals: PatternRemovals::new(),
             uncacheable: ExpiringSet::new(),
             origin_backoff: ExpiringSet::new(),
@@ -174,6 +178,7 @@ impl Engine {
             )));
         }
         self.tiers.local.resize(next.plan.local_size);
+        self.buffers.resize(next.plan.fill_buffer);
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
         self.snapshot.store(Arc::new(next));

@@ -105,7 +105,8 @@ async fn settle_success<R: ServiceBody>(
         None if route.is_some_and(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
-    let (content, body) = content::read(body, max_length).await;
+    let permit = request.engine().buffers.permit();
+    let (content, body) = content::read(body, max_length, permit).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
     let replacement = replacement

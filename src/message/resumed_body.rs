@@ -10,18 +10,31 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::buffer_budget::BufferPermit;
+
 /// A partly read body: yields the frames that were read, then the rest.
 ///
 /// A layer makes it when it stops reading a request body, because the content is too long or has
 /// trailers. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
 pub struct ResumedBody<B> {
     read: VecDeque<Frame<Bytes>>,
+    /// Counts the bytes in `read`, until all of them have been yielded.
+    permit: BufferPermit,
     rest: Pin<Box<B>>,
 }
 
 impl<B> ResumedBody<B> {
     pub(crate) fn new(read: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
-        Self { read, rest }
+        Self {
+            read,
+            permit: BufferPermit::default(),
+            rest,
+        }
+    }
+
+    /// Keeps the permit for the frames that were read.
+    pub(crate) fn with_permit(self, permit: BufferPermit) -> Self {
+        Self { permit, ..self }
     }
 }
 
@@ -33,10 +46,13 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.read.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => self.rest.as_mut().poll_frame(cx),
+        let Some(frame) = self.read.pop_front() else {
+            return self.rest.as_mut().poll_frame(cx);
+        };
+        if self.read.is_empty() {
+            self.permit.shrink_to(0);
         }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -30,6 +30,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));
     }
     problems.extend(repeated_keys(settings));
+    problems.extend(bodies_beyond_buffer(settings));
     for (index, limit) in settings.limits.iter().enumerate() {
         let of_limit = limit::problems(limit, &settings.limits[..index]).into_iter();
         problems.extend(of_limit.map(|problem| TableProblem::in_limit(index, limit, problem)));
@@ -80,4 +81,15 @@ fn repeated_keys(settings: &Settings) -> Vec<TableProblem> {
         }
     }
     problems
+}
+
+/// Reports routes whose longest bodies have no room in `[local] fill_buffer`.
+fn bodies_beyond_buffer(settings: &Settings) -> impl Iterator<Item = TableProblem> {
+    let room = settings.local.fill_buffer;
+    let routes = settings.routes.iter().enumerate();
+    let too_large = routes.filter(move |(_, route)| route.max_body.is_some_and(|max| max > room));
+    too_large.map(|(index, route)| {
+        let message = "longer bodies than [local] fill_buffer are never stored; write less, or a larger fill_buffer";
+        TableProblem::in_route(index, route, ("max_body", message.to_owned()))
+    })
 }

@@ -6,6 +6,7 @@ mod bounds;
 mod errors;
 #[cfg(feature = "redis")]
 mod faults;
+mod fill_buffer;
 mod freshness;
 mod hostile;
 mod layer_markers;
@@ -21,6 +22,7 @@ mod readiness;
 #[cfg(feature = "redis")]
 mod redis;
 mod refresh;
+mod self_waiting;
 mod servers;
 mod single_flight;
 mod user_isolation;

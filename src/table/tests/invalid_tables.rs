@@ -67,6 +67,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 2: \"64mib\" is not a size; write \"64MiB\", \"1MB\" or a whole number of bytes",
         ),
         (
+            "[local]\nfill_buffer = 0",
+            "line 2: [local] fill_buffer: must be greater than 0; write \"64MiB\"",
+        ),
+        (
             "[store]\ndeadline = 0",
             "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),
