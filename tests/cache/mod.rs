@@ -32,4 +32,5 @@ mod followers;
 mod tiers;
 mod validation;
 mod values;
+mod variant_eviction;
 mod variants;
