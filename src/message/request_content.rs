@@ -102,8 +102,8 @@ mod tests {
     type TestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
     /// The smallest chunk that counts, and by six bytes.
-    const CHUNK: [u8; UNCOUNTED + 6] = [b'x'; UNCOUNTED + 6];
-    const MAX: usize = CHUNK.len();
+    static CHUNK: [u8; UNCOUNTED + 6] = [b'x'; UNCOUNTED + 6];
+    const MAX: usize = UNCOUNTED + 6;
 
     /// These chunks; then the body ends, or stalls.
     fn body(chunks: &[&'static [u8]], stalls: bool) -> TestBody {

@@ -93,3 +93,23 @@ fn bodies_beyond_buffer(settings: &Settings) -> impl Iterator<Item = TableProble
         TableProblem::in_route(index, route, ("max_body", message.to_owned()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::table::{Local, Route, Table};
+
+    #[test]
+    fn a_body_that_has_no_room_in_the_buffer_is_reported() {
+        let route = |max| Route::new("/a").key("a").max_body(max);
+        let table = |max| {
+            Table::new()
+                .local(Local::new().fill_buffer(10))
+                .route(route(max))
+        };
+        assert_eq!(table(10).check(), []);
+        let warnings = table(11).check();
+        let warning = "route \"/a\", max_body: longer bodies than [local] fill_buffer are never stored; write less, or a larger fill_buffer";
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(warnings[0].to_string(), warning);
+    }
+}

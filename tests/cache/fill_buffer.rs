@@ -20,7 +20,9 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::{runtime::Builder, time::Instant};
 use tower::{Layer, service_fn};
-use tower_keep::{CacheLayer, Keep, Route, Scope, Table, cache::Cache, table::Local};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, cache::Cache, table::Local,
+};
 
 use crate::common::{
     client::{get, next_chunk, read_text, request, run_other_tasks, send, send_for_head},
@@ -324,4 +326,34 @@ async fn a_request_whose_content_does_not_arrive_is_answered_with_408() {
     assert!(response.body.contains("30 seconds"), "{}", response.body);
     assert_eq!(start.elapsed().as_secs(), 30);
     assert_eq!(buffered.bytes(), 0.0);
+}
+
+#[tokio::test]
+async fn the_response_to_a_write_counts_and_is_read_in_any_case() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let route = Route::new("/orders").invalidates("engagement:{answer.id}");
+    let table = table(1).route(route);
+    let keep = metrics::with_local_recorder(&recorder, || new_keep(table));
+    let sum = Cell::new(0.0);
+    let buffered = Buffered { snapshotter, sum };
+    let origin = Origin::from_fn(|request, _| async move {
+        if request.uri() != "/orders" {
+            return ok_text("small");
+        }
+        let json = format!(r#"{{"id":1,"text":"{}"}}"#, "x".repeat(CHUNK));
+        Ok(ok(full(json), &[("content-type", "application/json")]))
+    });
+    let reads = cached(&keep, &origin);
+    send(&reads, get("/engagements/1")).await;
+    send(&reads, get("/engagements/2")).await;
+    let writes = InvalidateLayer::new(&keep).layer(reads.clone());
+    let response = send_for_head(&writes, request("POST", "/orders", &[])).await;
+    assert!(buffered.bytes() >= COUNTED as f64);
+    drop(response);
+    assert_eq!(buffered.bytes(), 0.0);
+    for (id, is_hit) in [(1, false), (2, true)] {
+        let read = send(&reads, get(&format!("/engagements/{id}"))).await;
+        assert_eq!(read.cache_status().contains("hit"), is_hit, "{id}");
+    }
 }
