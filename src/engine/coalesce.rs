@@ -10,12 +10,15 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     core::Engine,
     fill_lock::{FillLock, Locked},
-    single_flight::{FlightRole, LeaderGuard, Release, SingleFlight},
+    single_flight::{FlightRole, Follower, LeaderGuard, Release, SingleFlight},
     tiers::StoreLookup,
 };
 use crate::{clock::Backoff, store::position::Position};
@@ -139,9 +142,9 @@ pub(crate) async fn coalesce<W: Coalesce>(
             FlightRole::Lead(flight) => return lead(engine, flight, work).await,
             FlightRole::Follow(follower) => follower,
         };
-        match timeout_at(deadline, follower.wait()).await {
+        match wait_until(deadline, &mut follower).await {
             // One request takes over, so that a slow result is not made by all at once.
-            Err(_) => {
+            None => {
                 if let Some(flight) = flights.replace_leader(&key, &follower) {
                     return CoalesceOutcome::Proceed(Some(Leader::new(flight, None)));
                 }
@@ -152,7 +155,7 @@ pub(crate) async fn coalesce<W: Coalesce>(
                 deadline += MAX_WAIT;
                 continue;
             }
-            Ok(Ok(shared)) => match work.follow(shared) {
+            Some(Ok(shared)) => match work.follow(shared) {
                 FollowOutcome::Done(output) => return CoalesceOutcome::Done(output),
                 FollowOutcome::OtherKey(other) if other != key => {
                     key = other;
@@ -167,7 +170,7 @@ pub(crate) async fn coalesce<W: Coalesce>(
                     }
                 }
             },
-            Ok(Err(release)) => {
+            Some(Err(release)) => {
                 if let Some(output) = work.find().await {
                     return CoalesceOutcome::Done(output);
                 }
@@ -185,6 +188,18 @@ pub(crate) async fn coalesce<W: Coalesce>(
         }
         has_retried = true;
     }
+}
+
+/// Waits for the leader; `None` after `deadline`. Outside of a runtime, where no timer runs, there is no
+/// deadline.
+async fn wait_until<T: Clone + Send + Sync>(
+    deadline: Instant,
+    follower: &mut Follower<T>,
+) -> Option<Result<T, Release>> {
+    if Handle::try_current().is_err() {
+        return Some(follower.wait().await);
+    }
+    timeout_at(deadline, follower.wait()).await.ok()
 }
 
 /// Does the leader's work in this process: waits for a process that holds the store's lock, or

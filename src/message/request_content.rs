@@ -146,8 +146,8 @@ mod tests {
             let frame = body.frame().await.expect("a frame").expect("no error");
             assert_eq!(frame.into_data().expect("data"), chunk);
         }
-        assert!(!budget.is_full());
         assert!(body.frame().await.is_none());
+        assert!(!budget.is_full());
     }
 
     #[tokio::test(start_paused = true)]

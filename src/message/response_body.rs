@@ -38,7 +38,7 @@ pin_project! {
         Inner { #[pin] body: B },
         Full { body: Full<Bytes> },
         // The trailers follow the chunks, or the error of an inner body that failed after them.
-        // The permit counts the chunks until all have been read.
+        // The permit counts the chunks until the body is dropped: a server may hold the last one.
         Chunks {
             chunks: VecDeque<Bytes>,
             last: Option<Result<Box<HeaderMap>, BoxError>>,
@@ -152,15 +152,8 @@ where
         match self.project().kind.project() {
             ResponseProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             ResponseProj::Full { body } => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            ResponseProj::Chunks {
-                chunks,
-                last,
-                permit,
-            } => {
+            ResponseProj::Chunks { chunks, last, .. } => {
                 let chunk = chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)));
-                if chunks.is_empty() {
-                    permit.shrink_to(0);
-                }
                 let last = || Some(last.take()?.map(|trailers| Frame::trailers(*trailers)));
                 Poll::Ready(chunk.or_else(last))
             }

@@ -18,7 +18,7 @@ use super::buffer_budget::BufferPermit;
 /// trailers. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
 pub struct ResumedBody<B> {
     read: VecDeque<Frame<Bytes>>,
-    /// Counts the bytes in `read`, until all of them have been yielded.
+    /// Counts the bytes in `read`, until the rest is requested: a server may hold the last frame.
     permit: BufferPermit,
     rest: Pin<Box<B>>,
 }
@@ -46,13 +46,13 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(frame) = self.read.pop_front() else {
-            return self.rest.as_mut().poll_frame(cx);
-        };
-        if self.read.is_empty() {
-            self.permit.shrink_to(0);
+        match self.read.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => {
+                self.permit.shrink_to(0);
+                self.rest.as_mut().poll_frame(cx)
+            }
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

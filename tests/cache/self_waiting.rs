@@ -184,3 +184,16 @@ async fn a_handler_may_make_the_value_of_its_own_key() {
     let second = send(&service, get("/engagements/1")).await;
     assert!(second.cache_status().contains("hit"), "{second:?}");
 }
+
+#[test]
+fn a_call_may_wait_outside_of_a_runtime() {
+    let keep = new_keep(engagements());
+    let first = key(1);
+    let stuck = keep.get_or_set(&first, std::future::pending::<Result<String, Infallible>>);
+    let mut stuck = Box::pin(stuck);
+    assert!(stuck.as_mut().now_or_never().is_none());
+    let mut waiting = Box::pin(get_or_other(&keep, &first));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    drop(stuck);
+    assert_eq!(waiting.now_or_never(), Some(Ok("other".to_owned())));
+}
