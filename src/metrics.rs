@@ -28,6 +28,10 @@ pub(crate) struct CacheMetrics {
     pub(crate) stored: Counter,
     /// Responses that were not stored: forbidden or too large.
     pub(crate) refused: Counter,
+    /// Responses that were not stored for lack of room in `[local] fill_buffer`.
+    pub(crate) busy_response: Counter,
+    /// Requests that were refused for lack of room in `[local] fill_buffer`.
+    pub(crate) busy_request: Counter,
     pub(crate) fill_failed: Counter,
     pub(crate) refresh: Counter,
     /// Refreshes left out because too many were in progress.
@@ -48,6 +52,7 @@ impl CacheMetrics {
             |result: &'static str| counter!("tower_keep_cache_requests_total", "result" => result);
         let values =
             |result: &'static str| counter!("tower_keep_value_requests_total", "result" => result);
+        let busy = |body: &'static str| counter!("tower_keep_cache_busy_total", "body" => body);
         Self {
             hit_local: requests("hit_local"),
             hit_store: requests("hit_store"),
@@ -61,6 +66,8 @@ impl CacheMetrics {
             value_miss: values("miss"),
             stored: counter!("tower_keep_cache_stored_total"),
             refused: counter!("tower_keep_cache_refused_total"),
+            busy_response: busy("response"),
+            busy_request: busy("request"),
             fill_failed: counter!("tower_keep_cache_fill_failures_total"),
             refresh: counter!("tower_keep_cache_refreshes_total"),
             refresh_skipped: counter!("tower_keep_cache_refreshes_skipped_total"),

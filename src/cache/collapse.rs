@@ -16,11 +16,14 @@ use crate::{
     engine::{
         coalesce::{Coalesce, FollowOutcome},
         fill::Fill,
+        fill_lock::Locked,
         single_flight::LeaderGuard,
         tiers::{FoundEntry, StoreLookup},
     },
     fence::verdict::Verdict,
-    message::{http_service::HttpService, replayable_body::ReplayableBody},
+    message::{
+        http_service::HttpService, replayable_body::ReplayableBody, shared_buffer::ReaderRefusal,
+    },
     semantics::{freshness::Reason, vary},
 };
 
@@ -31,6 +34,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     type Output = CacheResponse<S, B>;
 
     const RETRIES_AFTER_END: bool = true;
+    const LOCKED: Locked = Locked::Response;
 
     /// Looks in the local tier; while the inner service fails, also for a stale response.
     async fn find(&mut self) -> Option<Self::Output> {
@@ -70,7 +74,11 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         let variant = self.request.variant(&found.entry, &self.parts.headers);
         if flight.has_followers()
             && found.verdict == Verdict::Usable
-            && let Some(fill) = Fill::whole(&found.entry, variant.as_ref())
+            && let Some(fill) = Fill::whole(
+                &found.entry,
+                variant.as_ref(),
+                self.engine().buffers.permit(),
+            )
         {
             flight.share(Arc::new(fill));
         }
@@ -105,12 +113,17 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
             let own = vary::hash_for(variant, headers);
             return FollowOutcome::OtherKey(request.key.variant_key(&own));
         }
-        respond::from_fill(engine, request, &fill, headers)
-            .map_or(FollowOutcome::Outdated, FollowOutcome::Done)
+        match fill.body.reader() {
+            Ok(body) => respond::from_fill(engine, request, &fill, body, headers)
+                .map_or(FollowOutcome::Outdated, FollowOutcome::Done),
+            Err(ReaderRefusal::Late) => FollowOutcome::Outdated,
+            Err(ReaderRefusal::NoRoom) => FollowOutcome::Unusable,
+        }
     }
 
     fn is_uncacheable(&self) -> bool {
-        self.is_known_uncacheable()
+        // With a full budget, a response that was not shared was probably too large for it.
+        self.is_known_uncacheable() || self.engine().buffers.is_full()
     }
 }
 

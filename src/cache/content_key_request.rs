@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request;
 
 use super::{
@@ -20,8 +19,9 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
-        capped_read::CappedRead, http_service::HttpService, replayable_body::ReplayableBody,
-        resumed_body::ResumedBody,
+        http_service::HttpService,
+        replayable_body::ReplayableBody,
+        request_content::{RequestContent, read_content},
     },
     semantics::{cache_status::Forward, grpc},
     table::KeyError,
@@ -38,9 +38,15 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     parts: request::Parts,
     body: B,
 ) -> Result<CacheResponse<S, B>, S::ServiceError> {
-    let content = match read(body).await {
+    let permit = config.engine().buffers.permit();
+    let content = match read_content(body, MAX_CONTENT, permit).await {
         RequestContent::Whole(content) => content,
         RequestContent::Broken => return Ok(respond::bad_request()),
+        RequestContent::Late => return Ok(respond::request_timeout()),
+        RequestContent::NoRoom => {
+            config.engine().metrics.busy_request.increment(1);
+            return Ok(respond::busy());
+        }
         RequestContent::Unsuitable { body, detail } => {
             let (reason, detail) = (Forward::Bypass, Some(detail));
             return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
@@ -49,10 +55,11 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     let mut key = KeyBuf::new();
     let uri = config.engine().uri(&parts.uri, &parts.extensions);
     let source = KeySource::new(&config, &snapshot, &parts, uri);
-    let request = source.content_key(&content, &mut key);
-    let body = B::from_bytes(content.clone());
+    let request = source.content_key(&content.bytes, &mut key);
+    let body = B::from_bytes(content.bytes.clone());
     let is_unary = |request: &CacheRequestRef<'_>| {
-        request.route.is_none_or(|route| !route.is_grpc_read()) || grpc::is_one_message(&content)
+        request.route.is_none_or(|route| !route.is_grpc_read())
+            || grpc::is_one_message(&content.bytes)
     };
     let request = match request {
         Ok(request) if is_unary(&request) => request,
@@ -73,32 +80,4 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
             miss::answer_miss(context, body).await
         }
     }
-}
-
-/// The content of a request.
-enum RequestContent<B> {
-    Whole(Bytes),
-    /// It cannot be part of a key, because it is too large or has trailers.
-    Unsuitable {
-        /// Yields all of the content, including the part that was read.
-        body: B,
-        /// The word for `detail` of `Cache-Status`.
-        detail: &'static str,
-    },
-    /// Reading it failed before its end.
-    Broken,
-}
-
-async fn read<B: ReplayableBody>(body: B) -> RequestContent<B> {
-    let mut body = Box::pin(body);
-    // Copied, so that content in tiny chunks takes no more memory than its bytes.
-    let mut read = CappedRead::copying(MAX_CONTENT);
-    let detail = match read.read_to_end(body.as_mut()).await {
-        Ok(true) if !read.has_trailers() => return RequestContent::Whole(read.into_content()),
-        Ok(true) => "content-has-trailers",
-        Ok(false) => "content-too-large",
-        Err(_) => return RequestContent::Broken,
-    };
-    let body = B::resume(ResumedBody::new(read.into_frames(), body));
-    RequestContent::Unsuitable { body, detail }
 }

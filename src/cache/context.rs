@@ -2,13 +2,14 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use bytes::Bytes;
 use http::{Response, request};
 
 use super::{cache_request::CacheRequest, config::Config};
 use crate::{
     engine::{coalesce::Leader, core::Engine, fill::Fill},
-    message::{http_service::HttpService, response_body::ResponseBody},
+    message::{
+        http_service::HttpService, request_content::BufferedContent, response_body::ResponseBody,
+    },
 };
 
 /// A request that the local tier alone could not answer, or that is a refresh, with the inner service
@@ -20,7 +21,7 @@ pub(super) struct CacheContext<S, B> {
     /// The head of the request as it came to the cache.
     pub(super) parts: request::Parts,
     /// The request's content if it is part of the key, else empty; kept to send the request again.
-    pub(super) content: Bytes,
+    pub(super) content: BufferedContent,
     /// Whether a process has noted in the store that the response cannot be shared.
     pub(super) has_uncacheable_note: bool,
     /// The type of the request's body, which `S` alone does not determine.
@@ -45,7 +46,7 @@ impl<S, B> CacheContext<S, B> {
             inner,
             request,
             parts,
-            content: Bytes::new(),
+            content: BufferedContent::default(),
             has_uncacheable_note: false,
             body: PhantomData,
         }

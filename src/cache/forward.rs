@@ -15,6 +15,7 @@ use super::{
     stale_on_error, store_response,
 };
 use crate::{
+    engine::task_keys,
     fence::{capture::Capture, verdict::Verdict},
     message::{
         client_request::ClientRequest, http_service::HttpService, layer_markers::LayerMarkers,
@@ -59,7 +60,8 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
         conditional_request::prepare(&mut context.request, &mut parts.headers, is_uncacheable);
     let inner = context.inner.clone();
     let request = Request::from_parts(parts, body);
-    let called = call(&context.config, inner, request, &original, capture);
+    let key = context.request.key.as_str();
+    let called = call(&context.config, key, inner, request, &original, capture);
     let response = match called.await {
         Ok(response) => response,
         Err(error) => return stale_on_error::on_service_error(&context).ok_or(error),
@@ -91,14 +93,16 @@ async fn call_again<S: HttpService<B>, B: ReplayableBody>(
     conditional::make_unconditional(&mut parts.headers);
     context.request.refuted = context.request.candidate.take();
     context.request.forwarded_form = ForwardedForm::Unconditional;
-    let request = Request::from_parts(parts, B::from_bytes(context.content.clone()));
+    let request = Request::from_parts(parts, B::from_bytes(context.content.bytes.clone()));
     let capture = context.engine().fence.capture();
     let inner = context.inner.clone();
-    call(&context.config, inner, request, original, capture).await
+    let key = context.request.key.as_str();
+    call(&context.config, key, inner, request, original, capture).await
 }
 
 async fn call<S: HttpService<B>, B: ReplayableBody>(
     config: &Config,
+    key: &str,
     inner: S,
     request: Request<B>,
     original: &Arc<ClientRequest>,
@@ -106,7 +110,8 @@ async fn call<S: HttpService<B>, B: ReplayableBody>(
 ) -> Result<OriginResponse<S::ResponseBody>, S::ServiceError> {
     let engine = config.engine();
     let requested = engine.clock.now().wall;
-    let (parts, body) = inner.oneshot(request).await?.into_parts();
+    let response = task_keys::making(&engine.fills, key, inner.oneshot(request));
+    let (parts, body) = response.await?.into_parts();
     let head = OriginHead::new(config, parts, Arc::clone(original), capture, requested);
     let elapsed = head.exchange.received.since(requested);
     engine.metrics.fill_seconds.record(elapsed.as_secs_f64());

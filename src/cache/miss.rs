@@ -13,6 +13,7 @@ use crate::{
     engine::{
         coalesce::{CoalesceOutcome, Leader, coalesce},
         fill::Fill,
+        task_keys,
         tiers::StoreLookup,
     },
     message::{
@@ -108,6 +109,10 @@ async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
         // wait: the leader may have begun before that write.
         let flight = engine.fills.try_lead(&key);
         return CoalesceOutcome::Proceed(flight.map(|flight| Leader::new(flight, None)));
+    }
+    // The handler for this key has sent a request for it through the layer.
+    if task_keys::is_making(&engine.fills, &key) {
+        return CoalesceOutcome::Proceed(None);
     }
     coalesce(engine, &engine.fills, &key, context).await
 }

@@ -144,6 +144,28 @@
 //! holds also if the request had a `Cookie`, unless the 304 has `private`, `no-store`, `Set-Cookie` or
 //! another `Vary`; then only its fields about freshness are stored.
 //!
+//! If the head is late, a waiting request goes on by itself: one takes the place of the forwarded
+//! request after ten seconds, the others after twenty. So a handler that waits for a request to its
+//! own path does not hang: in the same task such a request is forwarded at once.
+//!
+//! # Variants
+//!
+//! The responses of one key that differ by `Vary` are its variants. A key has up to 64, whose responses
+//! take up to 16 MiB together; beyond that, the least recently used one is removed. The uses in other
+//! processes count as far as those have stored a variant of the key since. Without a local tier
+//! (`[local] size = 0`), uses are not known, and the variant that was stored first is removed.
+//!
+//! # Memory of bodies that are being read
+//!
+//! `[local] fill_buffer` bounds the bytes of all bodies that are in memory and not yet in a tier: of
+//! responses from when they are read until their clients have taken them, and of request content that
+//! is part of the key, until the response. The first 16 KiB of each body do not count.
+//!
+//! While there is no room for a response, it is passed on as fast as its client reads it, and is not
+//! stored (`detail=busy`); requests that wait for it are forwarded themselves. A request whose content
+//! is part of the key is refused with 503 and `Retry-After`. Content that has not arrived after 30
+//! seconds is refused with 408.
+//!
 //! # When the inner service fails
 //!
 //! A stale response is served instead of the inner service's error, and instead of a response whose

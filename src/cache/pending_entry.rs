@@ -61,7 +61,7 @@ pub(super) struct CompleteEntry {
 }
 
 impl PendingEntry {
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         self.config.engine()
     }
 
@@ -124,7 +124,7 @@ impl PendingEntry {
         if let Some(replaced) = &self.replaced {
             replaced.remove(engine, &self.original.headers).await;
         }
-        share_entry(leader, &entry, variant);
+        share_entry(engine, leader, &entry, variant);
         Ok(CompleteEntry { entry, is_kept })
     }
 
@@ -247,6 +247,17 @@ impl PendingEntry {
         }
     }
 
+    /// Gives up storing a body for which there is no room in memory. The requests that wait for it are
+    /// forwarded themselves.
+    pub(super) fn refuse_without_room(&self, leader: &mut Option<FillLeader>) {
+        let metrics = &self.engine().metrics;
+        metrics.refused.increment(1);
+        metrics.busy_response.increment(1);
+        if let Some(leader) = leader.take() {
+            leader.end();
+        }
+    }
+
     /// Counts and logs that the response could not be stored.
     pub(super) fn report_failure(&self, reason: &'static str) {
         self.engine().metrics.fill_failed.increment(1);
@@ -258,13 +269,14 @@ impl PendingEntry {
 /// Shares a complete entry with the leader's followers, because the local tier may be too small to
 /// hold it.
 pub(super) fn share_entry(
+    engine: &Engine,
     leader: Option<&FillLeader>,
     entry: &Arc<Entry>,
     variant: Option<&Variant>,
 ) {
     if let Some(leader) = leader
         && leader.has_followers()
-        && let Some(fill) = Fill::whole(entry, variant)
+        && let Some(fill) = Fill::whole(entry, variant, engine.buffers.permit())
     {
         leader.share(Arc::new(fill));
     }

@@ -3,7 +3,8 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Response, StatusCode, header, response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
 
 use super::{
     cache_request::CacheRequest,
@@ -15,7 +16,9 @@ use crate::{
     engine::{core::Engine, fill::Fill, tiers::FoundEntry},
     message::{
         prebuilt_head::PrebuiltResponse,
+        request_content::CONTENT_TIMEOUT,
         response_body::{ResponseBody, response},
+        shared_buffer::BodyReader,
         static_values,
     },
     semantics::{
@@ -178,15 +181,16 @@ fn add_age_and_status(
     fields.append(CACHE_STATUS, status);
 }
 
-/// Answers from the fill of another request. `None` if the first bytes of its body were dropped.
+/// Answers from the fill of another request; `body` reads its body.
 pub(super) fn from_fill<B>(
     engine: &Engine,
     request: &CacheRequest,
     fill: &Fill,
+    body: BodyReader,
     headers: &HeaderMap,
 ) -> Option<Response<ResponseBody<B>>> {
     let stored = fill.head.response()?;
-    let body = ResponseBody::shared(fill.body.reader()?);
+    let body = ResponseBody::shared(body);
     let now = engine.clock.now().wall;
     let status = CacheStatus::forward(request.forward_reason(now)).collapsed(true);
     let mut fields = stored.headers.clone();
@@ -236,11 +240,47 @@ pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
     )
 }
 
+/// Refuses a request whose content did not arrive in time.
+pub(super) fn request_timeout<B>() -> Response<ResponseBody<B>> {
+    let seconds = CONTENT_TIMEOUT.as_secs();
+    let details = format!(
+        r#"{{"type":"about:blank","title":"Request Timeout","status":408,"detail":"The content did not arrive within {seconds} seconds."}}"#
+    );
+    problem(StatusCode::REQUEST_TIMEOUT, details.into())
+}
+
+/// Refuses a request whose content is part of its key while there is no room to read it.
+pub(super) fn busy<B>() -> Response<ResponseBody<B>> {
+    let details = concat!(
+        r#"{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","#,
+        r#""title":"Request cannot be satisfied due to temporary server capacity constraints","#,
+        r#""status":503}"#
+    );
+    let mut response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Bytes::from_static(details.as_bytes()),
+    );
+    let status = CacheStatus::forward(Forward::Bypass).detail("busy");
+    status.append(response.headers_mut());
+    let one_second = HeaderValue::from_static("1");
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, one_second);
+    response
+}
+
+/// A refusal with problem details (RFC 9457).
+fn problem<B>(status: StatusCode, details: Bytes) -> Response<ResponseBody<B>> {
+    let mut fields = HeaderMap::new();
+    let json = HeaderValue::from_static("application/problem+json");
+    fields.insert(header::CONTENT_TYPE, json);
+    response(status, fields, ResponseBody::full(details))
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::FutureExt;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use http_body_util::{BodyExt, Empty};
     use proptest::{collection::vec, prelude::*, sample::select};
 

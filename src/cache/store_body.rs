@@ -3,6 +3,9 @@
 //! Once the response may be stored, its body is read independently of its client: a slow or absent
 //! reader does not delay others. A body that is available at once is stored within the request; the
 //! rest of any other body is read by a spawned task.
+//!
+//! What has been read and not yet taken by the client counts towards `[local] fill_buffer`. A body for
+//! which that has no room is passed on unread, and not stored.
 
 use std::{
     collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -17,9 +20,10 @@ use super::{context::FillLeader, pending_entry::PendingEntry};
 use crate::{
     engine::fill::{Fill, StoredMark},
     message::{
+        buffer_budget::{BufferPermit, UNCOUNTED},
         http_service::ServiceBody,
         response_body::ResponseBody,
-        shared_buffer::{self, BodyEnd, BodyWriter},
+        shared_buffer::{self, BodyEnd, BodyWriter, Overflow},
     },
     semantics::storable::Refusal,
     store::entry::Entry,
@@ -39,8 +43,8 @@ pub(super) struct StreamedBody<B> {
     pub(super) is_stored: bool,
     /// Set when the response is stored, if it is not yet known whether it will be.
     pub(super) mark: Option<StoredMark>,
-    /// Why the response must not be stored although its head allowed it.
-    pub(super) refusal: Option<Refusal>,
+    /// The word for `detail` of `Cache-Status`.
+    pub(super) detail: Option<&'static str>,
 }
 
 /// Starts to store `body`.
@@ -66,6 +70,16 @@ pub(super) async fn start<B: ServiceBody>(
             return Err(ResponseBody::failed(chunks, error.into()));
         }
     };
+    if prefix.lacks_room {
+        pending.refuse_without_room(&mut leader);
+        return Ok(StreamedBody {
+            body: prefix.into_body(body),
+            entry: None,
+            is_stored: false,
+            mark: None,
+            detail: Some("busy"),
+        });
+    }
     if prefix.has_ended && prefix.bytes <= pending.max_body {
         let trailers = prefix.trailers.clone();
         let stored = pending
@@ -78,11 +92,11 @@ pub(super) async fn start<B: ServiceBody>(
         end(leader);
         let stored = stored.ok();
         return Ok(StreamedBody {
-            body: ResponseBody::chunks(prefix.chunks, prefix.trailers),
+            body: prefix.into_body(body),
             is_stored: stored.as_ref().is_some_and(|stored| stored.is_kept),
             entry: stored.map(|stored| stored.entry),
             mark: None,
-            refusal,
+            detail: refusal.map(Refusal::reason),
         });
     }
     let is_stored = prefix.bytes <= pending.max_body && pending.will_be_stored();
@@ -91,7 +105,7 @@ pub(super) async fn start<B: ServiceBody>(
         mark: (!is_stored).then(|| pending.stored.clone()),
         body: stream_rest(pending, body, prefix, &mut leader).await,
         entry: None,
-        refusal: None,
+        detail: None,
     })
 }
 
@@ -102,6 +116,10 @@ struct BodyPrefix {
     trailers: Option<HeaderMap>,
     bytes: usize,
     has_ended: bool,
+    /// Counts `chunks`.
+    permit: BufferPermit,
+    /// Whether the budget has no room for the body.
+    lacks_room: bool,
 }
 
 impl BodyPrefix {
@@ -115,7 +133,25 @@ impl BodyPrefix {
             }
             Err(frame) => self.trailers = trailers(frame, pending),
         }
+        self.lacks_room |= !self.permit.try_grow_to(self.bytes.min(pending.max_body));
     }
+
+    /// The client's body: the part that was read, then the rest.
+    fn into_body<B>(self, rest: Pin<Box<B>>) -> ResponseBody<B> {
+        if self.has_ended {
+            return ResponseBody::buffered(self.chunks, self.trailers, self.permit);
+        }
+        ResponseBody::resumed(self.chunks, self.permit, rest)
+    }
+}
+
+/// Makes room for a body of known length at once, so that it need not be given up in the middle. For
+/// any other body, there has to be some room.
+fn make_room<B: ServiceBody>(body: &B, pending: &PendingEntry, permit: &mut BufferPermit) -> bool {
+    let exact = body.size_hint().exact();
+    let length = pending.length.max(exact).map(usize::try_from);
+    let length = length.map_or(UNCOUNTED + 1, |length| length.unwrap_or(usize::MAX));
+    permit.try_grow_to(length.min(pending.max_body))
 }
 
 /// Reads until the body ends, has no frame ready, or is too large to be stored.
@@ -124,8 +160,12 @@ async fn read_available<B: ServiceBody>(
     pending: &PendingEntry,
     waits_for_body: bool,
 ) -> Result<BodyPrefix, (VecDeque<Bytes>, B::Error)> {
+    let mut permit = pending.engine().buffers.permit();
+    let has_ended = body.is_end_stream();
     let mut prefix = BodyPrefix {
-        has_ended: body.is_end_stream(),
+        has_ended,
+        lacks_room: !has_ended && !make_room(&*body, pending, &mut permit),
+        permit,
         ..BodyPrefix::default()
     };
     while !prefix.has_ended
@@ -133,6 +173,9 @@ async fn read_available<B: ServiceBody>(
         && prefix.chunks.len() <= shared_buffer::max_chunks(pending.max_body)
     {
         let waits = waits_for_body && prefix.bytes == 0;
+        if prefix.lacks_room && !waits {
+            break;
+        }
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
             Poll::Pending if waits => Poll::Pending,
@@ -158,14 +201,14 @@ async fn stream_rest<B: ServiceBody>(
     prefix: BodyPrefix,
     leader: &mut Option<FillLeader>,
 ) -> ResponseBody<B> {
-    let (writer, shared) = shared_buffer::channel(pending.max_body, pending.length);
+    let (writer, shared) = shared_buffer::channel(pending.max_body, pending.length, prefix.permit);
     let reader = shared.reader();
-    let mut fits = true;
+    let mut overflow = None;
     for chunk in prefix.chunks {
-        fits = writer.push(chunk);
+        overflow = writer.push(chunk);
     }
-    if !fits {
-        pending.refuse(leader).await;
+    if let Some(overflow) = overflow {
+        refuse(&pending, overflow, leader).await;
     } else if let Some(leader) = leader
         && pending.is_shareable()
     {
@@ -181,7 +224,7 @@ async fn stream_rest<B: ServiceBody>(
         let copy = copy_rest(pending, body, writer, leader.take());
         tokio::spawn(copy.in_current_span());
     }
-    reader.map_or_else(ResponseBody::empty, ResponseBody::shared)
+    reader.map_or_else(|_| ResponseBody::empty(), ResponseBody::shared)
 }
 
 /// Copies the rest of `body` into `writer`, and stores it if it arrives whole.
@@ -228,7 +271,7 @@ async fn copy_frames<B: ServiceBody>(
     leader: &mut Option<FillLeader>,
 ) -> Option<BodyEnd> {
     let mut all_trailers = None;
-    let mut fits = true;
+    let mut is_kept = true;
     while writer.ready().await {
         let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             None => return Some(BodyEnd::Complete(all_trailers)),
@@ -237,15 +280,24 @@ async fn copy_frames<B: ServiceBody>(
         };
         match frame.into_data() {
             Ok(chunk) => {
-                if !writer.push(chunk) && fits {
-                    fits = false;
-                    pending.refuse(leader).await;
+                if let Some(overflow) = writer.push(chunk)
+                    && is_kept
+                {
+                    is_kept = false;
+                    refuse(pending, overflow, leader).await;
                 }
             }
             Err(frame) => all_trailers = trailers(frame, pending),
         }
     }
     None
+}
+
+async fn refuse(pending: &PendingEntry, overflow: Overflow, leader: &mut Option<FillLeader>) {
+    match overflow {
+        Overflow::TooLarge => pending.refuse(leader).await,
+        Overflow::NoRoom => pending.refuse_without_room(leader),
+    }
 }
 
 fn trailers(frame: Frame<Bytes>, pending: &PendingEntry) -> Option<HeaderMap> {

@@ -63,9 +63,13 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
         let (engine, headers) = (context.engine(), &head.original.headers);
         respond::from_entry_with_status(engine, request, &entry, headers, &status)
     });
-    let detail = streamed.refusal.map(Refusal::reason);
-    range_response
-        .unwrap_or_else(|| answer(&context, head, streamed.body, streamed.is_stored, detail))
+    match range_response {
+        Some(range) => range.map(|body| body.with_permit_of(streamed.body)),
+        None => {
+            let (is_stored, detail) = (streamed.is_stored, streamed.detail);
+            answer(&context, head, streamed.body, is_stored, detail)
+        }
+    }
 }
 
 fn decide<S, B>(context: &CacheContext<S, B>, head: &OriginHead) -> Result<PendingEntry, Refusal> {

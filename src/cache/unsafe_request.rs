@@ -20,7 +20,7 @@ use crate::{
         replayable_body::ReplayableBody,
         response_body::ResponseBody,
     },
-    semantics::{cache_status::Forward, storable::Refusal},
+    semantics::cache_status::Forward,
 };
 
 /// Forwards the request. A success invalidates its target, the targets of `Location` and
@@ -101,11 +101,10 @@ async fn store<R: ServiceBody>(
     head: OriginHead,
     body: R,
 ) -> Response<ResponseBody<R>> {
-    let (is_stored, refusal, body) = match store_body::start(pending, body, None, false).await {
-        Ok(streamed) => (streamed.is_stored, streamed.refusal, streamed.body),
+    let (is_stored, detail, body) = match store_body::start(pending, body, None, false).await {
+        Ok(streamed) => (streamed.is_stored, streamed.detail, streamed.body),
         Err(broken) => (false, None, broken),
     };
-    let detail = refusal.map(Refusal::reason);
     respond::from_origin(head.parts, body, Forward::Method, is_stored, detail)
 }
 

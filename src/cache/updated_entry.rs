@@ -166,6 +166,6 @@ async fn store(
             .store_response(&request.key, variant.as_ref(), entry)
             .await;
     }
-    share_entry(leader, entry, variant.as_ref());
+    share_entry(engine, leader, entry, variant.as_ref());
     is_stored
 }

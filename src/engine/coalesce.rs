@@ -4,20 +4,28 @@
 //! Within a process [`SingleFlight`] decides who leads, across processes the store's [`FillLock`].
 //! Both only save work: a request that cannot tell whether another one is at work does the work
 //! itself, and the fence checks its result like any other.
+//!
+//! No request waits for ever: one that waits for itself, for example through a task that its own work
+//! has spawned, goes on after [`MAX_WAIT`].
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     core::Engine,
-    fill_lock::FillLock,
-    single_flight::{FlightRole, LeaderGuard, Release, SingleFlight},
+    fill_lock::{FillLock, Locked},
+    single_flight::{FlightRole, Follower, LeaderGuard, Release, SingleFlight},
     tiers::StoreLookup,
 };
 use crate::{clock::Backoff, store::position::Position};
 
-/// After waiting this long for other processes, a process does the work itself.
+/// After waiting this long for another request of this process, a request takes over its lead; after
+/// twice this time it does the work itself. After waiting this long for other processes, a process
+/// does the work itself.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two lookups in the store.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
@@ -34,6 +42,9 @@ pub(crate) trait Coalesce: Send {
     /// Whether followers elect a new leader once if theirs ended without a result; otherwise each
     /// does the work itself.
     const RETRIES_AFTER_END: bool;
+
+    /// What locks in the store are held for.
+    const LOCKED: Locked;
 
     /// Looks for a result that has been stored since the request arrived.
     fn find(&mut self) -> impl Future<Output = Option<Self::Output>> + Send;
@@ -124,13 +135,27 @@ pub(crate) async fn coalesce<W: Coalesce>(
 ) -> CoalesceOutcome<W::Output, W::SharedResult> {
     let mut key = key.to_owned();
     let mut has_retried = false;
+    let mut has_waited = false;
+    let mut deadline = Instant::now() + MAX_WAIT;
     loop {
         let mut follower = match flights.join(&key) {
             FlightRole::Lead(flight) => return lead(engine, flight, work).await,
             FlightRole::Follow(follower) => follower,
         };
-        match follower.wait().await {
-            Ok(shared) => match work.follow(shared) {
+        match wait_until(deadline, &mut follower).await {
+            // One request takes over, so that a slow result is not made by all at once.
+            None => {
+                if let Some(flight) = flights.replace_leader(&key, &follower) {
+                    return CoalesceOutcome::Proceed(Some(Leader::new(flight, None)));
+                }
+                if has_waited {
+                    return CoalesceOutcome::Proceed(None);
+                }
+                has_waited = true;
+                deadline += MAX_WAIT;
+                continue;
+            }
+            Some(Ok(shared)) => match work.follow(shared) {
                 FollowOutcome::Done(output) => return CoalesceOutcome::Done(output),
                 FollowOutcome::OtherKey(other) if other != key => {
                     key = other;
@@ -145,7 +170,7 @@ pub(crate) async fn coalesce<W: Coalesce>(
                     }
                 }
             },
-            Err(release) => {
+            Some(Err(release)) => {
                 if let Some(output) = work.find().await {
                     return CoalesceOutcome::Done(output);
                 }
@@ -163,6 +188,18 @@ pub(crate) async fn coalesce<W: Coalesce>(
         }
         has_retried = true;
     }
+}
+
+/// Waits for the leader; `None` after `deadline`. Outside of a runtime, where no timer runs, there is no
+/// deadline.
+async fn wait_until<T: Clone + Send + Sync>(
+    deadline: Instant,
+    follower: &mut Follower<T>,
+) -> Option<Result<T, Release>> {
+    if Handle::try_current().is_err() {
+        return Some(follower.wait().await);
+    }
+    timeout_at(deadline, follower.wait()).await.ok()
 }
 
 /// Does the leader's work in this process: waits for a process that holds the store's lock, or
@@ -205,7 +242,7 @@ async fn wait_for_lock<W: Coalesce>(
     key: &str,
     work: &mut W,
 ) -> FillLockOutcome<W::StoredResult> {
-    let Some(mut lock) = FillLock::new(engine, key) else {
+    let Some(mut lock) = FillLock::new(engine, key, W::LOCKED) else {
         return FillLockOutcome::Lead(None);
     };
     let deadline = Instant::now() + MAX_WAIT;
@@ -245,6 +282,7 @@ mod tests {
         type Output = &'static str;
 
         const RETRIES_AFTER_END: bool = true;
+        const LOCKED: Locked = Locked::Response;
 
         async fn find(&mut self) -> Option<&'static str> {
             Some("stored")

@@ -49,7 +49,7 @@ use crate::{
         KeyBuf,
         purge::{Purge, PurgeTarget},
     },
-    message::{client_request::ClientRequest, target::Target},
+    message::{buffer_budget::BufferBudget, client_request::ClientRequest, target::Target},
     metrics::CacheMetrics,
     store::{
         contracts::{entries::Entries, journal::JournalLimits, limits::Limits, plain::Plain},
@@ -86,6 +86,8 @@ pub(crate) struct Engine {
     pub(crate) fills: Arc<SingleFlight<Arc<Fill>>>,
     /// Application values being computed, by full key.
     pub(crate) values: Arc<SingleFlight<Arc<Entry>>>,
+    /// The memory for bodies that are being read (`[local] fill_buffer`).
+    pub(crate) buffers: Arc<BufferBudget>,
     pub(crate) removals: PatternRemovals,
     /// Keys whose last response could not be shared: their requests do not wait for each other.
     pub(crate) uncacheable: ExpiringSet,
@@ -153,6 +155,7 @@ impl Engine {
             metrics: metrics.clone(),
             stored: AtomicU64::new(0),
         };
+        let buffers = BufferBudget::new(plan.fill_buffer);
         let limiter = Limiter::new(Arc::clone(&clock), store.limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
@@ -167,6 +170,7 @@ impl Engine {
             read_bounds: store.bounds,
             fills: SingleFlight::new(),
             values: SingleFlight::new(),
+            buffers,
             removals: PatternRemovals::new(),
             uncacheable: ExpiringSet::new(),
             shareable: ExpiringSet::new(),
@@ -197,6 +201,7 @@ impl Engine {
         }
         self.tiers.local.resize(next.plan.local_size);
         self.read_bounds.set(&next.plan);
+        self.buffers.resize(next.plan.fill_buffer);
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));

@@ -8,7 +8,10 @@ use std::sync::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    message::shared_buffer::{self, BodyEnd, SharedBody},
+    message::{
+        buffer_budget::BufferPermit,
+        shared_buffer::{self, BodyEnd, SharedBody},
+    },
     semantics::stored_response::Variant,
     store::entry::Entry,
 };
@@ -25,10 +28,19 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    /// A fill whose body is complete already; `None` if the entry holds a partial response.
-    pub(crate) fn whole(entry: &Arc<Entry>, variant: Option<&Variant>) -> Option<Self> {
+    /// A fill whose body is complete already, counted by `permit`; `None` if it has no room, or if
+    /// the entry holds a partial response.
+    pub(crate) fn whole(
+        entry: &Arc<Entry>,
+        variant: Option<&Variant>,
+        mut permit: BufferPermit,
+    ) -> Option<Self> {
         let response = entry.response().filter(|whole| whole.part.is_none())?;
-        let (writer, body) = shared_buffer::channel(usize::MAX, Some(response.body.len() as u64));
+        let length = response.body.len();
+        if !permit.try_grow_to(length) {
+            return None;
+        }
+        let (writer, body) = shared_buffer::channel(usize::MAX, Some(length as u64), permit);
         writer.push(response.body.clone());
         writer.finish(BodyEnd::Complete(response.trailers.clone()));
         Some(Self {

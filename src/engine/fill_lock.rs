@@ -21,10 +21,29 @@ const LEASE: Duration = Duration::from_secs(4);
 /// How long the store keeps the note that a key's result cannot be shared.
 const NOTE_LIFETIME: Duration = Duration::from_secs(10);
 
+/// What a lock is held for. A handler may need the value of its own route's key: the lock of one must
+/// not keep the other waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locked {
+    Response,
+    Value,
+}
+
+impl Locked {
+    /// The name of the lock. No key begins with `~`.
+    fn name(self, key: &str) -> Box<str> {
+        match self {
+            Self::Response => key.into(),
+            Self::Value => ["~", key].concat().into(),
+        }
+    }
+}
+
 /// The right to make a key's result for every process. Dropping it releases the lock.
 pub(crate) struct FillLock {
     store: Arc<dyn Entries>,
     key: Box<str>,
+    name: Box<str>,
     token: u64,
     /// Whether the lock is held, or may be because the store's reply was lost.
     is_held: bool,
@@ -33,18 +52,19 @@ pub(crate) struct FillLock {
 
 impl FillLock {
     /// A lock that is not held yet; `None` without a store, or while its fence is not trusted.
-    pub(crate) fn new(engine: &Engine, key: &str) -> Option<Self> {
+    pub(crate) fn new(engine: &Engine, key: &str, locked: Locked) -> Option<Self> {
         let store = engine.tiers.store.as_ref()?;
         engine.fence.is_trusted(engine.clock.now()).then(|| Self {
             store: Arc::clone(store),
             key: key.into(),
+            name: locked.name(key),
             token: fastrand::u64(..),
             is_held: false,
             note: None,
         })
     }
 
-    /// Acquires the lock of `key` if no other process holds it.
+    /// Acquires the lock of the response of `key` if no other process holds it.
     ///
     /// `Ok(None)` if there is no store or it does not reply: then every process does the work.
     ///
@@ -52,7 +72,7 @@ impl FillLock {
     ///
     /// If another process holds the lock.
     pub(crate) async fn acquire(engine: &Engine, key: &str) -> Result<Option<Self>, HeldElsewhere> {
-        let Some(mut lock) = Self::new(engine, key) else {
+        let Some(mut lock) = Self::new(engine, key, Locked::Response) else {
             return Ok(None);
         };
         match lock.try_acquire().await {
@@ -71,7 +91,7 @@ impl FillLock {
         // Set before the call: the store may take the lock although its reply does not arrive.
         self.is_held = true;
         // The store itself reports and counts a failure.
-        let acquired = self.store.try_lock(&self.key, self.token, LEASE).await;
+        let acquired = self.store.try_lock(&self.name, self.token, LEASE).await;
         self.is_held = acquired?;
         Ok(self.is_held)
     }
@@ -88,7 +108,8 @@ impl Drop for FillLock {
         if !self.is_held {
             return;
         }
-        let (store, key, token) = (Arc::clone(&self.store), self.key.clone(), self.token);
+        let (store, key) = (Arc::clone(&self.store), self.key.clone());
+        let (name, token) = (self.name.clone(), self.token);
         let note = self.note.take();
         let release = async move {
             if let Some(note) = note
@@ -97,7 +118,7 @@ impl Drop for FillLock {
                 let _ = store.put(&key, &note).await;
             }
             // If this fails, the lease expires.
-            let _ = store.unlock(&key, token).await;
+            let _ = store.unlock(&name, token).await;
         };
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(release);

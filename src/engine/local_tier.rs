@@ -48,6 +48,11 @@ impl LocalTier {
         self.cache.get(key)
     }
 
+    /// The entry, without counting that as a use, which would protect it from eviction.
+    pub(super) fn peek(&self, key: &[u8]) -> Option<Arc<Entry>> {
+        self.cache.peek(key)
+    }
+
     /// Inserts an entry unless it is too large. Returns whether it was inserted; if not, an older
     /// entry under its key is removed.
     pub(super) fn insert(&self, key: &str, entry: &Arc<Entry>) -> bool {

@@ -17,6 +17,7 @@ mod reported_names;
 pub(crate) mod request_extractors;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;
+pub(crate) mod task_keys;
 pub(crate) mod tiers;
 mod variant_list;
 pub(crate) mod write_reports;

@@ -10,7 +10,11 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{key_globs::KeyGlobs, local_tier::LocalTier, variant_list::list_with};
+use super::{
+    key_globs::KeyGlobs,
+    local_tier::LocalTier,
+    variant_list::{UpdatedList, list_with},
+};
 use crate::{
     clock::{Clock, Now, Timestamp},
     error::Error,
@@ -72,7 +76,9 @@ impl Tiers {
             return Some(found);
         };
         let variant = vary::choose(variants, headers)?;
-        self.usable_local(key.variant_key(&variant.hash).as_bytes(), key, now)
+        let found = self.usable_local(key.variant_key(&variant.hash).as_bytes(), key, now)?;
+        found.entry.local.note_use(now.wall);
+        Some(found)
     }
 
     /// The local entry under `full_key`, which is `key` or one of its variants. An entry that has
@@ -114,8 +120,13 @@ impl Tiers {
         };
         // Dropped before the await, so that the future of every hit stays small.
         drop(found);
-        let variant = self.usable_stored(&full_key, key).await;
-        variant.map_or(StoreLookup::Nothing, StoreLookup::Found)
+        match self.usable_stored(&full_key, key).await {
+            Some((variant, now)) => {
+                variant.entry.local.note_use(now.wall);
+                StoreLookup::Found((variant, now))
+            }
+            None => StoreLookup::Nothing,
+        }
     }
 
     /// The entry in the store, if it was received after `newer_than`. It is copied into the local tier.
@@ -176,8 +187,16 @@ impl Tiers {
         // The variant is stored first, so that the list never names one that is not yet stored.
         let is_kept = self.put(&key.variant_key(&variant.hash), entry).await;
         let known = self.variants(key).await;
-        let list = Arc::new(list_with(known.as_deref(), variant, entry));
-        self.put(key.as_str(), &list).await && is_kept
+        let last_use = |variant: &Variant| {
+            let used = self.local.peek(key.variant_key(&variant.hash).as_bytes());
+            used.map_or(Timestamp(0), |used| used.local.last_use())
+        };
+        let UpdatedList { list, dropped } = list_with(known.as_deref(), variant, entry, last_use);
+        let is_listed = self.put(key.as_str(), &Arc::new(list)).await;
+        let dropped = dropped.iter().map(|variant| key.variant_key(&variant.hash));
+        self.remove(&dropped.map(Into::into).collect::<Vec<_>>())
+            .await;
+        is_listed && is_kept
     }
 
     /// Removes one stored response, which may be a variant. An entry that has replaced it in the local

@@ -221,7 +221,7 @@ pub fn structured_fields(data: &[u8]) {
     let mut response = lines(&VARY, data);
     response.append(VARY, HeaderValue::from_static("accept-language"));
     if let Ok(fields) = VaryFields::of(&response, &[]) {
-        let variants = Variants(vec![fields.variant(&request, &response)]);
+        let variants = Variants::of([fields.variant(&request, &response)]);
         assert!(vary::choose(&variants, &request).is_some());
     }
     cache_groups::members(&lines(&CACHE_GROUPS, data), &CACHE_GROUPS);

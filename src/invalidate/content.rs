@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use crate::{
     engine::fill::concatenate,
     message::{
-        capped_read::CappedRead, http_service::ServiceBody, media_type, response_body::ResponseBody,
+        buffer_budget::BufferPermit, capped_read::CappedRead, http_service::ServiceBody,
+        media_type, response_body::ResponseBody,
     },
 };
 
@@ -39,11 +40,15 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// Reads the content of a response. Returns it together with the body to pass on. The returned body is
 /// always complete.
 ///
+/// What was read counts by `permit` until the returned body has been read, but never lacks room: an
+/// invalidation must not depend on how busy the process is.
+///
 /// The content is `None` if `max_length` is 0, or if the body is longer, has too many chunks, fails, or
 /// takes longer than [`TIMEOUT`].
 pub(super) async fn read<R: ServiceBody>(
     body: R,
     max_length: u64,
+    mut permit: BufferPermit,
 ) -> (Option<ResponseContent>, ResponseBody<R>) {
     if max_length == 0 || body.size_hint().lower() > max_length {
         return (None, ResponseBody::inner(body));
@@ -52,16 +57,18 @@ pub(super) async fn read<R: ServiceBody>(
     let mut reader = CappedRead::sharing(usize::try_from(max_length).unwrap_or(usize::MAX));
     let end = timeout(TIMEOUT, reader.read_to_end(body.as_mut())).await;
     let (chunks, trailers) = reader.into_parts();
+    permit.grow_to(chunks.iter().map(Bytes::len).sum());
     match end {
         Ok(Ok(true)) => {
             let content = ResponseContent {
                 body: concatenate(chunks.iter()),
                 has_trailers: trailers.is_some(),
             };
-            (Some(content), ResponseBody::chunks(chunks, trailers))
+            let body = ResponseBody::buffered(chunks, trailers, permit);
+            (Some(content), body)
         }
         Ok(Err(error)) => (None, ResponseBody::failed(chunks, error.into())),
-        Ok(Ok(false)) | Err(_) => (None, ResponseBody::resumed(chunks, body)),
+        Ok(Ok(false)) | Err(_) => (None, ResponseBody::resumed(chunks, permit, body)),
     }
 }
 
@@ -85,7 +92,7 @@ mod tests {
     async fn read_json(kind: &str, chunks: Vec<Chunk>) -> (Option<Value>, Result<Bytes, BoxError>) {
         let body = StreamBody::new(stream::iter(chunks));
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a value"))]);
-        let (content, body) = read(body, MAX_LENGTH).await;
+        let (content, body) = read(body, MAX_LENGTH, BufferPermit::default()).await;
         let fields = content.and_then(|content| content.fields(&headers));
         let body = body.collect().await;
         (fields, body.map(http_body_util::Collected::to_bytes))
@@ -144,7 +151,8 @@ mod tests {
     async fn a_body_that_stalls_is_passed_on_after_the_timeout() {
         // Neither the invalidation of a committed write nor its response may depend on the body.
         let (more, rest) = appendable(vec![data("{\"a\""), data("")]);
-        let (content, body) = read(StreamBody::new(rest), MAX_LENGTH).await;
+        let (content, body) =
+            read(StreamBody::new(rest), MAX_LENGTH, BufferPermit::default()).await;
         assert!(content.is_none());
         more.send(data(":1}")).expect("it still reads");
         drop(more);
@@ -155,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_endless_stream_of_empty_chunks_is_given_up() {
         let endless = StreamBody::new(stream::repeat_with(|| data("")));
-        let reading = tokio::spawn(read(endless, MAX_LENGTH));
+        let reading = tokio::spawn(read(endless, MAX_LENGTH, BufferPermit::default()));
         tokio::task::yield_now().await;
         tokio::time::advance(TIMEOUT).await;
         let (content, body) = reading.await.expect("it ends");

@@ -116,7 +116,8 @@ async fn settle_success<R: ServiceBody>(
         None => 0,
     };
     request.report_skipped_targets();
-    let (content, body) = content::read(body, max_length).await;
+    let permit = request.engine().buffers.permit();
+    let (content, body) = content::read(body, max_length, permit).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
     let replacement = replacement

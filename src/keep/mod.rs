@@ -13,6 +13,7 @@
 //! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and wait for invalidations before a shutdown |
 
 mod events;
+mod get_or_set_error;
 pub(crate) mod handle;
 mod invalidation;
 mod limits;
@@ -22,6 +23,7 @@ mod warm;
 mod write;
 
 pub use events::Invalidations;
+pub use get_or_set_error::GetOrSetError;
 pub use handle::Keep;
 pub use invalidation::Invalidation;
 pub use limits::RateLimitResult;

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::handle::Keep;
+use super::{get_or_set_error::GetOrSetError, handle::Keep};
 use crate::{
     clock::Now,
     engine::{
         coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, coalesce},
         core::Engine,
+        fill_lock::Locked,
         single_flight::LeaderGuard,
+        task_keys,
         tiers::{FoundEntry, StoreLookup},
     },
     error::{Error, Kind},
@@ -114,6 +116,12 @@ impl Keep {
     /// one takes over within four seconds. A process that has waited ten seconds for another one calls
     /// its own `make`. If Redis cannot be reached, each process calls `make` once.
     ///
+    /// Nobody waits for ever: if the value is late, one of the callers that have waited ten seconds in
+    /// the same process calls its own `make`, and after twenty seconds the others do. This also ends
+    /// the wait of a `make` for a task that it has spawned, and that requests the same key.
+    ///
+    /// A handler may use the key of its own route: responses and values do not wait for each other.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), tower_keep::Error> {
@@ -134,14 +142,16 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// The error of `make`. In this case nothing is stored, and the callers that waited call their own
-    /// `make`.
+    /// The error of `make`, as [`GetOrSetError::Make`]. In this case nothing is stored, and the callers
+    /// that waited call their own `make`.
+    ///
+    /// [`GetOrSetError::SelfWait`], at once, if this call is part of a `make` for the same key.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the future of `make` is dropped, and one of the waiting callers takes
     /// over.
-    pub async fn get_or_set<T, E, F, Fut>(&self, key: &Key, make: F) -> Result<T, E>
+    pub async fn get_or_set<T, E, F, Fut>(&self, key: &Key, make: F) -> Result<T, GetOrSetError<E>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
@@ -306,12 +316,12 @@ impl ValueEntry {
     ///
     /// # Errors
     ///
-    /// The error of `make`.
+    /// As [`Keep::get_or_set`].
     ///
     /// # Cancel safety
     ///
     /// As [`Keep::get_or_set`].
-    pub async fn get_or_set<T, E, F, Fut>(&self, make: F) -> Result<T, E>
+    pub async fn get_or_set<T, E, F, Fut>(&self, make: F) -> Result<T, GetOrSetError<E>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
@@ -344,7 +354,7 @@ impl ValueEntry {
     ///
     /// # Errors
     ///
-    /// The error of `make`.
+    /// As [`Keep::get_or_set`].
     ///
     /// # Cancel safety
     ///
@@ -353,7 +363,7 @@ impl ValueEntry {
         &self,
         condition: impl FnOnce(&T) -> bool,
         make: F,
-    ) -> Result<T, E>
+    ) -> Result<T, GetOrSetError<E>>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
@@ -365,6 +375,10 @@ impl ValueEntry {
             return Ok(value);
         }
         let key = self.keep.full_key(&self.key);
+        if task_keys::is_making(&shared.values, key.as_str()) {
+            let key = self.key.as_str().into();
+            return Err(GetOrSetError::SelfWait { key });
+        }
         let mut request = ValueRequest {
             entry: self,
             key: &key,
@@ -381,7 +395,7 @@ impl ValueEntry {
         shared.metrics.value_miss.increment(1);
         let mark = self.keep.mark();
         let started = shared.clock.mono();
-        let made = make().await;
+        let made = task_keys::making(&shared.values, key.as_str(), async { make().await }).await;
         let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
         match (&made, &mut leader) {
             (Ok(value), leader) if condition(value) => match encode(&self.key, value) {
@@ -399,7 +413,7 @@ impl ValueEntry {
         if let Some(leader) = leader {
             leader.end();
         }
-        made
+        made.map_err(GetOrSetError::Make)
     }
 
     /// The stored value, if it is a `T`. A value of another type counts as missing and is replaced.
@@ -472,6 +486,7 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
 
     // The leader's `make` has failed, or its value is not shared: each follower calls its own.
     const RETRIES_AFTER_END: bool = false;
+    const LOCKED: Locked = Locked::Value;
 
     async fn find(&mut self) -> Option<T> {
         self.entry.usable().await

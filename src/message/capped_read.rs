@@ -1,6 +1,6 @@
 //! Reading a body up to a limit.
 
-use std::{collections::VecDeque, pin::Pin};
+use std::{collections::VecDeque, mem, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -8,7 +8,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::task::yield_now;
 
-use super::shared_buffer::max_chunks;
+use super::{buffer_budget::BufferPermit, shared_buffer::max_chunks};
 
 /// A read of a body up to a limit. The bytes survive failure and cancellation, so they can be put back
 /// in front of the rest.
@@ -20,6 +20,9 @@ pub(crate) struct CappedRead {
     copy: Option<BytesMut>,
     chunks: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
+    /// Grows with the data that is kept, up to `cap`.
+    permit: BufferPermit,
+    lacks_room: bool,
 }
 
 impl CappedRead {
@@ -32,6 +35,8 @@ impl CappedRead {
             copy: None,
             chunks: VecDeque::new(),
             trailers: None,
+            permit: BufferPermit::default(),
+            lacks_room: false,
         }
     }
 
@@ -44,8 +49,13 @@ impl CappedRead {
         }
     }
 
+    /// Counts the data by `permit`, and stops as soon as it cannot grow.
+    pub(crate) fn counted_by(self, permit: BufferPermit) -> Self {
+        Self { permit, ..self }
+    }
+
     /// Reads to the end of `body`, trailers included. Returns `false` as soon as the data exceeds the
-    /// limit.
+    /// limit, or what the permit allows.
     ///
     /// # Cancel safety
     ///
@@ -74,11 +84,25 @@ impl CappedRead {
             if self.length > self.cap || self.chunks.len() > max_chunks(self.cap) {
                 return Ok(false);
             }
+            if !self.permit.try_grow_to(self.length) {
+                self.lacks_room = true;
+                return Ok(false);
+            }
         }
     }
 
     pub(crate) fn has_trailers(&self) -> bool {
         self.trailers.is_some()
+    }
+
+    /// Whether the read ended because the permit could not grow.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.lacks_room
+    }
+
+    /// The permit for the data that was read, to be kept for as long as the data.
+    pub(crate) fn take_permit(&mut self) -> BufferPermit {
+        mem::take(&mut self.permit)
     }
 
     /// The data that was read, in one piece.

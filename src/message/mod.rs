@@ -27,6 +27,7 @@
 //! # is_a_service(service);
 //! ```
 
+pub(crate) mod buffer_budget;
 pub(crate) mod capped_read;
 pub(crate) mod client_request;
 pub(crate) mod deferred_end;
@@ -40,6 +41,7 @@ pub(crate) mod peer_address;
 pub(crate) mod prebuilt_head;
 pub(crate) mod replayable_body;
 pub(crate) mod request_body;
+pub(crate) mod request_content;
 pub(crate) mod response_body;
 pub(crate) mod response_future;
 pub(crate) mod resumed_body;

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 use super::{
+    buffer_budget::BufferPermit,
     deferred_end::{DeferredEnd, OnEnd},
     resumed_body::ResumedBody,
     shared_buffer::BodyReader,
@@ -37,7 +38,12 @@ pin_project! {
         Inner { #[pin] body: B },
         Full { body: Full<Bytes> },
         // The trailers follow the chunks, or the error of an inner body that failed after them.
-        Chunks { chunks: VecDeque<Bytes>, last: Option<Result<Box<HeaderMap>, BoxError>> },
+        // The permit counts the chunks until the body is dropped: a server may hold the last one.
+        Chunks {
+            chunks: VecDeque<Bytes>,
+            last: Option<Result<Box<HeaderMap>, BoxError>>,
+            permit: BufferPermit,
+        },
         Shared { reader: BodyReader },
         Resumed { body: ResumedBody<B> },
         // Boxed, because it is large and seldom used, and a response is moved several times.
@@ -64,20 +70,49 @@ impl<B> ResponseBody<B> {
     }
 
     pub(crate) fn chunks(chunks: VecDeque<Bytes>, trailers: Option<HeaderMap>) -> Self {
-        let last = trailers.map(|trailers| Ok(Box::new(trailers)));
-        Self::of(ResponseKind::Chunks { chunks, last })
+        Self::buffered(chunks, trailers, BufferPermit::default())
+    }
+
+    /// [`chunks`](Self::chunks) that count towards a budget until they have been read.
+    pub(crate) fn buffered(
+        chunks: VecDeque<Bytes>,
+        trailers: Option<HeaderMap>,
+        permit: BufferPermit,
+    ) -> Self {
+        Self::of(ResponseKind::Chunks {
+            chunks,
+            last: trailers.map(|trailers| Ok(Box::new(trailers))),
+            permit,
+        })
+    }
+
+    /// Takes over the permit of `other`, whose bytes this body contains in part.
+    pub(crate) fn with_permit_of(mut self, other: Self) -> Self {
+        if let ResponseKind::Chunks { permit, .. } = &mut self.kind
+            && let ResponseKind::Chunks { permit: taken, .. } = other.kind
+        {
+            *permit = taken;
+        }
+        self
     }
 
     /// The chunks that came before the inner body failed, and its error.
     pub(crate) fn failed(chunks: VecDeque<Bytes>, error: BoxError) -> Self {
-        let last = Some(Err(error));
-        Self::of(ResponseKind::Chunks { chunks, last })
+        Self::of(ResponseKind::Chunks {
+            chunks,
+            last: Some(Err(error)),
+            permit: BufferPermit::default(),
+        })
     }
 
     /// A partly read body: yields the read `chunks`, then the rest.
-    pub(crate) fn resumed(chunks: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
+    pub(crate) fn resumed(
+        chunks: VecDeque<Bytes>,
+        permit: BufferPermit,
+        rest: Pin<Box<B>>,
+    ) -> Self {
         let read = chunks.into_iter().map(Frame::data).collect();
-        Self::resumed_frames(ResumedBody::new(read, rest))
+        Self::resumed_frames(ResumedBody::new(read, rest).with_permit(permit))
     }
 
     /// A partly read body.
@@ -121,7 +156,7 @@ where
         match self.project().kind.project() {
             ResponseProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             ResponseProj::Full { body } => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            ResponseProj::Chunks { chunks, last } => {
+            ResponseProj::Chunks { chunks, last, .. } => {
                 let chunk = chunks.pop_front().map(|chunk| Ok(Frame::data(chunk)));
                 let last = || Some(last.take()?.map(|trailers| Frame::trailers(*trailers)));
                 Poll::Ready(chunk.or_else(last))
@@ -136,7 +171,7 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.is_end_stream(),
             ResponseKind::Full { body } => body.is_end_stream(),
-            ResponseKind::Chunks { chunks, last } => chunks.is_empty() && last.is_none(),
+            ResponseKind::Chunks { chunks, last, .. } => chunks.is_empty() && last.is_none(),
             ResponseKind::Shared { reader } => reader.is_end_stream(),
             ResponseKind::Resumed { body } => body.is_end_stream(),
             ResponseKind::Deferred { body } => body.is_end_stream(),
@@ -147,7 +182,7 @@ where
         match &self.kind {
             ResponseKind::Inner { body } => body.size_hint(),
             ResponseKind::Full { body } => body.size_hint(),
-            ResponseKind::Chunks { chunks, last } => {
+            ResponseKind::Chunks { chunks, last, .. } => {
                 let mut hint = SizeHint::default();
                 hint.set_lower(chunks.iter().map(|chunk| chunk.len() as u64).sum());
                 // With an exact size a server sends Content-Length, and HTTP/1.1 then has no trailers.

@@ -14,12 +14,16 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::buffer_budget::BufferPermit;
+
 /// A partly read body: yields the frames that were read, then the rest.
 ///
 /// A layer makes it when it stops reading a request body, because the content is too long or has
 /// trailers, and to notice when the content of a write ends early. [`ReplayableBody::resume`](super::ReplayableBody::resume) turns it into a `B`.
 pub struct ResumedBody<B> {
     read: VecDeque<Frame<Bytes>>,
+    /// Counts the bytes in `read`, until the rest is requested: a server may hold the last frame.
+    permit: BufferPermit,
     rest: Pin<Box<B>>,
     /// Set when `rest` fails.
     failed: Option<Arc<AtomicBool>>,
@@ -29,9 +33,15 @@ impl<B> ResumedBody<B> {
     pub(crate) fn new(read: VecDeque<Frame<Bytes>>, rest: Pin<Box<B>>) -> Self {
         Self {
             read,
+            permit: BufferPermit::default(),
             rest,
             failed: None,
         }
+    }
+
+    /// Keeps the permit for the frames that were read.
+    pub(crate) fn with_permit(self, permit: BufferPermit) -> Self {
+        Self { permit, ..self }
     }
 
     /// Sets `failed` when the body fails before its end.
@@ -52,6 +62,7 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         if let Some(frame) = self.read.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
+        self.permit.shrink_to(0);
         let polled = self.rest.as_mut().poll_frame(cx);
         if let (Poll::Ready(Some(Err(_))), Some(failed)) = (&polled, &self.failed) {
             failed.store(true, Ordering::Release);

@@ -3,6 +3,11 @@
 //! Up to the cap every chunk is kept, so a reader may start late and read slowly. A body beyond the
 //! cap will not be stored. The writer then waits for the first reader and drops the chunks it has read;
 //! a reader that still needs a dropped chunk fails.
+//!
+//! The chunks count towards a budget for as long as the buffer has a reader or a writer. A body for
+//! which the budget has no room is treated like one beyond the cap, but none of it is kept for slower
+//! readers. Therefore a second reader is admitted only if the budget has room for all of the body that
+//! may be kept.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,6 +20,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use super::buffer_budget::BufferPermit;
 use crate::error::{BoxError, ignore_poison};
 
 /// The writing half. If it is dropped without [`BodyWriter::finish`], every reader fails, so that a
@@ -44,6 +50,24 @@ pub(crate) enum BodyEnd {
     Failed(String),
 }
 
+/// Why a buffer does not keep the whole body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// The body is larger than the cap.
+    TooLarge,
+    /// The budget has no room for it.
+    NoRoom,
+}
+
+/// Why a buffer does not admit a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReaderRefusal {
+    /// The first byte has been dropped.
+    Late,
+    /// The budget has no room for a body that several readers share.
+    NoRoom,
+}
+
 /// The maximum number of chunks held of a body of at most `cap` bytes, so that the handles of the
 /// chunks take no more memory than `cap`.
 pub(crate) fn max_chunks(cap: usize) -> usize {
@@ -64,7 +88,9 @@ struct BufferState {
     base: usize,
     /// Bytes in `chunks`.
     held: usize,
-    overflowed: bool,
+    /// At least as large as `held`, unless the budget has no room.
+    permit: BufferPermit,
+    overflow: Option<Overflow>,
     end: Option<BodyEnd>,
     /// By id, the oldest first.
     readers: BTreeMap<u64, Progress>,
@@ -80,12 +106,21 @@ struct Progress {
     waker: Option<Waker>,
 }
 
-/// Makes a buffer that keeps up to `cap` bytes; `length` is the value of `Content-Length`.
-pub(crate) fn channel(cap: usize, length: Option<u64>) -> (BodyWriter, SharedBody) {
+/// Makes a buffer that keeps up to `cap` bytes, counted by `permit`; `length` is the value of
+/// `Content-Length`.
+pub(crate) fn channel(
+    cap: usize,
+    length: Option<u64>,
+    permit: BufferPermit,
+) -> (BodyWriter, SharedBody) {
+    let state = BufferState {
+        permit,
+        ..BufferState::default()
+    };
     let shared = Arc::new(SharedBuffer {
         cap,
         length,
-        state: Mutex::default(),
+        state: Mutex::new(state),
     });
     let source = SharedBody {
         shared: Arc::clone(&shared),
@@ -98,6 +133,12 @@ impl SharedBuffer {
         #[cfg(test)]
         crate::schedule::switch_point();
         ignore_poison(self.state.lock())
+    }
+
+    /// The most bytes that the buffer may have to keep for its readers.
+    fn max_held(&self) -> usize {
+        let length = self.length.and_then(|length| usize::try_from(length).ok());
+        length.map_or(self.cap, |length| length.min(self.cap))
     }
 }
 
@@ -128,6 +169,27 @@ impl BufferState {
         self.held > cap || self.chunks.len() > max_chunks(cap)
     }
 
+    /// Notes an overflow. From then on, what the first reader has read is dropped.
+    fn limit(&mut self, cap: usize) {
+        if self.overflow.is_none() && self.exceeds(cap) {
+            self.overflow = Some(Overflow::TooLarge);
+        }
+        if self.overflow == Some(Overflow::TooLarge) {
+            self.shrink(cap);
+        }
+        if !self.permit.try_grow_to(self.held) {
+            self.overflow.get_or_insert(Overflow::NoRoom);
+        }
+        if self.lacks_room() {
+            self.shrink(0);
+            self.permit.shrink_to(self.held);
+        }
+    }
+
+    fn lacks_room(&self) -> bool {
+        self.overflow == Some(Overflow::NoRoom)
+    }
+
     fn shrink(&mut self, cap: usize) {
         let read = self.first_reader_position().unwrap_or(usize::MAX);
         while self.exceeds(cap) && self.base < read {
@@ -141,34 +203,27 @@ impl BufferState {
 }
 
 impl BodyWriter {
-    /// Adds a chunk. Returns whether all chunks of the body so far are still held.
-    pub(crate) fn push(&self, chunk: Bytes) -> bool {
+    /// Adds a chunk. Returns why the buffer no longer keeps the whole body, if it does not.
+    pub(crate) fn push(&self, chunk: Bytes) -> Option<Overflow> {
         let mut state = self.shared.lock();
-        if chunk.is_empty() {
-            // An endless sequence of empty chunks would never reach the cap.
-            return !state.overflowed;
+        // Dropped: an endless sequence of empty chunks would never reach the cap.
+        if !chunk.is_empty() {
+            state.held += chunk.len();
+            state.chunks.push_back(chunk);
+            state.limit(self.shared.cap);
+            state.wake_readers();
         }
-        state.held += chunk.len();
-        state.chunks.push_back(chunk);
-        if state.exceeds(self.shared.cap) {
-            state.overflowed = true;
-        }
-        if state.overflowed {
-            let cap = self.shared.cap;
-            state.shrink(cap);
-        }
-        state.wake_readers();
-        !state.overflowed
+        state.overflow
     }
 
-    /// Waits until another chunk may be pushed: not at all while the body is within the cap; beyond it,
+    /// Waits until another chunk may be pushed: not at all while the whole body is kept; after that,
     /// until the first reader has read all chunks.
     ///
-    /// Returns `false` if the body is beyond the cap and has no readers left.
+    /// Returns `false` if the body is not kept and has no readers left.
     pub(crate) async fn ready(&self) -> bool {
         poll_fn(|cx| {
             let mut state = self.shared.lock();
-            if !state.overflowed {
+            if state.overflow.is_none() {
                 return Poll::Ready(true);
             }
             match state.first_reader_position() {
@@ -203,13 +258,15 @@ impl BodyWriter {
     /// The chunks of the body so far; `None` if some have been dropped.
     pub(crate) fn whole(&self) -> Option<VecDeque<Bytes>> {
         let state = self.shared.lock();
-        (!state.overflowed).then(|| state.chunks.clone())
+        (state.overflow.is_none()).then(|| state.chunks.clone())
     }
 
     /// Ends the body for all readers.
     pub(crate) fn finish(self, end: BodyEnd) {
         let mut state = self.shared.lock();
         state.end = Some(end);
+        let held = state.held;
+        state.permit.shrink_to(held);
         state.wake_readers();
     }
 }
@@ -227,16 +284,26 @@ impl Drop for BodyWriter {
 }
 
 impl SharedBody {
-    /// Creates a reader from the first byte; `None` if that byte has been dropped.
-    pub(crate) fn reader(&self) -> Option<BodyReader> {
+    /// Creates a reader from the first byte.
+    ///
+    /// # Errors
+    ///
+    /// If that byte has been dropped, or if there is a reader already, and the budget has no room
+    /// for what has to be kept for both.
+    pub(crate) fn reader(&self) -> Result<BodyReader, ReaderRefusal> {
         let mut state = self.shared.lock();
         if state.base > 0 {
-            return None;
+            return Err(ReaderRefusal::Late);
+        }
+        let is_growing = state.end.is_none() && !state.readers.is_empty();
+        let max_held = self.shared.max_held();
+        if is_growing && (state.lacks_room() || !state.permit.try_grow_to(max_held)) {
+            return Err(ReaderRefusal::NoRoom);
         }
         let id = state.next_id;
         state.next_id += 1;
         state.readers.insert(id, Progress::default());
-        Some(BodyReader {
+        Ok(BodyReader {
             shared: Arc::clone(&self.shared),
             id,
         })
@@ -262,7 +329,7 @@ impl BodyReader {
         if progress.next < end {
             let chunk = state.chunks[progress.next - state.base].clone();
             progress.next += 1;
-            if state.overflowed {
+            if state.overflow.is_some() {
                 state.wake_writer();
             }
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
@@ -316,7 +383,10 @@ mod schedule_tests;
 mod tests {
     use std::future::Future;
 
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::message::buffer_budget::{BufferBudget, UNCOUNTED};
 
     async fn next(reader: &mut BodyReader) -> Option<Result<Frame<Bytes>, BoxError>> {
         poll_fn(|cx| reader.poll_frame(cx)).await
@@ -329,12 +399,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_reader_gets_the_whole_body() {
-        let (writer, source) = channel(1024, None);
+        let (writer, source) = channel(1024, None, BufferPermit::default());
         let mut early = source.reader().expect("first");
-        assert!(writer.push(Bytes::from_static(b"one")));
+        assert_eq!(writer.push(Bytes::from_static(b"one")), None);
         assert_eq!(data(&mut early).await, "one");
         let mut late = source.reader().expect("second");
-        assert!(writer.push(Bytes::from_static(b"two")));
+        assert_eq!(writer.push(Bytes::from_static(b"two")), None);
         assert_eq!(writer.whole().expect("held").len(), 2);
         writer.finish(BodyEnd::Complete(None));
         assert_eq!(data(&mut late).await, "one");
@@ -345,11 +415,14 @@ mod tests {
 
     #[tokio::test]
     async fn beyond_the_cap_the_writer_waits_for_the_first_reader_and_a_slower_one_fails() {
-        let (writer, source) = channel(4, None);
+        let (writer, source) = channel(4, None, BufferPermit::default());
         let mut first = source.reader().expect("first");
         let mut behind = source.reader().expect("behind");
-        assert!(writer.push(Bytes::from_static(b"aaaa")));
-        assert!(!writer.push(Bytes::from_static(b"bbbb")));
+        assert_eq!(writer.push(Bytes::from_static(b"aaaa")), None);
+        assert_eq!(
+            writer.push(Bytes::from_static(b"bbbb")),
+            Some(Overflow::TooLarge)
+        );
         {
             let wait = writer.ready();
             tokio::pin!(wait);
@@ -359,9 +432,15 @@ mod tests {
             data(&mut first).await;
             assert!(wait.await);
         }
-        assert!(!writer.push(Bytes::from_static(b"cccc")));
+        assert_eq!(
+            writer.push(Bytes::from_static(b"cccc")),
+            Some(Overflow::TooLarge)
+        );
         assert!(next(&mut behind).await.expect("an item").is_err());
-        assert!(source.reader().is_none(), "the first byte is gone");
+        assert_eq!(
+            source.reader().expect_err("the first byte is gone"),
+            ReaderRefusal::Late
+        );
         assert!(writer.whole().is_none());
         writer.finish(BodyEnd::Complete(None));
         assert_eq!(data(&mut first).await, "cccc");
@@ -369,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_cap_without_readers_is_given_up() {
-        let (writer, source) = channel(1, None);
+        let (writer, source) = channel(1, None, BufferPermit::default());
         let reader = source.reader().expect("reader");
         writer.push(Bytes::from_static(b"aa"));
         drop(reader);
@@ -379,7 +458,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_writer_fails_its_readers() {
-        let (writer, source) = channel(16, None);
+        let (writer, source) = channel(16, None, BufferPermit::default());
         let mut reader = source.reader().expect("reader");
         writer.push(Bytes::from_static(b"par"));
         drop(writer);
@@ -389,7 +468,7 @@ mod tests {
 
     #[tokio::test]
     async fn trailers_come_last_and_once() {
-        let (writer, source) = channel(16, Some(0));
+        let (writer, source) = channel(16, Some(0), BufferPermit::default());
         let mut reader = source.reader().expect("reader");
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
@@ -398,5 +477,74 @@ mod tests {
         let frame = next(&mut reader).await.expect("a frame").expect("no error");
         assert!(frame.is_trailers());
         assert!(next(&mut reader).await.is_none());
+    }
+
+    /// A budget with room for as many bytes, and a permit.
+    fn budget(room: u64) -> (Arc<BufferBudget>, BufferPermit) {
+        let budget = BufferBudget::new(room);
+        let permit = budget.permit();
+        (budget, permit)
+    }
+
+    const LARGE: &[u8] = &[b'x'; UNCOUNTED];
+
+    #[tokio::test]
+    async fn without_room_the_writer_waits_for_the_reader_and_nothing_is_kept() {
+        let (budget, permit) = budget(3);
+        let (writer, source) = channel(1 << 20, None, permit);
+        let mut reader = source.reader().expect("the first");
+        assert_eq!(writer.push(Bytes::from_static(LARGE)), None);
+        assert_eq!(writer.push(Bytes::from_static(b"abc")), None);
+        assert!(budget.is_full());
+        let none = Some(Overflow::NoRoom);
+        assert_eq!(writer.push(Bytes::from_static(b"de")), none);
+        assert!(writer.whole().is_none());
+        assert!(writer.ready().now_or_never().is_none(), "it waits");
+        for chunk in [LARGE, b"abc", b"de"] {
+            assert_eq!(data(&mut reader).await, chunk);
+        }
+        assert!(writer.ready().now_or_never().expect("it was read"));
+        assert_eq!(writer.push(Bytes::from_static(b"f")), none);
+        assert!(!budget.is_full(), "what was read is dropped");
+        assert_eq!(source.reader().expect_err("too late"), ReaderRefusal::Late);
+        writer.finish(BodyEnd::Complete(None));
+        assert_eq!(data(&mut reader).await, "f");
+        assert!(next(&mut reader).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_second_reader_is_admitted_if_all_of_the_body_will_have_room() {
+        for (length, room, is_admitted) in [
+            (Some(UNCOUNTED as u64 + 10), 10, true),
+            (Some(UNCOUNTED as u64 + 10), 9, false),
+            (None, (1 << 20) - UNCOUNTED as u64, true),
+            (None, (1 << 20) - UNCOUNTED as u64 - 1, false),
+        ] {
+            let (budget, permit) = budget(room);
+            let (writer, source) = channel(1 << 20, length, permit);
+            let first = source.reader().expect("the first");
+            let second = source.reader();
+            assert_eq!(second.is_ok(), is_admitted, "{length:?} {room}");
+            assert_eq!(budget.is_full(), is_admitted);
+            writer.finish(BodyEnd::Complete(None));
+            assert!(!budget.is_full(), "the rest is given back");
+            assert!(source.reader().is_ok(), "nothing more will arrive");
+            drop((first, second));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_counts_until_its_readers_have_gone() {
+        let (budget, permit) = budget(1);
+        let (writer, source) = channel(1 << 20, None, permit);
+        let mut reader = source.reader().expect("the first");
+        drop(source);
+        assert_eq!(writer.push(Bytes::from_static(LARGE)), None);
+        assert_eq!(writer.push(Bytes::from_static(b"x")), None);
+        writer.finish(BodyEnd::Complete(None));
+        assert!(budget.is_full());
+        data(&mut reader).await;
+        drop(reader);
+        assert!(!budget.is_full());
     }
 }

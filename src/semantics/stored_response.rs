@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::freshness::Lifetime;
+use crate::clock::Timestamp;
 
 /// A stored response (RFC 9111 section 3).
 #[derive(Clone, Debug)]
@@ -33,7 +34,33 @@ pub(crate) struct Part {
 
 /// The variants of one key (RFC 9111 section 4.1), the most recently stored first; a bounded list.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Variants(pub(crate) Vec<Variant>);
+pub(crate) struct Variants(pub(crate) Vec<ListedVariant>);
+
+/// A variant in the list of a key, with what decides how long it stays there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedVariant {
+    pub(crate) variant: Variant,
+    /// The size of its response in bytes.
+    pub(crate) weight: usize,
+    /// When it was stored or last used, as far as the processes have told that wrote the list.
+    pub(crate) used: Timestamp,
+}
+
+impl Variants {
+    /// A list of variants that have no weight and were never used.
+    pub(crate) fn of(variants: impl IntoIterator<Item = Variant>) -> Self {
+        let listed = variants.into_iter().map(|variant| ListedVariant {
+            variant,
+            weight: 0,
+            used: Timestamp(0),
+        });
+        Self(listed.collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Variant> {
+        self.0.iter().map(|listed| &listed.variant)
+    }
+}
 
 /// The request fields that `Vary` names, and a hash of their normalised values.
 #[derive(Clone, Debug, PartialEq, Eq)]

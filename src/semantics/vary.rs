@@ -69,7 +69,6 @@ impl VaryFields {
 pub(crate) fn choose<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
     let mut exact = HashMemo::default();
     let by_values = variants
-        .0
         .iter()
         .find(|variant| exact.hash(&variant.fields, request, None) == &*variant.hash);
     by_values.or_else(|| in_preferred_language(variants, request))
@@ -77,7 +76,7 @@ pub(crate) fn choose<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<
 
 /// Whether a request selects this variant.
 pub(crate) fn selects(variant: &Variant, request: &HeaderMap) -> bool {
-    let only = Variants(vec![variant.clone()]);
+    let only = Variants::of([variant.clone()]);
     choose(&only, request).is_some()
 }
 
@@ -88,7 +87,6 @@ pub(crate) fn hash_for(variant: &Variant, request: &HeaderMap) -> Box<str> {
 
 fn in_preferred_language<'a>(variants: &'a Variants, request: &HeaderMap) -> Option<&'a Variant> {
     let mut with_language = variants
-        .0
         .iter()
         .filter_map(|variant| Some((variant, variant.by_language.as_deref()?)))
         .peekable();
@@ -226,7 +224,7 @@ mod tests {
         let variant = fields(&[vary])
             .expect("names")
             .variant(&map(stored), &HeaderMap::new());
-        choose(&Variants(vec![variant]), &map(presented)).is_some()
+        choose(&Variants::of([variant]), &map(presented)).is_some()
     }
 
     #[test]
@@ -325,7 +323,7 @@ mod tests {
         let variant = VaryFields::of(&response, &[])
             .expect("names")
             .variant(&request, &response);
-        let variants = Variants(vec![variant]);
+        let variants = Variants::of([variant]);
         let selects = |language: &str, foo: &str| {
             choose(
                 &variants,
@@ -348,11 +346,11 @@ mod tests {
                 .expect("names")
                 .variant(&request, &HeaderMap::new())
         };
-        let variants = Variants(vec![of("bar"), of("foo")]);
-        assert_eq!(choose(&variants, &request), Some(&variants.0[0]));
+        let variants = Variants::of([of("bar"), of("foo")]);
+        assert_eq!(choose(&variants, &request), variants.iter().next());
         assert_eq!(
             choose(&variants, &map(&[("foo", "1"), ("bar", "2")])),
-            Some(&variants.0[1])
+            variants.iter().nth(1)
         );
     }
 

@@ -15,7 +15,7 @@ use crate::{
     message::{header_map, prebuilt_head::PrebuiltHeads},
     semantics::{
         freshness::Lifetime,
-        stored_response::{StoredResponse, Variant, Variants},
+        stored_response::{ListedVariant, StoredResponse, Variant, Variants},
     },
 };
 
@@ -79,7 +79,7 @@ impl Entry {
                     + trailers
                     + response.body.len()
             }
-            Content::Variants(variants) => variants.0.iter().map(variant_weight).sum(),
+            Content::Variants(variants) => variants.iter().map(variant_weight).sum(),
             Content::Value(value) => value.json.len(),
         };
         (content + tags + names) as u64
@@ -140,11 +140,25 @@ pub(crate) struct LocalState {
     /// The monotonic clock before the inner service was called, if this process made the entry;
     /// else 0.
     pub(crate) captured: u64,
+    /// When the entry was last used as a variant, in milliseconds since the Unix epoch.
+    pub(crate) used: AtomicU64,
     /// When the claim of the current refresh expires, on the monotonic clock.
     pub(crate) refreshing: AtomicU64,
 }
 
 impl LocalState {
+    /// Notes that the entry was used as a variant.
+    #[inline]
+    pub(crate) fn note_use(&self, now: Timestamp) {
+        // Later than what was stored in the same millisecond.
+        self.used.store(now.0.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// When the entry was last used as a variant; the epoch if it was not.
+    pub(crate) fn last_use(&self) -> Timestamp {
+        Timestamp(self.used.load(Ordering::Relaxed))
+    }
+
     /// Claims the refresh of the entry; returns false if another request has claimed it.
     pub(crate) fn claim_refresh(&self, now: u64) -> bool {
         let until = self.refreshing.load(Ordering::Relaxed);
@@ -180,7 +194,7 @@ fn variant_weight(variant: &Variant) -> usize {
         .map(|name| size_of_val(name) + name.as_str().len() + 24)
         .sum();
     // A list that grows has room for up to twice as many.
-    2 * size_of::<Variant>() + hashes + names
+    2 * size_of::<ListedVariant>() + hashes + names
 }
 
 /// After this long, another request may retry a refresh that has not finished.

@@ -36,6 +36,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));
     }
     problems.extend(repeated_keys(settings));
+    problems.extend(bodies_beyond_buffer(settings));
     for (index, limit) in settings.limits.iter().enumerate() {
         let of_limit = limit::problems(limit, &settings.limits[..index]).into_iter();
         problems.extend(of_limit.map(|problem| TableProblem::in_limit(index, limit, problem)));
@@ -102,4 +103,35 @@ fn repeated_keys(settings: &Settings) -> Vec<TableProblem> {
         }
     }
     problems
+}
+
+/// Reports routes whose longest bodies have no room in `[local] fill_buffer`.
+fn bodies_beyond_buffer(settings: &Settings) -> impl Iterator<Item = TableProblem> {
+    let room = settings.local.fill_buffer;
+    let routes = settings.routes.iter().enumerate();
+    let too_large = routes.filter(move |(_, route)| route.max_body.is_some_and(|max| max > room));
+    too_large.map(|(index, route)| {
+        let message = "longer bodies than [local] fill_buffer are never stored; write less, or a larger fill_buffer";
+        TableProblem::in_route(index, route, ("max_body", message.to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::table::{Local, Route, Table};
+
+    #[test]
+    fn a_body_that_has_no_room_in_the_buffer_is_reported() {
+        let route = |max| Route::new("/a").key("a").max_body(max);
+        let table = |max| {
+            Table::new()
+                .local(Local::new().fill_buffer(10))
+                .route(route(max))
+        };
+        assert_eq!(table(10).check(), []);
+        let warnings = table(11).check();
+        let warning = "route \"/a\", max_body: longer bodies than [local] fill_buffer are never stored; write less, or a larger fill_buffer";
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(warnings[0].to_string(), warning);
+    }
 }

@@ -10,13 +10,18 @@ use super::{one_or_many::OneOrMany, unit};
 pub struct Local {
     #[serde(deserialize_with = "unit::size")]
     pub(crate) size: u64,
+    #[serde(deserialize_with = "unit::size")]
+    pub(crate) fill_buffer: u64,
 }
 
 impl Local {
-    /// 64 MiB.
+    /// 64 MiB for stored responses, and 64 MiB for bodies that are being read.
     #[must_use]
     pub fn new() -> Self {
-        Self { size: 64 << 20 }
+        Self {
+            size: 64 << 20,
+            fill_buffer: 64 << 20,
+        }
     }
 
     /// The memory that stored responses may use, in bytes; 0 turns the tier off.
@@ -27,6 +32,20 @@ impl Local {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
+        self
+    }
+
+    /// The memory that bodies may use while they are read, over all requests, in bytes: those of
+    /// responses that are being stored, until their clients have taken them, and those of requests
+    /// whose content is part of the key. The first 16 KiB of each body do not count.
+    ///
+    /// Beyond it, responses are passed on as fast as their clients take them, and are not stored
+    /// (`Cache-Status: …; detail=busy`); requests whose content is part of the key are refused with
+    /// 503. It should be several times as large as the largest [`max_body`](crate::Route::max_body):
+    /// a longer response is never stored.
+    #[must_use]
+    pub fn fill_buffer(mut self, bytes: u64) -> Self {
+        self.fill_buffer = bytes;
         self
     }
 }

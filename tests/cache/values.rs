@@ -12,7 +12,11 @@ use std::{
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};
 use tokio::time::advance;
-use tower_keep::{Keep, Key, Table, keep::Invalidation, table::secs};
+use tower_keep::{
+    Keep, Key, Table,
+    keep::{GetOrSetError, Invalidation},
+    table::secs,
+};
 
 use crate::common::{
     client::{get, run_other_tasks, send},
@@ -46,7 +50,7 @@ fn spawn_get(
     keep: &Keep,
     calls: &Calls,
     gate: &Gate,
-) -> tokio::task::JoinHandle<Result<usize, &'static str>> {
+) -> tokio::task::JoinHandle<Result<usize, GetOrSetError<&'static str>>> {
     let (keep, calls, gate) = (keep.clone(), calls.clone(), gate.clone());
     tokio::spawn(async move {
         let make = || async {
@@ -156,7 +160,10 @@ async fn calls_that_waited_for_a_failure_make_their_own_value() {
     run_other_tasks().await;
     assert_eq!(calls.made(), 0);
     gate.open();
-    assert_eq!(failing.await.expect("no panic"), Err("down"));
+    assert_eq!(
+        failing.await.expect("no panic"),
+        Err(GetOrSetError::Make("down"))
+    );
     for one in join_all(rest).await {
         assert!(one.expect("no panic").is_ok());
     }

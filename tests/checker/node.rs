@@ -295,7 +295,8 @@ impl Node {
                     made.store(true, Ordering::Relaxed);
                     self.read(view).await
                 })
-                .await?;
+                .await
+                .map_err(io::Error::other)?;
             (value, made.into_inner())
         };
         let mut response = text(value);

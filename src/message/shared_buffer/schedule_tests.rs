@@ -6,7 +6,7 @@ use bytes::Bytes;
 use shuttle::{future::block_on, thread};
 
 use super::{BodyEnd, BodyReader, BodyWriter, channel};
-use crate::{error::BoxError, schedule::explore};
+use crate::{error::BoxError, message::buffer_budget::BufferPermit, schedule::explore};
 
 const CHUNKS: [&str; 4] = ["one", "two", "three", "four"];
 const WHOLE: &str = "onetwothreefour";
@@ -42,7 +42,7 @@ fn read(mut reader: BodyReader) -> Result<String, BoxError> {
 fn the_first_reader_gets_the_whole_body_whatever_its_size() {
     for cap in [SMALL, LARGE] {
         explore(move || {
-            let (writer, body) = channel(cap, None);
+            let (writer, body) = channel(cap, None, BufferPermit::default());
             let reader = body.reader().expect("the first byte is held");
             let writing = thread::spawn(move || write(writer));
             assert_eq!(read(reader).expect("no failure"), WHOLE);
@@ -55,12 +55,12 @@ fn the_first_reader_gets_the_whole_body_whatever_its_size() {
 fn a_late_reader_gets_the_whole_body_or_an_error() {
     for cap in [SMALL, LARGE] {
         explore(move || {
-            let (writer, body) = channel(cap, None);
+            let (writer, body) = channel(cap, None, BufferPermit::default());
             let first = body.reader().expect("the first byte is held");
             let writing = thread::spawn(move || write(writer));
             let late = thread::spawn(move || match body.reader() {
-                Some(reader) => read(reader).ok(),
-                None => None,
+                Ok(reader) => read(reader).ok(),
+                Err(_) => None,
             });
             assert_eq!(read(first).expect("no failure"), WHOLE);
             let late = late.join().expect("no panic");
@@ -76,7 +76,7 @@ fn a_late_reader_gets_the_whole_body_or_an_error() {
 #[test]
 fn a_reader_that_leaves_stalls_neither_the_writer_nor_other_readers() {
     explore(|| {
-        let (writer, body) = channel(SMALL, None);
+        let (writer, body) = channel(SMALL, None, BufferPermit::default());
         let mut leaving = body.reader().expect("the first byte is held");
         let staying = body.reader().expect("the first byte is held");
         let writing = thread::spawn(move || write(writer));
@@ -94,7 +94,7 @@ fn a_reader_that_leaves_stalls_neither_the_writer_nor_other_readers() {
 #[test]
 fn a_writer_waits_no_longer_than_there_are_readers() {
     explore(|| {
-        let (writer, body) = channel(LARGE, None);
+        let (writer, body) = channel(LARGE, None, BufferPermit::default());
         let readers = [(); 2].map(|()| body.reader().expect("the first byte is held"));
         let leaving = readers.map(|reader| thread::spawn(move || drop(reader)));
         block_on(writer.wait_until_abandoned());
@@ -108,7 +108,7 @@ fn a_writer_waits_no_longer_than_there_are_readers() {
 #[test]
 fn a_writer_that_is_dropped_fails_its_readers() {
     explore(|| {
-        let (writer, body) = channel(LARGE, None);
+        let (writer, body) = channel(LARGE, None, BufferPermit::default());
         let readers = [(); 2].map(|()| body.reader().expect("the first byte is held"));
         let reading = readers.map(|reader| thread::spawn(move || read(reader).is_err()));
         writer.push(Bytes::from_static(b"one"));

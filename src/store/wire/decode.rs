@@ -190,7 +190,16 @@ impl<'a> HeadReader<'a> {
                 by_language,
             })
         });
-        variants.collect::<Result<_, _>>().map(Variants)
+        let variants: Vec<Variant> = variants.collect::<Result<_, _>>()?;
+        let mut variants = Variants::of(variants);
+        // Versions without these numbers wrote nothing after the list.
+        if !self.rest.is_empty() {
+            for listed in &mut variants.0 {
+                listed.weight = self.length()?;
+                listed.used = Timestamp(u64::from_be_bytes(self.array()?));
+            }
+        }
+        Ok(variants)
     }
 
     fn tags(&mut self) -> Result<Box<[Box<str>]>, Unreadable> {

@@ -47,7 +47,7 @@ fn is_within_bounds(entry: &Entry) -> bool {
         }
         Content::Variants(Variants(variants)) => {
             let fits = |fields: &[HeaderName]| fields.len() <= max::VARIANT_FIELDS;
-            variants.len() <= max::VARIANTS && variants.iter().all(|one| fits(&one.fields))
+            variants.len() <= max::VARIANTS && variants.iter().all(|one| fits(&one.variant.fields))
         }
         Content::Value(_) => true,
     };
@@ -77,7 +77,6 @@ fn size(entry: &Entry) -> usize {
                 .sum()
         }
         Content::Variants(variants) => variants
-            .0
             .iter()
             .map(|variant| {
                 let fields = variant
@@ -86,7 +85,7 @@ fn size(entry: &Entry) -> usize {
                     .map(|name| 1 + MAX_LENGTH_SIZE + name.as_str().len());
                 let by_language = variant.by_language.as_deref().unwrap_or_default();
                 let hashes = variant.hash.len() + by_language.len();
-                3 * MAX_LENGTH_SIZE + hashes + fields.sum::<usize>()
+                4 * MAX_LENGTH_SIZE + 8 + hashes + fields.sum::<usize>()
             })
             .sum::<usize>(),
         Content::Value(_) => 0,
@@ -148,13 +147,18 @@ impl HeadWriter {
 
     fn variants(&mut self, variants: &Variants) {
         self.length(variants.0.len());
-        for variant in &variants.0 {
+        for variant in variants.iter() {
             self.text(&variant.hash);
             self.text(variant.by_language.as_deref().unwrap_or_default());
             self.length(variant.fields.len());
             for name in &variant.fields {
                 self.name(name);
             }
+        }
+        for listed in &variants.0 {
+            // A weight that does not fit into a length is far beyond the bound for all variants.
+            self.length(listed.weight.min(u32::MAX as usize));
+            self.0.extend_from_slice(&listed.used.0.to_be_bytes());
         }
     }
 

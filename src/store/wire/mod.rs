@@ -34,7 +34,8 @@
 //!   complete length, 8 bytes; header fields; if flagged, trailer fields. Fields are a count, and for each a
 //!   name, a length and the value's bytes. A name is one byte, its number in [`names`]; or 0 and a text.
 //! - Of variants: a count, and for each its hash (text), its hash by language (text, empty if there is
-//!   none), a count and that many names.
+//!   none), a count and that many names. Then, unless the head ends here, for each the size of its response
+//!   (a length) and when it was last used, 8 bytes, milliseconds since the Unix epoch.
 //!
 //! Several versions of the crate share one Redis during a rolling deployment:
 //!

@@ -105,10 +105,15 @@ fn variants() -> Entry {
         hash: hash.into(),
         by_language: (!fields.is_empty()).then(|| "b".repeat(32).into()),
     };
-    entry(Content::Variants(Variants(vec![
+    let mut variants = Variants::of([
         variant(&["accept-language", "x-unheard-of"], &"a".repeat(32)),
         variant(&[], &"0".repeat(32)),
-    ])))
+    ]);
+    for (listed, number) in variants.0.iter_mut().zip([1, 1000]) {
+        listed.weight = number;
+        listed.used = Timestamp(1_700_000_000_000 + number as u64);
+    }
+    entry(Content::Variants(variants))
 }
 
 fn value() -> Entry {
@@ -230,6 +235,24 @@ fn golden_files_of_version_1() {
     }
 }
 
+#[test]
+fn a_list_without_sizes_and_times_of_use_is_readable() {
+    let mut bytes = encoded(&variants()).to_vec();
+    bytes.truncate(bytes.len() - (1 + 8 + 2 + 8));
+    let end = u32::try_from(bytes.len()).expect("small");
+    bytes[12..16].copy_from_slice(&end.to_be_bytes());
+    let read = decode(&resealed(bytes)).expect("readable");
+    let Content::Variants(read) = &read.content else {
+        panic!("{read:?}");
+    };
+    assert_eq!(read.iter().count(), 2);
+    assert!(
+        read.0
+            .iter()
+            .all(|listed| listed.weight == 0 && listed.used == Timestamp(0))
+    );
+}
+
 /// A later release may add optional flags and fields.
 #[test]
 fn optional_data_of_a_later_release_is_skipped() {
@@ -254,7 +277,8 @@ fn required_data_of_a_later_release_is_unreadable() {
         assert_eq!(unreadable(resealed(bytes)), Unreadable::Unknown);
     }
     let mut bytes = encoded(&variants()).to_vec();
-    let accept_language = bytes.len() - 35 - 14 - 1;
+    let sizes_and_uses = 1 + 8 + 2 + 8;
+    let accept_language = bytes.len() - sizes_and_uses - 35 - 14 - 1;
     assert_eq!(bytes[accept_language], 62);
     bytes[accept_language] = 200;
     assert_eq!(
@@ -507,7 +531,7 @@ fn entries_that_no_reader_accepts_are_not_encoded() {
         hash: "0".into(),
         by_language: None,
     };
-    let many_variants = entry(Content::Variants(Variants(vec![variant; 257])));
+    let many_variants = entry(Content::Variants(Variants::of(vec![variant; 257])));
     for entry in [many_tags, many_variants] {
         assert!(encode(&entry).is_none());
     }

@@ -33,6 +33,12 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<TableProblem>) {
             "must be between 0 % and 100 %; write \"10%\" or 0.1",
         );
     }
+    if settings.local.fill_buffer == 0 {
+        report(
+            section("local", "fill_buffer"),
+            "must be greater than 0; write \"64MiB\"",
+        );
+    }
     if settings.store.deadline.is_zero() {
         report(
             section("store", "deadline"),

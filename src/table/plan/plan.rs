@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) jitter: f64,
     /// The size of the local tier in bytes.
     pub(crate) local_size: u64,
+    /// The most bytes of bodies that are buffered at the same time.
+    pub(crate) fill_buffer: u64,
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) deadline: Duration,
     pub(crate) max_lag: Duration,
@@ -183,6 +185,7 @@ impl Plan {
                 0.0
             },
             local_size: settings.local.size,
+            fill_buffer: settings.local.fill_buffer,
             deadline: settings.store.deadline,
             max_lag: settings.store.max_lag,
             journal_size: settings.store.journal_size,

@@ -28,7 +28,7 @@ fn in_code() -> Table {
         .ttl("embedding", hours(24))
         .ttl("config", hours(1))
         .version("engagement", 2)
-        .local(Local::new().size(64 << 20))
+        .local(Local::new().size(64 << 20).fill_buffer(64 << 20))
         .store(
             Store::new()
                 .deadline(Duration::from_millis(50))

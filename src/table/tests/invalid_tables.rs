@@ -71,6 +71,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 2: [store] journal_size: must be at least 1 MiB; write \"16MiB\"",
         ),
         (
+            "[local]\nfill_buffer = 0",
+            "line 2: [local] fill_buffer: must be greater than 0; write \"64MiB\"",
+        ),
+        (
             "[store]\ndeadline = 0",
             "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),
