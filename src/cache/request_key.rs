@@ -104,10 +104,10 @@ impl<'a, 'p> KeySource<'a, 'p> {
         match self
             .snapshot
             .plan
-            .route_for(self.uri.path(), || self.host())
+            .find_route(self.uri.path(), || self.host())
         {
-            Some(matched) => self.route_key(&matched, Some(content), key),
-            None => Some(self.url_key(Some(content), key)),
+            Ok(matched) => self.route_key(&matched, Some(content), key),
+            Err(_) => Some(self.url_key(Some(content), key)),
         }
     }
 

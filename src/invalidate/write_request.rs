@@ -14,7 +14,7 @@ use crate::{
         write_targets::{self, WriteTargets},
     },
     key::{Key, purge::PurgeTarget},
-    message::layer_markers::LayerMarkers,
+    message::{layer_markers::LayerMarkers, target},
     semantics::invalidation,
     table::{RoutePlan, Through, Write},
 };
@@ -39,6 +39,7 @@ impl WriteRequest {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
+        target::replace_host(parts);
         let engine = config.keep.engine();
         let snapshot = engine.snapshot.load();
         let target = engine.target(parts);

@@ -8,6 +8,7 @@ use std::{collections::HashMap, fmt};
 use super::{
     plan::Plan,
     problem::{Location, TableProblem},
+    route::Route,
     settings::Settings,
 };
 
@@ -25,6 +26,7 @@ impl fmt::Display for Warning {
 
 pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
     let mut problems = unused_names(settings);
+    problems.extend(missing_host(settings));
     for (index, route) in settings.routes.iter().enumerate() {
         let of_route = route::problems(route, settings.ttl.max).into_iter();
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));
@@ -64,6 +66,21 @@ fn nearest_above<'a>(mut entity: &'a str, names: &[&str]) -> Option<&'a str> {
         entity = entity.rsplit_once(':')?.0;
     }
     Some(entity)
+}
+
+/// Reports the first key that leaves out the host, although the table does not say which are served.
+fn missing_host(settings: &Settings) -> Option<TableProblem> {
+    let lacks_host = |route: &&Route| {
+        let key = route.key.as_deref().unwrap_or("{host}");
+        route.host.is_empty() && !key.contains("{host}") && !key.contains("{#host}")
+    };
+    let mut routes = settings.routes.iter().filter(|_| settings.host.is_empty());
+    let route = routes.find(lacks_host)?;
+    let message = format!(
+        "the responses of the route {:?} are shared by requests with every `Host`, which a client can choose; write the names of this server, as host = [\"api.example.com\"], or host = [\"*\"] if no response depends on it",
+        route.path
+    );
+    Some(TableProblem::new(Location::Top("host"), message))
 }
 
 fn repeated_keys(settings: &Settings) -> Vec<TableProblem> {

@@ -10,10 +10,13 @@
 //! use tower_keep::{Table, table::{Route, Scope, mins}};
 //!
 //! let in_code = Table::new()
+//!     .host(["api.example.com"])
 //!     .ttl("engagement", mins(30))
 //!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
 //!
 //! let in_toml: Table = r#"
+//!     host = ["api.example.com"]
+//!
 //!     [ttl]
 //!     engagement = "30m"
 //!
@@ -56,7 +59,7 @@ pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
 pub use unit::{days, hours, mins, secs};
 
-pub(crate) use plan::{LimitPlan, Plan, RouteMatch, RoutePlan, limit as limit_plan};
+pub(crate) use plan::{LimitPlan, NoRoute, Plan, RouteMatch, RoutePlan, limit as limit_plan};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod freshness;
 mod hostile;
+mod hosts;
 mod layer_markers;
 mod memory;
 mod methods;

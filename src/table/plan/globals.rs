@@ -1,6 +1,6 @@
 //! Checks and compiles all settings except routes and limits.
 
-use super::{entities::Entities, fields};
+use super::{entities::Entities, fields, hosts::HostSet};
 use crate::{
     identity::IdentityPlan,
     key::encode::is_literal,
@@ -60,6 +60,14 @@ pub(super) fn entities(settings: &Settings) -> Entities {
         entities.settings(name).version = Some(*version);
     }
     entities
+}
+
+/// The authorities that routes serve if they name none.
+pub(super) fn hosts(settings: &Settings, problems: &mut Vec<TableProblem>) -> HostSet {
+    HostSet::parse(&settings.host).unwrap_or_else(|message| {
+        problems.push(TableProblem::new(Location::Top("host"), message));
+        HostSet::default()
+    })
 }
 
 /// All entities that sections name, each with its section.

@@ -4,6 +4,7 @@ mod build;
 mod entities;
 mod fields;
 mod globals;
+mod hosts;
 pub(crate) mod limit;
 mod path;
 mod placeholder;
@@ -19,6 +20,6 @@ mod unkeyed_values;
 pub(super) mod value_source;
 
 pub(crate) use limit::LimitPlan;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::RoutePlan;
 pub(crate) use route_match::RouteMatch;

@@ -17,6 +17,7 @@ fn in_code() -> Table {
         .unlisted(Unlisted::Standard)
         .default_ttl(hours(1))
         .max_ttl(days(30))
+        .host(["*"])
         .jitter(0.1)
         .ttl("engagement", mins(30))
         .ttl("agent:status", secs(60))
@@ -254,6 +255,7 @@ fn doubtful_settings_are_warned_about() {
     let expected = [
         "[ttl] engagment: no route's key has this entity",
         "[version] pipelin: no route's key has this entity",
+        "host: the responses of the route \"/engagements/{id}/{part}\" are shared",
         "route \"/engagements/{id}/{part}\", invalidates: \"engagement:{id}*\" also matches longer identifiers",
         "route \"/engagements/{id}/{part}\", key: it lacks {part}",
         "route \"/agents/{id}\", key: requests with different bodies share a response",
@@ -313,6 +315,7 @@ fn settings_without_effect_are_warned_about() {
     let warnings = table.expect("allowed").check();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
+        "host: the responses of the route \"/later\" are shared",
         "route \"/no-key\", ttl: it has no effect on a route without `key`; write one",
         "route \"/no-key\", override: it has no effect on a route without `key`; write one",
         "route \"/no-key\", refresh_ahead: without `key` it has an effect only if the response states",
