@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-    uri::{Authority, PathAndQuery},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body_util::{Either, Full};
 use tower::{Service, ServiceExt};
@@ -95,8 +95,6 @@ fn is_forwarded(method: &Method) -> bool {
 }
 
 /// Moves the host into `Host`, where the layers and the origin expect it.
-///
-/// An absolute target is accepted (RFC 9112, 3.2.2) if it names the same host as `Host`.
 fn normalise_target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     let host = host(request)?;
     let path: PathAndQuery = request
@@ -104,15 +102,31 @@ fn normalise_target<B>(request: &mut Request<B>) -> Result<(), Refusal> {
         .path_and_query()
         .cloned()
         .ok_or(Refusal::Host)?;
+    if path == "*" && request.method() != Method::OPTIONS {
+        return Err(Refusal::Asterisk);
+    }
     if let Some(host) = host {
-        let host = HeaderValue::from_str(host.as_str()).map_err(|_| Refusal::Host)?;
+        let host = without_default_port(host.as_str(), request.uri().scheme());
+        let host = HeaderValue::from_str(host).map_err(|_| Refusal::Host)?;
         request.headers_mut().insert(header::HOST, host);
     }
     *request.uri_mut() = Uri::from(path);
     Ok(())
 }
 
+/// Removes the port that the target's scheme implies: the layers do not see the scheme.
+fn without_default_port<'a>(host: &'a str, scheme: Option<&Scheme>) -> &'a str {
+    let port = match scheme.map(Scheme::as_str) {
+        Some("http") => ":80",
+        Some("https") => ":443",
+        _ => return host,
+    };
+    host.strip_suffix(port).unwrap_or(host)
+}
+
 /// The host that a request names. Only HTTP/1.0 requests may name none.
+///
+/// The host of an absolute target replaces `Host` (RFC 9112, 3.2.2); in HTTP/2 the two must not differ.
 fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
     let mut lines = request.headers().get_all(header::HOST).iter();
     let field = lines
@@ -124,7 +138,8 @@ fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
         (None, None) if request.version() == Version::HTTP_10 => return Ok(None),
         (None, Some(field)) => field,
         (Some(target), Some(field)) if *target == field => field,
-        (Some(target), None) if request.version() == Version::HTTP_2 => target.clone(),
+        (Some(target), Some(_)) if request.version() <= Version::HTTP_11 => target.clone(),
+        (Some(target), None) if request.version() != Version::HTTP_11 => target.clone(),
         _ => return Err(Refusal::Host),
     };
     let plain = lines.next().is_none() && !one.host().is_empty() && !one.as_str().contains('@');

@@ -8,6 +8,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 pub(crate) enum Refusal {
     /// The target and the `Host` field do not name exactly one host (RFC 9112, 3.2).
     Host,
+    /// An asterisk, which only OPTIONS may have as its target (RFC 9112, 3.2.4).
+    Asterisk,
     /// The content of the request is incomplete or badly framed.
     Content,
     /// `CONNECT` and `TRACE`: the proxy is not a tunnel, and `TRACE` would reveal fields that it adds. Also a registered
@@ -26,7 +28,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
-            Self::Host | Self::Content => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Asterisk | Self::Content => StatusCode::BAD_REQUEST,
             Self::Method | Self::Authentication => StatusCode::NOT_IMPLEMENTED,
             Self::Unreachable | Self::Malformed => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
@@ -36,6 +38,7 @@ impl Refusal {
     fn detail(self) -> &'static str {
         match self {
             Self::Host => "the request does not name one valid host",
+            Self::Asterisk => "only OPTIONS may have `*` as its target",
             Self::Content => "the request's content cannot be read",
             Self::Method => "this proxy does not forward the method",
             Self::Authentication => {

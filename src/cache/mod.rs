@@ -53,10 +53,11 @@
 //!   request with credentials is stored only if it allows that itself.
 //!
 //! In every scope, responses with `private` (except in a user's own scope), `no-store` or
-//! `Set-Cookie` (unless the route strips it) are not stored. If the inner service might read
-//! another host from the request than its key contains (two `Host` lines, a `Host` that differs
-//! from the URI's authority, or one that is more than a host and a port), the request bypasses the
-//! cache, and the response to a write is not stored.
+//! `Set-Cookie` (unless the route strips it) are not stored. If the table does not serve the
+//! request's authority ([`Table::host`](crate::Table::host)), or the inner service might read
+//! another host from the request than its key contains (two `Host` lines, one that is more than a
+//! host and a port, or, in HTTP/2, one that differs from `:authority`), the request bypasses the
+//! cache (`detail=host`), and the response to a write is not stored.
 //!
 //! # Spellings
 //!

@@ -90,7 +90,7 @@ fn has_same_key(config: &Config, request: &CacheRequest, parts: &request::Parts)
     let source = KeySource::new(config, snapshot, parts, uri);
     let host = || target::authority(uri, &parts.headers);
     let mut key = KeyBuf::new();
-    let matched = snapshot.plan.route_for(uri.path(), host);
+    let matched = snapshot.plan.find_route(uri.path(), host).ok();
     matched
         .and_then(|matched| source.route_key(&matched, None, &mut key).ok())
         .is_some_and(|anonymous| anonymous.key.as_bytes() == request.key.as_bytes())

@@ -8,7 +8,7 @@ use crate::{
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
-    table::{Grpc, RouteMatch, RoutePlan, Unlisted},
+    table::{Grpc, NoRoute, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// The action of the cache on a request.
@@ -39,18 +39,19 @@ impl<'p> RequestAction<'p> {
             &snapshot.plan,
             config.engine().uri(&parts.uri, &parts.extensions),
         );
-        let matched = plan.route_for(uri.path(), || target::authority(uri, &parts.headers));
+        let matched = plan.find_route(uri.path(), || target::authority(uri, &parts.headers));
         let is_ambiguous = plan.is_ambiguous(uri.path());
-        let is_untouched = matched.is_none() && plan.unlisted == Unlisted::Pass;
+        let is_untouched = matches!(matched, Err(NoRoute::Path)) && plan.unlisted == Unlisted::Pass;
         // After a successful CONNECT the connection no longer carries HTTP.
         if is_untouched && !is_ambiguous || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
         let source = KeySource::new(config, snapshot, parts, uri);
         match matched {
-            _ if is_ambiguous => Self::unusable(source, matched.as_ref(), "path"),
-            Some(matched) => Self::listed(source, &matched, key),
-            None => Self::unlisted(source, key),
+            _ if is_ambiguous => Self::unusable(source, is_untouched, "path"),
+            Err(NoRoute::Host) => Self::unusable(source, is_untouched, "host"),
+            Ok(matched) => Self::listed(source, &matched, key),
+            Err(NoRoute::Path) => Self::unlisted(source, key),
         }
     }
 
@@ -102,21 +103,16 @@ impl<'p> RequestAction<'p> {
     }
 
     /// Classifies a request whose target may be another resource than the table names: nothing is
-    /// looked up or stored for it. `detail` says why.
+    /// looked up or stored for it. `detail` says why. A read of an untouched path passes through.
     #[cold]
-    fn unusable(
-        source: KeySource<'_, '_>,
-        matched: Option<&RouteMatch<'_>>,
-        detail: &'static str,
-    ) -> Self {
+    fn unusable(source: KeySource<'_, '_>, is_untouched: bool, detail: &'static str) -> Self {
         let (plan, method) = (source.plan(), &source.parts.method);
-        let route = matched.map(|matched| &**matched.plan());
+        let routes = write_targets::routes(plan, source.target());
         if write_targets::is_write(plan, source.target(), method) {
-            return Self::write(source, route);
+            return Self::write(source, routes.first().map(|route| &**route));
         }
         let has_content_key =
-            route.is_some_and(|route| route.needs_body) || invalidation::is_query(method);
-        let is_untouched = route.is_none() && plan.unlisted == Unlisted::Pass;
+            invalidation::is_query(method) || routes.iter().any(|route| route.needs_body);
         if source.is_upgrade() || is_untouched || !is_get_or_head(method) && !has_content_key {
             return Self::PassThrough;
         }

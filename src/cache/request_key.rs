@@ -107,9 +107,9 @@ impl<'a, 'p> KeySource<'a, 'p> {
     ) -> Result<CacheRequestRef<'p>, KeyError> {
         let content = ContentHash::of(&self.parts.method, &self.parts.headers, content);
         let plan = &self.snapshot.plan;
-        match plan.route_for(self.uri.path(), || self.host()) {
-            Some(matched) => self.route_key(&matched, Some(content), key),
-            None => Ok(self.url_key(Some(content), key)),
+        match plan.find_route(self.uri.path(), || self.host()) {
+            Ok(matched) => self.route_key(&matched, Some(content), key),
+            Err(_) => Ok(self.url_key(Some(content), key)),
         }
     }
 

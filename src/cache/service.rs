@@ -27,7 +27,7 @@ use crate::{
     key::KeyBuf,
     message::{
         http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
-        response_future::ResponseFuture,
+        response_future::ResponseFuture, target,
     },
     semantics::cache_status::Forward,
 };
@@ -62,7 +62,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        target::replace_host(&mut parts);
         let engine = self.config.engine();
         let snapshot = engine.snapshot.load();
         let mut key = KeyBuf::new();

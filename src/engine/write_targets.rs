@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::{core::Engine, snapshot::Snapshot};
 use crate::{
-    key::{KeyBuf, KeyInputs, PathReadings, purge::PurgeTarget, url_key},
+    key::{KeyBuf, KeyInputs, PathReadings, host, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
     semantics::{cache_groups, invalidation, request_head::RequestHead, sharing::Credentials},
-    table::{Plan, RouteMatch, RoutePlan, Unlisted},
+    table::{NoRoute, Plan, RouteMatch, RoutePlan, Unlisted},
 };
 
 /// An unsafe request, and the targets that its response invalidates.
@@ -148,7 +148,7 @@ impl WriteTargets {
         let Target { path, host, .. } = self.request.target();
         self.request.method == Method::POST
             && !snapshot.plan.is_ambiguous(path)
-            && snapshot.plan.route(path, host).is_none()
+            && snapshot.plan.find_route(path, || host).err() == Some(NoRoute::Path)
     }
 
     /// The keys of the URIs that the response invalidates, without the first `skipped`.
@@ -212,19 +212,31 @@ pub(crate) fn is_write(plan: &Plan, target: Target<'_>, method: &Method) -> bool
 }
 
 /// Calls `visit` with every target that the inner service may read from a request's target, and with
-/// each route of that target, or `None`.
+/// each route of that target, or `None`. The authority is read as received, and with and without a
+/// default port, because its scheme may be unknown.
 fn for_each_reading(
     plan: &Plan,
     target: Target<'_>,
     mut visit: impl FnMut(Option<RouteMatch<'_>>, Target<'_>),
 ) {
+    let hosts = target.host.map(host::equivalents).unwrap_or_default();
     for path in PathReadings::of(target.path).iter() {
-        let target = Target { path, ..target };
+        let received = Target { path, ..target };
         let mut routes = plan.written_routes(path, target.host).peekable();
         if routes.peek().is_none() {
-            visit(None, target);
+            visit(None, received);
         }
-        routes.for_each(|matched| visit(Some(matched), target));
+        routes.for_each(|matched| visit(Some(matched), received));
+        for host in &hosts {
+            let host = Some(host.as_str());
+            let equivalent = Target { host, ..received };
+            match plan.find_route(path, || host) {
+                Ok(matched) if matched.plan().key_names_host => visit(Some(matched), equivalent),
+                Err(NoRoute::Path) => visit(None, equivalent),
+                // The key of the authority as received, or a host for which nothing is stored.
+                Ok(_) | Err(NoRoute::Host) => {}
+            }
+        }
     }
 }
 

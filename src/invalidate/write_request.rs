@@ -22,6 +22,7 @@ use crate::{
     key::{Key, purge::PurgeTarget},
     message::{
         layer_markers::LayerMarkers, replayable_body::ReplayableBody, resumed_body::ResumedBody,
+        target,
     },
     semantics::invalidation,
     table::{RoutePlan, Through},
@@ -55,6 +56,7 @@ impl WriteRequest {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
+        target::replace_host(parts);
         let engine = config.keep.engine();
         let snapshot = engine.snapshot.load();
         let target = engine.target(parts);

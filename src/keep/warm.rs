@@ -58,7 +58,8 @@ impl Keep {
     ///
     /// At most eight requests run at a time, and at most 64 together with refreshes in the background.
     /// A response is found later only under the same key: for a route whose scope is the user, the
-    /// request must have that user.
+    /// request must have that user, and for a table with [`host`](crate::Table::host) it must have one of
+    /// those hosts.
     ///
     /// ```
     /// # use http::{Request, Response};

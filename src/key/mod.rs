@@ -26,7 +26,6 @@ pub(crate) mod url;
 
 pub use application::Key;
 pub(crate) use content::ContentHash;
-pub(crate) use host::without_default_port;
 pub(crate) use inputs::KeyInputs;
 pub(crate) use key_buf::KeyBuf;
 pub(crate) use path_readings::PathReadings;

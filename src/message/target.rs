@@ -1,8 +1,11 @@
 //! The target of a request as it was received: its URI, authority and matched route.
 
-use http::{Extensions, HeaderMap, Uri, header::HOST, uri::Authority};
-
-use crate::key::without_default_port;
+use http::{
+    Extensions, HeaderMap, HeaderValue, Uri, Version,
+    header::HOST,
+    request,
+    uri::{Authority, Scheme},
+};
 
 /// The parts of a request's target from which keys are made and routes are found.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +36,11 @@ pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
     uri
 }
 
-/// The authority that the request is for (RFC 9110 section 7.2): the URI's, else `Host`.
+/// The authority that the request is for (RFC 9110 section 7.2): the URI's, without the default port of
+/// its scheme, else `Host`.
 pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     match uri.authority() {
-        Some(authority) => Some(authority.as_str()),
+        Some(authority) => Some(without_port_of(uri.scheme(), authority.as_str())),
         None => headers.get(HOST).and_then(|host| host.to_str().ok()),
     }
 }
@@ -71,7 +75,7 @@ pub(crate) fn has_ambiguous_host(uri: &Uri, headers: &HeaderMap) -> bool {
     };
     lines.next().is_some()
         || !is_host_and_port(host.as_bytes())
-        || authority.is_some_and(|other| !is_same_host(host, other))
+        || authority.is_some_and(|other| !is_same_host(uri.scheme(), host, other))
 }
 
 /// Whether the authority has only characters of a host and a port. Userinfo and other characters are
@@ -83,6 +87,43 @@ fn is_host_and_port(authority: &[u8]) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
-fn is_same_host(one: &str, other: &str) -> bool {
-    without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
+fn is_same_host(scheme: Option<&Scheme>, one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|authority| without_port_of(scheme, authority));
+    one.eq_ignore_ascii_case(other)
+}
+
+/// Removes the default port of a scheme (RFC 9110 section 4.2.3).
+fn without_port_of<'a>(scheme: Option<&Scheme>, authority: &'a str) -> &'a str {
+    let port = match scheme {
+        Some(scheme) if *scheme == Scheme::HTTP => ":80",
+        Some(scheme) if *scheme == Scheme::HTTPS => ":443",
+        _ => return authority,
+    };
+    authority.strip_suffix(port).unwrap_or(authority)
+}
+
+/// Replaces `Host` by the authority of a target in absolute form, which takes precedence over it (RFC
+/// 9112 section 3.2.2), so that the inner service reads the host that keys contain.
+///
+/// Leaves `Host` as it is if it is repeated, which is an error, and in HTTP/2, where it must not differ.
+#[inline]
+pub(crate) fn replace_host(parts: &mut request::Parts) {
+    if parts.uri.authority().is_some() && parts.version <= Version::HTTP_11 {
+        replace_other_host(parts);
+    }
+}
+
+#[cold]
+fn replace_other_host(parts: &mut request::Parts) {
+    let mut lines = parts.headers.get_all(HOST).iter();
+    let (Some(host), None) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let authority = authority(&parts.uri, &parts.headers).unwrap_or_default();
+    if host.as_bytes() != authority.as_bytes()
+        && is_host_and_port(authority.as_bytes())
+        && let Ok(host) = HeaderValue::from_str(authority)
+    {
+        parts.headers.insert(HOST, host);
+    }
 }

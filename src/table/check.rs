@@ -10,6 +10,7 @@ use self::invalidates::KnownNames;
 use super::{
     plan::{Plan, value},
     problem::{Location, TableProblem},
+    route::Route,
     settings::Settings,
 };
 
@@ -28,6 +29,7 @@ impl fmt::Display for Warning {
 pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
     let mut problems = Vec::from_iter(open_namespace(&settings.namespace));
     problems.extend(unused_names(settings));
+    problems.extend(missing_host(settings));
     let known = KnownNames::of(settings);
     for (index, route) in settings.routes.iter().enumerate() {
         let mut of_route = route::problems(route);
@@ -87,6 +89,21 @@ fn nearest_above<'a>(mut entity: &'a str, names: &[&str]) -> Option<&'a str> {
         entity = entity.rsplit_once(':')?.0;
     }
     Some(entity)
+}
+
+/// Reports the first key that leaves out the host, although the table does not say which are served.
+fn missing_host(settings: &Settings) -> Option<TableProblem> {
+    let lacks_host = |route: &&Route| {
+        let key = route.key.as_deref().unwrap_or("{host}");
+        route.host.is_empty() && !key.contains("{host}") && !key.contains("{#host}")
+    };
+    let mut routes = settings.routes.iter().filter(|_| settings.host.is_empty());
+    let route = routes.find(lacks_host)?;
+    let message = format!(
+        "the responses of the route {:?} are shared by requests with every `Host`, which a client can choose; write the names of this server, as host = [\"api.example.com\"], or host = [\"*\"] if no response depends on it",
+        route.path
+    );
+    Some(TableProblem::new(Location::Top("host"), message))
 }
 
 fn repeated_keys(settings: &Settings) -> Vec<TableProblem> {

@@ -6,6 +6,7 @@ use super::{
     check::{self, Warning},
     limit::{Limit, RateLimiting},
     load,
+    one_or_many::OneOrMany,
     plan::Plan,
     route::Route,
     section::{Identity, Local, Store},
@@ -84,6 +85,13 @@ impl Table {
     /// The prefix of every key and channel.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.0.namespace = namespace.into();
+        self
+    }
+
+    /// The authorities that are served: the default of [`Route::host`], which describes their form.
+    /// Requests with other authorities bypass the cache.
+    pub fn host<Shape: ?Sized>(mut self, authorities: impl OneOrMany<String, Shape>) -> Self {
+        self.0.host = authorities.into_vec();
         self
     }
 

@@ -10,10 +10,13 @@
 //! use tower_keep::{Table, table::{Route, Scope, mins}};
 //!
 //! let in_code = Table::new()
+//!     .host(["api.example.com"])
 //!     .ttl("engagement", mins(30))
 //!     .route(Route::new("/engagements/{id}").key("engagement:{id}").scope(Scope::Public));
 //!
 //! let in_toml: Table = r#"
+//!     host = ["api.example.com"]
+//!
 //!     [ttl]
 //!     engagement = "30m"
 //!
@@ -59,7 +62,7 @@ pub use unit::{days, hours, mins, secs};
 pub use value_settings::ValueSettings;
 
 pub(crate) use plan::{
-    DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, Plan, RouteMatch, RoutePlan,
+    DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, NoRoute, Plan, RouteMatch, RoutePlan,
     limit as limit_plan,
 };
 

@@ -124,8 +124,21 @@ impl Route {
         self
     }
 
-    /// The authorities that the route serves; all if not given. For other authorities, the path is
-    /// treated as one that no route names.
+    /// The authorities that the route serves, by default those of [`Table::host`](crate::Table::host).
+    /// Requests with other authorities bypass the cache; writes with other authorities still invalidate.
+    ///
+    /// | written as | served |
+    /// |---|---|
+    /// | `api.example.com` | this name without a port |
+    /// | `api.example.com:8443` | this name with this port |
+    /// | `*.example.com` | all names below `example.com`, at any depth |
+    /// | `localhost:*` | this name with any port, or without one |
+    /// | `*` | every authority |
+    ///
+    /// Names are compared without regard to case. Default ports: `h:80` and `h:443` also serve `h`, but
+    /// `h` does not serve `h:443`, unless the scheme of the request is known and the port is its default.
+    ///
+    /// The authorities of a route share its stored responses, unless the key contains `{host}`.
     pub fn host<Shape: ?Sized>(mut self, authorities: impl OneOrMany<String, Shape>) -> Self {
         self.host = authorities.into_vec();
         self

@@ -15,6 +15,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) namespace: String,
+    pub(crate) host: Vec<String>,
     pub(crate) unlisted: Unlisted,
     pub(crate) rate_limit: RateLimiting,
     pub(crate) ttl: Ttl,

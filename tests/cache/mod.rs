@@ -16,6 +16,7 @@ mod fill_buffer;
 mod freshness;
 mod grpc;
 mod hostile;
+mod hosts;
 mod keys;
 mod layer_markers;
 mod memory;

@@ -1,7 +1,7 @@
 //! Ways in which one client, or the network, could poison the responses of others.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
 use tower::Layer;
@@ -61,9 +61,13 @@ async fn a_post_response_for_another_host_is_not_stored() {
     };
     let (good, evil) = (("host", "good.example"), ("host", "evil.example"));
     for above in [false, true] {
+        // In HTTP/1.1, the authority of the target replaces a sole `Host`.
+        let mut http_2 = post("http://good.example/a", &[evil]);
+        *http_2.version_mut() = Version::HTTP_2;
         for poison in [
             post("/a", &[good, evil]),
-            post("http://good.example/a", &[evil]),
+            post("http://good.example/a", &[good, evil]),
+            http_2,
         ] {
             let origin = Origin::new(|parts, _| {
                 let own = [FRESH, ("content-location", "/a")];

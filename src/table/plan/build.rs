@@ -6,7 +6,9 @@ use http::StatusCode;
 
 use super::{
     entities::Entities,
-    fields, key_inputs,
+    fields,
+    hosts::HostSet,
+    key_inputs,
     path::PathPattern,
     placeholder::TemplatePurpose,
     query,
@@ -20,13 +22,15 @@ use crate::{
     table::{problem::FieldProblem, route::Route, route_options::Scope, ttl, unit},
 };
 
-/// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL.
+/// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL, and `hosts` are
+/// served if the route names none.
 pub(super) fn route(
     id: usize,
     route: &Route,
     pattern: &PathPattern,
     entities: &mut Entities,
     max: Duration,
+    hosts: &HostSet,
 ) -> Result<RoutePlan, FieldProblem> {
     let template = |field, text: &str, purpose| {
         Template::parse(text, &pattern.params, purpose).map_err(|message| (field, message))
@@ -49,6 +53,10 @@ pub(super) fn route(
     let ttl = ttl(route, max, || entities.ttl(&entity))?;
     let tags = templates("tags", &route.tags, TemplatePurpose::Tag)?;
     let uses = |source| key.iter().chain(&tags).any(|t| t.contains(&source));
+    let hosts = match route.host.as_slice() {
+        [] => hosts.clone(),
+        own => HostSet::parse(own).map_err(|m| ("host", m))?,
+    };
     let plan = RoutePlan {
         id,
         path: route.path.as_str().into(),
@@ -62,7 +70,7 @@ pub(super) fn route(
         stale_while_revalidate: route.stale_while_revalidate,
         stale_if_error: route.stale_if_error,
         negative: negative(route, max)?,
-        hosts: fields::hosts(&route.host).map_err(|m| ("host", m))?,
+        has_own_hosts: !route.host.is_empty(),
         vary: fields::headers(&route.vary).map_err(|m| ("vary", m))?,
         strip: fields::headers(&route.strip).map_err(|m| ("strip", m))?,
         max_body: route.max_body.unwrap_or(DEFAULT_MAX_BODY),
@@ -76,7 +84,8 @@ pub(super) fn route(
         grpc: route.grpc,
         needs_body: uses(ValueSource::Body),
         key_names_user: route.scope == Some(Scope::User) || uses(ValueSource::User),
-        key_names_host: !route.host.is_empty() || key.is_none() || uses(ValueSource::Host),
+        key_names_host: !hosts.is_any() || key.is_none() || uses(ValueSource::Host),
+        hosts,
         query: query::variation(&query_in_key, key.as_ref()),
         listed_query: query::listed(&query_in_key, key.as_ref()),
         query_in_key,

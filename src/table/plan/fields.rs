@@ -1,4 +1,4 @@
-//! Parses field names, methods, addresses and hosts.
+//! Parses field names, methods and addresses.
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -45,20 +45,4 @@ pub(super) fn net(text: &str) -> Result<IpNet, String> {
         .map_err(|_| {
             format!("{text:?} is not a CIDR block; write \"10.0.0.0/8\" or \"2001:db8::/32\"")
         })
-}
-
-pub(super) fn hosts(authorities: &[String]) -> Result<Box<[Box<str>]>, String> {
-    authorities.iter().map(|text| host(text)).collect()
-}
-
-/// Parses an authority: the result is in lower case, without a default port.
-fn host(text: &str) -> Result<Box<str>, String> {
-    let host = crate::key::host::without_default_port(text);
-    let authority = host.parse::<http::uri::Authority>();
-    if authority.is_err() || text.contains('@') {
-        return Err(format!(
-            "{text:?} is not an authority; write \"api.example.com\" or \"api.example.com:8080\""
-        ));
-    }
-    Ok(host.to_ascii_lowercase().into())
 }

@@ -1,6 +1,6 @@
 //! Checks and compiles all settings except routes and limits.
 
-use super::{entities::Entities, fields};
+use super::{entities::Entities, fields, hosts::HostSet};
 use crate::{
     identity::{CredentialNames, IdentityPlan},
     key::encode::is_literal,
@@ -84,6 +84,14 @@ pub(super) fn entities(settings: &Settings) -> Entities {
 
 /// Less does not hold the keys of paths without a route and a few records of the largest size.
 const MIN_JOURNAL_SIZE: u64 = 1 << 20;
+
+/// The authorities that routes serve if they name none.
+pub(super) fn hosts(settings: &Settings, problems: &mut Vec<TableProblem>) -> HostSet {
+    HostSet::parse(&settings.host).unwrap_or_else(|message| {
+        problems.push(TableProblem::new(Location::Top("host"), message));
+        HostSet::default()
+    })
+}
 
 /// All entities that sections name, each with its section.
 fn entity_names(settings: &Settings) -> impl Iterator<Item = (&'static str, &String)> {

@@ -4,6 +4,7 @@ mod build;
 mod entities;
 mod fields;
 mod globals;
+mod hosts;
 mod key_inputs;
 pub(crate) mod limit;
 mod path;
@@ -21,7 +22,7 @@ pub(super) mod value;
 pub(super) mod value_source;
 
 pub(crate) use limit::LimitPlan;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};
 pub(crate) use route_match::{MissingValue, RouteMatch};
 pub(crate) use value_source::KeyError;

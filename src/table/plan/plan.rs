@@ -4,11 +4,12 @@ use super::{
     build,
     entities::Entities,
     globals,
+    hosts::HostSet,
     limit::LimitPlan,
     path::PathPattern,
     route::{DEFAULT_MAX_BODY, RoutePlan},
     route_match::RouteMatch,
-    route_table::RouteTable,
+    route_table::{self, RouteTable},
     value,
 };
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) refetches: bool,
     limits: Vec<LimitPlan>,
     entities: Entities,
+    /// The authorities that are served on paths without a route.
+    hosts: HostSet,
     pub(crate) unlisted: Unlisted,
     pub(crate) rate_limit: RateLimiting,
     pub(crate) namespace: Box<str>,
@@ -48,6 +51,15 @@ pub(crate) struct Plan {
     pub(crate) journal_size: u64,
     pub(crate) identity: IdentityPlan,
     plain: Box<[Box<str>]>,
+}
+
+/// Why no route serves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// No route matches the path.
+    Path,
+    /// The table or the path's routes name other hosts.
+    Host,
 }
 
 impl Plan {
@@ -79,21 +91,32 @@ impl Plan {
     }
 
     /// Finds the route that serves a path at a host: the most specific that matches the path; of
-    /// several with the same path, the one that names the host.
+    /// several with the same path, the one that names the host most specifically.
     pub(crate) fn route(&self, path: &str, host: Option<&str>) -> Option<RouteMatch<'_>> {
-        self.route_for(path, || host)
+        self.find_route(path, || host).ok()
     }
 
-    /// Finds the route like [`route`](Self::route); calls `host` only if routes of this path name
-    /// hosts.
+    /// Finds the route like [`route`](Self::route); calls `host` only if not every host is served.
     #[inline]
-    pub(crate) fn route_for<'h>(
+    pub(crate) fn find_route<'h>(
         &self,
         path: &str,
         host: impl Fn() -> Option<&'h str>,
-    ) -> Option<RouteMatch<'_>> {
-        let (plan, params) = self.routes.find(path, host)?;
-        Some(RouteMatch { plan, params })
+    ) -> Result<RouteMatch<'_>, NoRoute> {
+        let Some((routes, params)) = self.routes.all_of(path) else {
+            let is_served = self.hosts.is_any() || self.hosts.serves(host());
+            return Err(match self.unlisted {
+                Unlisted::Pass => NoRoute::Path,
+                _ if is_served => NoRoute::Path,
+                _ => NoRoute::Host,
+            });
+        };
+        let plan = match routes {
+            [only] if only.hosts.is_any() => Some(only),
+            several => route_table::most_specific(several, host()),
+        };
+        let plan = plan.ok_or(NoRoute::Host)?;
+        Ok(RouteMatch { plan, params })
     }
 
     /// The routes that a write to this path at this host may change: the route that serves it, or, if
@@ -170,11 +193,13 @@ impl Plan {
     fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {
         let ttl = &settings.ttl;
         globals::check(settings, problems);
+        let hosts = globals::hosts(settings, problems);
         Self {
             routes: RouteTable::default(),
             refetches: false,
             limits: Vec::new(),
             entities: globals::entities(settings),
+            hosts,
             unlisted: settings.unlisted,
             rate_limit: settings.rate_limit,
             namespace: settings.namespace.as_str().into(),
@@ -210,8 +235,14 @@ impl Plan {
             let added = PathPattern::parse(&route.path)
                 .map_err(|message| ("path", message))
                 .and_then(|pattern| {
-                    let plan =
-                        build::route(index, route, &pattern, &mut self.entities, self.max_ttl)?;
+                    let plan = build::route(
+                        index,
+                        route,
+                        &pattern,
+                        &mut self.entities,
+                        self.max_ttl,
+                        &self.hosts,
+                    )?;
                     self.routes.add(plan, pattern.shape)
                 });
             if let Err(problem) = added {

@@ -2,9 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, StatusCode};
 
-use super::template::Template;
+use super::{
+    hosts::{HostSet, Specificity},
+    template::Template,
+};
 use crate::{
-    key::{host::without_default_port, query::QueryFilter, query_name::ListedNames},
+    key::{query::QueryFilter, query_name::ListedNames},
     semantics::{
         invalidation,
         storage_policy::{SharingScope, StoragePolicy},
@@ -32,8 +35,10 @@ pub(crate) struct RoutePlan {
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) negative: Box<[(StatusCode, Duration)]>,
-    /// The hosts in lower case, without default ports; empty for all hosts.
-    pub(crate) hosts: Box<[Box<str>]>,
+    /// The authorities that the route serves: its own, or the table's.
+    pub(crate) hosts: HostSet,
+    /// Whether the route itself names its hosts.
+    pub(super) has_own_hosts: bool,
     pub(crate) vary: Box<[HeaderName]>,
     pub(crate) strip: Box<[HeaderName]>,
     /// The longest body that is stored, in bytes.
@@ -50,7 +55,7 @@ pub(crate) struct RoutePlan {
     pub(crate) needs_body: bool,
     /// Whether the scope is the user, or the key or tags contain the user.
     pub(crate) key_names_user: bool,
-    /// Whether the route names hosts, or its key or tags contain the host.
+    /// Whether not every host is served, or the key or tags contain the host.
     pub(crate) key_names_host: bool,
     /// The query parameters that are a variation.
     pub(super) query: QueryFilter,
@@ -133,18 +138,15 @@ impl RoutePlan {
         }
     }
 
-    /// Whether the route names a host; default ports do not matter (RFC 9110 section 4.2.3).
-    pub(super) fn names_host(&self, host: Option<&str>) -> bool {
-        host.map(without_default_port).is_some_and(|host| {
-            let mut hosts = self.hosts.iter();
-            hosts.any(|named| named.eq_ignore_ascii_case(host))
-        })
+    /// How well a host fits, to choose among the routes of one path; `None` if the route does not serve
+    /// it. The route's own hosts take precedence over the table's.
+    pub(super) fn host_rank(&self, host: Option<&str>) -> Option<(bool, Specificity)> {
+        Some((self.has_own_hosts, self.hosts.specificity(host)?))
     }
 
     /// Whether two routes of one path serve the same host.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        (self.hosts.is_empty() && other.hosts.is_empty())
-            || self.hosts.iter().any(|host| other.hosts.contains(host))
+        self.has_own_hosts == other.has_own_hosts && self.hosts.overlaps(&other.hosts)
     }
 
     /// Whether a tag contains `{answer.FIELD}`, a field of the response's JSON content.

@@ -13,28 +13,15 @@ pub(super) struct RouteTable {
     router: Router,
     /// The slot of each path, by its shape.
     slots: HashMap<String, usize>,
-    /// By slot: the routes of one path, those that name hosts first.
+    /// By slot: the routes of one path.
     by_slot: Vec<Vec<Arc<RoutePlan>>>,
     /// In the order of the table.
     pub(super) all: Vec<Arc<RoutePlan>>,
 }
 
 impl RouteTable {
-    /// Finds the route that serves a path, and the positions of the path's parameters. Calls `host`
-    /// only if routes of this path name hosts.
+    /// All routes of a path, and the positions of the path's parameters.
     #[inline]
-    pub(super) fn find<'h>(
-        &self,
-        path: &str,
-        host: impl Fn() -> Option<&'h str>,
-    ) -> Option<(&Arc<RoutePlan>, Params)> {
-        let (slot, params) = self.router.at(path)?;
-        let mut routes = self.by_slot.get(slot)?.iter();
-        let serves = |plan: &&Arc<RoutePlan>| plan.hosts.is_empty() || plan.names_host(host());
-        Some((routes.find(serves)?, params))
-    }
-
-    /// All routes of a path, those that name hosts first, and the positions of the path's parameters.
     pub(super) fn all_of(&self, path: &str) -> Option<(&[Arc<RoutePlan>], Params)> {
         let (slot, params) = self.router.at(path)?;
         Some((self.by_slot.get(slot)?, params))
@@ -58,12 +45,7 @@ impl RouteTable {
         }
         let plan = Arc::new(plan);
         self.all.push(Arc::clone(&plan));
-        let at = if plan.hosts.is_empty() {
-            same_path.len()
-        } else {
-            0
-        };
-        same_path.insert(at, plan);
+        same_path.push(plan);
         Ok(())
     }
 
@@ -84,4 +66,15 @@ impl RouteTable {
         self.slots.insert(shape, slot);
         Ok(slot)
     }
+}
+
+/// Of the routes of one path, the one whose hosts name this host most specifically.
+pub(super) fn most_specific<'p>(
+    routes: &'p [Arc<RoutePlan>],
+    host: Option<&str>,
+) -> Option<&'p Arc<RoutePlan>> {
+    let ranked = routes
+        .iter()
+        .filter_map(|route| Some((route.host_rank(host)?, route)));
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, route)| route)
 }

@@ -35,7 +35,7 @@ fn is_keyed(source: &ValueSource, plan: &RoutePlan) -> bool {
             ValueSource::Answer(_) => true,
             // Without a template, host and path are the key.
             ValueSource::Path { .. } => plan.key.is_none(),
-            ValueSource::Host => plan.key.is_none() || plan.hosts.len() == 1,
+            ValueSource::Host => plan.key.is_none() || plan.hosts.is_one_authority(),
             ValueSource::User => plan.scope == Some(Scope::User),
             ValueSource::Header(name) => plan.vary.contains(name),
             ValueSource::Query(name) => plan.query.keeps(name) || plan.query == QueryFilter::InKey,

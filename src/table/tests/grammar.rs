@@ -17,6 +17,7 @@ fn in_code() -> Table {
         .unlisted(Unlisted::Explicit)
         .default_ttl(hours(1))
         .max_ttl(days(30))
+        .host(["*"])
         .jitter(0.1)
         .ttl("engagement", mins(30))
         .ttl("agent:status", secs(60))
@@ -263,6 +264,7 @@ fn doubtful_settings_are_warned_about() {
     let expected = [
         "[ttl] engagment: no route's key has this entity",
         "[version] pipelin: no route's key has this entity",
+        "host: the responses of the route \"/engagements/{id}/{part}\" are shared",
         "route \"/engagements/{id}/{part}\", invalidates: \"engagement:{id}*\" also matches longer identifiers",
         "route \"/agents/{id}\", key: requests with different bodies share a response",
         "route \"/me\", scope: the key contains the user",
@@ -324,6 +326,7 @@ fn settings_without_effect_are_warned_about() {
     let warnings = table.expect("allowed").check();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
+        "host: the responses of the route \"/later\" are shared",
         "route \"/no-key\", override: it has no effect without a TTL; write `ttl`, or a `key`",
         "route \"/no-key\", refresh_ahead: without a TTL it has an effect only if the response states",
         "route \"/later\", write: \"behind\" has no effect yet",

@@ -165,7 +165,7 @@ fn every_placeholder_is_filled() {
         .key("k:{#token}:{query.q}:{header.x-lang}:{host}:{user}")
         .scope(Scope::User));
     let mut request = TestRequest {
-        host: Some("H:80"),
+        host: Some("u@H:80"),
         query: Some("z=1&q=a%20b"),
         user: Some("me@x"),
         ..TestRequest::default()
@@ -178,7 +178,7 @@ fn every_placeholder_is_filled() {
     // The first 32 digits of SHA-256 of `secret`.
     assert_eq!(
         full,
-        "k:2bb80d537b1da3e38bd30361aa855686:a%20b:de%2C%20en:h:me%40x@me%40x?z=1"
+        "k:2bb80d537b1da3e38bd30361aa855686:a%20b:de%2C%20en:h%3A80:me%40x@me%40x?z=1"
     );
     assert_eq!(
         Key::new("k").hashed("secret").as_str(),

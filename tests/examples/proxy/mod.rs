@@ -7,6 +7,7 @@ mod failure;
 mod fields;
 mod framing;
 mod smuggling;
+mod targets;
 
 use super::{program::Program, raw_origin::RawOrigin};
 
