@@ -30,6 +30,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
     let mut problems = Vec::from_iter(open_namespace(&settings.namespace));
     problems.extend(unused_names(settings));
     problems.extend(missing_host(settings));
+    problems.extend(unread_ip_header(settings));
     let known = KnownNames::of(settings);
     for (index, route) in settings.routes.iter().enumerate() {
         let mut of_route = route::problems(route);
@@ -81,6 +82,17 @@ fn unused_names(settings: &Settings) -> Vec<TableProblem> {
         }
     }
     problems
+}
+
+/// Reports a field with the client's address that is never read, because no proxy is trusted.
+fn unread_ip_header(settings: &Settings) -> Option<TableProblem> {
+    let identity = &settings.identity;
+    let is_unread = identity.ip_header.is_some() && identity.trusted_proxies.is_empty();
+    is_unread.then(|| {
+        let location = Location::Section("identity", "ip_header".to_owned());
+        let message = "is read only from trusted proxies; write trusted_proxies = [\"10.0.0.0/8\"] with their addresses, or leave it out";
+        TableProblem::new(location, message)
+    })
 }
 
 /// The name that applies to an entity: its own, or the nearest above it.

@@ -80,3 +80,24 @@ async fn trusted_proxies_need_the_name_of_their_field() {
         assert!(error.contains(&format!("\"{usual}\"")), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_field_without_trusted_proxies_is_not_read_and_a_warning() {
+    let limit = Limit::new("api", 3, mins(1)).by(By::Ip);
+    let identity = Identity::new().ip_header("x-real-ip");
+    let table = Table::new().limit(limit).identity(identity);
+    let warnings: Vec<_> = table.check().iter().map(ToString::to_string).collect();
+    let warning = "[identity] ip_header: is read only from trusted proxies; write trusted_proxies";
+    assert!(
+        warnings.iter().any(|text| text.starts_with(warning)),
+        "{warnings:?}"
+    );
+    let keep = Keep::new(table).expect("a valid table");
+    let mut service = RateLimitLayer::new(&keep).layer(origin());
+    let count = std::cell::Cell::new(0);
+    let forged = || {
+        count.set(count.get() + 1);
+        forwarded(&[("x-real-ip", &format!("198.51.100.{}", count.get()))])
+    };
+    assert_eq!(admitted(&mut service, 9, forged).await, 3);
+}
