@@ -154,6 +154,7 @@ mod tests {
         let route = |max| Route::new("/a").key("a").max_body(max);
         let table = |max| {
             Table::new()
+                .host("*")
                 .local(Local::new().fill_buffer(10))
                 .route(route(max))
         };
