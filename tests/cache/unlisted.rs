@@ -271,7 +271,7 @@ fn tagged() -> Table {
         .key("tagged:{id}")
         .scope(Scope::Public)
         .tags(["org:{answer.org_id}"]);
-    Table::new().route(route)
+    Table::new().host("*").route(route)
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
