@@ -160,7 +160,7 @@ impl CacheStatus {
     }
 
     /// Why the response was not stored; or why a stale one is served: `stale-if-error` in place of a
-    /// status, `disconnected` in place of an error of the inner service, `backoff` without calling it,
+    /// status, `service-error` in place of an error of the inner service, `backoff` without calling it,
     /// as it has just failed.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {

@@ -14,7 +14,7 @@ use crate::{
         cache_control::RequestCacheControl,
         cache_status::Forward,
         freshness::{self, Lifetime, Usability},
-        no_vary_search::QueryVariationRule,
+        no_vary_search::SearchVariance,
         sharing,
         storage_policy::StoragePolicy,
         stored_response::{StoredResponse, Variant},
@@ -54,7 +54,7 @@ impl CacheRequestRef<'_> {
             refuted: None,
             is_refresh: false,
             forwarded_form: ForwardedForm::Unchanged,
-            query_rule: None,
+            search_variance: None,
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) struct CacheRequest {
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
     /// query as received.
-    pub(super) query_rule: Option<Arc<QueryVariationRule>>,
+    pub(super) search_variance: Option<Arc<SearchVariance>>,
 }
 
 /// Which of the client's preconditions and range the request to the inner service has.
@@ -104,10 +104,10 @@ impl CacheRequest {
     }
 
     /// Whether an entry found under a rule's key has the same rule in its own `No-Vary-Search`.
-    pub(super) fn has_same_query_rule(&self, entry: &Entry) -> bool {
-        self.query_rule.as_deref().is_none_or(|rule| {
+    pub(super) fn has_same_search_variance(&self, entry: &Entry) -> bool {
+        self.search_variance.as_deref().is_none_or(|rule| {
             let fields = entry.response().map(|response| &response.headers);
-            fields.and_then(QueryVariationRule::of).as_ref() == Some(rule)
+            fields.and_then(SearchVariance::of).as_ref() == Some(rule)
         })
     }
 
@@ -157,10 +157,10 @@ impl CacheRequest {
     }
 
     /// Marks the key, so that for a while no request waits for the response to another one.
-    pub(super) fn note_uncacheable(&self, engine: &Engine) {
+    pub(super) fn note_hit_for_miss(&self, engine: &Engine) {
         let (key, now) = (self.key.as_str(), engine.clock.mono());
         engine.shareable.remove(key);
-        engine.uncacheable.insert(key, now, UNCACHEABLE_FOR);
+        engine.hit_for_miss.insert(key, now, HIT_FOR_MISS_TTL);
     }
 
     /// Marks the key of an unlisted path, so that its requests wait for the response to another one,
@@ -193,7 +193,7 @@ impl CacheRequest {
         // Whether queries are equivalent is known only once the response has arrived.
         self.shares_its_response()
             && wants_whole
-            && self.query_rule.is_none()
+            && self.search_variance.is_none()
             && !form.head
             && !self.constraints.directives.no_cache
     }
@@ -235,4 +235,4 @@ pub(super) fn is_shareable(lifetime: &Lifetime) -> bool {
 
 /// How long requests for a key do not wait for each other after a response that could not be
 /// shared.
-const UNCACHEABLE_FOR: Duration = Duration::from_secs(10);
+const HIT_FOR_MISS_TTL: Duration = Duration::from_secs(10);

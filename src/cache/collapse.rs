@@ -2,7 +2,7 @@
 //! it arrives.
 //!
 //! `coalesce` calls the methods of the [`Coalesce`] implementation below: in a leader `find`, then
-//! `find_stored` and `accept`; in a follower `follow`, or `find` if its leader has shared nothing.
+//! `find_in_store` and `accept`; in a follower `follow`, or `find` if its leader has shared nothing.
 
 use std::sync::Arc;
 
@@ -49,17 +49,17 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         response.or_else(|| stale_on_error::in_backoff(self, self.request.candidate.as_ref()?))
     }
 
-    async fn find_stored(&mut self) -> StoreLookup<FoundEntry> {
+    async fn find_in_store(&mut self) -> StoreLookup<FoundEntry> {
         let (engine, request) = (self.config.engine(), &self.request);
         let found = engine
             .tiers
-            .lookup_stored(&request.key, &self.parts.headers)
+            .lookup_in_store(&request.key, &self.parts.headers)
             .await;
         match found {
             StoreLookup::Found((found, now)) if decide_for(request, &found, now).is_hit() => {
                 StoreLookup::Found(found)
             }
-            StoreLookup::Uncacheable => StoreLookup::Uncacheable,
+            StoreLookup::HitForMiss => StoreLookup::HitForMiss,
             _ => StoreLookup::Nothing,
         }
     }
@@ -121,19 +121,19 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
         }
     }
 
-    fn is_uncacheable(&self) -> bool {
+    fn is_hit_for_miss(&self) -> bool {
         // With a full budget, a response that was not shared was probably too large for it.
-        self.is_known_uncacheable() || self.engine().buffers.is_full()
+        self.is_known_hit_for_miss() || self.engine().buffers.is_full()
     }
 }
 
-/// Marks the key uncacheable if its response must be validated before every use: waiting for it is
+/// Marks the key hit-for-miss if its response must be validated before every use: waiting for it is
 /// useless.
 fn note_if_always_validated<S, B>(context: &CacheContext<S, B>, fill: &Fill) {
     let Some(response) = fill.head.response() else {
         return;
     };
     if !is_shareable(&response.lifetime) {
-        context.request.note_uncacheable(context.engine());
+        context.request.note_hit_for_miss(context.engine());
     }
 }

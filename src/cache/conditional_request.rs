@@ -18,34 +18,34 @@ use crate::{
 };
 
 /// What the cache has added to the forwarded request to use the candidate.
-pub(super) enum Revalidation {
-    Nothing,
+pub(super) enum CandidateUse {
+    None,
     /// Preconditions that validate this entry.
     Validate(Arc<Entry>),
-    /// A range that asks for the rest of the candidate, which is a part.
+    /// A range that asks for the rest of the candidate, which is a partial response.
     Complete,
 }
 
 /// Adds preconditions that validate the candidate, or removes the client's preconditions and range
 /// so that the response can be stored.
 ///
-/// `is_uncacheable`: whether it is known that the response will not be stored.
+/// `is_hit_for_miss`: whether it is known that the response will not be stored.
 pub(super) fn prepare(
     request: &mut CacheRequest,
     headers: &mut HeaderMap,
-    is_uncacheable: bool,
-) -> Revalidation {
+    is_hit_for_miss: bool,
+) -> CandidateUse {
     if request.constraints.form.head {
-        return Revalidation::Nothing;
+        return CandidateUse::None;
     }
     if let Some(revalidation) = revalidate_candidate(request, headers) {
         return revalidation;
     }
     // The whole response answers all requests of a route, this one included.
-    if request.route.is_some() || !is_uncacheable && can_fill(request, headers) {
+    if request.route.is_some() || !is_hit_for_miss && can_fill(request, headers) {
         make_unconditional(request, headers);
     }
-    Revalidation::Nothing
+    CandidateUse::None
 }
 
 /// Whether a whole response can be stored, and answers a conditional request on a path that no route
@@ -68,7 +68,7 @@ fn make_unconditional(request: &mut CacheRequest, headers: &mut HeaderMap) {
 fn revalidate_candidate(
     request: &mut CacheRequest,
     headers: &mut HeaderMap,
-) -> Option<Revalidation> {
+) -> Option<CandidateUse> {
     let form = request.constraints.form;
     let (entry, response) = request.candidate_response()?;
     // The inner service may compare validators without regard to the user, and confirm a response
@@ -84,7 +84,7 @@ fn revalidate_candidate(
             let can_be_validated = conditional::validate(headers, status, stored);
             if can_be_validated {
                 request.forwarded_form = ForwardedForm::Validating;
-                return Some(Revalidation::Validate(entry));
+                return Some(CandidateUse::Validate(entry));
             }
             request.forwarded_form = ForwardedForm::Unconditional;
         }
@@ -93,7 +93,7 @@ fn revalidate_candidate(
         Some(_) if form.range => {
             if is_covered(headers, response) && conditional::add_validators(headers, status, stored)
             {
-                return Some(Revalidation::Validate(entry));
+                return Some(CandidateUse::Validate(entry));
             }
         }
         Some(part) => {
@@ -103,7 +103,7 @@ fn revalidate_candidate(
                 && let Some(rest) = partial::completion(stored, part, response.body.len() as u64)
             {
                 request_rest(rest, headers);
-                return Some(Revalidation::Complete);
+                return Some(CandidateUse::Complete);
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Config {
     pub(super) unlisted_ttl: Option<Duration>,
     pub(super) store_if: Option<Arc<StoreIf>>,
     pub(super) key: Option<Arc<DeriveKey>>,
-    pub(super) refresh_parts: Option<Arc<RefreshParts>>,
+    pub(super) refresh_request: Option<Arc<RefreshParts>>,
     pub(super) tag_fields: TagFields,
 }
 
@@ -33,7 +33,7 @@ impl Config {
 
     /// Whether another `CacheLayer` of the same keep has forwarded the request; logs it. This layer
     /// must not wait for the fill of that layer, which waits for this one.
-    pub(super) fn is_nested(&self, parts: &request::Parts) -> bool {
+    pub(super) fn report_if_nested(&self, parts: &request::Parts) -> bool {
         let engine = self.engine();
         let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();
         if nested {
@@ -52,7 +52,7 @@ impl fmt::Debug for Config {
             .field("ttl", &self.unlisted_ttl)
             .field("store_if", &self.store_if.is_some())
             .field("key", &self.key.is_some())
-            .field("refresh_parts", &self.refresh_parts.is_some())
+            .field("refresh_request", &self.refresh_request.is_some())
             .finish()
     }
 }

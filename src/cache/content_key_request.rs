@@ -10,9 +10,9 @@ use super::{
     cache_request::CacheRequestRef,
     config::Config,
     context::{CacheContext, CacheResponse},
-    lookup::{self, LocalLookup},
+    local_lookup::{self, LocalLookup},
     miss,
-    request_key::KeySource,
+    request_source::RequestSource,
     respond,
 };
 use crate::{
@@ -54,8 +54,8 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     };
     let mut key = KeyBuf::new();
     let uri = config.engine().uri(&parts.uri, &parts.extensions);
-    let source = KeySource::new(&config, &snapshot, &parts, uri);
-    let request = source.content_key(&content.bytes, &mut key);
+    let source = RequestSource::new(&config, &snapshot, &parts, uri);
+    let request = source.by_content(&content.bytes, &mut key);
     let body = B::from_bytes(content.bytes.clone());
     let is_unary = |request: &CacheRequestRef<'_>| {
         request.route.is_none_or(|route| !route.is_grpc_read())
@@ -69,7 +69,7 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
             return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
         }
     };
-    match lookup::lookup_local(config.engine(), &request, &parts.headers) {
+    match local_lookup::lookup_local(config.engine(), &request, &parts.headers) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),
         // Requests whose content is part of the key are not refreshed in the background.
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),

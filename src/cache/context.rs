@@ -23,7 +23,7 @@ pub(super) struct CacheContext<S, B> {
     /// The request's content if it is part of the key, else empty; kept to send the request again.
     pub(super) content: BufferedContent,
     /// Whether a process has noted in the store that the response cannot be shared.
-    pub(super) has_uncacheable_note: bool,
+    pub(super) has_hit_for_miss_note: bool,
     /// The type of the request's body, which `S` alone does not determine.
     body: PhantomData<fn(B)>,
 }
@@ -47,7 +47,7 @@ impl<S, B> CacheContext<S, B> {
             request,
             parts,
             content: BufferedContent::default(),
-            has_uncacheable_note: false,
+            has_hit_for_miss_note: false,
             body: PhantomData,
         }
     }
@@ -58,11 +58,11 @@ impl<S, B> CacheContext<S, B> {
 
     /// Whether requests for the key need not wait for each other: the last response could not be
     /// shared.
-    pub(super) fn is_known_uncacheable(&self) -> bool {
+    pub(super) fn is_known_hit_for_miss(&self) -> bool {
         let (engine, key) = (self.engine(), &self.request.key);
         let now = engine.clock.mono();
-        engine.uncacheable.contains(key.as_str(), now)
-            || self.has_uncacheable_note
-            || engine.tiers.has_uncacheable_note(key)
+        engine.hit_for_miss.contains(key.as_str(), now)
+            || self.has_hit_for_miss_note
+            || engine.tiers.has_hit_for_miss_note(key)
     }
 }

@@ -20,17 +20,17 @@ pub(super) fn find_equivalent<S: HttpService<B>, B: ReplayableBody>(
         return None;
     }
     let engine = config.engine();
-    let rules = engine.query_rules.of(context.request.key.base())?;
+    let rules = engine.search_variances.of(context.request.key.base())?;
     let target = engine.target(parts);
     let raw_key = context.request.key.clone();
     for rule in rules.iter() {
         let request = &mut context.request;
         request.key = no_vary_search_key::key(target, &parts.headers, Some(rule));
-        request.query_rule = Some(Arc::clone(rule));
+        request.search_variance = Some(Arc::clone(rule));
         let found = engine
             .tiers
             .lookup_local(&request.key, &parts.headers, engine.clock.now());
-        if let Some(found) = found.filter(|found| request.has_same_query_rule(&found.entry)) {
+        if let Some(found) = found.filter(|found| request.has_same_search_variance(&found.entry)) {
             let response = serve_found::serve_if_usable(context, &found);
             if response.is_some() {
                 engine.metrics.hit_local.increment(1);
@@ -44,6 +44,6 @@ pub(super) fn find_equivalent<S: HttpService<B>, B: ReplayableBody>(
     let rule = rules.first().filter(|_| engine.tiers.store.is_some());
     let key = rule.map(|rule| no_vary_search_key::key(target, &parts.headers, Some(rule)));
     context.request.key = key.unwrap_or(raw_key);
-    context.request.query_rule = rule.map(Arc::clone);
+    context.request.search_variance = rule.map(Arc::clone);
     None
 }

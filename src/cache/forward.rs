@@ -55,9 +55,9 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     LayerMarkers::mark(&mut context.parts.extensions, |markers| markers.cache = id);
     let mut parts = context.parts.clone();
     let is_conditional = context.request.constraints.form.conditional;
-    let is_uncacheable = is_conditional && context.is_known_uncacheable();
+    let is_hit_for_miss = is_conditional && context.is_known_hit_for_miss();
     let revalidation =
-        conditional_request::prepare(&mut context.request, &mut parts.headers, is_uncacheable);
+        conditional_request::prepare(&mut context.request, &mut parts.headers, is_hit_for_miss);
     let inner = context.inner.clone();
     let request = Request::from_parts(parts, body);
     let key = context.request.key.as_str();

@@ -24,7 +24,7 @@ impl CacheLayer {
                 unlisted_ttl: None,
                 store_if: None,
                 key: None,
-                refresh_parts: None,
+                refresh_request: None,
                 tag_fields: TagFields::default(),
             }),
         }
@@ -111,11 +111,11 @@ impl CacheLayer {
     /// request without credentials needs some of the application's own here; otherwise the stored
     /// response is removed once it is stale.
     #[must_use]
-    pub fn refresh_parts<F>(mut self, change: F) -> Self
+    pub fn refresh_request<F>(mut self, change: F) -> Self
     where
         F: Fn(&mut request::Parts) + Send + Sync + 'static,
     {
-        Arc::make_mut(&mut self.config).refresh_parts = Some(Arc::new(change));
+        Arc::make_mut(&mut self.config).refresh_request = Some(Arc::new(change));
         self
     }
 }

@@ -49,11 +49,11 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     let (engine, request) = (context.config.engine(), &context.request);
     let stored = engine
         .tiers
-        .lookup_stored(&request.key, &context.parts.headers)
+        .lookup_in_store(&request.key, &context.parts.headers)
         .await;
-    context.has_uncacheable_note = matches!(stored, StoreLookup::Uncacheable);
+    context.has_hit_for_miss_note = matches!(stored, StoreLookup::HitForMiss);
     if let StoreLookup::Found((mut found, now)) = stored
-        && request.has_same_query_rule(&found.entry)
+        && request.has_same_search_variance(&found.entry)
     {
         let decision = decide_for(request, &found, now);
         let taken = match decision {
@@ -97,7 +97,7 @@ async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
     let request = &context.request;
     if !request.may_collapse()
         || !request.expects_shareable_response(context.engine())
-        || context.is_known_uncacheable()
+        || context.is_known_hit_for_miss()
     {
         return CoalesceOutcome::Proceed(None);
     }

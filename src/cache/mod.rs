@@ -129,7 +129,7 @@
 //! `Proxy-Authorization`, nor the identity's header, nor a [`UserId`](crate::UserId). Only
 //! credentials that select the stored response stay: those in its key, as in
 //! [`Scope::User`](crate::Scope::User), and those that its `Vary` names. See also
-//! [`CacheLayer::refresh_parts`].
+//! [`CacheLayer::refresh_request`].
 //!
 //! # Responses that replace nothing
 //!
@@ -173,7 +173,7 @@
 //! body breaks off before its first byte, unless `must-revalidate`, `proxy-revalidate`, `no-cache`
 //! or `s-maxage` forbids it (RFC 9111 section 4.2.4). Within `stale-if-error` (RFC 5861) it is also
 //! served instead of a 500, 502, 503 or 504, and for one second after a failure without calling the
-//! inner service for that key. `Cache-Status` tells them apart by `detail`: `disconnected` and
+//! inner service for that key. `Cache-Status` tells them apart by `detail`: `service-error` and
 //! `stale-if-error` after the call, `backoff`, as a hit, without one.
 //!
 //! While a stale response is available, the head of a new response is held back until the first
@@ -200,7 +200,7 @@ mod field_presence;
 mod first_piece;
 mod forward;
 mod layer;
-mod lookup;
+mod local_lookup;
 mod lookup_decision;
 mod miss;
 mod no_vary_search_key;
@@ -211,7 +211,7 @@ mod refresh;
 mod refresh_request;
 mod request_action;
 mod request_constraints;
-mod request_key;
+mod request_source;
 mod respond;
 mod revalidate;
 mod serve_found;

@@ -8,14 +8,14 @@ use http::HeaderMap;
 use crate::{
     key::{KeyBuf, KeyInputs, url_key},
     message::target::Target,
-    semantics::no_vary_search::QueryVariationRule,
+    semantics::no_vary_search::SearchVariance,
 };
 
 /// The key of a target, with the query normalized by `rule`, or as received.
 pub(super) fn key(
     target: Target<'_>,
     headers: &HeaderMap,
-    rule: Option<&QueryVariationRule>,
+    rule: Option<&SearchVariance>,
 ) -> KeyBuf {
     let normalized = rule.map(|rule| rule.normalize(target.query));
     let query = match &normalized {

@@ -115,7 +115,7 @@ impl PendingEntry {
         if !engine.may_store(&self.capture, &entry, key.base()) {
             return Err(None);
         }
-        engine.uncacheable.remove(key.as_str());
+        engine.hit_for_miss.remove(key.as_str());
         let variant = self.variant.as_ref();
         let is_kept = engine.tiers.store_response(key, variant, &entry).await;
         if is_kept {
@@ -230,11 +230,11 @@ impl PendingEntry {
         let engine = self.engine();
         self.remove_superseded().await;
         if self.request.may_collapse() {
-            self.request.note_uncacheable(engine);
+            self.request.note_hit_for_miss(engine);
         }
         engine.metrics.refused.increment(1);
         if let Some(mut leader) = leader.take() {
-            leader.note_uncacheable(engine, self.capture.position);
+            leader.note_hit_for_miss(engine, self.capture.position);
             leader.end();
         }
     }

@@ -6,7 +6,7 @@ use super::{
     cache_request::CacheRequest,
     config::Config,
     request_constraints::{RequestConstraints, ResponseForm},
-    request_key::KeySource,
+    request_source::RequestSource,
 };
 use crate::{
     identity::UserId,
@@ -36,7 +36,7 @@ pub(super) fn make(
             parts = anonymous;
         }
     }
-    if let Some(change) = &config.refresh_parts {
+    if let Some(change) = &config.refresh_request {
         change(&mut parts);
     }
     request.is_refresh = true;
@@ -87,12 +87,12 @@ fn has_same_key(config: &Config, request: &CacheRequest, parts: &request::Parts)
         &request.snapshot,
         config.engine().uri(&parts.uri, &parts.extensions),
     );
-    let source = KeySource::new(config, snapshot, parts, uri);
+    let source = RequestSource::new(config, snapshot, parts, uri);
     let host = || target::authority(uri, &parts.headers);
     let mut key = KeyBuf::new();
     let matched = snapshot.plan.find_route(uri.path(), host).ok();
     matched
-        .and_then(|matched| source.route_key(&matched, None, &mut key).ok())
+        .and_then(|matched| source.by_route(&matched, None, &mut key).ok())
         .is_some_and(|anonymous| anonymous.key.as_bytes() == request.key.as_bytes())
 }
 

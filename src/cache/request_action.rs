@@ -2,7 +2,7 @@
 
 use http::{Method, request};
 
-use super::{cache_request::CacheRequestRef, config::Config, request_key::KeySource};
+use super::{cache_request::CacheRequestRef, config::Config, request_source::RequestSource};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, write_targets},
     key::KeyBuf,
@@ -46,7 +46,7 @@ impl<'p> RequestAction<'p> {
         if is_untouched && !is_ambiguous || parts.method == Method::CONNECT {
             return Self::PassThrough;
         }
-        let source = KeySource::new(config, snapshot, parts, uri);
+        let source = RequestSource::new(config, snapshot, parts, uri);
         match matched {
             _ if is_ambiguous => Self::unusable(source, is_untouched, "path"),
             Err(NoRoute::Host) => Self::unusable(source, is_untouched, "host"),
@@ -56,7 +56,11 @@ impl<'p> RequestAction<'p> {
     }
 
     #[inline]
-    fn listed(source: KeySource<'_, 'p>, matched: &RouteMatch<'p>, key: &'p mut KeyBuf) -> Self {
+    fn listed(
+        source: RequestSource<'_, 'p>,
+        matched: &RouteMatch<'p>,
+        key: &'p mut KeyBuf,
+    ) -> Self {
         let (route, method) = (matched.plan(), &source.parts.method);
         // Checked before `Upgrade`: some clients send it on the first request of a connection, even
         // if that is a write.
@@ -75,14 +79,14 @@ impl<'p> RequestAction<'p> {
         if route.needs_body {
             return Self::ReadContent;
         }
-        match source.route_key(matched, None, key) {
+        match source.by_route(matched, None, key) {
             Ok(request) => Self::LookUp(request),
             Err(error) => Self::Bypass(Forward::Bypass, error.detail()),
         }
     }
 
     /// Classifies a request that matches no route, by RFC 9111 alone.
-    fn unlisted(source: KeySource<'_, 'p>, key: &'p mut KeyBuf) -> Self {
+    fn unlisted(source: RequestSource<'_, 'p>, key: &'p mut KeyBuf) -> Self {
         let method = &source.parts.method;
         if !invalidation::is_safe(method) {
             return Self::write(source, None);
@@ -99,13 +103,13 @@ impl<'p> RequestAction<'p> {
         if !is_get_or_head(method) {
             return Self::PassThrough;
         }
-        Self::LookUp(source.url_key(None, key))
+        Self::LookUp(source.by_url(None, key))
     }
 
     /// Classifies a request whose target may be another resource than the table names: nothing is
     /// looked up or stored for it. `detail` says why. A read of an untouched path passes through.
     #[cold]
-    fn unusable(source: KeySource<'_, '_>, is_untouched: bool, detail: &'static str) -> Self {
+    fn unusable(source: RequestSource<'_, '_>, is_untouched: bool, detail: &'static str) -> Self {
         let (plan, method) = (source.plan(), &source.parts.method);
         let routes = write_targets::routes(plan, source.target());
         if write_targets::is_write(plan, source.target(), method) {
@@ -123,7 +127,7 @@ impl<'p> RequestAction<'p> {
     /// derives keys in code, since only this layer can invalidate those. Without that layer, this one invalidates
     /// what RFC 9111 section 4.4 requires, the derived key and the response's groups, but not the
     /// route's `invalidates`.
-    fn write(source: KeySource<'_, '_>, route: Option<&RoutePlan>) -> Self {
+    fn write(source: RequestSource<'_, '_>, route: Option<&RoutePlan>) -> Self {
         let engine = source.config.engine();
         let layer_above = LayerMarkers::of(&source.parts.extensions).invalidate;
         let has_invalidate_layer_above = layer_above == engine.id();

@@ -117,7 +117,7 @@ pub(super) fn stale_after_call<B>(
     let status = CacheStatus::forward(reason).ttl(ttl(engine, found)?);
     let status = match instead_of {
         Some(code) => status.status(code).detail("stale-if-error"),
-        None => status.detail("disconnected"),
+        None => status.detail("service-error"),
     };
     stale_with_status(engine, request, found, headers, &status)
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 
 use super::{
-    conditional_request::Revalidation,
+    conditional_request::CandidateUse,
     context::{CacheContext, CacheResponse, FillLeader},
     origin_response::{OriginHead, OriginResponse},
     respond,
@@ -39,22 +39,22 @@ pub(super) enum RevalidationOutcome<R, B> {
 /// Answers from the candidate, if the inner service's response allows that.
 pub(super) async fn finish<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    revalidation: Revalidation,
+    revalidation: CandidateUse,
     response: OriginResponse<S::ResponseBody>,
     leader: Option<&FillLeader>,
 ) -> RevalidationOutcome<CacheResponse<S, B>, S::ResponseBody> {
     let status = response.head.status();
     let response = match revalidation {
-        Revalidation::Validate(entry) if status == StatusCode::NOT_MODIFIED => {
+        CandidateUse::Validate(entry) if status == StatusCode::NOT_MODIFIED => {
             confirm(context, &entry, &response.head, leader).await
         }
-        Revalidation::Complete if status == StatusCode::PARTIAL_CONTENT => {
+        CandidateUse::Complete if status == StatusCode::PARTIAL_CONTENT => {
             complete(context, response, leader).await
         }
         // The cache has added the range and the precondition, so errors about them do not concern
         // the client.
-        Revalidation::Complete if status.is_client_error() => None,
-        Revalidation::Validate(_) if status == StatusCode::PRECONDITION_FAILED => None,
+        CandidateUse::Complete if status.is_client_error() => None,
+        CandidateUse::Validate(_) if status == StatusCode::PRECONDITION_FAILED => None,
         _ => return RevalidationOutcome::NotValidated(response),
     };
     response.map_or(RevalidationOutcome::CallAgain, RevalidationOutcome::Done)

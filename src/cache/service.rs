@@ -16,7 +16,7 @@ use super::{
     config::Config,
     content_key_request,
     context::CacheContext,
-    lookup::{self, LocalLookup},
+    local_lookup::{self, LocalLookup},
     miss, refresh,
     request_action::RequestAction,
     unsafe_request,
@@ -69,7 +69,7 @@ where
         let mut key = KeyBuf::new();
         match RequestAction::classify(&self.config, &snapshot, &parts, &mut key) {
             RequestAction::LookUp(request) => {
-                match lookup::lookup_local(engine, &request, &parts.headers) {
+                match local_lookup::lookup_local(engine, &request, &parts.headers) {
                     LocalLookup::Prebuilt(response) => ResponseFuture::prebuilt(response),
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {
@@ -81,12 +81,14 @@ where
                     }
                 }
             }
-            RequestAction::PassThrough => self.pass(parts, body),
+            RequestAction::PassThrough => self.pass_through(parts, body),
             RequestAction::Bypass(reason, detail) => self.bypass(parts, body, reason, detail),
             RequestAction::Invalidate => self.answer_by(|config, inner| {
                 unsafe_request::forward_write(config, inner, parts, body)
             }),
-            RequestAction::ReadContent if self.config.is_nested(&parts) => self.pass(parts, body),
+            RequestAction::ReadContent if self.config.report_if_nested(&parts) => {
+                self.pass_through(parts, body)
+            }
             RequestAction::ReadContent => {
                 let snapshot = Arc::clone(&snapshot);
                 self.answer_by(|config, inner| {
@@ -124,8 +126,8 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        if self.config.is_nested(&parts) {
-            return self.pass(parts, body);
+        if self.config.report_if_nested(&parts) {
+            return self.pass_through(parts, body);
         }
         // Some services let the content of a GET change the response, although RFC 9110 section
         // 9.3.1 gives it no meaning; such a response must not answer other requests.
@@ -183,7 +185,7 @@ impl<S> Cache<S> {
     /// Calls a clone of the inner service: in `call` if the clone is ready, otherwise in a boxed
     /// future.
     #[inline]
-    fn pass<B: ReplayableBody>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
+    fn pass_through<B: ReplayableBody>(&self, parts: request::Parts, body: B) -> CacheFuture<S, B>
     where
         S: HttpService<B>,
     {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::{core::Engine, fill::StoredMark},
     message::client_request::ClientRequest,
-    semantics::{grpc, no_vary_search::QueryVariationRule, storable::Refusal},
+    semantics::{grpc, no_vary_search::SearchVariance, storable::Refusal},
 };
 
 /// A response with more field lines is not stored. Above what servers send; leaves room in a
@@ -109,13 +109,13 @@ pub(super) fn settle_key(
     if !request.uses_no_vary_search(&original.method) {
         return;
     }
-    let rule = QueryVariationRule::of(response).map(Arc::new);
-    if rule.is_none() && request.query_rule.is_none() {
+    let rule = SearchVariance::of(response).map(Arc::new);
+    if rule.is_none() && request.search_variance.is_none() {
         return;
     }
     if let Some(rule) = &rule {
-        engine.query_rules.learn(request.key.base(), rule);
+        engine.search_variances.learn(request.key.base(), rule);
     }
     request.key = no_vary_search_key::key(original.target(), &original.headers, rule.as_deref());
-    request.query_rule = rule;
+    request.search_variance = rule;
 }

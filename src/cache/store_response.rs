@@ -134,12 +134,12 @@ async fn refuse(
     refusal: Refusal,
     leader: &mut Option<FillLeader>,
 ) {
-    // A refusal that depends on this client's credentials must not mark the key uncacheable for
+    // A refusal that depends on this client's credentials must not mark the key hit-for-miss for
     // others. `may_collapse` is false for such a request.
     if refusal.is_lasting() && request.may_collapse() && !request.is_refresh {
-        request.note_uncacheable(engine);
+        request.note_hit_for_miss(engine);
         if let Some(leader) = leader {
-            leader.note_uncacheable(engine, head.capture.position);
+            leader.note_hit_for_miss(engine, head.capture.position);
         }
     }
     engine.metrics.refused.increment(1);

@@ -8,8 +8,8 @@ use tower::ServiceExt;
 
 use super::{
     cache_request::CacheRequest, config::Config, context::CacheResponse,
-    origin_response::OriginHead, pending_entry::PendingEntry, request_key::KeySource, respond,
-    storage_decision::decide_storage, store_body,
+    origin_response::OriginHead, pending_entry::PendingEntry, request_source::RequestSource,
+    respond, storage_decision::decide_storage, store_body,
 };
 use crate::{
     engine::write_targets::{self, WriteTargets},
@@ -120,7 +120,7 @@ fn get_request(
     }
     let mut key = KeyBuf::new();
     let uri = config.engine().uri(&parts.uri, &parts.extensions);
-    let request = KeySource::new(config, &snapshot, parts, uri).url_key(None, &mut key);
+    let request = RequestSource::new(config, &snapshot, parts, uri).by_url(None, &mut key);
     Some(request.into_owned(&snapshot, None))
 }
 

@@ -50,7 +50,7 @@ pub(crate) trait Coalesce: Send {
     fn find(&mut self) -> impl Future<Output = Option<Self::Output>> + Send;
 
     /// Looks in the store for the result of another process.
-    fn find_stored(&mut self) -> impl Future<Output = StoreLookup<Self::StoredResult>> + Send;
+    fn find_in_store(&mut self) -> impl Future<Output = StoreLookup<Self::StoredResult>> + Send;
 
     /// Uses the result of another process, and hands it to the followers in this process.
     fn accept(
@@ -63,7 +63,7 @@ pub(crate) trait Coalesce: Send {
     fn follow(&mut self, shared: Self::SharedResult) -> FollowOutcome<Self::Output>;
 
     /// Whether it is known that the result cannot be shared, so that waiting for it is useless.
-    fn is_uncacheable(&self) -> bool;
+    fn is_hit_for_miss(&self) -> bool;
 }
 
 /// Whether a follower can use its leader's result.
@@ -110,9 +110,9 @@ impl<V> Leader<V> {
     }
 
     /// Tells other processes not to wait for a result that cannot be shared.
-    pub(crate) fn note_uncacheable(&mut self, engine: &Engine, position: Position) {
+    pub(crate) fn note_hit_for_miss(&mut self, engine: &Engine, position: Position) {
         if let Some(lock) = &mut self.lock {
-            lock.note_uncacheable(position, engine.clock.now().wall);
+            lock.note_hit_for_miss(position, engine.clock.now().wall);
         }
     }
 
@@ -183,7 +183,7 @@ pub(crate) async fn coalesce<W: Coalesce>(
                 }
             }
         }
-        if has_retried || work.is_uncacheable() {
+        if has_retried || work.is_hit_for_miss() {
             return CoalesceOutcome::Proceed(None);
         }
         has_retried = true;
@@ -252,9 +252,9 @@ async fn wait_for_lock<W: Coalesce>(
             return FillLockOutcome::Lead(None);
         };
         // Also after the lock was acquired: the result may have been stored since the last lookup.
-        match work.find_stored().await {
+        match work.find_in_store().await {
             StoreLookup::Found(stored) => return FillLockOutcome::Found(stored),
-            StoreLookup::Uncacheable => return FillLockOutcome::Lead(None),
+            StoreLookup::HitForMiss => return FillLockOutcome::Lead(None),
             StoreLookup::Nothing if is_held => return FillLockOutcome::Lead(Some(lock)),
             StoreLookup::Nothing => {}
         }
@@ -288,7 +288,7 @@ mod tests {
             Some("stored")
         }
 
-        async fn find_stored(&mut self) -> StoreLookup<()> {
+        async fn find_in_store(&mut self) -> StoreLookup<()> {
             StoreLookup::Nothing
         }
 
@@ -300,7 +300,7 @@ mod tests {
             FollowOutcome::Unusable
         }
 
-        fn is_uncacheable(&self) -> bool {
+        fn is_hit_for_miss(&self) -> bool {
             false
         }
     }

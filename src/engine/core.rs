@@ -19,10 +19,10 @@ use super::{
     known_tag_fields::KnownTagFields,
     limiter::Limiter,
     local_tier::LocalTier,
-    no_vary_search_rules::QueryVariationRules,
     pattern_removal::PatternRemovals,
     reported_names::ReportedNames,
     request_extractors::RequestExtractors,
+    search_variances::SearchVariances,
     single_flight::SingleFlight,
     snapshot::{self, Snapshot},
     tiers::Tiers,
@@ -89,13 +89,14 @@ pub(crate) struct Engine {
     /// The memory for bodies that are being read (`[local] fill_buffer`).
     pub(crate) buffers: Arc<BufferBudget>,
     pub(crate) removals: PatternRemovals,
-    /// Keys whose last response could not be shared: their requests do not wait for each other.
-    pub(crate) uncacheable: ExpiringSet,
+    /// Hit-for-miss: keys whose last response others could not use without validating it, so their requests
+    /// do not wait for each other.
+    pub(crate) hit_for_miss: ExpiringSet,
     /// Keys of unlisted paths whose last response could be shared: their requests wait for each other.
     pub(crate) shareable: ExpiringSet,
     /// Keys for which the inner service has just failed while a stale response is served.
     pub(crate) origin_backoff: ExpiringSet,
-    pub(crate) query_rules: QueryVariationRules,
+    pub(crate) search_variances: SearchVariances,
     /// Limits the number of background refreshes and of a warm-up's requests.
     pub(crate) refreshes: Arc<Semaphore>,
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
@@ -172,10 +173,10 @@ impl Engine {
             values: SingleFlight::new(),
             buffers,
             removals: PatternRemovals::new(),
-            uncacheable: ExpiringSet::new(),
+            hit_for_miss: ExpiringSet::new(),
             shareable: ExpiringSet::new(),
             origin_backoff: ExpiringSet::new(),
-            query_rules: QueryVariationRules::new(),
+            search_variances: SearchVariances::new(),
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
             write_reports: WriteReports::register(),

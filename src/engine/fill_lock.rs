@@ -98,8 +98,8 @@ impl FillLock {
 
     /// On release, tells waiting processes that this key's result cannot be shared, unless
     /// something is stored by then.
-    pub(crate) fn note_uncacheable(&mut self, position: Position, now: Timestamp) {
-        self.note = Some(Arc::new(uncacheable_note(position, now)));
+    pub(crate) fn note_hit_for_miss(&mut self, position: Position, now: Timestamp) {
+        self.note = Some(Arc::new(hit_for_miss_note(position, now)));
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) struct HeldElsewhere;
 
 /// A note that a key's result cannot be shared: a list without variants, so that no lookup takes it
 /// for a result.
-fn uncacheable_note(position: Position, now: Timestamp) -> Entry {
+fn hit_for_miss_note(position: Position, now: Timestamp) -> Entry {
     Entry {
         content: Content::Variants(Variants::default()),
         position,

@@ -58,8 +58,8 @@ pub(crate) struct FoundEntry {
 #[derive(Debug)]
 pub(crate) enum StoreLookup<T> {
     Found(T),
-    /// A process has noted that the key's result cannot be shared.
-    Uncacheable,
+    /// A process has noted that others cannot use the key's result: do not wait for it.
+    HitForMiss,
     Nothing,
 }
 
@@ -100,17 +100,17 @@ impl Tiers {
 
     /// The entry in the store for this key and these request fields, and when it was read. The
     /// entry is copied into the local tier.
-    pub(crate) async fn lookup_stored(
+    pub(crate) async fn lookup_in_store(
         &self,
         key: &KeyBuf,
         headers: &HeaderMap,
     ) -> StoreLookup<(FoundEntry, Now)> {
-        let Some((found, now)) = self.usable_stored(key.as_str(), key).await else {
+        let Some((found, now)) = self.usable_in_store(key.as_str(), key).await else {
             return StoreLookup::Nothing;
         };
         let full_key = match &found.entry.content {
-            Content::Variants(_) if is_uncacheable_note(&found.entry) => {
-                return StoreLookup::Uncacheable;
+            Content::Variants(_) if is_hit_for_miss_note(&found.entry) => {
+                return StoreLookup::HitForMiss;
             }
             Content::Variants(variants) => match vary::choose(variants, headers) {
                 Some(variant) => key.variant_key(&variant.hash),
@@ -120,7 +120,7 @@ impl Tiers {
         };
         // Dropped before the await, so that the future of every hit stays small.
         drop(found);
-        match self.usable_stored(&full_key, key).await {
+        match self.usable_in_store(&full_key, key).await {
             Some((variant, now)) => {
                 variant.entry.local.note_use(now.wall);
                 StoreLookup::Found((variant, now))
@@ -136,7 +136,7 @@ impl Tiers {
         headers: &HeaderMap,
         newer_than: Timestamp,
     ) -> Option<FoundEntry> {
-        let StoreLookup::Found((found, _)) = self.lookup_stored(key, headers).await else {
+        let StoreLookup::Found((found, _)) = self.lookup_in_store(key, headers).await else {
             return None;
         };
         (found.entry.stored > newer_than && found.verdict == Verdict::Usable).then_some(found)
@@ -144,7 +144,7 @@ impl Tiers {
 
     /// The entry in the store under `full_key`, which is `key` or one of its variants, and when it was
     /// read. The entry is copied into the local tier, unless the local entry is at least as new.
-    pub(crate) async fn usable_stored(
+    pub(crate) async fn usable_in_store(
         &self,
         full_key: &str,
         key: &KeyBuf,
@@ -276,9 +276,9 @@ impl Tiers {
 
     /// Whether the local tier holds a note, copied from the store, that this key's result cannot be
     /// shared.
-    pub(crate) fn has_uncacheable_note(&self, key: &KeyBuf) -> bool {
+    pub(crate) fn has_hit_for_miss_note(&self, key: &KeyBuf) -> bool {
         let found = self.usable_local(key.as_bytes(), key, self.clock.now());
-        found.is_some_and(|found| is_uncacheable_note(&found.entry))
+        found.is_some_and(|found| is_hit_for_miss_note(&found.entry))
     }
 
     /// Whether the local tier holds a list of the key's variants, and the request selects none of
@@ -287,7 +287,7 @@ impl Tiers {
         let known = self.usable_local(key.as_bytes(), key, self.clock.now());
         known.is_some_and(|known| match &known.entry.content {
             Content::Variants(variants) => {
-                !is_uncacheable_note(&known.entry) && vary::choose(variants, headers).is_none()
+                !is_hit_for_miss_note(&known.entry) && vary::choose(variants, headers).is_none()
             }
             _ => false,
         })
@@ -327,7 +327,7 @@ impl Tiers {
         let now = self.clock.now();
         let found = match self.usable_local(key.as_bytes(), key, now) {
             Some(found) => found,
-            None => self.usable_stored(key.as_str(), key).await?.0,
+            None => self.usable_in_store(key.as_str(), key).await?.0,
         };
         matches!(found.entry.content, Content::Variants(_)).then_some(found.entry)
     }
@@ -377,7 +377,7 @@ impl Tiers {
 
 /// Whether an entry is the note that [`FillLock`](super::fill_lock::FillLock) leaves: a list without
 /// variants.
-fn is_uncacheable_note(entry: &Entry) -> bool {
+fn is_hit_for_miss_note(entry: &Entry) -> bool {
     matches!(&entry.content, Content::Variants(variants) if variants.0.is_empty())
 }
 

@@ -91,7 +91,7 @@ impl Appender {
     /// Wakes the task that delivers the queue; without tasks, delivers it here.
     pub(super) fn wake(&self) {
         if self.tasks.get().is_some() {
-            self.sync.queued.notify_one();
+            self.sync.wake_delivery.notify_one();
         } else {
             // An in-process journal answers at once.
             let _ = self.deliver_queued().now_or_never();

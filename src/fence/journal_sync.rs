@@ -25,11 +25,11 @@ pub(super) struct JournalSync {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<Clock>,
     /// Wakes the task that delivers queued appends.
-    pub(super) queued: Arc<Notify>,
+    pub(super) wake_delivery: Arc<Notify>,
     /// Ends the wait for the next proof when `max_lag` changes.
     pub(super) max_lag_changed: Arc<Notify>,
     /// Locked during a sync.
-    pub(super) running: Mutex<()>,
+    pub(super) sync_lock: Mutex<()>,
 }
 
 impl JournalSync {
@@ -46,9 +46,9 @@ impl JournalSync {
             trust,
             journal,
             clock,
-            queued: Arc::default(),
+            wake_delivery: Arc::default(),
             max_lag_changed: Arc::default(),
-            running: Mutex::default(),
+            sync_lock: Mutex::default(),
         }
     }
 
@@ -60,14 +60,14 @@ impl JournalSync {
     ///
     /// If the journal does not answer. The last proof stays valid until it is too old.
     pub(super) async fn sync(&self) -> Result<(), Error> {
-        let _running = self.running.lock().await;
+        let _syncing = self.sync_lock.lock().await;
         self.sync_alone().await
     }
 
     /// [`sync`](Self::sync), unless the record at `position` has been applied by the time that no other
     /// sync is running.
     pub(super) async fn sync_up_to(&self, position: Position) -> Result<(), Error> {
-        let _running = self.running.lock().await;
+        let _syncing = self.sync_lock.lock().await;
         if !self.mirror.position().is_before(position) {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl JournalSync {
         let now = self.clock.mono();
         self.mirror
             .change(|mirror| mirror.adopt(mem::take(new_epoch), page, now));
-        self.queued.notify_one();
+        self.wake_delivery.notify_one();
     }
 
     /// Sets the wall clock: the page's time counts as the middle between request and reply.

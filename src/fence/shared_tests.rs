@@ -456,12 +456,12 @@ async fn a_dropped_invalidation_is_queued() {
     let (fence, journal) = process().await;
     let mut dropped = Box::pin(fence.invalidate(key(KEY), false));
     // The memory journal answers at once, but the sync that a new epoch needs can be held up.
-    let running = fence.sync_state().running.lock().await;
+    let syncing = fence.sync_state().sync_lock.lock().await;
     journal.begin_epoch();
     assert!((&mut dropped).now_or_never().is_none(), "it waits to sync");
     drop(dropped);
     assert_eq!(pending(&fence), 1);
-    drop(running);
+    drop(syncing);
     deliver(&fence).await;
     assert_eq!(journal.last_purge().await, format!("k:{KEY}"));
 }

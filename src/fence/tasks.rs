@@ -29,7 +29,7 @@ pub(super) fn spawn(
 ) -> Box<[AbortHandle]> {
     let weak = || Arc::downgrade(appender);
     let sync = &appender.sync;
-    let [queued, max_lag_changed] = [&sync.queued, &sync.max_lag_changed].map(Arc::clone);
+    let [queued, max_lag_changed] = [&sync.wake_delivery, &sync.max_lag_changed].map(Arc::clone);
     let mut tasks = vec![
         tokio::spawn(follow_feed(weak(), sync.journal.feed())).abort_handle(),
         tokio::spawn(prove_freshness(weak(), max_lag_changed)).abort_handle(),

@@ -22,7 +22,7 @@ use crate::{
         conditional, dates,
         freshness::{self, Exchange, Lifetime, Usability},
         invalidation,
-        no_vary_search::{NO_VARY_SEARCH, QueryVariationRule},
+        no_vary_search::{NO_VARY_SEARCH, SearchVariance},
         partial::{self, ContentRange, PartContent},
         range::{self, Selection},
         request_head::RequestHead,
@@ -212,7 +212,7 @@ pub fn structured_fields(data: &[u8]) {
                 .all(|name| !stored.contains_key(name))
         );
     }
-    if let Some(rule) = QueryVariationRule::of(&lines(&NO_VARY_SEARCH, data)) {
+    if let Some(rule) = SearchVariance::of(&lines(&NO_VARY_SEARCH, data)) {
         let query = String::from_utf8_lossy(data);
         let normal = rule.normalize(Some(&query));
         assert_eq!(rule.normalize(Some(&normal)), normal);

@@ -219,10 +219,10 @@ async fn stored(keep: &Keep, id: usize) -> Vec<u64> {
     let (engine, none) = (keep.engine(), HeaderMap::new());
     let key = KeyBuf::of(&format!("row:{id}"), 0, 0);
     let local = engine.tiers.lookup_local(&key, &none, engine.clock.now());
-    let in_store = engine.tiers.lookup_stored(&key, &none).await;
+    let in_store = engine.tiers.lookup_in_store(&key, &none).await;
     let in_store = match in_store {
         StoreLookup::Found((found, _)) => Some(found),
-        StoreLookup::Uncacheable | StoreLookup::Nothing => None,
+        StoreLookup::HitForMiss | StoreLookup::Nothing => None,
     };
     let found = [local, in_store];
     found.into_iter().flatten().filter_map(version).collect()

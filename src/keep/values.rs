@@ -211,7 +211,7 @@ impl Keep {
     async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
         match self.json(key).await {
             StoreLookup::Found(json) => decode(key, &json).map(Some),
-            StoreLookup::Uncacheable | StoreLookup::Nothing => Ok(None),
+            StoreLookup::HitForMiss | StoreLookup::Nothing => Ok(None),
         }
     }
 
@@ -222,7 +222,7 @@ impl Keep {
             Some(plain) => plain.get_plain(full.as_str()).await.ok().flatten(),
             None => match self.find_entry(&full).await {
                 StoreLookup::Found((found, now)) => usable_json(&found, now),
-                StoreLookup::Uncacheable => return StoreLookup::Uncacheable,
+                StoreLookup::HitForMiss => return StoreLookup::HitForMiss,
                 StoreLookup::Nothing => None,
             },
         };
@@ -235,7 +235,7 @@ impl Keep {
         let none = HeaderMap::new();
         match shared.tiers.lookup_local(key, &none, now) {
             Some(found) => StoreLookup::Found((found, now)),
-            None => shared.tiers.lookup_stored(key, &none).await,
+            None => shared.tiers.lookup_in_store(key, &none).await,
         }
     }
 
@@ -407,7 +407,7 @@ impl ValueEntry {
                 }
                 Err(error) => tracing::warn!(key = %self.key, %error, "the value was not stored"),
             },
-            (Ok(_), Some(leader)) => leader.note_uncacheable(shared, mark.0.position),
+            (Ok(_), Some(leader)) => leader.note_hit_for_miss(shared, mark.0.position),
             _ => {}
         }
         if let Some(leader) = leader {
@@ -492,13 +492,13 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
         self.entry.usable().await
     }
 
-    async fn find_stored(&mut self) -> StoreLookup<T> {
+    async fn find_in_store(&mut self) -> StoreLookup<T> {
         match self.entry.keep.json(&self.entry.key).await {
             // A value of another type counts as missing; the first lookup has logged it.
             StoreLookup::Found(json) => {
                 decode(&self.entry.key, &json).map_or(StoreLookup::Nothing, StoreLookup::Found)
             }
-            StoreLookup::Uncacheable => StoreLookup::Uncacheable,
+            StoreLookup::HitForMiss => StoreLookup::HitForMiss,
             StoreLookup::Nothing => StoreLookup::Nothing,
         }
     }
@@ -520,7 +520,7 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
             .map_or(FollowOutcome::Unusable, FollowOutcome::Done)
     }
 
-    fn is_uncacheable(&self) -> bool {
+    fn is_hit_for_miss(&self) -> bool {
         false
     }
 }

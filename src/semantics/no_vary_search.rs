@@ -12,7 +12,7 @@ pub(crate) const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-s
 
 /// Which query parameters distinguish responses, and whether their order does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueryVariationRule {
+pub(crate) struct SearchVariance {
     parameters: Parameters,
     order_counts: bool,
 }
@@ -25,7 +25,7 @@ enum Parameters {
     Only(Vec<String>),
 }
 
-impl QueryVariationRule {
+impl SearchVariance {
     /// The rule of a response; `None` if the field is absent, has no effect, or is invalid: then the
     /// whole query distinguishes responses.
     pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
@@ -132,8 +132,8 @@ mod tests {
 
     use super::*;
 
-    fn rule(value: &str) -> Option<QueryVariationRule> {
-        QueryVariationRule::parse(value.as_bytes())
+    fn rule(value: &str) -> Option<SearchVariance> {
+        SearchVariance::parse(value.as_bytes())
     }
 
     fn same(value: &str, a: &str, b: &str) -> bool {
@@ -235,7 +235,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_accepted(value: Vec<u8>) {
-            QueryVariationRule::parse(&value);
+            SearchVariance::parse(&value);
         }
     }
 }

@@ -3,7 +3,6 @@ use std::{path::Path, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    check::{self, Warning},
     limit::{Limit, RateLimiting},
     load,
     one_or_many::OneOrMany,
@@ -12,6 +11,7 @@ use super::{
     section::{Identity, Local, Store},
     settings::{Settings, Unlisted},
     value_settings::ValueSettings,
+    warnings::{self, Warning},
 };
 use crate::error::Error;
 
@@ -75,7 +75,7 @@ impl Table {
     /// [`Keep::reload`](crate::Keep::reload) log each of them.
     #[must_use]
     pub fn check(&self) -> Vec<Warning> {
-        check::warnings(&self.0)
+        warnings::of(&self.0)
     }
 
     pub(crate) fn compile(&self) -> Result<Plan, Error> {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 
 pub use self::{by::By, cost::Cost};
-use super::{one_or_many::OneOrMany, unit};
+use super::{one_or_many::OneOrMany, quantities};
 use crate::quota::Algorithm;
 
 /// `[[limit]]`: how many quota units a subject may use in a window of time.
@@ -29,7 +29,7 @@ pub struct Limit {
     #[serde(default = "by_user", deserialize_with = "by::one_or_many")]
     pub(crate) by: Vec<By>,
     pub(crate) limit: u64,
-    #[serde(deserialize_with = "unit::duration")]
+    #[serde(deserialize_with = "quantities::duration")]
     pub(crate) window: Duration,
     #[serde(default)]
     pub(crate) algorithm: Algorithm,

@@ -32,7 +32,6 @@
 //! # Ok::<(), tower_keep::Error>(())
 //! ```
 
-mod check;
 mod config;
 mod limit;
 mod load;
@@ -40,26 +39,27 @@ mod nearest;
 mod one_or_many;
 mod plan;
 mod problem;
+mod quantities;
 mod remedy;
 mod route;
 mod route_options;
 mod section;
 mod settings;
 mod ttl;
-mod unit;
 mod value_settings;
+mod warnings;
 
 pub use crate::quota::Algorithm;
-pub use check::Warning;
 pub use config::Table;
 pub use limit::{By, Cost, Limit, OnError, RateLimiting};
 pub use one_or_many::OneOrMany;
+pub use quantities::{days, hours, mins, secs};
 pub use route::Route;
 pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
-pub use unit::{days, hours, mins, secs};
 pub use value_settings::ValueSettings;
+pub use warnings::Warning;
 
 pub(crate) use plan::{
     DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, NoRoute, Plan, RouteMatch, RoutePlan,

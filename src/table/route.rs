@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{
     one_or_many::OneOrMany,
+    quantities,
     route_options::{Grpc, RequestDirectives, Scope, Through, Write},
-    unit,
 };
 
 /// `[[route]]`: how the responses of one path are stored, and what writes to it invalidate.
@@ -39,23 +39,23 @@ pub struct Route {
     pub(crate) tags: Vec<String>,
     #[serde(default)]
     pub(crate) invalidates: Vec<String>,
-    #[serde(default, deserialize_with = "unit::some_ttl")]
+    #[serde(default, deserialize_with = "quantities::some_ttl")]
     pub(crate) ttl: Option<Duration>,
     #[serde(default, rename = "override")]
     pub(crate) override_freshness: bool,
-    #[serde(default, deserialize_with = "unit::some_duration")]
+    #[serde(default, deserialize_with = "quantities::some_duration")]
     pub(crate) refresh_ahead: Option<Duration>,
     #[serde(default)]
     pub(crate) early_refresh: bool,
-    #[serde(default, deserialize_with = "unit::some_duration")]
+    #[serde(default, deserialize_with = "quantities::some_duration")]
     pub(crate) stale_while_revalidate: Option<Duration>,
-    #[serde(default, deserialize_with = "unit::some_duration")]
+    #[serde(default, deserialize_with = "quantities::some_duration")]
     pub(crate) stale_if_error: Option<Duration>,
     #[serde(default, deserialize_with = "negative")]
     pub(crate) negative: BTreeMap<u16, Duration>,
     #[serde(default)]
     pub(crate) strip: Vec<String>,
-    #[serde(default, deserialize_with = "unit::some_size")]
+    #[serde(default, deserialize_with = "quantities::some_size")]
     pub(crate) max_body: Option<u64>,
     #[serde(default)]
     pub(crate) safe_methods: Vec<String>,
@@ -65,7 +65,7 @@ pub struct Route {
     pub(crate) before: bool,
     #[serde(default)]
     pub(crate) partial_writes: bool,
-    #[serde(default, deserialize_with = "unit::some_duration")]
+    #[serde(default, deserialize_with = "quantities::some_duration")]
     pub(crate) settle: Option<Duration>,
     #[serde(default)]
     pub(crate) write: Write,
@@ -316,4 +316,4 @@ fn negative<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<u16, Duration>, 
 }
 
 #[derive(Deserialize)]
-struct DurationValue(#[serde(deserialize_with = "unit::duration")] Duration);
+struct DurationValue(#[serde(deserialize_with = "quantities::duration")] Duration);

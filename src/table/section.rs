@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{one_or_many::OneOrMany, unit};
+use super::{one_or_many::OneOrMany, quantities};
 
 /// `[local]`: the in-memory tier of each process.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Local {
-    #[serde(deserialize_with = "unit::size")]
+    #[serde(deserialize_with = "quantities::size")]
     pub(crate) size: u64,
-    #[serde(deserialize_with = "unit::size")]
+    #[serde(deserialize_with = "quantities::size")]
     pub(crate) fill_buffer: u64,
 }
 
@@ -60,11 +60,11 @@ impl Default for Local {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    #[serde(deserialize_with = "unit::duration")]
+    #[serde(deserialize_with = "quantities::duration")]
     pub(crate) deadline: Duration,
-    #[serde(deserialize_with = "unit::duration")]
+    #[serde(deserialize_with = "quantities::duration")]
     pub(crate) max_lag: Duration,
-    #[serde(deserialize_with = "unit::size")]
+    #[serde(deserialize_with = "quantities::size")]
     pub(crate) journal_size: u64,
 }
 

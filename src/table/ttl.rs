@@ -5,7 +5,7 @@ use serde::{
     de::{self, MapAccess},
 };
 
-use super::unit;
+use super::quantities;
 
 /// `[ttl]`: `default`, `max`, `jitter`, and the TTLs of entities.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ impl Default for Ttl {
     fn default() -> Self {
         Self {
             default: None,
-            max: unit::days(30),
+            max: quantities::days(30),
             jitter: 0.1,
             entities: BTreeMap::new(),
         }
@@ -31,7 +31,8 @@ impl Default for Ttl {
 impl Ttl {
     /// The TTL of entities without one of their own: one hour, or `max` if that is shorter.
     pub(super) fn default_ttl(&self) -> Duration {
-        self.default.unwrap_or_else(|| unit::hours(1).min(self.max))
+        self.default
+            .unwrap_or_else(|| quantities::hours(1).min(self.max))
     }
 }
 
@@ -43,8 +44,8 @@ pub(super) fn check(ttl: Duration, max: Duration) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if ttl > max && ttl != unit::NEVER {
-        let (ttl, max) = (unit::text(ttl), unit::text(max));
+    if ttl > max && ttl != quantities::NEVER {
+        let (ttl, max) = (quantities::text(ttl), quantities::text(max));
         return Err(format!(
             "{ttl} is longer than [ttl] max, {max}; write at most \"{max}\", \"never\" for that long, or a longer max"
         ));
@@ -86,7 +87,7 @@ impl<'de> de::Visitor<'de> for TtlVisitor {
 }
 
 #[derive(Deserialize)]
-struct TtlValue(#[serde(deserialize_with = "unit::ttl")] Duration);
+struct TtlValue(#[serde(deserialize_with = "quantities::ttl")] Duration);
 
 #[derive(Deserialize)]
-struct ShareValue(#[serde(deserialize_with = "unit::share")] f64);
+struct ShareValue(#[serde(deserialize_with = "quantities::share")] f64);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::unit;
+use super::quantities;
 
 /// `[[value]]`: how the values that code caches under some keys are stored.
 ///
@@ -20,7 +20,7 @@ use super::unit;
 #[must_use]
 pub struct ValueSettings {
     pub(crate) key: String,
-    #[serde(default, deserialize_with = "unit::some_ttl")]
+    #[serde(default, deserialize_with = "quantities::some_ttl")]
     pub(crate) ttl: Option<Duration>,
     #[serde(default)]
     pub(crate) plain: bool,

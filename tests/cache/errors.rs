@@ -110,7 +110,7 @@ async fn after_an_error_stale_responses_are_hits_until_the_backoff_ends() {
     }
     advance(2).await;
     for (status, calls) in [
-        ("fwd=stale; ttl=-6; detail=disconnected", 3),
+        ("fwd=stale; ttl=-6; detail=service-error", 3),
         ("hit; ttl=-6; detail=backoff", 3),
     ] {
         let seen = send(&service, get("/a")).await;

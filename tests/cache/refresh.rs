@@ -142,7 +142,7 @@ async fn refresh_parts_can_remove_fields_of_the_refresh_request() {
         Response::new(Full::from("good"))
     });
     let service = CacheLayer::new(&keep)
-        .refresh_parts(|parts| drop(parts.headers.remove("x-trace")))
+        .refresh_request(|parts| drop(parts.headers.remove("x-trace")))
         .layer(origin.clone());
     let fields = [
         ("x-trace", "1"),

@@ -252,7 +252,7 @@ async fn a_body_that_never_begins_leaves_the_response_that_replaces_errors() {
     });
     let service = cached(&new_keep(Table::new()), &origin);
     send(&service, get("/a")).await;
-    for (status, calls) in [("disconnected", 2), ("stale-if-error", 3)] {
+    for (status, calls) in [("service-error", 2), ("stale-if-error", 3)] {
         advance(10).await;
         let seen = send(&service, get("/a")).await;
         assert_eq!((seen.body.as_str(), origin.calls()), ("whole", calls));

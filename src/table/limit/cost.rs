@@ -1,6 +1,6 @@
 use serde::{Deserialize, Deserializer};
 
-use crate::table::unit::text_or_number;
+use crate::table::quantities::text_or_number;
 
 /// The quota units that one request costs.
 #[derive(Clone, Debug, PartialEq, Eq)]

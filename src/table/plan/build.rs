@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     semantics::storable::is_about_request,
-    table::{problem::FieldProblem, route::Route, route_options::Scope, ttl, unit},
+    table::{problem::FieldProblem, quantities, route::Route, route_options::Scope, ttl},
 };
 
 /// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL, and `hosts` are
@@ -119,8 +119,8 @@ fn ttl(
             "refresh_ahead",
             format!(
                 "{} must be shorter than the TTL of {}; write less, or give the route a longer `ttl`",
-                unit::text(ahead),
-                unit::text(ttl)
+                quantities::text(ahead),
+                quantities::text(ttl)
             ),
         )),
         _ => Ok(ttl),

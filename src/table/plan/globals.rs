@@ -6,10 +6,10 @@ use crate::{
     key::encode::is_literal,
     table::{
         problem::{Location, TableProblem},
+        quantities::NEVER,
         section::Identity,
         settings::Settings,
         ttl,
-        unit::NEVER,
     },
 };
 

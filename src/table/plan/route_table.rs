@@ -11,7 +11,7 @@ use crate::table::problem::FieldProblem;
 #[derive(Debug, Default)]
 pub(super) struct RouteTable {
     router: Router,
-    /// The slot of each path, by its shape.
+    /// The position in `by_slot` of each path, by its shape.
     slots: HashMap<String, usize>,
     /// By slot: the routes of one path.
     by_slot: Vec<Vec<Arc<RoutePlan>>>,

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use super::WHOLE;
 use crate::table::{
     Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route, Scope,
-    Store, Table, Through, Unlisted, ValueSettings, Write, days, hours, mins, secs,
-    unit::{parse_duration, parse_share, parse_size},
+    Store, Table, Through, Unlisted, ValueSettings, Write, days, hours, mins,
+    quantities::{parse_duration, parse_share, parse_size},
+    secs,
 };
 
 fn in_code() -> Table {

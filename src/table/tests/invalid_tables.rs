@@ -44,7 +44,7 @@ fn invalid_tables_have_helpful_errors() {
         ),
         (
             "[ttl]\njitter = \"200%\"",
-            "line 2: \"200%\" is not a share; write \"10%\" or 0.1",
+            "line 2: \"200%\" is not a fraction or percentage; write \"10%\" or 0.1",
         ),
         (
             "[ttl]\njitter = 1.5",

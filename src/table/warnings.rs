@@ -26,7 +26,7 @@ impl fmt::Display for Warning {
     }
 }
 
-pub(super) fn warnings(settings: &Settings) -> Vec<Warning> {
+pub(super) fn of(settings: &Settings) -> Vec<Warning> {
     let mut problems = Vec::from_iter(open_namespace(&settings.namespace));
     problems.extend(unused_names(settings));
     problems.extend(missing_host(settings));

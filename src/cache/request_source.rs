@@ -1,4 +1,4 @@
-//! Making the key of a request.
+//! Making a cache request, with its key, from the head of a client's request.
 
 use http::{Method, Uri, request};
 
@@ -17,9 +17,9 @@ use crate::{
     table::{self, KeyError, Plan, RouteMatch},
 };
 
-/// The inputs of a request's key.
+/// What a cache request is made from: the head of the client's request, and the settings that apply.
 #[derive(Clone, Copy)]
-pub(super) struct KeySource<'a, 'p> {
+pub(super) struct RequestSource<'a, 'p> {
     pub(super) config: &'a Config,
     snapshot: &'p Snapshot,
     pub(super) parts: &'a request::Parts,
@@ -28,7 +28,7 @@ pub(super) struct KeySource<'a, 'p> {
     pub(super) fields: FieldPresence,
 }
 
-impl<'a, 'p> KeySource<'a, 'p> {
+impl<'a, 'p> RequestSource<'a, 'p> {
     #[inline]
     pub(super) fn new(
         config: &'a Config,
@@ -45,13 +45,14 @@ impl<'a, 'p> KeySource<'a, 'p> {
         }
     }
 
-    /// Makes the key that a route gives; `content` is given if the key contains it.
+    /// Makes the cache request of a route, and writes its key to `key`; `content` is given if the key
+    /// contains it.
     ///
     /// # Errors
     ///
     /// If the request has no key: it bypasses the cache.
     #[inline]
-    pub(super) fn route_key(
+    pub(super) fn by_route(
         self,
         matched: &RouteMatch<'p>,
         content: Option<ContentHash>,
@@ -81,8 +82,8 @@ impl<'a, 'p> KeySource<'a, 'p> {
         })
     }
 
-    /// Makes the key of a URL, and of the content of a QUERY.
-    pub(super) fn url_key(
+    /// Makes the cache request of a URL, and writes its key, with the content of a QUERY, to `key`.
+    pub(super) fn by_url(
         self,
         content: Option<ContentHash>,
         key: &'p mut KeyBuf,
@@ -95,12 +96,12 @@ impl<'a, 'p> KeySource<'a, 'p> {
         self.cache_request(is_identified, SharingScope::Standard, true, key)
     }
 
-    /// Makes the key of a request whose content is part of it.
+    /// Makes the cache request whose key contains the content.
     ///
     /// # Errors
     ///
-    /// As [`route_key`](Self::route_key).
-    pub(super) fn content_key(
+    /// As [`by_route`](Self::by_route).
+    pub(super) fn by_content(
         self,
         content: &[u8],
         key: &'p mut KeyBuf,
@@ -108,8 +109,8 @@ impl<'a, 'p> KeySource<'a, 'p> {
         let content = ContentHash::of(&self.parts.method, &self.parts.headers, content);
         let plan = &self.snapshot.plan;
         match plan.find_route(self.uri.path(), || self.host()) {
-            Ok(matched) => self.route_key(&matched, Some(content), key),
-            Err(_) => Ok(self.url_key(Some(content), key)),
+            Ok(matched) => self.by_route(&matched, Some(content), key),
+            Err(_) => Ok(self.by_url(Some(content), key)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-use crate::semantics::no_vary_search::QueryVariationRule;
+use crate::semantics::no_vary_search::SearchVariance;
 
 /// The number of paths whose rules are kept.
 const MAX_PATHS: usize = 4 * 1024;
@@ -14,12 +14,12 @@ const RULES_PER_PATH: usize = 4;
 
 /// The rules of each path, the most recent first. They are hints: a response that is found under a
 /// rule's key must have that rule in its own `No-Vary-Search`.
-pub(crate) struct QueryVariationRules {
-    rules: Cache<u64, Arc<[Arc<QueryVariationRule>]>>,
+pub(crate) struct SearchVariances {
+    rules: Cache<u64, Arc<[Arc<SearchVariance>]>>,
     hasher: RandomState,
 }
 
-impl QueryVariationRules {
+impl SearchVariances {
     pub(crate) fn new() -> Self {
         Self {
             rules: Cache::new(MAX_PATHS),
@@ -28,7 +28,7 @@ impl QueryVariationRules {
     }
 
     /// The rules for a key without its variations.
-    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<QueryVariationRule>]>> {
+    pub(crate) fn of(&self, key: &str) -> Option<Arc<[Arc<SearchVariance>]>> {
         if self.rules.is_empty() {
             return None;
         }
@@ -36,7 +36,7 @@ impl QueryVariationRules {
     }
 
     /// Adds the rule of a response that is stored under `key`, without its variations.
-    pub(crate) fn learn(&self, key: &str, rule: &Arc<QueryVariationRule>) {
+    pub(crate) fn learn(&self, key: &str, rule: &Arc<SearchVariance>) {
         let known = self.of(key).unwrap_or_default();
         if known.first() == Some(rule) {
             return;
@@ -54,12 +54,11 @@ mod tests {
 
     #[test]
     fn the_most_recent_rules_are_kept_once_each() {
-        let rules = QueryVariationRules::new();
+        let rules = SearchVariances::new();
         assert!(rules.of("url:h:/").is_none());
         let rule = |name: &str| {
             Arc::new(
-                QueryVariationRule::parse(format!("params=(\"{name}\")").as_bytes())
-                    .expect("a rule"),
+                SearchVariance::parse(format!("params=(\"{name}\")").as_bytes()).expect("a rule"),
             )
         };
         for name in ["a", "b", "c", "d", "e", "c"] {

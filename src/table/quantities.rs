@@ -123,7 +123,7 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
         .and_then(|number| number.trim_end().parse::<f64>().ok())
         .map(|percent| percent / 100.0)
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| format!("{text:?} is not a share; write \"10%\" or 0.1"))
+        .ok_or_else(|| format!("{text:?} is not a fraction or percentage; write \"10%\" or 0.1"))
 }
 
 fn split_while(text: &str, accept: impl Fn(char) -> bool) -> (&str, &str) {
