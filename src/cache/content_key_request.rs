@@ -19,9 +19,10 @@ use crate::{
     engine::snapshot::Snapshot,
     key::KeyBuf,
     message::{
+        content_refusal,
         http_service::HttpService,
         replayable_body::ReplayableBody,
-        request_content::{RequestContent, read_content},
+        request_content::{CONTENT_TIMEOUT, RequestContent, read_content},
     },
     semantics::{cache_status::Forward, grpc},
     table::KeyError,
@@ -41,8 +42,8 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
     let permit = config.engine().buffers.permit();
     let content = match read_content(body, MAX_CONTENT, permit).await {
         RequestContent::Whole(content) => content,
-        RequestContent::Broken => return Ok(respond::bad_request()),
-        RequestContent::Late => return Ok(respond::request_timeout()),
+        RequestContent::Broken => return Ok(content_refusal::broken()),
+        RequestContent::Late => return Ok(content_refusal::late(CONTENT_TIMEOUT)),
         RequestContent::NoRoom => {
             config.engine().metrics.busy_request.increment(1);
             return Ok(respond::busy());

@@ -3,8 +3,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 
 use super::{
     cache_request::CacheRequest,
@@ -15,8 +14,8 @@ use crate::{
     clock::Now,
     engine::{core::Engine, fill::Fill, tiers::FoundEntry},
     message::{
+        content_refusal,
         prebuilt_head::PrebuiltResponse,
-        request_content::CONTENT_TIMEOUT,
         response_body::{ResponseBody, response},
         shared_buffer::BodyReader,
         static_values,
@@ -231,56 +230,19 @@ pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())
 }
 
-/// Refuses a request whose content could not be read to its end.
-pub(super) fn bad_request<B>() -> Response<ResponseBody<B>> {
-    response(
-        StatusCode::BAD_REQUEST,
-        HeaderMap::new(),
-        ResponseBody::empty(),
-    )
-}
-
-/// Refuses a request whose content did not arrive in time.
-pub(super) fn request_timeout<B>() -> Response<ResponseBody<B>> {
-    let seconds = CONTENT_TIMEOUT.as_secs();
-    let details = format!(
-        r#"{{"type":"about:blank","title":"Request Timeout","status":408,"detail":"The content did not arrive within {seconds} seconds."}}"#
-    );
-    problem(StatusCode::REQUEST_TIMEOUT, details.into())
-}
-
 /// Refuses a request whose content is part of its key while there is no room to read it.
 pub(super) fn busy<B>() -> Response<ResponseBody<B>> {
-    let details = concat!(
-        r#"{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","#,
-        r#""title":"Request cannot be satisfied due to temporary server capacity constraints","#,
-        r#""status":503}"#
-    );
-    let mut response = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        Bytes::from_static(details.as_bytes()),
-    );
+    let mut response = content_refusal::no_room();
     let status = CacheStatus::forward(Forward::Bypass).detail("busy");
     status.append(response.headers_mut());
-    let one_second = HeaderValue::from_static("1");
     response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, one_second);
-    response
-}
-
-/// A refusal with problem details (RFC 9457).
-fn problem<B>(status: StatusCode, details: Bytes) -> Response<ResponseBody<B>> {
-    let mut fields = HeaderMap::new();
-    let json = HeaderValue::from_static("application/problem+json");
-    fields.insert(header::CONTENT_TYPE, json);
-    response(status, fields, ResponseBody::full(details))
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::FutureExt;
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
     use http_body_util::{BodyExt, Empty};
     use proptest::{collection::vec, prelude::*, sample::select};
 

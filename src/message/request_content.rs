@@ -1,8 +1,9 @@
 //! Reading the content of a request that a layer needs before the request can go on.
 
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use bytes::Bytes;
+use http_body::Frame;
 use tokio::time::timeout;
 
 use super::{
@@ -25,7 +26,7 @@ pub(crate) enum RequestContent<B> {
     },
     /// Reading it failed before its end.
     Broken,
-    /// It did not arrive within [`CONTENT_TIMEOUT`].
+    /// It did not arrive in time.
     Late,
     /// The budget has no room for it.
     NoRoom,
@@ -35,10 +36,20 @@ pub(crate) enum RequestContent<B> {
 #[derive(Debug, Default)]
 pub(crate) struct BufferedContent {
     pub(crate) bytes: Bytes,
-    _permit: BufferPermit,
+    permit: BufferPermit,
 }
 
-/// Reads the content of a request: up to `max` bytes, as far as `permit` can grow.
+impl BufferedContent {
+    /// A body that yields the content, which counts until then.
+    pub(crate) fn into_body<B: ReplayableBody>(self) -> B {
+        let read = VecDeque::from([Frame::data(self.bytes)]);
+        let end = Box::pin(B::from_bytes(Bytes::new()));
+        B::resume(ResumedBody::new(read, end).with_permit(self.permit))
+    }
+}
+
+/// Reads the content of a request: up to `max` bytes, as far as `permit` can grow. Content that is
+/// known to be longer is not read.
 pub(crate) async fn read_content<B: ReplayableBody>(
     body: B,
     max: usize,
@@ -50,10 +61,20 @@ pub(crate) async fn read_content<B: ReplayableBody>(
             detail: TOO_LARGE,
         };
     }
+    read_up_to(body, max, CONTENT_TIMEOUT, permit).await
+}
+
+/// [`read_content`] that reads up to `max` bytes of longer content, too, and waits for `longest`.
+pub(crate) async fn read_up_to<B: ReplayableBody>(
+    body: B,
+    max: usize,
+    longest: Duration,
+    permit: BufferPermit,
+) -> RequestContent<B> {
     let mut body = Box::pin(body);
     // Copied, so that content in tiny chunks takes no more memory than its bytes.
     let mut read = CappedRead::copying(max).counted_by(permit);
-    let end = timeout(CONTENT_TIMEOUT, read.read_to_end(body.as_mut())).await;
+    let end = timeout(longest, read.read_to_end(body.as_mut())).await;
     let detail = match end {
         Err(_) => return RequestContent::Late,
         Ok(Err(_)) => return RequestContent::Broken,
@@ -62,7 +83,7 @@ pub(crate) async fn read_content<B: ReplayableBody>(
         Ok(Ok(true)) if read.has_trailers() => "content-has-trailers",
         Ok(Ok(true)) => {
             return RequestContent::Whole(BufferedContent {
-                _permit: read.take_permit(),
+                permit: read.take_permit(),
                 bytes: read.into_content(),
             });
         }
@@ -92,7 +113,6 @@ impl<B> fmt::Debug for RequestContent<B> {
 #[cfg(test)]
 mod tests {
     use futures_util::{StreamExt, stream};
-    use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
     use tokio::time::Instant;
 

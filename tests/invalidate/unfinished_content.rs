@@ -22,7 +22,7 @@ use tokio::{
     sync::mpsc,
 };
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
-use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, Keep, Route, Scope, Table, table::Local};
 
 use crate::common::{
     client::{eventually, run_other_tasks, send},
@@ -222,6 +222,53 @@ async fn a_client_that_breaks_off_does_not_make_declared_targets_uncacheable() {
         assert_eq!(hits(&app).await, [true; 2]);
         assert_eq!(handler.writes(), 0, "the handler has seen no part of it");
     }
+}
+
+/// The declaration covers every reading of an ambiguous path, so its content has to be there as well.
+#[tokio::test]
+async fn a_client_that_breaks_off_at_an_ambiguous_path_declares_nothing() {
+    let (keep, handler) = (keep(|route| route.before(true)), Handler::new("500"));
+    let app = app(&keep, &handler);
+    hits(&app).await;
+    let (frames, mut request) = write();
+    *request.uri_mut() = "/x/..%2fengagements/1".parse().expect("a URI");
+    data(&frames, 1);
+    let response = tokio::spawn(app.clone().oneshot(request));
+    run_other_tasks().await;
+    assert_eq!(hits(&app).await, [true; 2], "the content is not there yet");
+    fail(frames);
+    let response = response.await.expect("no panic").expect("a response");
+    assert_eq!(response.status(), 400);
+    assert_eq!(hits(&app).await, [true; 2]);
+    assert_eq!(handler.writes(), 0);
+}
+
+#[tokio::test]
+async fn the_content_of_a_declared_write_counts_towards_the_fill_buffer() {
+    let large = 64 * 1024;
+    let table = Table::new().local(Local::new().fill_buffer(large)).route(
+        Route::new("/engagements/{id}")
+            .key("engagement:{id}")
+            .scope(Scope::Public)
+            .before(true),
+    );
+    let (keep, handler) = (new_keep(table), Handler::new("500"));
+    let app = app(&keep, &handler);
+    let large = usize::try_from(large).expect("small") + 16 * 1024;
+    let (frames, request) = write();
+    data(&frames, large);
+    let held = tokio::spawn(app.clone().oneshot(request));
+    run_other_tasks().await;
+    let (others, request) = write();
+    data(&others, large);
+    drop(others);
+    let refused = app.clone().oneshot(request).await.expect("a response");
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    drop(frames);
+    let response = held.await.expect("no panic").expect("a response");
+    assert_eq!(response.status(), 200);
+    assert_eq!(handler.writes(), 1);
 }
 
 #[tokio::test]
