@@ -83,17 +83,20 @@ pub(super) fn decide(
     }
     let usability = freshness::usable_at(lifetime, freshness, &constraints.directives);
     match (verdict, usability) {
-        (Verdict::Usable, Usability::Fresh { ttl }) if is_refresh_due(route, response, ttl) => {
+        (Verdict::Usable, Usability::Fresh { ttl })
+            if is_refresh_due(route, response, ttl) && !constraints.has_content =>
+        {
             LookupDecision::RefreshAhead
         }
         (Verdict::Usable, Usability::Fresh { .. }) => LookupDecision::Fresh,
-        (verdict, usability) => decide_not_fresh(verdict, usability, response),
+        (verdict, usability) => decide_not_fresh(constraints, verdict, usability, response),
     }
 }
 
 // Not inlined, to keep the code of a fresh hit small.
 #[cold]
 fn decide_not_fresh(
+    constraints: &RequestConstraints,
     verdict: Verdict,
     usability: Usability,
     response: &StoredResponse,
@@ -126,6 +129,15 @@ fn decide_not_fresh(
         }
         // Not reached: `decide` has handled it.
         (_, Usability::Fresh { .. }) => LookupDecision::Fresh,
+        // Without a refresh in the background it would be served until the end of
+        // `stale-while-revalidate`.
+        (
+            _,
+            Usability::Stale {
+                revalidate: true,
+                over,
+            },
+        ) if constraints.has_content => validate_stale(over < lifetime.stale_if_error, true),
         (_, Usability::Stale { revalidate, .. }) => LookupDecision::Stale {
             refresh: revalidate,
         },

@@ -105,14 +105,20 @@
 //! Once the head of a storable response has arrived, the body is read independently of the client,
 //! so that a client that is slow or disconnects does not delay the others. `Cache-Status` is sent
 //! with the head: its `stored` means that the response will be stored if its body arrives whole; it is
-//! absent if the length of the body is not yet known. A body larger than `max_body` is not stored; it is read as fast as the client of the forwarded
-//! request takes it, and a client that shares it gets an error if it falls more than `max_body`
-//! bytes behind.
+//! absent if the length of the body is not yet known. A body larger than `max_body` is not stored; it
+//! is read as fast as the client of the forwarded request takes it, and a client that shares it gets
+//! an error if it falls more than `max_body` bytes behind.
+//!
+//! If the head is late, a waiting request goes on by itself: one takes the place of the forwarded
+//! request after ten seconds, the others after twenty. So a handler that waits for a request to its
+//! own path does not hang: in the same task such a request is forwarded at once.
 //!
 //! A conditional request does not reach the inner service as one, so that the response can be stored
-//! for all: the layer evaluates its preconditions (RFC 9111 section 4.3.2). On a path without a route
-//! they are forwarded if the request has credentials or a `Range`, and for ten seconds after a
-//! response that could not be stored.
+//! for all: the layer evaluates `If-None-Match` and `If-Modified-Since` (RFC 9111 section 4.3.2), and on
+//! a listed path leaves out `If-Match` and `If-Unmodified-Since`, which are for origins (RFC 9110
+//! section 13.1.1). On a path without a route it forwards those two, and all preconditions if the
+//! request has credentials or a `Range`, and for ten seconds after a response that could not be
+//! stored.
 //!
 //! # Responses about the request
 //!
@@ -122,6 +128,9 @@
 //! request that the inner service refuses, and have the refusal stored for all.
 //!
 //! # Refreshes
+//!
+//! A request whose key contains its content cannot be refreshed: its response is validated as soon as it
+//! is stale.
 //!
 //! A hit within `stale-while-revalidate`, or that is due by the route's `refresh_ahead` or
 //! `early_refresh`, repeats the request in the background. The response is for everybody, so the
@@ -144,10 +153,6 @@
 //! A 304 (Not Modified) makes the stored response fresh again for all. On a path without a route that
 //! holds also if the request had a `Cookie`, unless the 304 has `private`, `no-store`, `Set-Cookie` or
 //! another `Vary`; then only its fields about freshness are stored.
-//!
-//! If the head is late, a waiting request goes on by itself: one takes the place of the forwarded
-//! request after ten seconds, the others after twenty. So a handler that waits for a request to its
-//! own path does not hang: in the same task such a request is forwarded at once.
 //!
 //! # Variants
 //!

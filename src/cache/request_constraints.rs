@@ -16,6 +16,9 @@ pub(super) struct RequestConstraints {
     pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
     pub(super) scope: SharingScope,
+    /// Whether the key contains the request's content. It is not kept, so such a request cannot be sent
+    /// again in the background.
+    pub(super) has_content: bool,
 }
 
 impl RequestConstraints {

@@ -108,10 +108,12 @@ impl<'a, 'p> RequestSource<'a, 'p> {
     ) -> Result<CacheRequestRef<'p>, KeyError> {
         let content = ContentHash::of(&self.parts.method, &self.parts.headers, content);
         let plan = &self.snapshot.plan;
-        match plan.find_route(self.uri.path(), || self.host()) {
-            Ok(matched) => self.by_route(&matched, Some(content), key),
-            Err(_) => Ok(self.by_url(Some(content), key)),
-        }
+        let mut request = match plan.find_route(self.uri.path(), || self.host()) {
+            Ok(matched) => self.by_route(&matched, Some(content), key)?,
+            Err(_) => self.by_url(Some(content), key),
+        };
+        request.constraints.has_content = true;
+        Ok(request)
     }
 
     /// Whether the request asks for a protocol that takes its connection over.
@@ -157,6 +159,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             directives,
             credentials: self.fields.credentials(has_user),
             scope,
+            has_content: false,
         };
         CacheRequestRef {
             key,

@@ -307,6 +307,7 @@ mod tests {
                 directives: RequestCacheControl::default(),
                 credentials: Credentials::None,
                 scope: SharingScope::Public,
+                has_content: false,
             };
             let resident = Duration::from_millis(resident % fresh);
             let now = Now {

@@ -12,7 +12,7 @@ use super::{
     respond, stale_on_error,
     storage_decision::decide_storage,
     store_body,
-    superseded_entry::superseded,
+    superseded_entry::{must_keep_stored, superseded},
 };
 use crate::{
     engine::core::Engine,
@@ -73,7 +73,9 @@ pub(super) async fn store_and_answer<S: HttpService<B>, B: ReplayableBody>(
 }
 
 fn decide<S, B>(context: &CacheContext<S, B>, head: &OriginHead) -> Result<PendingEntry, Refusal> {
-    if context.request.is_refresh && is_worse_than_stored(head.status()) {
+    let request = &context.request;
+    let is_worse = is_worse_than_stored(head.status());
+    if is_worse && (request.is_refresh || must_keep_stored(request, head)) {
         return Err(Refusal::Status);
     }
     let mut pending = decide_storage(&context.config, &context.request, head)?;

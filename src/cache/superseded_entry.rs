@@ -64,6 +64,21 @@ pub(super) fn superseded(
     is_removed.then(|| SupersededEntry::of(request))?
 }
 
+/// Whether the stored response must stay although an error may be stored: it is fresh, and only the
+/// request's directives made the cache ask the inner service, or it may replace a server error.
+pub(super) fn must_keep_stored(request: &CacheRequest, head: &OriginHead) -> bool {
+    let Some(found) = request.found() else {
+        return false;
+    };
+    let Some(response) = found.entry.response() else {
+        return false;
+    };
+    match stale_for(found, &response.lifetime, head.exchange.received) {
+        Some(over) => head.status().is_server_error() && over < response.lifetime.stale_if_error,
+        None => true,
+    }
+}
+
 /// Whether a refusal concerns other clients, too. The request of a refresh has no credentials
 /// except those that select the stored response.
 fn concerns_others(request: &CacheRequest, status: StatusCode, refusal: Refusal) -> bool {

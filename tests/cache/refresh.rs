@@ -288,3 +288,32 @@ async fn at_most_64_refreshes_run_at_the_same_time() {
     })
     .await;
 }
+
+/// Nobody refreshed such a response, so it was served until the end of `stale_while_revalidate`.
+#[tokio::test(start_paused = true)]
+async fn a_response_to_content_is_validated_when_it_is_stale() {
+    let route = Route::new("/search")
+        .key("search:{#body}")
+        .scope(Scope::Public)
+        .safe_methods("POST")
+        .ttl(secs(10))
+        .refresh_ahead(secs(5))
+        .stale_while_revalidate(mins(60));
+    let origin = Origin::with_fields(&[]);
+    let service = cached(&keep(route), &origin);
+    let ask = || {
+        let mut request = request("POST", "/search", &[]);
+        *request.body_mut() = Full::from("query");
+        request
+    };
+    for (seconds, calls) in [(0, 1), (7, 1), (10, 2), (0, 2), (600, 3)] {
+        advance(seconds).await;
+        let response = send(&service, ask()).await;
+        assert_eq!(
+            response.body,
+            format!("call {calls}"),
+            "{}",
+            response.cache_status()
+        );
+    }
+}

@@ -4,10 +4,10 @@ use std::future::ready;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower_keep::Table;
+use tower_keep::{Route, Scope, Table, table::mins};
 
 use crate::common::{
     client::{get, request, send},
@@ -133,5 +133,32 @@ async fn a_short_part_does_not_complete_another() {
         }
         let whole = send(&service, get("/a")).await;
         assert_eq!((whole.status, whole.body.as_str()), (200, "0123456789"));
+    }
+}
+
+/// Any client could send `no-cache` at the moment of an error, and so replace a good response for all.
+#[tokio::test(start_paused = true)]
+async fn an_error_in_reply_to_no_cache_does_not_replace_a_fresh_response() {
+    for status in [401, 403, 500, 503] {
+        let route = Route::new("/engagements/{id}")
+            .key("engagement:{id}")
+            .scope(Scope::Public)
+            .negative(StatusCode::from_u16(status).expect("a status"), mins(1));
+        let origin = Origin::new(move |_, call| match call {
+            2 => response(status, &[], "an error"),
+            _ => response(200, &[], "good"),
+        });
+        let service = cached(&new_keep(Table::new().route(route)), &origin);
+        send(&service, get("/engagements/1")).await;
+        let reload = request("GET", "/engagements/1", &[("cache-control", "no-cache")]);
+        let failed = send(&service, reload).await;
+        assert_eq!(failed.status, status);
+        assert!(
+            !failed.cache_status().contains("stored"),
+            "{}",
+            failed.cache_status()
+        );
+        let next = send(&service, get("/engagements/1")).await;
+        assert_eq!((next.status, &*next.body), (200, "good"));
     }
 }

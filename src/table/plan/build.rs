@@ -71,7 +71,7 @@ pub(super) fn route(
         stale_if_error: route.stale_if_error,
         negative: negative(route, max)?,
         has_own_hosts: !route.host.is_empty(),
-        vary: fields::headers(&route.vary).map_err(|m| ("vary", m))?,
+        vary: fields::vary(&route.vary).map_err(|m| ("vary", m))?,
         strip: fields::headers(&route.strip).map_err(|m| ("strip", m))?,
         max_body: route.max_body.unwrap_or(DEFAULT_MAX_BODY),
         safe_methods: fields::methods(&route.safe_methods).map_err(|m| ("safe_methods", m))?,

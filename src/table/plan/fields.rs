@@ -12,6 +12,14 @@ pub(super) fn headers(names: &[String]) -> Result<Box<[HeaderName]>, String> {
     names.iter().map(|name| header(name)).collect()
 }
 
+/// The request fields that distinguish responses.
+pub(super) fn vary(names: &[String]) -> Result<Box<[HeaderName]>, String> {
+    if names.iter().any(|name| name == "*") {
+        return Err("\"*\" is not a field name, and a response that varies by everything is never stored; write the names of request fields".to_owned());
+    }
+    headers(names)
+}
+
 pub(super) fn methods(names: &[String]) -> Result<Box<[Method]>, String> {
     names
         .iter()

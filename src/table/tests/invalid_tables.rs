@@ -75,6 +75,10 @@ fn invalid_tables_have_helpful_errors() {
             "line 2: [local] fill_buffer: must be greater than 0; write \"64MiB\"",
         ),
         (
+            "[[route]]\npath = \"/a\"\nkey = \"a\"\nvary = [\"*\"]",
+            "line 4: route \"/a\", vary: \"*\" is not a field name, and a response that varies by everything is never stored; write the names of request fields",
+        ),
+        (
             "[store]\ndeadline = 0",
             "line 2: [store] deadline: must be greater than 0; write \"50ms\"",
         ),
