@@ -73,6 +73,10 @@ impl<'a, 'p> RequestSource<'a, 'p> {
         if let Some(derive) = &self.config.key {
             let derived = derive(self.parts).ok_or(KeyError::Missing)?;
             key.replace_base(derived.as_str());
+            // The function does not see the content.
+            if let Some(content) = content {
+                key.push_content(content);
+            }
         }
         let obey_directives = route.request_directives == table::RequestDirectives::Obey;
         Ok(CacheRequestRef {

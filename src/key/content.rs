@@ -34,6 +34,8 @@ impl ContentHash {
         digest.update([0]);
         for name in [CONTENT_TYPE, CONTENT_ENCODING, GRPC_ENCODING] {
             for line in headers.get_all(name) {
+                // Marks a line, which may be empty.
+                digest.update([1]);
                 digest.update(line.as_bytes());
                 digest.update([0]);
             }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tower::Layer;
-use tower_keep::{InvalidateLayer, Route, Scope, Table};
+use tower_keep::{CacheLayer, InvalidateLayer, Key, Route, Scope, Table};
 
 use crate::common::{
     client::{TestResponse, get, put, request, send},
@@ -191,9 +191,54 @@ async fn a_reserved_character_as_itself_and_escaped_have_keys_of_their_own() {
             }
         }
     }
-    // Escapes of unreserved characters are equivalent (RFC 3986 section 6.2.2.2).
-    let seen = send(&service, get("/files/x;y")).await;
-    assert_eq!(send(&service, get("/files/%78;y")).await.body, seen.body);
+}
+
+/// An empty field line and a zero at the start of the content made the same hash as no line.
+#[tokio::test]
+async fn an_empty_coding_does_not_stand_for_the_first_byte_of_the_content() {
+    let route = Route::new("/search")
+        .key("search:{#body}")
+        .scope(Scope::Public)
+        .safe_methods("POST");
+    let origin = Origin::with_fields(&[]);
+    let service = cached(&new_keep(Table::new().route(route)), &origin);
+    let ask = |fields: &[(&str, &str)], content: &'static [u8]| {
+        let fields = [fields, &[("content-type", "application/x-thrift")]].concat();
+        let mut request = request("POST", "/search", &fields);
+        *request.body_mut() = Full::from(content);
+        request
+    };
+    send(&service, ask(&[("content-encoding", "")], b"\0\0\x05hello")).await;
+    let seen = send(&service, ask(&[], b"\0\0\0\x05hello")).await;
+    assert_eq!(seen.body, "call 2");
+}
+
+/// A function that derives keys does not see the content, so its keys were shared by all contents.
+#[tokio::test]
+async fn a_derived_key_of_a_route_with_content_in_its_key_has_the_content() {
+    let route = Route::new("/search")
+        .key("search:{#body}")
+        .scope(Scope::Public)
+        .safe_methods("POST");
+    let origin = Origin::with_fields(&[]);
+    let keep = new_keep(Table::new().route(route));
+    let service = CacheLayer::new(&keep)
+        .key(|_| Some(Key::new("search")))
+        .layer(origin.clone());
+    let ask = |method: &str, content: &'static str| {
+        let mut request = request(method, "/search", &[]);
+        *request.body_mut() = Full::from(content);
+        request
+    };
+    for (method, content, call) in [
+        ("POST", "one", "call 1"),
+        ("POST", "two", "call 2"),
+        ("GET", "", "call 3"),
+        ("POST", "one", "call 1"),
+    ] {
+        let seen = send(&service, ask(method, content)).await;
+        assert_eq!(seen.body, call, "{method} {content}");
+    }
 }
 
 async fn bodies(

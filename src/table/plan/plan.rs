@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::Error,
     identity::IdentityPlan,
-    key::path,
+    key::{encode, path},
     table::{
         limit::RateLimiting,
         problem::TableProblem,
@@ -142,11 +142,15 @@ impl Plan {
     }
 
     /// Whether the inner service may read the path of another resource: see
-    /// [`path::is_ambiguous`]. So may one that decodes escapes if only the decoded path has a certain
-    /// route.
+    /// [`path::is_ambiguous`]. So may one that decodes escapes, or one that does not, if the path has
+    /// another route by the other reading: a route of the table, or, as the inner service may have
+    /// routes of its own, any that an escape of an unreserved character spells in another way.
     #[inline]
     pub(crate) fn is_ambiguous(&self, path: &str) -> bool {
-        path::is_unusual(path) && (path::is_ambiguous(path) || self.is_route_escaped(path))
+        path::is_unusual(path)
+            && (path::is_ambiguous(path)
+                || encode::escapes_unreserved(path)
+                || self.is_route_escaped(path))
     }
 
     fn is_route_escaped(&self, path: &str) -> bool {
