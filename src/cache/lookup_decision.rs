@@ -84,7 +84,7 @@ pub(super) fn decide(
     let usability = freshness::usable_at(lifetime, freshness, &constraints.directives);
     match (verdict, usability) {
         (Verdict::Usable, Usability::Fresh { ttl })
-            if is_refresh_due(route, response, ttl) && !constraints.has_content =>
+            if is_refresh_due(route, response, ttl) && constraints.can_refresh =>
         {
             LookupDecision::RefreshAhead
         }
@@ -137,7 +137,7 @@ fn decide_not_fresh(
                 revalidate: true,
                 over,
             },
-        ) if constraints.has_content => validate_stale(over < lifetime.stale_if_error, true),
+        ) if !constraints.can_refresh => validate_stale(over < lifetime.stale_if_error, true),
         (_, Usability::Stale { revalidate, .. }) => LookupDecision::Stale {
             refresh: revalidate,
         },

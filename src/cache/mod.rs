@@ -131,8 +131,8 @@
 //!
 //! # Refreshes
 //!
-//! A request whose key contains its content cannot be refreshed: its response is validated as soon as it
-//! is stale.
+//! A request whose key contains its content is not repeated, nor one with a credential in its query,
+//! unless the scope is the user: the response is validated as soon as it is stale.
 //!
 //! A hit within `stale-while-revalidate`, or that is due by the route's `refresh_ahead` or
 //! `early_refresh`, repeats the request in the background. The response is for everybody, so the

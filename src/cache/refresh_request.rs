@@ -1,6 +1,8 @@
 //! The request of a background refresh.
 
-use http::{HeaderName, header, request};
+use std::mem;
+
+use http::{HeaderMap, HeaderName, header, request};
 
 use super::{
     cache_request::CacheRequest,
@@ -31,10 +33,7 @@ pub(super) fn make(
 ) -> request::Parts {
     let mut parts = unconditional_get::from_parts(client);
     if request.constraints.scope != SharingScope::User {
-        let anonymous = without_credentials(request, &parts);
-        if has_same_key(config, request, &anonymous) {
-            parts = anonymous;
-        }
+        remove_credentials(config, request, &mut parts);
     }
     if let Some(change) = &config.refresh_request {
         change(&mut parts);
@@ -49,32 +48,43 @@ pub(super) fn make(
     parts
 }
 
-fn without_credentials(request: &CacheRequest, parts: &request::Parts) -> request::Parts {
-    let stored = request.candidate_response().map(|(_, stored)| stored);
-    let varies_by = |name: &HeaderName| {
-        let route = request.route.as_ref();
-        route.is_some_and(|route| route.vary.contains(name))
-            || stored.is_some_and(|stored| {
-                let mut members = list::members(&stored.headers, &header::VARY);
-                members.any(|member| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
-            })
-    };
-    let mut parts = parts.clone();
-    parts.extensions.remove::<UserId>();
-    let identity = &request.snapshot.plan.identity;
-    let is_credential = |name: &&HeaderName| {
-        (**name == header::COOKIE || identity.is_credential(name)) && !varies_by(name)
-    };
-    let names: Vec<_> = parts
-        .headers
-        .keys()
-        .filter(is_credential)
-        .cloned()
-        .collect();
-    for name in names {
-        parts.headers.remove(name);
+/// Removes the credentials without which the request has the same key and the same variant.
+fn remove_credentials(config: &Config, request: &CacheRequest, parts: &mut request::Parts) {
+    if let Some(user) = parts.extensions.remove::<UserId>()
+        && !has_same_key(config, request, parts)
+    {
+        parts.extensions.insert(user);
     }
-    parts
+    let identity = &request.snapshot.plan.identity;
+    let is_credential = |name: &HeaderName| {
+        let is_one = *name == header::COOKIE || identity.is_credential(name);
+        is_one && !varies_by(request, name)
+    };
+    let names: Vec<_> = parts.headers.keys().cloned().collect();
+    for name in names.into_iter().filter(is_credential) {
+        // Each by itself: the key may contain one of them, which all who share the response have.
+        let without = without_field(&parts.headers, &name);
+        let with = mem::replace(&mut parts.headers, without);
+        if !has_same_key(config, request, parts) {
+            parts.headers = with;
+        }
+    }
+}
+
+fn without_field(headers: &HeaderMap, name: &HeaderName) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.remove(name);
+    headers
+}
+
+fn varies_by(request: &CacheRequest, name: &HeaderName) -> bool {
+    let route = request.route.as_ref();
+    let stored = request.candidate_response().map(|(_, stored)| stored);
+    route.is_some_and(|route| route.vary.contains(name))
+        || stored.is_some_and(|stored| {
+            let mut members = list::members(&stored.headers, &header::VARY);
+            members.any(|member| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
+        })
 }
 
 /// Whether the request that was looked up under the key of `request` has that key with `parts`, too.

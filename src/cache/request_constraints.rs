@@ -16,9 +16,9 @@ pub(super) struct RequestConstraints {
     pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
     pub(super) scope: SharingScope,
-    /// Whether the key contains the request's content. It is not kept, so such a request cannot be sent
-    /// again in the background.
-    pub(super) has_content: bool,
+    /// Whether the request can be repeated in the background for all who share the response: not with
+    /// content in the key, which is not kept, nor with a credential of one client in the query.
+    pub(super) can_refresh: bool,
 }
 
 impl RequestConstraints {

@@ -116,7 +116,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             Ok(matched) => self.by_route(&matched, Some(content), key)?,
             Err(_) => self.by_url(Some(content), key),
         };
-        request.constraints.has_content = true;
+        request.constraints.can_refresh = false;
         Ok(request)
     }
 
@@ -153,7 +153,8 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             false => RequestCacheControl::default(),
         };
         let identity = &self.snapshot.plan.identity;
-        let has_user = is_identified || identity.has_credential_in_query(self.uri.query());
+        let has_credential_in_query = identity.has_credential_in_query(self.uri.query());
+        let has_user = is_identified || has_credential_in_query;
         let constraints = RequestConstraints {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,
@@ -163,7 +164,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             directives,
             credentials: self.fields.credentials(has_user),
             scope,
-            has_content: false,
+            can_refresh: !has_credential_in_query || scope == SharingScope::User,
         };
         CacheRequestRef {
             key,

@@ -307,7 +307,7 @@ mod tests {
                 directives: RequestCacheControl::default(),
                 credentials: Credentials::None,
                 scope: SharingScope::Public,
-                has_content: false,
+                can_refresh: true,
             };
             let resident = Duration::from_millis(resident % fresh);
             let now = Now {

@@ -96,9 +96,10 @@ async fn a_refresh_keeps_the_credentials_that_are_part_of_the_key() {
     let of_token = Route::new("/pages/{id}")
         .key("page:{id}:{#header.authorization}")
         .scope(Scope::Public);
-    for (route, has) in [
+    for (route, refreshed) in [
         (of_user, "authorization user"),
-        (of_token, "authorization user"),
+        // All who have the token share the response, so the refresh carries nothing else.
+        (of_token, "authorization"),
     ] {
         let table = Table::new()
             .ttl("page", Duration::from_secs(2))
@@ -111,12 +112,68 @@ async fn a_refresh_keeps_the_credentials_that_are_part_of_the_key() {
         };
         send(&service, alice()).await;
         advance(5).await;
-        assert_eq!(send(&service, alice()).await.body, format!("call 1: {has}"));
+        let seen = send(&service, alice()).await;
+        assert_eq!(seen.body, "call 1: authorization user");
         origin.called(2).await;
         run_other_tasks().await;
-        assert_eq!(send(&service, alice()).await.body, format!("call 2: {has}"));
+        let seen = send(&service, alice()).await;
+        assert_eq!(seen.body, format!("call 2: {refreshed}"));
         assert_eq!(origin.calls(), 2);
     }
+}
+
+/// Regression: one credential in the key made a refresh carry all of them, and its response was for all
+/// who share that one.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_carries_no_credential_besides_the_one_in_the_key() {
+    let route = Route::new("/pages/{id}")
+        .key("page:{id}:{#header.x-api-key}")
+        .scope(Scope::Public)
+        .stale_while_revalidate(Duration::from_secs(60));
+    let table = Table::new()
+        .ttl("page", Duration::from_secs(2))
+        .route(route);
+    let origin = echo_credentials(&[]);
+    let service = cached(&new_keep(table), &origin);
+    let key = ("x-api-key", "shared");
+    let bob = || request("GET", "/pages/1", &[key]);
+    send(&service, bob()).await;
+    advance(5).await;
+    let fields = [key, ("cookie", "sid=alice"), ("authorization", "alice")];
+    let alice = as_user("alice", request("GET", "/pages/1", &fields));
+    assert_eq!(send(&service, alice).await.body, "call 1: ");
+    origin.called(2).await;
+    run_other_tasks().await;
+    assert_eq!(send(&service, bob()).await.body, "call 2: ");
+}
+
+/// Regression: the refresh sent the token of one client, which is not part of the key, and its response
+/// was stored for all.
+#[tokio::test(start_paused = true)]
+async fn a_request_with_a_credential_in_its_query_is_not_repeated_for_others() {
+    let route = Route::new("/pages/{id}")
+        .key("page:{id}")
+        .scope(Scope::Public)
+        .ignore_query("access_token")
+        .refresh_ahead(Duration::from_secs(1))
+        .stale_while_revalidate(Duration::from_secs(60));
+    let table = Table::new()
+        .ttl("page", Duration::from_secs(10))
+        .route(route);
+    let origin = Origin::new(|parts, call| {
+        let body = Full::from(format!("call {call}: {:?}", parts.uri.query()));
+        response(200, &[], "").map(|_| body)
+    });
+    let service = cached(&new_keep(table), &origin);
+    let fresh = send(&service, get("/pages/1")).await.body;
+    for _ in 0..12 {
+        advance(1).await;
+        send(&service, get("/pages/1?access_token=alice")).await;
+        run_other_tasks().await;
+    }
+    // The last ones were stale: each was validated in the foreground, and stored as the table says.
+    assert!(fresh.starts_with("call 1: None"), "{fresh}");
+    assert_eq!(origin.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
