@@ -29,7 +29,7 @@ pub(super) enum CandidateUse {
 /// Adds preconditions that validate the candidate, or removes the client's preconditions and range
 /// so that the response can be stored.
 ///
-/// `is_hit_for_miss`: whether it is known that the response will not be stored.
+/// `is_hit_for_miss`: whether the key is marked hit-for-miss; looked up only for a conditional request.
 pub(super) fn prepare(
     request: &mut CacheRequest,
     headers: &mut HeaderMap,

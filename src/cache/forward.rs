@@ -56,7 +56,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     let mut parts = context.parts.clone();
     let is_conditional = context.request.constraints.form.conditional;
     let is_hit_for_miss = is_conditional && context.is_known_hit_for_miss();
-    let revalidation =
+    let candidate_use =
         conditional_request::prepare(&mut context.request, &mut parts.headers, is_hit_for_miss);
     let inner = context.inner.clone();
     let request = Request::from_parts(parts, body);
@@ -66,7 +66,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
         Ok(response) => response,
         Err(error) => return stale_on_error::on_service_error(&context).ok_or(error),
     };
-    let outcome = revalidate::finish(&mut context, revalidation, response, leader.as_ref()).await;
+    let outcome = revalidate::finish(&mut context, candidate_use, response, leader.as_ref()).await;
     let response = match outcome {
         RevalidationOutcome::Done(response) => return Ok(response),
         RevalidationOutcome::NotValidated(response) => response,

@@ -129,6 +129,19 @@ fn decide_not_fresh(
         }
         // Not reached: `decide` has handled it.
         (_, Usability::Fresh { .. }) => LookupDecision::Fresh,
+        // Soft invalidation: its own freshness, which the request's directives refuse, has ended.
+        (
+            Verdict::Stale,
+            Usability::Validate {
+                reason,
+                on_error_status: true,
+                on_service_error: true,
+            },
+        ) => LookupDecision::Validate {
+            reason,
+            on_error_status: may_replace_error,
+            on_service_error: !lifetime.must_revalidate,
+        },
         // Without a refresh in the background it would be served until the end of
         // `stale-while-revalidate`.
         (

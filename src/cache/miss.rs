@@ -110,7 +110,7 @@ async fn join_or_lead<S: HttpService<B>, B: ReplayableBody>(
         let flight = engine.fills.try_lead(&key);
         return CoalesceOutcome::Proceed(flight.map(|flight| Leader::new(flight, None)));
     }
-    // The handler for this key has sent a request for it through the layer.
+    // This request was made by the inner service's own work for this key: it must not wait for itself.
     if task_keys::is_making(&engine.fills, &key) {
         return CoalesceOutcome::Proceed(None);
     }

@@ -79,8 +79,8 @@ impl PendingEntry {
     ///
     /// # Errors
     ///
-    /// If it must not be stored; with a [`Refusal`] if the next response is likely to be refused too,
-    /// without one for example if it has been invalidated meanwhile.
+    /// If it must not be stored; with a [`Refusal`] if the response itself is the reason, without one for
+    /// example if it has been invalidated meanwhile.
     pub(super) async fn store<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Bytes, IntoIter: Clone>,
@@ -247,8 +247,8 @@ impl PendingEntry {
         }
     }
 
-    /// Gives up storing a body for which there is no room in memory. The requests that wait for it are
-    /// forwarded themselves.
+    /// Gives up storing a body for which there is no room in memory. Releases the requests that wait
+    /// for it.
     pub(super) fn refuse_without_room(&self, leader: &mut Option<FillLeader>) {
         let metrics = &self.engine().metrics;
         metrics.refused.increment(1);

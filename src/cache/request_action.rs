@@ -107,7 +107,8 @@ impl<'p> RequestAction<'p> {
     }
 
     /// Classifies a request whose target may be another resource than the table names: nothing is
-    /// looked up or stored for it. `detail` says why. A read of an untouched path passes through.
+    /// looked up or stored for it. `detail` says why. A read passes through if no route names its path and `unlisted` is
+    /// `pass`.
     #[cold]
     fn unusable(source: RequestSource<'_, '_>, is_untouched: bool, detail: &'static str) -> Self {
         let (plan, method) = (source.plan(), &source.parts.method);

@@ -17,7 +17,7 @@ pub(super) struct RequestConstraints {
     pub(super) credentials: Credentials,
     pub(super) scope: SharingScope,
     /// Whether the request can be repeated in the background for all who share the response: not with
-    /// content in the key, which is not kept, nor with a credential of one client in the query.
+    /// content in the key, which is kept only until the request is answered, nor with a credential of one client in the query.
     pub(super) can_refresh: bool,
 }
 

@@ -39,12 +39,12 @@ pub(super) enum RevalidationOutcome<R, B> {
 /// Answers from the candidate, if the inner service's response allows that.
 pub(super) async fn finish<S: HttpService<B>, B: ReplayableBody>(
     context: &mut CacheContext<S, B>,
-    revalidation: CandidateUse,
+    candidate_use: CandidateUse,
     response: OriginResponse<S::ResponseBody>,
     leader: Option<&FillLeader>,
 ) -> RevalidationOutcome<CacheResponse<S, B>, S::ResponseBody> {
     let status = response.head.status();
-    let response = match revalidation {
+    let response = match candidate_use {
         CandidateUse::Validate(entry) if status == StatusCode::NOT_MODIFIED => {
             confirm(context, &entry, &response.head, leader).await
         }

@@ -68,7 +68,7 @@ pub(super) fn decide_storage(
     let user = request.key.user();
     let entity = route.map_or("", |route| &route.entity);
     let mut entry = storable.into_entry(capture.position, entity, user, tags);
-    // Followers check the entry against the time of this call.
+    // The time before the inner service was called: the fence needs it to check the entry for followers.
     entry.local.captured = capture.at;
     let mut settled = request.clone();
     settle_key(config.engine(), &mut settled, original, &parts.headers);

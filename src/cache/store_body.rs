@@ -41,7 +41,7 @@ pub(super) struct StreamedBody<B> {
     pub(super) entry: Option<Arc<Entry>>,
     /// Whether the response is stored, or is known to be once the rest of its body has arrived.
     pub(super) is_stored: bool,
-    /// Set when the response is stored, if it is not yet known whether it will be.
+    /// Given if it is not yet known whether the response will be stored; the mark is set once it is.
     pub(super) mark: Option<StoredMark>,
     /// The word for `detail` of `Cache-Status`.
     pub(super) detail: Option<&'static str>,
@@ -255,7 +255,9 @@ async fn copy_rest<B: ServiceBody>(
         let stored = pending
             .store(&chunks, trailers.clone(), leader.as_ref())
             .await;
-        if let Err(Some(_)) = stored {
+        if let Err(Some(refusal)) = stored
+            && refusal.is_lasting()
+        {
             pending.refuse(&mut leader).await;
         }
     }

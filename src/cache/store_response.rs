@@ -79,6 +79,7 @@ fn decide<S, B>(context: &CacheContext<S, B>, head: &OriginHead) -> Result<Pendi
         return Err(Refusal::Status);
     }
     let mut pending = decide_storage(&context.config, &context.request, head)?;
+    // `Size` stands for every refusal that the body can cause: `superseded` treats them alike.
     pending.superseded_if_refused = superseded(&context.request, head, Refusal::Size);
     Ok(pending)
 }
@@ -93,7 +94,7 @@ async fn refuse_and_answer<S: HttpService<B>, B: ReplayableBody>(
     has_stale: bool,
 ) -> CacheResponse<S, B> {
     let OriginResponse { head, body } = response;
-    // A response without any content is no response at all. An event stream may begin late.
+    // A response whose body fails before its first piece counts as no response. An event stream may begin late.
     let waits_for_body = (has_stale || context.request.is_refresh) && refusal != Refusal::Stream;
     let body = match waits_for_body {
         true => match first_piece::wait(body).await {

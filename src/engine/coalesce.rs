@@ -5,7 +5,7 @@
 //! Both only save work: a request that cannot tell whether another one is at work does the work
 //! itself, and the fence checks its result like any other.
 //!
-//! No request waits for ever: one that waits for itself, for example through a task that its own work
+//! Within a Tokio runtime, no request waits for ever: one that waits for itself, for example through a task that its own work
 //! has spawned, goes on after [`MAX_WAIT`].
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -188,7 +188,7 @@ impl OwnAppend<'_> {
             self.appender.sync.sync().await?;
         }
         Err(Error::unavailable(
-            "the journal has changed its epoch repeatedly",
+            "the journal has been reset or set back repeatedly",
         ))
     }
 }

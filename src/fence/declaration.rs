@@ -28,7 +28,7 @@ pub(crate) struct Declaration {
     appender: Weak<Appender>,
     token: u64,
     purges: Arc<[Purge]>,
-    /// When the lease ends. After that, the write can no longer be committed.
+    /// When the lease ends. The write must have ended by then (rule 14).
     until: Instant,
 }
 

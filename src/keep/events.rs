@@ -40,7 +40,7 @@ impl Keep {
     ///
     /// # Lagging
     ///
-    /// An invalidation may come twice. A stream that is more than 1,024 invalidations behind yields
+    /// An invalidation may come twice. A stream that is more than 1,024 records of the journal behind (a record may hold many invalidations) yields
     /// [`everything`](Invalidation::everything) instead of those that it missed. Every stream yields it
     /// if invalidations may have been lost, for example after a failover of Redis.
     pub fn invalidations(&self) -> Invalidations {

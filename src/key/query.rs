@@ -1,8 +1,9 @@
 //! The query as part of keys: which parameters distinguish responses, and how they are encoded.
 //!
 //! Parameters are split at `&` and sorted by decoded name; repeated names keep their order. The
-//! encoding keeps every difference except the encoding of unreserved characters, so different
-//! queries never share a key. A missing query and an empty one differ, unless only listed
+//! encoding keeps every difference except the encoding of unreserved characters, so
+//! queries share a key only if they differ in the order of parameters with different names, in
+//! parameters that are not part of the key, or in how unreserved characters are escaped. A missing query and an empty one differ, unless only listed
 //! parameters are part of the key.
 
 use std::cmp::Ordering;

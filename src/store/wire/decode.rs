@@ -195,7 +195,8 @@ impl<'a> HeadReader<'a> {
         // Versions without these numbers wrote nothing after the list.
         if !self.rest.is_empty() {
             for listed in &mut variants.0 {
-                listed.weight = self.length()?;
+                // As written: it does not fit into more.
+                listed.weight = self.length()?.min(u32::MAX as usize);
                 listed.used = Timestamp(u64::from_be_bytes(self.array()?));
             }
         }
