@@ -79,6 +79,33 @@ async fn a_write_to_an_ambiguous_path_invalidates_unlisted_readings() {
     }
 }
 
+/// Regression: only the spelling of the write was invalidated.
+#[tokio::test]
+async fn a_write_to_an_unlisted_path_invalidates_every_spelling_of_it() {
+    let without_key = || Table::new().route(Route::new("/u/{id}").scope(Scope::Public));
+    for (one, other) in [
+        ("/u/a:b", "/u/a%3Ab"),
+        ("/u/@a", "/u/%40a"),
+        ("/u/a,b", "/u/a%2Cb"),
+        ("/u/é", "/u/%C3%A9"),
+    ] {
+        for (table, stored, written) in [
+            (table(), one, other),
+            (table(), other, one),
+            (without_key(), one, other),
+            (without_key(), other, one),
+        ] {
+            let keep = new_keep(table);
+            let service = stack(&keep, &Origin::with_fields(FRESH));
+            send(&service, get(stored)).await;
+            // The spellings share no response.
+            assert_eq!(hits(&service, &[stored, written]).await, [true, false]);
+            send(&service, request("PUT", written, &[])).await;
+            assert_eq!(hits(&service, &[stored]).await, [false], "{stored}");
+        }
+    }
+}
+
 /// RFC 9111 section 4.4, where no `InvalidateLayer` is above the cache.
 #[tokio::test]
 async fn the_cache_alone_invalidates_every_reading_of_the_target() {
