@@ -82,11 +82,12 @@
 //! - a dot segment, or an empty segment other than the last (`/a/../b`, `//a`; `/a/` is plain),
 //! - an encoded dot, slash, backslash or NUL (`%2e`, `%2f`, `%5c`, `%00`, also escaped twice: `%252f`),
 //! - a backslash, or a malformed escape, or
-//! - an escape without which it would match another route (`/%6cogin`, if `/login` is a route).
+//! - an escape or parameters without which it would match another route (`/%6cogin` and `/login;x`, if
+//!   `/login` is a route).
 //!
 //! A write to such a path invalidates whatever a server may read from it: the path as received, and
-//! normalised (RFC 3986 section 6.2.2), without empty segments, and with encoded slashes and
-//! backslashes as slashes, each with the `invalidates` of the route that it matches.
+//! normalised (RFC 3986 section 6.2.2), without empty segments, without parameters (`;x`), and with
+//! encoded slashes and backslashes as slashes, each with the `invalidates` of the route that it matches.
 //!
 //! # Collapsed requests
 //!

@@ -24,7 +24,7 @@ fn table() -> Table {
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
 /// Ways to write `/engagements/1` that some servers understand.
-const WRITINGS: [&str; 16] = [
+const WRITINGS: [&str; 19] = [
     "/engagements//1",
     "//engagements/1",
     "/engagements/./1",
@@ -41,6 +41,9 @@ const WRITINGS: [&str; 16] = [
     "/static/%252e%252e/engagements/1",
     "/static/..;a=b/engagements/1",
     "/x//../engagements/1",
+    "/engagements/1;x",
+    "/engagements;x/1%3By",
+    "/;/engagements/1",
 ];
 
 #[tokio::test]
