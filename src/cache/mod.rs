@@ -84,11 +84,12 @@
 //! - a backslash, or a malformed escape,
 //! - an escape of a letter, a digit, `-`, `.`, `_` or `~` (`/%6cogin`): the inner service may have a
 //!   route for one spelling only, or
-//! - another escape without which it would match another route of the table.
+//! - another escape, or parameters, without which it would match another route of the table (`/login;x`,
+//!   if `/login` is a route).
 //!
 //! A write to such a path invalidates whatever a server may read from it: the path as received, and
-//! normalised (RFC 3986 section 6.2.2), without empty segments, and with encoded slashes and
-//! backslashes as slashes, each with the `invalidates` of the route that it matches.
+//! normalised (RFC 3986 section 6.2.2), without empty segments, without parameters (`;x`), and with
+//! encoded slashes and backslashes as slashes, each with the `invalidates` of the route that it matches.
 //!
 //! # Collapsed requests
 //!

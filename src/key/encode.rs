@@ -117,6 +117,31 @@ pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
     }
 }
 
+/// Decodes and encodes the path of a URL: one that is spelled in two ways becomes the same, but an
+/// escaped slash, backslash, percent sign or NUL stays distinct from the character, and so does a
+/// malformed escape.
+pub(crate) fn push_url_path(path: &str, out: &mut KeyBytes) {
+    let mut rest = path.as_bytes();
+    if push_plain(rest, out) {
+        return;
+    }
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, hex_pair(tail)) {
+            (b'%', Some(byte)) => {
+                rest = &tail[2..];
+                if matches!(byte, b'/' | b'\\' | b'%' | 0) {
+                    out.extend_from_slice(b"%25");
+                    push_hex(byte, out);
+                } else {
+                    push_byte(byte, out);
+                }
+            }
+            _ => push_byte(*first, out),
+        }
+    }
+}
+
 /// Whether a part of a URL has an escape of an unreserved character, which is equivalent to the
 /// character itself (RFC 3986 section 6.2.2.2) but not the same to every server.
 pub(crate) fn escapes_unreserved(part: &str) -> bool {
@@ -125,7 +150,7 @@ pub(crate) fn escapes_unreserved(part: &str) -> bool {
     bytes.any(is_unreserved)
 }
 
-/// Writes how the reserved characters of a path parameter are spelled: `1` for a character that stands
+/// Writes how the reserved characters of a path or its parameter are spelled: `1` for a character that stands
 /// for itself, `0` for an escape, nothing for unreserved characters and slashes. Together with the
 /// decoded value it distinguishes all values that are not equivalent.
 pub(crate) fn push_spelling(value: &str, out: &mut KeyBytes) {

@@ -12,14 +12,14 @@ pub(crate) fn is_ambiguous(path: &str) -> bool {
     is_unusual(path) && has_ambiguity(path)
 }
 
-/// Whether the path does not begin with a slash, or contains `%`, `\`, `//` or `/.`: a cheap test that
-/// most paths fail.
+/// Whether the path does not begin with a slash, or contains `%`, `\`, `;`, `//` or `/.`: a cheap test
+/// that most paths fail.
 #[inline]
 pub(crate) fn is_unusual(path: &str) -> bool {
     let bytes = path.as_bytes();
     let unusual = |first: u8, second: u8| {
         let after_slash = (second == b'/') | (second == b'.');
-        (second == b'%') | (second == b'\\') | ((first == b'/') & after_slash)
+        (second == b'%') | (second == b'\\') | (second == b';') | ((first == b'/') & after_slash)
     };
     bytes.first() != Some(&b'/') || any_pair(bytes, unusual)
 }
@@ -62,13 +62,21 @@ fn has_ambiguity(path: &str) -> bool {
 }
 
 /// Whether a segment is `.` or `..`, with or without the parameters that some servers remove
-/// (`..;a=b`).
+/// (`..;a=b`, `..%3Ba=b`).
 fn is_dot_segment(segment: &str) -> bool {
     matches!(without_parameters(segment), "." | "..")
 }
 
 pub(super) fn without_parameters(segment: &str) -> &str {
-    segment.split(';').next().unwrap_or_default()
+    let ends = [";", "%3B", "%3b"].into_iter();
+    let end = ends.filter_map(|end| segment.find(end)).min();
+    &segment[..end.unwrap_or(segment.len())]
+}
+
+/// Removes the parameters of every segment, which some servers do before they find a route.
+pub(crate) fn without_all_parameters(path: &str) -> String {
+    let segments = path.split('/').map(without_parameters);
+    segments.collect::<Vec<_>>().join("/")
 }
 
 fn has_ambiguous_byte(segment: &str) -> bool {
@@ -161,7 +169,7 @@ pub(crate) fn without_dot_segments(path: &str) -> Cow<'_, str> {
 }
 
 /// Removes empty segments, but not a trailing slash.
-pub(super) fn without_empty_segments(path: &str) -> String {
+pub(crate) fn without_empty_segments(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         out.push('/');
@@ -196,6 +204,7 @@ mod tests {
             "/a/../b",
             "/a/..;b/c",
             "/.;",
+            "/a/..%3bb/c",
             "/a%2fb",
             "/a%2Fb",
             "/a%5c",

@@ -1,13 +1,13 @@
 use super::path::{
-    is_unusual, normalize_escapes, without_dot_segments, without_empty_segments,
-    without_nested_percents, without_parameters,
+    is_unusual, normalize_escapes, without_all_parameters, without_dot_segments,
+    without_empty_segments, without_nested_percents, without_parameters,
 };
 
 /// The paths that servers may read from the path of a request: as received, normalised (RFC 3986
-/// section 6.2.2), with or without dot segments and empty segments, and with encoded slashes and
-/// backslashes as slashes.
+/// section 6.2.2), with or without dot segments, empty segments and parameters (`;…`), with encoded
+/// slashes and backslashes as slashes, and before an encoded NUL, `?` or `#`.
 ///
-/// Takes memory only for a path that contains `%`, `\`, `//` or `/.`.
+/// Takes memory only for a path that contains `%`, `\`, `;`, `//` or `/.`.
 #[derive(Clone, Debug)]
 pub(crate) struct PathReadings<'a> {
     received: &'a str,
@@ -40,16 +40,24 @@ impl<'a> PathReadings<'a> {
 
 #[cold]
 fn other_readings(received: &str) -> Vec<String> {
-    let mut readings = Readings(Vec::new());
     let escaped = normalize_escapes(received);
-    readings.push(normal_path(&escaped));
-    // Programs in C end a path at NUL.
-    let before_nul = escaped.split("%00").next().unwrap_or_default();
-    for path in [&*escaped, before_nul] {
-        readings.push_all(path);
-        readings.push_all(&with_slashes(path));
+    let mut readings = Readings(vec![normal_path(&escaped)]);
+    let mut stems = Readings(vec![escaped.clone().into_owned()]);
+    stems.push(decoded_repeatedly(&escaped));
+    // The parameters of a segment may be removed before or after an encoded slash is decoded.
+    for change in [
+        without_all_parameters,
+        before_end,
+        with_slashes,
+        without_all_parameters,
+    ] {
+        for at in 0..stems.0.len() {
+            stems.push(change(&stems.0[at]));
+        }
     }
-    readings.push_all(&with_slashes(&decoded_repeatedly(&escaped)));
+    for stem in &stems.0 {
+        readings.push_all(stem);
+    }
     readings.0
 }
 
@@ -84,6 +92,21 @@ fn with_slashes(path: &str) -> String {
         .replace('\\', "/")
 }
 
+/// The path before a NUL, where programs in C end it, or before a decoded `?` or `#`; without blanks at
+/// its end.
+fn before_end(path: &str) -> String {
+    let ends = ["%00", "%3F", "%23"].into_iter();
+    let end = ends.filter_map(|end| path.find(end)).min();
+    let mut path = &path[..end.unwrap_or(path.len())];
+    while let Some(rest) = path
+        .strip_suffix("%20")
+        .or_else(|| path.strip_suffix("%09"))
+    {
+        path = rest;
+    }
+    path.to_owned()
+}
+
 /// Decodes escapes that were escaped again, and removes the parameters of dot segments.
 fn decoded_repeatedly(path: &str) -> String {
     let mut parts = path.split('%');
@@ -111,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_plain_path_has_one_reading() {
-        for path in ["/", "/a/b", "/a/", "/a;b"] {
+        for path in ["/", "/a/b", "/a/", "/a:b"] {
             let readings = PathReadings::of(path);
             assert_eq!(readings.iter().collect::<Vec<_>>(), [path]);
             assert_eq!(readings.normalized(), path);
@@ -135,6 +158,19 @@ mod tests {
             ("/x/%252e%252e%252flogin", "/login"),
             ("/login%00x", "/login"),
             ("/login%zz", "/login%zz"),
+            ("/login;x", "/login"),
+            ("/login%3Bx", "/login"),
+            ("/login%253bx", "/login"),
+            ("/;x/login;y=1", "/login"),
+            ("/a;x/b;y", "/a/b"),
+            ("/x/..%3b%2flogin", "/login"),
+            ("/login%2500", "/login"),
+            ("/login%3Fx", "/login"),
+            ("/login%23x", "/login"),
+            ("/login%20", "/login"),
+            ("/login%2520%20", "/login"),
+            ("/login%20;x", "/login"),
+            ("/login;x%3Fa/b", "/login"),
             ("*", "*"),
         ] {
             let readings = PathReadings::of(path);
@@ -154,7 +190,7 @@ mod tests {
             let readings = PathReadings::of(&path);
             let normalized = readings.normalized();
             prop_assert!(readings.iter().any(|reading| reading == normalized));
-            prop_assert!(readings.iter().count() <= 28);
+            prop_assert!(readings.iter().count() <= 80);
             prop_assert!(!normalized.contains("//"));
             prop_assert!(normalized.split('/').all(|segment| !matches!(segment, "." | "..")));
         }

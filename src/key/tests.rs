@@ -173,6 +173,37 @@ fn a_spelling_distinguishes_reserved_characters_from_their_escapes() {
 }
 
 #[test]
+fn spellings_of_an_unlisted_path_are_variations_of_one_key() {
+    let base = |path: &str| {
+        let key = url(Some("h"), path, None);
+        key.split('?').next().map(str::to_owned)
+    };
+    for (one, other) in [
+        ("/u/a:b", "/u/a%3Ab"),
+        ("/u/@a", "/u/%40a"),
+        ("/u/a,b", "/u/a%2cb"),
+        ("/u/é", "/u/%C3%A9"),
+    ] {
+        assert_eq!(base(one), base(other));
+        assert_ne!(url(Some("h"), one, None), url(Some("h"), other, None));
+    }
+    for (one, other) in [
+        ("/a/b", "/a%2Fb"),
+        ("/a\\b", "/a%5Cb"),
+        ("/a%2Fb", "/a%252Fb"),
+        ("/a%3Ab", "/a%253Ab"),
+        ("/%zz", "/%25zz"),
+        ("/a", "/a%00"),
+    ] {
+        assert_ne!(base(one), base(other), "{one} {other}");
+    }
+    assert_eq!(url(Some("h"), "/a%3Ab", None), "url:h:%2Fa%3Ab");
+    assert_eq!(url(Some("h"), "/a:b", None), "url:h:%2Fa%3Ab?+/1");
+    let long = url(Some("h"), &"/:%3A".repeat(300), None);
+    assert!(long.len() < 512, "{}", long.len());
+}
+
+#[test]
 fn unlisted_paths_keep_differences_that_origins_may_see() {
     let host = Some("u@Example.COM");
     assert_eq!(

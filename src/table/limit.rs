@@ -101,6 +101,9 @@ impl Limit {
     }
 
     /// Counts only requests of this path, in matchit's syntax; `/{*rest}` is every path but `/`.
+    ///
+    /// `/login` also counts `/login/` and `/login;x`, which many servers serve alike. The case of letters
+    /// is compared exactly: `/login` does not count `/Login`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self

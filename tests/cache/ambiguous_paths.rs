@@ -108,6 +108,36 @@ async fn an_ambiguous_path_is_neither_answered_from_the_store_nor_stored() {
     }
 }
 
+/// Regression: some servers serve `/account;x` as `/account`, so the page of a user was stored for all.
+#[tokio::test]
+async fn a_path_whose_parameters_hide_another_route_bypasses() {
+    let table = Table::new()
+        .route(Route::new("/account").key("account").scope(Scope::User))
+        .route(
+            Route::new("/{*path}")
+                .key("page:{path}")
+                .scope(Scope::Public),
+        );
+    for (path, bypasses) in [
+        ("/account;x", true),
+        ("/account;x=1;y", true),
+        ("/account%3Bx", true),
+        ("/account%3bx", true),
+        ("/;/account", true),
+        ("/;x/account;y", true),
+        ("/files/a;b", false),
+        ("/files;x/a%3Bb", false),
+        ("/accounts;x", false),
+    ] {
+        let service = cached(&new_keep(table.clone()), &Origin::with_fields(&[FRESH]));
+        send(&service, get(path)).await;
+        let seen = send(&service, get(path)).await;
+        let status = seen.cache_status();
+        assert_eq!(status.contains("detail=path"), bypasses, "{path} {status}");
+        assert_eq!(status.contains("; hit"), !bypasses, "{path} {status}");
+    }
+}
+
 #[tokio::test]
 async fn other_unusual_paths_are_stored() {
     for path in [

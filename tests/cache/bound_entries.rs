@@ -229,7 +229,13 @@ async fn a_query_of_an_unlisted_path_is_never_published() {
         .collect();
     seen.sort();
     seen.dedup();
-    let paths = ["%2Freset", "%2Freset%2Fa%3Bb", "%2Freset%2Fdone"];
+    // Some servers read `/reset/a;b` as `/reset/a`.
+    let paths = [
+        "%2Freset",
+        "%2Freset%2Fa",
+        "%2Freset%2Fa%3Bb",
+        "%2Freset%2Fdone",
+    ];
     assert_eq!(seen, paths.map(|path| format!("url:example.com:{path}")));
 }
 

@@ -24,7 +24,7 @@ fn table() -> Table {
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
 /// Ways to write `/engagements/1` that some servers understand.
-const WRITINGS: [&str; 16] = [
+const WRITINGS: [&str; 19] = [
     "/engagements//1",
     "//engagements/1",
     "/engagements/./1",
@@ -41,6 +41,9 @@ const WRITINGS: [&str; 16] = [
     "/static/%252e%252e/engagements/1",
     "/static/..;a=b/engagements/1",
     "/x//../engagements/1",
+    "/engagements/1;x",
+    "/engagements;x/1%3By",
+    "/;/engagements/1",
 ];
 
 #[tokio::test]
@@ -76,6 +79,33 @@ async fn a_write_to_an_ambiguous_path_invalidates_unlisted_readings() {
         send(&service, request("DELETE", unlisted_write, &[])).await;
         let seen = hits(&service, &paths).await;
         assert_eq!(seen, [false, true], "{unlisted_write}");
+    }
+}
+
+/// Regression: only the spelling of the write was invalidated.
+#[tokio::test]
+async fn a_write_to_an_unlisted_path_invalidates_every_spelling_of_it() {
+    let without_key = || Table::new().route(Route::new("/u/{id}").scope(Scope::Public));
+    for (one, other) in [
+        ("/u/a:b", "/u/a%3Ab"),
+        ("/u/@a", "/u/%40a"),
+        ("/u/a,b", "/u/a%2Cb"),
+        ("/u/é", "/u/%C3%A9"),
+    ] {
+        for (table, stored, written) in [
+            (table(), one, other),
+            (table(), other, one),
+            (without_key(), one, other),
+            (without_key(), other, one),
+        ] {
+            let keep = new_keep(table);
+            let service = stack(&keep, &Origin::with_fields(FRESH));
+            send(&service, get(stored)).await;
+            // The spellings share no response.
+            assert_eq!(hits(&service, &[stored, written]).await, [true, false]);
+            send(&service, request("PUT", written, &[])).await;
+            assert_eq!(hits(&service, &[stored]).await, [false], "{stored}");
+        }
     }
 }
 

@@ -153,10 +153,18 @@ impl Plan {
                 || self.is_route_escaped(path))
     }
 
+    /// Whether a path without escapes, or also without parameters (`;…`), has another route.
     fn is_route_escaped(&self, path: &str) -> bool {
-        match path::normalize_escapes(path) {
-            Cow::Owned(normal) => self.routes.are_found_elsewhere(path, &normal),
-            Cow::Borrowed(_) => false,
+        let normal = path::normalize_escapes(path);
+        if matches!(normal, Cow::Owned(_)) && self.routes.are_found_elsewhere(path, &normal) {
+            return true;
+        }
+        normal.contains(';') && {
+            let bare = path::without_all_parameters(&normal);
+            let normal = path::without_empty_segments(&bare);
+            [bare, normal]
+                .iter()
+                .any(|read| self.routes.are_found_elsewhere(path, read))
         }
     }
 

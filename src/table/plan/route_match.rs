@@ -15,7 +15,7 @@ use crate::{
         inputs::KeyInputs,
         pattern,
         purge::PurgeTarget,
-        url::push_url,
+        url::{self, push_url},
     },
     table::route_options::Scope,
 };
@@ -62,7 +62,10 @@ impl<'p> RouteMatch<'p> {
                     self.push_spelling(template, inputs, out.bytes());
                 }
             }
-            None => self.plan.query.push_hashed(inputs.query, out.bytes()),
+            None => {
+                self.plan.query.push_hashed(inputs.query, out.bytes());
+                url::push_spelling(inputs.path, out.bytes());
+            }
         }
         Ok(())
     }

@@ -23,11 +23,14 @@ impl LimitPath {
         })
     }
 
-    /// Whether a server may read a path that matches.
+    /// Whether a server may read a path that matches, with or without the slashes at its end.
     #[inline]
     pub(super) fn matches(&self, paths: &PathReadings<'_>) -> bool {
         let matches = |path: &str| path.starts_with(&*self.prefix) && self.router.at(path).is_ok();
-        paths.iter().any(matches)
+        paths.iter().any(|path| {
+            let without_slash = path.trim_end_matches('/');
+            matches(path) || without_slash.len() < path.len() && matches(without_slash)
+        })
     }
 }
 
