@@ -8,12 +8,17 @@ use http::{HeaderMap, HeaderValue, header};
 /// Schemes whose result the origin keeps with the connection (RFC 4559; NTLM over HTTP).
 const BOUND_TO_CONNECTION: [&str; 4] = ["ntlm", "negotiate", "nego2", "kerberos"];
 
-/// Whether a request's credentials are bound to its connection.
+/// Whether any of a request's credentials are bound to its connection.
+///
+/// `Authorization` has one scheme, but some servers take one of several. Commas in quoted strings separate, too: an
+/// origin may not see the same quotes.
 pub(crate) fn is_bound_to_connection(fields: &HeaderMap) -> bool {
     fields
         .get_all(header::AUTHORIZATION)
         .iter()
-        .any(|value| is_bound(scheme(value.as_bytes().trim_ascii_start())))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|member| !is_parameter(member) && is_bound(scheme(member)))
 }
 
 /// Removes the challenges of these schemes from a response, so that clients do not try them.

@@ -132,15 +132,20 @@
 //!
 //! # Refreshes
 //!
-//! A request whose key contains its content is not repeated, nor one with a credential in its query,
-//! unless the scope is the user: the response is validated as soon as it is stale.
+//! A request whose key contains its content is not repeated: the response is validated as soon as it is
+//! stale.
 //!
 //! A hit within `stale-while-revalidate`, or that is due by the route's `refresh_ahead` or
 //! `early_refresh`, repeats the request in the background. The response is for everybody, so the
 //! repeated request has no credentials: neither the fields `Authorization`, `Cookie` and
-//! `Proxy-Authorization`, nor the identity's header, nor a [`UserId`](crate::UserId). Only
-//! credentials that select the stored response stay: those in its key, as in
-//! [`Scope::User`](crate::Scope::User), and those that its `Vary` names. See also
+//! `Proxy-Authorization`, nor other fields and query parameters that are credentials, nor the
+//! identity's header, nor a [`UserId`](crate::UserId). Only credentials that select the stored response
+//! stay: each that the key contains or its `Vary` names; and all of them if the key contains the user,
+//! as in [`Scope::User`](crate::Scope::User).
+//!
+//! A credential that cannot be removed prevents the refresh: a user whom
+//! [`Keep::identify`](crate::Keep::identify) finds in an extension, or a query parameter in a URI from
+//! [`Keep::path`](crate::Keep::path). For the former, remove the extension in
 //! [`CacheLayer::refresh_request`].
 //!
 //! # Responses that replace nothing

@@ -54,7 +54,10 @@ pub(super) fn start<S: HttpService<B>, B: ReplayableBody>(
         engine.metrics.refresh_skipped.increment(1);
         return attempt.leave_to_another();
     };
-    let parts = refresh_request::make(config, &mut request, parts);
+    let Some(parts) = refresh_request::make(config, &mut request, parts) else {
+        engine.metrics.refresh_skipped.increment(1);
+        return attempt.leave_to_another();
+    };
     let context = CacheContext::<S, B>::new(Arc::clone(config), inner.clone(), request, parts);
     let work = async move {
         let _permit = permit;
@@ -134,7 +137,7 @@ impl Attempt {
         self.has_ended = true;
     }
 
-    /// Ends the attempt because another request fills the key.
+    /// Ends the attempt because another request fills the key, or will.
     fn leave_to_another(mut self) {
         self.has_ended = true;
     }

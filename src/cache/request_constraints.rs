@@ -16,8 +16,8 @@ pub(super) struct RequestConstraints {
     pub(super) directives: RequestCacheControl,
     pub(super) credentials: Credentials,
     pub(super) scope: SharingScope,
-    /// Whether the request can be repeated in the background for all who share the response: not with
-    /// content in the key, which is kept only until the request is answered, nor with a credential of one client in the query.
+    /// Whether the request can be repeated in the background: not with content in the key, which is kept
+    /// only until the request is answered.
     pub(super) can_refresh: bool,
 }
 

@@ -164,7 +164,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             directives,
             credentials: self.fields.credentials(has_user),
             scope,
-            can_refresh: !has_credential_in_query || scope == SharingScope::User,
+            can_refresh: true,
         };
         CacheRequestRef {
             key,

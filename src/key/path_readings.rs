@@ -32,6 +32,11 @@ impl<'a> PathReadings<'a> {
         std::iter::once(self.received).chain(self.others.iter().map(String::as_str))
     }
 
+    /// The readings of a path that is not plain; the normalised path comes first. Empty if it is plain.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &str> + Clone {
+        self.others.iter().map(String::as_str)
+    }
+
     /// The path without dot segments, empty segments, and escapes of characters that need none.
     pub(crate) fn normalized(&self) -> &str {
         self.others.first().map_or(self.received, String::as_str)

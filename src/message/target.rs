@@ -36,6 +36,47 @@ pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
     uri
 }
 
+/// The URI in axum's `OriginalUri` (feature `axum`).
+pub(crate) fn original_uri_mut(extensions: &mut Extensions) -> Option<&mut Uri> {
+    #[cfg(feature = "axum")]
+    return extensions
+        .get_mut::<axum::extract::OriginalUri>()
+        .map(|original| &mut original.0);
+    #[cfg(not(feature = "axum"))]
+    {
+        let _ = extensions;
+        None
+    }
+}
+
+/// The URI without a parameter of its query, which stands between `&` or `;` in exactly these bytes.
+/// `None` if what is left is no URI.
+pub(crate) fn without_parameter(uri: &Uri, parameter: &str) -> Option<Uri> {
+    let Some(query) = uri.query() else {
+        return Some(uri.clone());
+    };
+    let mut kept = String::with_capacity(query.len());
+    let mut is_first = true;
+    for group in query.split('&') {
+        let left = group.split(';').filter(|pair| *pair != parameter);
+        let left = left.collect::<Vec<_>>().join(";");
+        if left.is_empty() && !group.is_empty() {
+            continue;
+        }
+        if !std::mem::take(&mut is_first) {
+            kept.push('&');
+        }
+        kept.push_str(&left);
+    }
+    let mut parts = uri.clone().into_parts();
+    let target = match is_first {
+        true => uri.path().to_owned(),
+        false => format!("{}?{kept}", uri.path()),
+    };
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// The authority that the request is for (RFC 9110 section 7.2): the URI's, without the default port of
 /// its scheme, else `Host`.
 pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -125,5 +166,31 @@ fn replace_other_host(parts: &mut request::Parts) {
         && let Ok(host) = HeaderValue::from_str(authority)
     {
         parts.headers.insert(HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_removed_with_its_separator() {
+        for (uri, without) in [
+            ("/p?token=a", "/p"),
+            ("/p?token=a&b=1", "/p?b=1"),
+            ("/p?b=1&token=a", "/p?b=1"),
+            ("/p?b=1;token=a&c", "/p?b=1&c"),
+            ("/p?b=1&token=a;c", "/p?b=1&c"),
+            ("/p?&b&&token=a&", "/p?&b&&"),
+            ("/p?token=a&token=b&token=a", "/p?token=b"),
+            ("/p?token=ab", "/p?token=ab"),
+            ("/p?", "/p?"),
+            ("/p", "/p"),
+            ("http://a.example/p?token=a", "http://a.example/p"),
+        ] {
+            let parsed = uri.parse().expect("a URI");
+            let left = without_parameter(&parsed, "token=a").expect("a URI");
+            assert_eq!(left, without, "{uri}");
+        }
     }
 }

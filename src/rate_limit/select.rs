@@ -55,10 +55,11 @@ pub(super) fn applied_limits(
         let peer = peer_address::of(&parts.extensions, || engine.limiter.peer(&parts.extensions));
         client_ip(peer, &parts.headers, &plan.identity)
     };
-    let client = Client {
+    let route = route(engine, snapshot, parts, &paths);
+    let mut client = Client {
         user: LazyCell::new(&find_user),
         ip: LazyCell::new(&find_ip),
-        route: route(engine, snapshot, parts, &paths),
+        route,
         headers: &parts.headers,
         is_shared: engine.limiter.is_shared(),
     };
@@ -66,7 +67,11 @@ pub(super) fn applied_limits(
     for (index, limit) in plan.limits().iter().enumerate().skip(first) {
         let matches =
             index == first || config.selects(&limit.name) && limit.applies(&parts.method, &paths);
-        if matches && let Some(limit) = apply(index, limit, config, plan, parts, &client) {
+        if !matches {
+            continue;
+        }
+        client.route = route_of_limit(limit, engine, snapshot, parts, &paths).unwrap_or(route);
+        if let Some(limit) = apply(index, limit, config, plan, parts, &client) {
             applied.push(limit);
         }
     }
@@ -123,6 +128,38 @@ fn route<'a>(
     listed
         .map(|matched| &*matched.plan().path)
         .or_else(|| target::matched_path(&parts.extensions))
+}
+
+/// The route by which a limit with a path counts a request whose path is not plain: that of the
+/// readings that the limit matches, so that a client cannot choose it by the way it writes the path. If
+/// they have several routes, or none, it is the limit's path. `None` for other limits and paths.
+fn route_of_limit<'a>(
+    limit: &'a LimitPlan,
+    engine: &Engine,
+    snapshot: &'a Snapshot,
+    parts: &request::Parts,
+    paths: &PathReadings<'_>,
+) -> Option<Option<&'a str>> {
+    let path = limit.path()?;
+    if paths.others().next().is_none() || !limit.by.contains(&SubjectPart::Route) {
+        return None;
+    }
+    let host = engine.target(parts).host;
+    let listed = |reading: &str| {
+        let mut routes = snapshot.plan.written_routes(reading, host);
+        let listed = routes.next();
+        listed.map(|matched| &*matched.plan().path)
+    };
+    let matching = paths.others().filter(|path| limit.matches_reading(path));
+    let mut routes = matching.map(listed);
+    let first = routes.next().flatten();
+    let is_only = routes.all(|route| route == first);
+    Some(match first {
+        Some(route) if is_only => Some(route),
+        // The plain path has no name either.
+        None if is_only && target::matched_path(&parts.extensions).is_none() => None,
+        _ => Some(path),
+    })
 }
 
 fn policy<'a>(limit: &'a LimitPlan, client: &Client<'_>) -> &'a Arc<QuotaPolicy> {

@@ -96,7 +96,12 @@ fn code_in_text(trailers: &[u8]) -> Option<u32> {
     code.filter(|_| codes.next().is_none())
 }
 
+/// Parses decimal digits without a sign or leading zeros.
 fn number(text: &[u8]) -> Option<u32> {
+    let is_plain = matches!(text, b"0" | [b'1'..=b'9', ..]);
+    if !is_plain || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -157,7 +162,7 @@ mod tests {
         assert!(!has_succeeded(&none, &MESSAGE[..6], Some(&zero)));
         let two = [MESSAGE, MESSAGE].concat();
         assert!(!has_succeeded(&none, &two, Some(&zero)));
-        for odd in ["", "00x", "-1", "OK", "4294967296"] {
+        for odd in ["", "00", "+0", "-0", "00x", "-1", "OK", "4294967296"] {
             let odd = head(&[("grpc-status", odd)]);
             assert!(!has_succeeded(&none, MESSAGE, Some(&odd)), "{odd:?}");
         }

@@ -109,7 +109,8 @@ impl Limit {
         self
     }
 
-    /// Counts only requests of these methods, in upper or lower case; all methods if not given.
+    /// Counts only requests of these methods, in upper or lower case; all methods if not given. GET
+    /// includes HEAD, because servers answer HEAD with the handler of GET.
     pub fn methods<Shape: ?Sized>(mut self, methods: impl OneOrMany<String, Shape>) -> Self {
         self.methods = methods.into_vec();
         self

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::Full;
-use tower_keep::{Route, Scope, Table, UserId, table::Identity};
+use tower::Layer;
+use tower_keep::{CacheLayer, Route, Scope, Table, UserId, table::Identity};
 
 use crate::common::{
     client::{advance, as_user, get, request, run_other_tasks, send},
@@ -21,6 +22,7 @@ fn echo_credentials(fields: &'static [(&'static str, &'static str)]) -> Origin {
             "authorization",
             "cookie",
             "proxy-authorization",
+            "x-api-key",
             "x-user-id",
         ];
         let mut has: Vec<&str> = names
@@ -96,9 +98,10 @@ async fn a_refresh_keeps_the_credentials_that_are_part_of_the_key() {
     let of_token = Route::new("/pages/{id}")
         .key("page:{id}:{#header.authorization}")
         .scope(Scope::Public);
-    for (route, refreshed) in [
+    let of_name = Route::new("/pages/{id}").key("page:{id}:{user}");
+    for (route, has) in [
+        (of_name.scope(Scope::Public), "authorization user"),
         (of_user, "authorization user"),
-        // All who have the token share the response, so the refresh carries nothing else.
         (of_token, "authorization"),
     ] {
         let table = Table::new()
@@ -112,68 +115,127 @@ async fn a_refresh_keeps_the_credentials_that_are_part_of_the_key() {
         };
         send(&service, alice()).await;
         advance(5).await;
-        let seen = send(&service, alice()).await;
-        assert_eq!(seen.body, "call 1: authorization user");
+        let first = send(&service, alice()).await.body;
+        assert_eq!(first, "call 1: authorization user");
         origin.called(2).await;
         run_other_tasks().await;
-        let seen = send(&service, alice()).await;
-        assert_eq!(seen.body, format!("call 2: {refreshed}"));
+        assert_eq!(send(&service, alice()).await.body, format!("call 2: {has}"));
         assert_eq!(origin.calls(), 2);
     }
 }
 
-/// Regression: one credential in the key made a refresh carry all of them, and its response was for all
-/// who share that one.
+/// Regression: the key has one credential, and the refresh kept all of them.
 #[tokio::test(start_paused = true)]
-async fn a_refresh_carries_no_credential_besides_the_one_in_the_key() {
-    let route = Route::new("/pages/{id}")
-        .key("page:{id}:{#header.x-api-key}")
-        .scope(Scope::Public)
-        .stale_while_revalidate(Duration::from_secs(60));
+async fn a_refresh_keeps_no_credential_because_another_is_in_the_key() {
+    let route = Route::new("/pages/{id}").key("page:{id}:{#header.x-api-key}");
+    let route = route.query(Vec::<String>::new()).scope(Scope::Public);
     let table = Table::new()
         .ttl("page", Duration::from_secs(2))
-        .route(route);
+        .route(route.stale_while_revalidate(Duration::from_secs(60)));
     let origin = echo_credentials(&[]);
     let service = cached(&new_keep(table), &origin);
     let key = ("x-api-key", "shared");
     let bob = || request("GET", "/pages/1", &[key]);
     send(&service, bob()).await;
     advance(5).await;
-    let fields = [key, ("cookie", "sid=alice"), ("authorization", "alice")];
+    let fields = [key, ("cookie", "id=1"), ("authorization", "Bearer a")];
     let alice = as_user("alice", request("GET", "/pages/1", &fields));
-    assert_eq!(send(&service, alice).await.body, "call 1: ");
+    assert_eq!(send(&service, alice).await.body, "call 1: x-api-key");
     origin.called(2).await;
     run_other_tasks().await;
-    assert_eq!(send(&service, bob()).await.body, "call 2: ");
+    assert_eq!(send(&service, bob()).await.body, "call 2: x-api-key");
 }
 
-/// Regression: the refresh sent the token of one client, which is not part of the key, and its response
-/// was stored for all.
+/// An origin whose body is the query.
+fn echo_query(fields: &'static [(&'static str, &'static str)]) -> Origin {
+    Origin::new(move |parts, call| {
+        let query = parts.uri.query().unwrap_or("none");
+        let body = Full::from(format!("call {call}: {query}"));
+        response(200, fields, "").map(|_| body)
+    })
+}
+
+/// Regression: the refresh sent one user's token, and its response was stored for all.
 #[tokio::test(start_paused = true)]
-async fn a_request_with_a_credential_in_its_query_is_not_repeated_for_others() {
-    let route = Route::new("/pages/{id}")
-        .key("page:{id}")
-        .scope(Scope::Public)
-        .ignore_query("access_token")
-        .refresh_ahead(Duration::from_secs(1))
-        .stale_while_revalidate(Duration::from_secs(60));
-    let table = Table::new()
-        .ttl("page", Duration::from_secs(10))
-        .route(route);
-    let origin = Origin::new(|parts, call| {
-        let body = Full::from(format!("call {call}: {:?}", parts.uri.query()));
-        response(200, &[], "").map(|_| body)
-    });
-    let service = cached(&new_keep(table), &origin);
-    let fresh = send(&service, get("/pages/1")).await.body;
-    for _ in 0..12 {
-        advance(1).await;
-        send(&service, get("/pages/1?access_token=alice")).await;
+async fn a_refresh_sends_no_credential_of_the_query_that_is_not_in_the_key() {
+    let swr = Duration::from_secs(60);
+    let of = |route: Route| {
+        let route = route.scope(Scope::Public).stale_while_revalidate(swr);
+        Table::new()
+            .ttl("page", Duration::from_secs(2))
+            .route(route)
+    };
+    let route = || Route::new("/p").key("page:p");
+    let ignored = [
+        (
+            "cache-control",
+            "public, max-age=2, stale-while-revalidate=3600",
+        ),
+        ("no-vary-search", "params=(\"access_token\")"),
+    ];
+    let ignored: &[_] = Box::leak(Box::new(ignored));
+    let ignores = |route: Route| route.ignore_query("access_token");
+    for (table, fields, asked, sent) in [
+        (
+            of(route().query(Vec::<String>::new())),
+            &[][..],
+            "access_token=alice&sig=2",
+            "none",
+        ),
+        (of(ignores(route())), &[], "access_token=alice", "none"),
+        (
+            of(ignores(route())),
+            &[],
+            "a=1&access_token=alice&sig=2",
+            "a=1&sig=2",
+        ),
+        (Table::new(), ignored, "a=1&access_token=alice", "a=1"),
+    ] {
+        let origin = echo_query(fields);
+        let service = cached(&new_keep(table), &origin);
+        let alice = || get(&format!("/p?{asked}"));
+        send(&service, alice()).await;
+        advance(5).await;
+        let stale = send(&service, alice()).await;
+        assert_eq!(stale.body, format!("call 1: {asked}"));
+        origin.called(2).await;
         run_other_tasks().await;
+        let next = send(&service, alice()).await;
+        assert_eq!(next.body, format!("call 2: {sent}"), "{asked}");
     }
-    // The last ones were stale: each was validated in the foreground, and stored as the table says.
-    assert!(fresh.starts_with("call 1: None"), "{fresh}");
-    assert_eq!(origin.calls(), 2);
+}
+
+/// The application finds the user in an extension that only it can remove.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_refreshed_for_all_with_a_user_whom_only_the_application_can_remove() {
+    #[derive(Clone)]
+    struct Claims(&'static str);
+    for is_removed in [false, true] {
+        let route = Route::new("/pages/{id}").key("page:{id}");
+        let route = route.stale_while_revalidate(Duration::from_secs(60));
+        let table = Table::new()
+            .ttl("page", Duration::from_secs(2))
+            .route(route.scope(Scope::Public));
+        let keep = new_keep(table);
+        keep.identify(|parts| {
+            let claims = parts.extensions.get::<Claims>()?;
+            Some(UserId::new(claims.0))
+        });
+        let origin = echo_credentials(&[]);
+        let layer = CacheLayer::new(&keep).refresh_request(move |parts| {
+            if is_removed {
+                parts.extensions.remove::<Claims>();
+            }
+        });
+        let service = layer.layer(origin.clone());
+        send(&service, get("/pages/1")).await;
+        advance(5).await;
+        let mut alice = get("/pages/1");
+        alice.extensions_mut().insert(Claims("alice"));
+        assert_eq!(send(&service, alice).await.body, "call 1: ");
+        run_other_tasks().await;
+        assert_eq!(origin.calls(), if is_removed { 2 } else { 1 });
+    }
 }
 
 #[tokio::test(start_paused = true)]

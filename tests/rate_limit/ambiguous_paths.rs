@@ -126,3 +126,34 @@ async fn a_limit_by_route_counts_the_route_of_the_normalized_path() {
     }
     assert_eq!(admitted, 2);
 }
+
+/// Regression: a request was counted by the route of its normalized path, although the limit matched
+/// another reading.
+#[tokio::test]
+async fn a_limit_of_a_path_by_route_counts_every_writing_together() {
+    let writings = [
+        "/login",
+        "/a/..%2flogin",
+        "/b/..%2flogin",
+        "/d/..%2flogin",
+        "/%6cogin",
+        "/b/../login",
+    ];
+    let wildcards = || {
+        let table = Table::new().route(Route::new("/a/{*x}"));
+        table.route(Route::new("/b/{*x}"))
+    };
+    for table in [wildcards(), wildcards().route(Route::new("/login"))] {
+        for by in [vec![By::Route], vec![By::Ip, By::Route]] {
+            let limit = Limit::new("login", 2, mins(1)).path("/login").by(by);
+            let keep = new_keep(table.clone().limit(limit));
+            let mut service = RateLimitLayer::new(&keep).layer(origin());
+            let mut admitted = 0;
+            for path in writings {
+                let response = send_to(&mut service, from(path, "192.0.2.1")).await;
+                admitted += usize::from(response.status() == 200);
+            }
+            assert_eq!(admitted, 2);
+        }
+    }
+}

@@ -39,12 +39,31 @@ impl LimitPlan {
     /// Whether the limit applies to a request of this method and path.
     #[inline]
     pub(crate) fn applies(&self, method: &Method, paths: &PathReadings<'_>) -> bool {
-        (self.methods.is_empty() || invalidation::contains_method(&self.methods, method))
+        self.counts_method(method)
             && self
                 .path
                 .as_ref()
                 .is_none_or(|pattern| pattern.matches(paths))
             && !self.exempt.has_path(paths)
+    }
+
+    #[inline]
+    fn counts_method(&self, method: &Method) -> bool {
+        let counts = |method| invalidation::contains_method(&self.methods, method);
+        // Servers answer HEAD with the handler of GET.
+        let is_head = || method.as_str().eq_ignore_ascii_case("HEAD");
+        self.methods.is_empty() || counts(method) || is_head() && counts(&Method::GET)
+    }
+
+    /// The limit's path as in the table.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.path.as_ref().map(|path| &*path.text)
+    }
+
+    /// Whether the limit's path, if it has one, matches this reading of a request's path.
+    pub(crate) fn matches_reading(&self, path: &str) -> bool {
+        let pattern = self.path.as_ref();
+        pattern.is_none_or(|pattern| pattern.matches_reading(path))
     }
 
     /// Whether the quota depends on the user's plan.

@@ -19,7 +19,17 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn credentials_that_authenticate_a_connection_are_not_forwarded() {
     let origin = RawOrigin::responding(OK);
     let proxy = proxy(&origin);
-    for credentials in ["NTLM TlRMTVNTUAAB", "negotiate YIIG", "Kerberos x"] {
+    for credentials in [
+        "NTLM TlRMTVNTUAAB",
+        "negotiate YIIG",
+        "Kerberos x",
+        "Basic eDp5, NTLM abc",
+        "Basic eDp5,Negotiate",
+        ", NTLM abc",
+        "Digest username=\"x, NTLM abc",
+        "Basic eDp5\r\nAuthorization: NTLM abc",
+        "Basic eDp5\r\nAuthorization: Basic eDp5, NTLM abc",
+    ] {
         let fields = format!("Authorization: {credentials}\r\n");
         let response = request(proxy.address, "GET", "/", &fields);
         assert_eq!(response.status(), 501, "{credentials}");

@@ -9,28 +9,36 @@ pub(super) struct LimitPath {
     /// The literal text before the first parameter: a cheap test that most other paths fail.
     prefix: Box<str>,
     router: matchit::Router<()>,
+    /// As in the table.
+    pub(super) text: Box<str>,
 }
 
 impl LimitPath {
     pub(super) fn compile(path: &str) -> Result<Self, String> {
         let mut router = matchit::Router::new();
         insert_path(&mut router, path)?;
+        let text = path;
         let path = normalize_escapes(path);
         let prefix = path.split(['{', '}']).next().unwrap_or_default();
         Ok(Self {
             prefix: prefix.into(),
             router,
+            text: text.into(),
         })
     }
 
     /// Whether a server may read a path that matches, with or without the slashes at its end.
     #[inline]
     pub(super) fn matches(&self, paths: &PathReadings<'_>) -> bool {
+        paths.iter().any(|path| self.matches_reading(path))
+    }
+
+    /// Whether one reading of a path matches, with or without the slashes at its end.
+    #[inline]
+    pub(super) fn matches_reading(&self, path: &str) -> bool {
         let matches = |path: &str| path.starts_with(&*self.prefix) && self.router.at(path).is_ok();
-        paths.iter().any(|path| {
-            let without_slash = path.trim_end_matches('/');
-            matches(path) || without_slash.len() < path.len() && matches(without_slash)
-        })
+        let without_slash = path.trim_end_matches('/');
+        matches(path) || without_slash.len() < path.len() && matches(without_slash)
     }
 }
 
