@@ -56,11 +56,11 @@ pub(super) fn is_spelled(name: &str, wanted: &str) -> bool {
 type FoldedName = SmallVec<[u8; 32]>;
 
 /// Writes a decoded name in lower case, without what servers remove: surrounding blanks, everything
-/// after a zero byte, and `[]` at the end. PHP replaces blanks and dots in names by `_`.
+/// after a zero byte, `[` and `?` at the beginning, and `[]` or an unopened `]` at the end. PHP replaces blanks and dots in names by `_`.
 fn fold(name: impl Iterator<Item = u8>) -> FoldedName {
     let bytes = name.take_while(|byte| *byte != 0);
     let mut folded: FoldedName = bytes
-        .skip_while(|byte| is_blank(*byte))
+        .skip_while(|byte| is_blank(*byte) || matches!(byte, b'[' | b'?'))
         .map(|byte| byte.to_ascii_lowercase())
         .collect();
     let mut end = folded.len();
@@ -72,6 +72,10 @@ fn fold(name: impl Iterator<Item = u8>) -> FoldedName {
         };
     }
     folded.truncate(end);
+    // A bracket that no other one opens.
+    while folded.last() == Some(&b']') && !folded.contains(&b'[') {
+        folded.pop();
+    }
     for byte in &mut folded {
         if is_blank(*byte) || *byte == b'.' {
             *byte = b'_';
@@ -126,6 +130,10 @@ mod tests {
             ("page", "x&%09+page%20[]=2"),
             ("page", "page[0][a]"),
             ("page", "page%00[=1"),
+            ("page", "[page]=2"),
+            ("page", "%5Bpage%5D=2"),
+            ("page", "page]=2"),
+            ("page", "??page=2"),
             ("user_id", "user.id=1"),
             ("user_id", "user+id=1"),
             ("user.id", "user_id=1"),

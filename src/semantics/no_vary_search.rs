@@ -62,9 +62,16 @@ impl SearchVariance {
             .unwrap_or_default()
             .split('&')
             .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(name, value)| (decode(name), decode(value)))
-            .filter(|(name, _)| self.counts(name))
+            .map(|pair| {
+                (
+                    pair.contains(';'),
+                    pair.split_once('=').unwrap_or((pair, "")),
+                )
+            })
+            .map(|(is_kept, (name, value))| (is_kept, decode(name), decode(value)))
+            // Servers that split at semicolons see other parameters in the pair.
+            .filter(|(is_kept, name, _)| *is_kept || self.counts(name))
+            .map(|(_, name, value)| (name, value))
             .collect();
         if !self.order_counts {
             // Stable: the order of parameters with the same name always matters.
@@ -191,6 +198,8 @@ mod tests {
         assert!(same("except=(\"id\")", "id=1&x=2", "y&id=1"));
         assert!(!same("except=(\"id\")", "id=1", "id=2"));
         assert!(same("except=()", "id=1", "id=2"));
+        assert!(!same("params=(\"utm\")", "utm=1;page=2", ""));
+        assert!(!same("except=()", "utm=1;page=2", "utm=1;page=3"));
     }
 
     #[test]

@@ -127,10 +127,10 @@ impl HostPattern {
             return self.name.eq_ignore_ascii_case(name);
         }
         let start = name.len().checked_sub(self.name.len());
-        let end = start
-            .filter(|start| *start > 0)
-            .and_then(|start| name.get(start..));
-        end.is_some_and(|end| self.name.eq_ignore_ascii_case(end))
+        let parts = start.and_then(|start| name.split_at_checked(start));
+        parts.is_some_and(|(start, end)| {
+            self.name.eq_ignore_ascii_case(end) && start.split('.').all(is_label)
+        })
     }
 
     fn is_one_authority(&self) -> bool {
@@ -149,6 +149,12 @@ impl HostPattern {
             has_port: self.port != PortPattern::Any,
         }
     }
+}
+
+/// Whether this can be a part of a host between dots. Clients send anything else only as an attack.
+fn is_label(label: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !label.is_empty() && label.bytes().all(is_allowed)
 }
 
 /// Splits `api.example.com:8443` and `[::1]:8443` before the port.
@@ -199,13 +205,21 @@ mod tests {
             ),
             (
                 "*.Example.com",
-                &["a.example.com", "a.b.example.com", "A.EXAMPLE.COM"],
+                &["a.example.com", "a_1.b-2.example.com", "A.EXAMPLE.COM"],
                 &[
                     "example.com",
                     ".example.com",
                     "aexample.com",
                     "a.example.com:8080",
                     "ä.com",
+                    "ä.example.com",
+                    "a..example.com",
+                    ".a.example.com",
+                    "x'onmouseover='alert(1)'a='.example.com",
+                    "evil.test,a.example.com",
+                    "evil.test%2f.example.com",
+                    "u@a.example.com",
+                    "a:1.example.com",
                 ],
             ),
             (
