@@ -56,8 +56,15 @@ impl CredentialNames {
     pub(crate) fn parameters<'a>(&'a self, query: &'a str) -> impl Iterator<Item = &'a str> {
         query.split(['&', ';']).filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
-            let reduced = reduce(form_bytes(name));
-            is_built_in(&reduced) || self.added.contains(&reduced)
+            let decoded: Vec<u8> = form_bytes(name).collect();
+            // Frameworks read `token[a]` and `token.a` as members of `token`.
+            let object = decoded
+                .split(|byte| matches!(byte, b'[' | b'.'))
+                .find(|it| !it.is_empty());
+            let names = [Some(&decoded[..]), object].into_iter().flatten();
+            names
+                .map(|name| reduce(name.iter().copied()))
+                .any(|reduced| is_built_in(&reduced) || self.added.contains(&reduced))
         })
     }
 
@@ -81,7 +88,11 @@ fn is_built_in(name: &[u8]) -> bool {
         let compared = |known: &&str| known.as_bytes().cmp(name);
         NAMES.binary_search_by(compared).is_ok()
     };
-    may_be_built_in(name) && (ends_in(ENDINGS) && !ends_in(EXCEPTIONS) || is_name())
+    let is_exception = || {
+        let is = |name: &[u8]| EXCEPTIONS.iter().any(|known| known.as_bytes() == name);
+        is(name) || name.strip_prefix(b"x").is_some_and(is)
+    };
+    may_be_built_in(name) && (ends_in(ENDINGS) && !is_exception() || is_name())
 }
 
 /// Whether a name, reduced or the name of a field, may be a built-in credential, by its last bytes. Rules
@@ -118,6 +129,14 @@ fn may_be_built_in(name: &[u8]) -> bool {
             | [.., b'u', b'r', b'e']
             | [.., b'u', b't', b'h']
             | [.., b'w', b'd']
+            | [.., b'd', b'n']
+            | [.., b'a', b'i', b'n']
+            | [.., b'e', b'a', b'f']
+            | [.., b'j', b'e', b'c', b't']
+            | [.., b'i', b'e', b'r']
+            | [.., b'n', b'f', b'o']
+            | [.., b'o', b'a', b'd']
+            | [.., b'p', b'o', b'p']
     )
 }
 
@@ -125,6 +144,9 @@ fn may_be_built_in(name: &[u8]) -> bool {
 /// authenticating proxies name the user.
 const NAMES: &[&str] = &[
     "cfaccessauthenticateduseremail",
+    "clientcertchain",
+    "dpop",
+    "impersonateuser",
     "otp",
     "pwd",
     "remoteemail",
@@ -133,14 +155,20 @@ const NAMES: &[&str] = &[
     "remoteuser",
     "sid",
     "sig",
+    "sslclientsubjectdn",
     "tailscaleuserlogin",
     "tailscaleusername",
+    "xamznmtlsclientcertleaf",
+    "xamznmtlsclientcertsubject",
     "xamznoidcdata",
     "xamznoidcidentity",
+    "xapigatewayapiuserinfo",
+    "xauthemail",
     "xauthenticateduser",
     "xauthenticateduserid",
     "xauthentikemail",
     "xauthentikgroups",
+    "xauthentikname",
     "xauthentikuid",
     "xauthentikusername",
     "xauthrequestemail",
@@ -152,20 +180,32 @@ const NAMES: &[&str] = &[
     "xconsumercustomid",
     "xconsumerid",
     "xconsumerusername",
+    "xcredentialidentifier",
+    "xcredentialusername",
+    "xendpointapiuserinfo",
     "xforwardedemail",
     "xforwardedgroups",
     "xforwardedpreferredusername",
     "xforwardeduser",
     "xgoogauthenticateduseremail",
     "xgoogauthenticateduserid",
+    "xhasurauserid",
+    "xjwtpayload",
     "xmsclientprincipal",
     "xmsclientprincipalid",
     "xmsclientprincipalname",
+    "xpomeriumclaimemail",
+    "xpomeriumclaimgroups",
+    "xpomeriumclaimuser",
     "xremoteuser",
+    "xremoteuseremail",
+    "xsslclientsdn",
     "xuser",
     "xuseremail",
     "xuserid",
+    "xuserinfo",
     "xusername",
+    "xvouchuser",
     "xwebauthuser",
 ];
 
@@ -232,6 +272,30 @@ const EXCEPTIONS: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_only_ends_like_an_exception_is_a_credential() {
+        let names = CredentialNames::default();
+        for query in [
+            "async_token=a",
+            "resync-token=a",
+            "homepage_token=a",
+            "token[a]=a",
+            "token.value=a",
+            "[token]=a",
+        ] {
+            assert!(names.has_parameter_in(query), "{query}");
+        }
+        for query in [
+            "sync_token=a",
+            "page_token=a",
+            "x-csrf-token=a",
+            "a.b=c",
+            "a[b]=c",
+        ] {
+            assert!(!names.has_parameter_in(query), "{query}");
+        }
+    }
 
     #[test]
     fn every_built_in_name_can_be_the_name_of_a_field() {

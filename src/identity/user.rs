@@ -129,7 +129,14 @@ fn unverified<'a>(
     let mut hashed = Vec::new();
     for name in names {
         push_part(name.as_str().as_bytes(), &mut hashed);
-        push_part(only_line(headers, name)?.as_bytes(), &mut hashed);
+        match *name {
+            // HTTP/2 may split the cookies into several fields (RFC 9113 section 8.2.3).
+            COOKIE => {
+                let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+                push_part(&lines.collect::<Vec<_>>().join(&b"; "[..]), &mut hashed);
+            }
+            _ => push_part(only_line(headers, name)?.as_bytes(), &mut hashed),
+        }
     }
     for parameter in query
         .iter()

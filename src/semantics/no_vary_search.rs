@@ -236,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalizing_is_idempotent(query in "\\PC{0,30}", key_order: bool) {
+        fn normalizing_is_idempotent(query in "[^;\\pC]{0,30}", key_order: bool) {
             let rule = rule(if key_order { "key-order" } else { "params=(\"a\")" }).expect("a rule");
             let once = rule.normalize(Some(&query));
             prop_assert_eq!(rule.normalize(Some(&once)), once);
