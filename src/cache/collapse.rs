@@ -122,7 +122,8 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
     }
 
     fn is_hit_for_miss(&self) -> bool {
-        // With a full budget, a response that was not shared was probably too large for it.
+        // While `fill_buffer` is full, a response was probably not shared for lack of room; the next one would
+        // not be either.
         self.is_known_hit_for_miss() || self.engine().buffers.is_full()
     }
 }

@@ -5,7 +5,7 @@
 //! rest of any other body is read by a spawned task.
 //!
 //! What has been read and not yet taken by the client counts towards `[local] fill_buffer`. A body for
-//! which that has no room is passed on unread, and not stored.
+//! which that has no room is not stored, and is read no faster than its client takes it.
 
 use std::{
     collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -154,7 +154,7 @@ fn make_room<B: ServiceBody>(body: &B, pending: &PendingEntry, permit: &mut Buff
     permit.try_grow_to(length.min(pending.max_body))
 }
 
-/// Reads until the body ends, has no frame ready, or is too large to be stored.
+/// Reads until the body ends, has no frame ready, is too large to be stored, or has no room in memory.
 async fn read_available<B: ServiceBody>(
     mut body: Pin<&mut B>,
     pending: &PendingEntry,

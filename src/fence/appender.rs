@@ -133,7 +133,8 @@ impl Appender {
     }
 }
 
-/// An own append. If it is dropped before its reply has been applied, it is queued.
+/// An own append. If it is dropped before its reply has been applied, it is queued, or forgotten if
+/// it would be sent too late.
 pub(super) struct OwnAppend<'a> {
     appender: &'a Appender,
     id: u64,

@@ -28,9 +28,9 @@ impl Trust {
         self.covers(self.proved_at(), now)
     }
 
-    /// Whether the time `read` (0 for none) is less than `max_lag` ago.
-    pub(super) fn covers(&self, read: u64, now: u64) -> bool {
-        read != 0 && now < read.saturating_add(self.max_lag.load(Ordering::Acquire))
+    /// Whether the time `at` (0 for none) is less than `max_lag` ago.
+    pub(super) fn covers(&self, at: u64, now: u64) -> bool {
+        at != 0 && now < at.saturating_add(self.max_lag.load(Ordering::Acquire))
     }
 
     /// Records a proof: everything the journal held at `sent` has been applied.

@@ -42,8 +42,8 @@
 //! |---|---|
 //! | 2xx, 303 | the targets of the route's `invalidates`; the request target's key; same-origin `Location` and `Content-Location` (RFC 9111 section 4.4) |
 //! | another 3xx | the request target's key: a redirection, for example to a login page, does not say that something was written |
-//! | 4xx | nothing: nothing was written |
-//! | 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
+//! | 4xx, 501, 505 | nothing: nothing was written |
+//! | another 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
 //! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
 //! | a 5xx, an error, a panic or no response, after content that ended early | the request target's key: the handler never had the whole content |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |

@@ -25,7 +25,7 @@ impl WriteOutcome {
             Self::Written
         } else if status.is_redirection() {
             Self::NotDone
-        } else if status.is_client_error() {
+        } else if status.is_client_error() || says_nothing_was_done(status) {
             Self::Refused
         } else {
             Self::Unknown
@@ -58,6 +58,15 @@ impl WriteOutcome {
     }
 }
 
+/// The server errors by which the method or the version of the request is not supported (RFC 9110
+/// sections 15.6.2 and 15.6.6).
+fn says_nothing_was_done(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -80,6 +89,8 @@ mod tests {
             (308, WriteOutcome::NotDone),
             (404, WriteOutcome::Refused),
             (500, WriteOutcome::Unknown),
+            (501, WriteOutcome::Refused),
+            (505, WriteOutcome::Refused),
             (504, WriteOutcome::Unknown),
             (101, WriteOutcome::Unknown),
             (999, WriteOutcome::Unknown),

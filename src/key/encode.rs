@@ -258,7 +258,7 @@ pub(crate) fn is_literal(byte: u8) -> bool {
     byte.is_ascii_graphic() && !RESERVED.contains(&byte)
 }
 
-/// Bytes that begin a variation, a wildcard, a placeholder or a Cluster hash tag.
+/// The bytes of the syntax of keys and patterns: variations, wildcards, placeholders, Cluster hash tags.
 const RESERVED: &[u8] = b"*?[]\\{}@#~";
 
 /// Whether `is` holds for all bytes. Checks chunks without an early exit, so that the compiler

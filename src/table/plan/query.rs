@@ -65,8 +65,8 @@ pub(super) fn variation(filter: &QueryFilter, key: Option<&Template>) -> QueryFi
     }
 }
 
-/// The names in `query`, and those of parameters in the key's template. Empty without `query`: then no
-/// parameter is ignored that a server could read as one that is part of the key.
+/// The names in `query`, and those of parameters in the key's template. Empty without `query`: then
+/// all parameters are part of the key, except those that `ignore_query` names.
 pub(super) fn listed(filter: &QueryFilter, key: Option<&Template>) -> ListedNames {
     let QueryFilter::Only(names) = filter else {
         return ListedNames::default();
