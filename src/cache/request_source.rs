@@ -153,8 +153,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
             false => RequestCacheControl::default(),
         };
         let identity = &self.snapshot.plan.identity;
-        let has_credential_in_query = identity.has_credential_in_query(self.uri.query());
-        let has_user = is_identified || has_credential_in_query;
+        let has_user = is_identified || identity.has_credential_in_query(self.uri.query());
         let constraints = RequestConstraints {
             form: ResponseForm {
                 head: self.parts.method == Method::HEAD,

@@ -46,26 +46,26 @@ impl CredentialNames {
         if !may_be_built_in(name) && self.added.is_empty() {
             return false;
         }
-        let reduced = reduce(name.iter().copied());
-        is_built_in(&reduced) || self.added.contains(&reduced)
+        self.contains(name.iter().copied())
     }
 
     /// The parameters of a query, with their values, that are credentials.
     ///
-    /// Some servers also split at semicolons.
+    /// Some servers also split at semicolons, and read `token[a]` and `token.a` as members of `token`.
     pub(crate) fn parameters<'a>(&'a self, query: &'a str) -> impl Iterator<Item = &'a str> {
         query.split(['&', ';']).filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
-            let decoded: Vec<u8> = form_bytes(name).collect();
-            // Frameworks read `token[a]` and `token.a` as members of `token`.
-            let object = decoded
-                .split(|byte| matches!(byte, b'[' | b'.'))
-                .find(|it| !it.is_empty());
-            let names = [Some(&decoded[..]), object].into_iter().flatten();
-            names
-                .map(|name| reduce(name.iter().copied()))
-                .any(|reduced| is_built_in(&reduced) || self.added.contains(&reduced))
+            let separates = |byte: &u8| matches!(byte, b'[' | b'.');
+            let object = form_bytes(name).skip_while(separates);
+            let object = object.take_while(|byte| !separates(byte));
+            self.contains(form_bytes(name)) || self.contains(object)
         })
+    }
+
+    /// Whether a decoded name is a credential.
+    fn contains(&self, name: impl Iterator<Item = u8>) -> bool {
+        let reduced = reduce(name);
+        is_built_in(&reduced) || self.added.contains(&reduced)
     }
 
     pub(crate) fn has_parameter_in(&self, query: &str) -> bool {

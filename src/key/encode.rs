@@ -96,6 +96,19 @@ fn push_decoded(
 /// Encodes a part of a URL. Decodes only unreserved characters (RFC 3986 section 6.2.2), so that two
 /// URLs that the origin may distinguish have different keys.
 pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
+    push_url_part(part, |byte| !is_unreserved(byte), out);
+}
+
+/// Decodes and encodes the path of a URL: one that is spelled in two ways becomes the same, but an
+/// escaped slash, backslash, percent sign or NUL stays distinct from the character, and so does a
+/// malformed escape.
+pub(crate) fn push_url_path(path: &str, out: &mut KeyBytes) {
+    push_url_part(path, |byte| matches!(byte, b'/' | b'\\' | b'%' | 0), out);
+}
+
+/// Encodes a part of a URL, in which an escape stays distinct from the byte that it stands for if
+/// `stays_escaped` holds for that byte.
+fn push_url_part(part: &str, stays_escaped: impl Fn(u8) -> bool, out: &mut KeyBytes) {
     let mut rest = part.as_bytes();
     if push_plain(rest, out) {
         return;
@@ -105,32 +118,7 @@ pub(crate) fn push_uri(part: &str, out: &mut KeyBytes) {
         match (first, hex_pair(tail)) {
             (b'%', Some(byte)) => {
                 rest = &tail[2..];
-                if is_unreserved(byte) {
-                    push_byte(byte, out);
-                } else {
-                    out.extend_from_slice(b"%25");
-                    push_hex(byte, out);
-                }
-            }
-            _ => push_byte(*first, out),
-        }
-    }
-}
-
-/// Decodes and encodes the path of a URL: one that is spelled in two ways becomes the same, but an
-/// escaped slash, backslash, percent sign or NUL stays distinct from the character, and so does a
-/// malformed escape.
-pub(crate) fn push_url_path(path: &str, out: &mut KeyBytes) {
-    let mut rest = path.as_bytes();
-    if push_plain(rest, out) {
-        return;
-    }
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match (first, hex_pair(tail)) {
-            (b'%', Some(byte)) => {
-                rest = &tail[2..];
-                if matches!(byte, b'/' | b'\\' | b'%' | 0) {
+                if stays_escaped(byte) {
                     out.extend_from_slice(b"%25");
                     push_hex(byte, out);
                 } else {

@@ -150,11 +150,12 @@ impl Plan {
         path::is_unusual(path)
             && (path::is_ambiguous(path)
                 || encode::escapes_unreserved(path)
-                || self.is_route_escaped(path))
+                || self.has_another_route(path))
     }
 
-    /// Whether a path without escapes, or also without parameters (`;…`), has another route.
-    fn is_route_escaped(&self, path: &str) -> bool {
+    /// Whether the path has another route if its escapes are decoded, or if its parameters (`;…`) are
+    /// removed as well.
+    fn has_another_route(&self, path: &str) -> bool {
         let normal = path::normalize_escapes(path);
         if matches!(normal, Cow::Owned(_)) && self.routes.are_found_elsewhere(path, &normal) {
             return true;
