@@ -1,11 +1,5 @@
 //! Entries that somebody has changed, copied or forged in Redis.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
-    time::Duration,
-};
-
 use tower::Layer;
 use tower_keep::{
     InvalidateLayer, Keep, Key, Route, Scope, Table,
@@ -18,6 +12,7 @@ use crate::{
         client::{as_user, get, request, send},
         keeps::{engagements, redis_keep},
         origin::{Origin, cached, response},
+        subscriber::subscribe,
     },
     support::{RedisServer, Reply, until},
 };
@@ -237,18 +232,4 @@ async fn a_query_of_an_unlisted_path_is_never_published() {
         "%2Freset%2Fdone",
     ];
     assert_eq!(seen, paths.map(|path| format!("url:example.com:{path}")));
-}
-
-/// The lines that Redis sends to a subscriber of a channel.
-fn subscribe(server: &RedisServer, channel: &str) -> impl Iterator<Item = String> {
-    let mut subscriber = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
-    let patience = Some(Duration::from_secs(10));
-    subscriber.set_read_timeout(patience).expect("a timeout");
-    let command = format!("SUBSCRIBE {channel}\r\n");
-    subscriber.write_all(command.as_bytes()).expect("sent");
-    let mut lines = BufReader::new(subscriber)
-        .lines()
-        .map(|line| line.expect("a line"));
-    assert!(lines.any(|line| line == ":1"), "subscribed");
-    lines
 }

@@ -4,3 +4,5 @@ pub(crate) mod client;
 pub(crate) mod keeps;
 pub(crate) mod log;
 pub(crate) mod origin;
+#[cfg(feature = "redis")]
+pub(crate) mod subscriber;

@@ -97,15 +97,9 @@ async fn paths_without_a_route_are_invalidated_by_pattern() {
 
 #[cfg(feature = "redis")]
 mod on_redis {
-    use std::{
-        io::{BufRead, BufReader, Write},
-        net::TcpStream,
-        time::Duration,
-    };
-
     use super::*;
     use crate::{
-        common::keeps::redis_keep,
+        common::{keeps::redis_keep, subscriber::subscribe},
         support::{RedisServer, until},
     };
 
@@ -190,17 +184,7 @@ mod on_redis {
     async fn other_programs_get_the_path_of_a_write_without_its_query() {
         let server = RedisServer::start();
         let keep = redis_keep(server.url(), table()).await;
-        let mut listener = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
-        listener
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a timeout");
-        listener
-            .write_all(b"SUBSCRIBE cache:invalidate\r\n")
-            .expect("sent");
-        let mut lines = BufReader::new(listener)
-            .lines()
-            .map(|line| line.expect("a line"));
-        assert!(lines.any(|line| line == ":1"), "subscribed");
+        let mut lines = subscribe(&server, "cache:invalidate");
         let service = stack(&keep, &origin());
         send(&service, get("/pages/1")).await;
         send(&service, request("POST", "/pages/1?token=secret", &[])).await;

@@ -1,11 +1,6 @@
 //! Several keeps over one Redis.
 
-use std::{
-    future::IntoFuture,
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::{future::IntoFuture, time::Duration};
 
 use futures_util::FutureExt;
 use tower::{Layer, ServiceExt};
@@ -21,6 +16,7 @@ use crate::{
         client::{get, put, send},
         keeps::redis_keep,
         origin::{Gate, Origin},
+        subscriber::subscribe,
     },
     support::{RedisServer, until},
 };
@@ -148,17 +144,7 @@ async fn other_programs_can_invalidate_on_the_channel() {
         until_new(stack, "/engagements/42", &old).await;
     }
 
-    let mut listener = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
-    listener
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a timeout");
-    listener
-        .write_all(b"SUBSCRIBE cache:invalidate\r\n")
-        .expect("sent");
-    let mut lines = BufReader::new(listener)
-        .lines()
-        .map(|line| line.expect("a line"));
-    assert!(lines.any(|line| line == ":1"), "subscribed");
+    let lines = subscribe(&server, "cache:invalidate");
     let pattern = Invalidation::pattern("engagement:42:*").expect("a pattern");
     keeps[0]
         .invalidate([pattern, Invalidation::tag("org:7")])
