@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 /// Schemes whose result the origin keeps with the connection (RFC 4559; NTLM over HTTP).
 const BOUND_TO_CONNECTION: [&str; 4] = ["ntlm", "negotiate", "nego2", "kerberos"];
 
-/// Whether any of a request's credentials are bound to its connection.
+/// Whether `Authorization` names a scheme that authenticates the whole connection.
 ///
 /// `Authorization` has one scheme, but some servers take one of several. Commas in quoted strings separate, too: an
 /// origin may not see the same quotes.

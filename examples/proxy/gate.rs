@@ -72,9 +72,10 @@ fn admit<B>(mut request: Request<B>) -> Result<Request<B>, Box<Response<Full<Byt
     Ok(request)
 }
 
-/// Whether the proxy forwards a method. Methods are case-sensitive (RFC 9110, 9.1), but an origin may ignore the case:
-/// one that differs from a registered method only by case would be counted and cached as another method than the
-/// origin applies.
+/// Whether the proxy forwards requests with this method.
+///
+/// Methods are case-sensitive (RFC 9110, 9.1), but some origins ignore the case. Such an origin would handle `get` as
+/// GET, while limits and the cache treat it as an unknown method, so `get` is not forwarded.
 fn is_forwarded(method: &Method) -> bool {
     const REGISTERED: [Method; 9] = [
         Method::GET,

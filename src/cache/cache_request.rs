@@ -76,8 +76,8 @@ pub(super) struct CacheRequest {
     pub(super) candidate: Option<FoundEntry>,
     /// A former candidate that the inner service has not confirmed.
     pub(super) refuted: Option<FoundEntry>,
-    /// Whether this is a refresh in the background: no client waits, and a worse response does not
-    /// replace the stored one.
+    /// Set for a refresh in the background: no client waits for the response, and an error does not
+    /// replace the stored response.
     pub(super) is_refresh: bool,
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
@@ -97,13 +97,15 @@ pub(super) enum ForwardedForm {
 }
 
 impl CacheRequest {
-    /// Whether `No-Vary-Search` applies: not on a route, whose query settings decide, and not to
-    /// QUERY. POST is included because its response may answer a later GET.
+    /// Whether the response's `No-Vary-Search` decides which queries share a key. On a route, the table's
+    /// `query` settings decide instead; QUERY has its content in the key. POST is included because its
+    /// response may answer a later GET.
     pub(super) fn uses_no_vary_search(&self, method: &Method) -> bool {
         self.route.is_none() && matches!(*method, Method::GET | Method::HEAD | Method::POST)
     }
 
-    /// Whether an entry found under a rule's key has the same rule in its own `No-Vary-Search`.
+    /// Whether the entry's own `No-Vary-Search` states the rule by which its key was found: if not, the
+    /// entry does not answer this query.
     pub(super) fn has_same_search_variance(&self, entry: &Entry) -> bool {
         self.search_variance.as_deref().is_none_or(|rule| {
             let fields = entry.response().map(|response| &response.headers);
@@ -111,7 +113,7 @@ impl CacheRequest {
         })
     }
 
-    /// Whether the table says that the path is a gRPC method that reads.
+    /// Whether the request is for a path with `grpc = "read"` in the table.
     pub(super) fn is_grpc_read(&self) -> bool {
         self.route
             .as_ref()
@@ -174,8 +176,8 @@ impl CacheRequest {
         }
     }
 
-    /// Whether a response to this request is expected to answer others as well. On a route it is; on
-    /// an unlisted path, only once one has been seen that could.
+    /// Whether other requests should wait for the response to this one, because they will probably be
+    /// able to use it: on a route always, on an unlisted path once such a response has been seen.
     pub(super) fn expects_shareable_response(&self, engine: &Engine) -> bool {
         let is_seen = || {
             let known = self.candidate_response();
@@ -190,7 +192,8 @@ impl CacheRequest {
         let form = self.constraints.form;
         // The layer evaluates preconditions itself.
         let wants_whole = self.route.is_some() || !form.range;
-        // Whether queries are equivalent is known only once the response has arrived.
+        // Not under a key that a `No-Vary-Search` rule made: only the response tells whether the rule
+        // still applies.
         self.shares_its_response()
             && wants_whole
             && self.search_variance.is_none()
@@ -225,8 +228,7 @@ impl CacheRequest {
     }
 }
 
-/// Whether other requests can use a response with this lifetime when it arrives: not if each of them
-/// must validate it.
+/// Whether requests that wait for a response with this lifetime can use it without validating it.
 pub(super) fn is_shareable(lifetime: &Lifetime) -> bool {
     let directives = RequestCacheControl::default();
     let at_first = freshness::usable(lifetime, Duration::ZERO, &directives);

@@ -17,7 +17,7 @@ use crate::{
     store::entry::Entry,
 };
 
-/// What the cache has added to the forwarded request to use the candidate.
+/// How the forwarded request lets the inner service confirm or complete the candidate.
 pub(super) enum CandidateUse {
     None,
     /// Preconditions that validate this entry.
@@ -48,9 +48,9 @@ pub(super) fn prepare(
     CandidateUse::None
 }
 
-/// Whether a whole response can be stored, and answers a conditional request on a path that no route
-/// names (RFC 9111 section 4.3.2). Otherwise its preconditions are left to the inner service, which
-/// may answer with a short 304.
+/// Whether to forward a conditional request on an unlisted path without its preconditions: the whole
+/// response can then be stored, and the cache evaluates the preconditions (RFC 9111 section 4.3.2).
+/// Otherwise the inner service evaluates them, and may answer with a 304.
 fn can_fill(request: &CacheRequest, headers: &HeaderMap) -> bool {
     let form = request.constraints.form;
     // These preconditions are for the origin server alone.
@@ -117,7 +117,7 @@ fn request_rest(rest: Completion, headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a stored part holds the bytes that the request asks for.
+/// Whether the stored partial response contains every byte of the requested range.
 fn is_covered(headers: &HeaderMap, stored: &StoredResponse) -> bool {
     matches!(range::select(headers, stored), Selection::Spans(_))
 }
