@@ -3,19 +3,17 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
 };
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, client, server};
 use hyper_util::{
@@ -32,53 +30,17 @@ use tower_keep::{
 
 use crate::common::{
     client::{get, next_chunk, read_text, request, run_other_tasks, send, send_for_head},
+    generated_body::GeneratedBody,
     keeps::{engagements, new_keep},
     origin::{Gate, Origin, OriginBody, body_channel, cached, full, ok, ok_text},
 };
 
 const MIB: u64 = 1 << 20;
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = GeneratedBody::CHUNK;
 /// The bytes of each body that do not count.
 const UNCOUNTED: u64 = 16 << 10;
 /// The bytes of a chunk that count.
 const COUNTED: u64 = CHUNK as u64 - UNCOUNTED;
-
-/// 1 MiB in chunks that are made when they are read, each after a pause.
-struct SlowMebibyte {
-    left: u64,
-    paused: bool,
-    says_length: bool,
-    produced: Arc<AtomicU64>,
-}
-
-impl Body for SlowMebibyte {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.paused = !self.paused;
-        if self.paused {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.left -= CHUNK as u64;
-        self.produced.fetch_add(CHUNK as u64, Ordering::Relaxed);
-        Poll::Ready(Some(Ok(Frame::data(vec![b'x'; CHUNK].into()))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.says_length {
-            true => SizeHint::with_exact(self.left),
-            false => SizeHint::default(),
-        }
-    }
-}
 
 /// Holds the bodies of so many distinct misses without reading them. Returns the bytes that were
 /// produced meanwhile.
@@ -86,12 +48,7 @@ async fn hold_unread_bodies(number: u64, says_length: bool) -> u64 {
     let produced = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&produced);
     let handler = service_fn(move |_: Request<Full<Bytes>>| {
-        let body = SlowMebibyte {
-            left: MIB,
-            paused: false,
-            says_length,
-            produced: Arc::clone(&counted),
-        };
+        let body = GeneratedBody::new(MIB, says_length, Arc::clone(&counted));
         async move { Ok::<_, Infallible>(Response::new(body)) }
     });
     let service = CacheLayer::new(&new_keep(engagements())).layer(handler);
@@ -136,12 +93,7 @@ async fn streams_without_a_window_hold_no_more_than_the_fill_buffer() {
     let produced = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&produced);
     let handler = service_fn(move |_: Request<RequestBody<Incoming>>| {
-        let body = SlowMebibyte {
-            left: MIB,
-            paused: false,
-            says_length: true,
-            produced: Arc::clone(&counted),
-        };
+        let body = GeneratedBody::new(MIB, true, Arc::clone(&counted));
         async move { Ok::<_, Infallible>(Response::new(body)) }
     });
     let cache = CacheLayer::new(&new_keep(table(ROOM))).layer(handler);

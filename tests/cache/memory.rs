@@ -3,13 +3,14 @@
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -24,6 +25,7 @@ use tower_keep::{
 
 use crate::common::{
     client::{get, send},
+    generated_body::GeneratedBody,
     keeps::{engagements, new_keep},
     origin::{Origin, cached},
 };
@@ -31,43 +33,6 @@ use crate::common::{
 /// The default of a route.
 const CAP: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const CHUNK: u64 = 64 << 10;
-
-/// Produces chunks on demand and yields between them.
-struct GeneratedBody {
-    left: u64,
-    paused: bool,
-    says_length: bool,
-}
-
-impl Body for GeneratedBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.paused = !self.paused;
-        if self.paused {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.left -= CHUNK;
-        let chunk = vec![b'x'; CHUNK as usize];
-        Poll::Ready(Some(Ok(Frame::data(chunk.into()))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.says_length {
-            true => SizeHint::with_exact(self.left),
-            false => SizeHint::default(),
-        }
-    }
-}
 
 fn runtime() -> Runtime {
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -79,11 +44,8 @@ fn peak(says_length: bool, linger: usize) -> u64 {
     let runtime = runtime();
     let service = CacheLayer::new(&new_keep(engagements())).layer(service_fn(
         move |_: Request<Full<Bytes>>| async move {
-            Ok::<_, Infallible>(Response::new(GeneratedBody {
-                left: GIB,
-                paused: false,
-                says_length,
-            }))
+            let body = GeneratedBody::new(GIB, says_length, Arc::default());
+            Ok::<_, Infallible>(Response::new(body))
         },
     ));
     let info = measure(|| {
