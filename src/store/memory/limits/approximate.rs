@@ -10,8 +10,8 @@ use crate::quota::{Quota, QuotaState};
 ///
 /// A counter belongs to the hash of a subject. A newcomer is wrongly refused if its hash resembles that
 /// of a limited subject, one of several thousand, or if there is no room for it. Each hash has two
-/// buckets, of which the emptier one takes a newcomer: while three quarters of the counters are in use,
-/// next to none finds both full.
+/// buckets in each table, of which the emptier one takes a newcomer. If both are full, a counter that
+/// has used at most half of the quota is replaced, and its subject begins anew.
 #[derive(Debug)]
 pub(super) struct ApproximateCounters {
     quota: Quota,
@@ -19,10 +19,12 @@ pub(super) struct ApproximateCounters {
     window: u64,
     /// How many quota units are counted as one, so that the capacity fits in 32 bits.
     unit: u64,
-    buckets: Box<[[ApproximateCounter; WAYS]]>,
+    tables: Vec<Box<[Bucket]>>,
     /// The time from which no counter counts.
     expires: u64,
 }
+
+type Bucket = [ApproximateCounter; WAYS];
 
 /// What the subjects with one hash have used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,33 +37,52 @@ struct ApproximateCounter {
     tag: u16,
 }
 
-/// The counter of a subject, by its bucket and its place there.
+/// The place of a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    table: usize,
+    bucket: usize,
+    way: usize,
+}
+
+/// The counter of a subject.
 enum Room {
-    /// The subject's counter.
-    Own((usize, usize)),
+    /// The subject's counter, and what it has used.
+    Own(u32, Position),
     /// A counter that is unused, or may be replaced.
-    Free((usize, usize)),
+    Free(Position),
     /// All counters are in use.
     None,
 }
 
 impl ApproximateCounters {
-    /// About `capacity` counters. They take 12 bytes each.
-    pub(super) fn new(quota: Quota, capacity: usize, now: u64) -> Self {
+    /// `buckets` of eight counters, 96 bytes each.
+    pub(super) fn new(quota: Quota, buckets: usize, now: u64) -> Self {
         // The time in which the whole quota becomes available again: with a burst, GCRA's differs from
         // the quota's window.
         let refill = u128::from(quota.window_micros()) * u128::from(quota.capacity())
             / u128::from(quota.limit().max(1));
-        let buckets = capacity.div_ceil(WAYS).clamp(1, 1 << 24);
         let mut counters = Self {
             quota,
             window: u64::try_from(refill).unwrap_or(u64::MAX).max(1),
             unit: quota.capacity() / u64::from(u32::MAX) + 1,
-            buckets: vec![Default::default(); buckets].into(),
+            tables: Vec::new(),
             expires: 0,
         };
+        counters.grow(buckets);
         counters.keep_from(now);
         counters
+    }
+
+    /// Adds a table.
+    pub(super) fn grow(&mut self, buckets: usize) {
+        let buckets = buckets.clamp(1, 1 << 24);
+        self.tables.push(vec![Bucket::default(); buckets].into());
+    }
+
+    /// The sizes of the tables, in buckets.
+    pub(super) fn tables(&self) -> impl Iterator<Item = usize> {
+        self.tables.iter().map(|table| table.len())
     }
 
     pub(super) fn quota(&self) -> &Quota {
@@ -70,7 +91,12 @@ impl ApproximateCounters {
 
     /// Whether the subject has a counter.
     pub(super) fn counts(&self, hash: u64, now: u64) -> bool {
-        matches!(self.room(hash, self.window_at(now)), Room::Own(_))
+        matches!(self.room(hash, self.window_at(now)), Room::Own(..))
+    }
+
+    /// Whether the subject has a counter, or can get one.
+    pub(super) fn has_room(&self, hash: u64, now: u64) -> bool {
+        !matches!(self.room(hash, self.window_at(now)), Room::None)
     }
 
     /// What the subject has used: `None` if nothing, and its whole quota if there is no room to count
@@ -78,9 +104,7 @@ impl ApproximateCounters {
     pub(super) fn state(&self, hash: u64, now: u64) -> Option<QuotaState> {
         let window = self.window_at(now);
         let used = match self.room(hash, window) {
-            Room::Own((bucket, place)) => {
-                u64::from(self.buckets[bucket][place].used(window)).saturating_mul(self.unit)
-            }
+            Room::Own(used, _) => u64::from(used).saturating_mul(self.unit),
             Room::Free(_) => return None,
             Room::None => self.quota.capacity(),
         };
@@ -90,28 +114,30 @@ impl ApproximateCounters {
     /// Counts an admitted use of `cost` quota units.
     pub(super) fn charge(&mut self, hash: u64, now: u64, cost: u64) {
         let window = self.window_at(now);
-        let (bucket, place) = match self.room(hash, window) {
-            Room::Own(place) => place,
-            Room::Free((bucket, place)) => {
-                self.buckets[bucket][place] = ApproximateCounter {
+        let at = match self.room(hash, window) {
+            Room::Own(_, at) => at,
+            Room::Free(at) => {
+                self.tables[at.table][at.bucket][at.way] = ApproximateCounter {
                     window,
                     tag: tag(hash),
                     ..ApproximateCounter::default()
                 };
-                (bucket, place)
+                at
             }
             Room::None => return,
         };
         let units = u32::try_from(cost.div_ceil(self.unit)).unwrap_or(u32::MAX);
-        self.buckets[bucket][place].charge(window, units);
+        self.tables[at.table][at.bucket][at.way].charge(window, units);
         self.keep_from(now);
     }
 
     pub(super) fn forget(&mut self, hash: u64) {
-        for bucket in self.buckets_of(hash) {
-            let counters = self.buckets[bucket].iter_mut();
-            for counter in counters.filter(|counter| counter.tag == tag(hash)) {
-                *counter = ApproximateCounter::default();
+        for table in &mut self.tables {
+            for bucket in buckets_of(hash, table.len()) {
+                let counters = table[bucket].iter_mut();
+                for counter in counters.filter(|counter| counter.tag == tag(hash)) {
+                    *counter = ApproximateCounter::default();
+                }
             }
         }
     }
@@ -122,26 +148,35 @@ impl ApproximateCounters {
     }
 
     fn room(&self, hash: u64, window: u16) -> Room {
-        // The bucket with the fewest counters in use, of two full ones that with the least used counter.
-        let mut best = (WAYS, u32::MAX, (0, 0));
-        for bucket in self.buckets_of(hash) {
-            let (mut in_use, mut least) = (0, (u32::MAX, 0));
-            for (place, counter) in self.buckets[bucket].iter().enumerate() {
-                let used = counter.used(window);
-                if used > 0 && counter.tag == tag(hash) {
-                    return Room::Own((bucket, place));
+        let mut own = None;
+        let mut free = None;
+        for (table, buckets) in self.tables.iter().enumerate() {
+            // The bucket with the fewest counters in use, of two full ones that with the least used
+            // counter.
+            let mut best = (WAYS, u32::MAX, Position::default());
+            for bucket in buckets_of(hash, buckets.len()) {
+                let (mut in_use, mut least) = (0, (u32::MAX, 0));
+                for (way, counter) in buckets[bucket].iter().enumerate() {
+                    let used = counter.used(window);
+                    if used > 0 && counter.tag == tag(hash) {
+                        // Of several subjects that resemble each other, the most limited one counts.
+                        own = own.max(Some((used, Position { table, bucket, way })));
+                    }
+                    in_use += usize::from(used > 0);
+                    least = least.min((used, way));
                 }
-                in_use += usize::from(used > 0);
-                least = least.min((used, place));
+                let way = least.1;
+                best = best.min((in_use, least.0, Position { table, bucket, way }));
             }
-            best = best.min((in_use, least.0, (bucket, least.1)));
+            let is_replaceable = u64::from(best.1) <= self.quota.capacity() / self.unit / 2;
+            if is_replaceable && free.is_none() {
+                free = Some(best.2);
+            }
         }
-        let (_, used, place) = best;
-        let is_replaceable = u64::from(used) <= self.quota.capacity() / self.unit / 2;
-        if is_replaceable {
-            Room::Free(place)
-        } else {
-            Room::None
+        match (own, free) {
+            (Some((used, at)), _) => Room::Own(used, at),
+            (None, Some(at)) => Room::Free(at),
+            (None, None) => Room::None,
         }
     }
 
@@ -155,13 +190,6 @@ impl ApproximateCounters {
     fn window_at(&self, now: u64) -> u16 {
         let [.., high, low] = (now / self.window).to_be_bytes();
         u16::from_be_bytes([high, low])
-    }
-
-    /// The two buckets of a hash, by bits that [`tag`] does not use.
-    fn buckets_of(&self, hash: u64) -> [usize; 2] {
-        let buckets = self.buckets.len() as u64;
-        let bucket = |bits: u64| usize::try_from(((bits & 0xFF_FFFF) * buckets) >> 24).unwrap_or(0);
-        [bucket(hash), bucket(hash >> 24)]
     }
 }
 
@@ -186,13 +214,20 @@ impl ApproximateCounter {
     }
 }
 
+/// The two buckets of a hash, of so many, by bits that [`tag`] does not use.
+fn buckets_of(hash: u64, buckets: usize) -> [usize; 2] {
+    let bucket =
+        |bits: u64| usize::try_from(((bits & 0xFF_FFFF) * buckets as u64) >> 24).unwrap_or(0);
+    [bucket(hash), bucket(hash >> 24)]
+}
+
 fn tag(hash: u64) -> u16 {
     let [first, second, ..] = hash.to_be_bytes();
     u16::from_be_bytes([first, second])
 }
 
 /// How many counters a bucket has.
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +253,7 @@ mod tests {
     fn no_window_admits_more_than_the_limit() {
         for algorithm in ALGORITHMS {
             let quota = Quota::per_second(7).counted_by(algorithm);
-            let mut counters = ApproximateCounters::new(quota, 64, 0);
+            let mut counters = ApproximateCounters::new(quota, 8, 0);
             let rng = &mut fastrand::Rng::with_seed(5);
             let (mut now, mut admitted) = (1_000, VecDeque::new());
             for _ in 0..20_000 {
@@ -247,7 +282,7 @@ mod tests {
             Quota::per_second(8).burst(2),
             Quota::per_minute(480).burst(1_000),
         ] {
-            let mut counters = ApproximateCounters::new(quota, 64, 0);
+            let mut counters = ApproximateCounters::new(quota, 8, 0);
             for n in 0..1_000 {
                 assert!(admits(&mut counters, 9, n * 250_001, 1), "{quota:?} {n}");
             }
@@ -258,7 +293,7 @@ mod tests {
     fn large_costs_and_limits_are_counted() {
         let limit = crate::quota::MAX_LIMIT;
         let quota = Quota::new(limit, std::time::Duration::from_secs(60)).expect("in range");
-        let mut counters = ApproximateCounters::new(quota, 64, 0);
+        let mut counters = ApproximateCounters::new(quota, 8, 0);
         assert!(admits(&mut counters, 9, 5, limit / 2));
         assert!(!admits(&mut counters, 9, 5, limit / 2 + 1));
         assert!(admits(&mut counters, 9, 5, limit / 4));
@@ -268,7 +303,7 @@ mod tests {
     #[test]
     fn a_limited_subject_is_not_replaced_and_a_newcomer_without_room_is_refused() {
         let quota = Quota::per_hour(4);
-        let mut counters = ApproximateCounters::new(quota, WAYS, 0);
+        let mut counters = ApproximateCounters::new(quota, 1, 0);
         let hash = |n: u64| n << 48;
         for n in 0..8 {
             assert!(admits(&mut counters, hash(n), 5, 3));
@@ -282,5 +317,36 @@ mod tests {
         assert!(admits(&mut counters, hash(9), 5, 1), "8 has used a quarter");
         assert!(!counters.has_expired(5));
         assert!(counters.has_expired(5 + 2 * quota.window_micros()));
+    }
+
+    /// Regression: of two counters with the subject's tag the first was taken, so that a newcomer in the
+    /// subject's other bucket freed it.
+    #[test]
+    fn a_newcomer_with_the_same_tag_does_not_free_a_limited_subject() {
+        let quota = Quota::per_hour(4);
+        let mut counters = ApproximateCounters::new(quota, 4, 0);
+        // Buckets 3 and 0, of which 0 is taken, and bucket 3 twice.
+        let (limited, newcomer) = (0xFF_FFFF, 0xFFFF_FFFF_FFFF);
+        for n in 0..2 {
+            assert!(admits(&mut counters, limited, 5 + n, 2));
+        }
+        assert!(!admits(&mut counters, limited, 9, 1));
+        admits(&mut counters, newcomer, 9, 1);
+        assert!(!admits(&mut counters, limited, 9, 1));
+    }
+
+    #[test]
+    fn another_table_makes_room() {
+        let quota = Quota::per_hour(1);
+        let mut counters = ApproximateCounters::new(quota, 1, 0);
+        for n in 0..8 {
+            assert!(admits(&mut counters, n << 48, 5, 1));
+        }
+        assert!(!counters.has_room(8 << 48, 5));
+        counters.grow(2);
+        assert!(admits(&mut counters, 8 << 48, 5, 1));
+        for n in 0..9 {
+            assert!(!admits(&mut counters, n << 48, 5, 1), "{n} was freed");
+        }
     }
 }

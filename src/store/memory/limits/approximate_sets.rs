@@ -1,14 +1,14 @@
-use super::approximate::ApproximateCounters;
+use super::approximate::{ApproximateCounters, WAYS};
 use crate::quota::Quota;
 
 /// Sets of approximate counters, each for one quota of one limit. They exist only while they are
-/// needed.
+/// needed, and grow with the number of subjects.
 ///
 /// If there are too many, other limits with the same quota use a set, too: the limit's name is part of
 /// a subject's hash.
 pub(super) struct ApproximateSets {
     sets: Vec<LimitCounters>,
-    /// How many counters a set has.
+    /// How many buckets a set may have.
     capacity: usize,
 }
 
@@ -21,10 +21,11 @@ struct LimitCounters {
 }
 
 impl ApproximateSets {
+    /// Up to `capacity` counters in a set.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             sets: Vec::new(),
-            capacity,
+            capacity: capacity.div_ceil(WAYS),
         }
     }
 
@@ -37,24 +38,51 @@ impl ApproximateSets {
         })
     }
 
-    /// The index of the set for new subjects.
-    pub(super) fn room(&mut self, limit: usize, quota: &Quota, now: u64) -> Option<usize> {
+    /// The index of the set for a new subject.
+    pub(super) fn room(
+        &mut self,
+        limit: usize,
+        quota: &Quota,
+        hash: u64,
+        now: u64,
+    ) -> Option<usize> {
         let has_quota = |set: &LimitCounters| set.counters.quota() == quota;
         let mut sets = self.sets.iter();
         if let Some(own) = sets.position(|set| set.limit == limit && has_quota(set)) {
+            if !self.sets[own].counters.has_room(hash, now) {
+                self.grow(own);
+            }
             return Some(own);
         }
         if self.sets.len() < MAX_SETS {
             self.sets.push(LimitCounters {
                 limit,
                 is_shared: false,
-                counters: ApproximateCounters::new(*quota, self.capacity, now),
+                counters: ApproximateCounters::new(*quota, self.first_table(), now),
             });
             return Some(self.sets.len() - 1);
         }
         let shared = self.sets.iter().position(has_quota)?;
         self.sets[shared].is_shared = true;
         Some(shared)
+    }
+
+    /// Doubles a set, unless it or all of them have their whole memory.
+    fn grow(&mut self, set: usize) {
+        let tables = self.sets.iter().map(|set| set.counters.tables().skip(1));
+        let added: usize = tables.flatten().sum();
+        let left = (MAX_ADDED * self.capacity).saturating_sub(added);
+        let counters = &mut self.sets[set].counters;
+        let len: usize = counters.tables().sum();
+        let buckets = (len + 1).min(self.capacity.saturating_sub(len)).min(left);
+        if buckets > 0 {
+            counters.grow(buckets);
+        }
+    }
+
+    /// The first table of a set, which every limit can have.
+    fn first_table(&self) -> usize {
+        (self.capacity / 32).max(1)
     }
 
     pub(super) fn get(&self, at: usize) -> &ApproximateCounters {
@@ -81,5 +109,8 @@ impl ApproximateSets {
     }
 }
 
-/// How many sets there may be.
-const MAX_SETS: usize = 16;
+/// How many sets there may be: their first tables take the memory of eight whole sets.
+const MAX_SETS: usize = 256;
+
+/// How many whole sets the memory that is added to first tables may take.
+const MAX_ADDED: usize = 8;

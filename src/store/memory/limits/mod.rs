@@ -23,8 +23,9 @@ use shard::CounterShard;
 /// All counters of a subject are in one shard, so one lock makes a decision atomic. Each shard holds
 /// a fixed number of exact counters, of which one limit takes at most half. If there is no room, a new
 /// subject replaces a counter whose window has passed, or else is counted approximately, in memory of
-/// the limit's own: it is never admitted beyond its quota, and refused earlier than necessary only if
-/// it uses more than half of it, or more than a million subjects use more than half of theirs.
+/// the limit's own: it is refused earlier than necessary only if it uses more than half of its quota,
+/// or more than a million subjects use more than half of theirs, and admitted beyond it only if more
+/// than a million subjects have counters, of which those that are at most half used are replaced.
 ///
 /// This is not an implementation of [`Limits`](crate::store::contracts::limits::Limits), because that
 /// contract leaves the time to the store and returns a boxed future, while here the caller passes its

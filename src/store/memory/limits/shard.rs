@@ -141,7 +141,7 @@ impl CounterShard {
             return Place::Free(limit);
         }
         self.approximate
-            .room(limit, quota, now)
+            .room(limit, quota, hash, now)
             .map_or(Place::Nowhere, Place::Approximate)
     }
 

@@ -112,18 +112,18 @@ fn new_subjects_are_refused_if_no_counter_is_left() {
 fn the_number_of_quotas_with_approximate_counters_is_bounded() {
     let limits = MemoryLimits::new(1);
     let hour = Duration::from_secs(3600);
-    let quotas: Vec<Quota> = (1..200)
+    let quotas: Vec<Quota> = (1..400)
         .map(|n| Quota::new(1, hour + Duration::from_micros(n)).expect("in range"))
         .collect();
     let admitted = quotas.iter().enumerate();
     let admitted = admitted
         .filter(|(n, quota)| admits(&limits, &format!("u{n}"), rule("l", **quota, 1), 1))
         .count();
-    assert_eq!(admitted, 1 + 16);
+    assert_eq!(admitted, 1 + 256);
     // Other limits with one of the quotas use its counters.
     assert!(admits(&limits, "u", rule("m", quotas[1], 1), 1));
     assert!(!admits(&limits, "u", rule("m", quotas[1], 1), 1));
-    assert_eq!(limits.size(), (1, 16));
+    assert_eq!(limits.size(), (1, 256));
 }
 
 /// How many of these new subjects, which use half of their quota of 4, are refused.
@@ -182,6 +182,31 @@ fn floods_of_several_limits_do_not_refuse_newcomers_of_any() {
         let one = rule(name, quota, 1);
         let freed =
             (0..60_000_u32).filter(|n| limits.acquire_one(&n.to_be_bytes(), &one, 10).charged);
+        assert_eq!(freed.count(), 0, "{name}");
+    }
+}
+
+/// Regression: from the seventeenth flooded limit on all newcomers were refused.
+#[test]
+fn floods_of_many_limits_do_not_refuse_newcomers_of_any() {
+    let limits = MemoryLimits::new(1 << 12);
+    let names: Vec<String> = (0..40).map(|n| format!("limit-{n}")).collect();
+    let window = |n: usize| Duration::from_secs(3_600 + n as u64);
+    let quota = |n: usize| Quota::new(4, window(n)).expect("in range");
+    for (n, name) in names.iter().enumerate() {
+        for subject in 0..3_000_u32 {
+            limits.acquire(&subject.to_be_bytes(), &[rule(name, quota(n), 4)], 10);
+        }
+    }
+    for (n, name) in names.iter().enumerate() {
+        let one = rule(name, quota(n), 1);
+        let admitted = (0..200_u32).filter(|subject| {
+            let subject = [b"new".as_slice(), &subject.to_be_bytes()].concat();
+            limits.acquire(&subject, &[one], 10).admitted
+        });
+        assert!(admitted.count() >= 198, "{name}");
+        let freed =
+            (0..3_000_u32).filter(|n| limits.acquire_one(&n.to_be_bytes(), &one, 10).charged);
         assert_eq!(freed.count(), 0, "{name}");
     }
 }
