@@ -108,6 +108,9 @@ mod semantics;
 mod store;
 pub mod table;
 pub mod testing;
+pub mod write_behind;
+#[allow(dead_code)]
+mod write_queue;
 
 // Starts real Redis servers for the tests in this crate.
 #[cfg(test)]

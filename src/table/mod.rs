@@ -53,6 +53,7 @@ pub use crate::quota::Algorithm;
 pub use config::Table;
 pub use limit::{By, Cost, Limit, OnError, RateLimiting};
 pub use one_or_many::OneOrMany;
+pub use plan::PendingMode;
 pub use quantities::{days, hours, mins, secs};
 pub use route::Route;
 pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};

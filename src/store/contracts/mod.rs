@@ -5,6 +5,7 @@ pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod limits;
 pub(crate) mod plain;
+pub(crate) mod queue;
 
 use std::{future::Future, pin::Pin};
 

@@ -81,6 +81,8 @@ pub(super) fn route(
         settle: route.settle,
         write: route.write,
         through: route.through,
+        behind: (route.write == crate::table::Write::Behind)
+            .then(crate::table::plan::behind::BehindRoute::default),
         grpc: route.grpc,
         needs_body: uses(ValueSource::Body),
         key_names_user: route.scope == Some(Scope::User) || uses(ValueSource::User),

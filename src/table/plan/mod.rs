@@ -1,5 +1,6 @@
 //! The compiled table. It is immutable, so lookups take no locks.
 
+pub(crate) mod behind;
 mod build;
 mod entities;
 mod fields;
@@ -21,6 +22,7 @@ mod unkeyed_values;
 pub(super) mod value;
 pub(super) mod value_source;
 
+pub use behind::PendingMode;
 pub(crate) use limit::LimitPlan;
 pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};

@@ -1,6 +1,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
+    behind::BehindPlan,
     build,
     entities::Entities,
     globals,
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
     /// The size of the journal of invalidations in bytes.
     pub(crate) journal_size: u64,
     pub(crate) identity: IdentityPlan,
+    /// The settings of write-behind.
+    pub(crate) behind: BehindPlan,
     plain: Box<[Box<str>]>,
 }
 
@@ -228,6 +231,7 @@ impl Plan {
             max_lag: settings.store.max_lag,
             journal_size: settings.store.journal_size,
             identity: globals::identity(&settings.identity, problems),
+            behind: BehindPlan::default(),
             plain: Box::default(),
         }
     }

@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 
 use super::{
+    behind::BehindRoute,
     hosts::{HostSet, Specificity},
     template::Template,
 };
@@ -50,6 +51,8 @@ pub(crate) struct RoutePlan {
     pub(crate) settle: Option<Duration>,
     pub(super) write: Write,
     pub(super) through: Through,
+    /// With `write = "behind"` only.
+    pub(crate) behind: Option<BehindRoute>,
     pub(crate) grpc: Option<Grpc>,
     /// Whether the key contains a hash of the body.
     pub(crate) needs_body: bool,

@@ -1,0 +1,8 @@
+//! Write-behind: accept a write durably, answer at once, apply it later and in order.
+
+pub use crate::{
+    table::PendingMode,
+    write_queue::{
+        Applying, DeadLetter, Durability, QueueCounts, WriteId, WriteState, WriteStatus,
+    },
+};
