@@ -18,7 +18,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{clock, world::ITEMS};
+use super::world::ITEMS;
+use crate::common::clock;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Commit {

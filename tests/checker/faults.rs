@@ -11,13 +11,16 @@ use rustix::process::Signal;
 use tokio::runtime::Handle;
 
 use super::{
-    client, clock,
     database::Stage,
-    faulty_proxy::{Delayed, FaultyProxy},
     load::{NODES, Run},
     process::Process,
     stored::Monitor,
     world::{ITEMS, MAX_LAG_MILLIS, STRICT, View, WriteKind},
+};
+use crate::common::{
+    clock,
+    faulty_proxy::{Delayed, FaultyProxy},
+    one_shot_client as client,
 };
 use crate::support::{RedisServer, Reply, resp};
 

@@ -14,12 +14,12 @@ use rustix::process::Signal;
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
-    client,
     database::{self, Database},
     process::Process,
     setting, started,
     world::{ITEMS, OF_GROUP, PATIENT},
 };
+use crate::common::one_shot_client as client;
 use crate::support::{RedisServer, until};
 
 const PROCESSES: usize = 16;

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, fmt};
 
 use super::{
-    clock::MILLI,
     database::Commit,
     world::{MAX_LAG_MILLIS, View, WriteKind},
 };
+use crate::common::clock::MILLI;
 
 /// A completed read.
 #[derive(Clone, Debug)]

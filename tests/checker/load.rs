@@ -12,12 +12,12 @@ use fastrand::Rng;
 use tokio::time::sleep;
 
 use super::{
-    client, clock,
     database::{Database, Stage},
     history::{Applied, History, Read, Write},
     process::Process,
     world::{ITEMS, KINDS, View, WriteKind},
 };
+use crate::common::{clock, one_shot_client as client};
 
 pub(super) const NODES: usize = 3;
 

@@ -22,11 +22,8 @@
 //!   processes run);
 //! - `KEEP_CHECKER_FAULTS`: names of faults, separated by commas.
 
-mod client;
-mod clock;
 mod database;
 mod faults;
-mod faulty_proxy;
 mod fleet;
 mod history;
 mod load;
@@ -48,14 +45,16 @@ use tokio::{runtime::Handle, task::JoinSet, time::sleep};
 use self::{
     database::Database,
     faults::Faults,
-    faulty_proxy::FaultyProxy,
     history::Read,
     load::{NODES, Run},
     process::Process,
     stored::Monitor,
     world::{MAX_LAG_MILLIS, STRICT, View},
 };
-use crate::support::{RedisServer, until};
+use crate::{
+    common::faulty_proxy::FaultyProxy,
+    support::{RedisServer, until},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consistency_holds_under_faults() {

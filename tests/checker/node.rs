@@ -32,17 +32,15 @@ use tower_keep::{
 };
 
 use super::{
-    clock, database,
+    database,
     undelivered::Undelivered,
     world::{KINDS, LONGEST_WRITE_MILLIS, OF_GROUP, View, WriteKind, table},
 };
+use crate::common::{clock, node_process::LISTENING};
 
 /// The addresses of Redis and of the database, and the lines of `[store]`. A process with this
 /// variable is a node.
 pub(super) const SETTINGS: &str = "KEEP_CHECKER_NODE";
-
-/// The prefix of a node's first output line.
-pub(super) const LISTENING: &str = "listening on ";
 
 #[test]
 #[ignore = "the checker starts it, as a process of its own"]

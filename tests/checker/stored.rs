@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::clock;
+use crate::common::clock;
 
 /// Follows `MONITOR` of one Redis at a time. Commands before it is connected, or while the connection
 /// is lost, are unknown and ignored.

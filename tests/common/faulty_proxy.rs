@@ -18,11 +18,11 @@ use tokio::{
 
 /// The delayed traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Delayed {
+pub(crate) struct Delayed {
     /// Replies on connections that have sent `XREAD`.
-    pub(super) feed: bool,
+    pub(crate) feed: bool,
     /// Requests on all others: they arrive later, even if the caller has given up.
-    pub(super) requests: bool,
+    pub(crate) requests: bool,
 }
 
 struct State {
@@ -35,8 +35,8 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct FaultyProxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct FaultyProxy {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     _task: Arc<Task>,
 }
@@ -50,7 +50,7 @@ impl Drop for Task {
 }
 
 impl FaultyProxy {
-    pub(super) async fn start(primary: u16) -> io::Result<Self> {
+    pub(crate) async fn start(primary: u16) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
@@ -72,28 +72,28 @@ impl FaultyProxy {
         })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    pub(super) fn hold(&self, held: Delayed) {
+    pub(crate) fn hold(&self, held: Delayed) {
         self.state.held.send_replace(held);
     }
 
     /// Cuts all connections; new ones go to the Redis on this port.
-    pub(super) fn lead_to(&self, primary: u16) {
+    pub(crate) fn lead_to(&self, primary: u16) {
         self.state.primary.store(primary, Ordering::SeqCst);
         self.cut();
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.state
             .generation
             .send_modify(|generation| *generation += 1);
     }
 
     /// From now on commands arrive, and their replies are lost with the connection.
-    pub(super) fn lose_replies(&self, yes: bool) {
+    pub(crate) fn lose_replies(&self, yes: bool) {
         self.state.losing.store(yes, Ordering::SeqCst);
     }
 }

@@ -9,17 +9,17 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub(super) struct HttpResponse {
+pub(crate) struct HttpResponse {
     head: String,
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl HttpResponse {
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.head.starts_with("HTTP/1.1 200 ")
     }
 
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields
             .filter(|(own, _)| own.eq_ignore_ascii_case(name))
@@ -28,17 +28,17 @@ impl HttpResponse {
     }
 
     /// How many of its own invalidations the process had not delivered when it responded.
-    pub(super) fn undelivered(&self) -> Option<u64> {
+    pub(crate) fn undelivered(&self) -> Option<u64> {
         self.field("x-undelivered")?.parse().ok()
     }
 }
 
 /// `None` without a complete response in time: the process may be stopped or dead.
-pub(super) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<HttpResponse> {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> Option<HttpResponse> {
     ask_within(PATIENCE, address, method, path).await
 }
 
-pub(super) async fn ask_within(
+pub(crate) async fn ask_within(
     patience: Duration,
     address: SocketAddr,
     method: &str,
@@ -52,7 +52,7 @@ pub(super) async fn ask_within(
 }
 
 /// Requests only stored responses.
-pub(super) async fn ask_stored(address: SocketAddr, path: &str) -> Option<HttpResponse> {
+pub(crate) async fn ask_stored(address: SocketAddr, path: &str) -> Option<HttpResponse> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: keep\r\ncache-control: only-if-cached\r\nconnection: close\r\n\r\n"
     );
