@@ -1,5 +1,7 @@
 //! Integration tests.
 
+#[cfg(feature = "redis")]
+mod behind_checker;
 mod body_types;
 mod cache;
 #[cfg(feature = "redis")]

@@ -51,6 +51,25 @@ pub(crate) async fn ask_within(
         .ok()
 }
 
+/// Sends a request with content. Each line of `fields` ends with CRLF.
+pub(crate) async fn send(
+    patience: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> Option<HttpResponse> {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: keep\r\nconnection: close\r\n{fields}content-length: {length}\r\n\r\n{body}"
+    );
+    timeout(patience, exchange(address, &request))
+        .await
+        .ok()?
+        .ok()
+}
+
 /// Requests only stored responses.
 pub(crate) async fn ask_stored(address: SocketAddr, path: &str) -> Option<HttpResponse> {
     let request = format!(
