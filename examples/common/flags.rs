@@ -35,6 +35,12 @@ impl Flags {
             })
     }
 
+    /// Whether a flag without a value is present.
+    #[allow(dead_code)] // not every example has one
+    pub(crate) fn has(&mut self, name: &'static str) -> bool {
+        self.0.contains(name)
+    }
+
     /// The value of a flag, if the flag is present.
     pub(crate) fn optional<T>(&mut self, name: &'static str) -> Result<Option<T>, Failure>
     where

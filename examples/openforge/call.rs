@@ -55,6 +55,11 @@ impl Call {
         self.field("x-user-id")
     }
 
+    /// The `Idempotency-Key`, without the quotation marks of a structured field.
+    pub(crate) fn idempotency_key(&self) -> Option<&str> {
+        Some(self.field("idempotency-key")?.trim_matches('"'))
+    }
+
     /// The JSON object in the body.
     pub(crate) fn object(&self) -> Result<Map<String, Value>, Problem> {
         match serde_json::from_slice(&self.body) {

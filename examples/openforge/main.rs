@@ -6,9 +6,12 @@
 //! curl -i -X PUT -d '{"name": "Supply chain, second phase"}' localhost:3000/engagements/550e8400-e29b-41d4-a716-446655440000
 //! curl -i -H 'x-user-id: user-123' localhost:3000/users/user-123/preferences
 //! curl -i localhost:3000/dashboards/org-456/stats
+//! curl -i -d '{"kind": "search", "message": "read 12 documents"}' localhost:3000/agents/agent-001/activity
+//! curl localhost:3000/agents/agent-001/activity
 //! curl localhost:3000/debug/queries
 //! ```
 
+mod activity;
 mod api;
 mod call;
 #[path = "../common/mod.rs"]
@@ -28,10 +31,15 @@ mod users;
 
 use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tower::{ServiceBuilder, service_fn};
-use tower_keep::{CacheLayer, InvalidateLayer, RateLimitLayer, message::RequestBody};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, RateLimitLayer, WriteBehindLayer, WriteBehindWorker,
+    message::RequestBody,
+};
 
 use api::Api;
 use common::{Failure, Flags};
@@ -46,10 +54,12 @@ Usage: cargo run --example openforge -- [FLAGS]
   --database FILE   SQLite file, created if missing; several processes may share it [default: a temporary file]
   --table FILE      use this table instead of the built-in one, examples/openforge/keep.toml
   --redis URL       share stored responses and limits with other processes, e.g. redis://127.0.0.1/
+  --worker          only apply accepted writes, without listening; needs --redis and --database
   --help            print this text
 
 The header x-user-id names the user: run this only behind a gateway that sets it.
 GET /debug/queries returns the number of statements the database has run for requests.
+POST /agents/ID/activity is accepted at once (202) and applied by a worker, in this process or one with --worker.
 POST /debug/versions/ENTITY makes everything stored for an entity unreachable.
 ";
 
@@ -60,6 +70,7 @@ fn main() -> ExitCode {
 async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     let address = flags.listen()?;
     let file = flags.optional::<PathBuf>("--database")?;
+    let only_worker = flags.has("--worker");
     let keep = flags.keep(include_str!("keep.toml").parse()?)?;
     flags.finish()?;
     let keep = keep.open().await?;
@@ -68,20 +79,39 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
     let database =
         Database::open(&file.unwrap_or_else(|| temporary.path().join("openforge.sqlite")))?;
     let api = Api::new(database, keep.clone());
+
+    // Applies accepted writes: no limits and no layers that accept, but the same handlers.
+    let stop = common::stop()?;
+    let worker = WriteBehindWorker::new(&keep, {
+        let api = api.clone();
+        service_fn(move |request: Request<Full<Bytes>>| {
+            let answer = api.clone().answer(request);
+            async { Ok::<_, Infallible>(answer.await) }
+        })
+    });
+    let worker = tokio::spawn(worker.run(stop));
+    if only_worker {
+        println!("applying writes");
+        let _ = worker.await;
+        common::flush(&keep).await;
+        return Ok(());
+    }
+
     let api = service_fn(move |request| {
         let answer = api.clone().answer(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
-
     // Outermost first.
     let app = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
         .layer(RateLimitLayer::new(&keep))
+        .layer(WriteBehindLayer::new(&keep).validate(activity::validate))
         .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(api);
 
     server::serve(address, |stream| (stream, app.clone())).await?;
+    let _ = worker.await;
     common::flush(&keep).await;
     Ok(())
 }

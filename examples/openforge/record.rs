@@ -60,13 +60,39 @@ impl Record {
 
     /// `POST` of a new row.
     pub(crate) fn create(&self, db: &Statements<'_>, call: &Call) -> Result<Reply, Problem> {
+        self.insert(db, call, call.object()?)
+    }
+
+    /// Creates a row, unless there is one with its id already.
+    pub(crate) fn create_once(
+        &self,
+        db: &Statements<'_>,
+        call: &Call,
+        fields: Map<String, Value>,
+    ) -> Result<Reply, Problem> {
+        let own = self.own_key();
+        if let Some(Value::String(id)) = fields.get(own) {
+            let sql = format!("SELECT {} FROM {} WHERE {own} = ?", self.object(), self.table);
+            if let Some(row) = db.one(&sql, [id])? {
+                return Ok(Reply::ok(&row));
+            }
+        }
+        self.insert(db, call, fields)
+    }
+
+    fn insert(
+        &self,
+        db: &Statements<'_>,
+        call: &Call,
+        fields: Map<String, Value>,
+    ) -> Result<Reply, Problem> {
         if let Some(owner) = self.owner {
             owner.row(db, call)?;
         }
         let own = self.own_key();
         let mut names = Vec::new();
         let mut values = Vec::new();
-        for (name, value) in call.object()? {
+        for (name, value) in fields {
             if name != own && !self.columns.contains(&name.as_str()) {
                 return Err(self.unknown(&name));
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode, header};
 
 use crate::{
+    activity,
     call::{Call, decode},
     dashboards,
     database::Statements,
@@ -35,7 +36,10 @@ pub(crate) fn routes() -> Routes {
         .at("/agents/{id}", item(&AGENT))
         .at("/agents/{id}/config", document(&AGENT_CONFIG))
         .at("/agents/{id}/status", part(&AGENT_STATUS))
-        .at("/agents/{id}/activity", collection(&ACTIVITY))
+        .at(
+            "/agents/{id}/activity",
+            vec![get(|db, call| ACTIVITY.list(db, call)), post(activity::log)],
+        )
         .at("/datasources", collection(&DATASOURCE))
         .at("/datasources/{id}", item(&DATASOURCE))
         .at("/datasources/{id}/schema", document(&DATASOURCE_SCHEMA))

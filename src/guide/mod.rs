@@ -6,6 +6,7 @@
 //! | [`layers`] | the order of the layers, with a complete axum server |
 //! | [`inner_service`] | what the layers require of the service they wrap; typical compile errors |
 //! | `redis` | running with Redis: addresses, memory, permissions, outages |
+//! | [`write_behind`] | accepting writes at once and applying them later: what is promised, what is not |
 //! | [`operations`] | metrics, targets, alerts and logs |
 //! | [`from_redis_py`] | migrating from a cache manager or decorators over redis-py |
 //! | [`from_tower_http_cache`] | migrating from tower-http-cache |
@@ -26,6 +27,9 @@ pub mod inner_service {}
 #[cfg(feature = "redis")]
 #[doc = include_str!("redis.md")]
 pub mod redis {}
+
+#[doc = include_str!("write_behind.md")]
+pub mod write_behind {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
