@@ -1,0 +1,129 @@
+//! Applying accepted writes, beside calls of the service without a queue.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use tower::{Layer, Service, service_fn};
+use tower_keep::{Keep, WriteBehindLayer, WriteBehindWorker, table::PendingMode};
+
+use super::{servers::RedisServer, shared, table};
+
+const WRITES: usize = 10_000;
+const KEYS: usize = 100;
+const CONCURRENCY: usize = 16;
+
+/// Calls that have ended.
+#[derive(Clone, Default)]
+struct Applied {
+    count: Arc<AtomicUsize>,
+    changed: Arc<Notify>,
+}
+
+impl Applied {
+    async fn call(self, takes: Duration) -> Result<Response<Full<Bytes>>, Infallible> {
+        if !takes.is_zero() {
+            sleep(takes).await;
+        }
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_one();
+        Ok(Response::new(Full::default()))
+    }
+
+    async fn reaches(&self, count: usize) {
+        while self.count.load(Ordering::SeqCst) < count {
+            self.changed.notified().await;
+        }
+    }
+}
+
+async fn accept(keep: &Keep, key: usize) {
+    let unused = service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let request = Request::post(format!("/agents/{key}/activity"))
+        .header("host", "bench")
+        .body(Full::from(Bytes::from_static(b"{}")))
+        .expect("a request");
+    let response = WriteBehindLayer::new(keep).layer(unused).call(request).await;
+    assert_eq!(response.expect("a response").status(), StatusCode::ACCEPTED);
+}
+
+fn worker(keep: &Keep, applied: &Applied, takes: Duration) -> JoinSet<()> {
+    let applied = applied.clone();
+    let service = service_fn(move |_: Request<Full<Bytes>>| applied.clone().call(takes));
+    let worker = WriteBehindWorker::new(keep, service).concurrency(CONCURRENCY);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        worker.run(std::future::pending::<()>()).await;
+    });
+    tasks
+}
+
+/// The time from the acceptance of a write by an idle keep to the call of the service.
+pub(crate) async fn latency() {
+    let server = RedisServer::start();
+    let keep = shared::keep(&server.url(), table(PendingMode::Ignore)).await;
+    let applied = Applied::default();
+    let _worker = worker(&keep, &applied, Duration::ZERO);
+    let mut millis = Vec::new();
+    for count in 1..=200 {
+        sleep(Duration::from_millis(5)).await;
+        let start = Instant::now();
+        accept(&keep, count).await;
+        applied.reaches(count).await;
+        millis.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    millis.sort_by(f64::total_cmp);
+    println!(
+        "\nFrom request to applied, idle: median {:.2} ms, 95 % {:.2} ms, longest {:.2} ms",
+        millis[100], millis[189], millis[199]
+    );
+}
+
+pub(crate) async fn throughput() {
+    println!("\nApplying {WRITES} writes over {KEYS} keys, {CONCURRENCY} at a time (required: 80 % of direct calls)");
+    for takes in [1, 5, 20] {
+        let takes = Duration::from_millis(takes);
+        let direct = direct(takes).await;
+        let server = RedisServer::start();
+        let keep = shared::keep(&server.url(), table(PendingMode::Ignore)).await;
+        for write in 0..WRITES {
+            accept(&keep, write % KEYS).await;
+        }
+        let applied = Applied::default();
+        let start = Instant::now();
+        let _worker = worker(&keep, &applied, takes);
+        applied.reaches(WRITES).await;
+        let queued = WRITES as f64 / start.elapsed().as_secs_f64();
+        println!(
+            "  a service that takes {takes:?}: {queued:.0} /s, directly {direct:.0} /s: {:.0} %",
+            100.0 * queued / direct
+        );
+    }
+}
+
+async fn direct(takes: Duration) -> f64 {
+    let applied = Applied::default();
+    let start = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..CONCURRENCY {
+        let applied = applied.clone();
+        callers.spawn(async move {
+            for _ in 0..WRITES / CONCURRENCY {
+                let _ = applied.clone().call(takes).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    WRITES as f64 / start.elapsed().as_secs_f64()
+}
