@@ -20,6 +20,7 @@ use super::{
     limiter::Limiter,
     local_tier::LocalTier,
     pattern_removal::PatternRemovals,
+    queue_metrics::QueueMetrics,
     reported_names::ReportedNames,
     request_extractors::RequestExtractors,
     search_variances::SearchVariances,
@@ -106,6 +107,7 @@ pub(crate) struct Engine {
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) queue_metrics: QueueMetrics,
     /// The paths of routes with a response that lacks the value of a tag.
     pub(crate) untagged_routes: ReportedNames,
     /// Whether a misplaced layer has been logged.
@@ -184,6 +186,7 @@ impl Engine {
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),
             metrics,
+            queue_metrics: QueueMetrics::register(),
             untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })
