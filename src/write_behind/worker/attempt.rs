@@ -10,8 +10,9 @@ use tracing::Instrument;
 use super::{
     backoff,
     call::{CallResult, RunningCall},
-    claiming, ending,
+    claiming,
     context::WorkerContext,
+    ending,
     lease::Lease,
     restored_request::restore,
     shutdown::ShutdownPhase,
@@ -328,7 +329,8 @@ impl Attempt<'_> {
         let keep = engine.snapshot.load().plan.behind.keep_body;
         let keep = usize::try_from(keep).unwrap_or(usize::MAX);
         let mut call = RunningCall::start(service, request, settings.longest_call, keep);
-        let mut cancelled = std::pin::pin!(self.context.shutdown.reaches(ShutdownPhase::CancelCalls));
+        let mut cancelled =
+            std::pin::pin!(self.context.shutdown.reaches(ShutdownPhase::CancelCalls));
         let began = Instant::now();
         let end = loop {
             tokio::select! {
@@ -387,11 +389,21 @@ impl Attempt<'_> {
             return self.dead(reason);
         }
         let delay = backoff::delay(self.claimed.attempt, plan.backoff, plan.max_backoff);
-        Conclusion::of(AttemptOutcome::Again(delay.max(not_before)), Some(reason.into()))
+        Conclusion::of(
+            AttemptOutcome::Again(delay.max(not_before)),
+            Some(reason.into()),
+        )
     }
 
     fn dead(&self, reason: impl Into<Box<str>>) -> Conclusion {
-        let hold = self.context.engine.snapshot.load().plan.behind.hold_after_dead;
+        let hold = self
+            .context
+            .engine
+            .snapshot
+            .load()
+            .plan
+            .behind
+            .hold_after_dead;
         Conclusion::of(AttemptOutcome::Dead { hold }, Some(reason.into()))
     }
 

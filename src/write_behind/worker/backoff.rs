@@ -22,7 +22,15 @@ mod tests {
 
     #[test]
     fn the_limit_doubles_up_to_the_longest_time() {
-        for (attempt, seconds) in [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (u32::MAX, 60)] {
+        for (attempt, seconds) in [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (6, 32),
+            (7, 60),
+            (u32::MAX, 60),
+        ] {
             let limit = limit(attempt, SECOND, 60 * SECOND);
             assert_eq!(limit, seconds * SECOND, "attempt {attempt}");
         }

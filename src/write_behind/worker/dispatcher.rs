@@ -124,7 +124,9 @@ where
         // several workers seldom want the same; and those that are passed over.
         let count = 2 * self.context.settings.concurrency + self.held_back.len();
         let queue = &self.context.queue;
-        let scans = partitions.iter().map(|partition| queue.due(*partition, count));
+        let scans = partitions
+            .iter()
+            .map(|partition| queue.due(*partition, count));
         let replies = join_all(scans).await;
         let mut found = Vec::new();
         for (partition, reply) in partitions.into_iter().zip(replies) {
@@ -234,7 +236,10 @@ where
         if mem::replace(&mut self.has_warned, true) {
             tracing::debug!(error, "queued writes still wait");
         } else {
-            tracing::warn!(error, "store unavailable: queued writes wait until it can be reached");
+            tracing::warn!(
+                error,
+                "store unavailable: queued writes wait until it can be reached"
+            );
         }
     }
 

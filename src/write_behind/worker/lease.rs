@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::context::WorkerContext;
-use crate::{clock::nanos, error::Error, fence::declaration::Declaration, store::contracts::queue::ClaimToken};
+use crate::{
+    clock::nanos, error::Error, fence::declaration::Declaration,
+    store::contracts::queue::ClaimToken,
+};
 
 /// A claim's lease, which its holder must renew.
 ///

@@ -60,9 +60,7 @@ mod tests {
     use http::{HeaderMap, Method, Uri};
 
     use super::*;
-    use crate::{
-        clock::Timestamp, store::contracts::queue::ClaimToken, write_queue::WriteId,
-    };
+    use crate::{clock::Timestamp, store::contracts::queue::ClaimToken, write_queue::WriteId};
 
     fn write() -> QueuedRequest {
         QueuedRequest {
@@ -103,7 +101,10 @@ mod tests {
         assert_eq!(request.body(), "content");
         assert_eq!(request.headers()[HOST], "api.example.com");
         assert_eq!(request.headers()[IDEMPOTENCY_KEY], format!("\"{id}\""));
-        let applying = request.extensions().get::<Applying>().expect("an extension");
+        let applying = request
+            .extensions()
+            .get::<Applying>()
+            .expect("an extension");
         assert_eq!((applying.id, applying.seq, applying.attempt), (id, 5, 2));
         let user = request.extensions().get::<UserId>().expect("a user");
         assert_eq!(user.as_str(), "alice");

@@ -19,9 +19,9 @@ impl ResponseVerdict {
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         match status {
             _ if status.is_success() || status.is_redirection() => Self::Done,
-            StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_EARLY
-            | StatusCode::TOO_MANY_REQUESTS => Self::Again(retry_after(headers, now)),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                Self::Again(retry_after(headers, now))
+            }
             _ if status.is_client_error() => Self::Refused,
             _ => Self::Again(retry_after(headers, now)),
         }
@@ -43,7 +43,9 @@ pub(super) fn may_have_committed(status: StatusCode) -> bool {
 /// The time that `Retry-After` asks for (RFC 9110 section 10.2.3); zero if there is none, or it is
 /// malformed.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Duration {
-    let value = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
     let Some(value) = value.map(str::trim) else {
         return Duration::ZERO;
     };
@@ -123,7 +125,13 @@ mod tests {
     fn only_server_errors_leave_open_whether_something_was_written() {
         for (status, expected) in [(200, false), (302, false), (409, false), (429, false)]
             .into_iter()
-            .chain([(500, true), (503, true), (501, false), (505, false), (101, true)])
+            .chain([
+                (500, true),
+                (503, true),
+                (501, false),
+                (505, false),
+                (101, true),
+            ])
         {
             let status = StatusCode::from_u16(status).expect("a status");
             assert_eq!(may_have_committed(status), expected, "{status}");
