@@ -28,7 +28,10 @@ use self::{
     context::WorkerContext, dispatcher::Dispatcher, gauges::refresh_gauges,
     settings::WorkerSettings,
 };
-use crate::{error::BoxError, keep::handle::Keep, message::replayable_body::ReplayableBody};
+use crate::{
+    error::BoxError, keep::handle::Keep, message::replayable_body::ReplayableBody,
+    store::contracts::queue::Queue,
+};
 
 /// Applies the writes that a `WriteBehindLayer` has accepted, by calling a service.
 ///
@@ -180,8 +183,20 @@ impl<S, B> WriteBehindWorker<S, B> {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
+        let queue = Arc::clone(&self.keep.engine().queue);
+        self.run_on(queue, shutdown).await;
+    }
+
+    async fn run_on<R>(self, queue: Arc<dyn Queue>, shutdown: impl Future<Output = ()>)
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+        S::Error: Into<BoxError> + Send,
+        S::Future: Send,
+        B: ReplayableBody,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
         let engine = Arc::clone(self.keep.engine());
-        let queue = Arc::clone(&engine.queue);
         let context = Arc::new(WorkerContext::new(engine, queue, self.settings));
         let dispatcher = Dispatcher::new(Arc::clone(&context), self.service);
         tokio::select! {
