@@ -80,6 +80,8 @@ impl World {
             FenceConfig::default(),
         );
         fence.start(None).await;
+        // A proof of freshness at time 0 counts as none.
+        tokio::time::sleep(SECOND).await;
         let keep = Keep::with_fence(&table, clock, fence).expect("a valid table");
         let queue = Arc::new(FaultyQueue::new(Arc::clone(&keep.engine().queue)));
         Self {
