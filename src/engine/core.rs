@@ -14,12 +14,14 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    acceptance::state::AcceptanceState,
     expiring_set::ExpiringSet,
     fill::Fill,
     known_tag_fields::KnownTagFields,
     limiter::Limiter,
     local_tier::LocalTier,
     pattern_removal::PatternRemovals,
+    queue_metrics::QueueMetrics,
     reported_names::ReportedNames,
     request_extractors::RequestExtractors,
     search_variances::SearchVariances,
@@ -102,10 +104,12 @@ pub(crate) struct Engine {
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
     pub(crate) write_reports: WriteReports,
+    pub(crate) acceptance: AcceptanceState,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) queue_metrics: QueueMetrics,
     /// The paths of routes with a response that lacks the value of a tag.
     pub(crate) untagged_routes: ReportedNames,
     /// Whether a misplaced layer has been logged.
@@ -180,10 +184,12 @@ impl Engine {
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
             write_reports: WriteReports::register(),
+            acceptance: AcceptanceState::default(),
             limiter,
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),
             metrics,
+            queue_metrics: QueueMetrics::register(),
             untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })
@@ -207,7 +213,13 @@ impl Engine {
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));
         self.snapshot.store(Arc::new(next));
+        self.acceptance.check_again();
         Ok(())
+    }
+
+    /// Whether other processes may share the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.tiers.store.is_some()
     }
 
     /// An id that no other live engine has; never 0.

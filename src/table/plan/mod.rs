@@ -23,6 +23,7 @@ pub(super) mod value;
 pub(super) mod value_source;
 
 pub use behind::PendingMode;
+pub(crate) use behind::BehindPlan;
 pub(crate) use limit::LimitPlan;
 pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};
