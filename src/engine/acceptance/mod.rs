@@ -8,6 +8,7 @@ pub(crate) mod not_accepted;
 mod offered_write;
 mod push;
 pub(crate) mod queue_check;
+pub(crate) mod queue_drain;
 pub(crate) mod queue_settings;
 pub(crate) mod state;
 pub(crate) mod stored_write;

@@ -6,7 +6,7 @@ use http::{Uri, request};
 use super::{coalescing, idempotency, kept_fields, not_accepted::NotAccepted};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, write_targets::WriteTargets},
-    key::{ContentHash, KeyBuf, KeyInputs, purge::PurgeTarget},
+    key::{KeyBuf, KeyInputs, purge::PurgeTarget},
     message::{client_request::ClientRequest, target},
     store::contracts::queue::{Coalescing, NewWrite},
     table::RouteMatch,
@@ -73,7 +73,7 @@ impl OfferedWrite<'_> {
         user: Option<&str>,
     ) -> Result<QueuedRequest, NotAccepted> {
         let route = matched.plan();
-        let key = self.queue_key(matched, &client, user)?;
+        let key = queue_key(matched, &client, user)?;
         let (method, host) = (client.method.clone(), client.target().host.map(Into::into));
         let uri = without_credentials(&client.uri, snapshot);
         let named = route.behind.as_ref().map(|behind| &*behind.keep_fields);
@@ -96,30 +96,27 @@ impl OfferedWrite<'_> {
             targets: targets(engine, snapshot, client, user, &route.path),
         })
     }
+}
 
-    fn queue_key(
-        &self,
-        matched: &RouteMatch<'_>,
-        client: &ClientRequest,
-        user: Option<&str>,
-    ) -> Result<Box<str>, NotAccepted> {
-        let content = || ContentHash::of(&client.method, &client.headers, self.content);
-        let target = client.target();
-        let inputs = KeyInputs {
-            host: target.host,
-            path: target.path,
-            query: target.query,
-            headers: &client.headers,
-            user,
-            body: matched.plan().needs_body.then(content),
-        };
-        let mut key = KeyBuf::new();
-        // Versions are no part of the queue's key.
-        matched
-            .key(&inputs, 0, &mut key)
-            .map_err(NotAccepted::NoKey)?;
-        Ok(key.queue_key())
-    }
+fn queue_key(
+    matched: &RouteMatch<'_>,
+    client: &ClientRequest,
+    user: Option<&str>,
+) -> Result<Box<str>, NotAccepted> {
+    let target = client.target();
+    let inputs = KeyInputs {
+        host: target.host,
+        path: target.path,
+        query: target.query,
+        headers: &client.headers,
+        user,
+        body: None,
+    };
+    let mut key = KeyBuf::new();
+    // Versions are no part of the queue's key.
+    let written = matched.key(&inputs, 0, &mut key);
+    written.map_err(NotAccepted::NoKey)?;
+    Ok(key.queue_key())
 }
 
 /// The route with `write = "behind"` that serves a request.

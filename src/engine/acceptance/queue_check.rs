@@ -16,8 +16,7 @@ use crate::{
 #[cfg(feature = "redis")]
 pub(crate) async fn check(engine: &Engine) -> Result<(), Error> {
     let snapshot = engine.snapshot.load_full();
-    let mut routes = snapshot.plan.routes().iter();
-    if routes.all(|route| route.behind.is_none()) {
+    if !snapshot.plan.behind_routes() {
         return Ok(());
     }
     engine.acceptance.begin_check();
