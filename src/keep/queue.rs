@@ -164,12 +164,7 @@ impl WriteQueue {
     ///
     /// If the store cannot be reached.
     pub async fn dead_letters(&self, skip: usize, count: usize) -> Result<Vec<DeadLetter>, Error> {
-        let ids = self
-            .keep
-            .engine()
-            .queue
-            .dead_letters(skip, count)
-            .await?;
+        let ids = self.keep.engine().queue.dead_letters(skip, count).await?;
         let letters = stream::iter(ids).map(|id| self.inspect(id));
         let letters = letters.buffered(CONCURRENT_READS);
         // Another process may have retried or deleted one meanwhile.

@@ -95,7 +95,10 @@ mod tests {
             (r#""a b""#, "a b"),
             (r#" "a\"b\\" "#, r#"a"b\"#),
             (r#""a";version=1"#, "a"),
-            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+            (
+                "8e03978e-40d5-43dd-bc93-6894a57f9324",
+                "8e03978e-40d5-43dd-bc93-6894a57f9324",
+            ),
             ("order:7/a==", "order:7/a=="),
         ] {
             assert_eq!(read(&[line.as_bytes()]), Ok(Some(key.into())), "{line}");
@@ -106,7 +109,16 @@ mod tests {
 
     #[test]
     fn malformed_keys_are_errors() {
-        for line in [r#""a"#, r#""a" b"#, r#""a", "b""#, "a, b", "a b", "a;b", "\"\u{e4}\"", "?1 x"] {
+        for line in [
+            r#""a"#,
+            r#""a" b"#,
+            r#""a", "b""#,
+            "a, b",
+            "a b",
+            "a;b",
+            "\"\u{e4}\"",
+            "?1 x",
+        ] {
             let read = read(&[line.as_bytes()]);
             assert_eq!(read, Err(MalformedIdempotencyKey::NotAString), "{line}");
         }

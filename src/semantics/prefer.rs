@@ -24,7 +24,10 @@ impl WaitPreference {
     pub(crate) fn of(headers: &HeaderMap, longest: Duration) -> Self {
         let (mut responds_async, mut wait) = (false, None);
         for member in list::members(headers, &PREFER) {
-            let preference = member.split(|byte| *byte == b';').next().unwrap_or_default();
+            let preference = member
+                .split(|byte| *byte == b';')
+                .next()
+                .unwrap_or_default();
             let mut halves = preference.splitn(2, |byte| *byte == b'=');
             let name = halves.next().unwrap_or_default().trim_ascii();
             let value = halves.next().map(<[u8]>::trim_ascii);
@@ -91,14 +94,23 @@ mod tests {
             (&[][..], preference(false, None)),
             (&[&b"respond-async"[..]], preference(true, None)),
             (&[b"respond-async, wait=10"], preference(true, 10)),
-            (&[b"Respond-Async; x=1", b"WAIT = \"5\";y"], preference(true, 5)),
-            (&[b"return=minimal, foo=\"a, wait=3\", wait=4"], preference(false, 4)),
+            (
+                &[b"Respond-Async; x=1", b"WAIT = \"5\";y"],
+                preference(true, 5),
+            ),
+            (
+                &[b"return=minimal, foo=\"a, wait=3\", wait=4"],
+                preference(false, 4),
+            ),
             (&[b"wait=1, wait=2"], preference(false, 1)),
             (&[b"wait=99999999999999999999999"], preference(false, 60)),
             (&[b"wait=-1"], preference(false, None)),
             (&[b"wait=x, wait=2"], preference(false, None)),
             (&[b"wait"], preference(false, None)),
-            (&[b"waiting=2, respond-asynchronously"], preference(false, None)),
+            (
+                &[b"waiting=2, respond-asynchronously"],
+                preference(false, None),
+            ),
         ] {
             assert_eq!(read(lines), expected, "{lines:?}");
         }
@@ -113,7 +125,10 @@ mod tests {
         assert_eq!(applied(preference(false, None), true), None);
         assert_eq!(applied(preference(true, None), false), None);
         let both = preference(true, 5);
-        assert_eq!(applied(both, true).as_deref(), Some("respond-async, wait=5"));
+        assert_eq!(
+            applied(both, true).as_deref(),
+            Some("respond-async, wait=5")
+        );
         assert_eq!(applied(both, false).as_deref(), Some("wait=5"));
     }
 

@@ -32,9 +32,9 @@ pub(super) fn not_accepted<B>(reason: &NotAccepted, has_key: bool) -> Response<R
         NotAccepted::NotBehind
         | NotAccepted::AmbiguousPath
         | NotAccepted::AmbiguousHost
-        | NotAccepted::NoKey(
-            KeyError::Missing | KeyError::Malformed | KeyError::AmbiguousQuery,
-        ) => (StatusCode::BAD_REQUEST, BLANK),
+        | NotAccepted::NoKey(KeyError::Missing | KeyError::Malformed | KeyError::AmbiguousQuery) => {
+            (StatusCode::BAD_REQUEST, BLANK)
+        }
         NotAccepted::NoKey(KeyError::NoUser) => (StatusCode::FORBIDDEN, BLANK),
         NotAccepted::TooManyFields => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, BLANK),
         NotAccepted::OtherContent => (

@@ -57,9 +57,7 @@ where
         let engine = self.config.engine();
         let snapshot = engine.snapshot.load();
         match WriteAction::classify(engine, &snapshot, &parts) {
-            WriteAction::PassThrough => {
-                pass_through(&self.inner, Request::from_parts(parts, body))
-            }
+            WriteAction::PassThrough => pass_through(&self.inner, Request::from_parts(parts, body)),
             WriteAction::ApplyAtOnce => {
                 let id = engine.id();
                 LayerMarkers::mark(&mut parts.extensions, |markers| markers.write_behind = id);

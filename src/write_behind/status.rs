@@ -72,7 +72,10 @@ fn found<B>(engine: &Engine, id: WriteId, stored: &StoredStatus) -> Response<Res
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if !stored.state.has_ended() {
         let now = engine.clock.now().wall;
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds_until(stored.next_attempt, now)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(seconds_until(stored.next_attempt, now)),
+        );
     }
     response
 }
@@ -80,7 +83,11 @@ fn found<B>(engine: &Engine, id: WriteId, stored: &StoredStatus) -> Response<Res
 /// The whole seconds until the next attempt, at least one.
 fn seconds_until(next_attempt: Option<Timestamp>, now: Timestamp) -> u64 {
     let wait = next_attempt.map(|next| next.since(now)).unwrap_or_default();
-    wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
+    wait.as_millis()
+        .div_ceil(1000)
+        .max(1)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }
 
 fn method_not_allowed<B>() -> Response<ResponseBody<B>> {
@@ -97,7 +104,8 @@ fn method_not_allowed<B>() -> Response<ResponseBody<B>> {
 fn without_body<B: ServiceBody>(response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
     let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Response::from_parts(head, ResponseBody::empty())
 }
@@ -132,6 +140,9 @@ mod tests {
         assert_eq!(seconds_until(Some(Timestamp(9_000)), now), 1);
         let next = now.after(Duration::from_millis(2_001));
         assert_eq!(seconds_until(Some(next), now), 3);
-        assert_eq!(seconds_until(Some(Timestamp(u64::MAX)), now), (u64::MAX - 10_000).div_ceil(1000));
+        assert_eq!(
+            seconds_until(Some(Timestamp(u64::MAX)), now),
+            (u64::MAX - 10_000).div_ceil(1000)
+        );
     }
 }

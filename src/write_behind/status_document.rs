@@ -74,9 +74,7 @@ impl<'a> AnswerDocument<'a> {
         Self {
             status: answer.status.as_u16(),
             headers: lines(&answer.headers),
-            body_base64: body
-                .is_none()
-                .then(|| BASE64_STANDARD.encode(&answer.body)),
+            body_base64: body.is_none().then(|| BASE64_STANDARD.encode(&answer.body)),
             body,
             body_is_cut: answer.is_cut,
         }

@@ -16,6 +16,5 @@ mod status;
 pub(crate) use self::codec::{MAX_FIELDS, Unreadable};
 pub use self::{
     applying::Applying, counts::QueueCounts, dead_letter::DeadLetter, durability::Durability,
-    id::WriteId, pending_write::PendingWrite,
-    state::WriteState, status::WriteStatus,
+    id::WriteId, pending_write::PendingWrite, state::WriteState, status::WriteStatus,
 };

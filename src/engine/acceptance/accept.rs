@@ -72,7 +72,9 @@ fn count(
         Ok((accepted, _)) if accepted.id != write.id => {}
         Ok((_, superseded)) => {
             metrics.accepted.increment(1);
-            metrics.superseded.increment(u64::from(superseded.is_some()));
+            metrics
+                .superseded
+                .increment(u64::from(superseded.is_some()));
         }
         Err(error) => error.count(metrics),
     }

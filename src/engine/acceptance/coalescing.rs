@@ -35,5 +35,9 @@ fn resource(request: &QueuedRequest, named: &[HeaderName]) -> [u8; 16] {
         .map(|name| joined(&request.headers, name.as_str()))
         .collect();
     let fields = fields.iter().map(Vec::as_slice);
-    hash::of_parts([user.as_bytes(), target.as_bytes()].into_iter().chain(fields))
+    hash::of_parts(
+        [user.as_bytes(), target.as_bytes()]
+            .into_iter()
+            .chain(fields),
+    )
 }

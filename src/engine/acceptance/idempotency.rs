@@ -5,11 +5,7 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-use crate::{
-    key::hash,
-    store::contracts::queue::Idempotency,
-    write_queue::request::QueuedRequest,
-};
+use crate::{key::hash, store::contracts::queue::Idempotency, write_queue::request::QueuedRequest};
 
 /// The scope of an idempotency key is the user, the method, and the path with its query; the queue's
 /// key is a part of it because the path alone may not decide which partition holds the write. The

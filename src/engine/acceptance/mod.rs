@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod coalescing;
 mod idempotency;
 mod kept_fields;
+pub(crate) mod layer_check;
 pub(crate) mod not_accepted;
 mod offered_write;
 mod push;

@@ -47,7 +47,9 @@ impl NotAccepted {
             Self::NoKey(KeyError::Missing) => {
                 "The request lacks a parameter or a header field that names its resource."
             }
-            Self::NoKey(KeyError::Malformed) => "The request's target is not properly percent-encoded.",
+            Self::NoKey(KeyError::Malformed) => {
+                "The request's target is not properly percent-encoded."
+            }
             Self::NoKey(KeyError::AmbiguousQuery) => {
                 "A parameter of the query is spelled almost like one that names the resource."
             }
@@ -56,8 +58,12 @@ impl NotAccepted {
                 "The Idempotency-Key was used for a request with other content; send another key."
             }
             Self::Full(Bound::Writes) => "Too many writes are waiting to be applied.",
-            Self::Full(Bound::Bytes) => "The writes that are waiting to be applied take up all room.",
-            Self::Full(Bound::PerKey) => "Too many writes to this resource are waiting to be applied.",
+            Self::Full(Bound::Bytes) => {
+                "The writes that are waiting to be applied take up all room."
+            }
+            Self::Full(Bound::PerKey) => {
+                "Too many writes to this resource are waiting to be applied."
+            }
             Self::Refused(_) => "The write was not accepted, because it cannot be stored.",
             Self::Unknown(_) => {
                 "The write may have been accepted, because the store did not confirm it. Repeat the request with the same Idempotency-Key to find it."
