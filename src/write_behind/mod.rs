@@ -102,6 +102,8 @@ mod accept;
 mod accepted_response;
 mod config;
 mod content;
+#[cfg(test)]
+mod ended_tests;
 mod final_answer;
 mod layer;
 mod problem;

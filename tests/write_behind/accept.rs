@@ -209,7 +209,7 @@ async fn content_that_breaks_off_or_does_not_arrive_is_refused() {
 
 #[tokio::test]
 async fn content_without_room_in_memory_is_refused() {
-    let table = table().local(Local::new().fill_buffer(0));
+    let table = table().local(Local::new().fill_buffer(1));
     let keep = new_keep(table);
     let content = "x".repeat(17 << 10);
     let request = post("").map(|_| Full::from(content));

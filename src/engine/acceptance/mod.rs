@@ -8,6 +8,8 @@ pub(crate) mod layer_check;
 pub(crate) mod not_accepted;
 mod offered_write;
 mod push;
+#[cfg(test)]
+mod push_tests;
 pub(crate) mod queue_check;
 pub(crate) mod queue_drain;
 pub(crate) mod queue_settings;
