@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, Uri, request};
 
+#[cfg(feature = "redis")]
+use crate::engine::acceptance::queue_check;
 use crate::{
     clock::Clock,
     engine::{core::Engine, snapshot},
@@ -70,7 +72,9 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the table is wrong; the error says what to write instead.
+    /// If the table is wrong, or if a route has `write = "behind"` and the server cannot keep accepted
+    /// writes as the table demands (`durable`), or may evict them (`maxmemory-policy`). The error says
+    /// what to write instead.
     ///
     /// # Panics
     ///
@@ -85,7 +89,9 @@ impl Keep {
         store: crate::store::redis::RedisStore,
     ) -> Result<Self, Error> {
         let plan = snapshot::compile(&table)?;
-        Ok(Self(Engine::on_redis(plan, &store).await))
+        let engine = Engine::on_redis(plan, &store).await;
+        queue_check::check(&engine).await?;
+        Ok(Self(engine))
     }
 
     /// Replaces the table. Each request uses either the old or the new one as a whole. Only the
