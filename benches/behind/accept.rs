@@ -42,7 +42,10 @@ pub(crate) async fn accept() {
                 let (raw, body) = (raw.clone(), body.clone());
                 async move {
                     let mut cmd = redis::cmd("EVAL");
-                    cmd.arg(ADD).arg(1).arg(format!("stream:{}", i % 100)).arg(&*body);
+                    cmd.arg(ADD)
+                        .arg(1)
+                        .arg(format!("stream:{}", i % 100))
+                        .arg(&*body);
                     raw.send(cmd).await;
                 }
             })

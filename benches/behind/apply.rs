@@ -54,14 +54,19 @@ async fn accept(keep: &Keep, key: usize) {
         .header("host", "bench")
         .body(Full::from(Bytes::from_static(b"{}")))
         .expect("a request");
-    let response = WriteBehindLayer::new(keep).layer(unused).call(request).await;
+    let response = WriteBehindLayer::new(keep)
+        .layer(unused)
+        .call(request)
+        .await;
     assert_eq!(response.expect("a response").status(), StatusCode::ACCEPTED);
 }
 
 fn worker(keep: &Keep, applied: &Applied, takes: Duration) -> JoinSet<()> {
     let applied = applied.clone();
     let service = service_fn(move |_: Request<Full<Bytes>>| applied.clone().call(takes));
-    let worker = WriteBehindWorker::new(keep, service).concurrency(CONCURRENCY);
+    let worker = WriteBehindWorker::new(keep, service)
+        .request_body::<Full<Bytes>>()
+        .concurrency(CONCURRENCY);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         worker.run(std::future::pending::<()>()).await;
@@ -91,7 +96,9 @@ pub(crate) async fn latency() {
 }
 
 pub(crate) async fn throughput() {
-    println!("\nApplying {WRITES} writes over {KEYS} keys, {CONCURRENCY} at a time (required: 80 % of direct calls)");
+    println!(
+        "\nApplying {WRITES} writes over {KEYS} keys, {CONCURRENCY} at a time (required: 80 % of direct calls)"
+    );
     for takes in [1, 5, 20] {
         let takes = Duration::from_millis(takes);
         let direct = direct(takes).await;

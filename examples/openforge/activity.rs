@@ -1,6 +1,7 @@
 //! What agents have done. These writes are accepted at once, and applied by a worker.
 
-use http::{StatusCode, request};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
 use crate::{
@@ -9,20 +10,30 @@ use crate::{
 
 /// Refuses an activity that could not be applied later, before it is accepted. So everybody may see the
 /// accepted ones at once.
-pub(crate) fn validate(_: &request::Parts, body: &[u8]) -> Result<(), (StatusCode, String)> {
-    let refuse = |reason: &str| Err((StatusCode::UNPROCESSABLE_ENTITY, reason.to_owned()));
+pub(crate) async fn validate(request: Request<Bytes>) -> Result<(), Response<String>> {
+    match problem_of(request.body()) {
+        None => Ok(()),
+        Some(problem) => {
+            let mut response = Response::new(problem.to_owned());
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Err(response)
+        }
+    }
+}
+
+fn problem_of(body: &[u8]) -> Option<&'static str> {
     let Ok(Value::Object(activity)) = serde_json::from_slice(body) else {
-        return refuse("the body is not a JSON object");
+        return Some("the body is not a JSON object");
     };
     let is_text = |name: &str| activity.get(name).is_some_and(Value::is_string);
-    if !is_text("kind") || !is_text("message") {
-        return refuse("kind or message is missing, or is not a text");
-    }
     let is_known = |name: &String| ["id", "kind", "message"].contains(&name.as_str());
-    if activity.keys().all(is_known) {
-        Ok(())
+    if !is_text("kind") || !is_text("message") {
+        Some("kind or message is missing, or is not a text")
+    } else if !activity.keys().all(is_known) || activity.get("id").is_some_and(|id| !id.is_string())
+    {
+        Some("an activity has the texts id, kind and message only")
     } else {
-        refuse("an activity has id, kind and message only")
+        None
     }
 }
 

@@ -89,7 +89,7 @@ async fn openforge(mut flags: Flags) -> Result<(), Failure> {
             async { Ok::<_, Infallible>(answer.await) }
         })
     });
-    let worker = tokio::spawn(worker.run(stop));
+    let worker = tokio::spawn(worker.request_body::<Full<Bytes>>().run(stop));
     if only_worker {
         println!("applying writes");
         let _ = worker.await;

@@ -72,7 +72,11 @@ impl Record {
     ) -> Result<Reply, Problem> {
         let own = self.own_key();
         if let Some(Value::String(id)) = fields.get(own) {
-            let sql = format!("SELECT {} FROM {} WHERE {own} = ?", self.object(), self.table);
+            let sql = format!(
+                "SELECT {} FROM {} WHERE {own} = ?",
+                self.object(),
+                self.table
+            );
             if let Some(row) = db.one(&sql, [id])? {
                 return Ok(Reply::ok(&row));
             }

@@ -118,8 +118,7 @@ mod write_action;
 
 pub use self::{
     layer::WriteBehindLayer, service::WriteBehind, status_service::WriteStatusService,
-    validation::WriteRefusal,
-    worker::WriteBehindWorker,
+    validation::WriteRefusal, worker::WriteBehindWorker,
 };
 pub use crate::{
     table::PendingMode,

@@ -6,6 +6,7 @@ use super::database::ServiceCall;
 use crate::common::clock::MILLI;
 
 /// A write that was answered with 202.
+#[expect(dead_code, reason = "printed with a violation")]
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
     pub(super) key: usize,
@@ -18,6 +19,7 @@ pub(super) struct Accepted {
 }
 
 /// The response to a GET.
+#[expect(dead_code, reason = "printed with a violation")]
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
     pub(super) node: usize,

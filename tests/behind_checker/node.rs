@@ -115,23 +115,22 @@ async fn serve(redis: &str, database: SocketAddr, id: usize) -> Result<(), Box<d
             async move { Ok::<_, Infallible>(handle(&keep, database, id, request).await) }
         }
     });
-    let worker = WriteBehindWorker::new(
-        &keep,
-        ServiceBuilder::new().service(service_fn({
+    let apply = service_fn({
+        let keep = keep.clone();
+        move |request: Request<Full<Bytes>>| {
             let keep = keep.clone();
-            move |request: Request<Full<Bytes>>| {
-                let keep = keep.clone();
-                async move { Ok::<_, Infallible>(handle(&keep, database, id, request).await) }
-            }
-        })),
-    )
-    .lease(Duration::from_secs(2))
-    .longest_call(Duration::from_secs(5));
+            async move { Ok::<_, Infallible>(handle(&keep, database, id, request).await) }
+        }
+    });
+    let worker = WriteBehindWorker::new(&keep, apply)
+        .request_body::<Full<Bytes>>()
+        .lease(Duration::from_secs(2))
+        .longest_call(Duration::from_secs(5));
     tokio::spawn(worker.run(std::future::pending::<()>()));
 
     let service = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
-        .layer(WriteBehindLayer::new(&keep).validate(|_, _| Ok(())))
+        .layer(WriteBehindLayer::new(&keep).validate(async |_| Ok::<(), StatusCode>(())))
         .layer(InvalidateLayer::new(&keep))
         .layer(CacheLayer::new(&keep))
         .service(handler);
