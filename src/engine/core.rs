@@ -20,6 +20,7 @@ use super::{
     limiter::Limiter,
     local_tier::LocalTier,
     pattern_removal::PatternRemovals,
+    queue_metrics::QueueMetrics,
     reported_names::ReportedNames,
     request_extractors::RequestExtractors,
     search_variances::SearchVariances,
@@ -114,6 +115,7 @@ pub(crate) struct Engine {
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) queue_metrics: QueueMetrics,
     /// The paths of routes with a response that lacks the value of a tag.
     pub(crate) untagged_routes: ReportedNames,
     /// Whether a misplaced layer has been logged.
@@ -126,6 +128,12 @@ impl Engine {
         let clock = Arc::new(clock);
         let options = FenceConfig::new(plan.max_lag, journal_limits(&plan));
         let fence = Fence::in_process(Arc::clone(&clock), options);
+        Self::assemble(plan, clock, fence, StoreParts::default())
+    }
+
+    /// An engine without a store, whose fence follows a test's journal.
+    #[cfg(test)]
+    pub(crate) fn with_fence(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>) -> Arc<Self> {
         Self::assemble(plan, clock, fence, StoreParts::default())
     }
 
@@ -197,6 +205,7 @@ impl Engine {
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),
             metrics,
+            queue_metrics: QueueMetrics::register(),
             untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })

@@ -12,6 +12,7 @@ mod known_tag_fields;
 pub(crate) mod limiter;
 mod local_tier;
 mod pattern_removal;
+pub(crate) mod queue_metrics;
 mod reported_names;
 pub(crate) mod request_extractors;
 pub(crate) mod search_variances;

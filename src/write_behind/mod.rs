@@ -1,5 +1,8 @@
 //! Write-behind: accept a write durably, answer at once, apply it later and in order.
 
+mod worker;
+
+pub use self::worker::WriteBehindWorker;
 pub use crate::{
     table::PendingMode,
     write_queue::{
