@@ -132,7 +132,9 @@ impl History {
         let seq = |write: &Accepted| commits.get(write.token.as_str()).map(|call| call.seq);
         for earlier in &self.accepted {
             for later in &self.accepted {
-                let follows = later.key == earlier.key && later.sent > earlier.answered;
+                let follows = later.key == earlier.key
+                    && later.token != earlier.token
+                    && later.sent > earlier.answered;
                 let is_reversed = || seq(earlier).zip(seq(later)).is_some_and(|(a, b)| a >= b);
                 if follows && is_reversed() && !self.lost_between(earlier.sent, u64::MAX) {
                     violations.push(format!("(b) {later:?} has a lower seq than {earlier:?}"));
