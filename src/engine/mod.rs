@@ -14,6 +14,7 @@ mod local_tier;
 mod pattern_removal;
 mod reported_names;
 pub(crate) mod request_extractors;
+pub(crate) mod required_position;
 pub(crate) mod search_variances;
 pub(crate) mod single_flight;
 pub(crate) mod snapshot;

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 
 use super::{
-    behind::BehindRoute,
+    behind::{BehindRoute, PendingMode},
     hosts::{HostSet, Specificity},
     template::Template,
 };
@@ -90,6 +90,13 @@ impl RoutePlan {
 
     pub(crate) fn is_grpc_read(&self) -> bool {
         self.grpc == Some(Grpc::Read)
+    }
+
+    /// Whether a GET shows writes that have not been applied.
+    #[inline]
+    pub(crate) fn shows_pending(&self) -> bool {
+        let behind = self.behind.as_ref();
+        behind.is_some_and(|behind| behind.pending != PendingMode::Ignore)
     }
 
     /// The settings that only an `InvalidateLayer` applies, as they are written in the table.
