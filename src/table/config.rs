@@ -3,6 +3,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
+    behind::Behind,
     limit::{Limit, RateLimiting},
     load,
     one_or_many::OneOrMany,
@@ -142,6 +143,12 @@ impl Table {
     /// The time limits of the shared store.
     pub fn store(mut self, store: Store) -> Self {
         self.0.store = store;
+        self
+    }
+
+    /// The queue of writes that are accepted at once and applied later.
+    pub fn behind(mut self, behind: Behind) -> Self {
+        self.0.behind = behind;
         self
     }
 

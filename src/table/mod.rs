@@ -32,6 +32,7 @@
 //! # Ok::<(), tower_keep::Error>(())
 //! ```
 
+mod behind;
 mod config;
 mod limit;
 mod load;
@@ -50,18 +51,20 @@ mod value_settings;
 mod warnings;
 
 pub use crate::quota::Algorithm;
+pub use behind::{AfterDead, Behind};
 pub use config::Table;
 pub use limit::{By, Cost, Limit, OnError, RateLimiting};
 pub use one_or_many::OneOrMany;
-pub use plan::PendingMode;
 pub use quantities::{days, hours, mins, secs};
 pub use route::Route;
-pub use route_options::{Grpc, RequestDirectives, Scope, Through, Write};
+pub use route_options::{Grpc, PendingMode, RequestDirectives, Scope, Through, Write};
 pub use section::{Identity, Local, Store};
 pub use settings::Unlisted;
 pub use value_settings::ValueSettings;
 pub use warnings::Warning;
 
+#[allow(unused_imports)]
+pub(crate) use plan::{BehindPlan, BehindRoute};
 pub(crate) use plan::{
     DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, NoRoute, Plan, RouteMatch, RoutePlan,
     limit as limit_plan,

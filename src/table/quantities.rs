@@ -94,6 +94,14 @@ pub(crate) fn text(duration: Duration) -> String {
 /// A century: longer durations are mistakes.
 const LONGEST: Duration = days(36_525);
 
+/// Rejects a time that is longer than any a table may have.
+pub(super) fn check_length(time: Duration) -> Result<(), String> {
+    match time > LONGEST {
+        false => Ok(()),
+        true => Err(too_long(text(time))),
+    }
+}
+
 fn too_long(text: impl fmt::Display) -> String {
     format!("{text} is longer than a century; write \"30d\" or less")
 }

@@ -10,6 +10,7 @@ pub(super) fn explain(message: &str, found: &str, line: &str) -> String {
         return unknown_name(message);
     }
     let plain = message.replace("expected u64", "expected a whole number");
+    let plain = plain.replace("expected u32", "expected a whole number below 2^32");
     match suggestion(message, found.lines().next().unwrap_or_default(), line) {
         Some(instead) => format!("{plain}; write {instead}"),
         None => plain,
@@ -73,7 +74,7 @@ fn suggestion(message: &str, found: &str, line: &str) -> Option<String> {
     match expected {
         "a sequence" if found.starts_with('[') => Some(format!("[{}]", found.trim())),
         "a sequence" => Some(format!("[{found}]")),
-        "u64" | "u8" => Some(whole_number(found)),
+        "u64" | "u32" | "u8" => Some(whole_number(found)),
         "a string" => Some(format!("\"{found}\"")),
         "a boolean" => Some("true or false, without quotes".to_owned()),
         "a map" if line.trim_start().starts_with("negative") => {

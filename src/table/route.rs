@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{
     one_or_many::OneOrMany,
     quantities,
-    route_options::{Grpc, RequestDirectives, Scope, Through, Write},
+    route_options::{Grpc, PendingMode, RequestDirectives, Scope, Through, Write},
 };
 
 /// `[[route]]`: how the responses of one path are stored, and what writes to it invalidate.
@@ -71,6 +71,14 @@ pub struct Route {
     pub(crate) write: Write,
     #[serde(default)]
     pub(crate) through: Through,
+    #[serde(default)]
+    pub(crate) pending: PendingMode,
+    pub(crate) pending_field: Option<String>,
+    pub(crate) pending_id: Option<String>,
+    #[serde(default)]
+    pub(crate) coalesce: bool,
+    #[serde(default)]
+    pub(crate) keep_fields: Vec<String>,
     pub(crate) grpc: Option<Grpc>,
 }
 
@@ -104,6 +112,11 @@ impl Route {
             settle: None,
             write: Write::Invalidate,
             through: Through::Refetch,
+            pending: PendingMode::Ignore,
+            pending_field: None,
+            pending_id: None,
+            coalesce: false,
+            keep_fields: Vec::new(),
             grpc: None,
         }
     }
@@ -282,7 +295,10 @@ impl Route {
         self
     }
 
-    /// The effect of a successful write on the stored response of its key.
+    /// The effect of a write on the stored response of its key, and whether it is applied at once or later.
+    ///
+    /// [`Write::Behind`] requires a [`key`](Self::key) without `{#body}`, because the writes of a key are
+    /// applied in order, and is not for gRPC methods.
     pub fn write(mut self, write: Write) -> Self {
         self.write = write;
         self
@@ -291,6 +307,56 @@ impl Route {
     /// The response that replaces the stored one on write-through.
     pub fn through(mut self, through: Through) -> Self {
         self.through = through;
+        self
+    }
+
+    /// What a GET shows of writes that have been accepted, but not yet applied: nothing, by default. Requires
+    /// [`Write::Behind`].
+    ///
+    /// [`PendingMode::Body`] shows PUT and DELETE, [`PendingMode::Prepend`] and [`PendingMode::Append`] show
+    /// POST: other methods show nothing. Pending writes are shown only to requests without a query, and
+    /// only to the user who made them, because no handler has authorised them yet. To show them to others,
+    /// also with [`Scope::Public`], the layer needs a function that validates writes before they are
+    /// accepted.
+    pub fn pending(mut self, mode: PendingMode) -> Self {
+        self.pending = mode;
+        self
+    }
+
+    /// The field of the response's JSON object that holds the array to which [`PendingMode::Prepend`] and
+    /// [`PendingMode::Append`] add. By default, the response itself is the array.
+    pub fn pending_field(mut self, name: impl Into<String>) -> Self {
+        self.pending_field = Some(name.into());
+        self
+    }
+
+    /// The field by which the elements of the array are told apart: a pending write whose element the
+    /// response has already is not added. Its values are chosen by the client that writes.
+    ///
+    /// Without it, an element may be seen twice, from the commit of its write to the end of the attempt.
+    pub fn pending_id(mut self, name: impl Into<String>) -> Self {
+        self.pending_id = Some(name.into());
+        self
+    }
+
+    /// Whether a PUT that waits is replaced by a later PUT or DELETE of the same key, user and media type, so
+    /// that only the later is applied. Requires [`Write::Behind`]; no by default.
+    ///
+    /// Only the last write of the key is replaced, and only if it is an unconditional PUT that no worker
+    /// applies yet. If the later write is refused when it is applied, the earlier one is lost with it.
+    pub fn coalesce(mut self, yes: bool) -> Self {
+        self.coalesce = yes;
+        self
+    }
+
+    /// Request fields that are kept with an accepted write for the service that applies it, besides
+    /// `Content-*`, `If-*`, `Accept*` and `Idempotency-Key`. Requires [`Write::Behind`].
+    ///
+    /// The table is refused if one of them is a credential
+    /// ([`Identity::credentials`](crate::table::Identity::credentials)), as `Authorization` and `Cookie` are:
+    /// the service that applies the write gets the verified user instead.
+    pub fn keep_fields<Shape: ?Sized>(mut self, fields: impl OneOrMany<String, Shape>) -> Self {
+        self.keep_fields = fields.into_vec();
         self
     }
 

@@ -21,10 +21,33 @@ pub enum Write {
     Invalidate,
     /// The stored response is replaced.
     Through,
-    /// Accepts the write at once and applies it later. This has no effect yet, and
-    /// [`Table::check`](crate::Table::check) warns about it: the write reaches the handler at once,
-    /// and the stored response becomes unusable.
+    /// The write is accepted at once and applied later, one at a time per key and in the order of
+    /// acceptance: see [`write_behind`](crate::write_behind). The stored response becomes unusable when
+    /// it is applied.
     Behind,
+}
+
+/// What a GET shows of writes that have been accepted, but not yet applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PendingMode {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The content of the last PUT; 404 after a DELETE.
+    Body,
+    /// The contents of POSTs as elements at the front of a JSON array, latest first.
+    Prepend,
+    /// The contents of POSTs as elements at the end of a JSON array, oldest first.
+    Append,
+}
+
+impl PendingMode {
+    /// Whether pending writes are elements of a JSON array.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::Prepend | Self::Append)
+    }
 }
 
 /// The response that replaces the stored one on write-through.

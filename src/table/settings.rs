@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
+    behind::Behind,
     limit::{Limit, RateLimiting},
     route::Route,
     section::{Identity, Local, Store},
@@ -22,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) version: BTreeMap<String, u64>,
     pub(crate) local: Local,
     pub(crate) store: Store,
+    pub(crate) behind: Behind,
     pub(crate) identity: Identity,
     #[serde(rename = "value")]
     pub(crate) values: Vec<ValueSettings>,

@@ -1,5 +1,6 @@
 //! Warnings about settings that are valid, but probably not intended.
 
+mod behind;
 mod invalidates;
 mod limit;
 mod route;
@@ -31,9 +32,11 @@ pub(super) fn of(settings: &Settings) -> Vec<Warning> {
     problems.extend(unused_names(settings));
     problems.extend(missing_host(settings));
     problems.extend(unread_ip_header(settings));
+    problems.extend(behind::problems_of_section(settings));
     let known = KnownNames::of(settings);
     for (index, route) in settings.routes.iter().enumerate() {
         let mut of_route = route::problems(route);
+        of_route.extend(behind::problems(route));
         of_route.extend(known.problems(&route.invalidates));
         let of_route = of_route.into_iter();
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));

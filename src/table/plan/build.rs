@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::{
+    behind_route::BehindRoute,
     entities::Entities,
     fields,
     hosts::HostSet,
@@ -18,12 +19,13 @@ use super::{
     value_source::ValueSource,
 };
 use crate::{
+    identity::IdentityPlan,
     semantics::storable::is_about_request,
     table::{problem::FieldProblem, quantities, route::Route, route_options::Scope, ttl},
 };
 
-/// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL, and `hosts` are
-/// served if the route names none.
+/// Compiles a route. Adds its entity to `entities`; `max` is the table's longest TTL, `hosts` are served if
+/// the route names none, and `identity` knows which fields are credentials.
 pub(super) fn route(
     id: usize,
     route: &Route,
@@ -31,6 +33,7 @@ pub(super) fn route(
     entities: &mut Entities,
     max: Duration,
     hosts: &HostSet,
+    identity: &IdentityPlan,
 ) -> Result<RoutePlan, FieldProblem> {
     let template = |field, text: &str, purpose| {
         Template::parse(text, &pattern.params, purpose).map_err(|message| (field, message))
@@ -81,8 +84,7 @@ pub(super) fn route(
         settle: route.settle,
         write: route.write,
         through: route.through,
-        behind: (route.write == crate::table::Write::Behind)
-            .then(crate::table::plan::behind::BehindRoute::default),
+        behind: BehindRoute::compile(route, key.as_ref(), identity)?,
         grpc: route.grpc,
         needs_body: uses(ValueSource::Body),
         key_names_user: route.scope == Some(Scope::User) || uses(ValueSource::User),

@@ -1,6 +1,7 @@
 //! The compiled table. It is immutable, so lookups take no locks.
 
-pub(crate) mod behind;
+mod behind;
+mod behind_route;
 mod build;
 mod entities;
 mod fields;
@@ -22,7 +23,8 @@ mod unkeyed_values;
 pub(super) mod value;
 pub(super) mod value_source;
 
-pub use behind::PendingMode;
+pub(crate) use behind::BehindPlan;
+pub(crate) use behind_route::BehindRoute;
 pub(crate) use limit::LimitPlan;
 pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
-    behind::BehindPlan,
+    behind::{self, BehindPlan},
     build,
     entities::Entities,
     globals,
@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     routes: RouteTable,
     /// Whether a route has `write = "through"` with `through = "refetch"`.
     pub(crate) refetches: bool,
+    has_behind_routes: bool,
     limits: Vec<LimitPlan>,
     entities: Entities,
     /// The authorities that are served on paths without a route.
@@ -84,7 +85,15 @@ impl Plan {
         plan.add_values(settings, &mut problems);
         plan.add_routes(settings, &mut problems);
         plan.add_limits(settings, &mut problems);
+        if plan.has_behind_routes {
+            problems.extend(behind::check_max_lag(plan.max_lag));
+        }
         (plan, problems)
+    }
+
+    /// Whether a route has `write = "behind"`.
+    pub(crate) fn behind_routes(&self) -> bool {
+        self.has_behind_routes
     }
 
     /// The longest body of a response that any path may have stored, in bytes.
@@ -213,6 +222,7 @@ impl Plan {
         Self {
             routes: RouteTable::default(),
             refetches: false,
+            has_behind_routes: false,
             limits: Vec::new(),
             entities: globals::entities(settings),
             hosts,
@@ -231,7 +241,7 @@ impl Plan {
             max_lag: settings.store.max_lag,
             journal_size: settings.store.journal_size,
             identity: globals::identity(&settings.identity, problems),
-            behind: BehindPlan::default(),
+            behind: BehindPlan::compile(&settings.behind, problems),
             plain: Box::default(),
         }
     }
@@ -259,6 +269,7 @@ impl Plan {
                         &mut self.entities,
                         self.max_ttl,
                         &self.hosts,
+                        &self.identity,
                     )?;
                     self.routes.add(plan, pattern.shape)
                 });
@@ -269,6 +280,8 @@ impl Plan {
         self.routes.finish();
         let refetches = |route: &Arc<RoutePlan>| route.through() == Some(Through::Refetch);
         self.refetches = self.routes.all.iter().any(refetches);
+        let mut routes = self.routes.all.iter();
+        self.has_behind_routes = routes.any(|route| route.behind.is_some());
     }
 
     fn add_limits(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {

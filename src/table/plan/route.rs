@@ -3,7 +3,8 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 
 use super::{
-    behind::{BehindRoute, PendingMode},
+    behind::PendingMode,
+    behind_route::BehindRoute,
     hosts::{HostSet, Specificity},
     template::Template,
 };
@@ -110,6 +111,11 @@ impl RoutePlan {
         ];
         let set = settings.into_iter().filter(|(is_set, _)| *is_set);
         set.map(|(_, name)| name).collect()
+    }
+
+    /// Whether only a `WriteBehindLayer` can handle the route's writes as the table says.
+    pub(crate) fn needs_write_behind_layer(&self) -> bool {
+        self.behind.is_some()
     }
 
     /// What replaces the stored response on write-through; `None` without write-through.

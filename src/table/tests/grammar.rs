@@ -5,11 +5,15 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::WHOLE;
-use crate::table::{
-    Algorithm, By, Cost, Grpc, Identity, Limit, Local, OnError, RequestDirectives, Route, Scope,
-    Store, Table, Through, Unlisted, ValueSettings, Write, days, hours, mins,
-    quantities::{parse_duration, parse_share, parse_size},
-    secs,
+use crate::{
+    table::{
+        AfterDead, Algorithm, Behind, By, Cost, Grpc, Identity, Limit, Local, OnError, PendingMode,
+        RequestDirectives, Route, Scope, Store, Table, Through, Unlisted, ValueSettings, Write,
+        days, hours, mins,
+        quantities::{parse_duration, parse_share, parse_size},
+        secs,
+    },
+    write_queue::Durability,
 };
 
 fn in_code() -> Table {
@@ -36,6 +40,27 @@ fn in_code() -> Table {
                 .deadline(Duration::from_millis(50))
                 .max_lag(secs(2))
                 .journal_size(16 << 20),
+        )
+        .behind(
+            Behind::new()
+                .status_path("/status/writes")
+                .max_queue(1000)
+                .max_per_key(10)
+                .max_bytes(32 << 20)
+                .max_body(64 << 10)
+                .attempts(5)
+                .max_age(hours(12))
+                .backoff(Duration::from_millis(500))
+                .max_backoff(mins(1))
+                .after_dead(AfterDead::Hold)
+                .keep_result(mins(10))
+                .keep_body(4 << 10)
+                .idempotency(hours(2))
+                .max_dead(50)
+                .max_dead_bytes(1 << 20)
+                .dead_age(days(7))
+                .durable(Durability::Replicas(2))
+                .volatile(true),
         )
         .identity(
             Identity::new()
@@ -92,10 +117,25 @@ fn in_code() -> Table {
             Route::new("/pkg.Agents/Start")
                 .key("agent:start:{#body}")
                 .grpc(Grpc::Write)
-                .write(Write::Behind)
                 .through(Through::Answer)
                 .settle(secs(1))
                 .partial_writes(true),
+        )
+        .route(
+            Route::new("/agents/{id}/activity")
+                .key("agent:{id}:activity")
+                .write(Write::Behind)
+                .pending(PendingMode::Prepend)
+                .pending_field("items")
+                .pending_id("id")
+                .keep_fields("x-request-id"),
+        )
+        .route(
+            Route::new("/agents/{id}/status")
+                .key("agent:{id}:status")
+                .write(Write::Behind)
+                .pending(PendingMode::Body)
+                .coalesce(true),
         )
         .route(
             Route::new("/posts/{id}/{slug}")
@@ -300,10 +340,6 @@ fn settings_without_effect_are_warned_about() {
             override = true
             negative = { 404 = "10s" }
             [[route]]
-            path = "/later"
-            key = "later"
-            write = "behind"
-            [[route]]
             path = "/answer"
             key = "answer"
             through = "answer"
@@ -327,10 +363,9 @@ fn settings_without_effect_are_warned_about() {
     let warnings = table.expect("allowed").check();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
-        "host: the responses of the route \"/later\" are shared",
+        "host: the responses of the route \"/answer\" are shared",
         "route \"/no-key\", override: it has no effect without a TTL; write `ttl`, or a `key`",
         "route \"/no-key\", refresh_ahead: without a TTL it has an effect only if the response states",
-        "route \"/later\", write: \"behind\" has no effect yet",
         "route \"/answer\", through: it has no effect by itself; write write = \"through\"",
         "route \"/answer/vary\", through: a write's response is never stored",
         "route \"/body\", write: it has no effect on a gRPC method",
@@ -349,7 +384,6 @@ fn the_whole_table_has_warnings() {
     assert!(!ttl.iter().any(|w| w.starts_with("[ttl] engagement")));
     let expected = [
         "route \"/engagements/{id}\", invalidates: no key of this table can be \"dashboard:*:engagement_list\"; correct it",
-        "route \"/pkg.Agents/Start\", write: \"behind\" has no effect yet",
         "route \"/pkg.Agents/Start\", through: it has no effect by itself",
         "limit \"login\", lease: it has no effect yet",
     ];

@@ -1,3 +1,4 @@
+mod behind;
 mod grammar;
 mod invalid_tables;
 mod matching;

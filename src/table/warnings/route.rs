@@ -39,11 +39,6 @@ pub(super) fn problems(route: &Route) -> Vec<FieldProblem> {
         "key",
         "requests with different bodies share a response; add {#body}",
     );
-    warn(
-        route.write == Write::Behind && route.before,
-        "before",
-        "a write that is applied later has no declaration; leave it out",
-    );
     let has_ttl = route.key.is_some() || route.ttl.is_some();
     warn(
         !has_ttl && route.override_freshness && route.negative.is_empty(),
@@ -92,20 +87,16 @@ fn answers_content(route: &Route) -> bool {
 
 fn ineffective_write(route: &Route) -> Option<FieldProblem> {
     let key = route.key.as_deref().unwrap_or_default();
-    let message = match route.write {
-        Write::Behind => {
-            "\"behind\" has no effect yet: the write reaches the handler at once, and what it changed becomes unusable; leave it out"
-        }
-        Write::Through if route.grpc.is_some() || key.contains("{#body}") => {
-            "it has no effect on a gRPC method, nor under a key with {#body}; leave it out"
-        }
-        _ => return None,
-    };
-    Some(("write", message.to_owned()))
+    let cannot_replace = route.grpc.is_some() || key.contains("{#body}");
+    (route.write == Write::Through && cannot_replace).then(|| {
+        let message =
+            "it has no effect on a gRPC method, nor under a key with {#body}; leave it out";
+        ("write", message.to_owned())
+    })
 }
 
 fn ineffective_through(route: &Route) -> Option<FieldProblem> {
-    if route.through != Through::Answer {
+    if route.through != Through::Answer || route.write == Write::Behind {
         return None;
     }
     let message = if route.write != Write::Through {

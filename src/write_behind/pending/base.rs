@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Response, StatusCode,
+    Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
     response,
 };
 
 use super::{
-    fields::{ContentSource, mark_pending, mark_unknown},
+    fields::{Completeness, ContentSource, mark_pending, mark_unknown},
     json_array::{ArrayEnd, ArrayShape, with_elements},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub(super) struct PendingElements<'a> {
     pub(super) elements: &'a [Bytes],
     /// The longest content of a base, in bytes.
     pub(super) max_base: u64,
+    /// Whether these are the elements of all pending writes.
+    pub(super) completeness: Completeness,
 }
 
 impl PendingElements<'_> {
@@ -39,24 +41,31 @@ impl PendingElements<'_> {
         permit: BufferPermit,
     ) -> Response<ResponseBody<R>> {
         let (mut head, body) = response.into_parts();
-        let (body, is_complete) = match self.may_fit(&head, &body) {
+        let may_fit = is_plain_json(&head) && body.size_hint().lower() <= self.max_base;
+        let (body, has_elements) = match may_fit {
             true => self.add_to_body(body, permit).await,
             false => (ResponseBody::inner(body), false),
         };
-        match is_complete {
-            true => mark_pending(&mut head.headers, ContentSource::Base),
-            false => mark_unknown(&mut head.headers),
-        }
+        self.mark(&mut head, has_elements);
         Response::from_parts(head, body)
     }
 
-    fn may_fit<R: ServiceBody>(&self, head: &response::Parts, body: &R) -> bool {
-        head.status == StatusCode::OK
-            && body.size_hint().lower() <= self.max_base
-            && is_plain_json(&head.headers)
+    /// Makes the response to a HEAD that of a GET whose response would get the elements.
+    pub(super) fn add_to_head<R>(&self, response: Response<R>) -> Response<ResponseBody<R>> {
+        let (mut head, body) = response.into_parts();
+        let may_fit = is_plain_json(&head);
+        self.mark(&mut head, may_fit);
+        Response::from_parts(head, ResponseBody::inner(body))
     }
 
-    /// The body, and whether it has the elements.
+    fn mark(&self, head: &mut response::Parts, has_elements: bool) {
+        match has_elements {
+            true => mark_pending(&mut head.headers, ContentSource::Base, self.completeness),
+            false => mark_unknown(&mut head.headers),
+        }
+    }
+
+    /// Adds the elements to the body; returns whether that was possible.
     async fn add_to_body<R: ServiceBody>(
         &self,
         body: R,
@@ -92,11 +101,14 @@ impl PendingElements<'_> {
     }
 }
 
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE);
-    let is_plain = headers
+fn is_plain_json(head: &response::Parts) -> bool {
+    let content_type = head.headers.get(CONTENT_TYPE);
+    let is_plain = head
+        .headers
         .get_all(CONTENT_ENCODING)
         .iter()
         .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    is_plain && content_type.is_some_and(|kind| is_json(kind.as_bytes()))
+    head.status == StatusCode::OK
+        && is_plain
+        && content_type.is_some_and(|kind| is_json(kind.as_bytes()))
 }

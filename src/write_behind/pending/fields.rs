@@ -14,6 +14,22 @@ use crate::semantics::{
     targeted::CDN_CACHE_CONTROL,
 };
 
+/// Whether a response shows all pending writes, or may lack some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completeness {
+    Complete,
+    Unknown,
+}
+
+impl Completeness {
+    fn detail(self) -> &'static str {
+        match self {
+            Self::Complete => "pending",
+            Self::Unknown => "pending-unknown",
+        }
+    }
+}
+
 /// Where the content of a response that shows pending writes comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContentSource {
@@ -33,7 +49,11 @@ pub(super) fn ask_for_whole(request: &mut HeaderMap) {
 
 /// Makes the fields of the service's response those of a response that shows pending writes: nobody
 /// stores it, and it has no validator and no field that depends on the content's bytes.
-pub(super) fn mark_pending(headers: &mut HeaderMap, source: ContentSource) {
+pub(super) fn mark_pending(
+    headers: &mut HeaderMap,
+    source: ContentSource,
+    completeness: Completeness,
+) {
     for name in OF_BASE {
         headers.remove(name);
     }
@@ -45,14 +65,14 @@ pub(super) fn mark_pending(headers: &mut HeaderMap, source: ContentSource) {
         },
         ContentSource::Base => CacheStatus::forward(Forward::Partial),
     };
-    status.detail("pending").append(headers);
+    status.detail(completeness.detail()).append(headers);
 }
 
-/// Says that the response may lack accepted writes, so that nobody stores it.
+/// Marks a response that shows no pending writes, but might lack some: nobody stores it.
 pub(super) fn mark_unknown(headers: &mut HeaderMap) {
     forbid_storing(headers);
     let status = CacheStatus::forward(Forward::Bypass);
-    status.detail("pending-unknown").append(headers);
+    status.detail(Completeness::Unknown.detail()).append(headers);
 }
 
 fn forbid_storing(headers: &mut HeaderMap) {
