@@ -75,7 +75,8 @@ pub(super) struct CacheRequest {
     pub(super) miss_reason: Forward,
     /// A stored response that a call of the inner service may validate, update or complete.
     pub(super) candidate: Option<FoundEntry>,
-    /// A former candidate that the inner service has not confirmed.
+    /// A former candidate that the inner service has not confirmed, or a stored response that is older
+    /// than an outer layer demands.
     pub(super) refuted: Option<FoundEntry>,
     /// Set for a refresh in the background: no client waits for the response, and an error does not
     /// replace the stored response.
@@ -121,6 +122,15 @@ impl CacheRequest {
         self.route
             .as_ref()
             .is_some_and(|route| route.is_grpc_read())
+    }
+
+    /// Makes an entry that cannot be used as it is the candidate, unless it is too old to be validated
+    /// for this request.
+    pub(super) fn set_candidate(&mut self, found: FoundEntry) {
+        match self.is_recent_enough(&found.entry) {
+            true => self.candidate = Some(found),
+            false => self.refuted = Some(found),
+        }
     }
 
     /// Whether the entry is as recent as an outer layer demands.

@@ -15,7 +15,7 @@ use super::{
     stale_on_error, store_response,
 };
 use crate::{
-    engine::{task_keys, tiers::FoundEntry},
+    engine::task_keys,
     fence::{capture::Capture, verdict::Verdict},
     message::{
         client_request::ClientRequest, http_service::HttpService, layer_markers::LayerMarkers,
@@ -50,7 +50,7 @@ async fn forward_and_store<S: HttpService<B>, B: ReplayableBody>(
     // Before the call, so that later invalidations win. Also before the candidate is checked: if the
     // response updates the candidate, the result is stored with this position.
     let capture = context.engine().fence.capture();
-    drop_outdated_candidate(&mut context);
+    drop_invalidated_candidate(&mut context);
     let id = context.engine().id();
     LayerMarkers::mark(&mut context.parts.extensions, |markers| markers.cache = id);
     let mut parts = context.parts.clone();
@@ -118,18 +118,17 @@ async fn call<S: HttpService<B>, B: ReplayableBody>(
     Ok(OriginResponse { head, body })
 }
 
-/// Drops a candidate that was invalidated while the request waited, or is older than an outer layer
-/// demands. Two versions made within one second have the same `Last-Modified`, so the inner service
-/// might confirm the old one.
-fn drop_outdated_candidate<S, B>(context: &mut CacheContext<S, B>) {
+/// Drops a candidate that was invalidated while the request waited. Two versions made within one
+/// second have the same `Last-Modified`, so the inner service might confirm the old one.
+fn drop_invalidated_candidate<S, B>(context: &mut CacheContext<S, B>) {
     let (engine, request) = (context.config.engine(), &mut context.request);
     let now = engine.clock.now();
     let key = request.key.base();
-    let is_outdated = |found: &FoundEntry| {
-        !request.is_recent_enough(&found.entry)
-            || engine.fence.check(&found.entry, key, now) == Verdict::Unusable
-    };
-    if request.candidate.as_ref().is_some_and(is_outdated) {
+    let is_invalidated = request
+        .candidate
+        .as_ref()
+        .is_some_and(|found| engine.fence.check(&found.entry, key, now) == Verdict::Unusable);
+    if is_invalidated {
         request.candidate = None;
     }
 }

@@ -55,10 +55,9 @@ fn from_local<S: HttpService<B>, B: ReplayableBody>(
     let (headers, now) = (&context.parts.headers, engine.clock.now());
     let found = engine.tiers.lookup_local(&request.key, headers, now)?;
     let response = serve_found::serve_if_usable(context, &found);
-    if response.is_some() {
-        engine.metrics.hit_local.increment(1);
-    } else if request.is_recent_enough(&found.entry) {
-        context.request.candidate = Some(found);
+    match response.is_some() {
+        true => engine.metrics.hit_local.increment(1),
+        false => context.request.set_candidate(found),
     }
     response
 }
@@ -88,9 +87,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
             engine.metrics.hit_store.increment(1);
             return response;
         }
-        if request.is_recent_enough(&found.entry) {
-            context.request.candidate = Some(found);
-        }
+        context.request.set_candidate(found);
     }
     stale_on_error::in_backoff(context, context.request.candidate.as_ref()?)
 }

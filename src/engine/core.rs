@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     expiring_set::ExpiringSet,
     fill::Fill,
+    known_requests::KnownRequests,
     known_tag_fields::KnownTagFields,
     limiter::Limiter,
     local_tier::LocalTier,
@@ -102,6 +103,8 @@ pub(crate) struct Engine {
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
     pub(crate) write_reports: WriteReports,
+    /// The requests of pending writes that this process has read.
+    pub(crate) known_requests: KnownRequests,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
@@ -180,6 +183,7 @@ impl Engine {
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
             write_reports: WriteReports::register(),
+            known_requests: KnownRequests::default(),
             limiter,
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),

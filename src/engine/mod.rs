@@ -8,6 +8,7 @@ pub(crate) mod fill;
 pub(crate) mod fill_lock;
 pub(crate) mod head;
 mod key_globs;
+pub(crate) mod known_requests;
 mod known_tag_fields;
 pub(crate) mod limiter;
 mod local_tier;

@@ -1,5 +1,8 @@
 //! Write-behind: accept a write durably, answer at once, apply it later and in order.
 
+#[allow(dead_code)] // until the layer calls it
+//mod pending;
+
 pub use crate::{
     table::PendingMode,
     write_queue::{

@@ -3,7 +3,6 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 
 use super::{
-    behind::PendingMode,
     behind_route::BehindRoute,
     hosts::{HostSet, Specificity},
     template::Template,
@@ -14,7 +13,7 @@ use crate::{
         invalidation,
         storage_policy::{SharingScope, StoragePolicy},
     },
-    table::route_options::{Grpc, RequestDirectives, Scope, Through, Write},
+    table::route_options::{Grpc, PendingMode, RequestDirectives, Scope, Through, Write},
 };
 
 /// A compiled route: its settings, with defaults and TTL resolved.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
-    Method, Request, Response, StatusCode,
+    Extensions, Method, Request, Response, StatusCode,
     header::{CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE},
     request,
 };
@@ -11,7 +12,7 @@ use tower::ServiceExt;
 
 use super::{
     base::PendingElements,
-    fields::{ContentSource, ask_for_whole, mark_pending, mark_unknown},
+    fields::{Completeness, ContentSource, ask_for_whole, mark_pending, mark_unknown},
     json_array::{ArrayEnd, ArrayShape},
     overlay::{Overlay, is_own},
     pending_requests::PendingRequests,
@@ -23,7 +24,6 @@ use crate::{
         response_body::ResponseBody,
     },
     semantics::upgrade,
-    store::position::Position,
     table::RoutePlan,
     write_queue::request::QueuedRequest,
 };
@@ -80,33 +80,32 @@ impl PendingRead {
         }
     }
 
-    /// Waits until this process knows the key's last ended attempt, so that what the cache stores is
-    /// recent enough for the next request, too.
-    async fn catch_up(&self, last_end: Position) {
-        let fence = &self.engine.fence;
+    /// Demands of the cache below that the service's response is no older than the queue's answer.
+    async fn demand_base(&self, pending: &PendingRequests, extensions: &mut Extensions) {
+        if pending.completeness == Completeness::Unknown {
+            RequiredPosition::FromService.demand(extensions);
+            return;
+        }
+        let (fence, last_end) = (&self.engine.fence, pending.last_end);
+        if !last_end.is_known() {
+            return;
+        }
+        // What the cache stores is then recent enough for the next request, too. If the journal does not
+        // answer, the cache asks the service each time.
         if fence.is_behind(last_end) {
-            // If the journal does not answer, the cache asks the inner service.
             let _ = fence.catch_up(last_end).await;
         }
+        RequiredPosition::Including(last_end).demand(extensions);
     }
 
-    /// Adds the elements to the inner service's response.
-    async fn add_elements<S: HttpService<B>, B: ReplayableBody>(
-        &self,
-        inner: S,
-        mut request: Request<B>,
+    fn elements<'a>(
+        &'a self,
         end: ArrayEnd,
-        elements: &[bytes::Bytes],
-    ) -> PendingResult<S, B> {
-        ask_for_whole(request.headers_mut());
-        let is_head = request.method() == Method::HEAD;
-        let mut response = inner.oneshot(request).await?;
-        if is_head {
-            mark_pending(response.headers_mut(), ContentSource::Base);
-            return Ok(response.map(ResponseBody::inner));
-        }
+        elements: &'a [Bytes],
+        completeness: Completeness,
+    ) -> PendingElements<'a> {
         let behind = self.route.behind.as_ref();
-        let elements = PendingElements {
+        PendingElements {
             shape: ArrayShape {
                 field: behind.and_then(|behind| behind.pending_field.as_deref()),
                 id: behind.and_then(|behind| behind.pending_id.as_deref()),
@@ -114,30 +113,8 @@ impl PendingRead {
             end,
             elements,
             max_base: self.route.max_body,
-        };
-        Ok(elements
-            .add_to(response, self.engine.buffers.permit())
-            .await)
-    }
-
-    /// Answers with what a write shows in place of the inner service's response. Another user's write
-    /// is shown only to those whom the service answers.
-    async fn replace<S: HttpService<B>, B: ReplayableBody>(
-        &self,
-        inner: S,
-        mut request: Request<B>,
-        write: &QueuedRequest,
-        shown: impl FnOnce(bool) -> Response<ResponseBody<S::ResponseBody>>,
-    ) -> PendingResult<S, B> {
-        let is_head = request.method() == Method::HEAD;
-        if !is_own(write, self.user.as_deref()) {
-            ask_for_whole(request.headers_mut());
-            let base = inner.oneshot(request).await?;
-            if !is_allowed(base.status()) {
-                return Ok(unknown(base));
-            }
+            completeness,
         }
-        Ok(shown(is_head))
     }
 }
 
@@ -146,7 +123,8 @@ type PendingResult<S, B> = Result<
     <S as HttpService<B>>::ServiceError,
 >;
 
-/// Answers a GET or HEAD for which [`PendingRead::applies`].
+/// Answers a GET or HEAD for which [`PendingRead::applies`]. `inner` is called at most once, and not
+/// before the queue has answered.
 ///
 /// If nothing is pending, the response is that of `inner`, no older than the key's last ended attempt.
 ///
@@ -159,32 +137,55 @@ pub(in crate::write_behind) async fn answer<S: HttpService<B>, B: ReplayableBody
     mut request: Request<B>,
 ) -> PendingResult<S, B> {
     let engine = &read.engine;
-    let asked =
-        PendingRequests::read(&*engine.queue, &engine.known_requests, &read.key).await;
-    let Ok(pending) = asked else {
+    let asked = PendingRequests::read(&*engine.queue, &engine.known_requests, &read.key);
+    let Ok(pending) = asked.await else {
         RequiredPosition::FromService.demand(request.extensions_mut());
         return Ok(unknown(inner.oneshot(request).await?));
     };
-    if pending.is_incomplete {
-        RequiredPosition::FromService.demand(request.extensions_mut());
-    } else if pending.last_end.is_known() {
-        read.catch_up(pending.last_end).await;
-        RequiredPosition::Including(pending.last_end).demand(request.extensions_mut());
+    let (user, completeness) = (read.user.as_deref(), pending.completeness);
+    let is_head = request.method() == Method::HEAD;
+    let overlay = Overlay::of(&read.route, &pending.requests, user);
+    if let Overlay::Replaced(write) = &overlay
+        && is_own(write, user)
+    {
+        return Ok(replacement(write, is_head, completeness));
     }
-    match Overlay::of(&read.route, &pending.requests, read.user.as_deref()) {
-        Overlay::Nothing if !pending.is_incomplete => {
+    read.demand_base(&pending, request.extensions_mut()).await;
+    match overlay {
+        Overlay::Nothing if completeness == Completeness::Complete => {
             Ok(inner.oneshot(request).await?.map(ResponseBody::inner))
         }
         Overlay::Nothing | Overlay::Unknown => Ok(unknown(inner.oneshot(request).await?)),
-        Overlay::Content(write) => {
-            read.replace(inner, request, &write, |is_head| content(&write, is_head))
-                .await
-        }
-        Overlay::NoContent(write) => read.replace(inner, request, &write, |_| no_content()).await,
+        // Another user's: only the service knows whether this one may read the resource.
+        Overlay::Replaced(write) => Ok(match ask_for_access(inner, request).await? {
+            Ok(()) => replacement(&write, is_head, completeness),
+            Err(refused) => unknown(refused),
+        }),
         Overlay::Elements(end, elements) => {
-            read.add_elements(inner, request, end, &elements).await
+            ask_for_whole(request.headers_mut());
+            let base = inner.oneshot(request).await?;
+            let elements = read.elements(end, &elements, completeness);
+            match is_head {
+                true => Ok(elements.add_to_head(base)),
+                false => Ok(elements.add_to(base, engine.buffers.permit()).await),
+            }
         }
     }
+}
+
+/// Calls the service to see whether it lets the client read the resource, which may not exist yet. If
+/// it does not, returns its response.
+async fn ask_for_access<S: HttpService<B>, B: ReplayableBody>(
+    inner: S,
+    mut request: Request<B>,
+) -> Result<Result<(), Response<S::ResponseBody>>, S::ServiceError> {
+    ask_for_whole(request.headers_mut());
+    let base = inner.oneshot(request).await?;
+    let is_allowed = match base.status() {
+        StatusCode::NOT_FOUND | StatusCode::GONE => true,
+        status => status.is_success(),
+    };
+    Ok(if is_allowed { Ok(()) } else { Err(base) })
 }
 
 /// The service's response, marked as one that may lack accepted writes.
@@ -193,32 +194,27 @@ fn unknown<R>(mut response: Response<R>) -> Response<ResponseBody<R>> {
     response.map(ResponseBody::inner)
 }
 
-/// Whether the service lets the client read the resource, which may not exist yet.
-fn is_allowed(status: StatusCode) -> bool {
-    status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-}
-
-/// The content of a PUT as a response.
-fn content<R>(write: &QueuedRequest, is_head: bool) -> Response<ResponseBody<R>> {
-    let mut response = match is_head {
-        true => Response::new(ResponseBody::empty()),
-        false => Response::new(ResponseBody::full(write.body.clone())),
-    };
-    let headers = response.headers_mut();
-    mark_pending(headers, ContentSource::Queue);
+/// What a PUT or DELETE shows: its content, or that there is none.
+fn replacement<R>(
+    write: &QueuedRequest,
+    is_head: bool,
+    completeness: Completeness,
+) -> Response<ResponseBody<R>> {
+    let mut response = Response::new(ResponseBody::empty());
+    mark_pending(response.headers_mut(), ContentSource::Queue, completeness);
+    if write.method == Method::DELETE {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return response;
+    }
     for name in [CONTENT_TYPE, CONTENT_LANGUAGE] {
         if let Some(value) = write.headers.get(&name) {
-            headers.insert(name, value.clone());
+            response.headers_mut().insert(name, value.clone());
         }
     }
-    headers.insert(CONTENT_LENGTH, write.body.len().into());
-    response
-}
-
-/// The response after a DELETE.
-fn no_content<R>() -> Response<ResponseBody<R>> {
-    let mut response = Response::new(ResponseBody::empty());
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    mark_pending(response.headers_mut(), ContentSource::Queue);
+    let length = write.body.len().into();
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    if !is_head {
+        *response.body_mut() = ResponseBody::full(write.body.clone());
+    }
     response
 }

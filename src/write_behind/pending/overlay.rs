@@ -23,10 +23,8 @@ pub(super) enum Overlay {
     Nothing,
     /// There is a write, but what it would show is not known.
     Unknown,
-    /// The content of a PUT, in place of the service's response.
-    Content(Arc<QueuedRequest>),
-    /// A DELETE: there is no content.
-    NoContent(Arc<QueuedRequest>),
+    /// The content of this PUT, or after this DELETE none, in place of the service's response.
+    Replaced(Arc<QueuedRequest>),
     /// The contents of POSTs, in the order in which they are shown.
     Elements(ArrayEnd, Vec<Bytes>),
 }
@@ -61,8 +59,7 @@ impl Overlay {
             {
                 Self::Unknown
             }
-            Method::PUT => Self::Content(Arc::clone(request)),
-            Method::DELETE => Self::NoContent(Arc::clone(request)),
+            Method::PUT | Method::DELETE => Self::Replaced(Arc::clone(request)),
             _ => Self::Unknown,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fields::Completeness;
 use crate::{
     engine::known_requests::{KnownRequest, KnownRequests},
     error::Error,
@@ -16,8 +17,8 @@ pub(super) struct PendingRequests {
     pub(super) requests: Vec<Arc<QueuedRequest>>,
     /// The position of the key's last ended attempt, if that was a moment ago.
     pub(super) last_end: Position,
-    /// Whether there are writes whose requests could not be read.
-    pub(super) is_incomplete: bool,
+    /// Whether `requests` are those of all writes: a record may be missing, or unreadable.
+    pub(super) completeness: Completeness,
 }
 
 impl PendingRequests {
@@ -42,11 +43,14 @@ impl PendingRequests {
             if !is_current && rounds > 0 {
                 continue;
             }
-            let is_incomplete = !found.iter().all(|known| matches!(known, Some(Some(_))));
+            let is_complete = found.iter().all(|known| matches!(known, Some(Some(_))));
             return Ok(Self {
                 requests: found.into_iter().flatten().flatten().collect(),
                 last_end: pending.last_end,
-                is_incomplete,
+                completeness: match is_complete {
+                    true => Completeness::Complete,
+                    false => Completeness::Unknown,
+                },
             });
         }
     }
