@@ -255,7 +255,9 @@ mod on_redis {
     async fn keep(server: &RedisServer) -> Keep {
         let store = RedisStore::connect(&server.url()).await;
         let store = store.expect("Redis answers");
-        Keep::with_store(table(), store).await.expect("a valid table")
+        Keep::with_store(table(), store)
+            .await
+            .expect("a valid table")
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -53,8 +53,11 @@ use crate::{
     message::{buffer_budget::BufferBudget, client_request::ClientRequest, target::Target},
     metrics::CacheMetrics,
     store::{
-        contracts::{entries::Entries, journal::JournalLimits, limits::Limits, plain::Plain},
+        contracts::{
+            entries::Entries, journal::JournalLimits, limits::Limits, plain::Plain, queue::Queue,
+        },
         entry::Entry,
+        memory::queue::MemoryQueue,
         read_bounds::ReadBounds,
     },
     table::{Plan, Table},
@@ -69,6 +72,7 @@ struct StoreParts {
     entries: Option<Arc<dyn Entries>>,
     plain: Option<Arc<dyn Plain>>,
     limits: Option<Arc<dyn Limits>>,
+    queue: Option<Arc<dyn Queue>>,
     bounds: Arc<ReadBounds>,
 }
 
@@ -105,6 +109,9 @@ pub(crate) struct Engine {
     pub(crate) write_reports: WriteReports,
     /// The requests of pending writes that this process has read.
     pub(crate) known_requests: KnownRequests,
+    /// Writes that were accepted and are applied later.
+    #[allow(dead_code)] // until the layers of write-behind use it
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
@@ -143,6 +150,8 @@ impl Engine {
             plain: Some(Arc::clone(&entries) as _),
             entries: Some(entries),
             limits: Some(limits),
+            // In memory until the queue on Redis exists.
+            queue: None,
             bounds,
         };
         Self::assemble(plan, clock, fence, store)
@@ -165,6 +174,8 @@ impl Engine {
         limiter.register(snapshot.plan.limits());
         let writes = TaskTracker::new();
         writes.close();
+        let queue = store.queue;
+        let queue = queue.unwrap_or_else(|| Arc::new(MemoryQueue::new(Arc::clone(&clock))));
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             reloading: Mutex::default(),
@@ -184,6 +195,7 @@ impl Engine {
             writes,
             write_reports: WriteReports::register(),
             known_requests: KnownRequests::default(),
+            queue,
             limiter,
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),

@@ -1,7 +1,7 @@
 //! Write-behind: accept a write durably, answer at once, apply it later and in order.
 
 #[allow(dead_code)] // until the layer calls it
-//mod pending;
+mod pending;
 
 pub use crate::{
     table::PendingMode,

@@ -150,7 +150,8 @@ pub(crate) enum Coalescing {
 pub(crate) struct QueueBounds {
     /// Writes that have not ended.
     pub(crate) max_queue: u64,
-    /// Bytes of requests, answers and dead letters.
+    /// Bytes of requests, answers and dead letters, with what each record takes beside them. Results of
+    /// ended writes are removed before their time if a new write needs their room.
     pub(crate) max_bytes: u64,
     /// Writes of one key that have not ended.
     pub(crate) max_per_key: u64,
@@ -266,7 +267,7 @@ pub(crate) enum AttemptOutcome {
     Back,
 }
 
-/// How long what has ended is kept.
+/// How long what has ended is kept. A result is kept for at least [`MIN_RESULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
     /// Status and answer.
@@ -305,3 +306,32 @@ pub(crate) struct StoredStatus {
     /// The encoded request, of writes that have not ended and of dead letters.
     pub(crate) request: Option<Bytes>,
 }
+
+/// The bytes that a record counts, of texts with these lengths.
+pub(in crate::store) fn record_size(lengths: &[usize]) -> u64 {
+    let texts = lengths
+        .iter()
+        .map(|length| u64::try_from(*length).unwrap_or(u64::MAX));
+    texts.fold(RECORD_OVERHEAD, u64::saturating_add)
+}
+
+/// The bytes that a new write counts.
+pub(in crate::store) fn new_write_size(write: &NewWrite) -> u64 {
+    let user = write.user.as_ref().map_or(0, |user| user.len());
+    record_size(&[write.key.len(), user, write.request.len()])
+}
+
+/// What a record takes beside its texts.
+pub(in crate::store) const RECORD_OVERHEAD: u64 = 256;
+
+/// What the idempotency key of an ended write takes.
+pub(in crate::store) const SCOPE_SIZE: u64 = 128;
+
+/// How long the position of a key's last ended attempt is kept.
+pub(in crate::store) const LAST_END: Duration = Duration::from_secs(60);
+
+/// How long a result is kept at least, so that a push that is repeated after a lost reply finds it.
+pub(in crate::store) const MIN_RESULT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+pub(in crate::store) mod suite;

@@ -5,3 +5,4 @@ pub(crate) mod counters;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod limits;
+pub(crate) mod queue;

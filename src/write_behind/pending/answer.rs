@@ -29,7 +29,6 @@ use crate::{
 };
 
 /// A GET or HEAD of a route that shows pending writes.
-#[derive(Clone, Debug)]
 pub(in crate::write_behind) struct PendingRead {
     engine: Arc<Engine>,
     route: Arc<RoutePlan>,

@@ -72,7 +72,9 @@ pub(super) fn mark_pending(
 pub(super) fn mark_unknown(headers: &mut HeaderMap) {
     forbid_storing(headers);
     let status = CacheStatus::forward(Forward::Bypass);
-    status.detail(Completeness::Unknown.detail()).append(headers);
+    status
+        .detail(Completeness::Unknown.detail())
+        .append(headers);
 }
 
 fn forbid_storing(headers: &mut HeaderMap) {

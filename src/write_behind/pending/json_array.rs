@@ -53,12 +53,7 @@ pub(super) fn with_elements<T: AsRef<[u8]>>(
 }
 
 /// Inserts `added` at one end of an array whose brackets enclose `start..stop`.
-fn splice(
-    text: &str,
-    (start, stop): (usize, usize),
-    end: ArrayEnd,
-    added: &[&[u8]],
-) -> Vec<u8> {
+fn splice(text: &str, (start, stop): (usize, usize), end: ArrayEnd, added: &[&[u8]]) -> Vec<u8> {
     let is_empty = text[start..stop].trim_ascii().is_empty();
     let needs_comma = !is_empty && !added.is_empty();
     let at = match end {
@@ -187,7 +182,12 @@ mod tests {
         id: None,
     };
 
-    fn added(text: &str, shape: ArrayShape<'_>, end: ArrayEnd, elements: &[&str]) -> Option<String> {
+    fn added(
+        text: &str,
+        shape: ArrayShape<'_>,
+        end: ArrayEnd,
+        elements: &[&str],
+    ) -> Option<String> {
         let text = with_elements(text.as_bytes(), shape, end, elements)?;
         Some(String::from_utf8(text).expect("UTF-8"))
     }
@@ -205,7 +205,10 @@ mod tests {
         );
         for end in [ArrayEnd::Front, ArrayEnd::Back] {
             let filled = added("[\n]", TOP, end, &["1", "2"]).expect("an array");
-            assert_eq!(serde_json::from_str::<Value>(&filled).expect("JSON"), json!([1, 2]));
+            assert_eq!(
+                serde_json::from_str::<Value>(&filled).expect("JSON"),
+                json!([1, 2])
+            );
             assert_eq!(added("[1, 2]", TOP, end, &[]).expect("an array"), "[1, 2]");
         }
     }
@@ -226,14 +229,31 @@ mod tests {
             front("{\"items\":[1],\"it\\u0065ms\":[2]}").expect("an array"),
             "{\"items\":[1],\"it\\u0065ms\":[0,2]}"
         );
-        for other in ["[1]", "{\"items\":1}", "{\"item\":[1]}", "{}", "7", "\"items\""] {
+        for other in [
+            "[1]",
+            "{\"items\":1}",
+            "{\"item\":[1]}",
+            "{}",
+            "7",
+            "\"items\"",
+        ] {
             assert_eq!(front(other), None, "{other}");
         }
     }
 
     #[test]
     fn text_of_another_shape_is_left_alone() {
-        for other in ["", "{}", "7", "[1", "[1]]", "[1,]", "\"[]\"", "\u{feff}[]", "[1] x"] {
+        for other in [
+            "",
+            "{}",
+            "7",
+            "[1",
+            "[1]]",
+            "[1,]",
+            "\"[]\"",
+            "\u{feff}[]",
+            "[1] x",
+        ] {
             assert_eq!(added(other, TOP, ArrayEnd::Back, &["0"]), None, "{other:?}");
         }
         assert!(with_elements(b"[\"\xff\"]", TOP, ArrayEnd::Back, &["0"]).is_none());

@@ -55,7 +55,8 @@ impl Overlay {
         match request.method {
             // Not every client accepts the coding, and a part is not the content.
             Method::PUT
-                if headers.contains_key(CONTENT_ENCODING) || headers.contains_key(CONTENT_RANGE) =>
+                if headers.contains_key(CONTENT_ENCODING)
+                    || headers.contains_key(CONTENT_RANGE) =>
             {
                 Self::Unknown
             }
