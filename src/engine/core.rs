@@ -131,6 +131,12 @@ impl Engine {
         Self::assemble(plan, clock, fence, StoreParts::default())
     }
 
+    /// An engine without a store, whose fence follows a test's journal.
+    #[cfg(test)]
+    pub(crate) fn with_fence(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>) -> Arc<Self> {
+        Self::assemble(plan, clock, fence, StoreParts::default())
+    }
+
     #[cfg(feature = "redis")]
     pub(crate) async fn on_redis(plan: Plan, store: &RedisStore) -> Arc<Self> {
         let clock = Arc::new(Clock::boot());

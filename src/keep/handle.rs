@@ -43,6 +43,17 @@ impl Keep {
         Ok(Self(Engine::in_process(plan, clock)))
     }
 
+    /// A keep without Redis whose fence follows a test's journal.
+    #[cfg(test)]
+    pub(crate) fn with_fence(
+        table: &Table,
+        clock: Arc<Clock>,
+        fence: Arc<crate::fence::core::Fence>,
+    ) -> Result<Self, Error> {
+        let plan = snapshot::compile(table)?;
+        Ok(Self(Engine::with_fence(plan, clock, fence)))
+    }
+
     /// Creates a keep that shares stored entries, invalidations and rate limits with every process that
     /// uses the same Redis and namespace. Each process has a local tier in front of Redis.
     ///

@@ -113,11 +113,12 @@ mod status;
 mod status_document;
 mod status_service;
 mod validation;
+mod worker;
 mod write_action;
 
 pub use self::{
     layer::WriteBehindLayer, service::WriteBehind, status_service::WriteStatusService,
-    validation::WriteRefusal,
+    validation::WriteRefusal, worker::WriteBehindWorker,
 };
 pub use crate::{
     table::PendingMode,
