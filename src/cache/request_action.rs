@@ -5,7 +5,8 @@ use http::{Method, request};
 use super::{cache_request::CacheRequestRef, config::Config, request_source::RequestSource};
 use crate::{
     engine::{
-        core::Engine, required_position::RequiredPosition, snapshot::Snapshot, write_targets,
+        acceptance::layer_check, core::Engine, required_position::RequiredPosition,
+        snapshot::Snapshot, write_targets,
     },
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
@@ -70,6 +71,8 @@ impl<'p> RequestAction<'p> {
         // Checked before `Upgrade`: some clients send it on the first request of a connection, even
         // if that is a write.
         if !route.is_safe(method) {
+            let extensions = &source.parts.extensions;
+            layer_check::report_missing_layer(source.config.engine(), route, extensions);
             return Self::write(source, Some(route));
         }
         if source.is_upgrade() {
@@ -106,9 +109,6 @@ impl<'p> RequestAction<'p> {
         let RequiredPosition::Including(position) = required else {
             return Self::Bypass(Forward::Bypass, None);
         };
-        if matched.plan().needs_body {
-            return Self::Bypass(Forward::Bypass, None);
-        }
         match source.by_route(matched, None, key) {
             Ok(request) => Self::LookUpSince(request, position),
             Err(error) => Self::Bypass(Forward::Bypass, error.detail()),

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    acceptance::state::AcceptanceState,
     expiring_set::ExpiringSet,
     fill::Fill,
     known_requests::KnownRequests,
@@ -21,6 +22,7 @@ use super::{
     limiter::Limiter,
     local_tier::LocalTier,
     pattern_removal::PatternRemovals,
+    queue_metrics::QueueMetrics,
     reported_names::ReportedNames,
     request_extractors::RequestExtractors,
     search_variances::SearchVariances,
@@ -109,13 +111,14 @@ pub(crate) struct Engine {
     pub(crate) write_reports: WriteReports,
     /// The requests of pending writes that this process has read.
     pub(crate) known_requests: KnownRequests,
+    pub(crate) acceptance: AcceptanceState,
     /// Writes that were accepted and are applied later.
-    #[allow(dead_code)] // until the layers of write-behind use it
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
     pub(crate) tag_fields: KnownTagFields,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) queue_metrics: QueueMetrics,
     /// The paths of routes with a response that lacks the value of a tag.
     pub(crate) untagged_routes: ReportedNames,
     /// Whether a misplaced layer has been logged.
@@ -128,6 +131,12 @@ impl Engine {
         let clock = Arc::new(clock);
         let options = FenceConfig::new(plan.max_lag, journal_limits(&plan));
         let fence = Fence::in_process(Arc::clone(&clock), options);
+        Self::assemble(plan, clock, fence, StoreParts::default())
+    }
+
+    /// An engine without a store, whose fence follows a test's journal.
+    #[cfg(test)]
+    pub(crate) fn with_fence(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>) -> Arc<Self> {
         Self::assemble(plan, clock, fence, StoreParts::default())
     }
 
@@ -195,11 +204,13 @@ impl Engine {
             writes,
             write_reports: WriteReports::register(),
             known_requests: KnownRequests::default(),
+            acceptance: AcceptanceState::default(),
             queue,
             limiter,
             extractors: RequestExtractors::default(),
             tag_fields: KnownTagFields::default(),
             metrics,
+            queue_metrics: QueueMetrics::register(),
             untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })
@@ -223,7 +234,13 @@ impl Engine {
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));
         self.snapshot.store(Arc::new(next));
+        self.acceptance.check_again();
         Ok(())
+    }
+
+    /// Whether other processes may share the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.tiers.store.is_some()
     }
 
     /// An id that no other live engine has; never 0.

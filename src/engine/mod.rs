@@ -1,6 +1,7 @@
 //! The state that the layers and the public handle share: the table in use, the tiers, single flight
 //! and the rate limiter.
 
+pub(crate) mod acceptance;
 pub(crate) mod coalesce;
 pub(crate) mod core;
 pub(crate) mod expiring_set;
@@ -13,6 +14,7 @@ mod known_tag_fields;
 pub(crate) mod limiter;
 mod local_tier;
 mod pattern_removal;
+pub(crate) mod queue_metrics;
 mod reported_names;
 pub(crate) mod request_extractors;
 pub(crate) mod required_position;

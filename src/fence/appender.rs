@@ -1,9 +1,15 @@
 //! Appends this process's own records to the journal.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
-use tokio::task::AbortHandle;
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     entry_names::EntryNames,
@@ -13,6 +19,7 @@ use super::{
     target_index::TargetIndex,
 };
 use crate::{
+    clock::Backoff,
     error::Error,
     key::purge::Purge,
     store::{
@@ -177,8 +184,28 @@ impl OwnAppend<'_> {
         Ok(alone.then_some(reply.position))
     }
 
+    /// [`deliver`](Self::deliver) that tries again after each failure, until the time `until`. Tries at
+    /// least once.
+    pub(super) async fn deliver_by(mut self, until: Instant) -> Result<Position, Error> {
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+        loop {
+            match self.try_deliver(None).await {
+                Ok((reply, _)) => return Ok(reply.position),
+                Err(error) if Instant::now() >= until => return Err(error),
+                Err(error) => tracing::debug!(%error, "an invalidation is appended again"),
+            }
+            // The loop ends with the error of the next attempt.
+            let _ = timeout_at(until, backoff.wait()).await;
+        }
+    }
+
     /// Delivers the record. Returns the reply and the number of attempts.
     async fn deliver_since(mut self, since: Option<Position>) -> Result<(AppendReply, u32), Error> {
+        self.try_deliver(since).await
+    }
+
+    /// Delivers the record. After an error, it can be called again.
+    async fn try_deliver(&mut self, since: Option<Position>) -> Result<(AppendReply, u32), Error> {
         let ids = [self.id];
         for attempt in 1..=MAX_ATTEMPTS {
             let sent = self.appender.send(&ids, &self.record, since, false);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     appender::Appender,
@@ -315,7 +315,37 @@ impl Fence {
         targets: Vec<PurgeTarget>,
         lease: Duration,
     ) -> Result<Declaration, Error> {
-        Declaration::open(&self.appender, targets, lease).await
+        self.declare_as(Declaration::random_token(), targets, lease)
+            .await
+    }
+
+    /// [`declare`](Self::declare) under a token that no other declaration has.
+    pub(crate) async fn declare_as(
+        &self,
+        token: u64,
+        targets: Vec<PurgeTarget>,
+        lease: Duration,
+    ) -> Result<Declaration, Error> {
+        Declaration::open(&self.appender, token, targets, lease).await
+    }
+
+    /// [`invalidate`](Self::invalidate) with one hard record, which is appended again after each
+    /// failure until the time `until`. More than [`MAX_PURGES`] targets become a purge of everything.
+    ///
+    /// # Errors
+    ///
+    /// If the journal has not answered by then. The invalidation is queued.
+    pub(crate) async fn invalidate_by(
+        &self,
+        targets: Vec<PurgeTarget>,
+        until: Instant,
+    ) -> Result<Position, Error> {
+        let mut purges = Purge::of(targets, false);
+        if purges.len() > MAX_PURGES {
+            purges = vec![Purge::hard(PurgeTarget::Everything)];
+        }
+        let append = self.appender.begin(OwnRecord::invalidation(purges.into()));
+        append.deliver_by(until).await
     }
 
     /// Applies the journal's whole state, which proves freshness (rule 12).

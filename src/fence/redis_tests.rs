@@ -12,7 +12,7 @@ use super::{
     config::FenceConfig,
     core::Fence,
     kit_for_tests::{
-        KEY, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
+        KEY, LEASE, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of,
     },
     verdict::Verdict,
@@ -317,4 +317,31 @@ async fn a_dropped_fence_ends_its_tasks_and_connections() {
         (clients.lines().count() == 1).then_some(())
     };
     until("the connections to be closed", alone).await;
+}
+
+/// The attempts of a worker are declared for as long as they go on.
+#[tokio::test]
+async fn a_renewed_declaration_blocks_every_process_beyond_its_first_lease() {
+    let server = RedisServer::start();
+    let (here, _) = process(&server).await;
+    let (there, _) = process(&server).await;
+    let (token, short) = (77, Duration::from_millis(300));
+    let began = std::time::Instant::now();
+    let declared = here.declare_as(token, key(KEY), short).await;
+    let declaration = declared.expect("Redis answers");
+    let renewed = declaration.renew(LEASE).await;
+    renewed.expect("Redis answers");
+    let first_lease_is_over = || async { (began.elapsed() > 2 * short).then_some(()) };
+    until("the first lease to end", first_lease_is_over).await;
+    there.sync().await.expect("Redis answers");
+    for fence in [&here, &there] {
+        assert_eq!(verdict(fence, &fill(fence)), Verdict::Unusable);
+    }
+    let until_answered = tokio::time::Instant::now() + LEASE;
+    let closed = declaration.close_by(Vec::new(), until_answered).await;
+    let position = closed.expect("Redis answers");
+    reaches(&there, position).await;
+    for fence in [&here, &there] {
+        assert_eq!(verdict(fence, &fill(fence)), Verdict::Usable);
+    }
 }

@@ -1,5 +1,7 @@
 //! Fences of several processes on one faulty journal.
 
+mod renewals;
+
 use std::{
     sync::{
         Arc, Mutex,

@@ -30,6 +30,7 @@ fn the_page_documents_every_name_of_the_table() {
         "",
         "[local]\n",
         "[store]\n",
+        "[behind]\n",
         "[identity]\n",
         "[[value]]\nkey = \"a\"\n",
         route,
@@ -44,6 +45,8 @@ fn the_page_documents_every_name_of_the_table() {
         (route, "request_directives"),
         (route, "write"),
         (route, "through"),
+        (route, "pending"),
+        ("[behind]\n", "after_dead"),
         (route, "grpc"),
         (limit, "algorithm"),
         (limit, "on_error"),
@@ -51,8 +54,8 @@ fn the_page_documents_every_name_of_the_table() {
         let values = accepted_names(before, &format!("{name} = \"zzzzzzzzzz\""));
         names.extend(values.into_iter().map(|value| format!("\"{value}\"")));
     }
-    assert!(names.len() > 70, "{names:?}");
-    let headings = ["ttl", "version", "local", "store", "identity"];
+    assert!(names.len() > 95, "{names:?}");
+    let headings = ["ttl", "version", "local", "store", "behind", "identity"];
     for name in names {
         let row = if headings.contains(&&*name) {
             format!("# `[{name}]`")

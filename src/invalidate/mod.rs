@@ -93,6 +93,10 @@
 //! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
 //! commit goes unnoticed.
 //!
+//! A write that a [`WriteBehindWorker`](crate::write_behind::WriteBehindWorker) applies passes through:
+//! the worker declares and invalidates what it changes. If this layer derives a
+//! [`key`](InvalidateLayer::key), it invalidates as well.
+//!
 //! With `settle = "1s"` the same targets are invalidated again after that delay, for reads through
 //! a replica of the database that lags behind.
 //!

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{config::Config, outcome::WriteOutcome};
 use crate::{
     engine::{
+        acceptance::layer_check,
         core::Engine,
         snapshot::Snapshot,
         write_targets::{self, WriteTargets},
@@ -26,6 +27,7 @@ use crate::{
     },
     semantics::invalidation,
     table::{RoutePlan, Through},
+    write_queue::Applying,
 };
 
 /// A request with an unsafe method, for a listed path or with `unlisted` other than `"pass"`.
@@ -46,14 +48,21 @@ pub(super) struct WriteRequest {
 }
 
 impl WriteRequest {
-    /// `None` if the request changes nothing, or another layer handles it. Otherwise marks the
-    /// request as handled by this layer.
+    /// `None` if the request changes nothing, or another layer handles it. Otherwise marks the request
+    /// as handled by this layer.
+    ///
+    /// A write-behind worker invalidates what the writes that it applies change, but does not know the
+    /// keys that this layer derives.
     pub(super) fn of(
         config: &Arc<Config>,
         inner_answers_get: bool,
         parts: &mut request::Parts,
     ) -> Option<Self> {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
+            return None;
+        }
+        let is_applied = parts.extensions.get::<Applying>().is_some();
+        if is_applied && config.key.is_none() {
             return None;
         }
         target::replace_host(parts);
@@ -64,7 +73,7 @@ impl WriteRequest {
             return None;
         }
         let routes = write_targets::routes(&snapshot.plan, target);
-        if LayerMarkers::of(&parts.extensions).invalidate == engine.id() {
+        if !is_applied && LayerMarkers::of(&parts.extensions).invalidate == engine.id() {
             engine.report_misuse("an InvalidateLayer is applied twice to the same request; the inner one does nothing");
             return None;
         }
@@ -73,6 +82,9 @@ impl WriteRequest {
         let changed = WriteTargets::new(engine.client_request(parts), user);
         let route = changed.route(&snapshot);
         let route = route.map(|matched| Arc::clone(matched.plan()));
+        if let Some(route) = &route {
+            layer_check::report_missing_layer(engine, route, &parts.extensions);
+        }
         let derive = config.key.as_ref().filter(|_| !routes.is_empty());
         let derived_key = derive.and_then(|derive| derive(parts));
         LayerMarkers::mark(&mut parts.extensions, |markers| {

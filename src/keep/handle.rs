@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, Uri, request};
 
+#[cfg(feature = "redis")]
+use crate::engine::acceptance::queue_check;
 use crate::{
     clock::Clock,
     engine::{core::Engine, snapshot},
@@ -41,6 +43,17 @@ impl Keep {
         Ok(Self(Engine::in_process(plan, clock)))
     }
 
+    /// A keep without Redis whose fence follows a test's journal.
+    #[cfg(test)]
+    pub(crate) fn with_fence(
+        table: &Table,
+        clock: Arc<Clock>,
+        fence: Arc<crate::fence::core::Fence>,
+    ) -> Result<Self, Error> {
+        let plan = snapshot::compile(table)?;
+        Ok(Self(Engine::with_fence(plan, clock, fence)))
+    }
+
     /// Creates a keep that shares stored entries, invalidations and rate limits with every process that
     /// uses the same Redis and namespace. Each process has a local tier in front of Redis.
     ///
@@ -59,7 +72,9 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the table is wrong; the error says what to write instead.
+    /// If the table is wrong, or if a route has `write = "behind"` and the server cannot keep accepted
+    /// writes as the table demands (`durable`), or may evict them (`maxmemory-policy`). The error says
+    /// what to write instead.
     ///
     /// # Panics
     ///
@@ -74,7 +89,9 @@ impl Keep {
         store: crate::store::redis::RedisStore,
     ) -> Result<Self, Error> {
         let plan = snapshot::compile(&table)?;
-        Ok(Self(Engine::on_redis(plan, &store).await))
+        let engine = Engine::on_redis(plan, &store).await;
+        queue_check::check(&engine).await?;
+        Ok(Self(engine))
     }
 
     /// Replaces the table. Each request uses either the old or the new one as a whole. Only the

@@ -33,6 +33,9 @@
 //! [`RateLimitLayer::only`] selects limits by name, for example limits by address in a layer before
 //! authentication, and limits by user in a layer after it.
 //!
+//! A write that a [`WriteBehindWorker`](crate::write_behind::WriteBehindWorker) applies passes through
+//! and is not counted: it was counted when it was accepted.
+//!
 //! # Subjects
 //!
 //! A limit counts each subject separately; `by` defines the subject:

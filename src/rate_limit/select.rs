@@ -19,9 +19,11 @@ use crate::{
     message::{peer_address, target},
     quota::QuotaPolicy,
     table::{LimitPlan, Plan, RateLimiting, limit_plan::SubjectPart},
+    write_queue::Applying,
 };
 
-/// The index of the first limit whose path and methods match.
+/// The index of the first limit whose path and methods match. A write that a worker applies was
+/// counted when it was accepted.
 pub(super) fn first_limit<B>(
     config: &Config,
     snapshot: &Snapshot,
@@ -34,7 +36,9 @@ pub(super) fn first_limit<B>(
     let uri = config.engine().uri(request.uri(), request.extensions());
     let (paths, method) = (PathReadings::of(uri.path()), request.method());
     let mut limits = plan.limits().iter();
-    limits.position(|limit| config.selects(&limit.name) && limit.applies(method, &paths))
+    limits
+        .position(|limit| config.selects(&limit.name) && limit.applies(method, &paths))
+        .filter(|_| request.extensions().get::<Applying>().is_none())
 }
 
 /// The limits from index `first` on that apply to the request, grouped by subject. The subject with the

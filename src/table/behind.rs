@@ -218,7 +218,9 @@ pub enum AfterDead {
     /// Its later writes are applied.
     #[default]
     Continue,
-    /// Its later writes wait until somebody retries or deletes the dead letter.
+    /// Its later writes wait until somebody retries or deletes the dead letter, or until the letter is removed
+    /// by its bounds: [`dead_age`](Behind::dead_age), [`max_dead`](Behind::max_dead) and
+    /// [`max_dead_bytes`](Behind::max_dead_bytes).
     Hold,
 }
 

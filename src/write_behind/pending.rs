@@ -11,7 +11,6 @@ mod json_array;
 mod overlay;
 mod pending_requests;
 
-#[allow(unused_imports)] // until the layer calls it
 pub(super) use self::answer::{PendingRead, answer};
 
 #[cfg(test)]

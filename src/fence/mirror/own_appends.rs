@@ -129,6 +129,13 @@ impl OwnAppends {
         self.declared.insert(token, declaration);
     }
 
+    /// Moves the end of an own declaration's lease.
+    pub(in crate::fence) fn renew(&mut self, token: u64, until: u64) {
+        if let Some(declaration) = self.declared.get_mut(&token) {
+            declaration.until = until;
+        }
+    }
+
     fn undeclare(&mut self, token: u64) {
         if let Some(declaration) = self.declared.remove(&token) {
             self.blocked.remove(declaration.block);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::WHOLE;
 use crate::{
     table::{
-        Behind, BehindPlan, Identity, PendingMode, Route, Store, Table, Write, days, mins, secs,
+        Behind, BehindPlan, Identity, PendingMode, Route, Store, Table, Write, days, hours, mins,
+        secs,
     },
     write_queue::Durability,
 };
@@ -39,24 +41,47 @@ fn assert_start(found: &[String], expected: &[&str]) {
 
 #[test]
 fn the_plan_has_what_the_table_says() {
-    let table = Table::new().behind(
-        Behind::new()
-            .max_age(days(1))
-            .keep_result(Duration::ZERO)
-            .idempotency(Duration::ZERO)
-            .keep_body(0)
-            .durable(Durability::Fsync),
-    );
+    let table = Table::from_toml(WHOLE).expect("the whole table");
     let plan = table.compile().expect("a valid table");
+    let expected = BehindPlan {
+        status_path: "/status/writes".into(),
+        max_queue: 1000,
+        max_per_key: 10,
+        max_bytes: 32 << 20,
+        max_body: 64 << 10,
+        attempts: 5,
+        max_age: hours(12),
+        backoff: Duration::from_millis(500),
+        max_backoff: mins(1),
+        hold_after_dead: true,
+        keep_result: mins(10),
+        keep_body: 4 << 10,
+        idempotency: hours(2),
+        max_dead: 50,
+        max_dead_bytes: 1 << 20,
+        dead_age: days(7),
+        durable: Durability::Replicas(2),
+        volatile: true,
+    };
+    assert_eq!(plan.behind, expected);
+}
+
+#[test]
+fn nothing_has_to_be_kept_of_what_was_applied() {
+    let behind = Behind::new()
+        .keep_result(Duration::ZERO)
+        .idempotency(Duration::ZERO)
+        .keep_body(0);
+    let plan = Table::new().behind(behind).compile();
+    let plan = plan.expect("a valid table");
     let expected = BehindPlan {
         keep_result: Duration::ZERO,
         idempotency: Duration::ZERO,
         keep_body: 0,
-        durable: Durability::Fsync,
         ..BehindPlan::default()
     };
     assert_eq!(plan.behind, expected);
-    assert!(!plan.behind_routes());
+    assert!(!expected.hold_after_dead && !plan.behind_routes());
 }
 
 #[test]
@@ -389,6 +414,12 @@ fn doubtful_settings_of_write_behind_are_warned_about() {
         (
             "partial_writes = true",
             vec!["partial_writes: a write that is applied later is accepted only with"],
+        ),
+        (
+            "settle = \"1s\"",
+            vec![
+                "settle: what a write that is applied later changes is not invalidated a second time",
+            ],
         ),
         (
             "through = \"answer\"",

@@ -1,6 +1,6 @@
 //! Answering a GET or HEAD with what it shows of pending writes.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -18,10 +18,14 @@ use super::{
     pending_requests::PendingRequests,
 };
 use crate::{
-    engine::{core::Engine, required_position::RequiredPosition},
+    engine::{
+        acceptance::offered_write::queue_key, core::Engine, required_position::RequiredPosition,
+        snapshot::Snapshot,
+    },
+    identity::User,
     message::{
         http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
-        response_body::ResponseBody,
+        response_body::ResponseBody, target::has_ambiguous_host,
     },
     semantics::upgrade,
     table::RoutePlan,
@@ -38,45 +42,40 @@ pub(in crate::write_behind) struct PendingRead {
 }
 
 impl PendingRead {
-    /// Whether the response to a request that matches `route` shows pending writes.
+    /// The read of a request whose response shows pending writes; `None` for any other request.
     ///
     /// Not with query parameters, because a write is not on every page of a collection; and not the
     /// request by which a layer stores the result of a write.
-    pub(in crate::write_behind) fn applies(
-        engine: &Engine,
-        route: &RoutePlan,
+    pub(in crate::write_behind) fn of(
+        engine: &Arc<Engine>,
+        snapshot: &Snapshot,
         parts: &request::Parts,
-    ) -> bool {
-        if !route.shows_pending() || !matches!(parts.method, Method::GET | Method::HEAD) {
-            return false;
+    ) -> Option<Self> {
+        let (plan, target) = (&snapshot.plan, engine.target(parts));
+        let is_plain_read = matches!(parts.method, Method::GET | Method::HEAD)
+            && target.query.is_none_or(str::is_empty);
+        if !plan.behind_routes() || !is_plain_read || plan.is_ambiguous(target.path) {
+            return None;
         }
-        let query = engine.uri(&parts.uri, &parts.extensions).query();
-        let markers = LayerMarkers::of(&parts.extensions);
-        let is_below_cache = markers.cache == engine.id();
-        if is_below_cache {
-            // It could store what one user sees, and answers without asking the queue.
-            engine.report_misuse(
-                "a CacheLayer stands outside the WriteBehindLayer: responses do not show pending writes; put the CacheLayer inside",
-            );
+        let matched = plan.route(target.path, target.host)?;
+        let route = matched.plan();
+        if !route.shows_pending() || !reaches_service(engine, parts) {
+            return None;
         }
-        query.is_none_or(str::is_empty)
-            && !is_below_cache
-            && !markers.refetch
-            && !upgrade::is_upgrade(parts.version, &parts.headers)
-    }
-
-    pub(in crate::write_behind) fn new(
-        engine: Arc<Engine>,
-        route: Arc<RoutePlan>,
-        key: Box<str>,
-        user: Option<Box<str>>,
-    ) -> Self {
-        Self {
-            engine,
-            route,
+        let uri = engine.uri(&parts.uri, &parts.extensions);
+        if route.key_names_host && has_ambiguous_host(uri, &parts.headers) {
+            return None;
+        }
+        let user = engine.user(snapshot, parts);
+        let user = user.as_ref().map(User::id);
+        // A write that lacks a value of the key was not accepted.
+        let key = queue_key(&matched, target, &parts.headers, user).ok()?;
+        Some(Self {
+            engine: Arc::clone(engine),
+            route: Arc::clone(route),
             key,
-            user,
-        }
+            user: user.map(Into::into),
+        })
     }
 
     /// Demands of the cache below that the service's response is no older than the queue's answer.
@@ -117,13 +116,34 @@ impl PendingRead {
     }
 }
 
+impl fmt::Debug for PendingRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingRead")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether this is an ordinary request of a client to the service.
+fn reaches_service(engine: &Engine, parts: &request::Parts) -> bool {
+    let markers = LayerMarkers::of(&parts.extensions);
+    if markers.cache == engine.id() {
+        // It would share what one user sees, and answers without asking the queue.
+        engine.report_misuse(
+            "a CacheLayer stands outside the WriteBehindLayer, so responses do not show pending writes: put the WriteBehindLayer outside the CacheLayer",
+        );
+        return false;
+    }
+    !markers.refetch && !upgrade::is_upgrade(parts.version, &parts.headers)
+}
+
 type PendingResult<S, B> = Result<
     Response<ResponseBody<<S as HttpService<B>>::ResponseBody>>,
     <S as HttpService<B>>::ServiceError,
 >;
 
-/// Answers a GET or HEAD for which [`PendingRead::applies`]. `inner` is called at most once, and not
-/// before the queue has answered.
+/// Answers with what is pending, or with the response of `inner`, which is called at most once, and
+/// not before the queue has answered.
 ///
 /// If nothing is pending, the response is that of `inner`, no older than the key's last ended attempt.
 ///

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Method, Request};
 
 use super::{
-    super::{answer::answer, fields::Completeness, pending_requests::PendingRequests},
-    Reply, Scene,
+    super::{fields::Completeness, pending_requests::PendingRequests},
+    Scene,
     hooked_queue::HookedQueue,
-    scene::{self, Body, KEY, Origin, end_first, push, push_record, route, write},
+    scene::{KEY, Origin, end_first, push, push_record, route, send_to, write},
 };
 use crate::{
     Table,
@@ -198,10 +198,8 @@ async fn without_the_queue_the_service_answers_and_nothing_is_stored() {
     push(&*engine.queue, &write(Method::PUT, "1"), Coalescing::Never).await;
     for is_away in [true, false] {
         queue.set_away(is_away);
-        let request = Request::get("/items/1").body(Body::default());
-        let read = scene::read(&engine, ALICE);
-        let response = answer(read, origin.service(), request.expect("a request")).await;
-        let reply = Reply::read(response.expect("a response")).await;
+        let request = Request::get("/items/1");
+        let reply = send_to(&engine, origin.service(), ALICE, request).await;
         let (content, detail) = match is_away {
             true => ("base", "pending-unknown"),
             false => ("1", "pending"),

@@ -5,15 +5,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, Service, service_fn, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::super::answer::{PendingRead, answer};
 use crate::{
-    CacheLayer, Keep, Route, Table,
+    CacheLayer, Keep, Route, Scope, Table, UserId,
     engine::{core::Engine, required_position::RequiredPosition},
-    message::ResponseBody,
+    message::{ResponseBody, http_service::HttpService},
     store::{
         contracts::queue::{
             AttemptEnd, AttemptOutcome, Claim, ClaimTerms, Coalescing, FirstWrite, NewWrite,
@@ -124,6 +124,7 @@ pub(super) struct Scene {
 pub(super) fn route(mode: PendingMode) -> Route {
     Route::new("/items/{id}")
         .key("item:{id}")
+        .scope(Scope::Public)
         .ttl(Duration::from_secs(60))
         .write(Write::Behind)
         .pending(mode)
@@ -156,28 +157,47 @@ impl Scene {
         end_first(self.queue(), position).await;
     }
 
-    pub(super) fn read(&self, user: Option<&str>) -> PendingRead {
-        read(self.keep.engine(), user)
-    }
-
     /// A GET by this user.
     pub(super) async fn get(&self, user: Option<&str>) -> Reply {
         self.send(user, Request::get("/items/1")).await
     }
 
     pub(super) async fn send(&self, user: Option<&str>, request: http::request::Builder) -> Reply {
-        let request = request.body(Body::default()).expect("a request");
-        let cached = self.cached.clone();
-        let response = answer(self.read(user), cached, request).await;
-        let response = response.expect("a response");
-        Reply::read(response).await
+        send_to(self.keep.engine(), self.cached.clone(), user, request).await
     }
 }
 
-pub(super) fn read(engine: &Arc<Engine>, user: Option<&str>) -> PendingRead {
-    let snapshot = engine.snapshot.load();
-    let route = Arc::clone(&snapshot.plan.routes()[0]);
-    PendingRead::new(Arc::clone(engine), route, KEY.into(), user.map(Into::into))
+/// Sends a request of this user, through what shows pending writes if that applies, to `inner`.
+pub(super) async fn send_to<S>(
+    engine: &Arc<Engine>,
+    inner: S,
+    user: Option<&str>,
+    request: http::request::Builder,
+) -> Reply
+where
+    S: HttpService<Body, ServiceError = Infallible>,
+{
+    let mut request = request.body(Body::default()).expect("a request");
+    request.extensions_mut().extend(user_extension(user));
+    let (parts, body) = request.into_parts();
+    let read = PendingRead::of(engine, &engine.snapshot.load(), &parts);
+    let request = Request::from_parts(parts, body);
+    let Ok(response) = match read {
+        Some(read) => answer(read, inner, request).await,
+        None => inner
+            .oneshot(request)
+            .await
+            .map(|inner| inner.map(ResponseBody::inner)),
+    };
+    Reply::read(response).await
+}
+
+pub(super) fn user_extension(user: Option<&str>) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(user) = user {
+        extensions.insert(UserId::new(user));
+    }
+    extensions
 }
 
 /// A write of `/items/1` by alice, with JSON.

@@ -1,9 +1,11 @@
 //! What is shown, to whom, and in which form.
 
+use std::sync::Arc;
+
 use http::{Method, Request, header::CONTENT_ENCODING};
 
 use super::{
-    super::answer::PendingRead,
+    super::{answer::PendingRead, overlay::Overlay},
     Reply, Scene,
     scene::{route, write},
 };
@@ -148,9 +150,12 @@ async fn a_write_that_nobody_vouches_for_is_shown_to_its_user_only() {
 #[tokio::test]
 async fn where_each_user_has_a_response_of_their_own_others_see_nothing() {
     let scene = Scene::new(route(PendingMode::Body).scope(Scope::User));
-    scene.accept(vouched(put("1"))).await;
-    assert_eq!(scene.get(BOB).await.content, "[]");
-    assert_eq!(scene.get(ALICE).await.content, "1");
+    let snapshot = scene.keep.engine().snapshot.load();
+    let write = Arc::new(vouched(put("1")));
+    let shown = |user| Overlay::of(&snapshot.plan.routes()[0], &[Arc::clone(&write)], user);
+    assert_eq!(shown(BOB), Overlay::Nothing);
+    assert_eq!(shown(None), Overlay::Nothing);
+    assert_eq!(shown(ALICE), Overlay::Replaced(Arc::clone(&write)));
 }
 
 #[tokio::test]
@@ -280,10 +285,9 @@ async fn without_pending_writes_nothing_changes() {
 
 fn applies(scene: &Scene, request: http::request::Builder, markers: LayerMarkers) -> bool {
     let engine = scene.keep.engine();
-    let route = engine.snapshot.load().plan.routes()[0].clone();
     let (mut parts, ()) = request.body(()).expect("a request").into_parts();
     parts.extensions.insert(markers);
-    PendingRead::applies(engine, &route, &parts)
+    PendingRead::of(engine, &engine.snapshot.load(), &parts).is_some()
 }
 
 #[tokio::test]
@@ -295,6 +299,12 @@ async fn only_plain_reads_show_pending_writes() {
     assert!(applies(&scene, Request::get("/items/1?"), none));
     assert!(!applies(&scene, Request::get("/items/1?page=2"), none));
     assert!(!applies(&scene, Request::options("/items/1"), none));
+    assert!(!applies(&scene, Request::get("/items/1%2f2"), none));
+    assert!(!applies(&scene, Request::get("/others/1"), none));
+    let upgrade = Request::get("/items/1")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    assert!(!applies(&scene, upgrade, none));
     let refetch = LayerMarkers {
         refetch: true,
         ..none

@@ -1,0 +1,101 @@
+//! A call of the service.
+
+use std::{
+    any::Any,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::{Request, Response, response};
+use tokio::{task::JoinHandle, time::timeout};
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use super::answer;
+use crate::{
+    error::BoxError,
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
+    write_queue::answer::QueuedAnswer,
+};
+
+/// How a call of the service has ended.
+#[derive(Debug)]
+pub(super) enum CallResult {
+    /// The head of the response, and what the queue keeps of it.
+    Answered(Response<()>, QueuedAnswer),
+    /// There is no response, for this reason.
+    Failed(Box<str>),
+}
+
+/// A call of the service in a task of its own, so that a handler that blocks its thread does not keep
+/// the lease from being renewed. If it is dropped, the call is cancelled.
+#[derive(Debug)]
+pub(super) struct RunningCall(JoinHandle<CallResult>);
+
+impl RunningCall {
+    /// Calls the service; the call fails after `longest`. Up to `keep` bytes of the response's body are
+    /// read.
+    pub(super) fn start<S, B>(
+        service: S,
+        request: Request<B>,
+        longest: Duration,
+        keep: usize,
+    ) -> Self
+    where
+        S: HttpService<B, ServiceError: Into<BoxError>>,
+        B: ReplayableBody,
+    {
+        let call = async move {
+            let response = match timeout(longest, service.oneshot(request)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => {
+                    let error: BoxError = error.into();
+                    return CallResult::Failed(format!("the service failed: {error}").into());
+                }
+                Err(_) => {
+                    let message = format!("the service did not answer within {longest:?}");
+                    return CallResult::Failed(message.into());
+                }
+            };
+            let (head, body) = response.into_parts();
+            let answer = answer::read(&head, body, keep).await;
+            CallResult::Answered(without_body(head), answer)
+        };
+        Self(tokio::spawn(call.in_current_span()))
+    }
+}
+
+impl Future for RunningCall {
+    type Output = CallResult;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallResult> {
+        self.0.poll_unpin(cx).map(|result| {
+            result.unwrap_or_else(|error| {
+                let message = match error.try_into_panic() {
+                    Ok(panic) => format!("the service panicked: {}", panic_message(&*panic)),
+                    Err(_) => "the call was cancelled".to_owned(),
+                };
+                CallResult::Failed(message.into())
+            })
+        })
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn without_body(head: response::Parts) -> Response<()> {
+    Response::from_parts(head, ())
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(owned).unwrap_or("no message")
+}

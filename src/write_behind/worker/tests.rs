@@ -1,0 +1,8 @@
+//! Workers on a queue of one process, whose replies can be lost.
+
+mod kit;
+mod layers;
+mod leases;
+mod outcomes;
+mod sharing;
+mod shutdown;
