@@ -43,11 +43,9 @@ async fn processes_share_the_queue_its_bounds_and_its_idempotency_keys() {
     };
     let first = accepted_id(&send(&services[0], keyed()).await);
     assert_eq!(accepted_id(&send(&services[1], keyed()).await), first);
-    let status = send(
-        &WriteStatusService::new(&keeps[1]),
-        get(&format!("/writes/{first}")),
-    );
-    assert_eq!(json(&status.await)["state"], "waiting");
+    let service = WriteStatusService::new(&keeps[1]);
+    let status = send(&service, get(&format!("/writes/{first}"))).await;
+    assert_eq!(json(&status)["state"], "waiting");
 
     let sent = (0..100).map(|number| {
         let service = services[number % 2].clone();
