@@ -5,6 +5,7 @@ mod applied;
 mod bounds;
 mod idempotency;
 mod kit;
+mod pending;
 mod prefer;
 mod queue_api;
 #[cfg(feature = "redis")]
