@@ -20,7 +20,7 @@ use crate::{
         stored_response::{StoredResponse, Variant},
         vary::VaryFields,
     },
-    store::entry::Entry,
+    store::{entry::Entry, position::Position},
     table::{DEFAULT_MAX_BODY, RoutePlan},
 };
 
@@ -55,6 +55,7 @@ impl CacheRequestRef<'_> {
             is_refresh: false,
             forwarded_form: ForwardedForm::Unchanged,
             search_variance: None,
+            required: None,
         }
     }
 }
@@ -74,7 +75,8 @@ pub(super) struct CacheRequest {
     pub(super) miss_reason: Forward,
     /// A stored response that a call of the inner service may validate, update or complete.
     pub(super) candidate: Option<FoundEntry>,
-    /// A former candidate that the inner service has not confirmed.
+    /// A former candidate that the inner service has not confirmed, or a stored response that is older
+    /// than an outer layer demands.
     pub(super) refuted: Option<FoundEntry>,
     /// Set for a refresh in the background: no client waits for the response, and an error does not
     /// replace the stored response.
@@ -83,6 +85,8 @@ pub(super) struct CacheRequest {
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the
     /// query as received.
     pub(super) search_variance: Option<Arc<SearchVariance>>,
+    /// The position that a stored or shared response must include, if an outer layer demands one.
+    pub(super) required: Option<Position>,
 }
 
 /// Which of the client's preconditions and range the request to the inner service has.
@@ -118,6 +122,20 @@ impl CacheRequest {
         self.route
             .as_ref()
             .is_some_and(|route| route.is_grpc_read())
+    }
+
+    /// Makes an entry that cannot be used as it is the candidate, unless it is too old to be validated
+    /// for this request.
+    pub(super) fn set_candidate(&mut self, found: FoundEntry) {
+        match self.is_recent_enough(&found.entry) {
+            true => self.candidate = Some(found),
+            false => self.refuted = Some(found),
+        }
+    }
+
+    /// Whether the entry is as recent as an outer layer demands.
+    pub(super) fn is_recent_enough(&self, entry: &Entry) -> bool {
+        (self.required).is_none_or(|required| entry.position.includes(required))
     }
 
     pub(super) fn candidate_response(&self) -> Option<(&Arc<Entry>, &StoredResponse)> {

@@ -52,7 +52,8 @@ impl LookupDecision {
 
 /// [`decide`] for a [`CacheRequest`], at `now`.
 pub(super) fn decide_for(request: &CacheRequest, found: &FoundEntry, now: Now) -> LookupDecision {
-    let Some(response) = found.entry.response() else {
+    let response = found.entry.response();
+    let Some(response) = response.filter(|_| request.is_recent_enough(&found.entry)) else {
         return LookupDecision::Unusable;
     };
     let freshness = response

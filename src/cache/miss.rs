@@ -30,6 +30,11 @@ pub(super) fn answer_miss<S: HttpService<B>, B: ReplayableBody>(
     body: B,
 ) -> impl Future<Output = Result<CacheResponse<S, B>, S::ServiceError>> + Send {
     async move {
+        if context.request.required.is_some()
+            && let Some(response) = from_local(&mut context)
+        {
+            return Ok(response);
+        }
         if let Some(response) = equivalent_query::find_equivalent(&mut context) {
             return Ok(response);
         }
@@ -39,6 +44,22 @@ pub(super) fn answer_miss<S: HttpService<B>, B: ReplayableBody>(
         // Boxed, so that the future of a hit in the store stays small.
         Box::pin(collapse_or_forward(context, body)).await
     }
+}
+
+/// Answers with the entry in the local tier if it is usable without asking the inner service;
+/// otherwise makes it the candidate.
+fn from_local<S: HttpService<B>, B: ReplayableBody>(
+    context: &mut CacheContext<S, B>,
+) -> Option<CacheResponse<S, B>> {
+    let (engine, request) = (context.config.engine(), &context.request);
+    let (headers, now) = (&context.parts.headers, engine.clock.now());
+    let found = engine.tiers.lookup_local(&request.key, headers, now)?;
+    let response = serve_found::serve_if_usable(context, &found);
+    match response.is_some() {
+        true => engine.metrics.hit_local.increment(1),
+        false => context.request.set_candidate(found),
+    }
+    response
 }
 
 /// Answers with the stored entry if it is usable without asking the inner service; otherwise makes
@@ -66,7 +87,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
             engine.metrics.hit_store.increment(1);
             return response;
         }
-        context.request.candidate = Some(found);
+        context.request.set_candidate(found);
     }
     stale_on_error::in_backoff(context, context.request.candidate.as_ref()?)
 }

@@ -241,3 +241,6 @@ mod updated_entry;
 
 pub use layer::CacheLayer;
 pub use service::Cache;
+
+#[cfg(test)]
+mod required_position_tests;

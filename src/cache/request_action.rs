@@ -4,10 +4,14 @@ use http::{Method, request};
 
 use super::{cache_request::CacheRequestRef, config::Config, request_source::RequestSource};
 use crate::{
-    engine::{acceptance::layer_check, core::Engine, snapshot::Snapshot, write_targets},
+    engine::{
+        acceptance::layer_check, core::Engine, required_position::RequiredPosition,
+        snapshot::Snapshot, write_targets,
+    },
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
+    store::position::Position,
     table::{Grpc, NoRoute, RouteMatch, RoutePlan, Unlisted},
 };
 
@@ -24,6 +28,8 @@ pub(super) enum RequestAction<'p> {
     ReadContent,
     /// Looks it up.
     LookUp(CacheRequestRef<'p>),
+    /// Looks it up; only a response that includes this position answers.
+    LookUpSince(CacheRequestRef<'p>, Position),
 }
 
 impl<'p> RequestAction<'p> {
@@ -78,11 +84,33 @@ impl<'p> RequestAction<'p> {
         if route.key_names_host && source.has_ambiguous_host() {
             return Self::Bypass(Forward::Bypass, Some("host"));
         }
+        if route.shows_pending()
+            && let Some(required) = RequiredPosition::of(&source.parts.extensions)
+        {
+            return Self::demanding(source, matched, required, key);
+        }
         if route.needs_body {
             return Self::ReadContent;
         }
         match source.by_route(matched, None, key) {
             Ok(request) => Self::LookUp(request),
+            Err(error) => Self::Bypass(Forward::Bypass, error.detail()),
+        }
+    }
+
+    /// Classifies a request for which a `WriteBehindLayer` demands a recent response.
+    #[cold]
+    fn demanding(
+        source: RequestSource<'_, 'p>,
+        matched: &RouteMatch<'p>,
+        required: RequiredPosition,
+        key: &'p mut KeyBuf,
+    ) -> Self {
+        let RequiredPosition::Including(position) = required else {
+            return Self::Bypass(Forward::Bypass, None);
+        };
+        match source.by_route(matched, None, key) {
+            Ok(request) => Self::LookUpSince(request, position),
             Err(error) => Self::Bypass(Forward::Bypass, error.detail()),
         }
     }

@@ -32,6 +32,7 @@ use crate::{
         target,
     },
     semantics::cache_status::Forward,
+    store::position::Position,
 };
 
 /// Middleware that answers requests from stored responses; made by
@@ -79,9 +80,12 @@ where
                         ResponseFuture::ready(response)
                     }
                     LocalLookup::Miss(candidate) => {
-                        self.miss(request, candidate, parts, body, &snapshot)
+                        self.miss(request, candidate, None, parts, body, &snapshot)
                     }
                 }
+            }
+            RequestAction::LookUpSince(request, required) => {
+                self.miss(request, None, Some(required), parts, body, &snapshot)
             }
             RequestAction::PassThrough => self.pass_through(parts, body),
             RequestAction::Bypass(reason, detail) => self.bypass(parts, body, reason, detail),
@@ -110,13 +114,15 @@ impl<S> Cache<S> {
         Self { inner, config }
     }
 
-    /// Answers a request for which the local tier has no usable response.
+    /// Answers a request for which the local tier has no usable response, or has to be asked for one
+    /// that includes the position `required`.
     // Not inlined, to keep the code of hits and of passed-through requests small.
     #[inline(never)]
     fn miss<B: ReplayableBody>(
         &self,
         request: CacheRequestRef<'_>,
         candidate: Option<FoundEntry>,
+        required: Option<Position>,
         parts: request::Parts,
         body: B,
         snapshot: &Arc<Snapshot>,
@@ -132,7 +138,8 @@ impl<S> Cache<S> {
         if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
             return self.bypass(parts, body, Forward::Bypass, None);
         }
-        let request = request.into_owned(snapshot, candidate);
+        let mut request = request.into_owned(snapshot, candidate);
+        request.required = required;
         self.answer_by(|config, inner| {
             miss::answer_miss(CacheContext::new(config, inner, request, parts), body)
         })

@@ -17,6 +17,7 @@ use super::{
     acceptance::state::AcceptanceState,
     expiring_set::ExpiringSet,
     fill::Fill,
+    known_requests::KnownRequests,
     known_tag_fields::KnownTagFields,
     limiter::Limiter,
     local_tier::LocalTier,
@@ -109,6 +110,8 @@ pub(crate) struct Engine {
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
     pub(crate) write_reports: WriteReports,
+    /// The requests of pending writes that this process has read.
+    pub(crate) known_requests: KnownRequests,
     pub(crate) acceptance: AcceptanceState,
     /// Writes that were accepted and are applied later.
     pub(crate) queue: Arc<dyn Queue>,
@@ -201,6 +204,7 @@ impl Engine {
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
             write_reports: WriteReports::register(),
+            known_requests: KnownRequests::default(),
             acceptance: AcceptanceState::default(),
             queue,
             limiter,

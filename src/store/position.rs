@@ -25,6 +25,12 @@ impl Position {
         self.epoch == other.epoch && self.n < other.n
     }
 
+    /// Whether a state of this position reflects the record at `other`: it is of the same epoch, and not
+    /// before it.
+    pub(crate) fn includes(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.n >= other.n
+    }
+
     pub(crate) fn is_known(self) -> bool {
         self.epoch != 0
     }

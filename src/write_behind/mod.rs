@@ -106,6 +106,7 @@ mod content;
 mod ended_tests;
 mod final_answer;
 mod layer;
+mod pending;
 mod problem;
 mod rfc3339;
 mod service;

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{accept, config::Config, problem, status, write_action::WriteAction};
+use super::{accept, config::Config, pending, problem, status, write_action::WriteAction};
 use crate::{
     error::BoxError,
     message::{
@@ -66,6 +66,10 @@ where
             WriteAction::ShowStatus => {
                 let engine = Arc::clone(engine);
                 ResponseFuture::boxed(async move { Ok(status::respond(&engine, &parts).await) })
+            }
+            WriteAction::ShowPending(read) => {
+                let request = Request::from_parts(parts, body);
+                ResponseFuture::boxed(pending::answer(read, self.inner.clone(), request))
             }
             WriteAction::Refuse(reason) => {
                 ResponseFuture::ready(problem::not_accepted(&reason, false))

@@ -1,8 +1,10 @@
 //! Classifying a request: whether its write is put into the queue.
 
+use std::sync::Arc;
+
 use http::{Method, request};
 
-use super::status;
+use super::{pending::PendingRead, status};
 use crate::{
     engine::{
         acceptance::{accept::queues_writes, not_accepted::NotAccepted},
@@ -29,17 +31,24 @@ pub(super) enum WriteAction {
     Refuse(NotAccepted),
     /// Answers with the status of a write.
     ShowStatus,
+    /// Passes a read on, and shows writes that have not been applied.
+    ShowPending(PendingRead),
 }
 
 impl WriteAction {
-    pub(super) fn classify(engine: &Engine, snapshot: &Snapshot, parts: &request::Parts) -> Self {
+    pub(super) fn classify(
+        engine: &Arc<Engine>,
+        snapshot: &Snapshot,
+        parts: &request::Parts,
+    ) -> Self {
         let (plan, target) = (&snapshot.plan, engine.target(parts));
         if status::is_status_path(&plan.behind.status_path, target.path) {
             return Self::ShowStatus;
         }
         let method = &parts.method;
         if invalidation::is_safe(method) || *method == Method::CONNECT {
-            return Self::PassThrough;
+            return PendingRead::of(engine, snapshot, parts)
+                .map_or(Self::PassThrough, Self::ShowPending);
         }
         let is_ambiguous = plan.is_ambiguous(target.path);
         let is_behind = match is_ambiguous {

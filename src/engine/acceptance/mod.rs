@@ -6,7 +6,7 @@ mod idempotency;
 mod kept_fields;
 pub(crate) mod layer_check;
 pub(crate) mod not_accepted;
-mod offered_write;
+pub(crate) mod offered_write;
 mod push;
 #[cfg(test)]
 mod push_tests;

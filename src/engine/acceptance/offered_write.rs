@@ -1,15 +1,18 @@
 //! Making the queue's record of a request.
 
 use bytes::Bytes;
-use http::{Uri, request};
+use http::{HeaderMap, Uri, request};
 
 use super::{coalescing, idempotency, kept_fields, not_accepted::NotAccepted};
 use crate::{
     engine::{core::Engine, snapshot::Snapshot, write_targets::WriteTargets},
     key::{KeyBuf, KeyInputs, purge::PurgeTarget},
-    message::{client_request::ClientRequest, target},
+    message::{
+        client_request::ClientRequest,
+        target::{self, Target},
+    },
     store::contracts::queue::{Coalescing, NewWrite},
-    table::RouteMatch,
+    table::{KeyError, RouteMatch},
     write_queue::{
         MAX_FIELDS, WriteId,
         request::{MAX_TARGETS, QueuedRequest},
@@ -73,7 +76,8 @@ impl OfferedWrite<'_> {
         user: Option<&str>,
     ) -> Result<QueuedRequest, NotAccepted> {
         let route = matched.plan();
-        let key = queue_key(matched, &client, user)?;
+        let key = queue_key(matched, client.target(), &client.headers, user);
+        let key = key.map_err(NotAccepted::NoKey)?;
         let (method, host) = (client.method.clone(), client.target().host.map(Into::into));
         let uri = without_credentials(&client.uri, snapshot);
         let named = route.behind.as_ref().map(|behind| &*behind.keep_fields);
@@ -98,24 +102,28 @@ impl OfferedWrite<'_> {
     }
 }
 
-fn queue_key(
+/// The key in the queue of a request that matches this route.
+///
+/// # Errors
+///
+/// If the request lacks a value of the key.
+pub(crate) fn queue_key(
     matched: &RouteMatch<'_>,
-    client: &ClientRequest,
+    target: Target<'_>,
+    headers: &HeaderMap,
     user: Option<&str>,
-) -> Result<Box<str>, NotAccepted> {
-    let target = client.target();
+) -> Result<Box<str>, KeyError> {
     let inputs = KeyInputs {
         host: target.host,
         path: target.path,
         query: target.query,
-        headers: &client.headers,
+        headers,
         user,
         body: None,
     };
     let mut key = KeyBuf::new();
     // Versions are no part of the queue's key.
-    let written = matched.key(&inputs, 0, &mut key);
-    written.map_err(NotAccepted::NoKey)?;
+    matched.key(&inputs, 0, &mut key)?;
     Ok(key.queue_key())
 }
 

@@ -65,12 +65,12 @@ pub(crate) fn dead_letter(id: WriteId, mut stored: StoredStatus) -> Option<DeadL
     if stored.state != WriteState::Dead {
         return None;
     }
+    // The status outlives a letter that was deleted.
+    let request = QueuedRequest::decode(&stored.request.take()?);
     let key = std::mem::take(&mut stored.key);
-    let request = stored.request.take();
-    let request = request.and_then(|request| QueuedRequest::decode(&request).ok());
     Some(DeadLetter {
         key,
-        request: request.map(QueuedRequest::into_request),
+        request: request.ok().map(QueuedRequest::into_request),
         status: status(id, stored),
     })
 }

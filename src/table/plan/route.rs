@@ -13,7 +13,7 @@ use crate::{
         invalidation,
         storage_policy::{SharingScope, StoragePolicy},
     },
-    table::route_options::{Grpc, RequestDirectives, Scope, Through, Write},
+    table::route_options::{Grpc, PendingMode, RequestDirectives, Scope, Through, Write},
 };
 
 /// A compiled route: its settings, with defaults and TTL resolved.
@@ -90,6 +90,13 @@ impl RoutePlan {
 
     pub(crate) fn is_grpc_read(&self) -> bool {
         self.grpc == Some(Grpc::Read)
+    }
+
+    /// Whether a GET shows writes that have not been applied.
+    #[inline]
+    pub(crate) fn shows_pending(&self) -> bool {
+        let behind = self.behind.as_ref();
+        behind.is_some_and(|behind| behind.pending != PendingMode::Ignore)
     }
 
     /// The settings that only an `InvalidateLayer` applies, as they are written in the table.
