@@ -34,6 +34,7 @@ use crate::store::redis::{
     RedisEntries, RedisStore,
     journal::{RedisChannel, RedisJournal},
     limits::RedisLimits,
+    queue::RedisQueue,
 };
 use crate::{
     clock::Clock,
@@ -148,6 +149,7 @@ impl Engine {
         let channel = RedisChannel::new(client.clone(), namespace);
         fence.start(Some(Arc::new(channel))).await;
         let limits = Arc::new(RedisLimits::new(client.clone(), namespace));
+        let queue = Arc::new(RedisQueue::new(client.clone(), namespace));
         let bounds = Arc::new(ReadBounds::new(&plan));
         let entries = RedisEntries::new(client, namespace, Arc::clone(&clock), Arc::clone(&bounds));
         let entries = Arc::new(entries);
@@ -155,8 +157,7 @@ impl Engine {
             plain: Some(Arc::clone(&entries) as _),
             entries: Some(entries),
             limits: Some(limits),
-            // In memory until the queue on Redis exists.
-            queue: None,
+            queue: Some(queue),
             bounds,
         };
         Self::assemble(plan, clock, fence, store)

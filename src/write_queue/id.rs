@@ -25,6 +25,16 @@ impl WriteId {
         Ok(Self(u128::from_be_bytes(bytes)))
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     pub(crate) fn partition(self) -> u8 {
         let [.., partition] = self.0.to_be_bytes();
         partition

@@ -79,9 +79,7 @@ impl<'a> Call<'a> {
     pub(super) async fn send_script(self, call: &ScriptCall) -> Result<Value, Error> {
         self.send(
             async |connection| match connection.send(&call.by_digest).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    connection.send(&call.by_source()).await
-                }
+                Err(error) if is_unknown_script(&error) => connection.send(&call.by_source()).await,
                 reply => reply,
             },
         )
@@ -180,6 +178,11 @@ impl<'a> Call<'a> {
     }
 }
 
-const BREAKER_OPEN: &str = "redis unavailable: no command is sent until it answers a probe";
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+pub(super) const BREAKER_OPEN: &str =
+    "redis unavailable: no command is sent until it answers a probe";
 const NO_CONNECTION: &str = "redis unavailable: no connection could be established";
 const NOT_SENT: &str = "redis unavailable: the command could not be sent";

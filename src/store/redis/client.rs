@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     breaker::Breaker,
-    call::Call,
+    call::{BREAKER_OPEN, Call, is_unknown_script},
     circuit::Circuit,
     command::Command,
     config::Config,
@@ -163,6 +163,24 @@ impl RedisClient {
         connected.map_err(|error| self.0.connect_failed(error))
     }
 
+    /// Whether this is a Cluster, whose keys are spread over slots.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.0.address.is_cluster()
+    }
+
+    /// Refuses a command on a connection of its own while the breaker of its key is open.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable: the server has not answered for a while.
+    pub(crate) fn refuse_if_open(&self, key: &[u8]) -> Result<(), Error> {
+        if !self.0.breakers.circuit_of_key(key).breaker.is_open() {
+            return Ok(());
+        }
+        self.0.metrics.skipped.increment(1);
+        Err(Error::unavailable(BREAKER_OPEN))
+    }
+
     /// True while no breaker is open.
     pub(crate) fn healthy(&self) -> bool {
         self.0.breakers.open().next().is_none()
@@ -240,6 +258,24 @@ impl DedicatedConnection {
         cmd: &Cmd,
     ) -> Result<T, Error> {
         let reply = server::send(&mut self.0, cmd).await;
+        let reply = reply.map_err(|cause| error::command_failed(command, cause))?;
+        parse(command, reply)
+    }
+
+    /// Runs a script.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisClient::query`].
+    pub(crate) async fn script<T: FromRedisValue>(
+        &mut self,
+        command: Command,
+        call: &ScriptCall,
+    ) -> Result<T, Error> {
+        let mut reply = server::send(&mut self.0, &call.by_digest).await;
+        if reply.as_ref().is_err_and(is_unknown_script) {
+            reply = server::send(&mut self.0, &call.by_source()).await;
+        }
         let reply = reply.map_err(|cause| error::command_failed(command, cause))?;
         parse(command, reply)
     }

@@ -21,11 +21,24 @@ pub(crate) enum Command {
     AppendAgain,
     Sync,
     Publish,
+    /// Accepts a write into the write-behind queue.
+    Push,
+    Due,
+    Claim,
+    Renew,
+    End,
+    /// Asks for the writes of a key that have not ended.
+    Ask,
+    Requests,
+    Status,
+    Counts,
+    ManageQueue,
+    RepairQueue,
 }
 
 impl Command {
     /// Every command with its name, in the order of the variants.
-    pub(super) const ALL: [(Self, &'static str); 15] = [
+    pub(super) const ALL: [(Self, &'static str); 26] = [
         (Self::Get, "get"),
         (Self::Put, "put"),
         (Self::Remove, "remove"),
@@ -41,6 +54,17 @@ impl Command {
         (Self::AppendAgain, "append_again"),
         (Self::Sync, "sync"),
         (Self::Publish, "publish"),
+        (Self::Push, "push"),
+        (Self::Due, "due"),
+        (Self::Claim, "claim"),
+        (Self::Renew, "renew"),
+        (Self::End, "end"),
+        (Self::Ask, "ask"),
+        (Self::Requests, "requests"),
+        (Self::Status, "status"),
+        (Self::Counts, "counts"),
+        (Self::ManageQueue, "manage_queue"),
+        (Self::RepairQueue, "repair_queue"),
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -53,7 +77,14 @@ impl Command {
     /// work.
     pub(super) fn timeout(self, deadline: Duration) -> Duration {
         match self {
-            Self::Scan | Self::AppendAgain => deadline.saturating_mul(20),
+            Self::Scan
+            | Self::AppendAgain
+            | Self::Due
+            | Self::Claim
+            | Self::Renew
+            | Self::End
+            | Self::ManageQueue
+            | Self::RepairQueue => deadline.saturating_mul(20),
             Self::Sync => deadline.saturating_mul(4),
             _ => deadline,
         }

@@ -19,6 +19,7 @@ pub(crate) mod limits;
 mod metrics;
 mod permissions;
 mod pool;
+pub(crate) mod queue;
 mod script;
 mod sentinel;
 mod server;

@@ -94,7 +94,7 @@ async fn trimmed(on: TestQueue) {
     }
     let claimed = on.claim("k2", other, 2).await;
     let one = Retention {
-        max_dead: 1,
+        max_dead: u64::from(on.on.partitions()),
         ..RETENTION
     };
     let ended = on.on.end(&claimed.token, &end(DEAD), &one).await;
