@@ -122,7 +122,8 @@ where
         }
         // More than can be started at once, so that not every end of an attempt needs a scan, and that
         // several workers seldom want the same; and those that are passed over.
-        let count = 2 * self.context.settings.concurrency + self.held_back.len();
+        let wanted = MAX_SCANNED.min(2 * self.context.settings.concurrency);
+        let count = wanted + self.held_back.len();
         let queue = &self.context.queue;
         let scans = partitions
             .iter()
@@ -289,6 +290,9 @@ fn interleave(found: Vec<Vec<FirstWrite>>, to: &mut VecDeque<FirstWrite>) {
 /// How long a key with a record of an unknown version is left to other workers.
 const LEFT_FOR: Duration = Duration::from_secs(60);
 
+/// How many writes of a partition are wanted at once.
+const MAX_SCANNED: usize = 1024;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const FIRST_IDLE: Duration = Duration::from_millis(5);
@@ -296,3 +300,23 @@ const LONGEST_IDLE: Duration = Duration::from_secs(1);
 
 /// How long the worker's end waits for cancelled calls to be handed back.
 const LONGEST_FINISH: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_queue::WriteId;
+
+    #[test]
+    fn partitions_take_turns() {
+        let first = |key: &str| FirstWrite {
+            key: key.into(),
+            id: WriteId::random(0).expect("random numbers"),
+        };
+        let found =
+            ["abc", "", "d"].map(|keys| keys.chars().map(|key| first(&key.to_string())).collect());
+        let mut candidates = VecDeque::new();
+        interleave(found.into(), &mut candidates);
+        let keys: Vec<_> = candidates.iter().map(|first| &*first.key).collect();
+        assert_eq!(keys, ["a", "d", "b", "c"]);
+    }
+}

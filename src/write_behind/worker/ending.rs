@@ -57,7 +57,7 @@ pub(super) fn report(context: &WorkerContext, claimed: &ClaimedWrite, end: &Atte
         }
         AttemptOutcome::Again(delay) => {
             metrics.retried.increment(1);
-            tracing::info!(%id, key, attempt, reason, ?delay, "a queued write is tried again");
+            tracing::debug!(%id, key, attempt, reason, ?delay, "a queued write is tried again");
         }
         AttemptOutcome::Dead { hold } => {
             metrics.dead.increment(1);
