@@ -101,8 +101,9 @@ impl CacheLayer {
         self
     }
 
-    /// Changes a request before it is repeated to refresh a stored response, for example to remove
-    /// extensions that must not outlive the original request, or to mark the request.
+    /// Changes a request before it is repeated to refresh a stored response, or sent to fetch one after a
+    /// write ([write-through](crate::invalidate#write-through)), for example to remove extensions that
+    /// must not outlive the original request, or to mark the request.
     ///
     /// A refresh repeats a request with its fields and extensions, but without its content,
     /// preconditions, ranges, `Cache-Control` and, unless they select the stored response,
