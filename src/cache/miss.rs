@@ -82,7 +82,7 @@ async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
     }
     if request.constraints.directives.only_if_cached {
         let reason = request.forward_reason(engine.clock.now().wall);
-        return Ok(respond::gateway_timeout(reason));
+        return Ok(respond::gateway_timeout(reason, "only-if-cached"));
     }
     match join_or_lead(&mut context).await {
         CoalesceOutcome::Done(response) => Ok(response),

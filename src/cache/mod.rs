@@ -128,7 +128,8 @@
 //! A response that is about the request itself, its client or its connection is never stored,
 //! whatever it and the table say, and leaves the stored response in place: the statuses 400, 406 to
 //! 408, 411 to 417, 421, 422, 425, 426, 428, 429, 431, 505 and 511. Otherwise one client could send a
-//! request that the inner service refuses, and have the refusal stored for all.
+//! request that the inner service refuses, and have the refusal stored for all. So a 400 with an explicit
+//! lifetime such as `max-age` is not stored either, although RFC 9111 section 3 would allow it.
 //!
 //! # Refreshes
 //!

@@ -17,17 +17,17 @@ use super::{
     content_key_request,
     context::CacheContext,
     local_lookup::{self, LocalLookup},
-    miss, refresh,
+    miss, refresh, refresh_request,
     request_action::RequestAction,
-    unsafe_request,
+    respond, unsafe_request,
 };
 use crate::{
     engine::{snapshot::Snapshot, tiers::FoundEntry},
     error::BoxError,
     key::KeyBuf,
     message::{
-        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
-        response_future::ResponseFuture, target,
+        http_service::HttpService, layer_markers::LayerMarkers, replayable_body::ReplayableBody,
+        response_body::ResponseBody, response_future::ResponseFuture, target,
     },
     semantics::cache_status::Forward,
 };
@@ -119,7 +119,7 @@ impl<S> Cache<S> {
         &self,
         request: CacheRequestRef<'_>,
         candidate: Option<FoundEntry>,
-        parts: request::Parts,
+        mut parts: request::Parts,
         body: B,
         snapshot: &Arc<Snapshot>,
     ) -> CacheFuture<S, B>
@@ -134,10 +134,28 @@ impl<S> Cache<S> {
         if !body.is_end_stream() && body.size_hint().exact() != Some(0) {
             return self.bypass(parts, body, Forward::Bypass, None);
         }
-        let request = request.into_owned(snapshot, candidate);
+        let mut request = request.into_owned(snapshot, candidate);
+        if LayerMarkers::of(&parts.extensions).refetch {
+            // The write's client must not decide what is stored for all.
+            match refresh_request::make(&self.config, &mut request, &parts) {
+                Some(changed) => parts = changed,
+                None => return self.skip_refetch(),
+            }
+        }
         self.answer_by(|config, inner| {
             miss::answer_miss(CacheContext::new(config, inner, request, parts), body)
         })
+    }
+
+    /// Answers a refetch that would carry the credentials of the write's client: nothing is stored.
+    #[cold]
+    fn skip_refetch<B: ReplayableBody>(&self) -> CacheFuture<S, B>
+    where
+        S: HttpService<B>,
+    {
+        let metrics = &self.config.engine().metrics;
+        metrics.refresh_skipped.increment(1);
+        ResponseFuture::ready(respond::gateway_timeout(Forward::UriMiss, "credentials"))
     }
 
     #[inline(never)]

@@ -180,6 +180,7 @@ mod tests {
         assert!(status.contains("stored"), "{status}");
 
         let inputs = KeyInputs {
+            scheme: None,
             host: None,
             path: "/e/1",
             query: None,

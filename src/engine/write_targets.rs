@@ -104,6 +104,7 @@ impl WriteTargets {
 
     fn inputs_of<'a>(&'a self, target: Target<'a>) -> KeyInputs<'a> {
         KeyInputs {
+            scheme: target.scheme,
             host: target.host,
             path: target.path,
             query: target.query,

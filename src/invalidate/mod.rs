@@ -103,12 +103,17 @@
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
+//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same fields and extensions. The `CacheLayer` below stores it like any other response |
 //! | `"answer"` | the write's own response, if it is a 200 that the route would store as the response to a GET. The handler must ensure that both are equal |
 //!
 //! With `"refetch"` the write's response waits up to five seconds for the response to the GET. If that
 //! fails, panics or takes longer, the write has succeeded nevertheless, and the next GET stores the new
 //! version.
+//!
+//! The response to the GET is for everybody, unless the key contains the user. So the `CacheLayer`
+//! removes the credentials of the write's client, as it does for a [refresh](crate::cache#refreshes),
+//! and applies [`CacheLayer::refresh_request`](crate::CacheLayer::refresh_request). If a credential
+//! cannot be removed, or the inner service refuses the GET without it, the target is only invalidated.
 //!
 //! The GET is sent only to a service that has passed on a GET before, because the inner service may
 //! be the handler of a single method: axum's `Router::layer`, `route_layer` and `MethodRouter::layer`

@@ -11,7 +11,7 @@ pub(crate) struct LayerMarkers {
     pub(crate) cache: usize,
     pub(crate) rate_limit: bool,
     /// Whether a layer has sent this request to store the result of a write: it waits for no other
-    /// request's response.
+    /// request's response, and the `CacheLayer` removes the credentials of the write's client.
     pub(crate) refetch: bool,
 }
 

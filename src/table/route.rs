@@ -111,8 +111,9 @@ impl Route {
     /// The template of the key: `engagement:{id}`. It contains every parameter of the path, except
     /// those that [`ignore_path`](Self::ignore_path) names.
     ///
-    /// Without it the key is made of host, path and query, as for a path that no route names, and no
-    /// TTL of an entity applies.
+    /// Without it the key is made of host, path, query and, where the request states it, the scheme, as for
+    /// a path that no route names, and no TTL of an entity applies. A template has no placeholder for the
+    /// scheme: requests by http and by https share the route's responses.
     pub fn key(mut self, template: impl Into<String>) -> Self {
         self.key = Some(template.into());
         self
