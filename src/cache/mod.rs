@@ -110,7 +110,9 @@
 //! with the head: its `stored` means that the response will be stored if its body arrives whole; it is
 //! absent if the length of the body is not yet known. A body larger than `max_body` is not stored; it
 //! is read as fast as the client of the forwarded request takes it, and a client that shares it gets
-//! an error if it falls more than `max_body` bytes behind.
+//! an error if it falls more than `max_body` bytes behind. If the client of the forwarded request holds
+//! up others for more than five seconds in total, the body is read as fast as the fastest of them takes
+//! it.
 //!
 //! If the head is late, a waiting request goes on by itself: one takes the place of the forwarded
 //! request after ten seconds, the others after twenty. So a handler that waits for a request to its
