@@ -175,10 +175,12 @@
 //!
 //! `[local] fill_buffer` bounds the bytes of all bodies that are in memory and not yet in a tier: of
 //! responses from when they are read until their clients have taken them, and of request content that
-//! is part of the key, until the response. The first 16 KiB of each body do not count.
+//! is part of the key, until the response. The first 16 KiB of each body do not count. A stored body
+//! that clients have not yet taken counts from when the local tier no longer holds it.
 //!
 //! While there is no room for a response, it is passed on as fast as its client reads it, and is not
-//! stored (`detail=busy`); requests that wait for it are forwarded themselves. A request whose content
+//! stored (`detail=busy`); requests that wait for it are forwarded themselves. While there is no room at
+//! all, a response that only Redis holds is not read from there, but forwarded in the same way. A request whose content
 //! is part of the key is refused with 503 and `Retry-After`. Content that has not arrived after 30
 //! seconds is refused with 408.
 //!

@@ -147,6 +147,7 @@ impl Engine {
 
     fn assemble(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>, store: StoreParts) -> Arc<Self> {
         let metrics = CacheMetrics::register();
+        let buffers = BufferBudget::new(plan.fill_buffer);
         let tiers = Tiers {
             local: LocalTier::new(plan.local_size),
             store: store.entries,
@@ -154,9 +155,9 @@ impl Engine {
             clock: Arc::clone(&clock),
             fence: Arc::clone(&fence),
             metrics: metrics.clone(),
+            buffers: Arc::clone(&buffers),
             stored: AtomicU64::new(0),
         };
-        let buffers = BufferBudget::new(plan.fill_buffer);
         let limiter = Limiter::new(Arc::clone(&clock), store.limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
@@ -306,6 +307,7 @@ impl Engine {
         self.tiers.remove_targets(&targets).await;
         if let Some(position) = appended? {
             entry.position = position;
+            entry.count_body(&self.buffers);
             let _ = self.tiers.put(full, &Arc::new(entry)).await;
         }
         Ok(())

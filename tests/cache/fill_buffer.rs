@@ -131,6 +131,74 @@ async fn streams_without_a_window_hold_no_more_than_the_fill_buffer() {
     assert!(busy.count() as u64 >= STREAMS / 2);
 }
 
+/// Holds hits for so many distinct keys without reading them, while the local tier is too small for
+/// their bodies. Returns how many of them were hits.
+async fn hold_unread_hits(number: u64) -> usize {
+    let produced = Arc::new(AtomicU64::new(0));
+    let handler = service_fn(move |_: Request<Full<Bytes>>| {
+        let body = GeneratedBody::new(MIB, true, Arc::clone(&produced));
+        async move { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    let local = Local::new().size(8 * MIB).fill_buffer(4 * MIB);
+    let service = CacheLayer::new(&new_keep(engagements().local(local))).layer(handler);
+    let mut held = Vec::new();
+    for id in 0..number {
+        let path = format!("/engagements/{id}");
+        send(&service, get(&path)).await;
+        held.push(send_for_head(&service, get(&path)).await);
+    }
+    let is_hit = |status: &str| status.starts_with("tower-keep; hit");
+    let hits = held.iter().filter(|response| {
+        let status = response.headers()["cache-status"].to_str();
+        status.is_ok_and(is_hit)
+    });
+    hits.count()
+}
+
+/// Regression: clients that requested one stored body after another and read none held all of them,
+/// also those that the local tier had evicted.
+#[test]
+fn unread_bodies_of_hits_count_once_they_are_evicted() {
+    const REQUESTS: u64 = 100;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let mut hits = 0;
+    let info = measure(|| {
+        let runtime = runtime.expect("a runtime");
+        hits = runtime.block_on(hold_unread_hits(REQUESTS));
+    });
+    assert!(hits >= 4, "{hits} hits");
+    // The local tier and the buffer, and a chunk of each body that found too little room.
+    let most = 12 * MIB + REQUESTS * (CHUNK as u64 + UNCOUNTED);
+    let peak = info.bytes_max;
+    assert!(peak < most + 8 * MIB, "{peak} bytes at a time");
+}
+
+/// Each request that finds a response in Redis alone holds a copy of its own.
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_from_redis_count_until_their_clients_have_taken_them() {
+    use crate::{common::keeps::redis_keep, support::RedisServer};
+    let server = RedisServer::start();
+    let origin = Origin::from_fn(|_, _| async { ok_text(large(b'x')) });
+    let local = Local::new().size(0).fill_buffer(COUNTED);
+    let keep = redis_keep(server.url(), engagements().local(local)).await;
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/1")).await;
+    let unread = send_for_head(&service, get("/engagements/1")).await;
+    let status = |response: &Response<_>| {
+        let status = response.headers()["cache-status"].to_str();
+        status.expect("text").to_owned()
+    };
+    assert!(status(&unread).starts_with("tower-keep; hit"));
+    let other = send_for_head(&service, get("/engagements/1")).await;
+    assert_eq!(status(&other), "tower-keep; fwd=uri-miss; detail=busy");
+    assert_eq!(origin.calls(), 2);
+    drop((unread, other));
+    let again = send(&service, get("/engagements/1")).await;
+    assert!(again.cache_status().starts_with("tower-keep; hit"));
+    assert_eq!(again.body, large_text('x'));
+}
+
 /// The bytes that a keep buffers, by its metrics.
 struct Buffered {
     snapshotter: Snapshotter,
