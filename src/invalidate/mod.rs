@@ -64,7 +64,9 @@
 //! in `tower_keep_invalidate_targets_skipped_total`, and logged the first time.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
-//! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
+//! trailers. Trailers are held back until the invalidation is done. If its client has not read the
+//! response to its end after a second, the method's targets are invalidated at once, and again at the
+//! end if it has succeeded. INVALID_ARGUMENT, NOT_FOUND,
 //! ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and
 //! UNAUTHENTICATED count as a 4xx, every other status as a 5xx.
 //!

@@ -128,11 +128,13 @@ async fn settle_success<R: ServiceBody>(
 }
 
 /// Settles a gRPC write whose status follows its messages: holds the trailers back until the
-/// invalidation is done.
+/// invalidation is done. If they are late, the targets are invalidated once before.
 fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
     let named = write.request.targets_of_response(&response);
+    let settling = write.invalidate_if_late(named.clone());
     let (runtime, span) = (Handle::current(), Span::current());
     let at_end: OnEnd = Box::new(move |trailers| {
+        drop(settling);
         let outcome = write
             .request
             .with_content(WriteOutcome::of_grpc_status(trailers));
