@@ -57,7 +57,8 @@
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
 //! field that is missing from the response becomes `*`, which invalidates more. The layer waits up to
 //! one second for the content of a response; after that its fields are missing, and the response is
-//! streamed unchanged.
+//! streamed unchanged. So it is while such responses that clients have not yet taken hold as many bytes
+//! as `[local] fill_buffer` allows; those of reads have a buffer of their own.
 //!
 //! If a value is missing from the request (a query parameter, a field, the user) or is not properly
 //! percent-encoded, the target is left out, so that no client can widen an invalidation. It is counted

@@ -116,7 +116,7 @@ async fn settle_success<R: ServiceBody>(
         None => 0,
     };
     request.report_skipped_targets();
-    let permit = request.engine().buffers.permit();
+    let permit = request.engine().write_buffers.permit();
     let (content, body) = content::read(body, max_length, permit).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
