@@ -180,9 +180,10 @@
 //!
 //! While there is no room for a response, it is passed on as fast as its client reads it, and is not
 //! stored (`detail=busy`); requests that wait for it are forwarded themselves. While there is no room at
-//! all, a response that only Redis holds is not read from there, but forwarded in the same way. A
-//! request whose content is part of the key is refused with 503 and `Retry-After`. Content that has not
-//! arrived after 30 seconds is refused with 408.
+//! all, a response that only Redis holds is not read from there, but forwarded in the same way. Nor is a
+//! response stored that takes room while nothing of it arrives for 30 seconds. A request whose content is
+//! part of the key is refused with 503 and `Retry-After`. Content that has not arrived after 30 seconds
+//! is refused with 408.
 //!
 //! # When the inner service fails
 //!

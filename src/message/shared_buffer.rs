@@ -264,6 +264,21 @@ impl BodyWriter {
         state.overflow
     }
 
+    /// Keeps the body no longer, to make room for others: what the reader has read is dropped, and the
+    /// rest is read no faster than the reader takes it.
+    ///
+    /// Returns `false`, and goes on to keep the body, if it takes no room, or has several readers: the
+    /// slower ones need what the first one has read.
+    pub(crate) fn stop_keeping(&self) -> bool {
+        let mut state = self.shared.lock();
+        let stops = state.permit.takes_room() && state.readers.len() <= 1;
+        if stops {
+            state.overflow.get_or_insert(Overflow::NoRoom);
+            state.limit(self.shared.cap);
+        }
+        stops
+    }
+
     /// Waits until another chunk may be pushed: not at all while the whole body is kept; after that,
     /// until the first reader has read all chunks, or has held up another one for too long.
     ///

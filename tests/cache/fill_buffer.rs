@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use allocation_counter::measure;
@@ -359,6 +360,56 @@ async fn a_body_that_may_run_out_of_room_is_not_shared_while_it_arrives() {
     let whole = reading.await.expect("no panic").expect("whole");
     assert_eq!(whole, ['1', '3', '4'].map(large_text).concat());
     assert_eq!(buffered.bytes(), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_makes_room_and_is_passed_on() {
+    let (keep, buffered) = keep_with(4 * CHUNK as u64);
+    let (sender, body) = body_channel();
+    let origin = streaming_second(body);
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/0")).await;
+    let mut body = send_for_head(&service, get("/engagements/1"))
+        .await
+        .into_body();
+    sender.data(large(b'1')).await;
+    let chunk = next_chunk(&mut body).await.expect("data");
+    assert_eq!(chunk.expect("no error").len(), CHUNK);
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(buffered.bytes(), COUNTED as f64, "it may be stored");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(buffered.bytes(), 0.0);
+    let reading = tokio::spawn(read_text(body));
+    sender.data(large(b'2')).await;
+    drop(sender);
+    let rest = reading.await.expect("no panic").expect("the rest");
+    assert_eq!(rest, large_text('2'));
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        large_text('x')
+    );
+    assert_eq!(origin.calls(), 3, "it was not stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_body_that_stalls_is_stored() {
+    let (keep, _) = keep_with(4 * CHUNK as u64);
+    let (sender, body) = body_channel();
+    let origin = streaming_second(body);
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/0")).await;
+    let response = send_for_head(&service, get("/engagements/1")).await;
+    sender.data("small ").await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    sender.data("body").await;
+    drop(sender);
+    let text = read_text(response.into_body()).await.expect("whole");
+    assert_eq!(text, "small body");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        "small body"
+    );
+    assert_eq!(origin.calls(), 2);
 }
 
 #[tokio::test]
