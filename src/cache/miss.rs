@@ -54,6 +54,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     context.has_hit_for_miss_note = matches!(stored, StoreLookup::HitForMiss);
     if let StoreLookup::Found((mut found, now)) = stored
         && request.has_same_search_variance(&found.entry)
+        && !context.lacks_room_for(&found)
     {
         let decision = decide_for(request, &found, now);
         let taken = match decision {

@@ -69,7 +69,7 @@ where
         let mut key = KeyBuf::new();
         match RequestAction::classify(&self.config, &snapshot, &parts, &mut key) {
             RequestAction::LookUp(request) => {
-                match local_lookup::lookup_local(engine, &request, &parts.headers) {
+                match local_lookup::lookup_local(&self.config, &request, &parts) {
                     LocalLookup::Prebuilt(response) => ResponseFuture::prebuilt(response),
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {

@@ -88,6 +88,9 @@ pub(crate) struct Engine {
     pub(crate) values: Arc<SingleFlight<Arc<Entry>>>,
     /// The memory for bodies that are being read (`[local] fill_buffer`).
     pub(crate) buffers: Arc<BufferBudget>,
+    /// As much for the responses to writes that are read to invalidate by their fields, or to store them:
+    /// whoever fills the other one must not widen the invalidations of writes.
+    pub(crate) write_buffers: Arc<BufferBudget>,
     pub(crate) removals: PatternRemovals,
     /// Hit-for-miss: keys whose last response others could not use without validating it, so their requests
     /// do not wait for each other.
@@ -147,6 +150,7 @@ impl Engine {
 
     fn assemble(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>, store: StoreParts) -> Arc<Self> {
         let metrics = CacheMetrics::register();
+        let [buffers, write_buffers] = [(); 2].map(|()| BufferBudget::new(plan.fill_buffer));
         let tiers = Tiers {
             local: LocalTier::new(plan.local_size),
             store: store.entries,
@@ -154,9 +158,9 @@ impl Engine {
             clock: Arc::clone(&clock),
             fence: Arc::clone(&fence),
             metrics: metrics.clone(),
+            buffers: Arc::clone(&buffers),
             stored: AtomicU64::new(0),
         };
-        let buffers = BufferBudget::new(plan.fill_buffer);
         let limiter = Limiter::new(Arc::clone(&clock), store.limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
@@ -172,6 +176,7 @@ impl Engine {
             fills: SingleFlight::new(),
             values: SingleFlight::new(),
             buffers,
+            write_buffers,
             removals: PatternRemovals::new(),
             hit_for_miss: ExpiringSet::new(),
             shareable: ExpiringSet::new(),
@@ -202,7 +207,9 @@ impl Engine {
         }
         self.tiers.local.resize(next.plan.local_size);
         self.read_bounds.set(&next.plan);
-        self.buffers.resize(next.plan.fill_buffer);
+        for buffers in [&self.buffers, &self.write_buffers] {
+            buffers.resize(next.plan.fill_buffer);
+        }
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));
@@ -306,6 +313,7 @@ impl Engine {
         self.tiers.remove_targets(&targets).await;
         if let Some(position) = appended? {
             entry.position = position;
+            entry.count_body(&self.buffers);
             let _ = self.tiers.put(full, &Arc::new(entry)).await;
         }
         Ok(())

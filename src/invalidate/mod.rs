@@ -57,14 +57,17 @@
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
 //! field that is missing from the response becomes `*`, which invalidates more. The layer waits up to
 //! one second for the content of a response; after that its fields are missing, and the response is
-//! streamed unchanged.
+//! streamed unchanged. So it is while such responses that clients have not yet taken hold as many bytes
+//! as `[local] fill_buffer` allows; those of reads have a buffer of their own.
 //!
 //! If a value is missing from the request (a query parameter, a field, the user) or is not properly
 //! percent-encoded, the target is left out, so that no client can widen an invalidation. It is counted
 //! in `tower_keep_invalidate_targets_skipped_total`, and logged the first time.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
-//! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
+//! trailers. Trailers are held back until the invalidation is done. If its client has not read the
+//! response to its end after a second, the method's targets are invalidated at once, and again at the
+//! end if it has succeeded. INVALID_ARGUMENT, NOT_FOUND,
 //! ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and
 //! UNAUTHENTICATED count as a 4xx, every other status as a 5xx.
 //!

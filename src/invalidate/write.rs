@@ -116,7 +116,7 @@ async fn settle_success<R: ServiceBody>(
         None => 0,
     };
     request.report_skipped_targets();
-    let permit = request.engine().buffers.permit();
+    let permit = request.engine().write_buffers.permit();
     let (content, body) = content::read(body, max_length, permit).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
@@ -128,11 +128,13 @@ async fn settle_success<R: ServiceBody>(
 }
 
 /// Settles a gRPC write whose status follows its messages: holds the trailers back until the
-/// invalidation is done.
+/// invalidation is done. If they are late, the targets are invalidated once before.
 fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
     let named = write.request.targets_of_response(&response);
+    let settling = write.invalidate_if_late(named.clone());
     let (runtime, span) = (Handle::current(), Span::current());
     let at_end: OnEnd = Box::new(move |trailers| {
+        drop(settling);
         let outcome = write
             .request
             .with_content(WriteOutcome::of_grpc_status(trailers));

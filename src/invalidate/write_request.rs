@@ -121,6 +121,20 @@ impl WriteRequest {
         self.content_failed.load(Ordering::Acquire)
     }
 
+    /// Whether the write cannot have been committed, unless its response says so: its content ended
+    /// early (RFC 9112 section 8), and its handler needs all of it.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.content_failed() && !self.has_partial_writes()
+    }
+
+    /// The targets of a write whose response does not say whether it was committed.
+    pub(super) fn possible_targets(&self) -> Vec<PurgeTarget> {
+        match self.is_unfinished() {
+            true => self.own_targets(),
+            false => self.targets(None),
+        }
+    }
+
     /// Whether the handlers may commit parts of a request before they have its whole content.
     pub(super) fn has_partial_writes(&self) -> bool {
         self.routes.iter().any(|route| route.partial_writes)
