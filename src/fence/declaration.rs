@@ -2,13 +2,17 @@
 
 use std::{
     mem,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::future::join;
 use tokio::{
     runtime::Handle,
+    task::AbortHandle,
     time::{Instant, sleep_until},
 };
 
@@ -20,7 +24,7 @@ use crate::{
     store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
-/// A declared write. If it is dropped, it is closed as an invalidation.
+/// A declared write. If it is dropped, or its lease ends, it is closed as an invalidation.
 #[derive(Debug)]
 #[must_use = "if it is dropped, the write counts as ended"]
 pub(crate) struct Declaration {
@@ -28,8 +32,9 @@ pub(crate) struct Declaration {
     appender: Weak<Appender>,
     token: u64,
     purges: Arc<[Purge]>,
-    /// When the lease ends. The write must have ended by then (rule 14).
-    until: Instant,
+    /// Closes it when its lease ends; `None` outside a runtime. The write must have ended by then (rule
+    /// 14).
+    lease: Option<Lease>,
 }
 
 impl Declaration {
@@ -47,29 +52,34 @@ impl Declaration {
         let until = appender.sync.clock.mono().saturating_add(nanos(lease));
         // Made before the first await: if this future is dropped there, the drop of the declaration
         // withdraws the record that the journal may hold.
-        let declaration = Self {
+        let mut declaration = Self {
             appender: Arc::downgrade(appender),
             token,
             purges: Purge::of(targets, false).into(),
-            until: Instant::now() + lease,
+            lease: None,
         };
         let purges = || Arc::clone(&declaration.purges);
         let mirror = &appender.sync.mirror;
         mirror.change(|mirror| mirror.own_mut().declare(token, purges(), until));
         let open = OwnRecord::new(RecordKind::Open { token, lease }, purges());
         appender.begin(open).deliver_or_forget().await?;
+        // From here on, so that the journal's own lease does not end later.
+        declaration.lease = Lease::begin(lease, &declaration);
         Ok(declaration)
+    }
+
+    /// What the write has declared.
+    pub(crate) fn targets(&self) -> Vec<PurgeTarget> {
+        let purges = self.purges.iter();
+        purges.map(|purge| purge.target.clone()).collect()
     }
 
     /// Keeps the declaration open until its lease ends, for a write that may still be committed. The
     /// caller must also invalidate the targets now.
-    pub(crate) fn keep_open(self) {
-        // Without a runtime, the declaration is dropped here.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                sleep_until(self.until).await;
-                drop(self);
-            });
+    pub(crate) fn keep_open(mut self) {
+        // Without a lease, the declaration is closed here.
+        if self.lease.take().is_some() {
+            self.appender = Weak::new();
         }
     }
 
@@ -83,6 +93,7 @@ impl Declaration {
     ///
     /// If the future is dropped, the invalidation is queued.
     pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
+        self.end_lease();
         let Some(appender) = mem::take(&mut self.appender).upgrade() else {
             return Ok(());
         };
@@ -90,6 +101,12 @@ impl Declaration {
         let others = Purge::of(targets, false);
         let (declared, others) = join(close, appender.purge(&others)).await;
         declared.and(others).map(|_| ())
+    }
+
+    fn end_lease(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.end();
+        }
     }
 
     fn closing_record(&self) -> OwnRecord {
@@ -100,9 +117,60 @@ impl Declaration {
 
 impl Drop for Declaration {
     fn drop(&mut self) {
+        self.end_lease();
         if let Some(appender) = self.appender.upgrade() {
             // An append that is dropped is queued.
             drop(appender.begin(self.closing_record()));
+        }
+    }
+}
+
+/// The time for which a declaration may stay open.
+#[derive(Debug)]
+struct Lease {
+    closed: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Lease {
+    /// Spawns a task that closes the declaration at the end of the lease. In one process, nothing else
+    /// would: a write whose client stalls may last for ever.
+    fn begin(lease: Duration, declaration: &Declaration) -> Option<Self> {
+        let runtime = Handle::try_current().ok()?;
+        let until = Instant::now() + lease;
+        let closed = Arc::default();
+        let end = LeaseEnd {
+            appender: Weak::clone(&declaration.appender),
+            closing: declaration.closing_record(),
+            closed: Arc::clone(&closed),
+        };
+        let task = runtime.spawn(async move {
+            sleep_until(until).await;
+            drop(end);
+        });
+        let task = task.abort_handle();
+        Some(Self { closed, task })
+    }
+
+    /// Ends the lease of a declaration that is being closed.
+    fn end(self) {
+        self.closed.store(true, Ordering::Release);
+        self.task.abort();
+    }
+}
+
+/// The end of a lease, which also comes with the end of the runtime.
+struct LeaseEnd {
+    appender: Weak<Appender>,
+    closing: OwnRecord,
+    closed: Arc<AtomicBool>,
+}
+
+impl Drop for LeaseEnd {
+    fn drop(&mut self) {
+        let closed = self.closed.load(Ordering::Acquire);
+        if let Some(appender) = self.appender.upgrade().filter(|_| !closed) {
+            drop(appender.begin(self.closing.clone()));
         }
     }
 }

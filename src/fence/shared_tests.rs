@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use super::{
     config::FenceConfig,
     core::Fence,
+    declaration::Declaration,
     kit_for_tests::{
         KEY, LEASE, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of, write_through,
@@ -680,6 +681,35 @@ async fn a_declaration_whose_reply_is_lost_is_withdrawn() {
     deliver(&fence).await;
     assert!(!journal.has_declaration().await);
     assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
+/// Nothing else closes it here, if no other process follows the journal.
+#[tokio::test(start_paused = true)]
+async fn an_own_declaration_ends_with_its_lease() {
+    let (fence, journal) = process().await;
+    for is_kept_open in [false, true] {
+        let mut declaration = Some(declare(&fence, KEY).await);
+        if is_kept_open {
+            declaration
+                .take()
+                .into_iter()
+                .for_each(Declaration::keep_open);
+        }
+        tokio::time::sleep(LEASE - Duration::from_secs(1)).await;
+        assert_eq!(pending(&fence), 0);
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(pending(&fence), 1, "it is closed");
+        deliver(&fence).await;
+        let stored = fill(&fence);
+        assert_eq!(verdict(&fence, &stored), Verdict::Usable);
+        assert!(!journal.has_declaration().await);
+        // A write that ends later still invalidates.
+        if let Some(declaration) = declaration {
+            close(declaration).await;
+            assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
+        }
+    }
 }
 
 /// Listening stopped while the journal was slow.
