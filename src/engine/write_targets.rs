@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method, Response, Uri};
 use serde_json::Value;
 
-use super::{core::Engine, snapshot::Snapshot};
+use super::snapshot::Snapshot;
 use crate::{
     key::{KeyBuf, KeyInputs, PathReadings, host, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
@@ -33,10 +33,10 @@ impl WriteTargets {
     /// all their variations; none if the response is an error. A URI that has no key is left out.
     pub(crate) fn purge_targets<B>(
         &self,
-        engine: &Engine,
+        snapshot: &Snapshot,
         response: &Response<B>,
     ) -> Vec<PurgeTarget> {
-        self.keys(&engine.snapshot.load(), response, 0)
+        self.keys(snapshot, response, 0)
     }
 
     /// The keys of [`purge_targets`](Self::purge_targets) without that of the request's target.
@@ -88,6 +88,11 @@ impl WriteTargets {
             targets.extend(matched.map(|it| it.invalidates(&inputs, fields)));
         });
         targets.into_iter().flatten().collect()
+    }
+
+    /// The distinct routes of all readings of the request's target.
+    pub(crate) fn routes(&self, snapshot: &Snapshot) -> Vec<Arc<RoutePlan>> {
+        routes(&snapshot.plan, self.request.target())
     }
 
     /// The route whose stored response the write may replace; `None` if the inner service may serve

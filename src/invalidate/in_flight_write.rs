@@ -68,10 +68,7 @@ impl InFlightWrite {
         // From here, the fence queues the invalidation if this future is dropped.
         self.settled = true;
         let appended = match (self.declaration.take(), replacement) {
-            (Some(declaration), _) => {
-                let declared = self.request.targets(None);
-                engine.close(declaration, &declared, targets).await
-            }
+            (Some(declaration), _) => engine.close(declaration, targets).await,
             (None, Some((key, entry))) => {
                 engine
                     .write_through(&self.began, targets, &key, entry)
@@ -109,17 +106,11 @@ impl InFlightWrite {
     /// Settles a write that may have been committed or may still be committed. Its declaration
     /// stays open.
     pub(super) async fn settle_unknown(mut self, targets: Vec<PurgeTarget>) -> bool {
-        if self.is_unfinished() {
+        if self.request.is_unfinished() {
             return self.settle_target(targets).await;
         }
         self.keep_declaration_open();
         self.settle_written(targets).await
-    }
-
-    /// Whether the write cannot have been committed, unless its response says so: its content ended
-    /// early (RFC 9112 section 8), and its handler needs all of it.
-    fn is_unfinished(&self) -> bool {
-        self.request.content_failed() && !self.request.has_partial_writes()
     }
 
     /// Keeps the declaration open until the write can no longer be committed.
@@ -131,7 +122,8 @@ impl InFlightWrite {
 
     /// The delay after which the targets are invalidated again (`settle`).
     fn settle_delay(&self) -> Option<Duration> {
-        let delays = self.request.routes.iter().filter_map(|route| route.settle);
+        let routes = self.request.routes_now();
+        let delays = routes.iter().filter_map(|route| route.settle);
         delays.max().filter(|delay| !delay.is_zero())
     }
 }
@@ -139,7 +131,7 @@ impl InFlightWrite {
 impl Drop for InFlightWrite {
     fn drop(&mut self) {
         if !self.settled {
-            let targets = if self.is_unfinished() {
+            let targets = if self.request.is_unfinished() {
                 // Closes the declaration.
                 self.declaration = None;
                 self.request.own_targets()
