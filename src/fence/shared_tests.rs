@@ -467,21 +467,98 @@ async fn a_dropped_invalidation_is_queued() {
     assert_eq!(journal.last_purge().await, format!("k:{KEY}"));
 }
 
-#[tokio::test]
-async fn too_many_queued_appends_become_a_purge_of_everything() {
-    let (fence, journal) = process().await;
+/// The replies to appends are lost until this future ends; then the queued ones are delivered.
+async fn deliver_after<F: Future<Output = ()>>(
+    (fence, journal): (&Fence, &FaultyJournal),
+    appends: F,
+) -> Vec<String> {
+    let before = journal.state().await.head;
     journal.set_lose_replies(true);
-    for i in 0..4 {
-        purge_in_vain(&fence, &i.to_string()).await;
-    }
-    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
-    purge_in_vain(&fence, "4").await;
-    assert_eq!(pending(&fence), 1);
-    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    appends.await;
+    let stale = journal.records_after(before).await.len();
+    assert!(pending(fence) <= 4);
     journal.set_lose_replies(false);
-    deliver(&fence).await;
+    deliver(fence).await;
+    assert_eq!(pending(fence), 0);
+    let records = journal.records_after(before).await;
+    let purges = records
+        .iter()
+        .skip(stale)
+        .flat_map(|record| record.purges.iter());
+    purges.map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn too_many_queued_appends_become_one_record() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        let foreign = Box::from("foreign".as_bytes());
+        fence.appender.receive(&[foreign]);
+        for i in [0, 1, 1, 2] {
+            assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+            purge_in_vain(&fence, &i.to_string()).await;
+        }
+        assert_eq!(pending(&fence), 2);
+        purge_in_vain(&fence, KEY).await;
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert_eq!(
+        delivered,
+        ["k:foreign", "k:0", "k:1", "k:2", &format!("k:{KEY}")]
+    );
     assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
-    assert_eq!(journal.last_purge().await, "*");
+}
+
+/// Anybody could otherwise make everything unusable by writing to paths that do not exist.
+#[tokio::test]
+async fn too_many_queued_urls_become_their_prefix() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        purge_in_vain(&fence, "task:1").await;
+        for i in 0..40 {
+            purge_in_vain(&fence, &format!("url::%2F{i}")).await;
+            assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+        }
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert!(delivered.len() < 16, "{delivered:?}");
+    for purge in ["k:task:1", "p:url:"] {
+        assert!(delivered.iter().any(|it| it == purge), "{delivered:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_queued_tags_become_a_purge_of_everything() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        for i in 0..20 {
+            let tag = vec![PurgeTarget::Tag(i.to_string().into())];
+            let outcome = fence.invalidate(tag, false).await;
+            outcome.expect_err("the reply is lost");
+        }
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert_eq!(delivered[0], "*");
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
+/// The journal may never have had their openings.
+#[tokio::test]
+async fn too_many_queued_closings_become_invalidations() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        for i in 0..6 {
+            let declared = fence.declare(key(&format!("{i}")), LEASE).await;
+            declared.expect_err("the reply is lost");
+        }
+    };
+    let mut delivered = deliver_after((&fence, &journal), appends).await;
+    // The last one is closed, which names what it declared once more.
+    delivered.dedup();
+    let expected: Vec<_> = (0..6).map(|i| format!("k:{i}")).collect();
+    assert_eq!(delivered, expected);
 }
 
 /// Rule 12.
