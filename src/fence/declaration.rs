@@ -1,40 +1,26 @@
 //! Writes that are declared before they begin (`before = true`).
 
 use std::{
-    mem,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use futures_util::future::join;
-use tokio::{
-    runtime::Handle,
-    task::AbortHandle,
-    time::{Instant, sleep_until},
-};
+use futures_util::future::{join, join_all};
 
-use super::{appender::Appender, mirror::own_record::OwnRecord};
+use super::{appender::Appender, declared_record::DeclaredRecord};
 use crate::{
-    clock::nanos,
     error::Error,
     key::purge::{Purge, PurgeTarget},
-    store::contracts::journal::{MAX_PURGES, RecordKind},
+    store::contracts::journal::MAX_PURGES,
 };
 
 /// A declared write. If it is dropped, or its lease ends, it is closed as an invalidation.
 #[derive(Debug)]
 #[must_use = "if it is dropped, the write counts as ended"]
 pub(crate) struct Declaration {
-    /// Empty once it is closed.
     appender: Weak<Appender>,
-    token: u64,
-    purges: Arc<[Purge]>,
-    /// Closes it when its lease ends; `None` outside a runtime. The write must have ended by then (rule
-    /// 14).
-    lease: Option<Lease>,
+    /// Several if one record cannot name all targets, which may be as many as the path has readings.
+    records: Vec<DeclaredRecord>,
 }
 
 impl Declaration {
@@ -44,43 +30,26 @@ impl Declaration {
         targets: Vec<PurgeTarget>,
         lease: Duration,
     ) -> Result<Self, Error> {
-        if targets.len() > MAX_PURGES {
-            return Err(Error::config("a declared write names too many targets"));
+        let mut records = Vec::new();
+        for purges in Purge::of(targets, false).chunks(MAX_PURGES) {
+            records.push(DeclaredRecord::open(appender, purges.into(), lease).await?);
         }
-        let lease = lease.min(MAX_LEASE);
-        let token = fastrand::u64(1..=i64::MAX.unsigned_abs());
-        let until = appender.sync.clock.mono().saturating_add(nanos(lease));
-        // Made before the first await: if this future is dropped there, the drop of the declaration
-        // withdraws the record that the journal may hold.
-        let mut declaration = Self {
+        Ok(Self {
             appender: Arc::downgrade(appender),
-            token,
-            purges: Purge::of(targets, false).into(),
-            lease: None,
-        };
-        let purges = || Arc::clone(&declaration.purges);
-        let mirror = &appender.sync.mirror;
-        mirror.change(|mirror| mirror.own_mut().declare(token, purges(), until));
-        let open = OwnRecord::new(RecordKind::Open { token, lease }, purges());
-        appender.begin(open).deliver_or_forget().await?;
-        // From here on, so that the journal's own lease does not end later.
-        declaration.lease = Lease::begin(lease, &declaration);
-        Ok(declaration)
+            records,
+        })
     }
 
     /// What the write has declared.
     pub(crate) fn targets(&self) -> Vec<PurgeTarget> {
-        let purges = self.purges.iter();
+        let purges = self.records.iter().flat_map(DeclaredRecord::purges);
         purges.map(|purge| purge.target.clone()).collect()
     }
 
     /// Keeps the declaration open until its lease ends, for a write that may still be committed. The
     /// caller must also invalidate the targets now.
-    pub(crate) fn keep_open(mut self) {
-        // Without a lease, the declaration is closed here.
-        if self.lease.take().is_some() {
-            self.appender = Weak::new();
-        }
+    pub(crate) fn keep_open(self) {
+        self.records.into_iter().for_each(DeclaredRecord::keep_open);
     }
 
     /// Ends the declaration: invalidates the declared targets, and `targets`.
@@ -92,87 +61,14 @@ impl Declaration {
     /// # Cancel safety
     ///
     /// If the future is dropped, the invalidation is queued.
-    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
-        self.end_lease();
-        let Some(appender) = mem::take(&mut self.appender).upgrade() else {
+    pub(crate) async fn close(self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
+        let Some(appender) = self.appender.upgrade() else {
             return Ok(());
         };
-        let close = appender.begin(self.closing_record()).deliver();
         let others = Purge::of(targets, false);
-        let (declared, others) = join(close, appender.purge(&others)).await;
-        declared.and(others).map(|_| ())
-    }
-
-    fn end_lease(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.end();
-        }
-    }
-
-    fn closing_record(&self) -> OwnRecord {
-        let kind = RecordKind::Close { token: self.token };
-        OwnRecord::new(kind, Arc::clone(&self.purges))
+        let closed = join_all(self.records.into_iter().map(DeclaredRecord::close));
+        let (closed, others) = join(closed, appender.purge(&others)).await;
+        let closed: Result<(), Error> = closed.into_iter().collect();
+        closed.and(others.map(|_| ()))
     }
 }
-
-impl Drop for Declaration {
-    fn drop(&mut self) {
-        self.end_lease();
-        if let Some(appender) = self.appender.upgrade() {
-            // An append that is dropped is queued.
-            drop(appender.begin(self.closing_record()));
-        }
-    }
-}
-
-/// The time for which a declaration may stay open.
-#[derive(Debug)]
-struct Lease {
-    closed: Arc<AtomicBool>,
-    task: AbortHandle,
-}
-
-impl Lease {
-    /// Spawns a task that closes the declaration at the end of the lease. In one process, nothing else
-    /// would: a write whose client stalls may last for ever.
-    fn begin(lease: Duration, declaration: &Declaration) -> Option<Self> {
-        let runtime = Handle::try_current().ok()?;
-        let until = Instant::now() + lease;
-        let closed = Arc::default();
-        let end = LeaseEnd {
-            appender: Weak::clone(&declaration.appender),
-            closing: declaration.closing_record(),
-            closed: Arc::clone(&closed),
-        };
-        let task = runtime.spawn(async move {
-            sleep_until(until).await;
-            drop(end);
-        });
-        let task = task.abort_handle();
-        Some(Self { closed, task })
-    }
-
-    /// Ends the lease of a declaration that is being closed.
-    fn end(self) {
-        self.closed.store(true, Ordering::Release);
-        self.task.abort();
-    }
-}
-
-/// The end of a lease, which also comes with the end of the runtime.
-struct LeaseEnd {
-    appender: Weak<Appender>,
-    closing: OwnRecord,
-    closed: Arc<AtomicBool>,
-}
-
-impl Drop for LeaseEnd {
-    fn drop(&mut self) {
-        let closed = self.closed.load(Ordering::Acquire);
-        if let Some(appender) = self.appender.upgrade().filter(|_| !closed) {
-            drop(appender.begin(self.closing.clone()));
-        }
-    }
-}
-
-const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -760,6 +760,25 @@ async fn a_declaration_whose_reply_is_lost_is_withdrawn() {
     assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
 }
 
+/// More than one record may name.
+#[tokio::test]
+async fn a_write_may_declare_any_number_of_targets() {
+    let (fence, journal) = process().await;
+    let names = (0..600).map(|i| PurgeTarget::Key(format!("task:{i}").into()));
+    let targets: Vec<_> = key(KEY).into_iter().chain(names).collect();
+    let declared = fence.declare(targets.clone(), LEASE).await;
+    let declaration = declared.expect("the journal answers");
+    assert_eq!(declaration.targets(), targets);
+    assert_eq!(journal.state().await.open.len(), 3);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    let during = fill(&fence);
+    close(declaration).await;
+    assert!(!journal.has_declaration().await);
+    assert_eq!(pending(&fence), 0);
+    assert_eq!(verdict(&fence, &during), Verdict::Unusable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
 /// Nothing else closes it here, if no other process follows the journal.
 #[tokio::test(start_paused = true)]
 async fn an_own_declaration_ends_with_its_lease() {
