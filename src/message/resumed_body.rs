@@ -83,12 +83,12 @@ impl ContentEnd {
         self.reached.load(Ordering::Acquire) && !self.has_failed()
     }
 
-    fn note<B: Body, E>(&self, polled: &Poll<Option<Result<Frame<B::Data>, E>>>, body: &B) {
-        match polled {
-            Poll::Ready(Some(Err(_))) => self.failed.store(true, Ordering::Release),
-            Poll::Ready(None) => self.note_reached(),
-            Poll::Ready(Some(Ok(_))) if is_at_end(body) => self.note_reached(),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+    /// Takes note of what the body has yielded: a frame, an error or its end.
+    fn note<T, E>(&self, yielded: Option<&Result<T, E>>, is_at_end: impl FnOnce() -> bool) {
+        match yielded {
+            Some(Err(_)) => self.failed.store(true, Ordering::Release),
+            Some(Ok(_)) if !is_at_end() => {}
+            Some(Ok(_)) | None => self.note_reached(),
         }
     }
 }
@@ -107,8 +107,8 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = self.next_frame(cx);
-        if let Some(end) = &self.end {
-            end.note(&polled, &*self);
+        if let (Some(end), Poll::Ready(yielded)) = (&self.end, &polled) {
+            end.note(yielded.as_ref(), || is_at_end(&*self));
         }
         polled
     }
