@@ -90,7 +90,7 @@ impl WriteTargets {
             let inputs = self.inputs_of(target);
             targets.extend(matched.map(|it| it.invalidates(&inputs, fields)));
         });
-        distinct(targets.into_iter().flatten().collect())
+        targets.into_iter().flatten().collect()
     }
 
     /// The distinct routes of all readings of the request's target.
