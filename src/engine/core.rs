@@ -217,6 +217,17 @@ impl Engine {
         Ok(())
     }
 
+    /// The snapshot at the start of a write and, if the table has been reloaded since, the current one:
+    /// what was stored before or during the write has the names of either.
+    pub(crate) fn snapshots_since(
+        &self,
+        start: &Arc<Snapshot>,
+    ) -> impl Iterator<Item = Arc<Snapshot>> + use<> {
+        let current = self.snapshot.load_full();
+        let reloaded = !Arc::ptr_eq(start, &current);
+        std::iter::once(Arc::clone(start)).chain(reloaded.then_some(current))
+    }
+
     /// An id that no other live engine has; never 0.
     pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -320,7 +331,7 @@ impl Engine {
     }
 
     /// Closes a declared write that has changed `targets`, and removes the exact keys among `targets`
-    /// and `declared`.
+    /// and what it has declared.
     ///
     /// # Errors
     ///
@@ -328,12 +339,12 @@ impl Engine {
     pub(crate) async fn close(
         &self,
         declaration: Declaration,
-        declared: &[PurgeTarget],
         mut targets: Vec<PurgeTarget>,
     ) -> Result<(), Error> {
+        let declared = declaration.targets();
         targets.retain(|target| !declared.contains(target));
         let appended = declaration.close(targets.clone()).await;
-        let removed = targets.iter().chain(declared);
+        let removed = targets.iter().chain(&declared);
         self.tiers.remove_targets(removed).await;
         appended
     }

@@ -1,35 +1,26 @@
 //! Writes that are declared before they begin (`before = true`).
 
 use std::{
-    mem,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use futures_util::future::join;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep_until},
-};
+use futures_util::future::{join, join_all};
 
-use super::{appender::Appender, mirror::own_record::OwnRecord};
+use super::{appender::Appender, declared_record::DeclaredRecord};
 use crate::{
-    clock::nanos,
     error::Error,
     key::purge::{Purge, PurgeTarget},
-    store::contracts::journal::{MAX_PURGES, RecordKind},
+    store::contracts::journal::MAX_PURGES,
 };
 
-/// A declared write. If it is dropped, it is closed as an invalidation.
+/// A declared write. If it is dropped, or its lease ends, it is closed as an invalidation.
 #[derive(Debug)]
 #[must_use = "if it is dropped, the write counts as ended"]
 pub(crate) struct Declaration {
-    /// Empty once it is closed.
     appender: Weak<Appender>,
-    token: u64,
-    purges: Arc<[Purge]>,
-    /// When the lease ends. The write must have ended by then (rule 14).
-    until: Instant,
+    /// Several if one record cannot name all targets, which may be as many as the path has readings.
+    records: Vec<DeclaredRecord>,
 }
 
 impl Declaration {
@@ -39,38 +30,26 @@ impl Declaration {
         targets: Vec<PurgeTarget>,
         lease: Duration,
     ) -> Result<Self, Error> {
-        if targets.len() > MAX_PURGES {
-            return Err(Error::config("a declared write names too many targets"));
+        let mut records = Vec::new();
+        for purges in Purge::of(targets, false).chunks(MAX_PURGES) {
+            records.push(DeclaredRecord::open(appender, purges.into(), lease).await?);
         }
-        let lease = lease.min(MAX_LEASE);
-        let token = fastrand::u64(1..=i64::MAX.unsigned_abs());
-        let until = appender.sync.clock.mono().saturating_add(nanos(lease));
-        // Made before the first await: if this future is dropped there, the drop of the declaration
-        // withdraws the record that the journal may hold.
-        let declaration = Self {
+        Ok(Self {
             appender: Arc::downgrade(appender),
-            token,
-            purges: Purge::of(targets, false).into(),
-            until: Instant::now() + lease,
-        };
-        let purges = || Arc::clone(&declaration.purges);
-        let mirror = &appender.sync.mirror;
-        mirror.change(|mirror| mirror.own_mut().declare(token, purges(), until));
-        let open = OwnRecord::new(RecordKind::Open { token, lease }, purges());
-        appender.begin(open).deliver_or_forget().await?;
-        Ok(declaration)
+            records,
+        })
+    }
+
+    /// What the write has declared.
+    pub(crate) fn targets(&self) -> Vec<PurgeTarget> {
+        let purges = self.records.iter().flat_map(DeclaredRecord::purges);
+        purges.map(|purge| purge.target.clone()).collect()
     }
 
     /// Keeps the declaration open until its lease ends, for a write that may still be committed. The
     /// caller must also invalidate the targets now.
     pub(crate) fn keep_open(self) {
-        // Without a runtime, the declaration is dropped here.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                sleep_until(self.until).await;
-                drop(self);
-            });
-        }
+        self.records.into_iter().for_each(DeclaredRecord::keep_open);
     }
 
     /// Ends the declaration: invalidates the declared targets, and `targets`.
@@ -82,29 +61,14 @@ impl Declaration {
     /// # Cancel safety
     ///
     /// If the future is dropped, the invalidation is queued.
-    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
-        let Some(appender) = mem::take(&mut self.appender).upgrade() else {
+    pub(crate) async fn close(self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
+        let Some(appender) = self.appender.upgrade() else {
             return Ok(());
         };
-        let close = appender.begin(self.closing_record()).deliver();
         let others = Purge::of(targets, false);
-        let (declared, others) = join(close, appender.purge(&others)).await;
-        declared.and(others).map(|_| ())
-    }
-
-    fn closing_record(&self) -> OwnRecord {
-        let kind = RecordKind::Close { token: self.token };
-        OwnRecord::new(kind, Arc::clone(&self.purges))
+        let closed = join_all(self.records.into_iter().map(DeclaredRecord::close));
+        let (closed, others) = join(closed, appender.purge(&others)).await;
+        let closed: Result<(), Error> = closed.into_iter().collect();
+        closed.and(others.map(|_| ()))
     }
 }
-
-impl Drop for Declaration {
-    fn drop(&mut self) {
-        if let Some(appender) = self.appender.upgrade() {
-            // An append that is dropped is queued.
-            drop(appender.begin(self.closing_record()));
-        }
-    }
-}
-
-const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -76,10 +76,7 @@ impl InFlightWrite {
         // From here, the fence queues the invalidation if this future is dropped.
         self.settled = true;
         let appended = match (self.declaration.take(), replacement) {
-            (Some(declaration), _) => {
-                let declared = self.request.targets(None);
-                engine.close(declaration, &declared, targets).await
-            }
+            (Some(declaration), _) => engine.close(declaration, targets).await,
             (None, Some((key, entry))) => {
                 engine
                     .write_through(&self.began, targets, &key, entry)
@@ -144,7 +141,8 @@ impl InFlightWrite {
 
     /// The delay after which the targets are invalidated again (`settle`).
     fn settle_delay(&self) -> Option<Duration> {
-        let delays = self.request.routes.iter().filter_map(|route| route.settle);
+        let routes = self.request.routes_now();
+        let delays = routes.iter().filter_map(|route| route.settle);
         delays.max().filter(|delay| !delay.is_zero())
     }
 }

@@ -45,13 +45,17 @@
 //! | 4xx, 501, 505 | nothing: nothing was written |
 //! | another 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
 //! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
-//! | a 5xx, an error, a panic or no response, after content that ended early | the request target's key: the handler never had the whole content |
+//! | a 5xx, an error, a panic or no response, before the inner service has read the content to its end | the request target's key: a handler that needs the content never had all of it |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
 //!
 //! [`invalidate_when`](InvalidateLayer::invalidate_when) lets the application decide by the head of a
 //! response whether its write was committed; an application that answers committed writes with a 302
-//! needs it. With `partial_writes = true`, a write whose content ends early may have been committed in
-//! part: it invalidates like a 5xx, whatever its response, unless that is a 2xx or 303.
+//! needs it. A client that sends nothing until a timeout answers, or a server that sheds load, thus
+//! invalidates no more than the target. Handlers that commit without reading the content to its end need
+//! `partial_writes = true`: such a failure then invalidates like any other, and so does every response
+//! but a 2xx or 303 after content that ended early.
+//!
+//! If the table is reloaded during a write, the write invalidates what both tables name.
 //!
 //! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A

@@ -91,7 +91,7 @@ async fn settle<R: ServiceBody>(
     let settled = match write.request.with_content(outcome) {
         WriteOutcome::Written => return settle_success(write, named, response).await,
         // RFC 9111 section 4.4: for a path without a route, an error invalidates nothing.
-        WriteOutcome::Unknown if write.request.routes.is_empty() => write.settle(named).await,
+        WriteOutcome::Unknown if write.request.routes_now().is_empty() => write.settle(named).await,
         WriteOutcome::Unknown => write.settle_unknown(named).await,
         WriteOutcome::NotDone => write.settle_target(named).await,
         // Groups are invalidated with any status (RFC 9875 section 3), and a declaration is closed.
@@ -108,8 +108,10 @@ async fn settle_success<R: ServiceBody>(
 ) -> (bool, Response<ResponseBody<R>>) {
     let request = &write.request;
     let (head, body) = response.into_parts();
-    let replacement = Replacement::of(request, &head);
-    let mut routes = request.routes.iter();
+    // By the earlier table, the response might be stored for whom the current one does not allow it.
+    let replacement = Replacement::of(request, &head).filter(|_| !request.is_reloaded());
+    let routes = request.routes_now();
+    let mut routes = routes.iter();
     let max_length = match &replacement {
         Some(replacement) => replacement.max_length,
         None if routes.any(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,

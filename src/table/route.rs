@@ -269,9 +269,10 @@ impl Route {
         self
     }
 
-    /// Whether the handlers commit parts of a request before they have its whole content. Then a write
-    /// whose content ends early invalidates like one that may have been committed, whatever its
-    /// response; by default, it invalidates nothing but its own target.
+    /// Whether the handlers commit without reading the content of a request to its end. Then a write that
+    /// fails (a 5xx, an error, a panic) before that invalidates like one that may have been committed, and
+    /// so does one whose content ends early, whatever its response; by default, they invalidate nothing
+    /// but their own target.
     pub fn partial_writes(mut self, yes: bool) -> Self {
         self.partial_writes = yes;
         self
