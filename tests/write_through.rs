@@ -188,6 +188,85 @@ async fn the_refetch_is_a_plain_get() {
     );
 }
 
+/// A write with credentials: a field, and the user that the application has verified.
+fn put_with_credentials() -> Request<Full<Bytes>> {
+    let mut request = request(Method::PUT);
+    let token = HeaderValue::from_static("Bearer a");
+    request.headers_mut().insert("authorization", token);
+    let cookie = HeaderValue::from_static("id=1");
+    request.headers_mut().insert("cookie", cookie);
+    request.extensions_mut().insert(UserId::new("alice"));
+    request
+}
+
+fn has_credentials(parts: &request::Parts) -> bool {
+    let names = ["authorization", "cookie"];
+    parts.extensions.get::<UserId>().is_some()
+        || names.iter().any(|name| parts.headers.contains_key(*name))
+}
+
+/// Regression: what the handler made for the writer was stored for all.
+#[tokio::test]
+async fn a_refetch_for_everybody_carries_nobodys_credentials() {
+    let public = route(Through::Refetch);
+    let standard = Route::new("/rows/{id}").key("row:{id}");
+    for route in [public, standard] {
+        let app = App::new(route, |parts, response| {
+            if parts.method == Method::GET && has_credentials(parts) {
+                *response.body_mut() = Full::from("for alice");
+                let public = HeaderValue::from_static("public, max-age=60");
+                response.headers_mut().insert("cache-control", public);
+            }
+        });
+        app.get().await;
+        let written = app.send(put_with_credentials()).await;
+        assert_eq!(app.gets(), 2);
+        let seen = app.get().await;
+        assert!(seen.cache.is_hit(), "{:?}", seen.cache);
+        assert_eq!(seen.body, written.body);
+    }
+}
+
+#[tokio::test]
+async fn a_refetch_that_is_refused_without_credentials_only_invalidates() {
+    let app = App::new(route(Through::Refetch), |parts, response| {
+        if parts.method == Method::GET && !has_credentials(parts) {
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+        }
+    });
+    let get_with_credentials = || {
+        let mut request = put_with_credentials();
+        *request.method_mut() = Method::GET;
+        request.headers_mut().remove("if-match");
+        *request.body_mut() = Full::default();
+        request
+    };
+    assert!(app.send(get_with_credentials()).await.cache.is_stored());
+    app.send(put_with_credentials()).await;
+    assert_eq!(app.gets(), 2);
+    let seen = app.send(get_with_credentials()).await;
+    assert!(seen.cache.is_stored(), "{:?}", seen.cache);
+    assert_eq!(seen.body, "{\"row\":2}");
+}
+
+/// The application finds the user in an extension that only it can remove.
+#[tokio::test]
+async fn no_refetch_is_sent_with_a_user_whom_only_the_application_can_remove() {
+    #[derive(Clone)]
+    struct Claims;
+    let app = App::new(route(Through::Refetch), |_, _| {});
+    app.keep.identify(|parts| {
+        let _claims = parts.extensions.get::<Claims>()?;
+        Some(UserId::new("alice"))
+    });
+    app.get().await;
+    let mut write = request(Method::PUT);
+    write.extensions_mut().insert(Claims);
+    app.send(write).await;
+    assert_eq!(app.gets(), 1);
+    assert!(!app.get().await.cache.is_hit());
+}
+
 #[tokio::test]
 async fn other_methods_and_failures_only_invalidate() {
     let app = App::new(route(Through::Refetch), |parts, response| {

@@ -5,6 +5,9 @@
 //! curl -i localhost:3000/
 //! ```
 //!
+//! A 400, or another response about the request, is not stored even if it has `max-age`, which RFC 9111 would
+//! allow: otherwise one client could have the refusal of its malformed request stored for all.
+//!
 //! [`gate`] checks incoming requests, [`origin`] forwards them, and [`proxy`] puts the layers together.
 
 mod authentication;

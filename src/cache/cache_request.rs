@@ -78,8 +78,8 @@ pub(super) struct CacheRequest {
     /// A former candidate that the inner service has not confirmed, or a stored response that is older
     /// than an outer layer demands.
     pub(super) refuted: Option<FoundEntry>,
-    /// Set for a refresh in the background: no client waits for the response, and an error does not
-    /// replace the stored response.
+    /// Set for a refresh in the background and a refetch after a write: no client waits for the
+    /// response, and an error does not replace the stored response.
     pub(super) is_refresh: bool,
     pub(super) forwarded_form: ForwardedForm,
     /// The `No-Vary-Search` rule that produced `key`; `None` on a route, or if `key` contains the

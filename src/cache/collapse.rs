@@ -56,6 +56,7 @@ impl<S: HttpService<B>, B: ReplayableBody> Coalesce for CacheContext<S, B> {
             .lookup_in_store(&request.key, &self.parts.headers)
             .await;
         match found {
+            StoreLookup::Found((found, _)) if self.lacks_room_for(&found) => StoreLookup::Nothing,
             StoreLookup::Found((found, now)) if decide_for(request, &found, now).is_hit() => {
                 StoreLookup::Found(found)
             }

@@ -31,13 +31,17 @@ impl Config {
         self.keep.engine()
     }
 
-    /// Whether another `CacheLayer` of the same keep has forwarded the request; logs it. This layer
-    /// must not wait for the fill of that layer, which waits for this one.
+    /// Whether another `CacheLayer` of the same keep has forwarded the request.
+    pub(super) fn is_nested(&self, parts: &request::Parts) -> bool {
+        LayerMarkers::of(&parts.extensions).cache == self.engine().id()
+    }
+
+    /// [`is_nested`](Self::is_nested), and logs it. This layer must not wait for the fill of the other
+    /// one, which waits for this one.
     pub(super) fn report_if_nested(&self, parts: &request::Parts) -> bool {
-        let engine = self.engine();
-        let nested = LayerMarkers::of(&parts.extensions).cache == engine.id();
+        let nested = self.is_nested(parts);
         if nested {
-            engine.report_misuse(
+            self.engine().report_misuse(
                 "a CacheLayer is applied twice to the same request; the inner one does nothing",
             );
         }

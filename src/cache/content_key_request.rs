@@ -70,7 +70,7 @@ pub(super) async fn answer_with_content_key<S: HttpService<B>, B: ReplayableBody
             return bypass::forward_unstored(config, inner, parts, body, reason, detail).await;
         }
     };
-    match local_lookup::lookup_local(config.engine(), &request, &parts.headers) {
+    match local_lookup::lookup_local(&config, &request, &parts) {
         LocalLookup::Prebuilt(response) => Ok(response.into_response()),
         // Requests whose content is part of the key are not refreshed in the background.
         LocalLookup::Hit(response) | LocalLookup::HitToRefresh(response, _) => Ok(response),

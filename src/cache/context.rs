@@ -6,7 +6,7 @@ use http::{Response, request};
 
 use super::{cache_request::CacheRequest, config::Config};
 use crate::{
-    engine::{coalesce::Leader, core::Engine, fill::Fill},
+    engine::{coalesce::Leader, core::Engine, fill::Fill, tiers::FoundEntry},
     message::{
         http_service::HttpService, request_content::BufferedContent, response_body::ResponseBody,
     },
@@ -54,6 +54,12 @@ impl<S, B> CacheContext<S, B> {
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
         self.config.engine()
+    }
+
+    /// Whether `found`, read from the store, may not be used because bodies that clients hold take all
+    /// of `fill_buffer`: each request that reads it from the store holds bytes of its own.
+    pub(super) fn lacks_room_for(&self, found: &FoundEntry) -> bool {
+        found.entry.has_large_body() && self.engine().buffers.is_full()
     }
 
     /// Whether requests for the key need not wait for each other: the last response could not be

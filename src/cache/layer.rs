@@ -4,7 +4,7 @@ use http::{HeaderName, request, response};
 use tower_layer::Layer;
 
 use super::{config::Config, service::Cache, tag_fields::TagFields};
-use crate::{keep::handle::Keep, key::Key};
+use crate::{keep::handle::Keep, key::Key, table::Unlisted};
 
 /// Answers requests from stored responses, and stores the responses to other requests.
 ///
@@ -36,7 +36,7 @@ impl CacheLayer {
     /// A lifetime that a response states itself takes precedence, the table's `max` limits the TTL, and
     /// its `jitter` shortens it. Responses to requests with [credentials](super#credentials), and those
     /// to paths that pass the layer untouched ([`Unlisted::Pass`](crate::table::Unlisted::Pass)), do not
-    /// get it.
+    /// get it. A TTL that has no effect, zero or with such a table, is logged as a warning.
     ///
     /// ```
     /// use tower_keep::{CacheLayer, Keep, table::mins};
@@ -46,6 +46,7 @@ impl CacheLayer {
     /// ```
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.warn_of_ineffective_ttl(ttl);
         Arc::make_mut(&mut self.config).unlisted_ttl = Some(ttl);
         self
     }
@@ -101,8 +102,9 @@ impl CacheLayer {
         self
     }
 
-    /// Changes a request before it is repeated to refresh a stored response, for example to remove
-    /// extensions that must not outlive the original request, or to mark the request.
+    /// Changes a request before it is repeated to refresh a stored response, or sent to fetch one after a
+    /// write ([write-through](crate::invalidate#write-through)), for example to remove extensions that
+    /// must not outlive the original request, or to mark the request.
     ///
     /// A refresh repeats a request with its fields and extensions, but without its content,
     /// preconditions, ranges, `Cache-Control` and, unless they select the stored response,
@@ -117,6 +119,22 @@ impl CacheLayer {
     {
         Arc::make_mut(&mut self.config).refresh_request = Some(Arc::new(change));
         self
+    }
+}
+
+impl CacheLayer {
+    /// Logs a TTL that has no effect with the present table.
+    fn warn_of_ineffective_ttl(&self, ttl: Duration) {
+        let unlisted = self.config.engine().snapshot.load().plan.unlisted;
+        if ttl.is_zero() {
+            tracing::warn!(
+                "CacheLayer::ttl: a TTL of zero has no effect; give one second or more, or leave it out"
+            );
+        } else if unlisted == Unlisted::Pass {
+            tracing::warn!(
+                "CacheLayer::ttl has no effect with unlisted = \"pass\", which leaves the paths without a route alone; write unlisted = \"explicit\", or leave the TTL out"
+            );
+        }
     }
 }
 

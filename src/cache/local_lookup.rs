@@ -1,15 +1,16 @@
 //! Looking a request up in the local tier.
 
-use http::{HeaderMap, Response};
+use http::{Response, request};
 
 use super::{
     cache_request::CacheRequestRef,
+    config::Config,
     lookup_decision::{LookupDecision, decide},
     respond,
 };
 use crate::{
     clock::Now,
-    engine::{core::Engine, tiers::FoundEntry},
+    engine::tiers::FoundEntry,
     message::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody},
 };
 
@@ -27,12 +28,13 @@ pub(super) enum LocalLookup<B> {
 /// Looks for a stored response in the local tier.
 #[inline(always)]
 pub(super) fn lookup_local<B>(
-    engine: &Engine,
+    config: &Config,
     request: &CacheRequestRef<'_>,
-    headers: &HeaderMap,
+    parts: &request::Parts,
 ) -> LocalLookup<B> {
+    let engine = config.engine();
     let now = engine.clock.now();
-    let Some(found) = engine.tiers.lookup_local(request.key, headers, now) else {
+    let Some(found) = engine.tiers.lookup_local(request.key, &parts.headers, now) else {
         return LocalLookup::Miss(None);
     };
     let Some(response) = found.entry.response() else {
@@ -56,27 +58,29 @@ pub(super) fn lookup_local<B>(
         engine.metrics.hit_local.increment(1);
         return LocalLookup::Prebuilt(prebuilt);
     }
-    answer_without_prebuilt(engine, request, headers, now, found, decision)
+    answer_without_prebuilt(config, request, parts, now, found, decision)
 }
 
 /// Answers from a found entry that has no prebuilt response for this request, if it is a hit.
 #[inline(never)]
 fn answer_without_prebuilt<B>(
-    engine: &Engine,
+    config: &Config,
     request: &CacheRequestRef<'_>,
-    headers: &HeaderMap,
+    parts: &request::Parts,
     now: Now,
     found: FoundEntry,
     decision: LookupDecision,
 ) -> LocalLookup<B> {
-    let response = match decision.is_hit() {
-        true => respond::hit(&request.constraints, &found.entry, headers, now),
+    // The stored response must not answer its own refresh.
+    let is_refresh = || decision.wants_refresh() && config.is_nested(parts);
+    let response = match decision.is_hit() && !is_refresh() {
+        true => respond::hit(&request.constraints, &found.entry, &parts.headers, now),
         false => None,
     };
     let Some(response) = response else {
         return LocalLookup::Miss(Some(found));
     };
-    engine.metrics.hit_local.increment(1);
+    config.engine().metrics.hit_local.increment(1);
     if decision.wants_refresh() && found.entry.local.claim_refresh(now.mono) {
         LocalLookup::HitToRefresh(response, found)
     } else {

@@ -75,6 +75,7 @@ async fn from_store<S: HttpService<B>, B: ReplayableBody>(
     context.has_hit_for_miss_note = matches!(stored, StoreLookup::HitForMiss);
     if let StoreLookup::Found((mut found, now)) = stored
         && request.has_same_search_variance(&found.entry)
+        && !context.lacks_room_for(&found)
     {
         let decision = decide_for(request, &found, now);
         let taken = match decision {
@@ -103,7 +104,7 @@ async fn collapse_or_forward<S: HttpService<B>, B: ReplayableBody>(
     }
     if request.constraints.directives.only_if_cached {
         let reason = request.forward_reason(engine.clock.now().wall);
-        return Ok(respond::gateway_timeout(reason));
+        return Ok(respond::gateway_timeout(reason, "only-if-cached"));
     }
     match join_or_lead(&mut context).await {
         CoalesceOutcome::Done(response) => Ok(response),

@@ -110,7 +110,9 @@
 //! with the head: its `stored` means that the response will be stored if its body arrives whole; it is
 //! absent if the length of the body is not yet known. A body larger than `max_body` is not stored; it
 //! is read as fast as the client of the forwarded request takes it, and a client that shares it gets
-//! an error if it falls more than `max_body` bytes behind.
+//! an error if it falls more than `max_body` bytes behind. If the client of the forwarded request holds
+//! up others for more than five seconds in total, the body is read as fast as the fastest of them takes
+//! it.
 //!
 //! If the head is late, a waiting request goes on by itself: one takes the place of the forwarded
 //! request after ten seconds, the others after twenty. So a handler that waits for a request to its
@@ -128,7 +130,8 @@
 //! A response that is about the request itself, its client or its connection is never stored,
 //! whatever it and the table say, and leaves the stored response in place: the statuses 400, 406 to
 //! 408, 411 to 417, 421, 422, 425, 426, 428, 429, 431, 505 and 511. Otherwise one client could send a
-//! request that the inner service refuses, and have the refusal stored for all.
+//! request that the inner service refuses, and have the refusal stored for all. So a 400 with an explicit
+//! lifetime such as `max-age` is not stored either, although RFC 9111 section 3 would allow it.
 //!
 //! # Refreshes
 //!
@@ -173,12 +176,15 @@
 //!
 //! `[local] fill_buffer` bounds the bytes of all bodies that are in memory and not yet in a tier: of
 //! responses from when they are read until their clients have taken them, and of request content that
-//! is part of the key, until the response. The first 16 KiB of each body do not count.
+//! is part of the key, until the response. The first 16 KiB of each body do not count. A stored body
+//! that clients have not yet taken counts from when the local tier no longer holds it.
 //!
 //! While there is no room for a response, it is passed on as fast as its client reads it, and is not
-//! stored (`detail=busy`); requests that wait for it are forwarded themselves. A request whose content
-//! is part of the key is refused with 503 and `Retry-After`. Content that has not arrived after 30
-//! seconds is refused with 408.
+//! stored (`detail=busy`); requests that wait for it are forwarded themselves. While there is no room at
+//! all, a response that only Redis holds is not read from there, but forwarded in the same way. Nor is a
+//! response stored that takes room while nothing of it arrives for 30 seconds. A request whose content is
+//! part of the key is refused with 503 and `Retry-After`. Content that has not arrived after 30 seconds
+//! is refused with 408.
 //!
 //! # When the inner service fails
 //!

@@ -24,6 +24,7 @@ pub(super) fn key(
         None => target.query,
     };
     let inputs = KeyInputs {
+        scheme: target.scheme,
         host: target.host,
         path: target.path,
         query,

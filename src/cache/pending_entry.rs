@@ -104,13 +104,14 @@ impl PendingEntry {
             Some(tags) => self.entry(body, trailers, tags).ok_or(None),
             None => Err(Some(Refusal::Tags)),
         };
-        let entry = match entry {
+        let mut entry = match entry {
             Ok(entry) => entry,
             Err(refusal) => {
                 self.remove_superseded().await;
                 return Err(refusal);
             }
         };
+        entry.count_body(&engine.buffers);
         let entry = Arc::new(entry);
         if !engine.may_store(&self.capture, &entry, key.base()) {
             return Err(None);

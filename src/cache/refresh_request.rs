@@ -1,4 +1,4 @@
-//! The request of a background refresh.
+//! The request of a background refresh, or of a refetch after a write.
 
 use http::{HeaderName, Uri, header, request};
 
@@ -25,7 +25,8 @@ use crate::{
 
 /// Makes the head of the request that refreshes the candidate of `request`: an unconditional GET
 /// with the fields and extensions of the client's request, but without its credentials, because
-/// the response is for everybody. Changes `request` accordingly.
+/// the response is for everybody. Changes `request` accordingly. The same is made of a refetch, whose
+/// fields and extensions are those of the write.
 ///
 /// Credentials that select the candidate stay: in the key, as with the scope of a user, or in
 /// `Vary`. `None` if the request would carry others, or have another key.

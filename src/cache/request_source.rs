@@ -194,6 +194,7 @@ impl<'a, 'p> RequestSource<'a, 'p> {
         'a: 'i,
     {
         KeyInputs {
+            scheme: self.uri.scheme_str(),
             host,
             path: self.uri.path(),
             query: self.uri.query(),

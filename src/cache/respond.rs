@@ -221,10 +221,13 @@ pub(super) fn from_origin<B>(
     Response::from_parts(head, body)
 }
 
-/// Refuses a request with `only-if-cached` for which nothing usable is stored (RFC 9111 section
-/// 5.2.1.7).
-pub(super) fn gateway_timeout<B>(reason: Forward) -> Response<ResponseBody<B>> {
-    let status = CacheStatus::forward(reason).detail("only-if-cached");
+/// Refuses a request for which nothing usable is stored and that is not forwarded: `detail` says why
+/// not (for `only-if-cached`: RFC 9111 section 5.2.1.7).
+pub(super) fn gateway_timeout<B>(
+    reason: Forward,
+    detail: &'static str,
+) -> Response<ResponseBody<B>> {
+    let status = CacheStatus::forward(reason).detail(detail);
     let mut fields = HeaderMap::new();
     status.append(&mut fields);
     response(StatusCode::GATEWAY_TIMEOUT, fields, ResponseBody::empty())

@@ -15,9 +15,9 @@ use super::{
     content_key_request,
     context::CacheContext,
     local_lookup::{self, LocalLookup},
-    miss, refresh,
+    miss, refresh, refresh_request,
     request_action::RequestAction,
-    unsafe_request,
+    respond, unsafe_request,
 };
 use crate::{
     engine::{snapshot::Snapshot, tiers::FoundEntry},
@@ -25,6 +25,7 @@ use crate::{
     key::KeyBuf,
     message::{
         http_service::HttpService,
+        layer_markers::LayerMarkers,
         pass_through::{ServiceResponseFuture, pass_through},
         replayable_body::ReplayableBody,
         response_body::ResponseBody,
@@ -72,7 +73,7 @@ where
         let mut key = KeyBuf::new();
         match RequestAction::classify(&self.config, &snapshot, &parts, &mut key) {
             RequestAction::LookUp(request) => {
-                match local_lookup::lookup_local(engine, &request, &parts.headers) {
+                match local_lookup::lookup_local(&self.config, &request, &parts) {
                     LocalLookup::Prebuilt(response) => ResponseFuture::prebuilt(response),
                     LocalLookup::Hit(response) => ResponseFuture::ready(response),
                     LocalLookup::HitToRefresh(response, found) => {
@@ -123,7 +124,7 @@ impl<S> Cache<S> {
         request: CacheRequestRef<'_>,
         candidate: Option<FoundEntry>,
         required: Option<Position>,
-        parts: request::Parts,
+        mut parts: request::Parts,
         body: B,
         snapshot: &Arc<Snapshot>,
     ) -> CacheFuture<S, B>
@@ -140,9 +141,27 @@ impl<S> Cache<S> {
         }
         let mut request = request.into_owned(snapshot, candidate);
         request.required = required;
+        if LayerMarkers::of(&parts.extensions).refetch {
+            // The write's client must not decide what is stored for all.
+            match refresh_request::make(&self.config, &mut request, &parts) {
+                Some(changed) => parts = changed,
+                None => return self.skip_refetch(),
+            }
+        }
         self.answer_by(|config, inner| {
             miss::answer_miss(CacheContext::new(config, inner, request, parts), body)
         })
+    }
+
+    /// Answers a refetch that would carry the credentials of the write's client: nothing is stored.
+    #[cold]
+    fn skip_refetch<B: ReplayableBody>(&self) -> CacheFuture<S, B>
+    where
+        S: HttpService<B>,
+    {
+        let metrics = &self.config.engine().metrics;
+        metrics.refresh_skipped.increment(1);
+        ResponseFuture::ready(respond::gateway_timeout(Forward::UriMiss, "credentials"))
     }
 
     #[inline(never)]

@@ -5,7 +5,8 @@
 //! rest of any other body is read by a spawned task.
 //!
 //! What has been read and not yet taken by the client counts towards `[local] fill_buffer`. A body for
-//! which that has no room is not stored, and is read no faster than its client takes it.
+//! which that has no room is not stored, and is read no faster than its client takes it. The same holds
+//! for a body that takes room while nothing of it arrives.
 
 use std::{
     collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -14,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{context::FillLeader, pending_entry::PendingEntry};
@@ -32,6 +34,9 @@ use crate::{
 /// How long a body without a reader is read on; one that is too large to be stored is dropped at
 /// once.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a body that takes room is kept for storing while nothing of it arrives.
+const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that is being stored.
 pub(super) struct StreamedBody<B> {
@@ -150,8 +155,12 @@ impl BodyPrefix {
 fn make_room<B: ServiceBody>(body: &B, pending: &PendingEntry, permit: &mut BufferPermit) -> bool {
     let exact = body.size_hint().exact();
     let length = pending.length.max(exact).map(usize::try_from);
-    let length = length.map_or(UNCOUNTED + 1, |length| length.unwrap_or(usize::MAX));
-    permit.try_grow_to(length.min(pending.max_body))
+    let Some(length) = length else {
+        let has_room = permit.try_grow_to((UNCOUNTED + 1).min(pending.max_body));
+        permit.shrink_to(0);
+        return has_room;
+    };
+    permit.try_grow_to(length.unwrap_or(usize::MAX).min(pending.max_body))
 }
 
 /// Reads until the body ends, has no frame ready, is too large to be stored, or has no room in memory.
@@ -275,9 +284,21 @@ async fn copy_frames<B: ServiceBody>(
     let mut all_trailers = None;
     let mut is_kept = true;
     while writer.ready().await {
-        let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let next = next_frame(body.as_mut());
+        let next = match is_kept {
+            true => timeout(STALLED_TIMEOUT, next).await,
+            false => Ok(next.await),
+        };
+        let Ok(next) = next else {
+            if writer.stop_keeping() {
+                is_kept = false;
+                refuse(pending, Overflow::NoRoom, leader).await;
+            }
+            continue;
+        };
+        let frame = match next {
             None => return Some(BodyEnd::Complete(all_trailers)),
-            Some(Err(error)) => return Some(BodyEnd::Failed(error.into().to_string())),
+            Some(Err(error)) => return Some(BodyEnd::Failed(error)),
             Some(Ok(frame)) => frame,
         };
         match frame.into_data() {
@@ -293,6 +314,12 @@ async fn copy_frames<B: ServiceBody>(
         }
     }
     None
+}
+
+/// The next frame, or the text of the error: the error itself may not be held across an await.
+async fn next_frame<B: ServiceBody>(mut body: Pin<&mut B>) -> Option<Result<Frame<Bytes>, String>> {
+    let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await?;
+    Some(frame.map_err(|error| error.into().to_string()))
 }
 
 async fn refuse(pending: &PendingEntry, overflow: Overflow, leader: &mut Option<FillLeader>) {

@@ -64,6 +64,7 @@ pub(super) fn of_route(
     let target = original.target();
     let matched = request.snapshot.plan.route(target.path, target.host)?;
     let inputs = KeyInputs {
+        scheme: target.scheme,
         host: target.host,
         path: target.path,
         query: target.query,

@@ -38,13 +38,17 @@ pub(super) async fn forward_write<S: HttpService<B>, B: ReplayableBody>(
     let engine = config.engine();
     let original = Arc::new(engine.client_request(&parts));
     let written = WriteTargets::new((*original).clone(), None);
+    let snapshot = engine.snapshot.load_full();
     let derived_key = derived_key(&config, &parts);
     let get = get_request(&config, &parts, &written);
     // Captured before the call, so that later invalidations win.
     let capture = engine.fence.capture();
     let requested = engine.clock.now().wall;
     let response = inner.oneshot(Request::from_parts(parts, body)).await?;
-    let mut targets = written.purge_targets(engine, &response);
+    let mut targets = Vec::new();
+    for snapshot in engine.snapshots_since(&snapshot) {
+        targets.append(&mut written.purge_targets(&snapshot, &response));
+    }
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         targets.extend(derived_key.map(|key| PurgeTarget::Key(key.as_str().into())));
@@ -180,6 +184,7 @@ mod tests {
         assert!(status.contains("stored"), "{status}");
 
         let inputs = KeyInputs {
+            scheme: None,
             host: None,
             path: "/e/1",
             query: None,

@@ -96,6 +96,9 @@ pub(crate) struct Engine {
     pub(crate) values: Arc<SingleFlight<Arc<Entry>>>,
     /// The memory for bodies that are being read (`[local] fill_buffer`).
     pub(crate) buffers: Arc<BufferBudget>,
+    /// As much for the responses to writes that are read to invalidate by their fields, or to store them:
+    /// whoever fills the other one must not widen the invalidations of writes.
+    pub(crate) write_buffers: Arc<BufferBudget>,
     pub(crate) removals: PatternRemovals,
     /// Hit-for-miss: keys whose last response others could not use without validating it, so their requests
     /// do not wait for each other.
@@ -169,6 +172,7 @@ impl Engine {
 
     fn assemble(plan: Plan, clock: Arc<Clock>, fence: Arc<Fence>, store: StoreParts) -> Arc<Self> {
         let metrics = CacheMetrics::register();
+        let [buffers, write_buffers] = [(); 2].map(|()| BufferBudget::new(plan.fill_buffer));
         let tiers = Tiers {
             local: LocalTier::new(plan.local_size),
             store: store.entries,
@@ -176,9 +180,9 @@ impl Engine {
             clock: Arc::clone(&clock),
             fence: Arc::clone(&fence),
             metrics: metrics.clone(),
+            buffers: Arc::clone(&buffers),
             stored: AtomicU64::new(0),
         };
-        let buffers = BufferBudget::new(plan.fill_buffer);
         let limiter = Limiter::new(Arc::clone(&clock), store.limits);
         let snapshot = Snapshot::new(plan, &fence);
         limiter.register(snapshot.plan.limits());
@@ -196,6 +200,7 @@ impl Engine {
             fills: SingleFlight::new(),
             values: SingleFlight::new(),
             buffers,
+            write_buffers,
             removals: PatternRemovals::new(),
             hit_for_miss: ExpiringSet::new(),
             shareable: ExpiringSet::new(),
@@ -230,7 +235,9 @@ impl Engine {
         }
         self.tiers.local.resize(next.plan.local_size);
         self.read_bounds.set(&next.plan);
-        self.buffers.resize(next.plan.fill_buffer);
+        for buffers in [&self.buffers, &self.write_buffers] {
+            buffers.resize(next.plan.fill_buffer);
+        }
         self.limiter.register(next.plan.limits());
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));
@@ -242,6 +249,17 @@ impl Engine {
     /// Whether other processes may share the store.
     pub(crate) fn is_shared(&self) -> bool {
         self.tiers.store.is_some()
+    }
+
+    /// The snapshot at the start of a write and, if the table has been reloaded since, the current one:
+    /// what was stored before or during the write has the names of either.
+    pub(crate) fn snapshots_since(
+        &self,
+        start: &Arc<Snapshot>,
+    ) -> impl Iterator<Item = Arc<Snapshot>> + use<> {
+        let current = self.snapshot.load_full();
+        let reloaded = !Arc::ptr_eq(start, &current);
+        std::iter::once(Arc::clone(start)).chain(reloaded.then_some(current))
     }
 
     /// An id that no other live engine has; never 0.
@@ -340,13 +358,14 @@ impl Engine {
         self.tiers.remove_targets(&targets).await;
         if let Some(position) = appended? {
             entry.position = position;
+            entry.count_body(&self.buffers);
             let _ = self.tiers.put(full, &Arc::new(entry)).await;
         }
         Ok(())
     }
 
     /// Closes a declared write that has changed `targets`, and removes the exact keys among `targets`
-    /// and `declared`.
+    /// and what it has declared.
     ///
     /// # Errors
     ///
@@ -354,12 +373,12 @@ impl Engine {
     pub(crate) async fn close(
         &self,
         declaration: Declaration,
-        declared: &[PurgeTarget],
         mut targets: Vec<PurgeTarget>,
     ) -> Result<(), Error> {
+        let declared = declaration.targets();
         targets.retain(|target| !declared.contains(target));
         let appended = declaration.close(targets.clone()).await;
-        let removed = targets.iter().chain(declared);
+        let removed = targets.iter().chain(&declared);
         self.tiers.remove_targets(removed).await;
         appended
     }

@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     fence::{core::Fence, verdict::Verdict},
     key::{KeyBuf, purge::PurgeTarget},
+    message::buffer_budget::BufferBudget,
     metrics::CacheMetrics,
     semantics::{stored_response::Variant, vary},
     store::{
@@ -42,6 +43,8 @@ pub(crate) struct Tiers {
     pub(super) clock: Arc<Clock>,
     pub(super) fence: Arc<Fence>,
     pub(super) metrics: CacheMetrics,
+    /// Counts bodies of entries that clients hold longer than a tier does.
+    pub(super) buffers: Arc<BufferBudget>,
     /// The number of responses and values stored so far.
     pub(super) stored: AtomicU64,
 }
@@ -333,7 +336,10 @@ impl Tiers {
     }
 
     async fn read_store(&self, full_key: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
-        let entry = self.store.as_ref()?.get(full_key).await.ok()??;
+        let mut entry = self.store.as_ref()?.get(full_key).await.ok()??;
+        if let Some(entry) = Arc::get_mut(&mut entry) {
+            entry.count_body(&self.buffers);
+        }
         if self.fence.is_behind(entry.position) {
             // Boxed, so that the future of every hit stays small.
             Box::pin(self.catch_up(full_key, entry.position)).await?;

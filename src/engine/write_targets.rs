@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderName, Method, Response, Uri};
 use serde_json::Value;
 
-use super::{core::Engine, snapshot::Snapshot};
+use super::snapshot::Snapshot;
 use crate::{
-    key::{KeyBuf, KeyInputs, PathReadings, host, purge::PurgeTarget, url_key},
+    key::{KeyBuf, KeyInputs, PathReadings, host, path, purge::PurgeTarget, url_key},
     message::{client_request::ClientRequest, target::Target},
     semantics::{cache_groups, invalidation, request_head::RequestHead, sharing::Credentials},
     table::{NoRoute, Plan, RouteMatch, RoutePlan, Unlisted},
@@ -33,10 +33,10 @@ impl WriteTargets {
     /// all their variations; none if the response is an error. A URI that has no key is left out.
     pub(crate) fn purge_targets<B>(
         &self,
-        engine: &Engine,
+        snapshot: &Snapshot,
         response: &Response<B>,
     ) -> Vec<PurgeTarget> {
-        self.keys(&engine.snapshot.load(), response, 0)
+        self.keys(snapshot, response, 0)
     }
 
     /// The keys of [`purge_targets`](Self::purge_targets) without that of the request's target.
@@ -83,11 +83,19 @@ impl WriteTargets {
         fields: Option<&Value>,
     ) -> Vec<Option<PurgeTarget>> {
         let mut targets = Vec::new();
-        for_each_reading(&snapshot.plan, self.request.target(), |matched, target| {
+        let target = self.request.target();
+        let readings = PathReadings::of(target.path);
+        let readings = (readings.of_stored(), target);
+        for_each_reading(&snapshot.plan, readings, |matched, target| {
             let inputs = self.inputs_of(target);
             targets.extend(matched.map(|it| it.invalidates(&inputs, fields)));
         });
         targets.into_iter().flatten().collect()
+    }
+
+    /// The distinct routes of all readings of the request's target.
+    pub(crate) fn routes(&self, snapshot: &Snapshot) -> Vec<Arc<RoutePlan>> {
+        routes(&snapshot.plan, self.request.target())
     }
 
     /// The route whose stored response the write may replace; `None` if the inner service may serve
@@ -104,6 +112,7 @@ impl WriteTargets {
 
     fn inputs_of<'a>(&'a self, target: Target<'a>) -> KeyInputs<'a> {
         KeyInputs {
+            scheme: target.scheme,
             host: target.host,
             path: target.path,
             query: target.query,
@@ -174,23 +183,26 @@ impl WriteTargets {
 
     fn targets_of(&self, snapshot: &Snapshot, target: Target<'_>) -> Vec<Option<PurgeTarget>> {
         let mut targets = Vec::new();
-        for_each_reading(&snapshot.plan, target, |matched, target| {
+        let readings = PathReadings::of(target.path);
+        let readings = (readings.of_stored(), target);
+        for_each_reading(&snapshot.plan, readings, |matched, target| {
             let inputs = self.inputs_of(target);
-            targets.push(match matched {
-                Some(matched) => matched.target(&inputs),
-                None => Some(target_of_url(&inputs)),
-            });
+            match matched {
+                Some(matched) => targets.push(matched.target(&inputs)),
+                // Nothing is stored under it.
+                None if path::is_ambiguous(target.path) => {}
+                None => targets.push(Some(target_of_url(&inputs))),
+            }
         });
-        targets.sort_unstable();
-        targets.dedup();
-        targets
+        distinct(targets)
     }
 }
 
 /// The distinct routes of all readings of a target; empty if no route names it.
 pub(crate) fn routes(plan: &Plan, target: Target<'_>) -> Vec<Arc<RoutePlan>> {
     let mut routes: Vec<Arc<RoutePlan>> = Vec::new();
-    for_each_reading(plan, target, |matched, _| {
+    let readings = PathReadings::of(target.path);
+    for_each_reading(plan, (readings.iter(), target), |matched, _| {
         let found = matched.map(|matched| Arc::clone(matched.plan()));
         let is_new = |route: &Arc<RoutePlan>| routes.iter().all(|other| other.id != route.id);
         routes.extend(found.filter(is_new));
@@ -202,7 +214,8 @@ pub(crate) fn routes(plan: &Plan, target: Target<'_>) -> Vec<Arc<RoutePlan>> {
 /// Paths that the layers leave untouched do not count.
 pub(crate) fn is_write(plan: &Plan, target: Target<'_>, method: &Method) -> bool {
     let mut is_write = false;
-    for_each_reading(plan, target, |matched, _| {
+    let readings = PathReadings::of(target.path);
+    for_each_reading(plan, (readings.iter(), target), |matched, _| {
         is_write |= match matched {
             Some(matched) => !matched.plan().is_safe(method),
             None => plan.unlisted != Unlisted::Pass && !invalidation::is_safe(method),
@@ -211,16 +224,16 @@ pub(crate) fn is_write(plan: &Plan, target: Target<'_>, method: &Method) -> bool
     is_write
 }
 
-/// Calls `visit` with every target that the inner service may read from a request's target, and with
-/// each route of that target, or `None`. The authority is read as received, and with and without a
+/// Calls `visit` with the target by each of these readings of its path, and with each route of that
+/// reading, or `None`. The authority is read as received, and with and without a
 /// default port, because its scheme may be unknown.
-fn for_each_reading(
+fn for_each_reading<'r>(
     plan: &Plan,
-    target: Target<'_>,
+    (readings, target): (impl Iterator<Item = &'r str>, Target<'_>),
     mut visit: impl FnMut(Option<RouteMatch<'_>>, Target<'_>),
 ) {
     let hosts = target.host.map(host::equivalents).unwrap_or_default();
-    for path in PathReadings::of(target.path).iter() {
+    for path in readings {
         let received = Target { path, ..target };
         let mut routes = plan.written_routes(path, target.host).peekable();
         if routes.peek().is_none() {
@@ -238,6 +251,12 @@ fn for_each_reading(
             }
         }
     }
+}
+
+fn distinct(mut targets: Vec<Option<PurgeTarget>>) -> Vec<Option<PurgeTarget>> {
+    targets.sort_unstable();
+    targets.dedup();
+    targets
 }
 
 fn target_of_url(inputs: &KeyInputs<'_>) -> PurgeTarget {

@@ -12,7 +12,8 @@ pub(crate) struct FenceConfig {
     /// The number of purge targets that are tracked individually. Beyond that, the oldest are
     /// dropped and the floor rises.
     pub(crate) max_targets: usize,
-    /// The number of appends that may be queued. Beyond that, one purge of everything replaces them.
+    /// The number of appends that may be queued. Beyond that, fewer and, if need be, wider purges replace
+    /// them.
     pub(crate) max_queued: usize,
 }
 

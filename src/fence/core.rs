@@ -304,8 +304,7 @@ impl Fence {
     ///
     /// # Errors
     ///
-    /// If the journal has not taken the declaration, or there are too many targets. The write is not
-    /// declared.
+    /// If the journal has not taken the declaration. The write is not declared.
     ///
     /// # Cancel safety
     ///

@@ -2,73 +2,61 @@
 //! apply queued writes.
 
 use std::{
-    mem,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use futures_util::future::join;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep_until},
-};
+use futures_util::future::{join, join_all};
+use tokio::time::Instant;
 
-use super::{appender::Appender, mirror::own_record::OwnRecord};
+use super::{appender::Appender, declared_record::DeclaredRecord};
 use crate::{
-    clock::nanos,
-    error::{Error, ignore_poison},
+    error::Error,
     key::purge::{Purge, PurgeTarget},
-    store::{
-        contracts::journal::{MAX_PURGES, RecordKind},
-        position::Position,
-    },
+    store::{contracts::journal::MAX_PURGES, position::Position},
 };
 
-/// A declared write. If it is dropped, it is closed as an invalidation.
+/// A declared write. If it is dropped, or its lease ends, it is closed as an invalidation.
 #[derive(Debug)]
 #[must_use = "if it is dropped, the write counts as ended"]
 pub(crate) struct Declaration {
-    /// Empty once it is closed.
     appender: Weak<Appender>,
-    token: u64,
-    purges: Arc<[Purge]>,
-    /// When the lease ends. The write must have ended by then (rule 14).
-    until: Mutex<Instant>,
+    /// Several if one record cannot name all targets, which may be as many as the path has readings.
+    /// Never empty.
+    records: Vec<DeclaredRecord>,
 }
 
 impl Declaration {
-    /// Declares a write under a token that no other declaration has; see
-    /// [`Fence::declare`](super::core::Fence::declare).
+    /// Declares a write; see [`Fence::declare_as`](super::core::Fence::declare_as).
     pub(super) async fn open(
         appender: &Arc<Appender>,
         token: u64,
         targets: Vec<PurgeTarget>,
         lease: Duration,
     ) -> Result<Self, Error> {
-        if targets.len() > MAX_PURGES {
-            return Err(Error::config("a declared write names too many targets"));
+        let purges = Purge::of(targets, false);
+        let mut chunks = purges.chunks(MAX_PURGES);
+        let first = chunks.next().unwrap_or_default();
+        let mut records = vec![DeclaredRecord::open(appender, token, first.into(), lease).await?];
+        for purges in chunks {
+            let token = Self::random_token();
+            records.push(DeclaredRecord::open(appender, token, purges.into(), lease).await?);
         }
-        let lease = lease.min(MAX_LEASE);
-        let until = appender.sync.clock.mono().saturating_add(nanos(lease));
-        // Made before the first await: if this future is dropped there, the drop of the declaration
-        // withdraws the record that the journal may hold.
-        let declaration = Self {
+        Ok(Self {
             appender: Arc::downgrade(appender),
-            token,
-            purges: Purge::of(targets, false).into(),
-            until: Mutex::new(Instant::now() + lease),
-        };
-        let purges = || Arc::clone(&declaration.purges);
-        let mirror = &appender.sync.mirror;
-        mirror.change(|mirror| mirror.own_mut().declare(token, purges(), until));
-        let open = OwnRecord::new(RecordKind::Open { token, lease }, purges());
-        appender.begin(open).deliver_or_forget().await?;
-        Ok(declaration)
+            records,
+        })
     }
 
     /// A token for a declaration.
     pub(crate) fn random_token() -> u64 {
         fastrand::u64(1..=i64::MAX.unsigned_abs())
+    }
+
+    /// What the write has declared.
+    pub(crate) fn targets(&self) -> Vec<PurgeTarget> {
+        let purges = self.records.iter().flat_map(DeclaredRecord::purges);
+        purges.map(|purge| purge.target.clone()).collect()
     }
 
     /// Extends the lease, so that it ends after `lease` from now. For other processes nothing changes.
@@ -84,34 +72,14 @@ impl Declaration {
     ///
     /// The lease may or may not have been extended.
     pub(crate) async fn renew(&self, lease: Duration) -> Result<(), Error> {
-        let Some(appender) = self.appender.upgrade() else {
-            return Err(Error::unavailable("the keep has been dropped"));
-        };
-        let lease = lease.min(MAX_LEASE);
-        let until = appender.sync.clock.mono().saturating_add(nanos(lease));
-        let mirror = &appender.sync.mirror;
-        mirror.change(|mirror| mirror.own_mut().renew(self.token, until));
-        *ignore_poison(self.until.lock()) = Instant::now() + lease;
-        let kind = RecordKind::Open {
-            token: self.token,
-            lease,
-        };
-        let open = OwnRecord::new(kind, Arc::clone(&self.purges));
-        appender.begin(open).deliver_or_forget().await?;
-        Ok(())
+        let renewals = self.records.iter().map(|record| record.renew(lease));
+        join_all(renewals).await.into_iter().collect()
     }
 
     /// Keeps the declaration open until its lease ends, for a write that may still be committed. The
     /// caller must also invalidate the targets now.
     pub(crate) fn keep_open(self) {
-        // Without a runtime, the declaration is dropped here.
-        if let Ok(runtime) = Handle::try_current() {
-            let until = *ignore_poison(self.until.lock());
-            runtime.spawn(async move {
-                sleep_until(until).await;
-                drop(self);
-            });
-        }
+        self.records.into_iter().for_each(DeclaredRecord::keep_open);
     }
 
     /// Ends the declaration: invalidates the declared targets, and `targets`.
@@ -123,57 +91,37 @@ impl Declaration {
     /// # Cancel safety
     ///
     /// If the future is dropped, the invalidation is queued.
-    pub(crate) async fn close(mut self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
-        let Some(appender) = mem::take(&mut self.appender).upgrade() else {
+    pub(crate) async fn close(self, targets: Vec<PurgeTarget>) -> Result<(), Error> {
+        let Some(appender) = self.appender.upgrade() else {
             return Ok(());
         };
-        let close = appender.begin(self.closing_record()).deliver();
         let others = Purge::of(targets, false);
-        let (declared, others) = join(close, appender.purge(&others)).await;
-        declared.and(others).map(|_| ())
+        let closed = join_all(self.records.into_iter().map(DeclaredRecord::close));
+        let (closed, others) = join(closed, appender.purge(&others)).await;
+        let closed: Result<(), Error> = closed.into_iter().collect();
+        closed.and(others.map(|_| ()))
     }
 
-    /// Ends the declaration with one record, which invalidates the declared targets and `others`, and
-    /// returns its position. Appends it again after each failure, until the time `until`.
+    /// Ends the declaration: invalidates the declared targets and `others`, and returns the position of
+    /// the last record. Appends each record again after each failure, until the time `until`.
     ///
     /// # Errors
     ///
-    /// If the journal has not answered by then. The record is queued.
+    /// If the journal has not answered by then. What is left is queued.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the record is queued.
+    /// If the future is dropped, what is left is queued.
     pub(crate) async fn close_by(
-        mut self,
+        self,
         others: Vec<PurgeTarget>,
         until: Instant,
     ) -> Result<Position, Error> {
-        let Some(appender) = mem::take(&mut self.appender).upgrade() else {
-            return Err(Error::unavailable("the keep has been dropped"));
-        };
-        let mut purges = self.purges.to_vec();
-        purges.extend(Purge::of(others, false));
-        if purges.len() > MAX_PURGES {
-            purges = vec![Purge::hard(PurgeTarget::Everything)];
+        let mut others = Purge::of(others, false);
+        let mut position = Position::UNKNOWN;
+        for record in self.records {
+            position = record.close_by(std::mem::take(&mut others), until).await?;
         }
-        let kind = RecordKind::Close { token: self.token };
-        let append = appender.begin(OwnRecord::new(kind, purges.into()));
-        append.deliver_by(until).await
-    }
-
-    fn closing_record(&self) -> OwnRecord {
-        let kind = RecordKind::Close { token: self.token };
-        OwnRecord::new(kind, Arc::clone(&self.purges))
+        Ok(position)
     }
 }
-
-impl Drop for Declaration {
-    fn drop(&mut self) {
-        if let Some(appender) = self.appender.upgrade() {
-            // An append that is dropped is queued.
-            drop(appender.begin(self.closing_record()));
-        }
-    }
-}
-
-const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,7 @@
 //! This process's copy of the journal: plain state under one lock.
 
 mod blocked_targets;
+mod folded_purges;
 mod latest_purges;
 pub(super) mod new_epoch_state;
 mod open_writes;

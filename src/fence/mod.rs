@@ -13,6 +13,7 @@ pub(crate) mod capture;
 pub(crate) mod config;
 pub(crate) mod core;
 pub(crate) mod declaration;
+mod declared_record;
 pub(crate) mod entry_names;
 mod journal_sync;
 mod metrics;

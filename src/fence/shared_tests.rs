@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use super::{
     config::FenceConfig,
     core::Fence,
+    declaration::Declaration,
     kit_for_tests::{
         KEY, LEASE, close, copied, declare, fill, key, now, pending, purge, purge_target, verdict,
         version_of, write_through,
@@ -468,21 +469,98 @@ async fn a_dropped_invalidation_is_queued() {
     assert_eq!(journal.last_purge().await, format!("k:{KEY}"));
 }
 
-#[tokio::test]
-async fn too_many_queued_appends_become_a_purge_of_everything() {
-    let (fence, journal) = process().await;
+/// The replies to appends are lost until this future ends; then the queued ones are delivered.
+async fn deliver_after<F: Future<Output = ()>>(
+    (fence, journal): (&Fence, &FaultyJournal),
+    appends: F,
+) -> Vec<String> {
+    let before = journal.state().await.head;
     journal.set_lose_replies(true);
-    for i in 0..4 {
-        purge_in_vain(&fence, &i.to_string()).await;
-    }
-    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
-    purge_in_vain(&fence, "4").await;
-    assert_eq!(pending(&fence), 1);
-    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    appends.await;
+    let stale = journal.records_after(before).await.len();
+    assert!(pending(fence) <= 4);
     journal.set_lose_replies(false);
-    deliver(&fence).await;
+    deliver(fence).await;
+    assert_eq!(pending(fence), 0);
+    let records = journal.records_after(before).await;
+    let purges = records
+        .iter()
+        .skip(stale)
+        .flat_map(|record| record.purges.iter());
+    purges.map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn too_many_queued_appends_become_one_record() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        let foreign = Box::from("foreign".as_bytes());
+        fence.appender.receive(&[foreign]);
+        for i in [0, 1, 1, 2] {
+            assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+            purge_in_vain(&fence, &i.to_string()).await;
+        }
+        assert_eq!(pending(&fence), 2);
+        purge_in_vain(&fence, KEY).await;
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert_eq!(
+        delivered,
+        ["k:foreign", "k:0", "k:1", "k:2", &format!("k:{KEY}")]
+    );
     assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
-    assert_eq!(journal.last_purge().await, "*");
+}
+
+/// Anybody could otherwise make everything unusable by writing to paths that do not exist.
+#[tokio::test]
+async fn too_many_queued_urls_become_their_prefix() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        purge_in_vain(&fence, "task:1").await;
+        for i in 0..40 {
+            purge_in_vain(&fence, &format!("url::%2F{i}")).await;
+            assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+        }
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert!(delivered.len() < 16, "{delivered:?}");
+    for purge in ["k:task:1", "p:url:"] {
+        assert!(delivered.iter().any(|it| it == purge), "{delivered:?}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_queued_tags_become_a_purge_of_everything() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        for i in 0..20 {
+            let tag = vec![PurgeTarget::Tag(i.to_string().into())];
+            let outcome = fence.invalidate(tag, false).await;
+            outcome.expect_err("the reply is lost");
+        }
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    };
+    let delivered = deliver_after((&fence, &journal), appends).await;
+    assert_eq!(delivered[0], "*");
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
+/// The journal may never have had their openings.
+#[tokio::test]
+async fn too_many_queued_closings_become_invalidations() {
+    let (fence, journal) = process().await;
+    let appends = async {
+        for i in 0..6 {
+            let declared = fence.declare(key(&format!("{i}")), LEASE).await;
+            declared.expect_err("the reply is lost");
+        }
+    };
+    let mut delivered = deliver_after((&fence, &journal), appends).await;
+    // The last one is closed, which names what it declared once more.
+    delivered.dedup();
+    let expected: Vec<_> = (0..6).map(|i| format!("k:{i}")).collect();
+    assert_eq!(delivered, expected);
 }
 
 /// Rule 12.
@@ -682,6 +760,54 @@ async fn a_declaration_whose_reply_is_lost_is_withdrawn() {
     deliver(&fence).await;
     assert!(!journal.has_declaration().await);
     assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
+/// More than one record may name.
+#[tokio::test]
+async fn a_write_may_declare_any_number_of_targets() {
+    let (fence, journal) = process().await;
+    let names = (0..600).map(|i| PurgeTarget::Key(format!("task:{i}").into()));
+    let targets: Vec<_> = key(KEY).into_iter().chain(names).collect();
+    let declared = fence.declare(targets.clone(), LEASE).await;
+    let declaration = declared.expect("the journal answers");
+    assert_eq!(declaration.targets(), targets);
+    assert_eq!(journal.state().await.open.len(), 3);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+    let during = fill(&fence);
+    close(declaration).await;
+    assert!(!journal.has_declaration().await);
+    assert_eq!(pending(&fence), 0);
+    assert_eq!(verdict(&fence, &during), Verdict::Unusable);
+    assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Usable);
+}
+
+/// Nothing else closes it here, if no other process follows the journal.
+#[tokio::test(start_paused = true)]
+async fn an_own_declaration_ends_with_its_lease() {
+    let (fence, journal) = process().await;
+    for is_kept_open in [false, true] {
+        let mut declaration = Some(declare(&fence, KEY).await);
+        if is_kept_open {
+            declaration
+                .take()
+                .into_iter()
+                .for_each(Declaration::keep_open);
+        }
+        tokio::time::sleep(LEASE - Duration::from_secs(1)).await;
+        assert_eq!(pending(&fence), 0);
+        assert_eq!(verdict(&fence, &fill(&fence)), Verdict::Unusable);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(pending(&fence), 1, "it is closed");
+        deliver(&fence).await;
+        let stored = fill(&fence);
+        assert_eq!(verdict(&fence, &stored), Verdict::Usable);
+        assert!(!journal.has_declaration().await);
+        // A write that ends later still invalidates.
+        if let Some(declaration) = declaration {
+            close(declaration).await;
+            assert_eq!(verdict(&fence, &stored), Verdict::Unusable);
+        }
+    }
 }
 
 /// Listening stopped while the journal was slow.

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 
 use super::entry_names::{EntryNames, hash_of, hash_of_prefix};
 use crate::key::{
-    glob::{literal_prefix, matches_glob},
+    glob::{MAX_GLOBS, literal_prefix, matches_glob},
     purge::PurgeTarget,
 };
 
@@ -160,8 +160,6 @@ fn hash_in((hash, _): &(u64, HardAndSoft)) -> u64 {
     *hash
 }
 
-/// How many globs are kept.
-const MAX_GLOBS: usize = 64;
 /// How many different lengths the prefixes may have that do not end with a segment.
 const MAX_LENGTHS: usize = 64;
 

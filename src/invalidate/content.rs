@@ -40,23 +40,25 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// Reads the content of a response. Returns it together with the body to pass on. The returned body is
 /// always complete.
 ///
-/// What was read counts by `permit` until the returned body has been read, but never lacks room: an
-/// invalidation must not depend on how busy the process is.
+/// What was read counts by `permit` until the returned body has been read.
 ///
-/// The content is `None` if `max_length` is 0, or if the body is longer, has too many chunks, fails, or
-/// takes longer than [`TIMEOUT`].
+/// The content is `None` if `max_length` is 0, or if the body is longer, has too many chunks, finds no
+/// room, fails, or takes longer than [`TIMEOUT`].
 pub(super) async fn read<R: ServiceBody>(
     body: R,
     max_length: u64,
-    mut permit: BufferPermit,
+    permit: BufferPermit,
 ) -> (Option<ResponseContent>, ResponseBody<R>) {
     if max_length == 0 || body.size_hint().lower() > max_length {
         return (None, ResponseBody::inner(body));
     }
     let mut body = Box::pin(body);
-    let mut reader = CappedRead::sharing(usize::try_from(max_length).unwrap_or(usize::MAX));
+    let max_length = usize::try_from(max_length).unwrap_or(usize::MAX);
+    let mut reader = CappedRead::sharing(max_length).counted_by(permit);
     let end = timeout(TIMEOUT, reader.read_to_end(body.as_mut())).await;
+    let mut permit = reader.take_permit();
     let (chunks, trailers) = reader.into_parts();
+    // The last chunk, which the limits did not allow, is held as well.
     permit.grow_to(chunks.iter().map(Bytes::len).sum());
     match end {
         Ok(Ok(true)) => {

@@ -2,17 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::{sync::oneshot, time::timeout};
+use tracing::Instrument;
+
 use super::write_request::WriteRequest;
 use crate::{
+    engine::core::Engine,
     fence::{capture::Capture, declaration::Declaration},
     key::{KeyBuf, purge::PurgeTarget},
     store::entry::Entry,
 };
 
+/// How long the result of a gRPC write may be unknown after the head of its response: as long as an
+/// invalidation waits for the content of another response.
+const MAX_UNSETTLED: Duration = Duration::from_secs(1);
+
 /// A write that may have been committed. If it is dropped before it is settled, its targets are
 /// invalidated as if it had been.
 pub(super) struct InFlightWrite {
-    pub(super) request: WriteRequest,
+    pub(super) request: Arc<WriteRequest>,
     declaration: Option<Declaration>,
     began: Capture,
     settled: bool,
@@ -40,7 +48,7 @@ impl InFlightWrite {
             None
         };
         Self {
-            request,
+            request: Arc::new(request),
             declaration,
             // Before the inner service is called, so that no write during the call is missed.
             began: engine.fence.capture(),
@@ -68,10 +76,7 @@ impl InFlightWrite {
         // From here, the fence queues the invalidation if this future is dropped.
         self.settled = true;
         let appended = match (self.declaration.take(), replacement) {
-            (Some(declaration), _) => {
-                let declared = self.request.targets(None);
-                engine.close(declaration, &declared, targets).await
-            }
+            (Some(declaration), _) => engine.close(declaration, targets).await,
             (None, Some((key, entry))) => {
                 engine
                     .write_through(&self.began, targets, &key, entry)
@@ -80,17 +85,28 @@ impl InFlightWrite {
             (None, None) if targets.is_empty() => Ok(()),
             (None, None) => engine.invalidate(targets, false).await,
         };
-        if let Some((delay, targets)) = again.filter(|(_, targets)| !targets.is_empty()) {
-            let (work, engine) = (engine.writes.token(), Arc::downgrade(&engine));
-            tokio::spawn(async move {
-                let _work = work;
-                tokio::time::sleep(delay).await;
-                if let Some(engine) = engine.upgrade() {
-                    let _ = engine.invalidate(targets, false).await;
-                }
-            });
+        if let Some((delay, targets)) = again {
+            invalidate_after(delay, targets, &engine);
         }
         appended.is_ok()
+    }
+
+    /// Starts to invalidate what the write may have changed if it is not settled within [`MAX_UNSETTLED`]:
+    /// the client decides when the end of the response is read. Dropping the result ends that.
+    pub(super) fn invalidate_if_late(&self, mut named: Vec<PurgeTarget>) -> oneshot::Sender<()> {
+        let (settling, is_settling) = oneshot::channel();
+        let (request, settle) = (Arc::clone(&self.request), self.settle_delay());
+        let late = async move {
+            if timeout(MAX_UNSETTLED, is_settling).await.is_err() {
+                named.append(&mut request.possible_targets());
+                let _ = request.engine().invalidate(named.clone(), false).await;
+                if let Some(delay) = settle {
+                    invalidate_after(delay, named, request.engine());
+                }
+            }
+        };
+        tokio::spawn(late.in_current_span());
+        settling
     }
 
     /// Settles a committed write without reading its response's content.
@@ -109,17 +125,11 @@ impl InFlightWrite {
     /// Settles a write that may have been committed or may still be committed. Its declaration
     /// stays open.
     pub(super) async fn settle_unknown(mut self, targets: Vec<PurgeTarget>) -> bool {
-        if self.is_unfinished() {
+        if self.request.is_unfinished() {
             return self.settle_target(targets).await;
         }
         self.keep_declaration_open();
         self.settle_written(targets).await
-    }
-
-    /// Whether the write cannot have been committed, unless its response says so: its content ended
-    /// early (RFC 9112 section 8), and its handler needs all of it.
-    fn is_unfinished(&self) -> bool {
-        self.request.content_failed() && !self.request.has_partial_writes()
     }
 
     /// Keeps the declaration open until the write can no longer be committed.
@@ -131,22 +141,37 @@ impl InFlightWrite {
 
     /// The delay after which the targets are invalidated again (`settle`).
     fn settle_delay(&self) -> Option<Duration> {
-        let delays = self.request.routes.iter().filter_map(|route| route.settle);
+        let routes = self.request.routes_now();
+        let delays = routes.iter().filter_map(|route| route.settle);
         delays.max().filter(|delay| !delay.is_zero())
     }
+}
+
+/// Invalidates the targets in a spawned task after the delay.
+fn invalidate_after(delay: Duration, targets: Vec<PurgeTarget>, engine: &Arc<Engine>) {
+    if targets.is_empty() {
+        return;
+    }
+    let (work, engine) = (engine.writes.token(), Arc::downgrade(engine));
+    tokio::spawn(async move {
+        let _work = work;
+        tokio::time::sleep(delay).await;
+        if let Some(engine) = engine.upgrade() {
+            let _ = engine.invalidate(targets, false).await;
+        }
+    });
 }
 
 impl Drop for InFlightWrite {
     fn drop(&mut self) {
         if !self.settled {
-            let targets = if self.is_unfinished() {
+            if self.request.is_unfinished() {
                 // Closes the declaration.
                 self.declaration = None;
-                self.request.own_targets()
             } else {
                 self.keep_declaration_open();
-                self.request.targets(None)
-            };
+            }
+            let targets = self.request.possible_targets();
             let fence = &self.request.engine().fence;
             fence.invalidate_later(targets, false);
         }

@@ -45,26 +45,33 @@
 //! | 4xx, 501, 505 | nothing: nothing was written |
 //! | another 5xx | `invalidates` and the target, since the write may have been committed; nothing for a path without a route (RFC 9111 section 4.4) |
 //! | an error, a panic, a cancelled task | `invalidates` and the target, since the write may have been committed |
-//! | a 5xx, an error, a panic or no response, after content that ended early | the request target's key: the handler never had the whole content |
+//! | a 5xx, an error, a panic or no response, before the inner service has read the content to its end | the request target's key: a handler that needs the content never had all of it |
 //! | any | the groups in `Cache-Group-Invalidation` (RFC 9875), of the same origin |
 //!
 //! [`invalidate_when`](InvalidateLayer::invalidate_when) lets the application decide by the head of a
 //! response whether its write was committed; an application that answers committed writes with a 302
-//! needs it. With `partial_writes = true`, a write whose content ends early may have been committed in
-//! part: it invalidates like a 5xx, whatever its response, unless that is a 2xx or 303.
+//! needs it. A client that sends nothing until a timeout answers, or a server that sheds load, thus
+//! invalidates no more than the target. Handlers that commit without reading the content to its end need
+//! `partial_writes = true`: such a failure then invalidates like any other, and so does every response
+//! but a 2xx or 303 after content that ended early.
+//!
+//! If the table is reloaded during a write, the write invalidates what both tables name.
 //!
 //! A key is invalidated in all its variations. `invalidates` may contain path parameters, the user,
 //! keyed request fields and, as `{answer.FIELD}`, top-level fields of a JSON response of up to 1 MiB. A
 //! field that is missing from the response becomes `*`, which invalidates more. The layer waits up to
 //! one second for the content of a response; after that its fields are missing, and the response is
-//! streamed unchanged.
+//! streamed unchanged. So it is while such responses that clients have not yet taken hold as many bytes
+//! as `[local] fill_buffer` allows; those of reads have a buffer of their own.
 //!
 //! If a value is missing from the request (a query parameter, a field, the user) or is not properly
 //! percent-encoded, the target is left out, so that no client can widen an invalidation. It is counted
 //! in `tower_keep_invalidate_targets_skipped_total`, and logged the first time.
 //!
 //! A gRPC method (`grpc = "write"`) has succeeded if its `grpc-status` is 0, in the head or in the
-//! trailers. Trailers are held back until the invalidation is done. INVALID_ARGUMENT, NOT_FOUND,
+//! trailers. Trailers are held back until the invalidation is done. If its client has not read the
+//! response to its end after a second, the method's targets are invalidated at once, and again at the
+//! end if it has succeeded. INVALID_ARGUMENT, NOT_FOUND,
 //! ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and
 //! UNAUTHENTICATED count as a 4xx, every other status as a 5xx.
 //!
@@ -107,12 +114,17 @@
 //!
 //! | `through` | stored |
 //! |---|---|
-//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same credentials and extensions. The `CacheLayer` below stores it like any other response |
+//! | `"refetch"` (default) | the response to a GET that the layer sends to the service that answers GETs: the write's request without content, preconditions and ranges, with the same fields and extensions. The `CacheLayer` below stores it like any other response |
 //! | `"answer"` | the write's own response, if it is a 200 that the route would store as the response to a GET. The handler must ensure that both are equal |
 //!
 //! With `"refetch"` the write's response waits up to five seconds for the response to the GET. If that
 //! fails, panics or takes longer, the write has succeeded nevertheless, and the next GET stores the new
 //! version.
+//!
+//! The response to the GET is for everybody, unless the key contains the user. So the `CacheLayer`
+//! removes the credentials of the write's client, as it does for a [refresh](crate::cache#refreshes),
+//! and applies [`CacheLayer::refresh_request`](crate::CacheLayer::refresh_request). If a credential
+//! cannot be removed, or the inner service refuses the GET without it, the target is only invalidated.
 //!
 //! The GET is sent only to a service that has passed on a GET before, because the inner service may
 //! be the handler of a single method: axum's `Router::layer`, `route_layer` and `MethodRouter::layer`

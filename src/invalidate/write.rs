@@ -91,7 +91,7 @@ async fn settle<R: ServiceBody>(
     let settled = match write.request.with_content(outcome) {
         WriteOutcome::Written => return settle_success(write, named, response).await,
         // RFC 9111 section 4.4: for a path without a route, an error invalidates nothing.
-        WriteOutcome::Unknown if write.request.routes.is_empty() => write.settle(named).await,
+        WriteOutcome::Unknown if write.request.routes_now().is_empty() => write.settle(named).await,
         WriteOutcome::Unknown => write.settle_unknown(named).await,
         WriteOutcome::NotDone => write.settle_target(named).await,
         // Groups are invalidated with any status (RFC 9875 section 3), and a declaration is closed.
@@ -108,15 +108,17 @@ async fn settle_success<R: ServiceBody>(
 ) -> (bool, Response<ResponseBody<R>>) {
     let request = &write.request;
     let (head, body) = response.into_parts();
-    let replacement = Replacement::of(request, &head);
-    let mut routes = request.routes.iter();
+    // By the earlier table, the response might be stored for whom the current one does not allow it.
+    let replacement = Replacement::of(request, &head).filter(|_| !request.is_reloaded());
+    let routes = request.routes_now();
+    let mut routes = routes.iter();
     let max_length = match &replacement {
         Some(replacement) => replacement.max_length,
         None if routes.any(|route| route.invalidates_need_answer()) => content::MAX_LENGTH,
         None => 0,
     };
     request.report_skipped_targets();
-    let permit = request.engine().buffers.permit();
+    let permit = request.engine().write_buffers.permit();
     let (content, body) = content::read(body, max_length, permit).await;
     let fields = content.as_ref().and_then(|it| it.fields(&head.headers));
     targets.append(&mut request.targets(fields.as_ref()));
@@ -128,11 +130,13 @@ async fn settle_success<R: ServiceBody>(
 }
 
 /// Settles a gRPC write whose status follows its messages: holds the trailers back until the
-/// invalidation is done.
+/// invalidation is done. If they are late, the targets are invalidated once before.
 fn settle_at_end<R>(write: InFlightWrite, response: Response<R>) -> Response<ResponseBody<R>> {
     let named = write.request.targets_of_response(&response);
+    let settling = write.invalidate_if_late(named.clone());
     let (runtime, span) = (Handle::current(), Span::current());
     let at_end: OnEnd = Box::new(move |trailers| {
+        drop(settling);
         let outcome = write
             .request
             .with_content(WriteOutcome::of_grpc_status(trailers));

@@ -1,12 +1,6 @@
 //! A request that may change stored representations, and the targets that it invalidates.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::Guard;
 use http::{Method, Request, Response, request, response};
@@ -22,7 +16,9 @@ use crate::{
     },
     key::{Key, purge::PurgeTarget},
     message::{
-        layer_markers::LayerMarkers, replayable_body::ReplayableBody, resumed_body::ResumedBody,
+        layer_markers::LayerMarkers,
+        replayable_body::ReplayableBody,
+        resumed_body::{self, ContentEnd, ResumedBody},
         target,
     },
     semantics::invalidation,
@@ -41,8 +37,8 @@ pub(super) struct WriteRequest {
     pub(super) changed: WriteTargets,
     /// Whether the inner service is known to get GETs as well.
     pub(super) inner_answers_get: bool,
-    /// Set when the request's content fails before its end.
-    content_failed: Arc<AtomicBool>,
+    /// How far the inner service has read the request's content.
+    content: Arc<ContentEnd>,
     /// From [`InvalidateLayer::key`](super::InvalidateLayer::key).
     derived_key: Option<Key>,
 }
@@ -99,9 +95,27 @@ impl WriteRequest {
             routes,
             changed,
             inner_answers_get,
-            content_failed: Arc::default(),
+            content: Arc::default(),
             derived_key,
         })
+    }
+
+    /// The routes by the table at the start and, if it has been reloaded since, by the current one.
+    pub(super) fn routes_now(&self) -> Vec<Arc<RoutePlan>> {
+        let mut routes = self.routes.clone();
+        for snapshot in self.snapshots().skip(1) {
+            routes.append(&mut self.changed.routes(&snapshot));
+        }
+        routes
+    }
+
+    /// Whether the table has been reloaded since the start.
+    pub(super) fn is_reloaded(&self) -> bool {
+        self.snapshots().nth(1).is_some()
+    }
+
+    fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> + use<> {
+        self.engine().snapshots_since(&self.snapshot)
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
@@ -119,25 +133,36 @@ impl WriteRequest {
         route.and_then(|route| route.through())
     }
 
-    /// The request with a body that reports to this write if it fails before its end.
+    /// The request with a body that reports to this write how far it is read.
     pub(super) fn watch_content<B: ReplayableBody>(&self, request: Request<B>) -> Request<B> {
-        if request.body().is_end_stream() {
+        if resumed_body::is_at_end(request.body()) {
+            self.content.note_reached();
             return request;
         }
         request.map(|body| {
             let body = ResumedBody::new(VecDeque::new(), Box::pin(body));
-            B::resume(body.reporting_failure(Arc::clone(&self.content_failed)))
+            B::resume(body.reporting_end(Arc::clone(&self.content)))
         })
     }
 
-    /// Whether the request's content has failed before its end (RFC 9112 section 8).
-    pub(super) fn content_failed(&self) -> bool {
-        self.content_failed.load(Ordering::Acquire)
+    /// Whether a write cannot have been committed, unless its response says so: the inner service has
+    /// not seen the end of the content, and its handler needs all of it.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.content.is_whole() && !self.has_partial_writes()
+    }
+
+    /// The targets of a write whose response does not say whether it was committed.
+    pub(super) fn possible_targets(&self) -> Vec<PurgeTarget> {
+        match self.is_unfinished() {
+            true => self.own_targets(),
+            false => self.targets(None),
+        }
     }
 
     /// Whether the handlers may commit parts of a request before they have its whole content.
-    pub(super) fn has_partial_writes(&self) -> bool {
-        self.routes.iter().any(|route| route.partial_writes)
+    fn has_partial_writes(&self) -> bool {
+        let routes = self.routes_now();
+        routes.iter().any(|route| route.partial_writes)
     }
 
     /// The outcome by the head of a response that is not gRPC.
@@ -160,7 +185,7 @@ impl WriteRequest {
     /// The outcome of a write whose content may have ended early. A handler with partial writes may
     /// have committed a part, whatever it responds.
     pub(super) fn with_content(&self, outcome: WriteOutcome) -> WriteOutcome {
-        let partial = self.content_failed() && self.has_partial_writes();
+        let partial = self.content.has_failed() && self.has_partial_writes();
         match outcome {
             WriteOutcome::Refused | WriteOutcome::NotDone if partial => WriteOutcome::Unknown,
             outcome => outcome,
@@ -171,23 +196,20 @@ impl WriteRequest {
     /// those of the response's content; without them, `{answer.FIELD}` matches every value.
     pub(super) fn targets(&self, fields: Option<&Value>) -> Vec<PurgeTarget> {
         let mut targets = self.own_targets();
-        targets.extend(
-            self.changed
-                .invalidates(&self.snapshot, fields)
-                .into_iter()
-                .flatten(),
-        );
-        targets.sort_unstable();
-        targets.dedup();
-        targets
+        for snapshot in self.snapshots() {
+            let named = self.changed.invalidates(&snapshot, fields);
+            targets.extend(named.into_iter().flatten());
+        }
+        distinct(targets)
     }
 
     /// The keys of the request's target.
     pub(super) fn own_targets(&self) -> Vec<PurgeTarget> {
         let derived = self.derived_key.as_ref();
         let derived = derived.map(|key| PurgeTarget::Key(key.as_str().into()));
-        let targets = self.changed.targets(&self.snapshot).into_iter().flatten();
-        targets.chain(derived).collect()
+        let snapshots = self.snapshots();
+        let targets = snapshots.flat_map(|snapshot| self.changed.targets(&snapshot));
+        distinct(targets.flatten().chain(derived).collect())
     }
 
     /// Reports the targets that are not invalidated because the request lacks their values.
@@ -205,7 +227,15 @@ impl WriteRequest {
     /// The targets that the response's header fields name: groups, `Location` and `Content-Location`.
     pub(super) fn targets_of_response<B>(&self, response: &Response<B>) -> Vec<PurgeTarget> {
         let mut targets = self.changed.groups(response);
-        targets.append(&mut self.changed.locations(&self.snapshot, response));
-        targets
+        for snapshot in self.snapshots() {
+            targets.append(&mut self.changed.locations(&snapshot, response));
+        }
+        distinct(targets)
     }
+}
+
+fn distinct(mut targets: Vec<PurgeTarget>) -> Vec<PurgeTarget> {
+    targets.sort_unstable();
+    targets.dedup();
+    targets
 }

@@ -3,6 +3,9 @@
 /// The longest glob, in bytes.
 pub(crate) const MAX_PATTERN: usize = 1024;
 
+/// How many globs are matched exactly at the same time; older ones are widened to their literal prefix.
+pub(crate) const MAX_GLOBS: usize = 64;
+
 /// The part before the first wildcard or escape. As a prefix it matches at least the keys of the glob.
 pub(crate) fn literal_prefix(glob: &str) -> &str {
     let end = glob.find(['*', '?', '[', '\\']).unwrap_or(glob.len());

@@ -1,4 +1,5 @@
-//! Hosts in keys.
+//! Hosts in keys. The key of a URL also contains the scheme if it is known, as a variation
+//! ([`push_scheme`](super::url::push_scheme)).
 
 use super::encode::{self, KeyBytes};
 

@@ -5,6 +5,8 @@ use super::content::ContentHash;
 /// The parts of a request that may be part of its key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyInputs<'a> {
+    /// The scheme of the target URI, if the request states it.
+    pub(crate) scheme: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,

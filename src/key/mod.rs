@@ -4,8 +4,8 @@
 //! request or an argument keeps `A-Z a-z 0-9 - . _`; every other byte becomes `%XX`. So no value
 //! can contain a segment boundary, a variation or a wildcard.
 //!
-//! Variations follow: `~version`, `@user`, `?query`, `?+=content`, `?+/spelling`, `#vary`. Hashes have
-//! 128 bits, so that nobody finds two values with the same one.
+//! Variations follow: `~version`, `@user`, `?query`, `?+/spelling`, `?+:scheme`, `?+=content`, `#vary`.
+//! Hashes have 128 bits, so that nobody finds two values with the same one.
 
 mod application;
 pub(crate) mod content;

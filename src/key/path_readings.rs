@@ -1,5 +1,5 @@
 use super::path::{
-    is_unusual, normalize_escapes, without_all_parameters, without_dot_segments,
+    is_ambiguous, is_unusual, normalize_escapes, without_all_parameters, without_dot_segments,
     without_empty_segments, without_nested_percents, without_parameters,
 };
 
@@ -30,6 +30,14 @@ impl<'a> PathReadings<'a> {
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> + Clone {
         std::iter::once(self.received).chain(self.others.iter().map(String::as_str))
+    }
+
+    /// The readings by which something may be stored: no response is under a path that is ambiguous
+    /// itself, but the application may keep values by the path as received or normalised.
+    pub(crate) fn of_stored(&self) -> impl Iterator<Item = &str> + Clone {
+        let readings = self.iter().enumerate();
+        let stored = readings.filter(|(at, path)| *at < 2 || !is_ambiguous(path));
+        stored.map(|(_, path)| path)
     }
 
     /// The readings of a path that is not plain; the normalised path comes first. Empty if it is plain.

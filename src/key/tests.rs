@@ -34,6 +34,7 @@ fn query(filter: &QueryFilter, raw: Option<&str>) -> String {
 fn url(host: Option<&str>, path: &str, query: Option<&str>) -> String {
     let headers = HeaderMap::new();
     let inputs = KeyInputs {
+        scheme: None,
         host,
         path,
         query,

@@ -16,7 +16,7 @@ pub(crate) fn of_key(key: &str) -> Cow<'_, str> {
     match key.strip_prefix(URL) {
         Some(rest) if is_bucket(rest) => Cow::Borrowed(key),
         Some(rest) => {
-            let bucket = crc32fast::hash(rest.as_bytes()) % BUCKETS;
+            let bucket = hash_of_url(rest) % BUCKETS;
             Cow::Owned(format!("{URL}+{bucket:03x}"))
         }
         None => of_text(key),
@@ -48,6 +48,32 @@ pub(crate) fn beginning(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
+/// A hash of `host:path` that is the same for most of the paths that servers may read from one, and for
+/// the host with and without a default port, so that a write to such a path takes few names.
+fn hash_of_url(rest: &str) -> u32 {
+    let (host, path) = rest.split_once(':').unwrap_or((rest, ""));
+    let bare = host.strip_suffix("%3A80");
+    let host = bare.or_else(|| host.strip_suffix("%3A443")).unwrap_or(host);
+    // A decoded `?` or `#`, a character that stays escaped, and the hash of a long path.
+    let ends = ["%3F", "%23", "%25", "+"].iter();
+    let end = ends.filter_map(|end| path.find(end)).min();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(host.as_bytes());
+    let mut room = HASHED_PATH_MAX;
+    for segment in path[..end.unwrap_or(path.len())].split("%2F") {
+        // Without parameters, and blanks at the end.
+        let name = segment.split("%3B").next().unwrap_or_default();
+        let name = name.trim_end_matches("%20").trim_end_matches("%09");
+        let name = beginning(name, room);
+        if !name.is_empty() {
+            hasher.update(b"/");
+            hasher.update(name.as_bytes());
+        }
+        room -= name.len();
+    }
+    hasher.finalize()
+}
+
 /// Whether the name after `url:` is already a tracked one. No key of a URL is: it has another `:`.
 fn is_bucket(rest: &str) -> bool {
     let digits = rest.strip_prefix('+').unwrap_or_default();
@@ -60,6 +86,10 @@ const NAME_MAX: usize = 128;
 /// The longest tracked prefix, in bytes.
 pub(crate) const PREFIX_MAX: usize = encode::KEY_MAX / 2;
 
+/// How much of a URL's path is hashed: less than what a key keeps of a long path, of which the
+/// parameters may have been longer.
+const HASHED_PATH_MAX: usize = 160;
+
 /// The beginning of the keys of URLs.
 const URL: &str = "url:";
 
@@ -71,7 +101,10 @@ const BUCKETS: u32 = 1 << 12;
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::key::{KeyBuf, KeyInputs, PathReadings, path::is_ambiguous, url_key};
 
     #[test]
     fn a_tracked_name_is_short_readable_and_its_own_tracked_name() {
@@ -86,6 +119,78 @@ mod tests {
         }
         assert!(one.starts_with(of_prefix(&one)));
         assert!(of_prefix(&one).len() <= PREFIX_MAX);
+    }
+
+    /// The tracked names of all readings of a URL under which a response may be stored.
+    fn names_of_readings(path: &str) -> HashSet<String> {
+        let hosts = ["h", "h:80", "h:443"].map(Some);
+        let readings = PathReadings::of(path);
+        let stored = readings.of_stored().filter(|path| !is_ambiguous(path));
+        let keys = stored.flat_map(|path| {
+            hosts.map(|host| {
+                let mut key = KeyBuf::new();
+                let inputs = KeyInputs {
+                    host,
+                    path,
+                    query: None,
+                    scheme: None,
+                    headers: &http::HeaderMap::new(),
+                    user: None,
+                    body: None,
+                };
+                url_key(&inputs, &mut key);
+                of_key(key.base()).into_owned()
+            })
+        });
+        keys.collect()
+    }
+
+    #[test]
+    fn most_readings_of_a_url_share_a_tracked_name() {
+        for path in [
+            "/a/b",
+            "/a;x/b;y",
+            "//a/./b/../c",
+            "/a%2fb",
+            "/a%20;x%3Fb",
+            "/%252fa",
+        ] {
+            assert_eq!(names_of_readings(path).len(), 1, "{path}");
+        }
+        assert_ne!(names_of_readings("/a/b"), names_of_readings("/a/c"));
+        assert_ne!(names_of_readings("/ab"), names_of_readings("/a/b"));
+    }
+
+    const PARTS: [&str; 18] = [
+        "/",
+        "a",
+        "..",
+        ".",
+        ";",
+        ";x",
+        "%2e",
+        "%2f",
+        "%5c",
+        "%00",
+        "%3F",
+        "%20",
+        "%252f",
+        "%253b",
+        "//",
+        "%25",
+        "%2500",
+        "/012345678901234567890123456789012345678901234567890123456789",
+    ];
+
+    proptest! {
+        #[test]
+        fn the_readings_of_a_url_have_few_tracked_names(
+            parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 1..14),
+        ) {
+            let path = format!("/{}", parts.concat());
+            let names = names_of_readings(&path).len();
+            prop_assert!(names <= 8, "{names}");
+        }
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl BufferPermit {
         self.bytes = self.bytes.max(bytes);
     }
 
+    /// Whether the permit takes room of the budget.
+    pub(crate) fn takes_room(&self) -> bool {
+        self.budget.is_some() && counted(self.bytes) > 0
+    }
+
     /// Gives back what exceeds `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let less = counted(self.bytes).saturating_sub(counted(bytes));

@@ -13,7 +13,7 @@ pub(crate) struct LayerMarkers {
     /// The id of the keep whose `WriteBehindLayer` has passed this request on; 0 for none.
     pub(crate) write_behind: usize,
     /// Whether a layer has sent this request to store the result of a write: it waits for no other
-    /// request's response.
+    /// request's response, and the `CacheLayer` removes the credentials of the write's client.
     pub(crate) refetch: bool,
 }
 

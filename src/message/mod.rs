@@ -31,6 +31,7 @@ pub(crate) mod buffer_budget;
 pub(crate) mod capped_read;
 pub(crate) mod client_request;
 pub(crate) mod content_refusal;
+pub(crate) mod counted_body;
 pub(crate) mod deferred_end;
 pub(crate) mod drain;
 pub(crate) mod header_map;

@@ -25,8 +25,7 @@ pub struct ResumedBody<B> {
     /// Counts the bytes in `read`, until the rest is requested: a server may hold the last frame.
     permit: BufferPermit,
     rest: Pin<Box<B>>,
-    /// Set when `rest` fails.
-    failed: Option<Arc<AtomicBool>>,
+    end: Option<Arc<ContentEnd>>,
 }
 
 impl<B> ResumedBody<B> {
@@ -35,7 +34,7 @@ impl<B> ResumedBody<B> {
             read,
             permit: BufferPermit::default(),
             rest,
-            failed: None,
+            end: None,
         }
     }
 
@@ -44,11 +43,59 @@ impl<B> ResumedBody<B> {
         Self { permit, ..self }
     }
 
-    /// Sets `failed` when the body fails before its end.
-    pub(crate) fn reporting_failure(mut self, failed: Arc<AtomicBool>) -> Self {
-        self.failed = Some(failed);
+    /// Notes in `end` how far the body is read.
+    pub(crate) fn reporting_end(mut self, end: Arc<ContentEnd>) -> Self {
+        self.end = Some(end);
         self
     }
+}
+
+impl<B: Body<Data = Bytes>> ResumedBody<B> {
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(frame) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        self.permit.shrink_to(0);
+        self.rest.as_mut().poll_frame(cx)
+    }
+}
+
+/// How far the content of a request has been read.
+#[derive(Debug, Default)]
+pub(crate) struct ContentEnd {
+    failed: AtomicBool,
+    reached: AtomicBool,
+}
+
+impl ContentEnd {
+    /// Notes that there is nothing to read, or nothing more.
+    pub(crate) fn note_reached(&self) {
+        self.reached.store(true, Ordering::Release);
+    }
+
+    /// Whether the body has failed before its end (RFC 9112 section 8).
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether the reader has seen the end: every frame, or as much content as the body has announced.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.reached.load(Ordering::Acquire) && !self.has_failed()
+    }
+
+    /// Takes note of what the body has yielded: a frame, an error or its end.
+    fn note<T, E>(&self, yielded: Option<&Result<T, E>>, is_at_end: impl FnOnce() -> bool) {
+        match yielded {
+            Some(Err(_)) => self.failed.store(true, Ordering::Release),
+            Some(Ok(_)) if !is_at_end() => {}
+            Some(Ok(_)) | None => self.note_reached(),
+        }
+    }
+}
+
+/// Whether the rest of the body has no content.
+pub(crate) fn is_at_end<B: Body>(body: &B) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
@@ -59,13 +106,9 @@ impl<B: Body<Data = Bytes>> Body for ResumedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(frame) = self.read.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        self.permit.shrink_to(0);
-        let polled = self.rest.as_mut().poll_frame(cx);
-        if let (Poll::Ready(Some(Err(_))), Some(failed)) = (&polled, &self.failed) {
-            failed.store(true, Ordering::Release);
+        let polled = self.next_frame(cx);
+        if let (Some(end), Poll::Ready(yielded)) = (&self.end, &polled) {
+            end.note(yielded.as_ref(), || is_at_end(&*self));
         }
         polled
     }

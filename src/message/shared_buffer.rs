@@ -1,8 +1,9 @@
 //! A body buffer with one writer and any number of readers, which read it while it grows.
 //!
 //! Up to the cap every chunk is kept, so a reader may start late and read slowly. A body beyond the
-//! cap will not be stored. The writer then waits for the first reader and drops the chunks it has read;
-//! a reader that still needs a dropped chunk fails.
+//! cap will not be stored, and admits no further readers. The writer then waits for the first reader and
+//! drops the chunks it has read; a reader that still needs a dropped chunk fails. Once the first reader
+//! has held up others for [`MAX_HOLD_UP`] in total, the writer waits for the fastest one instead.
 //!
 //! The chunks count towards a budget for as long as the buffer has a reader or a writer. A body for
 //! which the budget has no room is treated like one beyond the cap, but none of it is kept for slower
@@ -12,16 +13,26 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep},
+};
 
 use super::buffer_budget::BufferPermit;
 use crate::error::{BoxError, ignore_poison};
+
+/// How long the first reader of a body that is not kept may hold up others, over the whole body: its
+/// client may never read, or read too little at a time on purpose.
+const MAX_HOLD_UP: Duration = Duration::from_secs(5);
 
 /// The writing half. If it is dropped without [`BodyWriter::finish`], every reader fails, so that a
 /// partial body is never taken for a complete one.
@@ -62,7 +73,8 @@ pub(crate) enum Overflow {
 /// Why a buffer does not admit a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReaderRefusal {
-    /// The first byte has been dropped.
+    /// The first byte has been dropped, or the body is too large for the reader to be independent of
+    /// the others.
     Late,
     /// The budget has no room for a body that several readers share.
     NoRoom,
@@ -81,7 +93,7 @@ struct SharedBuffer {
     state: Mutex<BufferState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct BufferState {
     chunks: VecDeque<Bytes>,
     /// Index of `chunks[0]` in the whole body.
@@ -96,6 +108,8 @@ struct BufferState {
     readers: BTreeMap<u64, Progress>,
     next_id: u64,
     writer: Option<Waker>,
+    /// How much longer the first reader may hold up others.
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -114,8 +128,16 @@ pub(crate) fn channel(
     permit: BufferPermit,
 ) -> (BodyWriter, SharedBody) {
     let state = BufferState {
+        chunks: VecDeque::new(),
+        base: 0,
+        held: 0,
         permit,
-        ..BufferState::default()
+        overflow: None,
+        end: None,
+        readers: BTreeMap::new(),
+        next_id: 0,
+        writer: None,
+        patience: MAX_HOLD_UP,
     };
     let shared = Arc::new(SharedBuffer {
         cap,
@@ -148,10 +170,21 @@ impl BufferState {
         wakers.for_each(Waker::wake);
     }
 
-    /// The index of the next chunk of the first reader. That reader belongs to the request that fetched
-    /// the body; when it is dropped, the next oldest one takes its place.
-    fn first_reader_position(&self) -> Option<usize> {
-        self.readers.values().next().map(|oldest| oldest.next)
+    /// The index of the next chunk of the reader that the writer waits for: of the first one, which
+    /// belongs to the request that fetched the body, or after it the next oldest one; without patience,
+    /// of the fastest one.
+    fn pace(&self) -> Option<usize> {
+        let mut positions = self.readers.values().map(|reader| reader.next);
+        match self.patience.is_zero() {
+            true => positions.max(),
+            false => positions.next(),
+        }
+    }
+
+    /// Whether a reader has read all chunks so far.
+    fn has_waiting_reader(&self) -> bool {
+        let length = self.length();
+        self.readers.values().any(|reader| reader.next >= length)
     }
 
     /// The number of chunks of the whole body so far.
@@ -191,13 +224,28 @@ impl BufferState {
     }
 
     fn shrink(&mut self, cap: usize) {
-        let read = self.first_reader_position().unwrap_or(usize::MAX);
+        let read = self.pace().unwrap_or(usize::MAX);
         while self.exceeds(cap) && self.base < read {
             let Some(chunk) = self.chunks.pop_front() else {
                 break;
             };
             self.held -= chunk.len();
             self.base += 1;
+        }
+    }
+}
+
+/// The time since the first reader holds up another one, and until it may no longer.
+struct HoldUp {
+    since: Instant,
+    end: Pin<Box<Sleep>>,
+}
+
+impl HoldUp {
+    fn new(longest: Duration) -> Self {
+        Self {
+            since: Instant::now(),
+            end: Box::pin(sleep(longest)),
         }
     }
 }
@@ -216,26 +264,52 @@ impl BodyWriter {
         state.overflow
     }
 
+    /// Keeps the body no longer, to make room for others: what the reader has read is dropped, and the
+    /// rest is read no faster than the reader takes it.
+    ///
+    /// Returns `false`, and goes on to keep the body, if it takes no room, or has several readers: the
+    /// slower ones need what the first one has read.
+    pub(crate) fn stop_keeping(&self) -> bool {
+        let mut state = self.shared.lock();
+        let stops = state.permit.takes_room() && state.readers.len() <= 1;
+        if stops {
+            state.overflow.get_or_insert(Overflow::NoRoom);
+            state.limit(self.shared.cap);
+        }
+        stops
+    }
+
     /// Waits until another chunk may be pushed: not at all while the whole body is kept; after that,
-    /// until the first reader has read all chunks.
+    /// until the first reader has read all chunks, or has held up another one for too long.
     ///
     /// Returns `false` if the body is not kept and has no readers left.
     pub(crate) async fn ready(&self) -> bool {
-        poll_fn(|cx| {
+        let mut hold_up = None;
+        let is_ready = poll_fn(|cx| self.poll_ready(&mut hold_up, cx)).await;
+        if let Some(hold_up) = hold_up {
             let mut state = self.shared.lock();
-            if state.overflow.is_none() {
-                return Poll::Ready(true);
+            state.patience = state.patience.saturating_sub(hold_up.since.elapsed());
+        }
+        is_ready
+    }
+
+    fn poll_ready(&self, hold_up: &mut Option<HoldUp>, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.shared.lock();
+        loop {
+            match state.pace() {
+                _ if state.overflow.is_none() => return Poll::Ready(true),
+                None => return Poll::Ready(false),
+                Some(read) if read >= state.length() => return Poll::Ready(true),
+                Some(_) => state.writer = Some(cx.waker().clone()),
             }
-            match state.first_reader_position() {
-                None => Poll::Ready(false),
-                Some(read) if read >= state.length() => Poll::Ready(true),
-                Some(_) => {
-                    state.writer = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+            // Outside of a runtime, no timer runs.
+            if !state.has_waiting_reader() || Handle::try_current().is_err() {
+                return Poll::Pending;
             }
-        })
-        .await
+            let hold_up = hold_up.get_or_insert_with(|| HoldUp::new(state.patience));
+            ready!(hold_up.end.as_mut().poll(cx));
+            state.patience = Duration::ZERO;
+        }
     }
 
     /// Waits until there are no readers.
@@ -288,11 +362,12 @@ impl SharedBody {
     ///
     /// # Errors
     ///
-    /// If that byte has been dropped, or if there is a reader already, and the budget has no room
-    /// for what has to be kept for both.
+    /// If that byte has been dropped or the body is too large to be kept, or if there is a reader
+    /// already, and the budget has no room for what has to be kept for both.
     pub(crate) fn reader(&self) -> Result<BodyReader, ReaderRefusal> {
         let mut state = self.shared.lock();
-        if state.base > 0 {
+        let is_too_large = state.overflow == Some(Overflow::TooLarge) && state.end.is_none();
+        if state.base > 0 || is_too_large {
             return Err(ReaderRefusal::Late);
         }
         let is_growing = state.end.is_none() && !state.readers.is_empty();
@@ -444,6 +519,41 @@ mod tests {
         assert!(writer.whole().is_none());
         writer.finish(BodyEnd::Complete(None));
         assert_eq!(data(&mut first).await, "cccc");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_cap_a_first_reader_that_stops_holds_up_others_for_a_limited_time_in_total()
+    {
+        let (writer, source) = channel(4, None, BufferPermit::default());
+        let mut first = source.reader().expect("first");
+        let mut other = source.reader().expect("another");
+        let start = Instant::now();
+        for at in 0..10 {
+            assert!(writer.ready().await);
+            writer.push(Bytes::from_static(b"aaa"));
+            assert_eq!(data(&mut other).await, "aaa", "chunk {at}");
+            if at < 3 {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                data(&mut first).await;
+            }
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(3) + MAX_HOLD_UP);
+        assert!(next(&mut first).await.expect("an item").is_err());
+        // A reader alone has as much time as it wants.
+        drop(first);
+        let (writer, source) = channel(4, None, BufferPermit::default());
+        let _alone = source.reader().expect("first");
+        writer.push(Bytes::from_static(b"aaaaa"));
+        let waited = tokio::time::timeout(100 * MAX_HOLD_UP, writer.ready()).await;
+        assert!(waited.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_cap_admits_no_further_reader() {
+        let (writer, source) = channel(4, None, BufferPermit::default());
+        let _first = source.reader().expect("first");
+        writer.push(Bytes::from_static(b"aaaaa"));
+        assert_eq!(source.reader().expect_err("late"), ReaderRefusal::Late);
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ use http::{
 /// The parts of a request's target from which keys are made and routes are found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
+    /// That of a target in absolute form, or of HTTP/2; `None` if the request does not state it.
+    pub(crate) scheme: Option<&'a str>,
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
@@ -18,6 +20,7 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     pub(crate) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
         Self {
+            scheme: uri.scheme_str(),
             path: uri.path(),
             query: uri.query(),
             host: authority(uri, headers),

@@ -45,7 +45,7 @@
 //! | `"user"` | the verified user ([`UserId`](crate::UserId)); if there is none, the address |
 //! | `"ip"` | the client's address; of IPv6 the first 64 bits |
 //! | `"header:x-key"` | a hash of the header; if the request does not have it, the address |
-//! | `"route"` | the pattern of the route that matches, never the path; all paths without a route are one subject; a limit with a `path` counts [every writing](crate::cache#ambiguous-paths) of it under one route |
+//! | `"route"` | the pattern of the route that matches, never the path; a slash at the end makes no difference; all paths without a route are one subject; a limit with a `path` counts [every writing](crate::cache#ambiguous-paths) of it under one route |
 //!
 //! A bearer token that has not been verified does not name a user, so a client gains nothing by sending
 //! another one. A client can choose the value of a header: put a limit by address in front of a limit

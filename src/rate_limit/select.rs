@@ -114,8 +114,8 @@ fn apply(
     })
 }
 
-/// The path pattern of the table's route for the request, else of axum's route; `None` if no limit
-/// counts by route.
+/// The path pattern of the table's route for the request, else of axum's route, without a slash at its
+/// end; `None` if no limit counts by route.
 fn route<'a>(
     engine: &Engine,
     snapshot: &'a Snapshot,
@@ -127,11 +127,30 @@ fn route<'a>(
         return None;
     }
     let host = engine.target(parts).host;
-    let mut routes = snapshot.plan.written_routes(paths.normalized(), host);
-    let listed = routes.next();
-    listed
-        .map(|matched| &*matched.plan().path)
+    listed_route(&snapshot.plan, paths.normalized(), host)
         .or_else(|| target::matched_path(&parts.extensions))
+        .map(without_slash)
+}
+
+/// The path pattern of the table's route for a path, or for the path with or without a slash at its end:
+/// many servers serve both alike, and a client must not choose the count by it.
+fn listed_route<'a>(plan: &'a Plan, path: &str, host: Option<&str>) -> Option<&'a str> {
+    let listed = |path: &str| {
+        let mut routes = plan.written_routes(path, host);
+        let listed = routes.next();
+        listed.map(|matched| &*matched.plan().path)
+    };
+    listed(path).or_else(|| match without_slash(path) {
+        same if same.len() == path.len() => listed(&format!("{path}/")),
+        shorter => listed(shorter),
+    })
+}
+
+fn without_slash(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => path,
+        shorter => shorter,
+    }
 }
 
 /// The route by which a limit with a path counts a request whose path is not plain: that of the
@@ -149,11 +168,7 @@ fn route_of_limit<'a>(
         return None;
     }
     let host = engine.target(parts).host;
-    let listed = |reading: &str| {
-        let mut routes = snapshot.plan.written_routes(reading, host);
-        let listed = routes.next();
-        listed.map(|matched| &*matched.plan().path)
-    };
+    let listed = |reading: &str| listed_route(&snapshot.plan, reading, host).map(without_slash);
     let matching = paths.others().filter(|path| limit.matches_reading(path));
     let mut routes = matching.map(listed);
     let first = routes.next().flatten();
@@ -162,7 +177,7 @@ fn route_of_limit<'a>(
         Some(route) if is_only => Some(route),
         // The plain path has no name either.
         None if is_only && target::matched_path(&parts.extensions).is_none() => None,
-        _ => Some(path),
+        _ => Some(without_slash(path)),
     })
 }
 

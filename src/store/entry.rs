@@ -1,8 +1,8 @@
 //! The entry that a tier stores under one key.
 
 use std::{
-    sync::OnceLock,
     sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -12,7 +12,12 @@ use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 use super::position::Position;
 use crate::{
     clock::Timestamp,
-    message::{header_map, prebuilt_head::PrebuiltHeads},
+    message::{
+        buffer_budget::{BufferBudget, UNCOUNTED},
+        counted_body::{BodyHolder, counted_body},
+        header_map,
+        prebuilt_head::PrebuiltHeads,
+    },
     semantics::{
         freshness::Lifetime,
         stored_response::{ListedVariant, StoredResponse, Variant, Variants},
@@ -36,6 +41,7 @@ pub(crate) struct Entry {
     /// The user that the entry belongs to, if it is not shared.
     pub(crate) user: Option<Box<str>>,
     pub(crate) tags: Box<[Box<str>]>,
+    // The last field, so that it is dropped after the content.
     pub(crate) local: LocalState,
 }
 
@@ -99,8 +105,34 @@ impl Entry {
         Some(self.with_content(Content::Response(response)))
     }
 
+    /// Whether the entry is a response whose body counts once the entry has gone.
+    pub(crate) fn has_large_body(&self) -> bool {
+        (self.response()).is_some_and(|response| response.body.len() > UNCOUNTED)
+    }
+
+    /// Makes a large body count towards `budget` while clients hold it longer than the entry lives.
+    pub(crate) fn count_body(&mut self, budget: &Arc<BufferBudget>) {
+        if self.local.body_holder.is_some() || !self.has_large_body() {
+            return;
+        }
+        if let Content::Response(response) = &mut self.content {
+            let body = std::mem::take(&mut response.body);
+            let (body, holder) = counted_body(body, budget.permit());
+            response.body = body;
+            self.local.body_holder = Some(holder);
+        }
+    }
+
     /// A copy with other content, and the same position, times and tags.
     pub(crate) fn with_content(&self, content: Content) -> Self {
+        let has_same_body = match (self.response(), &content) {
+            (Some(own), Content::Response(other)) => own.body.as_ptr() == other.body.as_ptr(),
+            _ => false,
+        };
+        let local = LocalState {
+            body_holder: (self.local.body_holder.clone()).filter(|_| has_same_body),
+            ..LocalState::default()
+        };
         Self {
             content: content.compact(),
             position: self.position,
@@ -109,7 +141,7 @@ impl Entry {
             entity: self.entity.clone(),
             user: self.user.clone(),
             tags: self.tags.clone(),
-            local: LocalState::default(),
+            local,
         }
     }
 }
@@ -144,6 +176,9 @@ pub(crate) struct LocalState {
     pub(crate) used: AtomicU64,
     /// When the claim of the current refresh expires, on the monotonic clock.
     pub(crate) refreshing: AtomicU64,
+    /// Counts a large body that clients hold longer than the entry lives. The last field: the prebuilt
+    /// heads hold the body, too.
+    pub(crate) body_holder: Option<BodyHolder>,
 }
 
 impl LocalState {

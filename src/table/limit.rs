@@ -102,8 +102,8 @@ impl Limit {
 
     /// Counts only requests of this path, in matchit's syntax; `/{*rest}` is every path but `/`.
     ///
-    /// `/login` also counts `/login/` and `/login;x`, which many servers serve alike. The case of letters
-    /// is compared exactly: `/login` does not count `/Login`.
+    /// `/login` also counts `/login/` and `/login;x`, which many servers serve alike, and `/login/` counts
+    /// `/login`. The case of letters is compared exactly: `/login` does not count `/Login`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
@@ -168,7 +168,8 @@ impl Limit {
         self
     }
 
-    /// Requests that are not counted: `user:admin`, `ip:10.0.0.0/8`, `path:/healthz`.
+    /// Requests that are not counted: `user:admin`, `ip:10.0.0.0/8`, `path:/healthz`. A path is compared
+    /// exactly at its end: `path:/healthz` does not exempt `/healthz/`.
     pub fn exempt<Shape: ?Sized>(mut self, subjects: impl OneOrMany<String, Shape>) -> Self {
         self.exempt = subjects.into_vec();
         self

@@ -124,8 +124,9 @@ impl Route {
     /// The template of the key: `engagement:{id}`. It contains every parameter of the path, except
     /// those that [`ignore_path`](Self::ignore_path) names.
     ///
-    /// Without it the key is made of host, path and query, as for a path that no route names, and no
-    /// TTL of an entity applies.
+    /// Without it the key is made of host, path, query and, where the request states it, the scheme, as for
+    /// a path that no route names, and no TTL of an entity applies. A template has no placeholder for the
+    /// scheme: requests by http and by https share the route's responses.
     pub fn key(mut self, template: impl Into<String>) -> Self {
         self.key = Some(template.into());
         self
@@ -281,9 +282,10 @@ impl Route {
         self
     }
 
-    /// Whether the handlers commit parts of a request before they have its whole content. Then a write
-    /// whose content ends early invalidates like one that may have been committed, whatever its
-    /// response; by default, it invalidates nothing but its own target.
+    /// Whether the handlers commit without reading the content of a request to its end. Then a write that
+    /// fails (a 5xx, an error, a panic) before that invalidates like one that may have been committed, and
+    /// so does one whose content ends early, whatever its response; by default, they invalidate nothing
+    /// but their own target.
     pub fn partial_writes(mut self, yes: bool) -> Self {
         self.partial_writes = yes;
         self

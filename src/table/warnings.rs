@@ -3,7 +3,9 @@
 mod behind;
 mod invalidates;
 mod limit;
+mod refresh;
 mod route;
+mod wildcards;
 
 use std::{collections::HashMap, fmt};
 
@@ -29,7 +31,8 @@ impl fmt::Display for Warning {
 
 pub(super) fn of(settings: &Settings) -> Vec<Warning> {
     let mut problems = Vec::from_iter(open_namespace(&settings.namespace));
-    problems.extend(unused_names(settings));
+    let (plan, _) = Plan::with_problems(settings);
+    problems.extend(unused_names(settings, &plan));
     problems.extend(missing_host(settings));
     problems.extend(unread_ip_header(settings));
     problems.extend(behind::problems_of_section(settings));
@@ -41,7 +44,10 @@ pub(super) fn of(settings: &Settings) -> Vec<Warning> {
         let of_route = of_route.into_iter();
         problems.extend(of_route.map(|problem| TableProblem::in_route(index, route, problem)));
     }
+    problems.extend(wildcards::problems(&settings.routes));
+    problems.extend(refresh::problems(settings, &plan));
     problems.extend(repeated_keys(settings));
+    problems.extend(no_buffer(settings));
     problems.extend(bodies_beyond_buffer(settings));
     for (index, limit) in settings.limits.iter().enumerate() {
         let of_limit = limit::problems(limit, &settings.limits[..index]).into_iter();
@@ -61,8 +67,7 @@ fn open_namespace(namespace: &str) -> Option<TableProblem> {
 }
 
 /// Reports names of `[ttl]` and `[version]` that apply to no route and no value: most are misspelt.
-fn unused_names(settings: &Settings) -> Vec<TableProblem> {
-    let (plan, _) = Plan::with_problems(settings);
+fn unused_names(settings: &Settings, plan: &Plan) -> Vec<TableProblem> {
     let of_routes = plan.routes().iter().map(|route| route.entity.to_string());
     let of_values = settings.values.iter();
     let of_values = of_values.filter_map(|value| value::entity(&value.key).ok());
@@ -135,6 +140,16 @@ fn repeated_keys(settings: &Settings) -> Vec<TableProblem> {
         }
     }
     problems
+}
+
+/// Reports a buffer in which no body has room.
+fn no_buffer(settings: &Settings) -> Option<TableProblem> {
+    (settings.local.fill_buffer == 0).then(|| {
+        let location = Location::Section("local", "fill_buffer".to_owned());
+        let message =
+            "without it no response with a body is stored; write a size such as \"64MiB\"";
+        TableProblem::new(location, message)
+    })
 }
 
 /// Reports routes whose longest bodies have no room in `[local] fill_buffer`.

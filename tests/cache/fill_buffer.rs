@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use allocation_counter::measure;
@@ -129,6 +130,74 @@ async fn streams_without_a_window_hold_no_more_than_the_fill_buffer() {
             .is_ok_and(|status| status.contains("busy"))
     });
     assert!(busy.count() as u64 >= STREAMS / 2);
+}
+
+/// Holds hits for so many distinct keys without reading them, while the local tier is too small for
+/// their bodies. Returns how many of them were hits.
+async fn hold_unread_hits(number: u64) -> usize {
+    let produced = Arc::new(AtomicU64::new(0));
+    let handler = service_fn(move |_: Request<Full<Bytes>>| {
+        let body = GeneratedBody::new(MIB, true, Arc::clone(&produced));
+        async move { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    let local = Local::new().size(8 * MIB).fill_buffer(4 * MIB);
+    let service = CacheLayer::new(&new_keep(engagements().local(local))).layer(handler);
+    let mut held = Vec::new();
+    for id in 0..number {
+        let path = format!("/engagements/{id}");
+        send(&service, get(&path)).await;
+        held.push(send_for_head(&service, get(&path)).await);
+    }
+    let is_hit = |status: &str| status.starts_with("tower-keep; hit");
+    let hits = held.iter().filter(|response| {
+        let status = response.headers()["cache-status"].to_str();
+        status.is_ok_and(is_hit)
+    });
+    hits.count()
+}
+
+/// Regression: clients that requested one stored body after another and read none held all of them,
+/// also those that the local tier had evicted.
+#[test]
+fn unread_bodies_of_hits_count_once_they_are_evicted() {
+    const REQUESTS: u64 = 100;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let mut hits = 0;
+    let info = measure(|| {
+        let runtime = runtime.expect("a runtime");
+        hits = runtime.block_on(hold_unread_hits(REQUESTS));
+    });
+    assert!(hits >= 4, "{hits} hits");
+    // The local tier and the buffer, and a chunk of each body that found too little room.
+    let most = 12 * MIB + REQUESTS * (CHUNK as u64 + UNCOUNTED);
+    let peak = info.bytes_max;
+    assert!(peak < most + 8 * MIB, "{peak} bytes at a time");
+}
+
+/// Each request that finds a response in Redis alone holds a copy of its own.
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_from_redis_count_until_their_clients_have_taken_them() {
+    use crate::{common::keeps::redis_keep, support::RedisServer};
+    let server = RedisServer::start();
+    let origin = Origin::from_fn(|_, _| async { ok_text(large(b'x')) });
+    let local = Local::new().size(0).fill_buffer(COUNTED);
+    let keep = redis_keep(server.url(), engagements().local(local)).await;
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/1")).await;
+    let unread = send_for_head(&service, get("/engagements/1")).await;
+    let status = |response: &Response<_>| {
+        let status = response.headers()["cache-status"].to_str();
+        status.expect("text").to_owned()
+    };
+    assert!(status(&unread).starts_with("tower-keep; hit"));
+    let other = send_for_head(&service, get("/engagements/1")).await;
+    assert_eq!(status(&other), "tower-keep; fwd=uri-miss; detail=busy");
+    assert_eq!(origin.calls(), 2);
+    drop((unread, other));
+    let again = send(&service, get("/engagements/1")).await;
+    assert!(again.cache_status().starts_with("tower-keep; hit"));
+    assert_eq!(again.body, large_text('x'));
 }
 
 /// The bytes that a keep buffers, by its metrics.
@@ -293,6 +362,56 @@ async fn a_body_that_may_run_out_of_room_is_not_shared_while_it_arrives() {
     assert_eq!(buffered.bytes(), 0.0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_makes_room_and_is_passed_on() {
+    let (keep, buffered) = keep_with(4 * CHUNK as u64);
+    let (sender, body) = body_channel();
+    let origin = streaming_second(body);
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/0")).await;
+    let mut body = send_for_head(&service, get("/engagements/1"))
+        .await
+        .into_body();
+    sender.data(large(b'1')).await;
+    let chunk = next_chunk(&mut body).await.expect("data");
+    assert_eq!(chunk.expect("no error").len(), CHUNK);
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(buffered.bytes(), COUNTED as f64, "it may be stored");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(buffered.bytes(), 0.0);
+    let reading = tokio::spawn(read_text(body));
+    sender.data(large(b'2')).await;
+    drop(sender);
+    let rest = reading.await.expect("no panic").expect("the rest");
+    assert_eq!(rest, large_text('2'));
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        large_text('x')
+    );
+    assert_eq!(origin.calls(), 3, "it was not stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_body_that_stalls_is_stored() {
+    let (keep, _) = keep_with(4 * CHUNK as u64);
+    let (sender, body) = body_channel();
+    let origin = streaming_second(body);
+    let service = cached(&keep, &origin);
+    send(&service, get("/engagements/0")).await;
+    let response = send_for_head(&service, get("/engagements/1")).await;
+    sender.data("small ").await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    sender.data("body").await;
+    drop(sender);
+    let text = read_text(response.into_body()).await.expect("whole");
+    assert_eq!(text, "small body");
+    assert_eq!(
+        send(&service, get("/engagements/1")).await.body,
+        "small body"
+    );
+    assert_eq!(origin.calls(), 2);
+}
+
 #[tokio::test]
 async fn requests_whose_content_is_needed_are_refused_without_room() {
     let (keep, _) = keep_with(1);
@@ -337,32 +456,52 @@ async fn a_request_whose_content_does_not_arrive_is_answered_with_408() {
     assert_eq!(buffered.bytes(), 0.0);
 }
 
+/// Responses to writes have a buffer of their own, of the same size: otherwise unread bodies of reads
+/// would widen what writes invalidate.
 #[tokio::test]
-async fn the_response_to_a_write_counts_and_is_read_in_any_case() {
+async fn responses_to_writes_are_read_up_to_a_bound_of_their_own() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let route = Route::new("/orders").invalidates("engagement:{answer.id}");
-    let table = table(1).route(route);
+    let table = table(COUNTED + 100).route(route);
     let keep = metrics::with_local_recorder(&recorder, || new_keep(table));
     let sum = Cell::new(0.0);
     let buffered = Buffered { snapshotter, sum };
     let origin = Origin::from_fn(|request, _| async move {
-        if request.uri() != "/orders" {
-            return ok_text("small");
+        match request.uri().path() {
+            "/orders" => {
+                let json = format!(r#"{{"id":1,"text":"{}"}}"#, "x".repeat(CHUNK));
+                Ok(ok(full(json), &[("content-type", "application/json")]))
+            }
+            "/engagements/large" => ok_text(large(b'x')),
+            _ => ok_text("small"),
         }
-        let json = format!(r#"{{"id":1,"text":"{}"}}"#, "x".repeat(CHUNK));
-        Ok(ok(full(json), &[("content-type", "application/json")]))
     });
     let reads = cached(&keep, &origin);
-    send(&reads, get("/engagements/1")).await;
-    send(&reads, get("/engagements/2")).await;
     let writes = InvalidateLayer::new(&keep).layer(reads.clone());
-    let response = send_for_head(&writes, request("POST", "/orders", &[])).await;
-    assert!(buffered.bytes() >= COUNTED as f64);
-    drop(response);
-    assert_eq!(buffered.bytes(), 0.0);
-    for (id, is_hit) in [(1, false), (2, true)] {
-        let read = send(&reads, get(&format!("/engagements/{id}"))).await;
-        assert_eq!(read.cache_status().contains("hit"), is_hit, "{id}");
+    let write = || send_for_head(&writes, request("POST", "/orders", &[]));
+    let hits = async || {
+        let mut hits = Vec::new();
+        for id in [1, 2] {
+            let read = send(&reads, get(&format!("/engagements/{id}"))).await;
+            hits.push(read.cache_status().contains("hit"));
+        }
+        hits
+    };
+    let unread = send_for_head(&reads, get("/engagements/large")).await;
+    let before = buffered.bytes();
+    hits().await;
+    let first = write().await;
+    assert!(buffered.bytes() >= before + COUNTED as f64);
+    assert_eq!(hits().await, [false, true]);
+    let second = write().await;
+    assert_eq!(hits().await, [false, false], "its fields are not known");
+    for response in [first, second] {
+        let content = response.into_body().collect().await.expect("whole");
+        assert!(content.to_bytes().len() > CHUNK);
     }
+    assert_eq!(buffered.bytes(), before);
+    drop((write().await, unread));
+    assert_eq!(hits().await, [false, true]);
+    assert_eq!(buffered.bytes(), 0.0);
 }

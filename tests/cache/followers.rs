@@ -9,7 +9,7 @@ use crate::common::{
     client::{
         TestResponse, advance, get, read_text, request, run_other_tasks, send, send_for_head,
     },
-    keeps::{engagements, new_keep},
+    keeps::{engagements, engagements_with, new_keep},
     origin::{Gate, Origin, body_channel, cached, full, ok},
 };
 
@@ -135,6 +135,39 @@ async fn a_request_that_joins_a_body_gone_stale_is_fetched_again() {
     slow.data("1").await;
     drop(slow);
     assert_eq!(read_text(first.into_body()).await.expect("whole"), "call 1");
+}
+
+/// Regression: once a body was too large to be stored, all who shared it waited for the client of the
+/// request that fetched it, for ever.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_does_not_stop_the_requests_that_share_its_body() {
+    let (feed, body) = body_channel();
+    let body = std::sync::Mutex::new(Some(body));
+    let origin = Origin::from_fn(move |_, call| {
+        let first = body.lock().expect("no panic").take();
+        async move {
+            Ok(ok(
+                first.unwrap_or_else(|| full(format!("call {call}"))),
+                &[],
+            ))
+        }
+    });
+    let table = engagements_with(|route| route.max_body(8));
+    let service = cached(&new_keep(table), &origin);
+    let _unread = send_for_head(&service, get("/engagements/1")).await;
+    let follower = send_for_head(&service, get("/engagements/1")).await;
+    assert_eq!(origin.calls(), 1);
+    let reading = tokio::spawn(read_text(follower.into_body()));
+    let feeding = tokio::spawn(async move {
+        for _ in 0..10 {
+            feed.data("chunk").await;
+        }
+    });
+    let text = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    let text = text.expect("it does not hang").expect("no panic");
+    assert_eq!(text.expect("whole"), "chunk".repeat(10));
+    feeding.await.expect("no panic");
+    assert_eq!(send(&service, get("/engagements/1")).await.body, "call 2");
 }
 
 /// Responses are stale at once and have the validator `"old"` until call 3.

@@ -174,6 +174,50 @@ async fn the_default_port_of_a_known_scheme_is_not_part_of_the_key() {
     }
 }
 
+/// Regression: a redirection to https, in response to plain http, was served to requests by https.
+#[tokio::test]
+async fn requests_by_http_and_https_share_no_url_key() {
+    let origin = Origin::from_fn(|request, _| async move {
+        let scheme = request.uri().scheme_str().unwrap_or("unknown").to_owned();
+        Ok(ok(full(scheme), &[("cache-control", "max-age=60")]))
+    });
+    let requests = || {
+        let mut http_2 = get("https://h/a");
+        *http_2.version_mut() = Version::HTTP_2;
+        [
+            (get("http://h/a"), "http"),
+            (http_2, "https"),
+            (at("h", "/a"), "unknown"),
+        ]
+    };
+    for table in [Table::new(), Table::new().route(Route::new("/{page}"))] {
+        let keep = new_keep(table);
+        for is_hit in [false, true] {
+            for (request, scheme) in requests() {
+                let seen = send(&cached(&keep, &origin), request).await;
+                assert_eq!(seen.body, scheme);
+                assert_eq!(seen.cache_status().contains("; hit"), is_hit, "{scheme}");
+            }
+        }
+        // A write invalidates all of them.
+        send(&cached(&keep, &origin), request("PUT", "https://h/a", &[])).await;
+        for (request, scheme) in requests() {
+            let seen = send(&cached(&keep, &origin), request).await;
+            assert!(!seen.cache_status().contains("; hit"), "{scheme}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_by_http_and_https_share_the_key_of_a_route() {
+    let keep = new_keep(table());
+    sent(&keep, get("http://h/engagements/1")).await;
+    for same in [get("https://h/engagements/1"), at("h", LISTED)] {
+        let seen = sent(&keep, same).await;
+        assert!(seen.cache_status().contains("; hit"), "{seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_write_invalidates_its_target_with_and_without_a_default_port() {
     let keyed = Route::new("/keyed")
@@ -215,7 +259,12 @@ async fn the_authority_of_an_absolute_target_replaces_host() {
                 send(&cache, absolute).await
             };
             assert_eq!(seen.body, "good.example");
-            let seen = send(&cache, at("good.example", path)).await;
+            // Without a route the key contains the scheme, too.
+            let same = match path {
+                LISTED => at("good.example", path),
+                _ => get(&format!("http://good.example{path}")),
+            };
+            let seen = send(&cache, same).await;
             assert!(seen.cache_status().contains("; hit"), "{path} {seen:?}");
         }
     }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{Layer, ServiceBuilder};
-use tower_keep::{CacheLayer, InvalidateLayer, Route, table::Write};
+use tower_keep::{
+    CacheLayer, InvalidateLayer, Route,
+    table::{Write, mins},
+};
 
 use crate::common::{
-    client::{get, request, send},
+    client::{advance, get, request, run_other_tasks, send},
     keeps::{engagements, engagements_with, new_keep},
     log::Log,
     origin::{Origin, full, ok},
@@ -40,6 +43,27 @@ async fn a_layer_applied_twice_works_once_and_is_reported_once() {
     assert_eq!(origin.calls(), 2);
     assert_eq!(misuses(&snapshotter), 2);
     assert_eq!(log.count("CacheLayer is applied twice"), 1);
+}
+
+/// Regression: the inner layer answered the refresh with the stored response that was to be refreshed.
+#[tokio::test(start_paused = true)]
+async fn a_layer_applied_twice_refreshes_what_is_stored() {
+    let keep = new_keep(engagements_with(|route| route.refresh_ahead(mins(29))));
+    let origin = counting();
+    let service = ServiceBuilder::new()
+        .layer(CacheLayer::new(&keep))
+        .layer(CacheLayer::new(&keep))
+        .service(origin.clone());
+    send(&service, get("/engagements/1")).await;
+    for call in 2..=3 {
+        advance(100).await;
+        let hit = send(&service, get("/engagements/1")).await;
+        assert!(hit.cache_status().contains("hit"), "{hit:?}");
+        origin.called(call).await;
+        run_other_tasks().await;
+        let seen = send(&service, get("/engagements/1")).await;
+        assert_eq!(seen.body, format!("call {call}"));
+    }
 }
 
 /// Regression: the inner layer read the content of such a request, and then waited as a follower of

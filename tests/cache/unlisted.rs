@@ -336,3 +336,27 @@ async fn layers_of_different_keeps_are_reported_as_such() {
     );
     assert_eq!(log.count("without an InvalidateLayer above it"), 0);
 }
+
+#[test]
+fn a_ttl_without_effect_is_logged() {
+    for (unlisted, ttl, logged) in [
+        (Unlisted::Explicit, mins(5), None),
+        (
+            Unlisted::Explicit,
+            Duration::ZERO,
+            Some("a TTL of zero has no effect"),
+        ),
+        (
+            Unlisted::Pass,
+            mins(5),
+            Some("has no effect with unlisted = "),
+        ),
+    ] {
+        let keep = Keep::new(Table::new().unlisted(unlisted)).expect("a valid table");
+        let (log, _guard) = Log::start();
+        let _layer = CacheLayer::new(&keep).ttl(ttl);
+        let count = log.count("CacheLayer::ttl");
+        assert_eq!(count, usize::from(logged.is_some()), "{unlisted:?} {ttl:?}");
+        assert!(logged.is_none_or(|text| log.count(text) == 1), "{ttl:?}");
+    }
+}

@@ -1,10 +1,13 @@
 //! gRPC methods, whose status comes in the trailers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 use tower_keep::{
     Keep, Route, Scope, Table,
@@ -175,6 +178,43 @@ async fn a_grpc_body_dropped_before_its_end_invalidates() {
     );
     drop(response);
     assert_eq!(hits(&service, &PATH).await, [false]);
+}
+
+/// Regression: a client that did not read the response to its write kept the old version in use.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_body_that_is_not_read_invalidates_after_a_second() {
+    let keep = keep();
+    let mut heard = keep.invalidations();
+    let service = stack(
+        &keep,
+        &origin(|| streamed(Some(Ok(Frame::trailers(trailers("0")))))),
+    );
+    hits(&service, &PATH).await;
+    let response = service.clone().oneshot(rename()).await.expect("a response");
+    let start = Instant::now();
+    let late = timeout(Duration::from_secs(60), heard.next()).await;
+    assert!(late.expect("it does not wait for the client").is_some());
+    assert_eq!(start.elapsed().as_secs(), 1);
+    assert_eq!(hits(&service, &PATH).await, [false]);
+    // It may have been committed after that.
+    assert_eq!(hits(&service, &PATH).await, [true]);
+    let body = response.into_body().collect().await.expect("a body");
+    assert!(body.trailers().is_some());
+    assert_eq!(hits(&service, &PATH).await, [false]);
+}
+
+/// A response that has ended has nothing more to invalidate.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_write_that_is_refused_in_time_invalidates_nothing_later() {
+    let keep = keep();
+    let service = stack(
+        &keep,
+        &origin(|| streamed(Some(Ok(Frame::trailers(trailers("5")))))),
+    );
+    hits(&service, &PATH).await;
+    send(&service, rename()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(hits(&service, &PATH).await, [true]);
 }
 
 #[tokio::test]

@@ -180,6 +180,24 @@ mod on_redis {
         assert!(members.iter().all(|name| name.len() < 16), "{members:?}");
     }
 
+    /// Each of the ways to read the path took a name, with each default port of the host.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_to_an_ambiguous_path_takes_few_names() {
+        let server = RedisServer::start();
+        let keep = redis_keep(server.url(), table()).await;
+        let service = stack(&keep, &origin());
+        for path in [
+            "/a//b%2f..%5c;x/%253bc%20;y%3Fd",
+            "/a/.//../;b//%252e%2f%3b%20c%23",
+        ] {
+            let uri = format!("http://example.com{path}");
+            send(&service, request("POST", &uri, &[])).await;
+            let members = server.command(&["ZRANGE", LATEST, "0", "-1"]).strings();
+            assert!(members.len() <= 9, "{members:?}");
+            server.command(&["FLUSHALL"]);
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn other_programs_get_the_path_of_a_write_without_its_query() {
         let server = RedisServer::start();

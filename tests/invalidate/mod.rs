@@ -20,3 +20,4 @@ mod strangers;
 mod tags;
 mod targets;
 mod unfinished_content;
+mod unread_content;

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use tower::ServiceExt;
 use tower_keep::{Route, Scope, Table, table::secs, testing::TestKeep};
 
-use super::stack::{is_hit, stack};
+use super::{
+    declared_write::slow,
+    stack::{hits, is_hit, stack},
+};
 use crate::common::{
     client::{get, put, send},
-    origin::Origin,
+    keeps::new_keep,
+    origin::{Gate, Origin},
 };
 
 fn route() -> Route {
@@ -68,4 +73,40 @@ async fn a_reloaded_settle_applies_from_the_next_write_on() {
     keep.reload(&Table::new().route(route()))
         .expect("a good table");
     assert_eq!(after(600).await, 0);
+}
+
+/// What was stored meanwhile is named by the later table, and what another process stores by the earlier
+/// one.
+#[tokio::test]
+async fn a_write_during_a_reload_invalidates_by_both_tables() {
+    let named = |key: &str, invalidates: &str| {
+        let public = |path: &str, key: &str| Route::new(path).key(key).scope(Scope::Public);
+        Table::new()
+            .route(public("/engagements/{id}", key).invalidates([invalidates]))
+            .route(public("/list", "list"))
+            .route(public("/stats", "stats"))
+    };
+    for status in [200, 302, 500] {
+        let (keep, gate) = (new_keep(named("engagement:{id}", "list")), Gate::closed());
+        let service = stack(&keep, &slow(&gate, status));
+        let paths = ["/engagements/1", "/list", "/stats"];
+        hits(&service, &paths).await;
+        let write = tokio::spawn(service.clone().oneshot(put("/engagements/1")));
+        gate.arrival().await;
+        keep.reload(&named("task:{id}", "stats"))
+            .expect("a good table");
+        hits(&service, &paths).await;
+        gate.admit(1);
+        let response = write.await.expect("no panic").expect("a response");
+        assert_eq!(response.status(), status);
+        let kept = status == 302;
+        assert_eq!(
+            hits(&service, &paths).await,
+            [false, kept, kept],
+            "{status}"
+        );
+        keep.reload(&named("engagement:{id}", "list"))
+            .expect("a good table");
+        assert!(!is_hit(&service, get("/engagements/1")).await, "{status}");
+    }
 }

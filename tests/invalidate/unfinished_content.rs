@@ -313,6 +313,28 @@ async fn a_declared_write_with_long_content_is_declared_before_its_end() {
     assert_eq!(hits(&app).await, [true; 2], "the write has ended");
 }
 
+/// Nothing else would end it in a process without a shared store.
+#[tokio::test(start_paused = true)]
+async fn a_declaration_ends_with_its_lease_although_the_content_stalls() {
+    let keep = keep(|route| route.before(true).max_body(10));
+    let app = app(&keep, &Handler::new("500"));
+    let (frames, request) = write();
+    data(&frames, 20);
+    let response = tokio::spawn(app.clone().oneshot(request));
+    run_other_tasks().await;
+    hits(&app).await;
+    assert_eq!(hits(&app).await, [false; 2], "it is declared");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    hits(&app).await;
+    assert_eq!(hits(&app).await, [true; 2], "the lease has ended");
+    data(&frames, 1);
+    drop(frames);
+    let response = response.await.expect("no panic").expect("a response");
+    assert_eq!(response.status(), 200);
+    assert_eq!(hits(&app).await, [false; 2], "the write ends later");
+    assert_eq!(hits(&app).await, [true; 2]);
+}
+
 /// The write cannot be committed later, so that its declaration is closed.
 #[tokio::test]
 async fn a_declared_write_whose_long_content_ends_early_is_closed_at_once() {

@@ -73,6 +73,62 @@ async fn the_path_of_a_limit_may_contain_escapes() {
     }
 }
 
+/// Regression: a limit of `/login/` did not count `/login`.
+#[tokio::test]
+async fn a_limit_counts_its_path_with_and_without_a_slash_at_the_end() {
+    for (path, requests) in [
+        ("/login/", ["/login", "/login/", "/%6cogin"]),
+        ("/login", ["/login/", "/login", "/login//"]),
+        ("/users/{id}/", ["/users/1", "/users/1/", "/users/1;x"]),
+        ("/%6cogin/", ["/login", "/login/", "/login;x"]),
+        ("/", ["/", "//", "/;x"]),
+    ] {
+        let limit = Limit::new("one", 1, mins(1)).path(path).by([By::Ip]);
+        let keep = new_keep(Table::new().limit(limit));
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let mut admitted = 0;
+        for path in requests {
+            let response = send_to(&mut service, from(path, "192.0.2.1")).await;
+            admitted += usize::from(response.status() == 200);
+        }
+        assert_eq!(admitted, 1, "{path}");
+        let other = || from("/log", "192.0.2.1");
+        assert_eq!(super::admitted(&mut service, 2, other).await, 2, "{path}");
+    }
+}
+
+/// An exemption counts for the path as written only: it must not exempt another resource.
+#[tokio::test]
+async fn an_exemption_does_not_hold_for_the_path_with_another_end() {
+    for (exempt, path) in [("path:/health", "/health/"), ("path:/health/", "/health")] {
+        let limit = Limit::new("all", 1, mins(1)).by([By::Ip]).exempt([exempt]);
+        let keep = new_keep(Table::new().limit(limit));
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let request = || from(path, "192.0.2.1");
+        assert_eq!(admitted(&mut service, 3, request).await, 1, "{exempt}");
+    }
+}
+
+/// Regression: with a slash at its end the path had no route, and so another count.
+#[tokio::test]
+async fn a_limit_by_route_counts_a_path_with_and_without_a_slash_together() {
+    for routes in [&["/login"][..], &["/login/"], &["/login", "/login/"]] {
+        let limit = Limit::new("all", 2, mins(1)).by([By::Ip, By::Route]);
+        let routes = routes.iter().map(|path| Route::new(*path));
+        let table = routes.fold(Table::new(), Table::route).limit(limit);
+        let keep = new_keep(table);
+        let mut service = RateLimitLayer::new(&keep).layer(origin());
+        let mut admitted = 0;
+        for path in [
+            "/login", "/login/", "/login", "/login/", "/%6cogin", "/login//",
+        ] {
+            let response = send_to(&mut service, from(path, "192.0.2.1")).await;
+            admitted += usize::from(response.status() == 200);
+        }
+        assert_eq!(admitted, 2);
+    }
+}
+
 #[tokio::test]
 async fn paths_are_compared_with_regard_to_the_case_of_letters() {
     let keep = new_keep(Table::new().limit(login()));

@@ -115,6 +115,7 @@ pub(crate) fn queue_key(
 ) -> Result<Box<str>, KeyError> {
     let inputs = KeyInputs {
         host: target.host,
+        scheme: target.scheme,
         path: target.path,
         query: target.query,
         headers,

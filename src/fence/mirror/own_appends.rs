@@ -9,11 +9,12 @@ use std::{
 
 use super::{
     blocked_targets::{Block, BlockedTargets},
+    folded_purges::fold,
     own_record::OwnRecord,
     recent_purges::RecentPurges,
 };
 use crate::{
-    key::purge::{Purge, PurgeTarget},
+    key::purge::Purge,
     store::contracts::journal::{MAX_PURGES, RecordKind},
 };
 
@@ -91,23 +92,47 @@ impl OwnAppends {
         id
     }
 
-    /// Leaves the append to the delivery task. If too many are queued, one purge of everything replaces
-    /// them.
+    /// Leaves the append to the delivery task. If too many are queued, fewer records replace them.
     pub(in crate::fence) fn queue(&mut self, id: u64) {
-        if let Some(append) = self.sent.remove(&id) {
-            self.queued.insert(id, append);
+        self.queued.extend(self.sent.remove_entry(&id));
+        if self.queued.len() <= self.max_queued {
+            return;
         }
-        if self.queued.len() > self.max_queued {
-            for append in mem::take(&mut self.queued).into_values() {
-                self.blocked.remove(append.block);
-                if let RecordKind::Close { token } = append.record.kind {
-                    self.undeclare(token);
-                }
+        self.fold_queued(|kind| kind == RecordKind::Invalidate);
+        if self.queued.len() > self.max_queued / 2 {
+            // The journal may keep these declarations open until their leases end.
+            self.fold_queued(|kind| !matches!(kind, RecordKind::Open { .. }));
+        }
+    }
+
+    /// Replaces queued appends of these kinds by invalidations that name at least the same entries.
+    fn fold_queued(&mut self, is_folded: impl Fn(RecordKind) -> bool) {
+        let queued = mem::take(&mut self.queued).into_iter();
+        let (folded, kept) = queued.partition(|(_, append)| is_folded(append.record.kind));
+        self.queued = kept;
+        let folded: BTreeMap<u64, PendingAppend> = folded;
+        let mut purges = [Vec::new(), Vec::new()];
+        for PendingAppend { record, block } in folded.into_values() {
+            self.blocked.remove(block);
+            if let RecordKind::Close { token } = record.kind {
+                self.undeclare(token);
             }
-            let everything = [Purge::hard(PurgeTarget::Everything)];
-            let id = self.begin(OwnRecord::invalidation(everything.into()));
+            purges[usize::from(record.published)].extend(record.purges.iter().cloned());
+        }
+        let [received, published] = purges.map(|purges| fold(purges, self.max_folded()));
+        let received = received.chunks(MAX_PURGES);
+        let received = received.map(|it| OwnRecord::invalidation(it.into()).without_publishing());
+        let published = published.chunks(MAX_PURGES);
+        let published = published.map(|it| OwnRecord::invalidation(it.into()));
+        for record in received.chain(published) {
+            let id = self.begin(record);
             self.queued.extend(self.sent.remove_entry(&id));
         }
+    }
+
+    /// How many purges may replace those of the queued appends.
+    fn max_folded(&self) -> usize {
+        4 * self.max_queued
     }
 
     /// Removes an append without sending it again.

@@ -186,6 +186,10 @@ impl EpochCause {
 /// Longer than any fill takes. What a fill stores has the position before it.
 const LONGEST_FILL: Duration = Duration::from_secs(60 * 60);
 
+/// The longest lease of a declaration. `journal.lua` closes one with a longer lease, which no process has
+/// written.
+pub(crate) const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How many purges a record may have.
 pub(crate) const MAX_PURGES: usize = 256;
 

@@ -18,7 +18,8 @@ local HEAD = '!'
 local MAX_PURGES = 600 -- in one record; unpack() fails for many thousands
 local MAX_PRUNED = 1024 -- at once
 local MAX_HALF = 5000 -- records in each half of the stream
-local MAX_LEASE = 2 * 24 * 3600 * 1000 -- more than any process asks for
+-- The longest lease that a process asks for, a day, and a minute by which the clock may be set back.
+local MAX_LEASE = (24 * 3600 + 60) * 1000
 
 -- What the data structures take beside the text: measured on Redis 7, rounded up.
 local PURGE_OVERHEAD, RECORD_OVERHEAD, FIELD_OVERHEAD = 112, 48, 8

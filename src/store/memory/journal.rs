@@ -13,7 +13,7 @@ use crate::{
         contracts::{
             StoreFuture,
             journal::{
-                AppendReply, AppendRequest, EpochCause, Feed, Journal, MAX_BETWEEN,
+                AppendReply, AppendRequest, EpochCause, Feed, Journal, MAX_BETWEEN, MAX_LEASE,
                 OpenDeclaration, Record, RecordAction, RecordKind, StatePage,
             },
         },
@@ -245,9 +245,6 @@ const MAX_RECORDS: usize = 4096;
 
 /// How many purges the records that are kept may have.
 const MAX_KEPT_PURGES: usize = 1 << 15;
-
-/// Longer leases could overflow the clock.
-const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the feed waits for a record.
 const FEED_TIMEOUT: Duration = Duration::from_secs(1);

@@ -32,7 +32,8 @@ impl<'p> RouteMatch<'p> {
         self.plan
     }
 
-    /// Writes the full key to `out`, which is empty: `key[~version][@user][?query][?+/spelling]`.
+    /// Writes the full key to `out`, which is empty: `key[~version][@user][?query][?+/spelling]`, and
+    /// without a template the scheme, if it is known.
     /// `version` is the version set at run time, 0 if none.
     #[inline]
     pub(crate) fn key(
@@ -65,6 +66,7 @@ impl<'p> RouteMatch<'p> {
             None => {
                 self.plan.query.push_hashed(inputs.query, out.bytes());
                 url::push_spelling(inputs.path, out.bytes());
+                url::push_scheme(inputs.scheme, out.bytes());
             }
         }
         Ok(())

@@ -31,6 +31,7 @@ fn one(route: Route) -> Plan {
 /// A request without its path.
 #[derive(Default)]
 struct TestRequest<'a> {
+    scheme: Option<&'a str>,
     host: Option<&'a str>,
     query: Option<&'a str>,
     headers: HeaderMap,
@@ -41,6 +42,7 @@ struct TestRequest<'a> {
 impl TestRequest<'_> {
     fn inputs<'a>(&'a self, path: &'a str) -> KeyInputs<'a> {
         KeyInputs {
+            scheme: self.scheme,
             host: self.host,
             path,
             query: self.query,
@@ -240,6 +242,20 @@ fn the_key_of_a_route_without_template_is_host_and_path() {
 }
 
 #[test]
+fn only_the_key_of_a_route_without_template_contains_the_scheme() {
+    let request = TestRequest {
+        scheme: Some("HTTPS"),
+        host: Some("h"),
+        ..TestRequest::default()
+    };
+    let without = one(Route::new("/a/{id}"));
+    let key = request.key(&without, "/a/1");
+    assert_eq!(key.as_deref(), Ok("url:h:%2Fa%2F1?+:https"));
+    let with = one(Route::new("/a/{id}").key("a:{id}"));
+    assert_eq!(request.key(&with, "/a/1").as_deref(), Ok("a:1"));
+}
+
+#[test]
 fn versions_follow_the_key() {
     let table = Table::new().version("agent", 3).route(
         Route::new("/a/{id}")
@@ -250,6 +266,7 @@ fn versions_follow_the_key() {
     let headers = HeaderMap::new();
     let path = "/a/7";
     let inputs = KeyInputs {
+        scheme: None,
         host: None,
         path,
         query: Some("x"),

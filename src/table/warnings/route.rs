@@ -39,6 +39,16 @@ pub(super) fn problems(route: &Route) -> Vec<FieldProblem> {
         "key",
         "requests with different bodies share a response; add {#body}",
     );
+    warn(
+        route.safe_methods.iter().any(|m| m == "GET" || m == "HEAD"),
+        "safe_methods",
+        "GET and HEAD change nothing on any path; leave them out",
+    );
+    warn(
+        route.max_body == Some(0),
+        "max_body",
+        "no response with a body is stored; write a size such as \"1MiB\", or leave it out and let the handler answer with `no-store`",
+    );
     let has_ttl = route.key.is_some() || route.ttl.is_some();
     warn(
         !has_ttl && route.override_freshness && route.negative.is_empty(),

@@ -461,7 +461,8 @@ async fn leases_end_whatever_other_programs_write() {
         };
         crate::support::until("the declaration to be closed", closed).await;
     }
-    for deadline in ["1e18", "0/0", "math.huge"] {
+    let day_and_hour = "redis.call('TIME')[1] * 1000 + 25 * 3600 * 1000";
+    for deadline in ["1e18", "0/0", "math.huge", day_and_hour] {
         let script =
             format!("redis.call('HSET', KEYS[1], 'o:9', cmsgpack.pack({{ {deadline}, '*' }}))");
         server.command(&["EVAL", &script, "1", META]);

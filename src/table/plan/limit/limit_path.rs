@@ -14,16 +14,21 @@ pub(super) struct LimitPath {
 }
 
 impl LimitPath {
+    /// Many servers serve a path alike with and without a slash at its end, so that a limit that
+    /// counted only one of them could be avoided by the other.
     pub(super) fn compile(path: &str) -> Result<Self, String> {
         let mut router = matchit::Router::new();
         insert_path(&mut router, path)?;
-        let text = path;
-        let path = normalize_escapes(path);
-        let prefix = path.split(['{', '}']).next().unwrap_or_default();
+        let without_slash = path.trim_end_matches('/');
+        if without_slash.len() < path.len() && !without_slash.is_empty() {
+            insert_path(&mut router, without_slash)?;
+        }
+        let normal = normalize_escapes(without_slash);
+        let prefix = normal.split(['{', '}']).next().unwrap_or_default();
         Ok(Self {
             prefix: prefix.into(),
             router,
-            text: text.into(),
+            text: path.into(),
         })
     }
 
