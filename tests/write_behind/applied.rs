@@ -28,6 +28,8 @@ pub(super) struct Worker(AbortHandle);
 impl Worker {
     pub(super) fn start(keep: &Keep, origin: &Origin) -> Self {
         let worker = WriteBehindWorker::new(keep, origin.clone()).request_body::<Full<Bytes>>();
+        // For so long a Redis that has just been started hands out nothing.
+        let worker = worker.lease(Duration::from_secs(1));
         Self(tokio::spawn(worker.run(pending())).abort_handle())
     }
 }

@@ -108,13 +108,14 @@ async fn a_write_whose_reply_was_lost_is_accepted_once() {
     accepted_id(&send(&service, post("0")).await);
     // Each time, the connections are cut at another byte of the replies.
     for cut in 0..12 {
+        let agent = 100 + cut;
         let calls = server.calls("evalsha");
         proxy.cut_after(cut * 3);
         let sent = tokio::spawn({
             let service = service.clone();
             async move {
                 let keyed = [("idempotency-key", "\"1\"")];
-                let path = format!("/agents/{cut}/activity");
+                let path = format!("/agents/{agent}/activity");
                 send(&service, write("POST", &path, &keyed, "{}")).await
             }
         });
@@ -129,7 +130,7 @@ async fn a_write_whose_reply_was_lost_is_accepted_once() {
             // As the text of the 503 says, the same key finds it.
             _ => {
                 assert_eq!(problem(&response), (503, "store-unavailable".into()));
-                let path = format!("/agents/{cut}/activity");
+                let path = format!("/agents/{agent}/activity");
                 until("the store", || async {
                     let keyed = [("idempotency-key", "\"1\"")];
                     let again = send(&service, write("POST", &path, &keyed, "{}")).await;
@@ -138,7 +139,7 @@ async fn a_write_whose_reply_was_lost_is_accepted_once() {
                 .await
             }
         };
-        let key = tower_keep::Key::new("agent").id(cut).sub("activity");
+        let key = tower_keep::Key::new("agent").id(agent).sub("activity");
         let pending = until("an answer", || async {
             keep.queue().pending(&key).await.ok()
         })
