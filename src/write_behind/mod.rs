@@ -1,7 +1,8 @@
 //! Write-behind: accept a write durably, answer at once, apply it later and in order.
 //!
 //! [`WriteBehindLayer`] puts the writes of routes with `write = "behind"` into a queue and answers `202
-//! Accepted`. Requests with safe methods, and those of other routes and hosts, pass through unchanged.
+//! Accepted`. Requests with safe methods, and those of other routes and hosts, pass through unchanged, but for
+//! [reads](#reads-while-a-write-is-pending) of routes that show pending writes.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -82,6 +83,31 @@
 //! #### Idempotency key reused
 //!
 //! 422: the `Idempotency-Key` was used for other content.
+//!
+//! # Reads while a write is pending
+//!
+//! What a GET or HEAD shows of writes that have not been applied, the route's `pending` says:
+//!
+//! | `pending` | the response |
+//! |---|---|
+//! | `"ignore"` | the service's, as if the writes had not been accepted |
+//! | `"body"` | the content of the last PUT, without a call of the service; 404 after a DELETE |
+//! | `"prepend"`, `"append"` | the service's JSON array, or the one in its field `pending_field`, with the contents of the POSTs: the latest first, or at the end the oldest first. The text around them is not changed. An element whose field `pending_id` has a value that the array has already is not added |
+//!
+//! A read that begins after a `202`, in any process, shows the write until it is applied or given up; after
+//! that, the response is not older than the write's last attempt, whatever caches below have stored. A
+//! write is shown to its own user. To others it is shown only if the layer has a
+//! [function that checks](WriteBehindLayer::validate) the route's writes, if the service lets them read the
+//! resource, and if the route does not have a response for each user (`scope = "user"`). Requests with query
+//! parameters show nothing: a write is not on every page of a list.
+//!
+//! Such a response has `Cache-Control: no-store` and no validator, and preconditions and ranges of the
+//! request are not evaluated. The last member of `Cache-Status` has one of these:
+//!
+//! | `detail` | meaning |
+//! |---|---|
+//! | `pending` | the response shows writes that have not been applied |
+//! | `pending-unknown` | it may lack some: the queue cannot be reached, so the service was called and nothing was stored; a write cannot be shown (`"body"` with other methods, a content coding); or the service's response is not a 200 with such an array, is encoded, or is longer than the route's `max_body` |
 //!
 //! # Status
 //!

@@ -379,6 +379,34 @@ async fn an_unconditional_put_takes_the_place_of_the_last_waiting_one() {
 }
 
 #[tokio::test]
+async fn an_unconditional_delete_takes_the_place_of_a_put() {
+    let keep = volatile_keep();
+    let service = queueing(&keep, &origin());
+    let json = [("content-type", "application/json")];
+    let delete = |fields: &[(&str, &str)]| write("DELETE", "/agents/7/status", fields, "");
+    let put = write("PUT", "/agents/7/status", &json, "{}");
+    let put = accepted_id(&send(&service, put).await);
+    accepted_id(&send(&service, as_user("alice", delete(&[]))).await);
+    assert_eq!(waiting(&keep).await, 2, "another user's");
+    let status = async |id: &str| {
+        let id = id.parse().expect("an id");
+        let status = keep.queue().status(id).await.expect("an answer");
+        status.expect("a known write").state
+    };
+    assert_eq!(status(&put).await, WriteState::Waiting);
+
+    let put = write("PUT", "/agents/7/status", &json, "{}");
+    let put = accepted_id(&send(&service, put).await);
+    accepted_id(&send(&service, delete(&[("if-match", "\"1\"")])).await);
+    assert_eq!(status(&put).await, WriteState::Waiting, "it is conditional");
+    let put = write("PUT", "/agents/7/status", &json, "{}");
+    let put = accepted_id(&send(&service, put).await);
+    let deleted = accepted_id(&send(&service, delete(&[])).await);
+    let deleted = WriteState::Superseded(deleted.parse().expect("an id"));
+    assert_eq!(status(&put).await, deleted);
+}
+
+#[tokio::test]
 async fn without_coalesce_every_write_waits() {
     let keep = volatile_keep();
     let service = queueing(&keep, &origin());

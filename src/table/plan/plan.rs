@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     /// Whether a route has `write = "through"` with `through = "refetch"`.
     pub(crate) refetches: bool,
     has_behind_routes: bool,
+    /// Whether reads of a route show pending writes.
+    pub(crate) shows_pending: bool,
     limits: Vec<LimitPlan>,
     entities: Entities,
     /// The authorities that are served on paths without a route.
@@ -225,6 +227,7 @@ impl Plan {
             routes: RouteTable::default(),
             refetches: false,
             has_behind_routes: false,
+            shows_pending: false,
             limits: Vec::new(),
             entities: globals::entities(settings),
             hosts,
@@ -284,6 +287,7 @@ impl Plan {
         self.refetches = self.routes.all.iter().any(refetches);
         let mut routes = self.routes.all.iter();
         self.has_behind_routes = routes.any(|route| route.behind.is_some());
+        self.shows_pending = self.routes.all.iter().any(|route| route.shows_pending());
     }
 
     fn add_limits(&mut self, settings: &Settings, problems: &mut Vec<TableProblem>) {

@@ -51,10 +51,13 @@ impl PendingRead {
         snapshot: &Snapshot,
         parts: &request::Parts,
     ) -> Option<Self> {
-        let (plan, target) = (&snapshot.plan, engine.target(parts));
-        let is_plain_read = matches!(parts.method, Method::GET | Method::HEAD)
-            && target.query.is_none_or(str::is_empty);
-        if !plan.behind_routes() || !is_plain_read || plan.is_ambiguous(target.path) {
+        let plan = &snapshot.plan;
+        if !plan.shows_pending || !matches!(parts.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        let target = engine.target(parts);
+        let has_query = target.query.is_some_and(|query| !query.is_empty());
+        if has_query || plan.is_ambiguous(target.path) {
             return None;
         }
         let matched = plan.route(target.path, target.host)?;

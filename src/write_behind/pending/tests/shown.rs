@@ -251,7 +251,7 @@ async fn the_service_is_asked_for_the_whole_without_a_coding() {
 async fn a_response_without_the_array_is_passed_on_and_says_so() {
     let json = ("content-type", "application/json");
     let long: &'static str = Box::leak(format!("[{}]", " ".repeat(200)).into_boxed_str());
-    let cases: [(u16, &[(&str, &str)], &'static str); 7] = [
+    let cases: [(u16, &[_], _); 7] = [
         (200, &[json], "{}"),
         (200, &[json], "[1"),
         (200, &[json], long),
