@@ -211,6 +211,23 @@ impl Engine {
         })
     }
 
+    /// Checks whether the store can keep what write-behind promises, if a route uses it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot. A store that does not answer is not an error.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn check_queue(&self) -> Result<(), Error> {
+        let snapshot = self.snapshot.load_full();
+        if !snapshot.plan.behind_routes() {
+            return Ok(());
+        }
+        match self.queue.check(snapshot.plan.behind.durable).await {
+            Err(error) if error.is_unavailable() => Ok(()),
+            checked => checked,
+        }
+    }
+
     pub(crate) fn reload(&self, table: &Table) -> Result<(), Error> {
         let plan = snapshot::compile(table)?;
         let _reloading = ignore_poison(self.reloading.lock());

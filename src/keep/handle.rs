@@ -70,7 +70,9 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the table is wrong; the error says what to write instead.
+    /// If the table is wrong; the error says what to write instead. Also if a route is written behind and
+    /// Redis may evict accepted writes (an `allkeys-*` policy), or cannot give what the table's `durable`
+    /// demands.
     ///
     /// # Panics
     ///
@@ -85,7 +87,9 @@ impl Keep {
         store: crate::store::redis::RedisStore,
     ) -> Result<Self, Error> {
         let plan = snapshot::compile(&table)?;
-        Ok(Self(Engine::on_redis(plan, &store).await))
+        let engine = Engine::on_redis(plan, &store).await;
+        engine.check_queue().await?;
+        Ok(Self(engine))
     }
 
     /// Replaces the table. Each request uses either the old or the new one as a whole. Only the
