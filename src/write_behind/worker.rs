@@ -3,6 +3,7 @@ mod attempt;
 mod backoff;
 mod call;
 mod claiming;
+mod conclusion;
 mod context;
 mod dispatcher;
 mod ending;
@@ -13,6 +14,7 @@ mod restored_request;
 mod scan_schedule;
 mod settings;
 mod shutdown;
+mod supervised_call;
 #[cfg(test)]
 mod tests;
 mod verdict;

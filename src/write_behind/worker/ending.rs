@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{context::WorkerContext, lease::Lease};
+use super::{context::WorkerContext, lease::ClaimLease};
 use crate::{
     clock::Backoff,
     engine::acceptance::queue_settings,
@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn end(
     context: &WorkerContext,
     token: &ClaimToken,
-    lease: &mut Lease<'_>,
+    lease: &mut ClaimLease<'_>,
     end: &AttemptEnd,
 ) -> bool {
     let retention = queue_settings::retention(&context.engine.snapshot.load().plan.behind);

@@ -9,13 +9,14 @@ use crate::{
     keep::handle::Keep,
     store::redis::RedisStore,
     support::{RedisCluster, RedisServer, proxy::Proxy},
-    table::Behind,
+    table::{Behind, Store},
     write_behind::{WriteBehindWorker, WriteState},
 };
 
 async fn process(url: &str) -> Keep {
     let store = RedisStore::connect(url).await.expect("connects");
-    let table = table(Behind::new());
+    let patient = Store::new().deadline(Duration::from_millis(500));
+    let table = table(Behind::new()).store(patient);
     Keep::with_store(table, store).await.expect("a valid table")
 }
 
