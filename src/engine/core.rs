@@ -109,7 +109,6 @@ pub(crate) struct Engine {
     pub(crate) writes: TaskTracker,
     pub(crate) write_reports: WriteReports,
     /// Writes that were accepted and are applied later.
-    #[allow(dead_code)] // until the layers of write-behind use it
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
