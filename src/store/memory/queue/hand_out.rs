@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    keys::{KeyPhase, KeyWrites, Lease},
+    keys::{KeyLease, KeyPhase, KeyWrites},
     state::QueueState,
     write::after,
 };
@@ -63,7 +63,7 @@ impl QueueState {
             is_spent,
             request: write.request.clone(),
         };
-        let lease = Lease {
+        let lease = KeyLease {
             token: terms.token,
             until: after(now, terms.lease),
             is_spent,
@@ -99,7 +99,7 @@ impl QueueState {
             return false;
         };
         let until = after(now, lease);
-        let phase = KeyPhase::InFlight(Lease { until, ..held });
+        let phase = KeyPhase::InFlight(KeyLease { until, ..held });
         self.keys.set_phase(&claim.key.as_ref().into(), phase);
         true
     }
@@ -141,7 +141,7 @@ impl QueueState {
     }
 
     /// The lease of this claim, if it is still held.
-    fn held(&self, claim: &ClaimToken) -> Option<Lease> {
+    fn held(&self, claim: &ClaimToken) -> Option<KeyLease> {
         let key = self.keys.get(&claim.key)?;
         let is_first = key.ids.front() == Some(&claim.id);
         key.lease_of(claim.token).filter(|_| is_first)

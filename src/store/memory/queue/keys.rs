@@ -27,13 +27,13 @@ pub(super) struct KeyWrites {
 pub(super) enum KeyPhase {
     /// From this monotonic time on.
     Ready(u64),
-    InFlight(Lease),
+    InFlight(KeyLease),
     /// Not before this dead letter is retried or deleted.
     Held(WriteId),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lease {
+pub(super) struct KeyLease {
     pub(super) token: u64,
     pub(super) until: u64,
     pub(super) is_spent: bool,
@@ -45,7 +45,7 @@ impl KeyWrites {
     }
 
     /// The token's lease, if it holds the key.
-    pub(super) fn lease_of(&self, token: u64) -> Option<Lease> {
+    pub(super) fn lease_of(&self, token: u64) -> Option<KeyLease> {
         match self.phase {
             KeyPhase::InFlight(lease) if lease.token == token => Some(lease),
             _ => None,

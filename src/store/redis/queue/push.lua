@@ -46,7 +46,8 @@ if scope ~= '' then
     return known(earlier, earlier_state)
   end
 end
-local own_state = state_of(id)
+local is_known = redis.call('HEXISTS', B, id) == 1 or redis.call('HEXISTS', X, id) == 1
+local own_state = is_known and state_of(id)
 if own_state then
   return known(id, own_state)
 end
@@ -100,8 +101,11 @@ local function make_room()
   end
 end
 
--- The first write: it is refused if Redis is out of memory.
-redis.call('HSET', M, 'partitions', ARGV[1])
+-- The first write, here or below, is refused if Redis is out of memory.
+local is_usual = not older and has_room()
+if not is_usual then
+  redis.call('HSET', M, 'partitions', ARGV[1])
+end
 if not has_room() then
   make_room()
   if not has_room() then
@@ -109,6 +113,8 @@ if not has_room() then
     return { 'f', 'b' }
   end
 end
+bytes = bytes + size_of(key, user, #request)
+redis.call('HSET', M, 'partitions', ARGV[1], 'seq', text(next_seq()), 'bytes', text(bytes))
 -- These keys were not read before.
 redis.call('ZADD', A, text(now), id)
 redis.call('HSET', B, id, request)
@@ -121,9 +127,8 @@ if older then
   end_scope(older_id, older, 's' .. id, tonumber(ARGV[14]))
   keep_result(older_id, result)
 end
-bytes = bytes + size_of(key, user, #request)
-store_write(id, { key, user, next_seq(), now, 0, 0, scope ~= '' and scope, scope ~= '' and print,
-  place, false })
+store_write(id, { key, user, seq, now, 0, 0, scope ~= '' and scope, scope ~= '' and print, place,
+  false })
 redis.call('RPUSH', L, id)
 if scope ~= '' then
   redis.call('HSET', I, scope, id .. print)
@@ -133,6 +138,7 @@ if not kind then
 elseif kind == 'r' and length == 1 and older then
   redis.call('HSET', K, key, 'r' .. id)
 end
-remove_expired(2)
-save()
+if not is_usual then
+  save()
+end
 return { 'a', older_id or '' }

@@ -10,7 +10,15 @@ macro_rules! script {
     };
 }
 
-pub(super) static PUSH: LazyLock<Script> = script!("common.lua", "push.lua");
+pub(super) static PUSH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local function accept()\n",
+        include_str!("common.lua"),
+        include_str!("push.lua"),
+        "end\n",
+        include_str!("usual.lua")
+    ))
+});
 pub(super) static DUE: LazyLock<Script> = script!("common.lua", "hand_outs.lua", "due.lua");
 pub(super) static CLAIM: LazyLock<Script> = script!("common.lua", "hand_outs.lua", "claim.lua");
 pub(super) static RENEW: LazyLock<Script> = script!("common.lua", "renew.lua");

@@ -18,10 +18,10 @@ use crate::{
 pub(super) struct RedisWakes {
     client: RedisClient,
     channel: Arc<str>,
-    subscription: Option<Subscription>,
+    subscription: Option<WakeSubscription>,
 }
 
-struct Subscription {
+struct WakeSubscription {
     messages: BoxStream<'static, Msg>,
     /// When it last had a message, or was made.
     heard: Instant,
@@ -38,7 +38,7 @@ impl RedisWakes {
 
     async fn wait(&mut self) {
         // A connection may be broken without a sign of it.
-        let is_silent = |made: &Subscription| made.heard.elapsed() > LONGEST_SILENCE;
+        let is_silent = |made: &WakeSubscription| made.heard.elapsed() > LONGEST_SILENCE;
         if self.subscription.as_ref().is_some_and(is_silent) {
             self.subscription = None;
         }
@@ -79,13 +79,13 @@ impl fmt::Debug for RedisWakes {
     }
 }
 
-async fn subscribe(client: RedisClient, channel: Arc<str>) -> Result<Subscription, Error> {
+async fn subscribe(client: RedisClient, channel: Arc<str>) -> Result<WakeSubscription, Error> {
     let mut pubsub = client.pubsub().await?;
     let subscribed = timeout(CONNECT_TIMEOUT, pubsub.subscribe(&*channel)).await;
     subscribed
         .map_err(|_| unanswered())?
         .map_err(|error| unanswered().with_hidden_cause(error))?;
-    Ok(Subscription {
+    Ok(WakeSubscription {
         messages: pubsub.into_on_message().boxed(),
         heard: Instant::now(),
     })
