@@ -130,11 +130,17 @@ impl History {
             }
         }
         let seq = |write: &Accepted| commits.get(write.token.as_str()).map(|call| call.seq);
+        // A repeated write was accepted when it was sent first.
+        let mut first: HashMap<&str, u64> = HashMap::new();
+        for write in &self.accepted {
+            let sent = first.entry(&write.token).or_insert(write.sent);
+            *sent = write.sent.min(*sent);
+        }
         for earlier in &self.accepted {
             for later in &self.accepted {
                 let follows = later.key == earlier.key
                     && later.token != earlier.token
-                    && later.sent > earlier.answered;
+                    && first[later.token.as_str()] > earlier.answered;
                 let is_reversed = || seq(earlier).zip(seq(later)).is_some_and(|(a, b)| a >= b);
                 if follows && is_reversed() && !self.lost_between(earlier.sent, u64::MAX) {
                     violations.push(format!("(b) {later:?} has a lower seq than {earlier:?}"));
