@@ -19,22 +19,6 @@ local function forget_key()
   return { 'n' }
 end
 
--- Finds the writes of this key whose list was lost, and makes it again.
-local function restore_list()
-  local found = {}
-  for _, id in ipairs(redis.call('HKEYS', W)) do
-    local write = write_of(id)
-    if write and write[KEY] == key then
-      found[#found + 1] = { write[SEQ], id }
-    end
-  end
-  table.sort(found, function(a, b) return a[1] < b[1] end)
-  for _, write in ipairs(found) do
-    redis.call('RPUSH', L, write[2])
-  end
-  return found[1] and found[1][2]
-end
-
 -- Takes the first id off the list: its record was lost, or never was one of this key.
 local function take_off_lost(id, write)
   redis.call('LPOP', L)
@@ -66,7 +50,7 @@ local kind, phase_id, holder, is_spent = phase_of(key)
 local ready, leased = redis.call('ZSCORE', R, key), redis.call('ZSCORE', F, key)
 local id = redis.call('LINDEX', L, 0)
 if not id and kind ~= 'h' then
-  id = kind and restore_list()
+  id = kind and restore_list(key)
   if not id then
     return forget_key()
   end

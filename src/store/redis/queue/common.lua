@@ -2,7 +2,7 @@
 --
 -- KEYS are the same in all scripts; those without a key of their own have no KEYS[16].
 --  1  M hash   partitions, server (replication id), since (when it was first seen), lease (the longest
---              asked for), paused, seq, bytes, dead_bytes, lost
+--              asked for), paused, seq, bytes, dead_bytes, lost, asked (see push.lua)
 --  2  W hash   id -> write that has not ended (see KEY … REASON)
 --  3  B hash   id -> request, of such writes and of dead letters
 --  4  I hash   idempotency scope -> id and fingerprint of a write that has not ended
@@ -132,6 +132,22 @@ local function phase_of(key)
     return kind, string.sub(packed, 2)
   end
   return nil
+end
+
+-- Makes the list of the script's own key again, if it was lost. Returns the first id, or nil.
+local function restore_list(key)
+  local found = {}
+  for _, id in ipairs(redis.call('HKEYS', W)) do
+    local write = write_of(id)
+    if write and write[KEY] == key then
+      found[#found + 1] = { write[SEQ], id }
+    end
+  end
+  table.sort(found, function(a, b) return a[1] < b[1] end)
+  for _, write in ipairs(found) do
+    redis.call('RPUSH', L, write[2])
+  end
+  return found[1] and found[1][2]
 end
 
 local function make_ready(key, first, due)

@@ -50,38 +50,34 @@ impl DurablePushes {
     ) -> Result<Pushed, Error> {
         let pushing = async {
             let _permit = self.permits.acquire().await.map_err(|_| unconfirmed())?;
-            if let Some(connection) = self.take_idle(of) {
-                let pushed = self.push_over(connection, of, call, durability).await;
-                if !pushed.as_ref().is_err_and(is_worth_retrying) {
-                    return pushed;
-                }
-                // The others may be connected to the same former primary. A push can be repeated.
-                self.forget_idle(of);
+            let (mut connection, pushed) = self.push_over_any(of, call).await?;
+            if let Pushed::Accepted(_) | Pushed::Known(..) = pushed {
+                confirm(&mut connection, durability).await?;
             }
-            self.client.refuse_if_open(of.any())?;
-            let connection = self.client.dedicated(of.any()).await?;
-            self.push_over(connection, of, call, durability).await
+            let mut idle = ignore_poison(self.idle.lock());
+            idle.entry(of.number()).or_default().push(connection);
+            Ok(pushed)
         };
         timeout(LONGEST_PUSH, pushing)
             .await
             .unwrap_or_else(|_| Err(unconfirmed()))
     }
 
-    async fn push_over(
+    async fn push_over_any(
         &self,
-        mut connection: DedicatedConnection,
         of: &Partition,
         call: &ScriptCall,
-        durability: Durability,
-    ) -> Result<Pushed, Error> {
-        let reply = connection.script(Command::Push, call).await?;
-        let pushed = Reply::new(reply)?.pushed()?;
-        if let Pushed::Accepted(_) | Pushed::Known(..) = pushed {
-            confirm(&mut connection, durability).await?;
+    ) -> Result<(DedicatedConnection, Pushed), Error> {
+        if let Some(connection) = self.take_idle(of) {
+            let pushed = push_over(connection, call).await;
+            if !pushed.as_ref().is_err_and(is_worth_retrying) {
+                return pushed;
+            }
+            // The others may be connected to the same former primary. A push can be repeated.
+            self.forget_idle(of);
         }
-        let mut idle = ignore_poison(self.idle.lock());
-        idle.entry(of.number()).or_default().push(connection);
-        Ok(pushed)
+        self.client.refuse_if_open(of.any())?;
+        push_over(self.client.dedicated(of.any()).await?, call).await
     }
 
     fn take_idle(&self, of: &Partition) -> Option<DedicatedConnection> {
@@ -92,6 +88,14 @@ impl DurablePushes {
     fn forget_idle(&self, of: &Partition) {
         ignore_poison(self.idle.lock()).remove(&of.number());
     }
+}
+
+async fn push_over(
+    mut connection: DedicatedConnection,
+    call: &ScriptCall,
+) -> Result<(DedicatedConnection, Pushed), Error> {
+    let reply = connection.script(Command::Push, call).await?;
+    Ok((connection, Reply::new(reply)?.pushed()?))
 }
 
 /// Whether another connection may have another result.

@@ -121,6 +121,10 @@ impl RedisQueue {
 
     async fn push_once(&self, write: &NewWrite, bounds: &QueueBounds) -> Result<Pushed, Error> {
         let of = self.partition_with(&write.key);
+        if write.id.partition() != of.number() {
+            let message = "the id of a write must name the partition of its key";
+            return Err(Error::config(message));
+        }
         let call = self.push_call(write, bounds, of);
         if bounds.durability == Durability::Memory {
             let reply = self.run(Command::Push, call, of, Some(&write.key)).await?;

@@ -55,7 +55,7 @@ impl Partition {
 }
 
 /// In the order of `common.lua`.
-const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 15] = [
     "meta",
     "writes",
     "requests",

@@ -54,6 +54,9 @@ end
 -- Only the last write gives up its place, and only while it is not in flight.
 local kind = phase_of(key)
 local length = redis.call('LLEN', L)
+if length == 0 and (kind == 'r' or kind == 'f') and restore_list(key) then
+  length = redis.call('LLEN', L)
+end
 local older_id, older
 if place ~= '' and length > 0 and not (length == 1 and kind == 'f') then
   older_id = redis.call('LINDEX', L, -1)

@@ -4,7 +4,8 @@
 --
 -- The writes in W that have a request decide: what else there is of a write is made again or removed.
 -- A list that was removed is made again by the next claim, which also counts ids without a write as
--- lost. Returns how many keys and records were removed.
+-- lost. If hand-outs may have been lost, there are no new ones for as long as those can last. Returns
+-- how many keys and records were removed.
 allow_when_full()
 bytes, dead_bytes = 0, 0
 
@@ -77,7 +78,9 @@ for _, scope in ipairs(redis.call('HKEYS', I)) do
 end
 
 local known = set_of(redis.call('HKEYS', K))
+local has_lost_hand_outs = false
 for key in pairs(keys) do
+  has_lost_hand_outs = has_lost_hand_outs or not known[key]
   known[key] = true
 end
 for key in pairs(known) do
@@ -86,10 +89,12 @@ for key in pairs(known) do
     redis.call('ZREM', F, key)
     redis.call('ZADD', R, '+inf', key)
   elseif kind == 'f' then
+    has_lost_hand_outs = has_lost_hand_outs or not redis.call('ZSCORE', F, key)
     redis.call('ZREM', R, key)
     ensure_score(F, key, now, now + MAX_WAIT)
   else
     if kind ~= 'r' then
+      has_lost_hand_outs = true
       redis.call('HSET', K, key, 'r' .. NO_ID)
     end
     redis.call('ZREM', F, key)
@@ -117,6 +122,9 @@ remove_members(N, function(name)
     or kind == 'j' and redis.call('HEXISTS', J, rest) == 1
     or kind == 'e' and redis.call('HEXISTS', E, rest) == 1
 end)
+if has_lost_hand_outs then
+  redis.call('HSET', M, 'since', text(now))
+end
 save()
 wake()
 return removed
