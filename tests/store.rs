@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keep::RedisStore;
+use tower_keep::{Keep, RedisStore, Table};
 
 use crate::support::RedisServer;
 
@@ -55,6 +55,26 @@ async fn trusts_the_given_certificate_authority() {
         .await
         .expect_err("a stranger");
     assert!(error.is_refused(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_may_evict_accepted_writes_is_refused_if_a_route_is_written_behind() {
+    let server = RedisServer::builder()
+        .config("maxmemory-policy", "allkeys-lru")
+        .start();
+    let table = |write: &str| {
+        let text = format!("[[route]]\npath = \"/a/{{id}}\"\nkey = \"a:{{id}}\"\n{write}");
+        text.parse::<Table>().expect("a table")
+    };
+    let store = RedisStore::connect(server.url()).await.expect("connects");
+    Keep::with_store(table(""), store.clone())
+        .await
+        .expect("caches may be evicted");
+    let error = Keep::with_store(table("write = \"behind\""), store)
+        .await
+        .expect_err("writes must not");
+    assert!(error.is_refused(), "{error}");
+    assert!(error.to_string().contains("allkeys-lru"), "{error}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl RedisQueue {
     /// A call of a script that begins with `common.lua`, for one key if it needs its list.
     fn call(&self, script: &'static Script, of: &Partition, key: Option<&str>) -> ScriptCall {
         script
-            .call(&of.keys(key))
+            .call(of.keys(key))
             .arg(self.partitions.len())
             .arg(&*self.channel)
     }
