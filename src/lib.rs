@@ -6,8 +6,9 @@
 //! | [`CacheLayer`] | answers from stored responses (RFC 9111); on a miss, calls the inner service and stores its response |
 //! | [`RateLimitLayer`] | admits or refuses requests by user, address, route or header |
 //! | [`InvalidateLayer`] | after a successful write, makes the stored responses it changed unusable |
+//! | [`WriteBehindLayer`] | puts a write into a durable queue and answers 202; a worker applies it later |
 //!
-//! One [`Table`] configures all three. They share one handle, [`Keep`], which is also the cache API for
+//! One [`Table`] configures all of them. They share one handle, [`Keep`], which is also the cache API for
 //! code that is not a request handler. Without Redis everything works in one process; with Redis, any
 //! number of processes share a keep, and each has a small local tier in front.
 //!
@@ -133,6 +134,7 @@ pub use rate_limit::RateLimitLayer;
 #[cfg(feature = "redis")]
 pub use store::redis::{RedisStore, RedisStoreBuilder};
 pub use table::{Limit, Route, Scope, Table};
+pub use write_behind::WriteBehindLayer;
 
 /// The README's code.
 #[cfg(doctest)]

@@ -12,4 +12,5 @@ mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;
 mod support;
+mod write_behind;
 mod write_through;

@@ -4,7 +4,7 @@ use http::{Method, request};
 
 use super::{cache_request::CacheRequestRef, config::Config, request_source::RequestSource};
 use crate::{
-    engine::{core::Engine, snapshot::Snapshot, write_targets},
+    engine::{acceptance::layer_check, core::Engine, snapshot::Snapshot, write_targets},
     key::KeyBuf,
     message::{layer_markers::LayerMarkers, target},
     semantics::{cache_status::Forward, invalidation},
@@ -65,6 +65,8 @@ impl<'p> RequestAction<'p> {
         // Checked before `Upgrade`: some clients send it on the first request of a connection, even
         // if that is a write.
         if !route.is_safe(method) {
+            let extensions = &source.parts.extensions;
+            layer_check::report_missing_layer(source.config.engine(), route, extensions);
             return Self::write(source, Some(route));
         }
         if source.is_upgrade() {

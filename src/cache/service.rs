@@ -1,13 +1,11 @@
 use std::{
-    future::ready,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
-use tower::util::ServiceExt;
 use tower_service::Service;
 
 use super::{
@@ -26,8 +24,12 @@ use crate::{
     error::BoxError,
     key::KeyBuf,
     message::{
-        http_service::HttpService, replayable_body::ReplayableBody, response_body::ResponseBody,
-        response_future::ResponseFuture, target,
+        http_service::HttpService,
+        pass_through::{ServiceResponseFuture, pass_through},
+        replayable_body::ReplayableBody,
+        response_body::ResponseBody,
+        response_future::ResponseFuture,
+        target,
     },
     semantics::cache_status::Forward,
 };
@@ -101,11 +103,7 @@ where
     }
 }
 
-type CacheFuture<S, B> = ResponseFuture<
-    <S as HttpService<B>>::ServiceFuture,
-    <S as HttpService<B>>::ResponseBody,
-    <S as HttpService<B>>::ServiceError,
->;
+type CacheFuture<S, B> = ServiceResponseFuture<S, B>;
 
 impl<S> Cache<S> {
     pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
@@ -189,21 +187,6 @@ impl<S> Cache<S> {
     where
         S: HttpService<B>,
     {
-        let request = Request::from_parts(parts, body);
-        let mut inner = self.inner.clone();
-        match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            // Constructed in place, because moving a large future is expensive.
-            Poll::Ready(Ok(())) => ResponseFuture::inner(inner.call(request)),
-            Poll::Ready(Err(error)) => ResponseFuture::boxed(ready(Err(error))),
-            Poll::Pending => call_when_ready(inner, request),
-        }
+        pass_through(&self.inner, Request::from_parts(parts, body))
     }
-}
-
-#[cold]
-fn call_when_ready<S: HttpService<B>, B: ReplayableBody>(
-    inner: S,
-    request: Request<B>,
-) -> CacheFuture<S, B> {
-    ResponseFuture::boxed(async move { Ok(inner.oneshot(request).await?.map(ResponseBody::inner)) })
 }

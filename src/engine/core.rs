@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    acceptance::state::AcceptanceState,
     expiring_set::ExpiringSet,
     fill::Fill,
     known_tag_fields::KnownTagFields,
@@ -108,8 +109,8 @@ pub(crate) struct Engine {
     /// The writes in progress. Always closed, so that `wait` returns when there are none.
     pub(crate) writes: TaskTracker,
     pub(crate) write_reports: WriteReports,
+    pub(crate) acceptance: AcceptanceState,
     /// Writes that were accepted and are applied later.
-    #[allow(dead_code)] // until the layers of write-behind use it
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) limiter: Limiter,
     pub(crate) extractors: RequestExtractors,
@@ -200,6 +201,7 @@ impl Engine {
             refreshes: Arc::new(Semaphore::new(MAX_REFRESHES)),
             writes,
             write_reports: WriteReports::register(),
+            acceptance: AcceptanceState::default(),
             queue,
             limiter,
             extractors: RequestExtractors::default(),
@@ -209,23 +211,6 @@ impl Engine {
             untagged_routes: ReportedNames::default(),
             has_warned_of_misuse: AtomicBool::new(false),
         })
-    }
-
-    /// Checks whether the store can keep what write-behind promises, if a route uses it.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot. A store that does not answer is not an error.
-    #[cfg(feature = "redis")]
-    pub(crate) async fn check_queue(&self) -> Result<(), Error> {
-        let snapshot = self.snapshot.load_full();
-        if !snapshot.plan.behind_routes() {
-            return Ok(());
-        }
-        match self.queue.check(snapshot.plan.behind.durable).await {
-            Err(error) if error.is_unavailable() => Ok(()),
-            checked => checked,
-        }
     }
 
     pub(crate) fn reload(&self, table: &Table) -> Result<(), Error> {
@@ -246,7 +231,13 @@ impl Engine {
         self.fence.set_max_lag(next.plan.max_lag);
         self.fence.set_journal_limits(journal_limits(&next.plan));
         self.snapshot.store(Arc::new(next));
+        self.acceptance.check_again();
         Ok(())
+    }
+
+    /// Whether other processes may share the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.tiers.store.is_some()
     }
 
     /// An id that no other live engine has; never 0.

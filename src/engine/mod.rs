@@ -1,6 +1,7 @@
 //! The state that the layers and the public handle share: the table in use, the tiers, single flight
 //! and the rate limiter.
 
+pub(crate) mod acceptance;
 pub(crate) mod coalesce;
 pub(crate) mod core;
 pub(crate) mod expiring_set;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{config::Config, outcome::WriteOutcome};
 use crate::{
     engine::{
+        acceptance::layer_check,
         core::Engine,
         snapshot::Snapshot,
         write_targets::{self, WriteTargets},
@@ -83,6 +84,9 @@ impl WriteRequest {
         let changed = WriteTargets::new(engine.client_request(parts), user);
         let route = changed.route(&snapshot);
         let route = route.map(|matched| Arc::clone(matched.plan()));
+        if let Some(route) = &route {
+            layer_check::report_missing_layer(engine, route, &parts.extensions);
+        }
         let derive = config.key.as_ref().filter(|_| !routes.is_empty());
         let derived_key = derive.and_then(|derive| derive(parts));
         LayerMarkers::mark(&mut parts.extensions, |markers| {

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{Extensions, Uri, request};
 
+#[cfg(feature = "redis")]
+use crate::engine::acceptance::queue_check;
 use crate::{
     clock::Clock,
     engine::{core::Engine, snapshot},
@@ -70,9 +72,9 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// If the table is wrong; the error says what to write instead. Also if a route is written behind and
-    /// Redis may evict accepted writes (an `allkeys-*` policy), or cannot give what the table's `durable`
-    /// demands.
+    /// If the table is wrong, or if a route has `write = "behind"` and the server cannot keep accepted
+    /// writes as the table demands (`durable`), or may evict them (`maxmemory-policy`). The error says
+    /// what to write instead.
     ///
     /// # Panics
     ///
@@ -88,7 +90,7 @@ impl Keep {
     ) -> Result<Self, Error> {
         let plan = snapshot::compile(&table)?;
         let engine = Engine::on_redis(plan, &store).await;
-        engine.check_queue().await?;
+        queue_check::check(&engine).await?;
         Ok(Self(engine))
     }
 

@@ -9,6 +9,7 @@
 //! | [`invalidate`](Keep::invalidate), [`delete`](Keep::delete), [`delete_pattern`](Keep::delete_pattern), [`bump_version`](Keep::bump_version), [`write`](Keep::write) | make stored responses and values unusable |
 //! | [`invalidations`](Keep::invalidations) | invalidate the application's own caches |
 //! | [`rate_limit`](Keep::rate_limit), [`increment`](Keep::increment) | count uses, with and without a quota |
+//! | [`queue`](Keep::queue) | queue writes, look them up, and handle those that were given up |
 //! | [`warm`](Keep::warm) | store responses before they are requested |
 //! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and wait for invalidations before a shutdown |
 
@@ -17,6 +18,7 @@ mod get_or_set_error;
 pub(crate) mod handle;
 mod invalidation;
 mod limits;
+mod queue;
 mod removal;
 mod values;
 mod warm;
@@ -27,6 +29,7 @@ pub use get_or_set_error::GetOrSetError;
 pub use handle::Keep;
 pub use invalidation::Invalidation;
 pub use limits::RateLimitResult;
+pub use queue::{EnqueueFuture, WriteQueue};
 pub use removal::InvalidateFuture;
 pub use values::{Mark, ValueEntry};
 pub use warm::WarmUpReport;

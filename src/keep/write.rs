@@ -3,6 +3,7 @@
 use std::{future::Future, mem};
 
 use super::{handle::Keep, invalidation::Invalidation};
+use crate::engine::acceptance::queue_drain;
 
 impl Keep {
     /// Runs `work`, which changes the data of the entries that the invalidations name, then makes those
@@ -61,11 +62,12 @@ impl Keep {
 
     /// Waits until the writes in progress below an [`InvalidateLayer`](crate::InvalidateLayer) have
     /// ended, the store has taken all invalidations of this process, and they have been published
-    /// to other programs.
+    /// to other programs. Without Redis, it also waits until the workers have applied the writes that this
+    /// process has queued in memory; Redis keeps those that it has accepted.
     ///
     /// Await it when the server shuts down, after the last request: invalidations that the store has not
-    /// taken when the process ends are lost. It waits as long as the store cannot be reached, so use a
-    /// timeout.
+    /// taken when the process ends are lost. It waits as long as the store cannot be reached, or no worker applies what is
+    /// queued in memory, so use a timeout.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -85,8 +87,10 @@ impl Keep {
     ///
     /// The future only waits and can be dropped at any time.
     pub async fn flush(&self) {
-        self.engine().writes.wait().await;
-        self.engine().fence.flush().await;
+        let engine = self.engine();
+        queue_drain::wait_until_empty(engine).await;
+        engine.writes.wait().await;
+        engine.fence.flush().await;
     }
 }
 

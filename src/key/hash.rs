@@ -10,6 +10,18 @@ pub(crate) fn long(bytes: &[u8]) -> [u8; 32] {
     hex(&Sha256::digest(bytes))
 }
 
+/// 128 bits of a sequence of texts. Each counts with its length, so that different sequences never make
+/// the same input.
+pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let digest = digest.finalize();
+    std::array::from_fn(|at| digest[at])
+}
+
 /// [`long`] of the arguments as JSON with sorted keys.
 pub(crate) fn of_arguments<T: Serialize + ?Sized>(args: &T) -> [u8; 32] {
     match serde_json::to_value(args) {

@@ -52,6 +52,15 @@ impl KeyBuf {
         self.user.clone().map(|at| encode::text(&self.bytes[at]))
     }
 
+    /// The key in the write-behind queue: the key without its variations other than the user. Writes with
+    /// the same one are applied in order.
+    pub(crate) fn queue_key(&self) -> Box<str> {
+        match self.user() {
+            Some(user) => format!("{}@{user}", self.base()).into(),
+            None => self.base().into(),
+        }
+    }
+
     /// Adds the hash of a QUERY request's content.
     pub(crate) fn push_content(&mut self, content: ContentHash) {
         // No other query has a bare `+` and `=` at this place: in a hashed query, digits follow it.

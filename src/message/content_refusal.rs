@@ -39,8 +39,8 @@ pub(crate) fn no_room<B>() -> Response<ResponseBody<B>> {
     response
 }
 
-/// A refusal with problem details (RFC 9457).
-fn problem<B>(status: StatusCode, details: Bytes) -> Response<ResponseBody<B>> {
+/// A refusal with problem details (RFC 9457), as JSON.
+pub(crate) fn problem<B>(status: StatusCode, details: Bytes) -> Response<ResponseBody<B>> {
     let mut response = Response::new(ResponseBody::full(details));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/problem+json");

@@ -10,6 +10,8 @@ pub(crate) struct LayerMarkers {
     /// The id of the keep whose `CacheLayer` fetches the response; 0 for none.
     pub(crate) cache: usize,
     pub(crate) rate_limit: bool,
+    /// The id of the keep whose `WriteBehindLayer` has passed this request on; 0 for none.
+    pub(crate) write_behind: usize,
     /// Whether a layer has sent this request to store the result of a write: it waits for no other
     /// request's response.
     pub(crate) refetch: bool,

@@ -38,6 +38,7 @@ pub(crate) mod http_service;
 pub(crate) mod layer_markers;
 pub(crate) mod matched_route;
 pub(crate) mod media_type;
+pub(crate) mod pass_through;
 pub(crate) mod peer_address;
 pub(crate) mod prebuilt_head;
 pub(crate) mod replayable_body;

@@ -96,7 +96,8 @@ pub(crate) async fn read_up_to<B: ReplayableBody>(
     }
 }
 
-const TOO_LARGE: &str = "content-too-large";
+/// `detail` of content that is longer than the limit.
+pub(crate) const TOO_LARGE: &str = "content-too-large";
 
 impl<B> fmt::Debug for RequestContent<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The response future of `CacheLayer` and `InvalidateLayer`.
+//! The response future of `CacheLayer`, `InvalidateLayer` and `WriteBehindLayer`.
 
 use std::{
     fmt,
@@ -15,8 +15,8 @@ use super::{prebuilt_head::PrebuiltResponse, response_body::ResponseBody};
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
-    /// The response future of [`CacheLayer`](crate::CacheLayer) and
-    /// [`InvalidateLayer`](crate::InvalidateLayer).
+    /// The response future of [`CacheLayer`](crate::CacheLayer),
+    /// [`InvalidateLayer`](crate::InvalidateLayer) and [`WriteBehindLayer`](crate::WriteBehindLayer).
     ///
     /// `F` is the inner service's future, `B` its response body, and `E` its error, which is passed
     /// on unchanged.

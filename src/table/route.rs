@@ -339,8 +339,9 @@ impl Route {
         self
     }
 
-    /// Whether a PUT that waits is replaced by a later PUT or DELETE of the same key, user and media type, so
-    /// that only the later is applied. Requires [`Write::Behind`]; no by default.
+    /// Whether a PUT that waits is replaced by a later PUT or DELETE, so that only the later is applied: one
+    /// with the same user, path, query and kept fields, and, if it is a PUT, the same type, coding and
+    /// language of the content. Requires [`Write::Behind`]; no by default.
     ///
     /// Only the last write of the key is replaced, and only if it is an unconditional PUT that no worker
     /// applies yet. If the later write is refused when it is applied, the earlier one is lost with it.

@@ -10,8 +10,8 @@ const MAGIC: [u8; 3] = *b"TKQ";
 const VERSION: u8 = 1;
 /// Magic, version, and the CRC-32 (IEEE) of everything behind.
 const HEAD: usize = 8;
-/// More than any client or server sends.
-const MAX_FIELDS: usize = 1024;
+/// The most fields of a request or response; more than any client or server sends.
+pub(crate) const MAX_FIELDS: usize = 1024;
 
 /// Why stored bytes are not a record of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::Request;
 
 use super::status::WriteStatus;
 
@@ -11,12 +11,6 @@ pub struct DeadLetter {
     pub status: WriteStatus,
     /// The key whose writes are applied in order.
     pub key: Box<str>,
-    /// The request's method.
-    pub method: Method,
-    /// The request's target, as received.
-    pub uri: Uri,
-    /// The request's fields that were kept.
-    pub headers: HeaderMap,
-    /// The request's content.
-    pub body: Bytes,
+    /// The request, with the fields that were kept; `None` if the stored one cannot be read.
+    pub request: Option<Request<Bytes>>,
 }

@@ -7,13 +7,14 @@ mod counts;
 mod dead_letter;
 mod durability;
 mod id;
+mod pending_write;
 pub(crate) mod request;
 mod state;
 mod status;
 
 #[allow(unused_imports)]
-pub(crate) use self::codec::Unreadable;
+pub(crate) use self::codec::{MAX_FIELDS, Unreadable};
 pub use self::{
     applying::Applying, counts::QueueCounts, dead_letter::DeadLetter, durability::Durability,
-    id::WriteId, state::WriteState, status::WriteStatus,
+    id::WriteId, pending_write::PendingWrite, state::WriteState, status::WriteStatus,
 };

@@ -1,7 +1,7 @@
 //! The request of an accepted write, as the queue keeps it.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 
 use super::codec::{RecordReader, RecordWriter, Unreadable};
 use crate::key::purge::{Purge, PurgeTarget};
@@ -29,6 +29,15 @@ pub(crate) struct QueuedRequest {
 }
 
 impl QueuedRequest {
+    /// The request itself, for the application.
+    pub(crate) fn into_request(self) -> Request<Bytes> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = RecordWriter::new(self.body.len() + 512);
         out.text(&self.key);
@@ -81,8 +90,8 @@ impl QueuedRequest {
     }
 }
 
-/// More than a table's templates can name.
-const MAX_TARGETS: usize = 4096;
+/// The most targets of a request; more than a table's templates can name.
+pub(crate) const MAX_TARGETS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -28,4 +28,6 @@ pub struct WriteStatus {
     /// The service's response to the last attempt, if the write has ended. Its body is cut at the
     /// table's `keep_body`.
     pub response: Option<Response<Bytes>>,
+    /// Whether the body of `response` was cut.
+    pub response_is_cut: bool,
 }

@@ -133,16 +133,31 @@ pub(crate) struct Idempotency {
 }
 
 /// Whether a write takes the place of the last waiting one of its key.
+///
+/// The first half of the hash is that of the user and the resource, the second that of the content's media
+/// type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Coalescing {
     /// It neither takes a place nor gives up its own.
     #[default]
     Never,
-    /// An unconditional PUT: it may take the place of an earlier PUT with the same hash of user and
-    /// media type, and may give up its own.
+    /// An unconditional PUT: it may take the place of an earlier PUT with the same hash, and may give up
+    /// its own.
     Put([u8; 16]),
-    /// A DELETE, which may take the place of such a PUT, but never gives up its own.
+    /// A DELETE, which may take the place of a PUT with the same first half, since it has no content, but
+    /// never gives up its own.
     Delete([u8; 16]),
+}
+
+impl Coalescing {
+    /// Whether a write takes the place of an earlier one.
+    pub(in crate::store) fn replaces(self, earlier: Self) -> bool {
+        match (self, earlier) {
+            (Self::Put(hash), Self::Put(other)) => hash == other,
+            (Self::Delete(hash), Self::Put(other)) => hash[..8] == other[..8],
+            _ => false,
+        }
+    }
 }
 
 /// The bounds of the queue. In a Cluster each partition has its share of the first two.

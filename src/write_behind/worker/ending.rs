@@ -8,8 +8,8 @@ use std::{
 use super::{context::WorkerContext, lease::ClaimLease};
 use crate::{
     clock::Backoff,
-    store::contracts::queue::{AttemptEnd, AttemptOutcome, ClaimToken, ClaimedWrite, Retention},
-    table::BehindPlan,
+    engine::acceptance::queue_settings,
+    store::contracts::queue::{AttemptEnd, AttemptOutcome, ClaimToken, ClaimedWrite},
 };
 
 /// Ends an attempt in the queue: repeats it until there is an answer, or the lease is lost. Returns
@@ -20,7 +20,7 @@ pub(super) async fn end(
     lease: &mut ClaimLease<'_>,
     end: &AttemptEnd,
 ) -> bool {
-    let retention = retention(&context.engine.snapshot.load().plan.behind);
+    let retention = queue_settings::retention(&context.engine.snapshot.load().plan.behind);
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     // Whether a reply was lost: the queue may have taken the end.
     let is_unanswered = AtomicBool::new(false);
@@ -67,15 +67,5 @@ pub(super) fn report(context: &WorkerContext, claimed: &ClaimedWrite, end: &Atte
             );
         }
         AttemptOutcome::Back => tracing::debug!(%id, key, reason, "a queued write was handed back"),
-    }
-}
-
-fn retention(plan: &BehindPlan) -> Retention {
-    Retention {
-        result: plan.keep_result,
-        idempotency: plan.idempotency,
-        max_dead: plan.max_dead,
-        max_dead_bytes: plan.max_dead_bytes,
-        dead_age: plan.dead_age,
     }
 }

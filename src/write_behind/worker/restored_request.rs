@@ -1,10 +1,11 @@
 //! The request of a queued write, as the service gets it.
 
-use http::{HeaderName, HeaderValue, Request, header::HOST};
+use http::{HeaderValue, Request, header::HOST};
 
 use crate::{
     identity::UserId,
     message::{layer_markers::LayerMarkers, replayable_body::ReplayableBody},
+    semantics::idempotency_key::IDEMPOTENCY_KEY,
     store::contracts::queue::ClaimedWrite,
     write_queue::{Applying, request::QueuedRequest},
 };
@@ -51,8 +52,6 @@ fn is_hash(user: &str) -> bool {
             .strip_prefix('#')
             .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[cfg(test)]
 mod tests {

@@ -76,13 +76,15 @@ impl QueueState {
 
     /// The last write of the key, if the new one takes its place.
     fn superseded_by(&self, write: &NewWrite) -> Option<WriteId> {
-        let (Coalescing::Put(hash) | Coalescing::Delete(hash)) = write.coalescing else {
+        if write.coalescing == Coalescing::Never {
             return None;
-        };
+        }
         let key = self.keys.get(&write.key)?;
         let last = *key.ids.back()?;
         let is_in_flight = key.ids.len() == 1 && matches!(key.phase(), KeyPhase::InFlight(_));
-        let gives_way = self.writes.get(&last)?.coalescing == Coalescing::Put(hash);
+        let gives_way = write
+            .coalescing
+            .replaces(self.writes.get(&last)?.coalescing);
         (gives_way && !is_in_flight).then_some(last)
     }
 

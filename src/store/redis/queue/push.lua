@@ -6,7 +6,8 @@
 -- ARGV[6]   its key
 -- ARGV[7]   + and its user, or nothing
 -- ARGV[8]   p and a hash: it may take the place of a write with the same, and may give up its own;
---           d and a hash: it may only take the place of one with p and that hash; or nothing
+--           d and a hash: it may only take the place of one with p and the first 8 bytes of that
+--           hash; or nothing
 -- ARGV[9]   the request
 -- ARGV[10]  the most writes
 -- ARGV[11]  the most bytes
@@ -60,7 +61,8 @@ local older_id, older
 if place ~= '' and length > 0 and not (length == 1 and kind == 'f') then
   older_id = redis.call('LINDEX', L, -1)
   older = write_of(older_id)
-  if not older or older[PLACE] ~= 'p' .. string.sub(place, 2) then
+  local last = string.sub(place, 1, 1) == 'd' and 9 or 17
+  if not older or string.sub(older[PLACE], 1, last) ~= 'p' .. string.sub(place, 2, last) then
     older_id, older = nil, nil
   end
 end

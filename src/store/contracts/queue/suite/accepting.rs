@@ -27,6 +27,9 @@ pub(super) const BEHAVIOURS: &[(&str, QueueBehaviour)] = &[
     ("only a waiting PUT at the end is superseded", |on| {
         Box::pin(coalescing(on))
     }),
+    ("a DELETE replaces content of any type", |on| {
+        Box::pin(a_delete_replaces_content_of_any_type(on))
+    }),
     ("a superseded write ends in the push", |on| {
         Box::pin(superseded_ends(on))
     }),
@@ -272,6 +275,33 @@ async fn coalescing(on: TestQueue) {
         post.id,
         behind_post.id,
     ];
+    assert_eq!(on.pending("k").await, left);
+}
+
+async fn a_delete_replaces_content_of_any_type(on: TestQueue) {
+    let hash = |user: u8, media_type: u8| -> [u8; 16] {
+        std::array::from_fn(|at| if at < 8 { user } else { media_type })
+    };
+    let put = |write: NewWrite, user, media_type| NewWrite {
+        coalescing: Coalescing::Put(hash(user, media_type)),
+        ..write
+    };
+    let delete = |write: NewWrite, user| NewWrite {
+        coalescing: Coalescing::Delete(hash(user, 0)),
+        ..write
+    };
+    let first = put(on.write("k"), 1, 1);
+    on.push_write(&first).await;
+    let other_type = put(on.write("k"), 1, 2);
+    assert_eq!(on.push_write(&other_type).await, Pushed::Accepted(None));
+    let other_user = delete(on.write("k"), 2);
+    assert_eq!(on.push_write(&other_user).await, Pushed::Accepted(None));
+    let last = put(on.write("k"), 1, 2);
+    assert_eq!(on.push_write(&last).await, Pushed::Accepted(None));
+    let deleted = delete(on.write("k"), 1);
+    let superseded = Pushed::Accepted(Some(last.id));
+    assert_eq!(on.push_write(&deleted).await, superseded);
+    let left = [first.id, other_type.id, other_user.id, deleted.id];
     assert_eq!(on.pending("k").await, left);
 }
 
