@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use tokio::{
+    sync::Notify,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     error::BoxError,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
-    store::contracts::queue::{Due, FirstWrite},
+    store::contracts::queue::{Due, FirstWrite, Wakes},
 };
 
 /// Finds due writes, and starts attempts to apply them, at most `concurrency` at a time.
@@ -82,7 +83,11 @@ where
     }
 
     async fn dispatch(&mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) {
-        let mut wakes = self.context.queue.wakes();
+        let wakes = Arc::new(Notify::new());
+        // A task of its own: a subscription that is being made must not be given up whenever an attempt
+        // ends. It ends with this future.
+        let mut listener = JoinSet::new();
+        listener.spawn(listen(self.context.queue.wakes(), Arc::clone(&wakes)));
         loop {
             tokio::select! {
                 biased;
@@ -100,7 +105,7 @@ where
                         self.note(first, report);
                     }
                 }
-                () = wakes.next(), if is_free => {
+                () = wakes.notified(), if is_free => {
                     self.idle = FIRST_IDLE;
                     self.scans.wake_all();
                 }
@@ -271,6 +276,14 @@ where
 
     async fn attempts_end(&mut self) {
         while self.attempts.join_next().await.is_some() {}
+    }
+}
+
+/// Passes on, for ever, that writes may have become due.
+async fn listen(mut wakes: Box<dyn Wakes>, listener: Arc<Notify>) {
+    loop {
+        wakes.next().await;
+        listener.notify_one();
     }
 }
 
