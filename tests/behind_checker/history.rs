@@ -55,13 +55,20 @@ pub(super) struct History {
 impl History {
     pub(super) fn summary(&self) -> String {
         let calls = &self.calls;
+        let reads = |detail: &str| {
+            let all = self.shown.iter();
+            let ends = |status: &str| status.split(", ").any(|one| one.ends_with(detail));
+            all.filter(|shown| ends(&shown.status)).count()
+        };
         let committed = calls.iter().filter(|call| call.committed.is_some());
         format!(
-            "{} accepted, {} calls ({} committed), {} reads, {} faults: {}",
+            "{} accepted, {} calls ({} committed), {} reads ({} with pending writes, {} without an answer of the queue), {} faults: {}",
             self.accepted.len(),
             calls.len(),
             committed.count(),
             self.shown.len(),
+            reads("detail=pending"),
+            reads("detail=pending-unknown"),
             self.faults.len(),
             self.faults
                 .iter()

@@ -70,7 +70,8 @@ impl Run {
         let rows: serde_json::Value = serde_json::from_str(&response.body).ok()?;
         let tokens = rows.as_array()?.iter();
         let tokens = tokens.filter_map(|row| Some(row["id"].as_str()?.to_owned()));
-        let status = response.field("cache-status").unwrap_or_default();
+        let status: Vec<&str> = response.lines_of("cache-status").collect();
+        let status = status.join(", ");
         self.history().shown.push(Shown {
             node: node.id,
             key,
@@ -78,7 +79,7 @@ impl Run {
             end,
             tokens: tokens.collect(),
             is_unknown: status.contains("pending-unknown"),
-            status: status.to_owned(),
+            status,
         });
         Some(())
     }

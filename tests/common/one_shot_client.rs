@@ -20,11 +20,15 @@ impl HttpResponse {
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.lines_of(name).next()
+    }
+
+    /// The values of all lines of a field.
+    pub(crate) fn lines_of(&self, name: &str) -> impl Iterator<Item = &str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields
-            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .filter(move |(own, _)| own.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
-            .next()
     }
 
     /// How many of its own invalidations the process had not delivered when it responded.
