@@ -93,8 +93,8 @@
 //! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
 //! commit goes unnoticed.
 //!
-//! A write that a [`WriteBehindWorker`](crate::write_behind::WriteBehindWorker) applies passes through:
-//! the worker declares and invalidates what it changes. If this layer derives a
+//! A write that a [`WriteBehindWorker`](crate::write_behind::WriteBehindWorker) of the same keep applies
+//! passes through: the worker declares and invalidates what it changes. If this layer derives a
 //! [`key`](InvalidateLayer::key), it invalidates as well.
 //!
 //! With `settle = "1s"` the same targets are invalidated again after that delay, for reads through

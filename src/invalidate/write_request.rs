@@ -61,12 +61,14 @@ impl WriteRequest {
         if invalidation::is_safe(&parts.method) || parts.method == Method::CONNECT {
             return None;
         }
-        let is_applied = parts.extensions.get::<Applying>().is_some();
+        let engine = config.keep.engine();
+        // By a worker of the same keep.
+        let is_applied = parts.extensions.get::<Applying>().is_some()
+            && LayerMarkers::of(&parts.extensions).invalidate == engine.id();
         if is_applied && config.key.is_none() {
             return None;
         }
         target::replace_host(parts);
-        let engine = config.keep.engine();
         let snapshot = engine.snapshot.load();
         let target = engine.target(parts);
         if !write_targets::is_write(&snapshot.plan, target, &parts.method) {

@@ -3,6 +3,7 @@ mod attempt;
 mod backoff;
 mod call;
 mod claiming;
+mod conclusion;
 mod context;
 mod dispatcher;
 mod ending;
@@ -13,6 +14,7 @@ mod restored_request;
 mod scan_schedule;
 mod settings;
 mod shutdown;
+mod supervised_call;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -127,30 +129,30 @@ impl<S, B> WriteBehindWorker<S, B> {
         }
     }
 
-    /// Sets how many writes are applied at the same time. The default is 16, the minimum 1.
+    /// Sets how many writes are applied at the same time, from 1 to 4096. The default is 16.
     #[must_use]
     pub fn concurrency(mut self, writes: usize) -> Self {
-        self.settings.concurrency = writes.max(1);
+        self.settings.concurrency = writes.clamp(1, 4096);
         self
     }
 
-    /// Sets for how long a write stays with this worker without a renewal. The default is 30 seconds,
-    /// the minimum one second.
+    /// Sets for how long a write stays with this worker without a renewal: from one second to an hour.
+    /// The default is 30 seconds.
     ///
     /// If the process dies, the writes that it was applying wait for this long.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
-        self.settings.lease = time.max(Duration::from_secs(1));
+        self.settings.lease = time.clamp(Duration::from_secs(1), Duration::from_secs(60 * 60));
         self
     }
 
-    /// Sets the longest time that the service may take. The default is one minute.
+    /// Sets the longest time that the service may take: at most 12 hours. The default is one minute.
     ///
     /// A longer call counts as failed and is cancelled. What it writes later than this time after its
     /// cancellation goes unnoticed by the caches.
     #[must_use]
     pub fn longest_call(mut self, time: Duration) -> Self {
-        self.settings.longest_call = time;
+        self.settings.longest_call = time.min(Duration::from_secs(12 * 60 * 60));
         self
     }
 

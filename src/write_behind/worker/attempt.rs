@@ -3,29 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
-use http::Response;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{
-    backoff,
-    call::{CallResult, RunningCall},
     claiming,
+    conclusion::Conclusion,
     context::WorkerContext,
     ending,
-    lease::Lease,
-    restored_request::restore,
-    shutdown::ShutdownPhase,
-    verdict::{ResponseVerdict, may_have_committed},
+    lease::ClaimLease,
+    supervised_call::{CallEnd, supervise},
 };
 use crate::{
-    engine::write_targets::WriteTargets,
-    error::BoxError,
+    error::{BoxError, Error},
     fence::declaration::Declaration,
     key::purge::PurgeTarget,
-    message::{
-        client_request::ClientRequest, http_service::HttpService, replayable_body::ReplayableBody,
-    },
+    message::{http_service::HttpService, replayable_body::ReplayableBody},
     store::{
         contracts::{
             journal::MAX_PURGES,
@@ -33,7 +26,7 @@ use crate::{
         },
         position::Position,
     },
-    write_queue::{Unreadable, answer::QueuedAnswer, request::QueuedRequest},
+    write_queue::{Unreadable, request::QueuedRequest},
 };
 
 /// What an attempt tells the dispatcher.
@@ -82,8 +75,8 @@ where
                 key = &*claimed.token.key,
                 attempt = claimed.attempt,
             );
-            let lease = Lease::new(&context, &claimed.token, reply.asked);
-            let attempt = Attempt {
+            let lease = ClaimLease::new(&context, &claimed.token, reply.asked);
+            let attempt = ClaimedAttempt {
                 context: &context,
                 claimed: &claimed,
                 lease,
@@ -94,32 +87,13 @@ where
 }
 
 /// A write that this worker holds.
-struct Attempt<'a> {
+struct ClaimedAttempt<'a> {
     context: &'a WorkerContext,
     claimed: &'a ClaimedWrite,
-    lease: Lease<'a>,
+    lease: ClaimLease<'a>,
 }
 
-/// How the call of an attempt has ended.
-enum CallEnd {
-    Finished(CallResult),
-    /// The worker ends.
-    Cancelled,
-    LeaseLost,
-}
-
-/// What becomes of a write, and what the caches must know.
-struct Conclusion {
-    outcome: AttemptOutcome,
-    reason: Option<Box<str>>,
-    answer: Option<QueuedAnswer>,
-    /// Whether the write may still be committed.
-    is_open: bool,
-    /// The targets that the response names.
-    named: Vec<PurgeTarget>,
-}
-
-impl Attempt<'_> {
+impl ClaimedAttempt<'_> {
     async fn run<S, B>(mut self, service: S) -> AttemptReport
     where
         S: HttpService<B, ServiceError: Into<BoxError>>,
@@ -130,18 +104,18 @@ impl Attempt<'_> {
             Err(Unreadable::UnknownVersion) => return self.leave_unknown().await,
             Err(Unreadable::Damaged) => {
                 let targets = vec![PurgeTarget::Key(self.claimed.token.key.clone())];
-                let dead = self.dead("its record in the queue is damaged");
+                let dead = Conclusion::dead(self.context, "its record in the queue is damaged");
                 return self.end_without_call(targets, dead).await;
             }
         };
         let targets = declarable(&write.targets);
         if self.claimed.is_spent {
-            let dead = self.dead("its attempts or its time are used up");
+            let dead = Conclusion::dead(self.context, "its attempts or its time are used up");
             return self.end_without_call(targets, dead).await;
         }
         if !self.has_route(&write) {
             let reason = format!("the table has no route {:?}", write.route);
-            let again = self.again(reason, Duration::ZERO);
+            let again = Conclusion::again(self.context, self.claimed, reason, Duration::ZERO);
             return self.end_without_call(targets, again).await;
         }
         if self.context.shutdown.has_begun() {
@@ -170,15 +144,20 @@ impl Attempt<'_> {
         S: HttpService<B, ServiceError: Into<BoxError>>,
         B: ReplayableBody,
     {
-        let conclusion = match self.call(service, write, &declared).await {
-            CallEnd::Finished(result) => self.conclude(write, result),
-            CallEnd::Cancelled => Conclusion {
-                outcome: AttemptOutcome::Back,
-                reason: Some("the worker ended".into()),
-                answer: None,
-                is_open: true,
-                named: Vec::new(),
-            },
+        let conclusion = match supervise(
+            self.context,
+            self.claimed,
+            &mut self.lease,
+            service,
+            write,
+            &declared,
+        )
+        .await
+        {
+            CallEnd::Finished(result) => {
+                Conclusion::of_call(self.context, self.claimed, write, result)
+            }
+            CallEnd::Cancelled => Conclusion::cut_short(),
             CallEnd::LeaseLost => {
                 declared.keep_open();
                 self.context.engine.fence.invalidate_later(targets, false);
@@ -295,10 +274,7 @@ impl Attempt<'_> {
     }
 
     /// `None` if the lease is lost.
-    async fn declare(
-        &mut self,
-        targets: Vec<PurgeTarget>,
-    ) -> Option<Result<Declaration, crate::error::Error>> {
+    async fn declare(&mut self, targets: Vec<PurgeTarget>) -> Option<Result<Declaration, Error>> {
         let settings = &self.context.settings;
         // The call may go on for so long after the lease has run out.
         let time = settings.lease + settings.longest_call;
@@ -310,123 +286,11 @@ impl Attempt<'_> {
         }
     }
 
-    /// Calls the service, and meanwhile renews the lease and the declaration.
-    async fn call<S, B>(
-        &mut self,
-        service: S,
-        write: &QueuedRequest,
-        declared: &Declaration,
-    ) -> CallEnd
-    where
-        S: HttpService<B, ServiceError: Into<BoxError>>,
-        B: ReplayableBody,
-    {
-        let (engine, settings) = (&self.context.engine, &self.context.settings);
-        if self.lease.remaining().is_zero() {
-            return CallEnd::LeaseLost;
-        }
-        let request = restore(write, self.claimed, engine.id());
-        let keep = engine.snapshot.load().plan.behind.keep_body;
-        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-        let mut call = RunningCall::start(service, request, settings.longest_call, keep);
-        let mut cancelled =
-            std::pin::pin!(self.context.shutdown.reaches(ShutdownPhase::CancelCalls));
-        let began = Instant::now();
-        let end = loop {
-            tokio::select! {
-                biased;
-                result = &mut call => break CallEnd::Finished(result),
-                () = self.lease.is_due() => {}
-                () = &mut cancelled => break CallEnd::Cancelled,
-            }
-            let mut renewal = std::pin::pin!(self.lease.try_renew(Some(declared)));
-            tokio::select! {
-                biased;
-                result = &mut call => {
-                    // A renewal that arrived after the closing would open the declaration again.
-                    renewal.await;
-                    break CallEnd::Finished(result);
-                }
-                is_held = &mut renewal => if !is_held {
-                    break CallEnd::LeaseLost;
-                }
-            }
-        };
-        engine.queue_metrics.apply.record(began.elapsed());
-        end
-    }
-
-    fn conclude(&self, write: &QueuedRequest, result: CallResult) -> Conclusion {
-        let (head, answer) = match result {
-            CallResult::Answered(head, answer) => (head, answer),
-            CallResult::Failed(reason) => {
-                return Conclusion {
-                    is_open: true,
-                    ..self.again(reason, Duration::ZERO)
-                };
-            }
-        };
-        let status = head.status();
-        let now = self.context.engine.clock.now().wall.system();
-        let reason = format!("the service answered {status}");
-        let conclusion = match ResponseVerdict::of(status, head.headers(), now) {
-            ResponseVerdict::Done => Conclusion::of(AttemptOutcome::Done, None),
-            ResponseVerdict::Refused => self.dead(reason),
-            ResponseVerdict::Again(not_before) => self.again(reason, not_before),
-        };
-        Conclusion {
-            answer: Some(answer),
-            is_open: may_have_committed(status),
-            named: self.named_targets(write, &head),
-            ..conclusion
-        }
-    }
-
-    /// The write is tried again, or dead if this was its last attempt.
-    fn again(&self, reason: impl Into<Box<str>>, not_before: Duration) -> Conclusion {
-        let plan = &self.context.engine.snapshot.load().plan.behind;
-        if self.claimed.attempt >= plan.attempts {
-            return self.dead(reason);
-        }
-        let delay = backoff::delay(self.claimed.attempt, plan.backoff, plan.max_backoff);
-        Conclusion::of(
-            AttemptOutcome::Again(delay.max(not_before)),
-            Some(reason.into()),
-        )
-    }
-
-    fn dead(&self, reason: impl Into<Box<str>>) -> Conclusion {
-        let hold = self
-            .context
-            .engine
-            .snapshot
-            .load()
-            .plan
-            .behind
-            .hold_after_dead;
-        Conclusion::of(AttemptOutcome::Dead { hold }, Some(reason.into()))
-    }
-
     /// Whether the table has the route for which the write was accepted.
     fn has_route(&self, write: &QueuedRequest) -> bool {
         let snapshot = self.context.engine.snapshot.load();
         let mut routes = snapshot.plan.routes().iter();
         routes.any(|route| route.path == write.route)
-    }
-
-    /// The targets that the response's fields name: groups, `Location` and `Content-Location`.
-    fn named_targets(&self, write: &QueuedRequest, head: &Response<()>) -> Vec<PurgeTarget> {
-        let engine = &self.context.engine;
-        let request = ClientRequest {
-            method: write.method.clone(),
-            uri: write.uri.clone(),
-            headers: write.headers.clone(),
-        };
-        let written = WriteTargets::new(request, write.user.as_deref());
-        let mut targets = written.groups(head);
-        targets.append(&mut written.locations(&engine.snapshot.load(), head));
-        targets.retain(|target| !write.targets.contains(target));
-        targets
     }
 
     /// Invalidates the targets again after the `settle` of the write's route.
@@ -449,19 +313,6 @@ impl Attempt<'_> {
                 let _ = engine.invalidate(targets, false).await;
             }
         });
-    }
-}
-
-impl Conclusion {
-    /// A conclusion without a response.
-    fn of(outcome: AttemptOutcome, reason: Option<Box<str>>) -> Self {
-        Self {
-            outcome,
-            reason,
-            answer: None,
-            is_open: false,
-            named: Vec::new(),
-        }
     }
 }
 

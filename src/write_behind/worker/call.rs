@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{Request, Response, response};
+use http::{Request, Response};
 use tokio::{task::JoinHandle, time::timeout};
 use tower::ServiceExt;
 use tracing::Instrument;
@@ -24,10 +24,17 @@ use crate::{
 /// How a call of the service has ended.
 #[derive(Debug)]
 pub(super) enum CallResult {
-    /// The head of the response, and what the queue keeps of it.
-    Answered(Response<()>, QueuedAnswer),
+    Answered(Box<CallResponse>),
     /// There is no response, for this reason.
     Failed(Box<str>),
+}
+
+/// A response of the service.
+#[derive(Debug)]
+pub(super) struct CallResponse {
+    pub(super) head: Response<()>,
+    /// What the queue keeps of it.
+    pub(super) answer: QueuedAnswer,
 }
 
 /// A call of the service in a task of its own, so that a handler that blocks its thread does not keep
@@ -62,7 +69,10 @@ impl RunningCall {
             };
             let (head, body) = response.into_parts();
             let answer = answer::read(&head, body, keep).await;
-            CallResult::Answered(without_body(head), answer)
+            CallResult::Answered(Box::new(CallResponse {
+                head: Response::from_parts(head, ()),
+                answer,
+            }))
         };
         Self(tokio::spawn(call.in_current_span()))
     }
@@ -88,10 +98,6 @@ impl Drop for RunningCall {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn without_body(head: response::Parts) -> Response<()> {
-    Response::from_parts(head, ())
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

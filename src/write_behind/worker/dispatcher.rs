@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use tokio::{
+    sync::Notify,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     error::BoxError,
     message::{http_service::HttpService, replayable_body::ReplayableBody},
-    store::contracts::queue::{Due, FirstWrite},
+    store::contracts::queue::{Due, FirstWrite, Wakes},
 };
 
 /// Finds due writes, and starts attempts to apply them, at most `concurrency` at a time.
@@ -82,7 +83,11 @@ where
     }
 
     async fn dispatch(&mut self, mut shutdown: Pin<&mut impl Future<Output = ()>>) {
-        let mut wakes = self.context.queue.wakes();
+        let wakes = Arc::new(Notify::new());
+        // A task of its own: a subscription that is being made must not be given up whenever an attempt
+        // ends. It ends with this future.
+        let mut listener = JoinSet::new();
+        listener.spawn(listen(self.context.queue.wakes(), Arc::clone(&wakes)));
         loop {
             tokio::select! {
                 biased;
@@ -100,7 +105,7 @@ where
                         self.note(first, report);
                     }
                 }
-                () = wakes.next(), if is_free => {
+                () = wakes.notified(), if is_free => {
                     self.idle = FIRST_IDLE;
                     self.scans.wake_all();
                 }
@@ -122,7 +127,8 @@ where
         }
         // More than can be started at once, so that not every end of an attempt needs a scan, and that
         // several workers seldom want the same; and those that are passed over.
-        let count = 2 * self.context.settings.concurrency + self.held_back.len();
+        let wanted = MAX_SCANNED.min(2 * self.context.settings.concurrency);
+        let count = wanted + self.held_back.len();
         let queue = &self.context.queue;
         let scans = partitions
             .iter()
@@ -273,6 +279,14 @@ where
     }
 }
 
+/// Passes on, for ever, that writes may have become due.
+async fn listen(mut wakes: Box<dyn Wakes>, listener: Arc<Notify>) {
+    loop {
+        wakes.next().await;
+        listener.notify_one();
+    }
+}
+
 /// Appends one of each partition in turn.
 fn interleave(found: Vec<Vec<FirstWrite>>, to: &mut VecDeque<FirstWrite>) {
     let mut partitions: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
@@ -289,6 +303,9 @@ fn interleave(found: Vec<Vec<FirstWrite>>, to: &mut VecDeque<FirstWrite>) {
 /// How long a key with a record of an unknown version is left to other workers.
 const LEFT_FOR: Duration = Duration::from_secs(60);
 
+/// How many writes of a partition are wanted at once.
+const MAX_SCANNED: usize = 1024;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const FIRST_IDLE: Duration = Duration::from_millis(5);
@@ -296,3 +313,23 @@ const LONGEST_IDLE: Duration = Duration::from_secs(1);
 
 /// How long the worker's end waits for cancelled calls to be handed back.
 const LONGEST_FINISH: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_queue::WriteId;
+
+    #[test]
+    fn partitions_take_turns() {
+        let first = |key: &str| FirstWrite {
+            key: key.into(),
+            id: WriteId::random(0).expect("random numbers"),
+        };
+        let found =
+            ["abc", "", "d"].map(|keys| keys.chars().map(|key| first(&key.to_string())).collect());
+        let mut candidates = VecDeque::new();
+        interleave(found.into(), &mut candidates);
+        let keys: Vec<_> = candidates.iter().map(|first| &*first.key).collect();
+        assert_eq!(keys, ["a", "d", "b", "c"]);
+    }
+}

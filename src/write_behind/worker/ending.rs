@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{context::WorkerContext, lease::Lease};
+use super::{context::WorkerContext, lease::ClaimLease};
 use crate::{
     clock::Backoff,
     engine::acceptance::queue_settings,
@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn end(
     context: &WorkerContext,
     token: &ClaimToken,
-    lease: &mut Lease<'_>,
+    lease: &mut ClaimLease<'_>,
     end: &AttemptEnd,
 ) -> bool {
     let retention = queue_settings::retention(&context.engine.snapshot.load().plan.behind);
@@ -57,7 +57,7 @@ pub(super) fn report(context: &WorkerContext, claimed: &ClaimedWrite, end: &Atte
         }
         AttemptOutcome::Again(delay) => {
             metrics.retried.increment(1);
-            tracing::info!(%id, key, attempt, reason, ?delay, "a queued write is tried again");
+            tracing::debug!(%id, key, attempt, reason, ?delay, "a queued write is tried again");
         }
         AttemptOutcome::Dead { hold } => {
             metrics.dead.increment(1);

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// It counts from when its last successful request was sent, so it ends here before it ends in the
 /// store; on the monotonic clock, so that a process that slept notices.
-pub(super) struct Lease<'a> {
+pub(super) struct ClaimLease<'a> {
     context: &'a WorkerContext,
     token: &'a ClaimToken,
     /// On the monotonic clock.
@@ -23,7 +23,7 @@ pub(super) struct Lease<'a> {
     renew_at: Instant,
 }
 
-impl<'a> Lease<'a> {
+impl<'a> ClaimLease<'a> {
     /// A lease that was asked for when the monotonic clock read `asked`.
     pub(super) fn new(context: &'a WorkerContext, token: &'a ClaimToken, asked: u64) -> Self {
         let mut lease = Self {

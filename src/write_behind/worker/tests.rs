@@ -4,5 +4,7 @@ mod kit;
 mod layers;
 mod leases;
 mod outcomes;
+#[cfg(feature = "redis")]
+mod redis;
 mod sharing;
 mod shutdown;

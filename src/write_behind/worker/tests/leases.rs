@@ -199,6 +199,24 @@ async fn a_failed_attempt_leaves_its_declaration_open_and_invalidates_at_once() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancelled_call_is_declared_for_as_long_as_it_may_still_commit() {
+    let world = World::new().await;
+    let worker = world.worker(|_, number| async move {
+        match number {
+            1 => hang().await,
+            _ => Ok(answer(409)),
+        }
+    });
+    let worker = world.start(worker.longest_call(20 * SECOND));
+    let id = world.push("1", "one").await;
+    world.becomes(id, WriteState::Dead).await;
+    // The call was cancelled after 20 seconds, and may go on for as long again.
+    sleep(15 * SECOND).await;
+    assert!(world.journal.has_declaration().await);
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_of_both_stores_loses_nothing() {
     let world = World::new().await;
     let worker = world.start(world.worker(|_, _| async {

@@ -142,10 +142,10 @@ async fn retry_after_is_obeyed() {
     }));
     let id = world.push("1", "one").await;
     world.becomes(id, WriteState::Done).await;
+    worker.stop().await;
     let times = times.lock().expect("no panic");
     let waited = times[1] - times[0];
     assert!((120 * SECOND..125 * SECOND).contains(&waited), "{waited:?}");
-    worker.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
