@@ -55,7 +55,7 @@
 //! # Order of the layers
 //!
 //! From the outermost to the innermost: trace and CORS, limits by address, authentication, limits by
-//! user, [`InvalidateLayer`], [`CacheLayer`], the handler. **Authentication must be outside the cache**:
+//! user, [`WriteBehindLayer`], [`InvalidateLayer`], [`CacheLayer`], the handler. **Authentication must be outside the cache**:
 //! a hit does not reach what is inside it. The page [`guide::layers`] has the reasons and a complete
 //! server.
 //!
@@ -69,6 +69,7 @@
 //! | What is stored, for whom, and for how long? | [`cache`] |
 //! | Which limits apply, and how do they count? | [`rate_limit`] |
 //! | What does a write invalidate? What is guaranteed? | [`invalidate`], [`invalidate::protocol`] |
+//! | How do I accept writes at once and apply them later? | [`guide::write_behind`], [`write_behind`] |
 //! | How do I cache values in my own code? | [`Keep::get_or_set`], [`keep`] |
 //! | How do I run it with Redis? | `guide::redis` |
 //! | What should I monitor? | [`guide::operations`] |
@@ -110,7 +111,6 @@ mod store;
 pub mod table;
 pub mod testing;
 pub mod write_behind;
-#[allow(dead_code)]
 mod write_queue;
 
 // Starts real Redis servers for the tests in this crate.

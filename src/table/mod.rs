@@ -63,7 +63,6 @@ pub use settings::Unlisted;
 pub use value_settings::ValueSettings;
 pub use warnings::Warning;
 
-#[allow(unused_imports)]
 pub(crate) use plan::{BehindPlan, BehindRoute};
 pub(crate) use plan::{
     DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, NoRoute, Plan, RouteMatch, RoutePlan,

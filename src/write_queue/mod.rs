@@ -12,7 +12,6 @@ pub(crate) mod request;
 mod state;
 mod status;
 
-#[allow(unused_imports)]
 pub(crate) use self::codec::{MAX_FIELDS, Unreadable};
 pub use self::{
     applying::Applying, counts::QueueCounts, dead_letter::DeadLetter, durability::Durability,

@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! The write-behind queue: writes that were accepted, applied later one at a time per key and in order.
 
 use std::{fmt, time::Duration};

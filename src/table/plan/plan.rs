@@ -94,8 +94,6 @@ impl Plan {
     }
 
     /// Whether a route has `write = "behind"`.
-    // Only the layers of write-behind and the keep ask it.
-    #[allow(dead_code)]
     pub(crate) fn behind_routes(&self) -> bool {
         self.has_behind_routes
     }

@@ -113,8 +113,6 @@ impl RoutePlan {
     }
 
     /// Whether only a `WriteBehindLayer` can handle the route's writes as the table says.
-    // The layers that such a write reaches ask it.
-    #[allow(dead_code)]
     pub(crate) fn needs_write_behind_layer(&self) -> bool {
         self.behind.is_some()
     }

@@ -416,12 +416,6 @@ fn doubtful_settings_of_write_behind_are_warned_about() {
             vec!["partial_writes: a write that is applied later is accepted only with"],
         ),
         (
-            "settle = \"1s\"",
-            vec![
-                "settle: what a write that is applied later changes is not invalidated a second time",
-            ],
-        ),
-        (
             "through = \"answer\"",
             vec!["through: it has no effect on a write that is applied later"],
         ),

@@ -49,11 +49,6 @@ fn superfluous_settings(route: &Route) -> Vec<FieldProblem> {
             "a write that is applied later is accepted only with its whole content; leave it out",
         ),
         (
-            route.settle.is_some(),
-            "settle",
-            "what a write that is applied later changes is not invalidated a second time; leave it out",
-        ),
-        (
             route.through == Through::Answer,
             "through",
             "it has no effect on a write that is applied later; leave it out, or write write = \"through\"",
