@@ -63,7 +63,7 @@ pub use settings::Unlisted;
 pub use value_settings::ValueSettings;
 pub use warnings::Warning;
 
-pub(crate) use plan::{BehindPlan, BehindRoute};
+pub(crate) use plan::BehindPlan;
 pub(crate) use plan::{
     DEFAULT_MAX_BODY, KeyError, LimitPlan, MissingValue, NoRoute, Plan, RouteMatch, RoutePlan,
     limit as limit_plan,

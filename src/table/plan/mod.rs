@@ -24,7 +24,6 @@ pub(super) mod value;
 pub(super) mod value_source;
 
 pub(crate) use behind::BehindPlan;
-pub(crate) use behind_route::BehindRoute;
 pub(crate) use limit::LimitPlan;
 pub(crate) use plan::{NoRoute, Plan};
 pub(crate) use route::{DEFAULT_MAX_BODY, RoutePlan};

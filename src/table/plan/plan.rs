@@ -94,6 +94,7 @@ impl Plan {
     }
 
     /// Whether a route has `write = "behind"`.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn behind_routes(&self) -> bool {
         self.has_behind_routes
     }
