@@ -11,3 +11,5 @@ mod raw_origin;
 mod shared;
 mod table;
 mod tonic;
+#[cfg(feature = "redis")]
+mod write_behind;

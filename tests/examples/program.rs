@@ -42,6 +42,27 @@ impl Program {
         Self { child, address }
     }
 
+    /// Starts an example that only works in the background, and waits until it does.
+    #[cfg(feature = "redis")]
+    pub(crate) fn start_worker(name: &str, flags: &[&str]) -> Self {
+        let mut child = command(name)
+            .arg("--worker")
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output is piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let program = Self { child, address };
+        assert!(
+            read.is_ok() && line == "applying writes\n",
+            "it said {line:?}"
+        );
+        program
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(id.expect("a process id"), signal).expect("it runs");
