@@ -64,7 +64,11 @@ impl StorableResponse<'_> {
         };
         let must_revalidate = directives.forbids_stale();
         let no_cache = directives.no_cache.is_whole() && overridden.is_none();
+        // The table's windows are for what it gives a lifetime, or what states one, not for any error.
+        let has_source = !matches!(source, FreshnessSource::None);
+        let table_applies = has_source || self.status.is_success();
         let window = |own: Option<Duration>, table: Option<Duration>| {
+            let table = table.filter(|_| table_applies);
             let given = own.or(table).filter(|_| !must_revalidate && !no_cache);
             given.unwrap_or_default().min(policy.max)
         };
@@ -121,9 +125,8 @@ impl StorableResponse<'_> {
         let fresh = !lifetime.no_cache && lifetime.fresh > lifetime.initial_age;
         let stale =
             !lifetime.stale_while_revalidate.is_zero() || !lifetime.stale_if_error.is_zero();
-        fresh
-            || stale
-            || (self.is_cacheable(lifetime) && etag::can_be_validated(self.status, self.headers))
+        let is_validated = etag::can_be_validated(self.status, self.headers);
+        fresh || (self.is_cacheable(lifetime) && (stale || is_validated))
     }
 
     /// Whether the last condition of RFC 9111 section 3 holds: freshness is explicit, the response is

@@ -444,6 +444,32 @@ fn windows_come_from_the_response_then_the_table() {
     assert_eq!(windows("s-maxage=1, stale-while-revalidate=5"), (0, 0));
 }
 
+/// Regression: with a window in the table, any response was stored, and a 503 without a lifetime answered
+/// the next requests as a stale hit.
+#[test]
+fn the_windows_of_the_table_do_not_keep_errors_without_a_lifetime() {
+    // RFC 9111 section 3
+    for status in [302, 404, 500, 503] {
+        let case = Case {
+            status,
+            policy: StoragePolicy {
+                stale_while_revalidate: Some(secs(30)),
+                stale_if_error: Some(secs(40)),
+                ..LISTED
+            },
+            ..Case::default()
+        };
+        assert_eq!(case.decide(&[]), Err(Refusal::NoLifetime), "{status}");
+        let own = case.decide(&[(CACHE_CONTROL, "stale-while-revalidate=5")]);
+        let is_heuristic = status == 404;
+        assert_eq!(own.is_ok(), is_heuristic, "{status}");
+        let stated = case
+            .decide(&[(CACHE_CONTROL, "max-age=1")])
+            .expect("stored");
+        assert_eq!(stated.stale_while_revalidate, secs(30), "{status}");
+    }
+}
+
 #[test]
 fn only_some_methods_are_stored() {
     // RFC 9111 section 3, RFC 9110 section 9.3.3
