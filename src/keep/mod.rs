@@ -6,9 +6,10 @@
 //! | methods | purpose |
 //! |---|---|
 //! | [`get`](Keep::get), [`set`](Keep::set), [`get_or_set`](Keep::get_or_set), [`entry`](Keep::entry), [`mark`](Keep::mark) | store values as JSON |
+//! | [`get_many`](Keep::get_many), [`set_many`](Keep::set_many), [`ttl`](Keep::ttl), [`exists`](Keep::exists) | read and store many values, and ask for a value's remaining time |
 //! | [`invalidate`](Keep::invalidate), [`delete`](Keep::delete), [`delete_pattern`](Keep::delete_pattern), [`bump_version`](Keep::bump_version), [`write`](Keep::write) | make stored responses and values unusable |
 //! | [`invalidations`](Keep::invalidations) | invalidate the application's own caches |
-//! | [`rate_limit`](Keep::rate_limit), [`increment`](Keep::increment) | count uses, with and without a quota |
+//! | [`rate_limit`](Keep::rate_limit), [`increment`](Keep::increment), [`counter`](Keep::counter) | count uses, with and without a quota |
 //! | [`warm`](Keep::warm) | store responses before they are requested |
 //! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and wait for invalidations before a shutdown |
 
@@ -18,6 +19,9 @@ pub(crate) mod handle;
 mod invalidation;
 mod limits;
 mod removal;
+mod value_json;
+mod value_lookup;
+mod value_reads;
 mod values;
 mod warm;
 mod write;
@@ -30,3 +34,5 @@ pub use limits::RateLimitResult;
 pub use removal::InvalidateFuture;
 pub use values::{Mark, ValueEntry};
 pub use warm::WarmUpReport;
+
+pub use crate::store::contracts::plain::TimeLeft;

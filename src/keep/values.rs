@@ -1,37 +1,29 @@
 //! Application values, which application code stores under keys.
 
-use std::{
-    any::type_name,
-    future::Future,
-    marker::PhantomData,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{get_or_set_error::GetOrSetError, handle::Keep};
+use super::{
+    get_or_set_error::GetOrSetError,
+    handle::Keep,
+    value_json::{decode, encode, json_of},
+};
 use crate::{
-    clock::Now,
     engine::{
         coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, coalesce},
         core::Engine,
         fill_lock::Locked,
         single_flight::LeaderGuard,
         task_keys,
-        tiers::{FoundEntry, StoreLookup},
+        tiers::StoreLookup,
     },
-    error::{Error, Kind},
+    error::Error,
     fence::{capture::Capture, verdict::Verdict},
     key::{Key, KeyBuf},
-    message::media_type::is_json,
     semantics::freshness::Lifetime,
-    store::{
-        contracts::plain::Plain,
-        entry::{Content, Entry, LocalState, StoredValue},
-    },
+    store::entry::{Content, Entry, LocalState, StoredValue},
 };
 
 /// A position in the order of invalidations, taken before a value is read from its source.
@@ -207,54 +199,6 @@ impl Keep {
     pub fn mark(&self) -> Mark {
         Mark(self.engine().fence.capture())
     }
-
-    async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
-        match self.json(key).await {
-            StoreLookup::Found(json) => decode(key, &json).map(Some),
-            StoreLookup::HitForMiss | StoreLookup::Nothing => Ok(None),
-        }
-    }
-
-    async fn json(&self, key: &Key) -> StoreLookup<Bytes> {
-        let full = self.full_key(key);
-        let json = match self.plain(key) {
-            // A failure is logged and counted by the store.
-            Some(plain) => plain.get_plain(full.as_str()).await.ok().flatten(),
-            None => match self.find_entry(&full).await {
-                StoreLookup::Found((found, now)) => usable_json(&found, now),
-                StoreLookup::HitForMiss => return StoreLookup::HitForMiss,
-                StoreLookup::Nothing => None,
-            },
-        };
-        json.map_or(StoreLookup::Nothing, StoreLookup::Found)
-    }
-
-    async fn find_entry(&self, key: &KeyBuf) -> StoreLookup<(FoundEntry, Now)> {
-        let shared = self.engine();
-        let now = shared.clock.now();
-        let none = HeaderMap::new();
-        match shared.tiers.lookup_local(key, &none, now) {
-            Some(found) => StoreLookup::Found((found, now)),
-            None => shared.tiers.lookup_in_store(key, &none).await,
-        }
-    }
-
-    pub(super) fn full_key(&self, key: &Key) -> KeyBuf {
-        let shared = self.engine();
-        let plan = &shared.snapshot.load().plan;
-        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
-        let bumped = shared.fence.version(entity).load(Ordering::Acquire);
-        KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
-    }
-
-    /// The store of bare JSON, if the table stores the key's entity in this form (`[[value]] plain`).
-    fn plain(&self, key: &Key) -> Option<&dyn Plain> {
-        let shared = self.engine();
-        let plan = &shared.snapshot.load().plan;
-        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
-        let plain = plan.is_plain(entity);
-        shared.tiers.plain.as_deref().filter(|_| plain)
-    }
 }
 
 impl ValueEntry {
@@ -308,7 +252,7 @@ impl ValueEntry {
     /// If the future is dropped, the value may have been stored or not.
     pub async fn set_at<T: Serialize + ?Sized>(&self, mark: Mark, value: &T) -> Result<(), Error> {
         let json = encode(&self.key, value)?;
-        self.store(mark, json, Duration::ZERO).await;
+        self.store(mark, json).await;
         Ok(())
     }
 
@@ -400,7 +344,7 @@ impl ValueEntry {
         match (&made, &mut leader) {
             (Ok(value), leader) if condition(value) => match encode(&self.key, value) {
                 Ok(json) => {
-                    let entry = self.store(mark, json, cost).await;
+                    let entry = self.store_made(mark, json, cost).await;
                     if let (Some(entry), Some(leader)) = (entry, leader) {
                         leader.share(entry);
                     }
@@ -424,7 +368,12 @@ impl ValueEntry {
         })
     }
 
-    async fn store(&self, mark: Mark, json: Bytes, cost: Duration) -> Option<Arc<Entry>> {
+    pub(super) async fn store(&self, mark: Mark, json: Bytes) -> Option<Arc<Entry>> {
+        self.store_made(mark, json, Duration::ZERO).await
+    }
+
+    /// Stores a value that took `cost` to make.
+    async fn store_made(&self, mark: Mark, json: Bytes, cost: Duration) -> Option<Arc<Entry>> {
         if &*json == b"null" {
             return None;
         }
@@ -523,58 +472,4 @@ impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
     fn is_hit_for_miss(&self) -> bool {
         false
     }
-}
-
-/// The JSON text of a fresh entry.
-fn usable_json(found: &FoundEntry, now: Now) -> Option<Bytes> {
-    let resident = now.wall.since(found.entry.stored);
-    lifetime(&found.entry)?.remaining(resident)?;
-    let is_usable = found.verdict == Verdict::Usable;
-    json_of(&found.entry).filter(|_| is_usable)
-}
-
-fn lifetime(entry: &Entry) -> Option<&Lifetime> {
-    match &entry.content {
-        Content::Response(response) => Some(&response.lifetime),
-        Content::Value(value) => Some(&value.lifetime),
-        Content::Variants(_) => None,
-    }
-}
-
-/// The JSON text of a value, or of a stored 200 response.
-fn json_of(entry: &Entry) -> Option<Bytes> {
-    match &entry.content {
-        Content::Value(value) => Some(value.json.clone()),
-        Content::Response(response) => {
-            let json = response
-                .headers
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| is_json(kind.as_bytes()));
-            (json && response.status == StatusCode::OK && response.part.is_none())
-                .then(|| response.body.clone())
-        }
-        Content::Variants(_) => None,
-    }
-}
-
-fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|source| {
-            let message = format!("the value for `{key}` does not serialise to JSON");
-            Error::new(Kind::Value, message).with_shown_cause(source)
-        })
-}
-
-/// Decodes a value. The error contains the place but not the content, which may be secret.
-fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(json).map_err(|source| {
-        let message = format!(
-            "the JSON stored under `{key}` is not a `{}` (line {}, column {})",
-            type_name::<T>(),
-            source.line(),
-            source.column(),
-        );
-        Error::new(Kind::Value, message).with_hidden_cause(source)
-    })
 }

@@ -163,6 +163,10 @@ impl RedisClient {
         connected.map_err(|error| self.0.connect_failed(error))
     }
 
+    pub(super) fn is_cluster(&self) -> bool {
+        self.0.address.is_cluster()
+    }
+
     /// True while no breaker is open.
     pub(crate) fn healthy(&self) -> bool {
         self.0.breakers.open().next().is_none()
