@@ -38,15 +38,22 @@ pub(super) fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Byte
         })
 }
 
-/// Decodes a value. The error contains the place but not the content, which may be secret.
-pub(super) fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(json).map_err(|source| {
+/// Decodes a value. A `null` is no value of a type without `null`. The error contains the place but not the
+/// content, which may be secret.
+pub(super) fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<Option<T>, Error> {
+    serde_json::from_slice(json).map(Some).or_else(|source| {
+        if json == NULL {
+            return Ok(None);
+        }
         let message = format!(
             "the JSON stored under `{key}` is not a `{}` (line {}, column {})",
             type_name::<T>(),
             source.line(),
             source.column(),
         );
-        Error::new(Kind::Value, message).with_hidden_cause(source)
+        Err(Error::new(Kind::Value, message).with_hidden_cause(source))
     })
 }
+
+/// The JSON of a value that does not exist.
+pub(super) const NULL: &[u8] = b"null";

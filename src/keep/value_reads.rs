@@ -1,6 +1,6 @@
 //! Reading and storing many values, and what is known of a value without reading it.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
@@ -99,7 +99,7 @@ impl Keep {
         let texts = self.json_of_many(&keys).await;
         let values = keys.iter().zip(texts);
         let values: Vec<Result<Option<T>, Error>> = values
-            .map(|(key, json)| json.map(|json| decode(key, &json)).transpose())
+            .map(|(key, json)| json.map_or(Ok(None), |json| decode(key, &json)))
             .collect();
         let hits = values.iter().filter(|value| matches!(value, Ok(Some(_))));
         let hits = hits.count() as u64;
@@ -131,7 +131,7 @@ impl Keep {
         }
         let stored = encoded
             .iter()
-            .map(|(entry, json)| entry.store(mark, json.clone()));
+            .map(|(entry, json)| entry.value.store(mark, json.clone(), Duration::ZERO));
         let stored = stream::iter(stored).buffer_unordered(CONCURRENT_PUTS);
         stored.for_each(|_| std::future::ready(())).await;
         Ok(())

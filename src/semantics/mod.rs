@@ -28,6 +28,7 @@ pub(crate) mod no_vary_search;
 pub(crate) mod partial;
 mod preferences;
 pub(crate) mod range;
+pub(crate) mod refresh_policy;
 pub(crate) mod request_head;
 pub(crate) mod sharing;
 pub(crate) mod storable;

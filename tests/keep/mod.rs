@@ -4,3 +4,9 @@
 mod many;
 #[cfg(feature = "redis")]
 mod reads;
+mod refresh;
+#[cfg(feature = "redis")]
+mod shared;
+mod warm;
+#[cfg(feature = "redis")]
+mod write;
