@@ -13,6 +13,10 @@
 //! | [`warm`](Keep::warm), [`warm_with`](Keep::warm_with) | store responses before they are requested |
 //! | [`reload`](Keep::reload), [`flush`](Keep::flush) | replace the table, and wait for invalidations before a shutdown |
 
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[allow(missing_docs)] // the attributes expand to it; it is no interface
+pub mod attribute_support;
 mod events;
 mod get_or_set_error;
 pub(crate) mod handle;

@@ -26,7 +26,7 @@ pin_project! {
     pub struct WriteFuture<'a, F: Future, T> {
         #[pin]
         work: F,
-        replacement: Option<Replacement<'a, T>>,
+        replacement: Option<ValueReplacement<'a, T>>,
         unfinished: UnfinishedWrite,
         // The result of the work, once it is there, while the invalidations are sent.
         result: Option<F::Output>,
@@ -98,7 +98,7 @@ where
     {
         let key = entry.value.key.clone();
         self.unfinished.invalidations.push(Invalidation::key(&key));
-        self.replacement = Some(Replacement {
+        self.replacement = Some(ValueReplacement {
             value: entry.value,
             json: Box::new(move |written| encode(&key, &value(written))),
         });
@@ -141,12 +141,12 @@ impl<F: Future, T> fmt::Debug for WriteFuture<'_, F, T> {
 }
 
 /// The value that replaces the one under its key after the write.
-struct Replacement<'a, T> {
+struct ValueReplacement<'a, T> {
     value: KeyedValue,
     json: Box<dyn FnOnce(&T) -> Result<Bytes, Error> + Send + 'a>,
 }
 
-impl<T> Replacement<'_, T> {
+impl<T> ValueReplacement<'_, T> {
     /// The entry to store; `None` if nothing may be stored.
     fn entry(self, written: &T) -> Option<(KeyedValue, Entry)> {
         let key = &self.value.key;

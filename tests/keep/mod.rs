@@ -1,5 +1,7 @@
 //! The cache API for code.
 
+#[cfg(feature = "macros")]
+mod attributes;
 #[cfg(feature = "redis")]
 mod many;
 #[cfg(feature = "redis")]

@@ -32,11 +32,11 @@ fn invalid_tables_have_helpful_errors() {
         ("[ttl]\na = -1", "line 2: -1 is negative"),
         (
             "[[value]]\nkey = \"quote:*\"\nttl = \"5m\"\nrefresh_ahead = \"5m\"",
-            "5m must be shorter than the TTL of 5m; write less, or give the value a longer `ttl`",
+            "line 4: value \"quote:*\", refresh_ahead: 5m must be shorter than the TTL of 5m; write less, or give the value a longer `ttl`",
         ),
         (
             "[[value]]\nkey = \"quote:*\"\nplain = true\nstale_if_error = \"5m\"",
-            "bare JSON expires at its TTL and does not tell how it was made; leave it out, write `refresh_ahead` instead, or leave out `plain`",
+            "line 4: value \"quote:*\", stale_if_error: bare JSON expires at its TTL and does not tell how it was made; leave it out, write `refresh_ahead` instead, or leave out `plain`",
         ),
         (
             "[ttl]\na = 1.5",
