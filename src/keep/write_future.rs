@@ -143,8 +143,11 @@ impl<F: Future, T> fmt::Debug for WriteFuture<'_, F, T> {
 /// The value that replaces the one under its key after the write.
 struct ValueReplacement<'a, T> {
     value: KeyedValue,
-    json: Box<dyn FnOnce(&T) -> Result<Bytes, Error> + Send + 'a>,
+    json: MakeJson<'a, T>,
 }
+
+/// Makes the JSON of the value from the result of the work.
+type MakeJson<'a, T> = Box<dyn FnOnce(&T) -> Result<Bytes, Error> + Send + 'a>;
 
 impl<T> ValueReplacement<'_, T> {
     /// The entry to store; `None` if nothing may be stored.

@@ -111,7 +111,7 @@ async fn a_value_read_before_a_write_does_not_replace_the_written_one() {
     let (answer, asked) = oneshot::channel::<u32>();
     let reading = tokio::spawn({
         let keep = keep.clone();
-        let make = || async move { asked.await };
+        let make = || asked;
         async move { keep.get_or_set(&key(), make).await }
     });
     run_other_tasks().await;

@@ -178,9 +178,12 @@ impl Entries for RedisEntries {
     }
 
     fn get_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Arc<Entry>>>> {
-        let decode = |(key, stored): (&Box<str>, Option<Bytes>)| self.decode(key, &stored?);
         let texts = self.fetch_many(keys);
-        Box::pin(texts.map(move |texts| keys.iter().zip(texts).map(decode).collect()))
+        Box::pin(texts.map(|texts| {
+            let stored = keys.iter().zip(texts);
+            let entries = stored.map(|(key, stored)| self.decode(key, &stored?));
+            entries.collect()
+        }))
     }
 
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {
