@@ -84,6 +84,7 @@
 //! | `redis` | yes | `RedisStore`: one Redis or Valkey server, Sentinels, or a Cluster |
 //! | `tls` | | `rediss://` addresses |
 //! | `tonic` | | request bodies of tonic; client addresses from `TcpConnectInfo` |
+//! | `macros` | | the attributes `cached` and `invalidates`, for functions of the application |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod cache;
@@ -134,6 +135,37 @@ pub use rate_limit::RateLimitLayer;
 #[cfg(feature = "redis")]
 pub use store::redis::{RedisStore, RedisStoreBuilder};
 pub use table::{Limit, Route, Scope, Table};
+/// ```
+/// use tower_keep::{Keep, Key, Table, cached, invalidates, table::secs};
+///
+/// # struct Db;
+/// # impl Db {
+/// #     async fn name(&self, _: u32) -> Result<String, std::io::Error> { Ok("a name".into()) }
+/// #     async fn rename(&self, _: u32, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+/// # }
+/// #[cached(key = "engagement:{id}", ttl = "30m")]
+/// async fn name(keep: &Keep, db: &Db, id: u32) -> Result<String, std::io::Error> {
+///     db.name(id).await
+/// }
+///
+/// #[invalidates("engagement:{id}", "engagement:{id}:*")]
+/// async fn rename(keep: &Keep, db: &Db, id: u32, name: &str) -> Result<(), std::io::Error> {
+///     db.rename(id, name).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_keep::Error> {
+/// let keep = Keep::new(Table::new())?;
+/// assert_eq!(name(&keep, &Db, 42).await.unwrap(), "a name");
+/// let key = Key::new("engagement").id(42);
+/// assert!(keep.ttl(&key).await.duration() > Some(secs(1500)));
+/// rename(&keep, &Db, 42, "another").await.unwrap();
+/// assert!(!keep.exists(&key).await);
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "macros")]
+pub use tower_keep_macros::{cached, invalidates};
 pub use write_behind::{WriteBehindLayer, WriteBehindWorker};
 
 /// The README's code.

@@ -25,6 +25,8 @@ pub(crate) struct CacheMetrics {
     /// Application values that another caller computed.
     pub(crate) value_collapsed: Counter,
     pub(crate) value_miss: Counter,
+    /// Stale application values in place of an error.
+    pub(crate) value_stale: Counter,
     pub(crate) stored: Counter,
     /// Responses that were not stored: forbidden or too large.
     pub(crate) refused: Counter,
@@ -64,6 +66,7 @@ impl CacheMetrics {
             value_hit: values("hit"),
             value_collapsed: values("collapsed"),
             value_miss: values("miss"),
+            value_stale: values("stale"),
             stored: counter!("tower_keep_cache_stored_total"),
             refused: counter!("tower_keep_cache_refused_total"),
             busy_response: busy("response"),

@@ -10,6 +10,7 @@ mod common;
 mod compile_fail;
 mod examples;
 mod invalidate;
+mod keep;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod store;

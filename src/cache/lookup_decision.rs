@@ -9,6 +9,7 @@ use crate::{
     fence::verdict::Verdict,
     semantics::{
         freshness::{self, FreshnessState, Reason, Usability},
+        refresh_policy::RefreshPolicy,
         stored_response::StoredResponse,
     },
     table::RoutePlan,
@@ -176,33 +177,9 @@ fn is_refresh_due(route: Option<&RoutePlan>, response: &StoredResponse, left: Du
     let Some(route) = route else {
         return false;
     };
-    route.refresh_ahead.is_some_and(|ahead| left < ahead)
-        || route.early_refresh && is_early(response.cost, left, fastrand::f64())
-}
-
-/// Optimal probabilistic early expiration (XFetch): the costlier a response and the nearer its
-/// expiry, the likelier it is that one of many requests refreshes it before it expires. `chance` is
-/// at least 0 and below 1.
-fn is_early(cost: Duration, left: Duration, chance: f64) -> bool {
-    left.as_secs_f64() < -cost.as_secs_f64() * (1.0 - chance).ln()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn costly_responses_near_their_expiry_are_likely_to_be_refreshed() {
-        let refreshed = |cost, left| {
-            let left = Duration::from_millis(left);
-            let early = |n| is_early(Duration::from_millis(cost), left, f64::from(n) / 1000.0);
-            (0..1000).filter(|n| early(*n)).count()
-        };
-        // The chance is e^(-left/cost).
-        assert_eq!(refreshed(100, 100), 367);
-        assert_eq!(refreshed(100, 200), 135);
-        assert_eq!(refreshed(200, 200), 367);
-        assert_eq!(refreshed(100, 10_000), 0);
-        assert_eq!(refreshed(0, 1), 0);
-    }
+    let policy = RefreshPolicy {
+        ahead: route.refresh_ahead,
+        early: route.early_refresh,
+    };
+    policy.is_due(response.cost, left)
 }

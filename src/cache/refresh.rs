@@ -17,7 +17,7 @@ use crate::{
     engine::{
         coalesce::Leader,
         fill::Fill,
-        fill_lock::{FillLock, HeldElsewhere},
+        fill_lock::{FillLock, HeldElsewhere, Locked},
         single_flight::LeaderGuard,
     },
     message::{
@@ -87,7 +87,7 @@ async fn refresh<S: HttpService<B>, B: ReplayableBody>(
     let config = Arc::clone(&context.config);
     let engine = config.engine();
     let key = context.request.key.clone();
-    let lock = match FillLock::acquire(engine, key.as_str()).await {
+    let lock = match FillLock::acquire(engine, key.as_str(), Locked::Response).await {
         Ok(lock) => lock,
         Err(HeldElsewhere) => return attempt.leave_to_another(),
     };

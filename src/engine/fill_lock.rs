@@ -64,15 +64,19 @@ impl FillLock {
         })
     }
 
-    /// Acquires the lock of the response of `key` if no other process holds it.
+    /// Acquires the lock of `key` if no other process holds it.
     ///
     /// `Ok(None)` if there is no store or it does not reply: then every process does the work.
     ///
     /// # Errors
     ///
     /// If another process holds the lock.
-    pub(crate) async fn acquire(engine: &Engine, key: &str) -> Result<Option<Self>, HeldElsewhere> {
-        let Some(mut lock) = Self::new(engine, key, Locked::Response) else {
+    pub(crate) async fn acquire(
+        engine: &Engine,
+        key: &str,
+        locked: Locked,
+    ) -> Result<Option<Self>, HeldElsewhere> {
+        let Some(mut lock) = Self::new(engine, key, locked) else {
             return Ok(None);
         };
         match lock.try_acquire().await {

@@ -152,7 +152,54 @@ impl Tiers {
         full_key: &str,
         key: &KeyBuf,
     ) -> Option<(FoundEntry, Now)> {
-        let (found, now) = self.read_store(full_key, key).await?;
+        let entry = self.store.as_ref()?.get(full_key).await.ok()??;
+        self.admit(full_key, key, entry).await
+    }
+
+    /// The entries in the store under these keys, as [`lookup_in_store`](Self::lookup_in_store) finds
+    /// them for a request without fields.
+    pub(crate) async fn lookup_many_in_store(
+        &self,
+        keys: &[KeyBuf],
+    ) -> Vec<Option<(FoundEntry, Now)>> {
+        let Some(store) = self.store.as_ref().filter(|_| !keys.is_empty()) else {
+            return vec![None; keys.len()];
+        };
+        let full_keys: Vec<Box<str>> = keys.iter().map(|key| key.as_str().into()).collect();
+        let mut found = Vec::with_capacity(keys.len());
+        for (key, entry) in keys.iter().zip(store.get_many(&full_keys).await) {
+            found.push(match entry {
+                None => None,
+                Some(list) if matches!(list.content, Content::Variants(_)) => {
+                    match self.lookup_in_store(key, &HeaderMap::new()).await {
+                        StoreLookup::Found(found) => Some(found),
+                        StoreLookup::HitForMiss | StoreLookup::Nothing => None,
+                    }
+                }
+                Some(entry) => self.admit(key.as_str(), key, entry).await,
+            });
+        }
+        found
+    }
+
+    /// Checks an entry that was read from the store under `full_key`, and copies it into the local tier,
+    /// unless the local entry is at least as new.
+    async fn admit(
+        &self,
+        full_key: &str,
+        key: &KeyBuf,
+        mut entry: Arc<Entry>,
+    ) -> Option<(FoundEntry, Now)> {
+        if let Some(entry) = Arc::get_mut(&mut entry) {
+            entry.count_body(&self.buffers);
+        }
+        if self.fence.is_behind(entry.position) {
+            // Boxed, so that the future of every hit stays small.
+            Box::pin(self.catch_up(full_key, entry.position)).await?;
+        }
+        let now = self.clock.now();
+        let verdict = self.check(&entry, key, now)?;
+        let found = FoundEntry { entry, verdict };
         if self.local.is_off() {
             return Some((found, now));
         }
@@ -333,20 +380,6 @@ impl Tiers {
             None => self.usable_in_store(key.as_str(), key).await?.0,
         };
         matches!(found.entry.content, Content::Variants(_)).then_some(found.entry)
-    }
-
-    async fn read_store(&self, full_key: &str, key: &KeyBuf) -> Option<(FoundEntry, Now)> {
-        let mut entry = self.store.as_ref()?.get(full_key).await.ok()??;
-        if let Some(entry) = Arc::get_mut(&mut entry) {
-            entry.count_body(&self.buffers);
-        }
-        if self.fence.is_behind(entry.position) {
-            // Boxed, so that the future of every hit stays small.
-            Box::pin(self.catch_up(full_key, entry.position)).await?;
-        }
-        let now = self.clock.now();
-        let verdict = self.check(&entry, key, now)?;
-        Some((FoundEntry { entry, verdict }, now))
     }
 
     /// Reads the journal up to the position of a stored entry. If it does not reach the position, the

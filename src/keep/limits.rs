@@ -175,6 +175,33 @@ impl Keep {
         limiter.increment(key.as_str(), amount, ttl).await
     }
 
+    /// Returns the value of a counter; `None` if it was never incremented, or has expired.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, table::mins};
+    ///
+    /// let keep = Keep::new(Table::new())?;
+    /// let visits = Key::new("visits").id(42);
+    /// assert_eq!(keep.counter(&visits).await?, None);
+    /// keep.increment(&visits, 3, mins(1)).await?;
+    /// assert_eq!(keep.counter(&visits).await?, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not answer, or the key holds something other than a counter.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future changes nothing and can be dropped at any time.
+    pub async fn counter(&self, key: &Key) -> Result<Option<i64>, Error> {
+        self.engine().limiter.counter(key.as_str()).await
+    }
+
     /// Sets the function that finds the address of the client's connection, for requests that have
     /// neither axum's `ConnectInfo` (feature `axum`) nor tonic's `TcpConnectInfo` (feature `tonic`) nor
     /// a [`SocketAddr`](std::net::SocketAddr) in their extensions.

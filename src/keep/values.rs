@@ -1,54 +1,11 @@
 //! Application values, which application code stores under keys.
 
-use std::{
-    any::type_name,
-    future::Future,
-    marker::PhantomData,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::future::Future;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{get_or_set_error::GetOrSetError, handle::Keep};
-use crate::{
-    clock::Now,
-    engine::{
-        coalesce::{Coalesce, CoalesceOutcome, FollowOutcome, coalesce},
-        core::Engine,
-        fill_lock::Locked,
-        single_flight::LeaderGuard,
-        task_keys,
-        tiers::{FoundEntry, StoreLookup},
-    },
-    error::{Error, Kind},
-    fence::{capture::Capture, verdict::Verdict},
-    key::{Key, KeyBuf},
-    message::media_type::is_json,
-    semantics::freshness::Lifetime,
-    store::{
-        contracts::plain::Plain,
-        entry::{Content, Entry, LocalState, StoredValue},
-    },
-};
-
-/// A position in the order of invalidations, taken before a value is read from its source.
-///
-/// See [`Keep::mark`].
-#[derive(Clone, Copy, Debug)]
-pub struct Mark(Capture);
-
-/// The key of an application value, with its own TTL and tags. Made by [`Keep::entry`].
-#[derive(Clone, Debug)]
-#[must_use = "an entry does nothing until it is read or set"]
-pub struct ValueEntry {
-    keep: Keep,
-    key: Key,
-    ttl: Option<Duration>,
-    tags: Vec<Box<str>>,
-}
+use super::{get_or_set_error::GetOrSetError, handle::Keep, value_entry::ValueEntry};
+use crate::{error::Error, key::Key};
 
 impl Keep {
     /// Returns the value under `key`, if one is stored and usable. If a 200 response with JSON content
@@ -120,6 +77,10 @@ impl Keep {
     /// the same process calls its own `make`, and after twenty seconds the others do. This also ends
     /// the wait of a `make` for a task that it has spawned, and that requests the same key.
     ///
+    /// Where the table has the value refreshed before it expires, or returned stale meanwhile, the caller that
+    /// finds a refresh due makes the new value and waits for it, and the others get the stored one; see
+    /// also [`get_or_refresh`](Self::get_or_refresh).
+    ///
     /// A handler may use the key of its own route: responses and values do not wait for each other.
     ///
     /// ```
@@ -142,7 +103,7 @@ impl Keep {
     ///
     /// # Errors
     ///
-    /// The error of `make`, as [`GetOrSetError::Make`]. In this case nothing is stored, and the callers
+    /// The error of `make`, as [`GetOrSetError::Make`], unless the table lets a stale value replace it. In this case nothing is stored, and the callers
     /// that waited call their own `make`.
     ///
     /// [`GetOrSetError::SelfWait`], at once, if this call is part of a `make` for the same key.
@@ -160,7 +121,50 @@ impl Keep {
         self.entry(key.clone()).get_or_set(make).await
     }
 
-    /// Returns an entry for the value under `key`, to give the value its own TTL, tags or condition.
+    /// [`get_or_set`](Self::get_or_set), but where the table has the value refreshed before it expires
+    /// (`[[value]] refresh_ahead`), the refresh runs in the background. `make` must own what it uses. See
+    /// [`ValueEntry::get_or_refresh`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_keep::Error> {
+    /// use tower_keep::{Keep, Key, Table, table::{ValueSettings, mins}};
+    ///
+    /// async fn compute_stats(org: String) -> Result<usize, std::io::Error> {
+    ///     Ok(org.len())
+    /// }
+    ///
+    /// let stats = ValueSettings::new("dashboard:*:stats").ttl(mins(60)).refresh_ahead(mins(5));
+    /// let keep = Keep::new(Table::new().value(stats))?;
+    /// let key = Key::new("dashboard").id("org-456").sub("stats");
+    /// let made = keep.get_or_refresh(&key, || compute_stats("org-456".to_owned())).await;
+    /// assert_eq!(made.unwrap(), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_set`](Self::get_or_set).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_set`](Self::get_or_set). A refresh that has begun continues.
+    pub async fn get_or_refresh<T, E, F, Fut>(
+        &self,
+        key: &Key,
+        make: F,
+    ) -> Result<T, GetOrSetError<E>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Send + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.entry(key.clone()).get_or_refresh(make).await
+    }
+
+    /// Returns an entry for the value under `key`, to give the value settings of its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -175,406 +179,6 @@ impl Keep {
     /// # }
     /// ```
     pub fn entry(&self, key: Key) -> ValueEntry {
-        ValueEntry {
-            keep: self.clone(),
-            key,
-            ttl: None,
-            tags: Vec::new(),
-        }
+        ValueEntry::new(self.clone(), key)
     }
-
-    /// Returns the current position in the order of invalidations, for [`ValueEntry::set_at`].
-    ///
-    /// Take it before you read a value from its source. If the value is invalidated after that, even before
-    /// it is stored, the stored value is not used.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_keep::Error> {
-    /// use tower_keep::{Keep, Key, Table};
-    ///
-    /// let keep = Keep::new(Table::new())?;
-    /// let key = Key::new("engagement").id(42);
-    /// let mark = keep.mark();
-    /// let read = "the old name"; // from the database
-    /// keep.delete(&key).await?; // another task has renamed it meanwhile
-    /// keep.entry(key.clone()).set_at(mark, read).await?;
-    /// assert_eq!(keep.get::<String>(&key).await?, None);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark(self.engine().fence.capture())
-    }
-
-    async fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
-        match self.json(key).await {
-            StoreLookup::Found(json) => decode(key, &json).map(Some),
-            StoreLookup::HitForMiss | StoreLookup::Nothing => Ok(None),
-        }
-    }
-
-    async fn json(&self, key: &Key) -> StoreLookup<Bytes> {
-        let full = self.full_key(key);
-        let json = match self.plain(key) {
-            // A failure is logged and counted by the store.
-            Some(plain) => plain.get_plain(full.as_str()).await.ok().flatten(),
-            None => match self.find_entry(&full).await {
-                StoreLookup::Found((found, now)) => usable_json(&found, now),
-                StoreLookup::HitForMiss => return StoreLookup::HitForMiss,
-                StoreLookup::Nothing => None,
-            },
-        };
-        json.map_or(StoreLookup::Nothing, StoreLookup::Found)
-    }
-
-    async fn find_entry(&self, key: &KeyBuf) -> StoreLookup<(FoundEntry, Now)> {
-        let shared = self.engine();
-        let now = shared.clock.now();
-        let none = HeaderMap::new();
-        match shared.tiers.lookup_local(key, &none, now) {
-            Some(found) => StoreLookup::Found((found, now)),
-            None => shared.tiers.lookup_in_store(key, &none).await,
-        }
-    }
-
-    pub(super) fn full_key(&self, key: &Key) -> KeyBuf {
-        let shared = self.engine();
-        let plan = &shared.snapshot.load().plan;
-        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
-        let bumped = shared.fence.version(entity).load(Ordering::Acquire);
-        KeyBuf::of(key.as_str(), plan.version_of_entity(entity), bumped)
-    }
-
-    /// The store of bare JSON, if the table stores the key's entity in this form (`[[value]] plain`).
-    fn plain(&self, key: &Key) -> Option<&dyn Plain> {
-        let shared = self.engine();
-        let plan = &shared.snapshot.load().plan;
-        let (entity, _) = plan.ttl_for_raw_key(key.as_str());
-        let plain = plan.is_plain(entity);
-        shared.tiers.plain.as_deref().filter(|_| plain)
-    }
-}
-
-impl ValueEntry {
-    /// Sets a TTL instead of the entity's. `[ttl] max` still limits it.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// Adds a tag, by which the value can be [invalidated](super::Invalidation::tag).
-    pub fn tag(mut self, tag: impl Into<Box<str>>) -> Self {
-        self.tags.push(tag.into());
-        self
-    }
-
-    /// As [`Keep::get`].
-    ///
-    /// # Errors
-    ///
-    /// If the stored JSON is not a `T`: [`Error::is_value`].
-    ///
-    /// # Cancel safety
-    ///
-    /// The future changes nothing and can be dropped at any time.
-    pub async fn get<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        self.keep.get(&self.key).await
-    }
-
-    /// As [`Keep::set`].
-    ///
-    /// # Errors
-    ///
-    /// If `value` does not serialise to JSON: [`Error::is_value`].
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the value may have been stored or not.
-    pub async fn set<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
-        self.set_at(self.keep.mark(), value).await
-    }
-
-    /// Stores a value that was read after `mark` was taken. If it has been invalidated since then, it
-    /// is not used. See [`Keep::mark`] for an example.
-    ///
-    /// # Errors
-    ///
-    /// If `value` does not serialise to JSON: [`Error::is_value`].
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the value may have been stored or not.
-    pub async fn set_at<T: Serialize + ?Sized>(&self, mark: Mark, value: &T) -> Result<(), Error> {
-        let json = encode(&self.key, value)?;
-        self.store(mark, json, Duration::ZERO).await;
-        Ok(())
-    }
-
-    /// As [`Keep::get_or_set`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Keep::get_or_set`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Keep::get_or_set`].
-    pub async fn get_or_set<T, E, F, Fut>(&self, make: F) -> Result<T, GetOrSetError<E>>
-    where
-        T: Serialize + DeserializeOwned,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        self.get_or_set_if(|_| true, make).await
-    }
-
-    /// [`get_or_set`](Self::get_or_set), but the value is stored only if `condition` returns `true`.
-    /// Otherwise, the callers that waited call their own `make`.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_keep::Error> {
-    /// use tower_keep::{Keep, Key, Table};
-    ///
-    /// async fn search(_: &str) -> Result<Vec<String>, std::io::Error> {
-    ///     Ok(Vec::new())
-    /// }
-    ///
-    /// let keep = Keep::new(Table::new())?;
-    /// let key = Key::new("search").id("towers");
-    /// let entry = keep.entry(key.clone());
-    /// let hits = entry.get_or_set_if(|hits: &Vec<String>| !hits.is_empty(), || search("towers")).await;
-    /// assert!(hits.unwrap().is_empty());
-    /// assert_eq!(keep.get::<Vec<String>>(&key).await?, None);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Keep::get_or_set`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Keep::get_or_set`].
-    pub async fn get_or_set_if<T, E, F, Fut>(
-        &self,
-        condition: impl FnOnce(&T) -> bool,
-        make: F,
-    ) -> Result<T, GetOrSetError<E>>
-    where
-        T: Serialize + DeserializeOwned,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let shared = self.keep.engine();
-        if let Some(value) = self.usable().await {
-            shared.metrics.value_hit.increment(1);
-            return Ok(value);
-        }
-        let key = self.keep.full_key(&self.key);
-        if task_keys::is_making(&shared.values, key.as_str()) {
-            let key = self.key.as_str().into();
-            return Err(GetOrSetError::SelfWait { key });
-        }
-        let mut request = ValueRequest {
-            entry: self,
-            key: &key,
-            value: PhantomData,
-        };
-        let coalesced = coalesce(shared, &shared.values, key.as_str(), &mut request).await;
-        let mut leader = match coalesced {
-            CoalesceOutcome::Done(value) => {
-                shared.metrics.value_collapsed.increment(1);
-                return Ok(value);
-            }
-            CoalesceOutcome::Proceed(leader) => leader,
-        };
-        shared.metrics.value_miss.increment(1);
-        let mark = self.keep.mark();
-        let started = shared.clock.mono();
-        let made = task_keys::making(&shared.values, key.as_str(), async { make().await }).await;
-        let cost = Duration::from_nanos(shared.clock.mono().saturating_sub(started));
-        match (&made, &mut leader) {
-            (Ok(value), leader) if condition(value) => match encode(&self.key, value) {
-                Ok(json) => {
-                    let entry = self.store(mark, json, cost).await;
-                    if let (Some(entry), Some(leader)) = (entry, leader) {
-                        leader.share(entry);
-                    }
-                }
-                Err(error) => tracing::warn!(key = %self.key, %error, "the value was not stored"),
-            },
-            (Ok(_), Some(leader)) => leader.note_hit_for_miss(shared, mark.0.position),
-            _ => {}
-        }
-        if let Some(leader) = leader {
-            leader.end();
-        }
-        made.map_err(GetOrSetError::Make)
-    }
-
-    /// The stored value, if it is a `T`. A value of another type counts as missing and is replaced.
-    async fn usable<T: DeserializeOwned>(&self) -> Option<T> {
-        self.keep.read(&self.key).await.unwrap_or_else(|error| {
-            tracing::warn!(key = %self.key, %error, "the stored value is of another type and will be replaced");
-            None
-        })
-    }
-
-    async fn store(&self, mark: Mark, json: Bytes, cost: Duration) -> Option<Arc<Entry>> {
-        if &*json == b"null" {
-            return None;
-        }
-        let shared = self.keep.engine();
-        let key = self.keep.full_key(&self.key);
-        let (entity, lifetime) = self.lifetime(shared);
-        let ttl = lifetime.fresh;
-        let plain = self.keep.plain(&self.key);
-        if let Some(plain) = plain {
-            // A failure is logged and counted by the store.
-            let _ = plain.put_plain(key.as_str(), &json, ttl).await;
-        }
-        let stored = shared.clock.now().wall;
-        let mut entry = Entry {
-            content: Content::Value(StoredValue {
-                json,
-                lifetime,
-                cost,
-            }),
-            position: mark.0.position,
-            stored,
-            expires: stored.after(ttl),
-            entity,
-            user: None,
-            tags: self.tags.clone().into(),
-            local: LocalState::default(),
-        };
-        entry.local.captured = mark.0.at;
-        let entry = Arc::new(entry);
-        if plain.is_none() && shared.may_store(&mark.0, &entry, key.base()) {
-            shared.tiers.put(key.as_str(), &entry).await;
-        }
-        Some(entry)
-    }
-
-    /// The key's entity, and the value's lifetime with jitter.
-    fn lifetime(&self, shared: &Engine) -> (Box<str>, Lifetime) {
-        let snapshot = shared.snapshot.load();
-        let (entity, ttl) = snapshot.plan.ttl_for_raw_key(self.key.as_str());
-        let lifetime = Lifetime {
-            fresh: self.ttl.unwrap_or(ttl).min(snapshot.plan.max_ttl),
-            ..Lifetime::default()
-        };
-        (entity.into(), snapshot.with_jitter(lifetime))
-    }
-}
-
-/// A request for a value. One caller makes the value for all that request it at the same time.
-struct ValueRequest<'a, T> {
-    entry: &'a ValueEntry,
-    key: &'a KeyBuf,
-    value: PhantomData<fn() -> T>,
-}
-
-impl<T: DeserializeOwned> Coalesce for ValueRequest<'_, T> {
-    type SharedResult = Arc<Entry>;
-    type StoredResult = T;
-    type Output = T;
-
-    // The leader's `make` has failed, or its value is not shared: each follower calls its own.
-    const RETRIES_AFTER_END: bool = false;
-    const LOCKED: Locked = Locked::Value;
-
-    async fn find(&mut self) -> Option<T> {
-        self.entry.usable().await
-    }
-
-    async fn find_in_store(&mut self) -> StoreLookup<T> {
-        match self.entry.keep.json(&self.entry.key).await {
-            // A value of another type counts as missing; the first lookup has logged it.
-            StoreLookup::Found(json) => {
-                decode(&self.entry.key, &json).map_or(StoreLookup::Nothing, StoreLookup::Found)
-            }
-            StoreLookup::HitForMiss => StoreLookup::HitForMiss,
-            StoreLookup::Nothing => StoreLookup::Nothing,
-        }
-    }
-
-    fn accept(&mut self, value: T, _: &LeaderGuard<Arc<Entry>>) -> Option<T> {
-        Some(value)
-    }
-
-    fn follow(&mut self, entry: Arc<Entry>) -> FollowOutcome<T> {
-        let engine = self.entry.keep.engine();
-        let verdict = engine
-            .fence
-            .check(&entry, self.key.base(), engine.clock.now());
-        if verdict != Verdict::Usable {
-            return FollowOutcome::Outdated;
-        }
-        json_of(&entry)
-            .and_then(|json| decode(&self.entry.key, &json).ok())
-            .map_or(FollowOutcome::Unusable, FollowOutcome::Done)
-    }
-
-    fn is_hit_for_miss(&self) -> bool {
-        false
-    }
-}
-
-/// The JSON text of a fresh entry.
-fn usable_json(found: &FoundEntry, now: Now) -> Option<Bytes> {
-    let resident = now.wall.since(found.entry.stored);
-    lifetime(&found.entry)?.remaining(resident)?;
-    let is_usable = found.verdict == Verdict::Usable;
-    json_of(&found.entry).filter(|_| is_usable)
-}
-
-fn lifetime(entry: &Entry) -> Option<&Lifetime> {
-    match &entry.content {
-        Content::Response(response) => Some(&response.lifetime),
-        Content::Value(value) => Some(&value.lifetime),
-        Content::Variants(_) => None,
-    }
-}
-
-/// The JSON text of a value, or of a stored 200 response.
-fn json_of(entry: &Entry) -> Option<Bytes> {
-    match &entry.content {
-        Content::Value(value) => Some(value.json.clone()),
-        Content::Response(response) => {
-            let json = response
-                .headers
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| is_json(kind.as_bytes()));
-            (json && response.status == StatusCode::OK && response.part.is_none())
-                .then(|| response.body.clone())
-        }
-        Content::Variants(_) => None,
-    }
-}
-
-fn encode<T: Serialize + ?Sized>(key: &Key, value: &T) -> Result<Bytes, Error> {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .map_err(|source| {
-            let message = format!("the value for `{key}` does not serialise to JSON");
-            Error::new(Kind::Value, message).with_shown_cause(source)
-        })
-}
-
-/// Decodes a value. The error contains the place but not the content, which may be secret.
-fn decode<T: DeserializeOwned>(key: &Key, json: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(json).map_err(|source| {
-        let message = format!(
-            "the JSON stored under `{key}` is not a `{}` (line {}, column {})",
-            type_name::<T>(),
-            source.line(),
-            source.column(),
-        );
-        Error::new(Kind::Value, message).with_hidden_cause(source)
-    })
 }

@@ -1,14 +1,15 @@
 //! Writes by application code, and waiting for invalidations before a shutdown.
 
-use std::{future::Future, mem};
+use std::future::Future;
 
-use super::{handle::Keep, invalidation::Invalidation};
+use super::{handle::Keep, invalidation::Invalidation, write_future::WriteFuture};
 use crate::engine::acceptance::queue_drain;
 
 impl Keep {
     /// Runs `work`, which changes the data of the entries that the invalidations name, then makes those
     /// entries unusable and returns the result of `work`. It also invalidates after an error, since the
-    /// change may have been committed.
+    /// change may have been committed. [`WriteFuture::replace`] stores a value in place of an invalidated
+    /// one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -41,23 +42,16 @@ impl Keep {
     /// `work` runs in the caller's task. If the future is dropped, `work` is dropped, and the
     /// entries are invalidated. To prevent a client that disconnects from interrupting a commit,
     /// spawn a task: `tokio::spawn(async move { keep.write(changes, work).await })`.
-    pub async fn write<T, E, F>(
+    pub fn write<'a, T, E, F>(
         &self,
         invalidations: impl IntoIterator<Item = Invalidation>,
         work: F,
-    ) -> Result<T, E>
+    ) -> WriteFuture<'a, F, T>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let mut write = UnfinishedWrite {
-            keep: self.clone(),
-            invalidations: invalidations.into_iter().collect(),
-        };
-        let result = work.await;
-        // If this is cancelled, the invalidations are sent twice, which is harmless.
-        let _ = self.purge(write.invalidations.clone()).await;
-        write.invalidations.clear();
-        result
+        let invalidations = invalidations.into_iter().collect();
+        WriteFuture::new(self.clone(), invalidations, work)
     }
 
     /// Waits until the writes in progress below an [`InvalidateLayer`](crate::InvalidateLayer) have
@@ -91,20 +85,5 @@ impl Keep {
         queue_drain::wait_until_empty(engine).await;
         engine.writes.wait().await;
         engine.fence.flush().await;
-    }
-}
-
-/// Sends the invalidations of a write when it is dropped before the write has ended: the change may
-/// have been committed.
-struct UnfinishedWrite {
-    keep: Keep,
-    invalidations: Vec<Invalidation>,
-}
-
-impl Drop for UnfinishedWrite {
-    fn drop(&mut self) {
-        let invalidations = mem::take(&mut self.invalidations).into_iter();
-        let purges: Vec<_> = invalidations.map(Invalidation::into_purge).collect();
-        self.keep.engine().fence.purge_later(&purges);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) mod partial;
 pub(crate) mod prefer;
 mod preferences;
 pub(crate) mod range;
+pub(crate) mod refresh_policy;
 pub(crate) mod request_head;
 pub(crate) mod sharing;
 pub(crate) mod storable;

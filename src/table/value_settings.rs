@@ -22,6 +22,14 @@ pub struct ValueSettings {
     pub(crate) key: String,
     #[serde(default, deserialize_with = "quantities::some_ttl")]
     pub(crate) ttl: Option<Duration>,
+    #[serde(default, deserialize_with = "quantities::some_duration")]
+    pub(crate) refresh_ahead: Option<Duration>,
+    #[serde(default)]
+    pub(crate) early_refresh: bool,
+    #[serde(default, deserialize_with = "quantities::some_duration")]
+    pub(crate) stale_while_revalidate: Option<Duration>,
+    #[serde(default, deserialize_with = "quantities::some_duration")]
+    pub(crate) stale_if_error: Option<Duration>,
     #[serde(default)]
     pub(crate) plain: bool,
 }
@@ -34,6 +42,10 @@ impl ValueSettings {
         Self {
             key: key.into(),
             ttl: None,
+            refresh_ahead: None,
+            early_refresh: false,
+            stale_while_revalidate: None,
+            stale_if_error: None,
             plain: false,
         }
     }
@@ -41,6 +53,33 @@ impl ValueSettings {
     /// How long the values stay fresh, instead of the entity's TTL.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Refreshes a value when [`get_or_set`](crate::Keep::get_or_set) or
+    /// [`get_or_refresh`](crate::Keep::get_or_refresh) uses it and it stays fresh for less than this. Must
+    /// be less than the TTL.
+    pub fn refresh_ahead(mut self, left: Duration) -> Self {
+        self.refresh_ahead = Some(left);
+        self
+    }
+
+    /// Whether values are refreshed before they expire, at random: the probability grows with the time
+    /// that it took to make the value, and as the expiry comes closer.
+    pub fn early_refresh(mut self, yes: bool) -> Self {
+        self.early_refresh = yes;
+        self
+    }
+
+    /// How long a stale value is returned while one caller makes a fresh one (RFC 5861 section 3).
+    pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
+        self.stale_while_revalidate = Some(time);
+        self
+    }
+
+    /// How long a stale value is returned instead of the error of `make` (RFC 5861 section 4).
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.stale_if_error = Some(time);
         self
     }
 

@@ -200,7 +200,8 @@ async fn a_condition_decides_what_is_stored() {
     for (call, expected) in [(1, 1), (2, 2), (3, 2)] {
         let value = keep
             .entry(key())
-            .get_or_set_if(|call| *call > 1, || async { Ok::<_, Infallible>(call) })
+            .condition(|call: &i32| *call > 1)
+            .get_or_set(|| async { Ok::<_, Infallible>(call) })
             .await;
         assert_eq!(value, Ok(expected));
     }

@@ -19,6 +19,35 @@ const CASES: &[(&str, &[&str])] = &[
     ("axum_error_is_not_infallible", &["Infallible"]),
     ("hyper_body_without_adapter", &[BODY, WRAP]),
     ("inner_service_is_not_clone", &["Clone", "NotClone"]),
+    (
+        "cached_without_a_key",
+        &[
+            "#[cached] needs a key; write `key = \"entity:{id}\"`, or `prefix = \"entity\"` to hash all arguments",
+        ],
+    ),
+    (
+        "cached_by_an_unknown_argument",
+        &["`{idd}` is not an argument of `engagement`; write one of `{keep}`, `{id}`"],
+    ),
+    (
+        "cached_without_a_keep",
+        &[
+            "#[cached] finds no `Keep`; add an argument `keep: &Keep`, or write `keep = \"an expression\"` in the attribute",
+        ],
+    ),
+    ("cached_for_no_duration", &["not a duration; write \"30m\""]),
+    (
+        "cached_function_is_not_async",
+        &["#[cached] needs an async function; write `async fn`"],
+    ),
+    (
+        "invalidates_nothing",
+        &["#[invalidates] names nothing; write keys and patterns"],
+    ),
+    (
+        "invalidates_a_mixed_segment",
+        &["the segment `{id}*` mixes text and an argument; separate them with a colon"],
+    ),
 ];
 
 #[test]
@@ -89,7 +118,7 @@ hyper-util = {{ version = "0.1", features = ["service", "tokio"] }}
 tokio = {{ version = "1", features = ["io-util"] }}
 tower = {{ version = "0.5", features = ["util"] }}
 tower-http = {{ version = "0.6", features = ["limit", "map-request-body"] }}
-tower-keep = {{ path = {root:?}, default-features = false, features = ["axum"] }}
+tower-keep = {{ path = {root:?}, default-features = false, features = ["axum", "macros"] }}
 
 {bins}"#
     )

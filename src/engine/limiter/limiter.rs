@@ -168,6 +168,14 @@ impl Limiter {
         sum.ok_or_else(|| Error::new(Kind::Refused, format!("the counter {key:?} would overflow")))
     }
 
+    /// The sum of a plain counter; `None` if there is no such counter.
+    pub(crate) async fn counter(&self, key: &str) -> Result<Option<i64>, Error> {
+        match &self.shared {
+            Some(shared) => shared.counter(key).await,
+            None => Ok(self.counters.sum(key, self.now())),
+        }
+    }
+
     /// Registers the metrics of a table's limits.
     pub(crate) fn register(&self, limits: &[LimitPlan]) {
         let metrics = limits

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
+
 use super::StoreFuture;
 use crate::store::entry::Entry;
 
@@ -9,6 +11,10 @@ use crate::store::entry::Entry;
 pub(crate) trait Entries: fmt::Debug + Send + Sync {
     /// Returns the entry, unless it is missing, expired, damaged or of an unknown format.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>>;
+
+    /// Returns the entry under each key, in the order of the keys. An entry that cannot be read counts as
+    /// missing.
+    fn get_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Arc<Entry>>>>;
 
     /// Stores `entry` until it expires, unless the stored entry has the same epoch and a later `n`.
     /// Returns whether it was stored.

@@ -25,6 +25,9 @@ pub(crate) trait Limits: fmt::Debug + Send + Sync {
 
     /// Adds to a plain counter, which lives for `ttl` from its first use; returns the sum.
     fn increment(&self, key: &str, amount: i64, ttl: Duration) -> StoreFuture<'static, i64>;
+
+    /// Returns the sum of a plain counter; `None` if there is no such counter.
+    fn counter(&self, key: &str) -> StoreFuture<'static, Option<i64>>;
 }
 
 /// One limit, and the charge under it.

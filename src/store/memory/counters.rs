@@ -40,6 +40,13 @@ impl Counters {
         );
         Some(amount)
     }
+
+    /// The sum of a counter that has not expired. `now` is in microseconds.
+    pub(crate) fn sum(&self, key: &str, now: u64) -> Option<i64> {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = counters.get(key).filter(|counter| now < counter.expires);
+        counter.map(|counter| counter.sum)
+    }
 }
 
 fn make_room(counters: &mut HashMap<Box<str>, ExpiringCounter>, now: u64) {
@@ -76,6 +83,9 @@ mod tests {
             Some(1),
             "the time to live was not prolonged"
         );
+        assert_eq!(counters.sum("a", 100), Some(1));
+        assert_eq!(counters.sum("a", 200), None, "it has expired");
+        assert_eq!(counters.sum("c", 0), None);
     }
 
     #[test]

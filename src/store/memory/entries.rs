@@ -8,12 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::{
     clock::{Clock, Timestamp},
     key::glob::matches_glob,
     store::{
-        contracts::{StoreFuture, entries::Entries, plain::Plain},
+        contracts::{
+            StoreFuture,
+            entries::Entries,
+            plain::{Plain, TimeLeft},
+        },
         entry::Entry,
     },
 };
@@ -57,6 +62,20 @@ impl MemoryEntries {
         self.current().0.get(key).map(|(item, _)| item.clone())
     }
 
+    fn entry(&self, key: &str) -> Option<Arc<Entry>> {
+        match self.item(key) {
+            Some(StoredItem::Entry(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    fn plain(&self, key: &str) -> Option<Bytes> {
+        match self.item(key) {
+            Some(StoredItem::Plain(json)) => Some(json),
+            _ => None,
+        }
+    }
+
     fn store(&self, key: &str, entry: &Arc<Entry>) -> bool {
         let (mut stored, now) = self.current();
         if let Some((StoredItem::Entry(old), _)) = stored.get(key)
@@ -82,11 +101,12 @@ impl MemoryEntries {
 
 impl Entries for MemoryEntries {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Arc<Entry>>> {
-        let entry = match self.item(key) {
-            Some(StoredItem::Entry(entry)) => Some(entry),
-            _ => None,
-        };
-        Box::pin(ready(Ok(entry)))
+        Box::pin(ready(Ok(self.entry(key))))
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Arc<Entry>>>> {
+        let entries = keys.iter().map(|key| self.entry(key));
+        Box::pin(ready(entries.collect()))
     }
 
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {
@@ -120,11 +140,21 @@ impl Entries for MemoryEntries {
 
 impl Plain for MemoryEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
-        let json = match self.item(key) {
-            Some(StoredItem::Plain(json)) => Some(json),
-            _ => None,
+        Box::pin(ready(Ok(self.plain(key))))
+    }
+
+    fn get_plain_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Bytes>>> {
+        let texts = keys.iter().map(|key| self.plain(key));
+        Box::pin(ready(texts.collect()))
+    }
+
+    fn plain_time_left<'a>(&'a self, key: &'a str) -> StoreFuture<'a, TimeLeft> {
+        let (stored, now) = self.current();
+        let left = match stored.get(key) {
+            Some((StoredItem::Plain(_), expires)) => TimeLeft::Left(expires.since(now)),
+            _ => TimeLeft::Missing,
         };
-        Box::pin(ready(Ok(json)))
+        Box::pin(ready(Ok(left)))
     }
 
     fn put_plain<'a>(

@@ -4,17 +4,25 @@ use std::{borrow::Cow, fmt, sync::Arc, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
-    TryFutureExt,
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, join_all},
     stream::{self, StreamExt},
 };
 use redis::Cmd;
 
-use super::{client::RedisClient, command::Command, script::Script, topology::Primary};
+use super::{
+    client::RedisClient, command::Command, key_batches::batches_of, script::Script,
+    topology::Primary,
+};
 use crate::{
     clock::Clock,
     error::{Error, Kind},
     store::{
-        contracts::{StoreFuture, entries::Entries, plain::Plain},
+        contracts::{
+            StoreFuture,
+            entries::Entries,
+            plain::{Plain, TimeLeft},
+        },
         entry::Entry,
         read_bounds::ReadBounds,
         wire::{self, KeyHash, ReadContext},
@@ -71,6 +79,33 @@ impl RedisEntries {
                 reply => reply,
             }
         }
+    }
+
+    /// The string under each key. All commands are sent at once. Those that fail, and keys that do not
+    /// hold a string, leave `None`.
+    async fn fetch_many(&self, keys: &[Box<str>]) -> Vec<Option<Bytes>> {
+        let full_keys: Vec<_> = keys.iter().map(|key| self.full_key(key)).collect();
+        let batches = batches_of(&full_keys, self.client.is_cluster());
+        let replies = batches.iter().map(|batch| {
+            let mut cmd = redis::cmd("MGET");
+            for &index in batch {
+                cmd.arg(&*full_keys[index]);
+            }
+            async move {
+                self.client
+                    .query::<Vec<Option<Bytes>>>(Command::Get, &cmd)
+                    .await
+            }
+        });
+        let replies = join_all(replies).await;
+        let mut texts = vec![None; keys.len()];
+        for (batch, reply) in batches.iter().zip(replies) {
+            // The client has logged and counted a failure.
+            for (&index, text) in batch.iter().zip(reply.unwrap_or_default()) {
+                texts[index] = text;
+            }
+        }
+        texts
     }
 
     fn decode(&self, key: &str, stored: &Bytes) -> Option<Arc<Entry>> {
@@ -142,6 +177,15 @@ impl Entries for RedisEntries {
         Box::pin(stored.map_ok(|stored| self.decode(key, &stored?)))
     }
 
+    fn get_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Arc<Entry>>>> {
+        let texts = self.fetch_many(keys);
+        Box::pin(texts.map(|texts| {
+            let stored = keys.iter().zip(texts);
+            let entries = stored.map(|(key, stored)| self.decode(key, &stored?));
+            entries.collect()
+        }))
+    }
+
     fn put<'a>(&'a self, key: &'a str, entry: &'a Arc<Entry>) -> StoreFuture<'a, bool> {
         Box::pin(self.store(key, entry))
     }
@@ -178,7 +222,27 @@ impl Entries for RedisEntries {
 impl Plain for RedisEntries {
     fn get_plain<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Bytes>> {
         let stored = self.fetch(key);
-        Box::pin(stored.map_ok(|stored| stored.filter(|text| !text.starts_with(&wire::MAGIC))))
+        Box::pin(stored.map_ok(|stored| stored.filter(is_plain)))
+    }
+
+    fn get_plain_many<'a>(&'a self, keys: &'a [Box<str>]) -> BoxFuture<'a, Vec<Option<Bytes>>> {
+        let plain = |stored: Option<Bytes>| stored.filter(is_plain);
+        let texts = self.fetch_many(keys);
+        Box::pin(texts.map(move |texts| texts.into_iter().map(plain).collect()))
+    }
+
+    fn plain_time_left<'a>(&'a self, key: &'a str) -> StoreFuture<'a, TimeLeft> {
+        let call = TIME_LEFT
+            .call([self.full_key(key).as_bytes()])
+            .arg(&wire::MAGIC[..]);
+        Box::pin(async move {
+            let millis: i64 = self.client.script(Command::Get, &call).await?;
+            Ok(match u64::try_from(millis) {
+                Ok(millis) => TimeLeft::Left(Duration::from_millis(millis)),
+                Err(_) if millis == WITHOUT_TTL => TimeLeft::Never,
+                Err(_) => TimeLeft::Missing,
+            })
+        })
     }
 
     fn put_plain<'a>(
@@ -205,6 +269,10 @@ impl fmt::Debug for RedisEntries {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
+}
+
+fn is_plain(text: &Bytes) -> bool {
+    !text.starts_with(&wire::MAGIC)
 }
 
 /// Runs all removals, a few at a time, even if one fails; returns how many keys were removed.
@@ -245,6 +313,11 @@ static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua
 static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/lock.lua")));
 static UNLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/unlock.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/remove.lua")));
+static TIME_LEFT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/time_left.lua")));
+
+/// What `PTTL` replies for a key without a TTL.
+const WITHOUT_TTL: i64 = -1;
 
 /// What the script replies if another program had made the lock.
 const TAKEN_OVER: u8 = 2;

@@ -15,6 +15,7 @@ mod entries;
 mod error;
 mod flush;
 pub(crate) mod journal;
+mod key_batches;
 pub(crate) mod limits;
 mod metrics;
 mod permissions;

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use crate::semantics::refresh_policy::ValuePolicy;
+
 /// The entities that `[ttl]`, `[version]`, routes or values name.
 #[derive(Debug)]
 pub(crate) struct Entities {
@@ -20,6 +22,8 @@ pub(super) struct EntitySettings {
     /// Whether values that code caches are stored as bare JSON; `None` if no `[[value]]` names the
     /// entity.
     pub(super) plain: Option<bool>,
+    /// How values are refreshed and used stale; set together with `plain`.
+    pub(super) policy: Option<ValuePolicy>,
 }
 
 impl Entities {
@@ -47,6 +51,7 @@ impl Entities {
                     version: None,
                     value_ttl: None,
                     plain: None,
+                    policy: None,
                 },
             );
             at
@@ -69,6 +74,12 @@ impl Entities {
     /// the nearest name above it.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
         self.inherited(entity, |named| named.plain).unwrap_or(false)
+    }
+
+    /// How the values of an entity are refreshed and used stale, as [`is_plain`](Self::is_plain).
+    pub(crate) fn value_policy(&self, entity: &str) -> ValuePolicy {
+        self.inherited(entity, |named| named.policy)
+            .unwrap_or_default()
     }
 
     fn inherited<T>(&self, entity: &str, of: impl Fn(&EntitySettings) -> Option<T>) -> Option<T> {

@@ -17,6 +17,7 @@ use crate::{
     error::Error,
     identity::IdentityPlan,
     key::{encode, path},
+    semantics::refresh_policy::ValuePolicy,
     table::{
         limit::RateLimiting,
         problem::TableProblem,
@@ -216,6 +217,11 @@ impl Plan {
     /// Whether the values of an entity are stored as bare JSON, and not fenced.
     pub(crate) fn is_plain(&self, entity: &str) -> bool {
         self.entities.is_plain(entity)
+    }
+
+    /// How the values of an entity are refreshed and used stale.
+    pub(crate) fn value_policy(&self, entity: &str) -> ValuePolicy {
+        self.entities.value_policy(entity)
     }
 
     fn without_routes(settings: &Settings, problems: &mut Vec<TableProblem>) -> Self {

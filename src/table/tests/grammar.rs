@@ -71,6 +71,13 @@ fn in_code() -> Table {
                 .unverified(false),
         )
         .value(ValueSettings::new("config:*").ttl(hours(1)).plain(true))
+        .value(
+            ValueSettings::new("quote:*")
+                .refresh_ahead(mins(5))
+                .early_refresh(true)
+                .stale_while_revalidate(mins(1))
+                .stale_if_error(days(1)),
+        )
         .route(
             Route::new("/engagements/{id}")
                 .key("engagement:{id}")

@@ -31,6 +31,14 @@ fn invalid_tables_have_helpful_errors() {
         ),
         ("[ttl]\na = -1", "line 2: -1 is negative"),
         (
+            "[[value]]\nkey = \"quote:*\"\nttl = \"5m\"\nrefresh_ahead = \"5m\"",
+            "line 4: value \"quote:*\", refresh_ahead: 5m must be shorter than the TTL of 5m; write less, or give the value a longer `ttl`",
+        ),
+        (
+            "[[value]]\nkey = \"quote:*\"\nplain = true\nstale_if_error = \"5m\"",
+            "line 4: value \"quote:*\", stale_if_error: bare JSON expires at its TTL and does not tell how it was made; leave it out, write `refresh_ahead` instead, or leave out `plain`",
+        ),
+        (
             "[ttl]\na = 1.5",
             "line 2: invalid value: floating point `1.5`, expected a duration or \"never\"",
         ),

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     semantics::{freshness::Lifetime, stored_response::StoredResponse},
     store::{
-        contracts::plain::Plain,
+        contracts::plain::{Plain, TimeLeft},
         entry::{Content, Entry, LocalState},
         position::Position,
     },
@@ -48,9 +48,15 @@ const BEHAVIOURS: &[(&str, EntriesBehaviour)] = &[
     ("a pattern removes any number of entries", |on| {
         Box::pin(many(on))
     }),
+    ("many keys are read at once, in order", |on| {
+        Box::pin(read_many(on))
+    }),
     ("a lock has one holder", |on| Box::pin(locks(on))),
     ("locks expire", |on| Box::pin(lock_expiry(on))),
     ("plain values are no entries", |on| Box::pin(plain(on))),
+    ("the time left of plain values is known", |on| {
+        Box::pin(time_left(on))
+    }),
     ("plain values expire", |on| Box::pin(plain_expiry(on))),
 ];
 
@@ -225,6 +231,32 @@ async fn many(on: &Tested) {
     assert_eq!(removed, 2_000);
 }
 
+async fn read_many(on: &Tested) {
+    let json = Bytes::from_static(b"1");
+    on.put("read:1", 1).await;
+    on.put("read:3", 3).await;
+    let put = on.store.put_plain("read:2", &json, Duration::from_secs(60));
+    put.await.expect("put");
+    let mut keys: Vec<Box<str>> = ["read:3", "read:2", "read:0", "read:1", "read:3"]
+        .map(Into::into)
+        .into();
+    let found = on.store.get_many(&keys).await;
+    let positions: Vec<_> = found
+        .iter()
+        .map(|entry| entry.as_ref().map(|entry| entry.position.n))
+        .collect();
+    assert_eq!(positions, [Some(3), None, None, Some(1), Some(3)]);
+    let plain = on.store.get_plain_many(&keys).await;
+    assert_eq!(plain, [None, Some(json), None, None, None]);
+    assert!(on.store.get_many(&[]).await.is_empty());
+    // More than one command of Redis reads.
+    keys.extend((0..1_000).map(|n| format!("read:missing:{n}").into()));
+    keys.push("read:1".into());
+    let found = on.store.get_many(&keys).await;
+    assert_eq!(found.len(), 1_006);
+    assert!(found[1_005].is_some() && found[1_004].is_none());
+}
+
 async fn locks(on: &Tested) {
     let (key, lease) = ("lock:1", Duration::from_secs(60));
     let attempts = (1..=32).map(|token| async move {
@@ -318,6 +350,20 @@ async fn plain(on: &Tested) {
         1
     );
     assert_eq!(on.store.get_plain("plain:1").await.expect("answered"), None);
+}
+
+async fn time_left(on: &Tested) {
+    let (json, minute) = (Bytes::from_static(b"1"), Duration::from_secs(60));
+    let left = async |key| on.store.plain_time_left(key).await.expect("answered");
+    assert_eq!(left("left:1").await, TimeLeft::Missing);
+    let put = on.store.put_plain("left:1", &json, minute);
+    put.await.expect("put");
+    let TimeLeft::Left(time) = left("left:1").await else {
+        panic!("it has a TTL");
+    };
+    assert!(time <= minute && time > minute / 2, "{time:?}");
+    on.put("left:2", 1).await;
+    assert_eq!(left("left:2").await, TimeLeft::Missing, "an entry");
 }
 
 async fn plain_expiry(on: &Tested) {

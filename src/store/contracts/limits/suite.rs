@@ -323,6 +323,10 @@ async fn increment(new: NewStore<'_>) {
     let error = add("increment:max", 1).await.expect_err("an overflow");
     assert!(error.is_refused(), "{error:?}");
     assert_eq!(add("increment:max", 0).await.expect("added"), i64::MAX);
+    let sum = async |key| on.counter(key).await.expect("answered");
+    assert_eq!(sum("increment:a").await, Some(5));
+    assert_eq!(sum("increment:max").await, Some(i64::MAX));
+    assert_eq!(sum("increment:c").await, None);
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -135,6 +135,13 @@ impl Limits for RedisLimits {
         let client = self.client.clone();
         Box::pin(async move { client.script(Command::Increment, &call).await })
     }
+
+    fn counter(&self, key: &str) -> StoreFuture<'static, Option<i64>> {
+        let mut get = redis::cmd("GET");
+        get.arg(format!("{}{key}", self.namespace));
+        let client = self.client.clone();
+        Box::pin(async move { client.query(Command::Get, &get).await })
+    }
 }
 
 type States = SmallVec<[Option<QuotaState>; 2]>;

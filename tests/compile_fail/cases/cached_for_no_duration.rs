@@ -1,0 +1,8 @@
+use tower_keep::Keep;
+
+#[tower_keep::cached(key = "engagement:{id}", ttl = "soon")]
+async fn engagement(keep: &Keep, id: u32) -> u32 {
+    id
+}
+
+fn main() {}
