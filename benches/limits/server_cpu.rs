@@ -1,8 +1,10 @@
 //! CPU time of the Redis server for a decision, compared with a plain GCRA script.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use redis::Cmd;
-use tower_keep::{Keep, table::Algorithm};
+use tower_keep::{Keep, rate_limit::Quota, table::Algorithm};
 
 use super::{
     recorded_call::{QUOTA, recorded_call},
@@ -18,18 +20,32 @@ const IN_FLIGHT: usize = 64;
 struct ScriptCall {
     name: &'static str,
     words: Vec<Vec<u8>>,
+    /// How many subjects are used in turn.
+    subjects: usize,
     micros: Vec<f64>,
 }
 
 pub(super) async fn compare(server: &RedisServer, keep: &Keep, raw: &Raw, names: &[String]) {
     let mut calls = vec![plain_gcra(server)];
-    for (name, algorithm) in [
-        ("sliding window", Algorithm::SlidingWindow),
-        ("fixed window", Algorithm::FixedWindow),
-        ("GCRA, exact", Algorithm::Gcra),
+    for (name, quota) in [
+        ("sliding window", QUOTA),
+        ("fixed window", QUOTA.counted_by(Algorithm::FixedWindow)),
+        ("GCRA, exact", QUOTA.counted_by(Algorithm::Gcra)),
     ] {
-        let words = recorded_call(server, keep, QUOTA.counted_by(algorithm)).await;
+        let words = recorded_call(server, keep, quota).await;
         calls.push(ScriptCall::new(name, words));
+    }
+    // At the rate at which these few subjects are used, their windows are full.
+    for (name, limit, millis) in [
+        ("sliding window of 5, busy", 5, 4),
+        ("sliding window of 100, busy", 100, 80),
+        ("sliding window of 10,000, busy", 10_000, 1_000),
+    ] {
+        let quota = Quota::new(limit, Duration::from_millis(millis)).expect("in range");
+        let words = recorded_call(server, keep, quota).await;
+        let mut call = ScriptCall::new(name, words);
+        call.subjects = 50;
+        calls.push(call);
     }
     for _ in 0..ROUNDS {
         for call in &mut calls {
@@ -56,7 +72,7 @@ fn plain_gcra(server: &RedisServer) -> ScriptCall {
 /// Microseconds per call, as measured by the server.
 async fn measure(server: &RedisServer, raw: &Raw, call: &ScriptCall, names: &[String]) -> f64 {
     server.command(&["CONFIG", "RESETSTAT"]);
-    let mut names = names.iter().cycle();
+    let mut names = names.iter().take(call.subjects).cycle();
     for _ in 0..BATCHES {
         let batch = names.by_ref().take(IN_FLIGHT);
         join_all(batch.map(|name| raw.send(call.command(name)))).await;
@@ -75,6 +91,7 @@ impl ScriptCall {
         Self {
             name,
             words,
+            subjects: usize::MAX,
             micros: Vec::new(),
         }
     }

@@ -1,8 +1,8 @@
-//! The trait of the algorithms' states, and the decision that is the same for all algorithms.
+//! The trait of the states of a fixed size, and the decision that is the same for all of them.
 
 use super::quota::Quota;
 
-/// The state of an algorithm. All methods but [`settle`](Self::settle) expect a settled state.
+/// The state of an algorithm, of a fixed size. All methods but [`settle`](Self::settle) expect a settled state.
 pub(super) trait AlgorithmState: Copy {
     /// The state at `now`.
     fn settle(self, quota: &Quota, now: u64) -> Self;

@@ -17,10 +17,10 @@ pub(crate) struct Charge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RuleDecision {
     pub(crate) outcome: QuotaOutcome,
-    /// The state after the decision.
-    pub(crate) state: QuotaState,
     /// Whether the cost was taken from the quota.
     pub(crate) charged: bool,
+    /// Identifies the charge for a later refund; 0 if there was none.
+    pub(crate) anchor: u64,
 }
 
 /// The decision of all rules of one subject together.
@@ -37,60 +37,60 @@ pub(crate) struct CombinedDecision {
 impl Charge {
     /// Decides as if there were no other rule.
     #[inline]
-    pub(crate) fn decide(&self, state: Option<QuotaState>, now: u64) -> RuleDecision {
+    pub(crate) fn decide(&self, state: &mut QuotaState, now: u64) -> RuleDecision {
         RuleDecision::new(&self.quota, state, now, Some(self.cost))
     }
 }
 
 impl RuleDecision {
     #[inline]
-    fn new(quota: &Quota, state: Option<QuotaState>, now: u64, cost: Option<u64>) -> Self {
-        let (state, outcome) = QuotaState::decide(state, quota, now, cost);
+    fn new(quota: &Quota, state: &mut QuotaState, now: u64, cost: Option<u64>) -> Self {
+        let outcome = state.decide(quota, now, cost);
+        let charged = cost.is_some() && outcome.admitted;
         Self {
             outcome,
-            state,
-            charged: cost.is_some() && outcome.admitted,
+            charged,
+            anchor: if charged { state.anchor(now) } else { 0 },
         }
+    }
+
+    /// The remaining quota; nothing is charged or refused.
+    pub(crate) fn peek(quota: &Quota, state: &mut QuotaState, now: u64) -> Self {
+        Self::new(quota, state, now, None)
     }
 }
 
 impl CombinedDecision {
-    /// Decides for rules in their current states; `None` is a fresh state.
-    pub(crate) fn decide(
-        now: u64,
-        rules: impl Iterator<Item = (Charge, Option<QuotaState>)> + Clone,
-    ) -> Self {
-        let mut admitted = true;
-        let decide = |(charge, state): (Charge, Option<QuotaState>)| {
-            let decision = charge.decide(state, now);
-            admitted &= decision.charged || charge.shadow;
-            decision
-        };
-        let mut by_rule: SmallVec<[_; 2]> = rules.clone().map(decide).collect();
-        if !admitted {
-            // One of the rules has refused: the others are not charged.
-            for (decision, (charge, state)) in by_rule.iter_mut().zip(rules) {
-                if decision.charged {
-                    *decision = RuleDecision::new(&charge.quota, state, now, None);
-                }
+    /// Decides for rules in their current states, which become those after the decision.
+    pub(crate) fn decide(now: u64, rules: &mut [(Charge, QuotaState)]) -> Self {
+        let admits: SmallVec<[bool; 4]> = rules
+            .iter_mut()
+            .map(|(charge, state)| state.admits(&charge.quota, now, charge.cost))
+            .collect();
+        let mut each = rules.iter().zip(&admits);
+        let admitted = each.all(|((charge, _), admits)| *admits || charge.shadow);
+        let decide = |((charge, state), admits): (&mut (Charge, QuotaState), &bool)| {
+            // If one of the rules refuses, the others are not charged.
+            if *admits && !admitted {
+                RuleDecision::peek(&charge.quota, state, now)
+            } else {
+                charge.decide(state, now)
             }
-        }
+        };
         Self {
             admitted,
             now,
-            by_rule,
+            by_rule: rules.iter_mut().zip(&admits).map(decide).collect(),
         }
     }
 
     /// The remaining quota of each rule; nothing is charged or refused.
-    pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, Option<QuotaState>)>) -> Self {
-        let by_rule = rules
-            .map(|(quota, state)| RuleDecision::new(&quota, state, now, None))
-            .collect();
+    pub(crate) fn peek(now: u64, rules: impl Iterator<Item = (Quota, QuotaState)>) -> Self {
+        let peek = |(quota, mut state)| RuleDecision::peek(&quota, &mut state, now);
         Self {
             admitted: true,
             now,
-            by_rule,
+            by_rule: rules.map(peek).collect(),
         }
     }
 }

@@ -24,9 +24,3 @@ pub(super) fn div_rem(n: u128, m: u64) -> (u64, u64) {
 pub(super) fn quotient(n: u128, m: u64) -> u64 {
     div_rem(n, m).0
 }
-
-/// `a * b / m` rounded up.
-pub(super) fn mul_div_ceil(a: u64, b: u64, m: u64) -> u64 {
-    let (quotient, rest) = mul_div(a, b, m);
-    quotient.saturating_add(u64::from(rest > 0))
-}

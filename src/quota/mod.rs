@@ -4,6 +4,7 @@
 //! Plain functions of integers (microseconds, quota units): no I/O, no clock. The memory store calls
 //! them to decide; the tests of the Redis script compare its decisions with those of this module.
 
+mod admission;
 mod algorithm_state;
 mod decision;
 mod fixed_window;
@@ -18,6 +19,7 @@ mod state;
 
 pub use quota::{Algorithm, Quota};
 
+pub(crate) use admission::{ADMISSION_SIZE, Admission};
 pub(crate) use algorithm_state::QuotaOutcome;
 pub(crate) use decision::{Charge, CombinedDecision, RuleDecision};
 pub(crate) use fixed_window::FixedWindowState;

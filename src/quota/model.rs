@@ -1,5 +1,5 @@
-//! A second implementation of each algorithm, from its definition: exact fractions over a log of all
-//! admissions, without a running state.
+//! The definition of each algorithm: exact fractions over a log of all admissions, without a running
+//! state.
 
 use super::quota::{Algorithm, Quota};
 
@@ -10,24 +10,54 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Whether `cost` is admitted at `now`; if so, it is logged.
-    pub(crate) fn acquire(&mut self, quota: &Quota, now: u64, cost: u64) -> bool {
-        let fits = self.used(quota, now) + u128::from(cost) * scale(quota)
-            <= u128::from(quota.capacity()) * scale(quota);
-        if fits && quota.limit() > 0 {
-            self.log.push((now, cost));
-        }
-        fits && quota.limit() > 0
+    /// Whether `cost` may be admitted at `now`.
+    pub(crate) fn may_admit(&self, quota: &Quota, now: u64, cost: u64) -> bool {
+        self.fits(quota, cost, self.used(quota, now))
     }
 
-    /// The whole quota units left.
-    pub(crate) fn remaining(&self, quota: &Quota, now: u64) -> u64 {
+    /// Whether `cost` must be admitted at `now`: only a sliding window of a large limit may refuse what
+    /// it may admit.
+    pub(crate) fn must_admit(&self, quota: &Quota, now: u64, cost: u64) -> bool {
+        self.fits(quota, cost, self.used_at_most(quota, now))
+    }
+
+    /// The fewest and the most whole quota units that may be left.
+    pub(crate) fn remaining(&self, quota: &Quota, now: u64) -> (u64, u64) {
+        let left = |used| {
+            let full = u128::from(quota.capacity()) * scale(quota);
+            let left = full.saturating_sub(used) / scale(quota);
+            u64::try_from(left).expect("no more than the capacity")
+        };
         if quota.limit() == 0 {
-            return 0;
+            return (0, 0);
         }
-        let full = u128::from(quota.capacity()) * scale(quota);
-        let left = full.saturating_sub(self.used(quota, now)) / scale(quota);
-        u64::try_from(left).expect("no more than the capacity")
+        (
+            left(self.used_at_most(quota, now)),
+            left(self.used(quota, now)),
+        )
+    }
+
+    pub(crate) fn admit(&mut self, now: u64, cost: u64) {
+        self.log.push((now, cost));
+    }
+
+    /// Removes the admission of `cost` at `time`.
+    pub(crate) fn refund(&mut self, time: u64, cost: u64) {
+        if let Some(at) = self.log.iter().rposition(|entry| *entry == (time, cost)) {
+            self.log.remove(at);
+        }
+    }
+
+    /// The sum of the costs admitted in the last `period` before and at `now`.
+    pub(crate) fn within(&self, period: u64, now: u64) -> u128 {
+        let counts = |(at, _): &&(u64, u64)| *at + period > now;
+        let costs = self.log.iter().filter(counts);
+        costs.map(|(_, cost)| u128::from(*cost)).sum()
+    }
+
+    fn fits(&self, quota: &Quota, cost: u64, used: u128) -> bool {
+        let sum = used + u128::from(cost) * scale(quota);
+        quota.limit() > 0 && sum <= u128::from(quota.capacity()) * scale(quota)
     }
 
     /// The used quota, in `1/window` of a quota unit.
@@ -35,8 +65,17 @@ impl Model {
         match quota.algorithm() {
             Algorithm::Gcra => self.level(quota, now),
             Algorithm::FixedWindow => self.in_window(quota, now) * scale(quota),
-            Algorithm::SlidingWindow => self.weighted(quota, now),
+            Algorithm::SlidingWindow => self.within(quota.window_micros(), now) * scale(quota),
         }
+    }
+
+    /// The used quota, with what a sliding window of a large limit may free late.
+    fn used_at_most(&self, quota: &Quota, now: u64) -> u128 {
+        let window = quota.window_micros();
+        if quota.algorithm() == Algorithm::SlidingWindow && quota.limit() > 128 {
+            return self.within(window + window / 64, now) * scale(quota);
+        }
+        self.used(quota, now)
     }
 
     /// The level of a leaky bucket: a unit adds `window` to it, each microsecond drains `limit`.
@@ -63,37 +102,6 @@ impl Model {
             used += u128::from(*cost);
         }
         if now >= open + window { 0 } else { used }
-    }
-
-    /// The current window's sum, plus the previous one's in proportion to the part still covered.
-    fn weighted(&self, quota: &Quota, now: u64) -> u128 {
-        let window = quota.window_micros();
-        let mut first = None;
-        let mut last = 0;
-        for (at, _) in &self.log {
-            let begin = *first.get_or_insert(*at);
-            let index = (at - begin) / window;
-            // After two whole windows without use, a new sequence of windows begins.
-            if index >= last + 2 {
-                first = Some(*at);
-                last = 0;
-            } else {
-                last = index;
-            }
-        }
-        let Some(first) = first else { return 0 };
-        let index = (now - first) / window;
-        let sum = |i: u64| -> u128 {
-            let of = |(at, _): &&(u64, u64)| *at >= first && (at - first) / window == i;
-            self.log
-                .iter()
-                .filter(of)
-                .map(|(_, c)| u128::from(*c))
-                .sum()
-        };
-        let left = window - (now - first) % window;
-        let previous = index.checked_sub(1).map_or(0, sum);
-        sum(index) * u128::from(window) + previous * u128::from(left)
     }
 }
 

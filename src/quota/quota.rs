@@ -8,7 +8,7 @@ use crate::error::Error;
 ///
 /// | algorithm | guarantee | admitted to a client that sends as fast as it can |
 /// |---|---|---|
-/// | [`SlidingWindow`](Algorithm::SlidingWindow) | the weighted sum of this window and the one before stays within the limit | the limit at once, then a steady flow at the limit's rate |
+/// | [`SlidingWindow`](Algorithm::SlidingWindow) | at most the limit in every interval as long as the window; only what would exceed that is refused; above a limit of 128, capacity becomes free up to 1/64 of the window late | the limit at once, and again when a window has passed |
 /// | [`FixedWindow`](Algorithm::FixedWindow) | at most the limit in each window; a window begins with the first request after the last one ended | the limit at the beginning of every window: up to twice the limit around a boundary |
 /// | [`Gcra`](Algorithm::Gcra) | after the burst, one unit per emission interval | the burst at once and, at the same time, the limit's rate: nearly twice the limit in the first window |
 ///
@@ -145,8 +145,12 @@ impl Quota {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// The current window, and the previous one weighted by the part of it that the last `window` still
-    /// covers.
+    /// At most the limit in every interval as long as the window. Each admission counts until the window
+    /// has passed since.
+    ///
+    /// This is exact for limits up to 128. Above, the window is divided into 64 parts, and the admissions
+    /// of one part count until the window has passed since the last of them: capacity becomes free up to
+    /// 1/64 of the window late, and never early.
     #[default]
     SlidingWindow,
     /// Consecutive windows, each beginning with its first request.

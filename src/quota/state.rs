@@ -7,7 +7,7 @@ use super::{
 };
 
 /// The use of one limit by one subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum QuotaState {
     SlidingWindow(SlidingWindowState),
     FixedWindow(FixedWindowState),
@@ -15,9 +15,10 @@ pub(crate) enum QuotaState {
 }
 
 impl QuotaState {
-    fn fresh(quota: &Quota, now: u64) -> Self {
+    /// The state of a subject that has used nothing.
+    pub(crate) fn fresh(quota: &Quota, now: u64) -> Self {
         match quota.algorithm {
-            Algorithm::SlidingWindow => Self::SlidingWindow(SlidingWindowState::fresh(now)),
+            Algorithm::SlidingWindow => Self::SlidingWindow(SlidingWindowState::default()),
             Algorithm::FixedWindow => Self::FixedWindow(FixedWindowState { end: now, used: 0 }),
             Algorithm::Gcra => Self::Gcra(GcraState {
                 micros: now,
@@ -35,32 +36,52 @@ impl QuotaState {
     /// The state of a subject that has used `used` quota units at `now`, at most its whole quota, and
     /// none before.
     pub(crate) fn after_use(quota: &Quota, now: u64, used: u64) -> Self {
-        Self::decide(None, quota, now, Some(used.min(quota.capacity))).0
+        let mut state = Self::fresh(quota, now);
+        state.decide(quota, now, Some(used.min(quota.capacity)));
+        state
     }
 
-    /// Decides at `now` whether `cost` is admitted, and charges the state if it is. Without a cost,
-    /// nothing is charged or refused. A state of another algorithm counts as fresh.
-    #[inline]
-    pub(crate) fn decide(
-        state: Option<Self>,
-        quota: &Quota,
-        now: u64,
-        cost: Option<u64>,
-    ) -> (Self, QuotaOutcome) {
-        let state = state.filter(|state| state.algorithm() == quota.algorithm);
-        match state.unwrap_or_else(|| Self::fresh(quota, now)) {
-            Self::SlidingWindow(s) => {
-                let (s, outcome) = decide(s, quota, now, cost);
-                (Self::SlidingWindow(s), outcome)
+    /// Whether `cost` is admitted at `now`. A state of another algorithm is replaced by a fresh one.
+    pub(crate) fn admits(&mut self, quota: &Quota, now: u64, cost: u64) -> bool {
+        self.adopt(quota, now);
+        match self {
+            Self::SlidingWindow(s) => s.admits(quota, now, cost),
+            Self::FixedWindow(s) => decide(*s, quota, now, Some(cost)).1.admitted,
+            Self::Gcra(s) => {
+                let backlog = s.backlog(quota, now);
+                decide(backlog, quota, now, Some(cost)).1.admitted
             }
+        }
+    }
+
+    /// Decides at `now` whether `cost` is admitted, and charges it if it is. Without a cost, nothing is
+    /// charged or refused. A state of another algorithm is replaced by a fresh one.
+    #[inline]
+    pub(crate) fn decide(&mut self, quota: &Quota, now: u64, cost: Option<u64>) -> QuotaOutcome {
+        self.adopt(quota, now);
+        match self {
+            Self::SlidingWindow(s) => s.decide(quota, now, cost),
             Self::FixedWindow(s) => {
-                let (s, outcome) = decide(s, quota, now, cost);
-                (Self::FixedWindow(s), outcome)
+                let (next, outcome) = decide(*s, quota, now, cost);
+                if cost.is_some() && outcome.admitted {
+                    *s = next;
+                }
+                outcome
             }
             Self::Gcra(s) => {
                 let (backlog, outcome) = decide(s.backlog(quota, now), quota, now, cost);
-                (Self::Gcra(backlog.after(quota, now)), outcome)
+                if cost.is_some() && outcome.admitted {
+                    *s = backlog.after(quota, now);
+                }
+                outcome
             }
+        }
+    }
+
+    #[inline]
+    fn adopt(&mut self, quota: &Quota, now: u64) {
+        if self.algorithm() != quota.algorithm {
+            *self = Self::fresh(quota, now);
         }
     }
 
@@ -73,25 +94,27 @@ impl QuotaState {
         }
     }
 
-    /// The time that identifies where a charge was counted, for a later refund.
-    pub(crate) fn anchor(&self) -> u64 {
+    /// The time that identifies where a charge at `now` was counted, for a later refund.
+    pub(crate) fn anchor(&self, now: u64) -> u64 {
         match self {
-            Self::SlidingWindow(s) => s.start,
+            Self::SlidingWindow(_) => now,
             Self::FixedWindow(s) => s.end,
             Self::Gcra(s) => s.micros,
         }
     }
 
-    /// The state after a refund of `cost`, whose charge led to `anchor`. The part that has left the
-    /// window or drained by `now` is not refunded.
-    pub(crate) fn refund(self, quota: &Quota, now: u64, anchor: u64, cost: u64) -> Self {
+    /// Refunds `cost`, whose charge led to `anchor`. The part that has left the window or drained by
+    /// `now` is not refunded.
+    pub(crate) fn refund(&mut self, quota: &Quota, now: u64, anchor: u64, cost: u64) {
+        if self.algorithm() != quota.algorithm {
+            // The charge was counted by an algorithm that is no longer in use.
+            return;
+        }
         let cost = quota.clamp(cost);
         match self {
-            // The charge was counted by an algorithm that is no longer in use.
-            _ if self.algorithm() != quota.algorithm => self,
-            Self::SlidingWindow(s) => Self::SlidingWindow(s.refund(quota, anchor, cost)),
-            Self::FixedWindow(s) => Self::FixedWindow(s.refund(anchor, cost)),
-            Self::Gcra(s) => Self::Gcra(s.refund(quota, now, anchor, cost)),
+            Self::SlidingWindow(s) => s.refund(quota, anchor, cost),
+            Self::FixedWindow(s) => *s = s.refund(anchor, cost),
+            Self::Gcra(s) => *s = s.refund(quota, now, anchor, cost),
         }
     }
 

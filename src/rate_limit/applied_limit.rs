@@ -64,7 +64,7 @@ impl AppliedLimit {
             limit: self.counter(),
             quota: self.policy.quota,
             cost: self.cost,
-            anchor: decision.state.anchor(),
+            anchor: decision.anchor,
         };
         decision.charged.then_some((refund, local))
     }

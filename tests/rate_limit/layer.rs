@@ -124,7 +124,7 @@ async fn only_selects_limits_and_two_layers_merge_their_fields() {
     assert_eq!(response.body(), "address,user");
     let lines = response.headers().get_all("ratelimit").iter();
     let lines: Vec<_> = lines.map(|line| line.to_str().expect("ASCII")).collect();
-    assert_eq!(lines, [r#""user";r=49;t=120"#, r#""address";r=99;t=120"#]);
+    assert_eq!(lines, [r#""user";r=49;t=60"#, r#""address";r=99;t=60"#]);
 }
 
 #[tokio::test]

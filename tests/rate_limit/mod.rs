@@ -1,6 +1,7 @@
 //! `RateLimitLayer`.
 
 mod ambiguous_paths;
+mod exact_windows;
 mod forwarding;
 mod layer;
 mod methods;

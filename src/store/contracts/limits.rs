@@ -43,7 +43,7 @@ pub(crate) struct Refund<'a> {
     pub(crate) limit: Counter<'a>,
     pub(crate) quota: Quota,
     pub(crate) cost: u64,
-    /// [`QuotaState::anchor`](crate::quota::QuotaState::anchor) of the state after the charge.
+    /// [`RuleDecision::anchor`](crate::quota::RuleDecision::anchor) of the charge.
     pub(crate) anchor: u64,
 }
 

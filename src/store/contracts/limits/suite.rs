@@ -9,7 +9,7 @@ use futures_util::{
 
 use super::{Counter, Limits, Refund, Rule};
 use crate::quota::{
-    Algorithm, Charge, CombinedDecision, MAX_LIMIT, MAX_WINDOW, Quota, RuleDecision,
+    Algorithm, Charge, CombinedDecision, MAX_LIMIT, MAX_WINDOW, Quota, QuotaState, RuleDecision,
     model::Model,
     tests::{ALGORITHMS, random_cost, random_quota, random_step},
 };
@@ -26,12 +26,16 @@ pub(in crate::store) const START: u64 = 1_760_000_000_000_000;
 
 /// Each behaviour uses subjects of its own, so that all can run on one server.
 const BEHAVIOURS: &[(&str, LimitsBehaviour)] = &[
-    ("random sequences follow the exact model", |new| {
+    ("random sequences are decided as defined", |new| {
         Box::pin(follows_the_model(new))
     }),
-    ("products beyond 2^53 are exact", |new| {
-        Box::pin(large_products(new))
+    ("the largest limits and windows are exact", |new| {
+        Box::pin(largest(new))
     }),
+    (
+        "no interval as long as the window has more than the limit",
+        |new| Box::pin(clock_steps_back(new)),
+    ),
     ("a refused request is charged under no rule", |new| {
         Box::pin(all_or_none(new))
     }),
@@ -45,7 +49,7 @@ const BEHAVIOURS: &[(&str, LimitsBehaviour)] = &[
         "a request of cost 0 is admitted under a lowered limit",
         |new| Box::pin(lowered_limit(new)),
     ),
-    ("a refund reaches a charge of the previous window", |new| {
+    ("a refund removes the admission that it refunds", |new| {
         Box::pin(late_refund(new))
     }),
     ("a refund of another algorithm changes nothing", |new| {
@@ -88,7 +92,7 @@ fn refund<'a>(rule: &Rule<'a>, ruling: &RuleDecision) -> Refund<'a> {
         limit: rule.limit,
         quota: rule.charge.quota,
         cost: rule.charge.cost,
-        anchor: ruling.state.anchor(),
+        anchor: ruling.anchor,
     }
 }
 
@@ -119,40 +123,52 @@ async fn follows_the_model_from(limits: LimitsAt, algorithm: Algorithm, seed: u6
     let rng = &mut fastrand::Rng::with_seed(seed);
     let quota = random_quota(rng, algorithm);
     let subject = format!("{algorithm:?}-{seed}");
-    // The model knows no refunds: after the first one only the functions are followed.
+    // Only the use of a sliding window is defined without those charges that are refunded: with the
+    // others, only the functions are followed after a refund.
     let (mut now, mut model) = (START, Some(Model::default()));
-    let mut state = None;
-    for step in 0..12 {
+    let mut state = QuotaState::fresh(&quota, now);
+    let steps = if seed.is_multiple_of(100) { 400 } else { 12 };
+    for step in 0..steps {
         now += random_step(rng, &quota);
         let cost = random_cost(rng, &quota);
         let rule = rule("api", quota, cost);
         let verdict = acquire(&*limits(now), &subject, &[rule]).await;
         let context =
             format!("{quota:?} seed {seed} step {step} cost {cost} now {now}: {verdict:?}");
-        let expected = CombinedDecision::decide(now, [(rule.charge, state)].into_iter());
-        assert_eq!(verdict, expected, "{context}");
         let ruling = verdict.by_rule[0];
+        assert_eq!(ruling, rule.charge.decide(&mut state, now), "{context}");
+        assert_eq!(ruling.charged, verdict.admitted, "{context}");
         if let Some(model) = &mut model {
-            let admitted = model.acquire(&quota, now, cost);
-            assert_eq!(verdict.admitted, admitted, "{context}");
-            let remaining = model.remaining(&quota, now);
-            assert_eq!(ruling.outcome.remaining, remaining, "{context}");
+            if verdict.admitted {
+                assert!(model.may_admit(&quota, now, cost), "{context}");
+                model.admit(now, cost);
+            } else {
+                assert!(!model.must_admit(&quota, now, cost), "{context}");
+            }
+            let (least, most) = model.remaining(&quota, now);
+            let remaining = ruling.outcome.remaining;
+            assert!((least..=most).contains(&remaining), "{context}");
         }
         if !ruling.charged {
             continue;
         }
-        state = Some(ruling.state);
         if rng.u8(..6) == 0 {
+            let charged_at = now;
             now += random_step(rng, &quota) / 2;
             let refund = refund(&rule, &ruling);
             give_back(&*limits(now), &subject, refund).await;
-            state = state.map(|state| state.refund(&quota, now, refund.anchor, cost));
-            model = None;
+            state.refund(&quota, now, refund.anchor, cost);
+            if algorithm == Algorithm::SlidingWindow {
+                let model = model.as_mut().expect("followed to the end");
+                model.refund(charged_at, cost);
+            } else {
+                model = None;
+            }
         }
     }
 }
 
-async fn large_products(new: NewStore<'_>) {
+async fn largest(new: NewStore<'_>) {
     let quota = Quota::new(MAX_LIMIT, Duration::from_micros(MAX_WINDOW)).expect("in range");
     let rng = &mut fastrand::Rng::with_seed(11);
     for n in 0..100_u32 {
@@ -164,13 +180,56 @@ async fn large_products(new: NewStore<'_>) {
             acquire(&*limits(now), &subject, &rules).await.admitted
         };
         assert!(admits(START, used).await);
-        // The part of the first window that still counts, rounded up.
-        let counts = (u128::from(used) * u128::from(left)).div_ceil(u128::from(MAX_WINDOW));
-        let free = MAX_LIMIT - u64::try_from(counts).expect("less than was used");
-        let now = START + 2 * MAX_WINDOW - left;
+        let free = MAX_LIMIT - used;
+        let now = START + MAX_WINDOW - left;
         assert!(!admits(now, free + 1).await, "{used} {left}");
         assert!(admits(now, free).await, "{used} {left}");
+        assert!(!admits(START + MAX_WINDOW - 1, used).await, "{used} {left}");
+        if left <= MAX_WINDOW / 64 * 63 {
+            assert!(admits(START + MAX_WINDOW, used).await, "{used} {left}");
+        }
     }
+}
+
+async fn clock_steps_back(new: NewStore<'_>) {
+    let sequence = |seed| clock_steps_back_from(new(), seed);
+    stream::iter(0..1_000)
+        .for_each_concurrent(256, sequence)
+        .await;
+}
+
+/// The clock steps back several times; time itself does not.
+async fn clock_steps_back_from(limits: LimitsAt, seed: u64) {
+    let rng = &mut fastrand::Rng::with_seed(seed);
+    let quota = random_quota(rng, Algorithm::SlidingWindow);
+    let subject = format!("steps-back-{seed}");
+    let window = quota.window_micros();
+    let (mut passed, mut behind) = (3 * START, 0);
+    let mut model = Model::default();
+    for step in 0..30 {
+        passed += random_step(rng, &quota);
+        if rng.u8(..5) == 0 {
+            behind += rng.u64(0..=window * 2);
+        }
+        let cost = random_cost(rng, &quota);
+        let now = passed - behind;
+        let ruling = acquire_one(&*limits(now), &subject, rule("api", quota, cost)).await;
+        let context = format!("{quota:?} seed {seed} step {step} {ruling:?}");
+        if ruling.charged {
+            model.admit(passed, cost);
+            let used = model.within(window, passed);
+            assert!(used <= u128::from(quota.limit()), "{context}");
+        }
+        let waits = [ruling.outcome.retry_after, ruling.outcome.more_after];
+        assert!(
+            waits.iter().flatten().all(|wait| *wait <= window),
+            "{context}"
+        );
+    }
+    let now = passed - behind + window;
+    let whole = rule("api", quota, quota.limit());
+    let ruling = acquire_one(&*limits(now), &subject, whole).await;
+    assert!(ruling.charged || quota.limit() == 0, "{quota:?} {seed}");
 }
 
 async fn all_or_none(new: NewStore<'_>) {
@@ -222,25 +281,38 @@ async fn separate_counters(new: NewStore<'_>) {
 async fn lowered_limit(new: NewStore<'_>) {
     let on = new()(START);
     let old = Quota::per_minute(10).counted_by(Algorithm::Gcra);
-    let state = acquire_one(&*on, "lowered", rule("api", old, 10))
-        .await
-        .state;
+    let mut state = QuotaState::fresh(&old, START);
+    let all = rule("api", old, 10);
+    let charged = acquire_one(&*on, "lowered", all).await;
+    assert_eq!(charged, all.charge.decide(&mut state, START));
     let free = rule("api", Quota::per_minute(10).burst(1), 0);
-    let expected = CombinedDecision::decide(START, [(free.charge, Some(state))].into_iter());
-    assert!(expected.admitted);
-    assert_eq!(acquire(&*on, "lowered", &[free]).await, expected);
+    let expected = free.charge.decide(&mut state, START);
+    assert!(expected.charged);
+    assert_eq!(acquire_one(&*on, "lowered", free).await, expected);
 }
 
 async fn late_refund(new: NewStore<'_>) {
     let limits = new();
-    let (quota, later) = (Quota::per_second(10), limits(START + 1_250_000));
-    let early = rule("api", quota, 4);
-    let charged = acquire_one(&*limits(START), "late-refund", early).await;
-    let other = acquire_one(&*later, "late-refund", rule("api", quota, 2)).await;
-    assert_eq!(other.outcome.remaining, 10 - 3 - 2);
-    give_back(&*later, "late-refund", refund(&early, &charged)).await;
-    let others = acquire_one(&*later, "late-refund", rule("api", quota, 8)).await;
-    assert!(others.outcome.admitted);
+    for limit in [10_u32, 200] {
+        let quota = Quota::per_minute(limit);
+        let subject = format!("late-refund-{limit}");
+        let second = |n: u64| limits(START + n * 1_000_000);
+        let fifth = rule("api", quota, u64::from(limit) / 5);
+        let mut charged = Vec::new();
+        for n in 0..5 {
+            charged.push(acquire_one(&*second(n), &subject, fifth).await);
+        }
+        let admits = async |n| acquire_one(&*second(n), &subject, fifth).await.charged;
+        assert!(!admits(5).await);
+        // Of the third admission, and only once.
+        for _ in 0..2 {
+            give_back(&*second(6), &subject, refund(&fifth, &charged[2])).await;
+        }
+        assert!(admits(7).await && !admits(8).await);
+        // The first two leave the window one after the other; in the third's place nothing does.
+        assert!(!admits(59).await && admits(60).await && !admits(60).await);
+        assert!(admits(61).await && !admits(62).await && admits(63).await);
+    }
 }
 
 async fn refund_of_another_algorithm(new: NewStore<'_>) {
@@ -251,9 +323,9 @@ async fn refund_of_another_algorithm(new: NewStore<'_>) {
         let (on, subject) = (new()(START), format!("other-{old:?}"));
         let old = rule("api", Quota::per_second(10).counted_by(old), 1);
         let new = Quota::per_second(10).counted_by(new_algorithm);
-        let anchor = acquire_one(&*on, &subject, old).await.state.anchor();
-        let before = acquire_one(&*on, &subject, rule("api", new, 4)).await.state;
-        for anchor in [anchor, before.anchor(), START + 500_000] {
+        let anchor = acquire_one(&*on, &subject, old).await.anchor;
+        let before = acquire_one(&*on, &subject, rule("api", new, 4)).await;
+        for anchor in [anchor, before.anchor, START + 500_000] {
             let refund = Refund {
                 limit: old.limit,
                 quota: old.charge.quota,
@@ -263,7 +335,8 @@ async fn refund_of_another_algorithm(new: NewStore<'_>) {
             give_back(&*on, &subject, refund).await;
         }
         let refused = acquire_one(&*on, &subject, rule("api", new, 11)).await;
-        assert_eq!(refused.state, before, "{new:?}");
+        assert_eq!(refused.outcome.more_after, before.outcome.more_after);
+        assert_eq!(refused.outcome.remaining, 6, "{new:?}");
     }
 }
 

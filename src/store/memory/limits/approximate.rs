@@ -99,16 +99,15 @@ impl ApproximateCounters {
         !matches!(self.room(hash, self.window_at(now)), Room::None)
     }
 
-    /// What the subject has used: `None` if nothing, and its whole quota if there is no room to count
-    /// it.
-    pub(super) fn state(&self, hash: u64, now: u64) -> Option<QuotaState> {
+    /// What the subject has used: its whole quota if there is no room to count it.
+    pub(super) fn state(&self, hash: u64, now: u64) -> QuotaState {
         let window = self.window_at(now);
         let used = match self.room(hash, window) {
             Room::Own(used, _) => u64::from(used).saturating_mul(self.unit),
-            Room::Free(_) => return None,
+            Room::Free(_) => return QuotaState::fresh(&self.quota, now),
             Room::None => self.quota.capacity(),
         };
-        Some(QuotaState::after_use(&self.quota, now, used))
+        QuotaState::after_use(&self.quota, now, used)
     }
 
     /// Counts an admitted use of `cost` quota units.
@@ -242,7 +241,7 @@ mod tests {
             cost,
             shadow: false,
         };
-        let decision = charge.decide(counters.state(hash, now), now);
+        let decision = charge.decide(&mut counters.state(hash, now), now);
         if decision.charged {
             counters.charge(hash, now, cost);
         }

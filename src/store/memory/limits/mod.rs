@@ -138,7 +138,8 @@ impl fmt::Debug for MemoryLimits {
     }
 }
 
-/// The default capacity of exact counters, which take some 20 MB when full.
+/// The default capacity of exact counters, which take some 26 MB when full, and 12 bytes for each
+/// admission beyond three that a sliding window contains.
 pub(crate) const DEFAULT_CAPACITY: usize = 1 << 17;
 
 const MAX_SHARDS: usize = 128;

@@ -72,10 +72,9 @@ impl CounterShard {
             return self.acquire(subject, rules, now, |_| hash).by_rule[0];
         };
         let slot = &mut self.slots[at];
-        let ruling = rule.charge.decide(Some(slot.state), now);
+        let ruling = rule.charge.decide(&mut slot.state, now);
         if ruling.charged {
             slot.quota = rule.charge.quota;
-            slot.state = ruling.state;
         }
         ruling
     }
@@ -89,15 +88,16 @@ impl CounterShard {
     ) -> CombinedDecision {
         let places = self.places(subject, rules, now, hasher);
         let states = rules.iter().zip(&places);
-        let states = states.map(|(rule, (place, hash))| {
-            let state = self.state_at(*place, *hash, &rule.charge.quota, now);
-            (rule.charge, state)
-        });
-        let verdict = CombinedDecision::decide(now, states);
-        for ((rule, (place, hash)), ruling) in rules.iter().zip(places).zip(&verdict.by_rule) {
-            if ruling.charged {
-                self.write(subject, rule, hash, place, ruling, now);
-            }
+        let mut states: SmallVec<[_; 2]> = states
+            .map(|(rule, (place, hash))| {
+                let state = self.state_at(*place, *hash, &rule.charge.quota, now);
+                (rule.charge, state)
+            })
+            .collect();
+        let verdict = CombinedDecision::decide(now, &mut states);
+        let decided = states.into_iter().zip(&verdict.by_rule);
+        for ((rule, place), ((_, state), ruling)) in rules.iter().zip(places).zip(decided) {
+            self.write(subject, rule, place, state, ruling.charged, now);
         }
         verdict
     }
@@ -184,12 +184,12 @@ impl CounterShard {
         None
     }
 
-    fn state_at(&self, place: Place, hash: u64, quota: &Quota, now: u64) -> Option<QuotaState> {
+    fn state_at(&self, place: Place, hash: u64, quota: &Quota, now: u64) -> QuotaState {
         match place {
-            Place::Slot(at) => Some(self.slots[at].state),
+            Place::Slot(at) => self.slots[at].state.clone(),
             Place::Approximate(at) => self.approximate.get(at).state(hash, now),
-            Place::Free(_) | Place::Replaced(..) => None,
-            Place::Nowhere => Some(QuotaState::after_use(quota, now, quota.capacity())),
+            Place::Free(_) | Place::Replaced(..) => QuotaState::fresh(quota, now),
+            Place::Nowhere => QuotaState::after_use(quota, now, quota.capacity()),
         }
     }
 
@@ -197,17 +197,20 @@ impl CounterShard {
         &mut self,
         subject: &[u8],
         rule: &Rule<'_>,
-        hash: u64,
-        place: Place,
-        ruling: &RuleDecision,
+        (place, hash): (Place, u64),
+        state: QuotaState,
+        charged: bool,
         now: u64,
     ) {
         match place {
             Place::Slot(at) => {
                 let slot = &mut self.slots[at];
-                slot.quota = rule.charge.quota;
-                slot.state = ruling.state;
+                slot.state = state;
+                if charged {
+                    slot.quota = rule.charge.quota;
+                }
             }
+            _ if !charged => {}
             Place::Approximate(at) => {
                 self.approximate
                     .get_mut(at)
@@ -216,12 +219,12 @@ impl CounterShard {
             Place::Nowhere => {}
             Place::Free(limit) => {
                 self.slots
-                    .push(CounterSlot::new(subject, rule, hash, limit, ruling));
+                    .push(CounterSlot::new(subject, rule, hash, limit, state));
                 self.link(self.slots.len() - 1);
             }
             Place::Replaced(at, limit) => {
                 self.unlink(at);
-                self.slots[at] = CounterSlot::new(subject, rule, hash, limit, ruling);
+                self.slots[at] = CounterSlot::new(subject, rule, hash, limit, state);
                 self.link(at);
             }
         }
@@ -234,24 +237,20 @@ impl CounterShard {
             return;
         };
         let state = &mut self.slots[at].state;
-        *state = state.refund(&refund.quota, now, refund.anchor, refund.cost);
+        state.refund(&refund.quota, now, refund.anchor, refund.cost);
     }
 
-    pub(super) fn state(
-        &self,
-        subject: &[u8],
-        rule: &Rule<'_>,
-        hash: u64,
-        now: u64,
-    ) -> Option<QuotaState> {
+    pub(super) fn state(&self, subject: &[u8], rule: &Rule<'_>, hash: u64, now: u64) -> QuotaState {
+        let quota = &rule.charge.quota;
         if let Some(at) = self.find(subject, &rule.limit, hash) {
-            return Some(self.slots[at].state);
+            return self.slots[at].state.clone();
         }
-        let limit = self.known_limit(rule.limit.name)?;
-        let at = self
-            .approximate
-            .find(limit, &rule.charge.quota, hash, now)?;
-        self.approximate.get(at).state(hash, now)
+        let limit = self.known_limit(rule.limit.name);
+        let find = |limit| self.approximate.find(limit, quota, hash, now);
+        match limit.and_then(find) {
+            Some(at) => self.approximate.get(at).state(hash, now),
+            None => QuotaState::fresh(quota, now),
+        }
     }
 
     pub(super) fn forget(&mut self, subject: &[u8], limit: &Counter<'_>, hash: u64) {

@@ -1,7 +1,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    quota::{Quota, QuotaState, RuleDecision},
+    quota::{Quota, QuotaState},
     store::contracts::limits::{Counter, Rule},
 };
 
@@ -24,7 +24,7 @@ impl CounterSlot {
         rule: &Rule<'_>,
         hash: u64,
         limit: usize,
-        ruling: &RuleDecision,
+        state: QuotaState,
     ) -> Self {
         let name = rule.limit.name.as_bytes();
         let parts = [subject, name, rule.limit.rest];
@@ -38,7 +38,7 @@ impl CounterSlot {
             parts: (length(subject), length(name)),
             limit,
             quota: rule.charge.quota,
-            state: ruling.state,
+            state,
         }
     }
 

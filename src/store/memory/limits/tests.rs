@@ -37,12 +37,11 @@ fn a_flood_of_subjects_is_bounded_and_frees_no_limited_subject() {
 }
 
 #[test]
-fn a_limited_subject_is_kept_for_two_windows() {
+fn a_limited_subject_is_kept_for_a_window() {
     let limits = MemoryLimits::new(64);
     let rule = rule("api", Quota::per_hour(5), 1);
     while admits(&limits, "victim", rule, 10) {}
-    // Nearly all of the previous window still counts.
-    let later = 11 + rule.charge.quota.window_micros();
+    let later = 9 + rule.charge.quota.window_micros();
     for n in 0..10_000_u32 {
         limits.acquire_one(&n.to_be_bytes(), &rule, later);
     }
@@ -284,10 +283,27 @@ fn concurrent_threads_never_exceed_the_limit() {
 #[test]
 fn a_spent_state_refuses() {
     let quota = Quota::per_minute(10);
-    let spent = QuotaState::spent(&quota, 3);
-    assert!(
-        !QuotaState::decide(Some(spent), &quota, 3, Some(1))
-            .1
-            .admitted
-    );
+    let mut spent = QuotaState::spent(&quota, 3);
+    assert!(!spent.decide(&quota, 3, Some(1)).admitted);
+}
+
+#[test]
+fn a_subject_s_admissions_are_removed_when_they_have_left_the_window() {
+    let limits = MemoryLimits::new(64);
+    for limit in [128, 10_000] {
+        let rule = rule("api", Quota::per_minute(limit), 1);
+        let subject = limit.to_be_bytes();
+        let mut now = 1_000_000_000;
+        // Five windows, nearly at the limit's rate.
+        for _ in 0..5 * limit {
+            now += 60_000_000 * 65 / 64 / u64::from(limit) + 1;
+            assert!(limits.acquire_one(&subject, &rule, now).charged);
+        }
+        let hash = limits.hash(&subject);
+        let shard = limits.shard(&hash);
+        let state = shard.state(&subject, &rule, mix(&hash, &rule.limit), now);
+        let state = format!("{state:?}");
+        let kept = state.matches("time:").count();
+        assert!(kept <= 150, "{limit}: {kept}");
+    }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    quota::{Charge, CombinedDecision, QuotaState},
+    quota::{Algorithm, Charge, CombinedDecision, Quota, QuotaState, RuleDecision},
     store::contracts::{
         StoreFuture,
         limits::{Counter, Limits, Refund, Rule},
@@ -89,14 +89,7 @@ impl Limits for RedisLimits {
                 call.arg(&packed::charge(charge)[..])
             });
         let reply = self.send(Command::Acquire, call);
-        Box::pin(async move {
-            let (now, states) = parse(reply.await?, charges.len())?;
-            let rules = charges.iter().copied().zip(states);
-            let mut verdict = CombinedDecision::decide(now.unsigned_abs(), rules);
-            // The script's decision is final: it has already updated the counters.
-            verdict.admitted = now > 0;
-            Ok(verdict)
-        })
+        Box::pin(async move { decision(reply.await?, &charges) })
     }
 
     fn refund(&self, subject: &[u8], refunds: &[Refund<'_>]) -> StoreFuture<'static, ()> {
@@ -112,9 +105,11 @@ impl Limits for RedisLimits {
         let reply = self.send(Command::Peek, PEEK.call(keys));
         let quotas: SmallVec<[_; 2]> = rules.iter().map(|rule| rule.charge.quota).collect();
         Box::pin(async move {
-            let (now, states) = parse(reply.await?, quotas.len())?;
-            let rules = quotas.iter().copied().zip(states);
-            Ok(CombinedDecision::peek(now.unsigned_abs(), rules))
+            let (now, counters) = parse(reply.await?, quotas.len())?;
+            let now = now.unsigned_abs();
+            let states = counters.iter().zip(&quotas);
+            let states = states.map(|(counter, quota)| (*quota, state(counter, quota, now)));
+            Ok(CombinedDecision::peek(now, states))
         })
     }
 
@@ -144,21 +139,74 @@ impl Limits for RedisLimits {
     }
 }
 
-type States = SmallVec<[Option<QuotaState>; 2]>;
+/// The decision of the acquire script.
+fn decision(reply: Value, charges: &[Charge]) -> Result<CombinedDecision, Error> {
+    let (now, replies) = parse(reply, charges.len())?;
+    // The script's decision is final: it has already updated the counters.
+    let admitted = now > 0;
+    let now = now.unsigned_abs();
+    let decide = |(charge, reply): (&Charge, &Value)| {
+        if charge.quota.algorithm() == Algorithm::SlidingWindow {
+            return sliding_window(&charge.quota, reply, admitted, now);
+        }
+        let mut state = state(reply, &charge.quota, now);
+        if !admitted && state.admits(&charge.quota, now, charge.cost) {
+            return Ok(RuleDecision::peek(&charge.quota, &mut state, now));
+        }
+        Ok(charge.decide(&mut state, now))
+    };
+    let decided = charges.iter().zip(&replies).map(decide);
+    Ok(CombinedDecision {
+        admitted,
+        now,
+        by_rule: decided.collect::<Result<_, Error>>()?,
+    })
+}
 
-/// Parses the reply of a script: the state of each key, and the time.
-fn parse(reply: Value, keys: usize) -> Result<(i64, States), Error> {
+fn sliding_window(
+    quota: &Quota,
+    reply: &Value,
+    admitted: bool,
+    now: u64,
+) -> Result<RuleDecision, Error> {
+    let Value::Array(numbers) = reply else {
+        return Err(unreadable());
+    };
+    let [
+        Value::Int(used),
+        Value::Int(retry_after),
+        Value::Int(more_after),
+    ] = numbers[..]
+    else {
+        return Err(unreadable());
+    };
+    let outcome = packed::outcome(quota, [used, retry_after, more_after]);
+    let charged = admitted && outcome.admitted;
+    Ok(RuleDecision {
+        outcome,
+        charged,
+        anchor: if charged { now } else { 0 },
+    })
+}
+
+/// The state of a counter; a fresh one if there is none.
+fn state(counter: &Value, quota: &Quota, now: u64) -> QuotaState {
+    let state = match counter {
+        Value::BulkString(counter) => packed::state(counter),
+        _ => None,
+    };
+    state.unwrap_or_else(|| QuotaState::fresh(quota, now))
+}
+
+/// Parses the reply of a script: what it says of each key, and the time.
+fn parse(reply: Value, keys: usize) -> Result<(i64, Vec<Value>), Error> {
     let Value::Array(mut values) = reply else {
         return Err(unreadable());
     };
     let Some(Value::Int(now)) = values.pop().filter(|_| values.len() == keys) else {
         return Err(unreadable());
     };
-    let state = |value: &Value| match value {
-        Value::BulkString(counter) => packed::state(counter),
-        _ => None,
-    };
-    Ok((now, values.iter().map(state).collect()))
+    Ok((now, values))
 }
 
 fn unreadable() -> Error {

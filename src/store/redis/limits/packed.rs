@@ -2,8 +2,8 @@
 
 use crate::{
     quota::{
-        Algorithm, Charge, FixedWindowState, GcraState, Quota, QuotaState, SlidingWindowState,
-        emission_time,
+        ADMISSION_SIZE, Admission, Algorithm, Charge, FixedWindowState, GcraState, Quota,
+        QuotaOutcome, QuotaState, SlidingWindowState, emission_time,
     },
     store::contracts::limits::Refund,
 };
@@ -12,7 +12,11 @@ pub(super) fn charge(charge: &Charge) -> [u8; 42] {
     let quota = &charge.quota;
     let cost = quota.clamp(charge.cost);
     let numbers = match quota.algorithm() {
-        Algorithm::SlidingWindow | Algorithm::FixedWindow => {
+        Algorithm::SlidingWindow => {
+            let (window, sub_window) = (quota.window_micros(), quota.sub_window());
+            [cost, quota.limit(), window, sub_window, 0].map(whole)
+        }
+        Algorithm::FixedWindow => {
             let free = whole(quota.limit()) - whole(cost);
             [whole(cost), free, whole(quota.window_micros()), 0.0, 0.0]
         }
@@ -37,7 +41,8 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 33] {
     let quota = &refund.quota;
     let cost = quota.clamp(refund.cost);
     let numbers = match quota.algorithm() {
-        Algorithm::SlidingWindow | Algorithm::FixedWindow => [cost, quota.window_micros(), 0],
+        Algorithm::SlidingWindow => [cost, quota.sub_window(), 0],
+        Algorithm::FixedWindow => [cost, 0, 0],
         Algorithm::Gcra => {
             let (micros, part) = emission_time(quota, cost);
             [micros, part, quota.limit()]
@@ -52,16 +57,14 @@ pub(super) fn refund(refund: &Refund<'_>) -> [u8; 33] {
 
 /// The state of a counter, if this crate wrote it.
 pub(super) fn state(counter: &[u8]) -> Option<QuotaState> {
-    let counter: &[u8; COUNTER_SIZE] = counter.try_into().ok()?;
-    let (kind, numbers) = counter.split_first()?;
+    let (kind, rest) = counter.split_first()?;
+    if *kind == b'w' {
+        return sliding_window(rest).map(QuotaState::SlidingWindow);
+    }
+    let numbers: &[u8; 24] = rest.try_into().ok()?;
     let mut numbers = numbers.chunks_exact(8).map(number);
-    let (x, y, z) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    let (x, y, _) = (numbers.next()??, numbers.next()??, numbers.next()??);
     match kind {
-        b's' => Some(QuotaState::SlidingWindow(SlidingWindowState {
-            start: x,
-            current: y,
-            previous: z,
-        })),
         b'f' => Some(QuotaState::FixedWindow(FixedWindowState {
             end: x,
             used: y,
@@ -71,9 +74,30 @@ pub(super) fn state(counter: &[u8]) -> Option<QuotaState> {
     }
 }
 
+fn sliding_window(counter: &[u8]) -> Option<SlidingWindowState> {
+    let (admissions, trailer) = counter.split_last_chunk::<TRAILER_SIZE>()?;
+    let (admissions, rest) = admissions.as_chunks::<ADMISSION_SIZE>();
+    let [first, second, ..] = *trailer;
+    let passed = usize::from(u16::from_le_bytes([first, second]));
+    let counted = admissions.get(passed..).filter(|_| rest.is_empty())?;
+    let counted = counted.iter().map(|bytes| Admission::from(*bytes));
+    Some(SlidingWindowState::from_admissions(counted))
+}
+
+/// The outcome of a sliding window that the script decided.
+pub(super) fn outcome(quota: &Quota, reply: [i64; 3]) -> QuotaOutcome {
+    let [used, retry_after, more_after] = reply.map(|number| u64::try_from(number).ok());
+    QuotaOutcome {
+        admitted: retry_after == Some(0),
+        remaining: quota.limit().saturating_sub(used.unwrap_or(0)),
+        retry_after,
+        more_after,
+    }
+}
+
 fn kind(quota: &Quota) -> u8 {
     match quota.algorithm() {
-        Algorithm::SlidingWindow => b's',
+        Algorithm::SlidingWindow => b'w',
         Algorithm::FixedWindow => b'f',
         Algorithm::Gcra => b'g',
     }
@@ -99,5 +123,5 @@ fn write(to: &mut [u8], numbers: &[f64]) {
     }
 }
 
-/// The size of a counter in Redis, in bytes.
-const COUNTER_SIZE: usize = 25;
+/// The size of what follows the admissions of a sliding window, in bytes.
+const TRAILER_SIZE: usize = 16;

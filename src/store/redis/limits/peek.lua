@@ -3,10 +3,10 @@
 -- KEYS[i]  a counter, packed as in acquire.lua; all keys are in one slot
 -- ARGV[1]  the time in microseconds, in tests only; else the server's clock decides
 --
--- A counter is nil if there is none, or not a valid one.
+-- A counter is nil if there is none, or not one of a counter's size.
 local counters = redis.call('MGET', unpack(KEYS))
 for i = 1, #KEYS do
-  if counters[i] and #counters[i] ~= 25 then counters[i] = false end
+  if counters[i] and #counters[i] > 49169 then counters[i] = false end
 end
 local now = ARGV[1]
 if now then

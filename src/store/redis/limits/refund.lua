@@ -2,14 +2,40 @@
 --
 -- KEYS[i]    the counter of refund i, packed as in acquire.lua; all keys are in one slot
 -- ARGV[i]    refund i, packed as <Bdddd>: the algorithm, the anchor of the charge, and three numbers:
---            s, f  cost, window, 0
---            g     cost as a duration: microseconds, and limit-ths of a microsecond; the limit
+--            w  cost, sub-window, 0
+--            f  cost, 0, 0
+--            g  cost as a duration: microseconds, and limit-ths of a microsecond; the limit
 -- ARGV[n+1]  the time in microseconds, in tests only; else the server's clock decides
 --
 -- Returns the number of keys.
 local call, pack, unpack_ = redis.call, struct.pack, struct.unpack
-local max = math.max
-local SLIDING, GCRA = 115, 103 -- 's' and 'g'
+local max, min, floor, byte, sub = math.max, math.min, math.floor, string.byte, string.sub
+local SLIDING, GCRA = 119, 103 -- 'w' and 'g'
+local ADMISSION, TRAILER = '<I7I5', '<I2I7I7'
+
+-- Removes the cost from the admission at `time`, and the admission if nothing of it is left.
+local function refund_admission(key, counter, time, cost, sub_window)
+  local count = (#counter - 17) / 12
+  local first, used, expires = unpack_(TRAILER, counter, #counter - 15)
+  for k = count - 1, first, -1 do
+    local at, admitted = unpack_(ADMISSION, counter, 2 + 12 * k)
+    if at < time then return end
+    if at - at % sub_window == time - time % sub_window then
+      local back = min(cost, admitted)
+      local trailer = pack(TRAILER, first, max(0, used - back), expires)
+      if back < admitted then
+        call('SETRANGE', key, 1 + 12 * k, pack(ADMISSION, at, admitted - back))
+        call('SETRANGE', key, 1 + 12 * count, trailer)
+      elseif count - first == 1 then
+        call('UNLINK', key)
+      else
+        local left = sub(counter, 1, 1 + 12 * k) .. sub(counter, 14 + 12 * k, -17)
+        call('SET', key, left .. trailer, 'KEEPTTL')
+      end
+      return
+    end
+  end
+end
 
 local n = #KEYS
 local now = ARGV[n + 1]
@@ -24,8 +50,14 @@ local counters = call('MGET', unpack(KEYS))
 for i = 1, n do
   local kind, anchor, a, b, c = unpack_('<Bdddd', ARGV[i])
   local counter = counters[i]
-  if counter and #counter == 25 then
-    local stored_kind, x, y, z = unpack_('<Bddd', counter)
+  local admissions = counter and (#counter - 17) / 12 or 0
+  if kind == SLIDING then
+    if admissions >= 1 and admissions <= 4096 and floor(admissions) == admissions
+        and byte(counter) == SLIDING then
+      refund_admission(KEYS[i], counter, anchor, a, b)
+    end
+  elseif counter and #counter == 25 then
+    local stored_kind, x, y = unpack_('<Bdd', counter)
     if stored_kind ~= kind then
       -- The limit has changed to another algorithm.
     elseif kind == GCRA then
@@ -39,14 +71,8 @@ for i = 1, n do
         local bytes = pack('<dd', max(0, arrival - refund), part - refund_part)
         call('SETRANGE', KEYS[i], 1, bytes)
       end
-    else
-      local cost, window = a, b
-      local start, current, previous = x, y, z
-      if anchor == start then
-        call('SETRANGE', KEYS[i], 9, pack('<d', max(0, current - cost)))
-      elseif kind == SLIDING and anchor + window == start then
-        call('SETRANGE', KEYS[i], 17, pack('<d', max(0, previous - cost)))
-      end
+    elseif anchor == x then
+      call('SETRANGE', KEYS[i], 9, pack('<d', max(0, y - a)))
     end
   end
 end

@@ -92,7 +92,7 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
         })
         .collect();
     let subject = format!("mixed-{seed}");
-    let mut states = vec![None; rules.len()];
+    let mut states: Vec<Option<QuotaState>> = vec![None; rules.len()];
     let mut now = START;
     for step in 0..20 {
         now += random_step(rng, &rules[0].charge.quota);
@@ -108,28 +108,38 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
             rule.charge.cost = random_cost(rng, &rule.charge.quota);
         }
         let charges = rules.iter().map(|rule| rule.charge);
-        let expected = CombinedDecision::decide(now, charges.zip(states.iter().copied()));
+        let states_now = charges.zip(states.iter().cloned());
+        let mut decided: Vec<_> = states_now
+            .map(|(charge, state): (Charge, Option<QuotaState>)| {
+                let fresh = || QuotaState::fresh(&charge.quota, now);
+                (charge, state.unwrap_or_else(fresh))
+            })
+            .collect();
+        let expected = CombinedDecision::decide(now, &mut decided);
         let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
         let verdict = verdict.expect("a verdict");
-        assert_eq!(
-            verdict, expected,
-            "seed {seed} step {step} {rules:?} {states:?}"
-        );
-        for (state, ruling) in states.iter_mut().zip(&verdict.by_rule) {
-            if ruling.charged {
-                *state = Some(ruling.state);
+        let context = format!("seed {seed} step {step} {rules:?} {states:?}");
+        assert_eq!(verdict, expected, "{context}");
+        for (state, ((charge, after), ruling)) in states
+            .iter_mut()
+            .zip(decided.into_iter().zip(&verdict.by_rule))
+        {
+            // A state of another algorithm is replaced when something is charged.
+            let is_sliding = charge.quota.algorithm() == Algorithm::SlidingWindow;
+            let was_sliding = matches!(state, Some(QuotaState::SlidingWindow(_)));
+            if ruling.charged || is_sliding && was_sliding {
+                *state = Some(after);
             }
         }
         if rng.u8(..3) == 0 {
-            let refunds: Vec<Refund<'_>> = rules
-                .iter()
-                .zip(&verdict.by_rule)
+            let charged = rules.iter().zip(&verdict.by_rule);
+            let refunds: Vec<Refund<'_>> = charged
                 .filter(|(_, ruling)| ruling.charged)
                 .map(|(rule, ruling)| Refund {
                     limit: rule.limit,
                     quota: rule.charge.quota,
                     cost: rule.charge.cost,
-                    anchor: ruling.state.anchor(),
+                    anchor: ruling.anchor,
                 })
                 .collect();
             if refunds.is_empty() {
@@ -141,8 +151,8 @@ async fn mixed_rules(limits: &RedisLimits, seed: u64) {
             for refund in refunds {
                 let at = names.iter().position(|n| *n == refund.limit.name);
                 let state = &mut states[at.expect("one of the rules")];
-                *state = state
-                    .map(|s: QuotaState| s.refund(&refund.quota, now, refund.anchor, refund.cost));
+                let state = state.as_mut().expect("charged");
+                state.refund(&refund.quota, now, refund.anchor, refund.cost);
             }
         }
     }
@@ -197,7 +207,9 @@ async fn keys_are_as_documented_and_expire() {
             // The key outlives the meaning of its counter,
             let key = format!("app:ratelimit:random:{{{n}}}");
             let left = server.command(&["PTTL", &key]).text();
-            let meaningful = verdict.by_rule[0].state.expires(&quota) - verdict.now;
+            let mut state = QuotaState::fresh(&quota, verdict.now);
+            state.decide(&quota, verdict.now, Some(1));
+            let meaningful = state.expires(&quota) - verdict.now;
             let left: i64 = left.parse().expect("milliseconds");
             // but not for much longer.
             let refilled = u128::from(quota.capacity()) * u128::from(quota.window_micros());
@@ -250,7 +262,17 @@ async fn a_foreign_value_is_replaced_by_a_new_counter() {
         &[0; 8],
     ]
     .concat();
-    let foreign: [&[&[u8]]; 9] = [
+    let window = |first: u16, admissions: usize| {
+        let trailer = [&first.to_le_bytes()[..], &[9; 14]].concat();
+        [b"w".to_vec(), vec![7; 12 * admissions], trailer].concat()
+    };
+    let [passed, none, many] = [window(9, 9), window(0, 0), window(0, 5_000)];
+    let earlier = [&b"s"[..], &1e15_f64.to_le_bytes(), &[0; 16]].concat();
+    let foreign: [&[&[u8]]; 13] = [
+        &[b"SET", key.as_bytes(), &passed],
+        &[b"SET", key.as_bytes(), &none],
+        &[b"SET", key.as_bytes(), &many],
+        &[b"SET", key.as_bytes(), &earlier],
         &[b"SET", key.as_bytes(), b"foreign"],
         &[b"SET", key.as_bytes(), b""],
         &[b"SET", key.as_bytes(), &[0xff; 25]],
@@ -300,12 +322,11 @@ async fn a_damaged_counter_is_replaced() {
     ];
     for algorithm in ALGORITHMS {
         let kind = match algorithm {
-            Algorithm::SlidingWindow => b"s",
+            Algorithm::SlidingWindow => b"w",
             Algorithm::FixedWindow => b"f",
             Algorithm::Gcra => b"g",
         };
-        let more = (algorithm == Algorithm::SlidingWindow).then_some((soon, 0.0, 3e12));
-        for (x, y, z) in damaged.into_iter().chain(more) {
+        for (x, y, z) in damaged {
             let mut counter = kind.to_vec();
             for number in [x, y, z] {
                 counter.extend_from_slice(&number.to_le_bytes());
@@ -316,6 +337,104 @@ async fn a_damaged_counter_is_replaced() {
             let left = (verdict.admitted, verdict.by_rule[0].outcome.remaining);
             assert_eq!(left, (true, 1), "{algorithm:?} {x} {y} {z}");
         }
+    }
+}
+
+/// The counter of a sliding window, as it is in Redis.
+fn counter(admissions: &[(u64, u64)], first: u16, used: u64, expires: u64) -> Vec<u8> {
+    let mut bytes = b"w".to_vec();
+    for (time, cost) in admissions {
+        bytes.extend_from_slice(&time.to_le_bytes()[..7]);
+        bytes.extend_from_slice(&cost.to_le_bytes()[..5]);
+    }
+    bytes.extend_from_slice(&first.to_le_bytes());
+    bytes.extend_from_slice(&used.to_le_bytes()[..7]);
+    bytes.extend_from_slice(&expires.to_le_bytes()[..7]);
+    bytes
+}
+
+#[tokio::test]
+async fn planted_windows_are_used_up() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    let rng = &mut fastrand::Rng::with_seed(17);
+    for n in 0..1_500 {
+        let quota = random_quota(rng, Algorithm::SlidingWindow);
+        let window = quota.window_micros();
+        let number = |rng: &mut fastrand::Rng| match rng.u8(..4) {
+            0 => rng.u64(0..3),
+            1 => rng.u64(0..=1 << 40),
+            2 => (1 << 56) - 1,
+            _ => START + 2 * window - rng.u64(0..4 * window).min(START),
+        };
+        let admissions: Vec<_> = (0..rng.usize(1..40))
+            .map(|_| (number(rng), number(rng)))
+            .collect();
+        let (first, used, expires) = (rng.u16(..30), number(rng), number(rng));
+        let mut planted = counter(&admissions, first, used, expires);
+        if n % 3 == 0 {
+            rng.fill(&mut planted[1..]);
+        }
+        let subject = format!("planted-{n}");
+        let key = format!("ratelimit:api:{{{subject}}}");
+        server.command(&[&b"SET"[..], key.as_bytes(), &planted]);
+        let mut now = START;
+        for _ in 0..8 {
+            let rules = [rule("api", quota, random_cost(rng, &quota))];
+            let at = limits.at(now);
+            let verdict = at.acquire(subject.as_bytes(), &rules).await;
+            let outcome = verdict.expect("a verdict").by_rule[0].outcome;
+            let waits = [outcome.retry_after, outcome.more_after];
+            let in_window = |wait: &u64| (1..=window).contains(wait);
+            assert!(
+                waits.iter().flatten().all(|w| *w == 0 || in_window(w)),
+                "{quota:?} {outcome:?}"
+            );
+            at.peek(subject.as_bytes(), &rules).await.expect("a peek");
+            let refund = Refund {
+                limit: rules[0].limit,
+                quota,
+                cost: 1,
+                anchor: number(rng),
+            };
+            let refunded = at.refund(subject.as_bytes(), &[refund]).await;
+            refunded.expect("refunded");
+            now += rng.u64(0..=window / 4);
+        }
+        // A time in the future is found when those before it have passed.
+        let mut admitted = false;
+        for _ in 0..admissions.len() + 2 {
+            let rules = [rule("api", quota, quota.limit())];
+            let verdict = limits.at(now).acquire(subject.as_bytes(), &rules).await;
+            admitted |= verdict.expect("a verdict").admitted;
+            now += window;
+        }
+        assert!(admitted || quota.limit() == 0, "{quota:?} {admissions:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_counter_in_redis_stays_small() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::simulated(&server.url()).await;
+    for (limit, most) in [(1_u32, 250), (5, 300), (128, 1_800), (10_000, 1_000)] {
+        let rule = rule("size", Quota::per_minute(limit), 1);
+        let subject = limit.to_string();
+        let key = format!("ratelimit:size:{{{limit}}}");
+        // Three windows, nearly at the limit's rate, or in each sub-window.
+        let step = 60_000_000 * 65 / 64 / u64::from(limit.min(200)) + 1;
+        for n in 0..3 * u64::from(limit.min(200)) {
+            let now = START + n * step;
+            let verdict = limits.at(now).acquire(subject.as_bytes(), &[rule]).await;
+            assert!(verdict.expect("a verdict").admitted, "{limit} {n}");
+            let size = server.command(&["STRLEN", &key]).text();
+            assert!(
+                size.parse::<u64>().expect("bytes") <= most,
+                "{limit}: {size}"
+            );
+        }
+        let usage = server.command(&["MEMORY", "USAGE", &key]).text();
+        eprintln!("{limit} a minute: {usage} bytes");
     }
 }
 
@@ -344,6 +463,48 @@ async fn only_the_server_s_clock_counts() {
     let sent = sent.expect("one decision is one command");
     assert_eq!(sent[3..5], ["ratelimit:a:{u}", "ratelimit:b:{u}"]);
     assert_eq!(sent[5..].len(), 2, "the rules only: {sent:?}");
+}
+
+#[tokio::test]
+async fn decisions_and_refunds_need_only_the_documented_commands() {
+    let server = RedisServer::start();
+    let limits = RedisLimits::connect(&server.url()).await;
+    let guide = include_str!("../../../guide/redis.md");
+    let documented = guide.split_whitespace().filter(|word| {
+        let command = word.strip_prefix('+');
+        command.is_some_and(|command| command.starts_with(|c: char| c.is_ascii_lowercase()))
+    });
+    let mut user = vec!["ACL", "SETUSER", "default", "-@all"];
+    user.extend(documented);
+    assert!(user.contains(&"+setrange"), "{user:?}");
+    server.command(&user);
+    let quotas = [Quota::per_minute(2), Quota::per_minute(200)];
+    for (n, quota) in quotas.into_iter().enumerate() {
+        let subject = n.to_string().into_bytes();
+        let half = rule("api", quota, quota.limit() / 2);
+        for expected in [2, 1] {
+            // Each refund but the last leaves another admission.
+            let mut refunds = Vec::new();
+            for _ in 0..expected {
+                let verdict = limits.acquire(&subject, &[half]).await;
+                let ruling = verdict.expect("a verdict").by_rule[0];
+                assert!(ruling.charged);
+                refunds.push(ruling.anchor);
+            }
+            for anchor in refunds {
+                let refund = Refund {
+                    limit: half.limit,
+                    quota,
+                    cost: half.charge.cost,
+                    anchor,
+                };
+                limits.refund(&subject, &[refund]).await.expect("refunded");
+            }
+            let left = limits.peek(&subject, &[half]).await.expect("a verdict");
+            assert_eq!(left.by_rule[0].outcome.remaining, quota.limit());
+        }
+        limits.reset(&subject, &[half]).await.expect("reset");
+    }
 }
 
 #[tokio::test]
