@@ -123,6 +123,8 @@ async fn a_closing_is_appended_until_the_journal_answers() {
     let until = Instant::now() + Duration::from_secs(60);
     let others = vec![PurgeTarget::Tag("another".into())];
     let closing = tokio::spawn(declaration.close_by(others, until));
+    // It begins before the lease ends.
+    tokio::task::yield_now().await;
     advance(SHORT).await;
     assert!(!closing.is_finished());
     journal.set_lose_replies(false);
