@@ -66,7 +66,8 @@ fn worker(keep: &Keep, applied: &Applied, takes: Duration) -> JoinSet<()> {
     let service = service_fn(move |_: Request<Full<Bytes>>| applied.clone().call(takes));
     let worker = WriteBehindWorker::new(keep, service)
         .request_body::<Full<Bytes>>()
-        .concurrency(CONCURRENCY);
+        .concurrency(CONCURRENCY)
+        .lease(Duration::from_secs(1));
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         worker.run(std::future::pending::<()>()).await;
@@ -74,10 +75,23 @@ fn worker(keep: &Keep, applied: &Applied, takes: Duration) -> JoinSet<()> {
     tasks
 }
 
+/// Waits until Redis hands out writes: not before one lease has passed since its first use.
+async fn begin(keep: &Keep) {
+    let applied = Applied::default();
+    let mut worker = worker(keep, &applied, Duration::ZERO);
+    accept(keep, KEYS).await;
+    applied.reaches(1).await;
+    while keep.queue().counts().await.expect("counts").waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    worker.shutdown().await;
+}
+
 /// The time from the acceptance of a write by an idle keep to the call of the service.
 pub(crate) async fn latency() {
     let server = RedisServer::start();
     let keep = shared::keep(&server.url(), table(PendingMode::Ignore)).await;
+    begin(&keep).await;
     let applied = Applied::default();
     let _worker = worker(&keep, &applied, Duration::ZERO);
     let mut millis = Vec::new();
@@ -104,6 +118,7 @@ pub(crate) async fn throughput() {
         let direct = direct(takes).await;
         let server = RedisServer::start();
         let keep = shared::keep(&server.url(), table(PendingMode::Ignore)).await;
+        begin(&keep).await;
         for write in 0..WRITES {
             accept(&keep, write % KEYS).await;
         }

@@ -78,7 +78,11 @@ fn parse_segment(
     if segment.is_empty() {
         return error("a segment is empty; write `entity:{id}`".to_owned());
     }
-    let reserved = |c: char| !c.is_ascii_graphic() || "?[]\\@#~".contains(c);
+    // Other characters are escaped in keys, but not in patterns.
+    let reserved = |c: char| !(c.is_ascii_alphanumeric() || "-._*".contains(c));
+    if segment.len() > 64 {
+        return error("a segment has more than 64 characters, which a key shortens".to_owned());
+    }
     match segment
         .chars()
         .find(|&c| reserved(c) || c == '*' && !wildcards)

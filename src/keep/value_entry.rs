@@ -205,7 +205,8 @@ impl<C> ValueEntry<C> {
     /// As [`Keep::get_or_set`], with the settings of this entry.
     ///
     /// When a refresh is due, the caller that finds it due calls its own `make` and waits for it; all others
-    /// get the stored value at once. If that `make` fails, its caller gets the stored value as well. For
+    /// get the stored value at once. If that `make` fails, its caller gets the stored value as well, unless
+    /// it has been invalidated meanwhile. For
     /// refreshes that nobody waits for, see [`get_or_refresh`](Self::get_or_refresh).
     ///
     /// # Errors
@@ -232,7 +233,14 @@ impl<C> ValueEntry<C> {
         if hit.usage == ValueUse::Fresh {
             return Ok(value);
         }
-        Ok(self.refresh(&key, hit, make).await.unwrap_or(value))
+        match self.refresh(&key, hit, make).await {
+            Ok(refreshed) => Ok(refreshed.unwrap_or(value)),
+            // It may have been invalidated while `make` ran.
+            Err(error) => match hit.is_still_usable(self.value.keep.engine(), &key) {
+                true => Ok(value),
+                false => Err(GetOrSetError::Make(error)),
+            },
+        }
     }
 
     /// [`get_or_set`](Self::get_or_set), but a refresh runs in the background, in a task of its own: no caller

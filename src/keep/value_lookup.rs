@@ -75,6 +75,11 @@ impl FoundValue {
         decide(&found, &RefreshPolicy::default(), now).map(|_| self)
     }
 
+    /// Whether the value may still be used: bare JSON, which nothing invalidates, always.
+    pub(super) fn is_still_usable(&self, engine: &Engine, key: &KeyBuf) -> bool {
+        self.entry.is_none() || self.still_usable(engine, key).is_some()
+    }
+
     /// Whether the value has been refreshed since `earlier` was found.
     pub(super) fn is_refresh_of(&self, earlier: &Self) -> bool {
         match (&self.entry, &earlier.entry) {

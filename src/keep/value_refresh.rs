@@ -31,7 +31,7 @@ impl<C> ValueEntry<C> {
         key: &KeyBuf,
         found: &FoundValue,
         make: F,
-    ) -> Option<T>
+    ) -> Result<Option<T>, E>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
@@ -39,10 +39,12 @@ impl<C> ValueEntry<C> {
         C: StoreCondition<T>,
     {
         if self.value.is_in_backoff(key) {
-            return None;
+            return Ok(None);
         }
-        let flight = self.value.keep.engine().values.try_lead(key.as_str())?;
-        self.refresh_as_leader(flight, key, found, make).await
+        match self.value.keep.engine().values.try_lead(key.as_str()) {
+            Some(flight) => self.refresh_as_leader(flight, key, found, make).await,
+            None => Ok(None),
+        }
     }
 
     async fn refresh_as_leader<T, E, F, Fut>(
@@ -51,7 +53,7 @@ impl<C> ValueEntry<C> {
         key: &KeyBuf,
         found: &FoundValue,
         make: F,
-    ) -> Option<T>
+    ) -> Result<Option<T>, E>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut,
@@ -60,19 +62,21 @@ impl<C> ValueEntry<C> {
     {
         let engine = self.value.keep.engine();
         let lock = FillLock::acquire(engine, key.as_str(), Locked::Value);
-        let lock = lock.await.ok()?;
+        let Ok(lock) = lock.await else {
+            return Ok(None);
+        };
         if let Some(newer) = self.value.newer(key, found, lock.is_some()).await {
-            return self.value.decoded(&newer);
+            return Ok(self.value.decoded(&newer));
         }
         engine.metrics.refresh.increment(1);
         let leader = Leader::new(flight, lock);
-        let made = self.make(key, Some(leader), make).await.ok()?;
+        let made = self.make(key, Some(leader), make).await?;
         if !made.is_stored {
             // Without the backoff, each use of the found value would refresh it.
             self.value.begin_backoff(key);
             self.value.remove_stale(key, found).await;
         }
-        Some(made.value)
+        Ok(Some(made.value))
     }
 
     /// Starts to refresh a value in a spawned task. The found value stays if `make` fails, panics or is

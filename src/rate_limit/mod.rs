@@ -134,13 +134,13 @@
 //! A process holds at most 131,072 local counters and 65,536 known refusals, about 26 MB and 15 MB,
 //! and what sliding windows take beyond 180 bytes. Of the counters, one limit takes at most half. A new
 //! subject that finds no room, because no window of the others has passed, is counted approximately, in
-//! 16 MB of its limit's own, which are given back after two windows without new subjects: at most 16
-//! limits have such memory at the same time, and others with the same quota use it, too.
+//! memory of its limit's own, which grows with its subjects up to 16 MB, and is given back after two
+//! windows without new subjects. All limits together take at most 250 MB.
 //!
-//! An approximate count admits no subject beyond its quota. It may refuse a subject that has used more
-//! than half of its quota, and takes no refunds. With a million subjects that have reached one limit,
-//! fewer than 1 % of its new subjects are refused before that, and none of another limit's. With many
-//! more, new subjects of that limit are refused.
+//! An approximate count may refuse a subject that has used more than half of its quota, and takes no
+//! refunds. With a million subjects that have reached one limit, fewer than 1 % of its new subjects are
+//! refused before that, and none of another limit's. With many more, new subjects replace those that have
+//! used at most half of their quota, whose count begins anew, or are refused if there are none.
 
 mod admission;
 mod applied_limit;

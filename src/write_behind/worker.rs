@@ -2,6 +2,7 @@ mod answer;
 mod attempt;
 mod backoff;
 mod call;
+mod call_slots;
 mod claiming;
 mod conclusion;
 mod context;

@@ -142,7 +142,9 @@ fn behind_route<'p>(
         matched.plan().behind.is_some() && !matched.plan().is_safe(&client.method)
     };
     let matched = matched.filter(is_behind).ok_or(NotAccepted::NotBehind)?;
-    if matched.plan().key_names_host && client.is_ambiguous() {
+    // User information in an authority is a credential, which must not be stored.
+    let has_user_info = client.target().host.is_some_and(|host| host.contains('@'));
+    if has_user_info || (matched.plan().key_names_host && client.is_ambiguous()) {
         return Err(NotAccepted::AmbiguousHost);
     }
     Ok(matched)

@@ -52,6 +52,9 @@ impl Overlay {
 
     fn of_last(request: &Arc<QueuedRequest>) -> Self {
         let headers = &request.headers;
+        if has_query(request) {
+            return Self::Unknown;
+        }
         match request.method {
             // Not every client accepts the coding, and a part is not the content.
             Method::PUT
@@ -86,6 +89,11 @@ fn is_shown(route: &RoutePlan, request: &QueuedRequest, user: Option<&str>) -> b
     is_for_all || is_own(request, user)
 }
 
+/// Whether the write was to a target with a query, whose content is not that of the whole resource.
+fn has_query(request: &QueuedRequest) -> bool {
+    request.uri.query().is_some_and(|query| !query.is_empty())
+}
+
 /// The content of a POST, if it is JSON.
 fn element(request: &Arc<QueuedRequest>) -> Option<Bytes> {
     let headers = &request.headers;
@@ -93,6 +101,7 @@ fn element(request: &Arc<QueuedRequest>) -> Option<Bytes> {
         .get(CONTENT_TYPE)
         .is_none_or(|content_type| is_json(content_type.as_bytes()));
     let is_element = request.method == Method::POST
+        && !has_query(request)
         && is_json
         && !headers.contains_key(CONTENT_ENCODING)
         && serde_json::from_slice::<&RawValue>(&request.body).is_ok();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{
+    call_slots::CallSlot,
     claiming,
     conclusion::Conclusion,
     context::WorkerContext,
@@ -49,6 +50,7 @@ pub(super) async fn run<S, B>(
     context: Arc<WorkerContext>,
     service: S,
     first: FirstWrite,
+    slot: CallSlot,
 ) -> AttemptReport
 where
     S: HttpService<B, ServiceError: Into<BoxError>>,
@@ -80,6 +82,7 @@ where
                 context: &context,
                 claimed: &claimed,
                 lease,
+                slot,
             };
             attempt.run(service).instrument(span).await
         }
@@ -91,6 +94,8 @@ struct ClaimedAttempt<'a> {
     context: &'a WorkerContext,
     claimed: &'a ClaimedWrite,
     lease: ClaimLease<'a>,
+    /// Taken until the call has ended.
+    slot: CallSlot,
 }
 
 impl ClaimedAttempt<'_> {
@@ -144,7 +149,7 @@ impl ClaimedAttempt<'_> {
         S: HttpService<B, ServiceError: Into<BoxError>>,
         B: ReplayableBody,
     {
-        let conclusion = match supervise(
+        let call_end = supervise(
             self.context,
             self.claimed,
             &mut self.lease,
@@ -152,8 +157,10 @@ impl ClaimedAttempt<'_> {
             write,
             &declared,
         )
-        .await
-        {
+        .await;
+        // The next call need not wait for the stores.
+        self.slot.free();
+        let conclusion = match call_end {
             CallEnd::Finished(result) => {
                 Conclusion::of_call(self.context, self.claimed, write, result)
             }

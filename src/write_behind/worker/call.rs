@@ -60,7 +60,9 @@ impl RunningCall {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => {
                     let error: BoxError = error.into();
-                    return CallResult::Failed(format!("the service failed: {error}").into());
+                    // Clients may read the reason: the details are for the log.
+                    tracing::warn!(error, "the service failed to apply a queued write");
+                    return CallResult::Failed("the service failed".into());
                 }
                 Err(_) => {
                     let message = format!("the service did not answer within {longest:?}");
@@ -85,8 +87,15 @@ impl Future for RunningCall {
         self.0.poll_unpin(cx).map(|result| {
             result.unwrap_or_else(|error| {
                 let message = match error.try_into_panic() {
-                    Ok(panic) => format!("the service panicked: {}", panic_message(&*panic)),
-                    Err(_) => "the call was cancelled".to_owned(),
+                    Ok(panic) => {
+                        let panic = panic_message(&*panic);
+                        tracing::error!(
+                            panic,
+                            "the service panicked while it applied a queued write"
+                        );
+                        "the service panicked"
+                    }
+                    Err(_) => "the call was cancelled",
                 };
                 CallResult::Failed(message.into())
             })

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     attempt::{self, AttemptReport},
+    call_slots::CallSlots,
     context::WorkerContext,
     held_back::HeldBackKeys,
     scan_schedule::ScanSchedule,
@@ -36,6 +37,7 @@ pub(super) struct Dispatcher<S, B> {
     context: Arc<WorkerContext>,
     service: S,
     attempts: JoinSet<(FirstWrite, AttemptReport)>,
+    slots: Arc<CallSlots>,
     /// The keys of the attempts.
     in_progress: HashSet<Box<str>>,
     /// Due writes, as far as the last scan knew.
@@ -60,10 +62,12 @@ where
 {
     pub(super) fn new(context: Arc<WorkerContext>, service: S) -> Self {
         let scans = ScanSchedule::new(context.queue.partitions());
+        let slots = CallSlots::new(context.settings.concurrency);
         Self {
             context,
             service,
             attempts: JoinSet::new(),
+            slots,
             in_progress: HashSet::new(),
             candidates: VecDeque::new(),
             scans,
@@ -105,6 +109,7 @@ where
                         self.note(first, report);
                     }
                 }
+                () = self.slots.freed(), if !is_free => {}
                 () = wakes.notified(), if is_free => {
                     self.idle = FIRST_IDLE;
                     self.scans.wake_all();
@@ -183,7 +188,7 @@ where
         {
             self.in_progress.insert(first.key.clone());
             let (context, service) = (Arc::clone(&self.context), self.service.clone());
-            let attempt = attempt::run(context, service, first.clone());
+            let attempt = attempt::run(context, service, first.clone(), self.slots.take());
             self.attempts.spawn(async move {
                 let report = AssertUnwindSafe(attempt).catch_unwind().await;
                 (first, report.unwrap_or(AttemptReport::Worked))
@@ -222,7 +227,7 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.attempts.len() < self.context.settings.concurrency
+        self.slots.has_room()
     }
 
     /// When to go on, if nothing happens before.

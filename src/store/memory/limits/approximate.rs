@@ -4,9 +4,9 @@ use crate::quota::{Quota, QuotaState};
 
 /// Approximate counters of one quota, in bounded memory.
 ///
-/// A counter counts in windows, and what was used in the previous window counts whole. So no subject
-/// is admitted more than its quota in any window, by whatever algorithm, and a subject that uses no
-/// more than half of its quota is never refused because of its own use.
+/// A counter counts in windows, and what was used in the previous window counts whole. So while it is
+/// not replaced, its subject is admitted no more than its quota in any window, by whatever algorithm, and
+/// a subject that uses no more than half of its quota is never refused because of its own use.
 ///
 /// A counter belongs to the hash of a subject. A newcomer is wrongly refused if its hash resembles that
 /// of a limited subject, one of several thousand, or if there is no room for it. Each hash has two
@@ -49,8 +49,10 @@ struct Position {
 enum Room {
     /// The subject's counter, and what it has used.
     Own(u32, Position),
-    /// A counter that is unused, or may be replaced.
-    Free(Position),
+    /// A counter that is unused.
+    Unused(Position),
+    /// All counters are in use; this one may be replaced.
+    Replaceable(Position),
     /// All counters are in use.
     None,
 }
@@ -94,9 +96,10 @@ impl ApproximateCounters {
         matches!(self.room(hash, self.window_at(now)), Room::Own(..))
     }
 
-    /// Whether the subject has a counter, or can get one.
+    /// Whether the subject has a counter, or can get one without replacing another.
     pub(super) fn has_room(&self, hash: u64, now: u64) -> bool {
-        !matches!(self.room(hash, self.window_at(now)), Room::None)
+        let room = self.room(hash, self.window_at(now));
+        matches!(room, Room::Own(..) | Room::Unused(_))
     }
 
     /// What the subject has used: its whole quota if there is no room to count it.
@@ -104,7 +107,7 @@ impl ApproximateCounters {
         let window = self.window_at(now);
         let used = match self.room(hash, window) {
             Room::Own(used, _) => u64::from(used).saturating_mul(self.unit),
-            Room::Free(_) => return QuotaState::fresh(&self.quota, now),
+            Room::Unused(_) | Room::Replaceable(_) => return QuotaState::fresh(&self.quota, now),
             Room::None => self.quota.capacity(),
         };
         QuotaState::after_use(&self.quota, now, used)
@@ -115,7 +118,7 @@ impl ApproximateCounters {
         let window = self.window_at(now);
         let at = match self.room(hash, window) {
             Room::Own(_, at) => at,
-            Room::Free(at) => {
+            Room::Unused(at) | Room::Replaceable(at) => {
                 self.tables[at.table][at.bucket][at.way] = ApproximateCounter {
                     window,
                     tag: tag(hash),
@@ -148,7 +151,7 @@ impl ApproximateCounters {
 
     fn room(&self, hash: u64, window: u16) -> Room {
         let mut own = None;
-        let mut free = None;
+        let (mut unused, mut replaceable) = (None, None);
         for (table, buckets) in self.tables.iter().enumerate() {
             // The bucket with the fewest counters in use, of two full ones that with the least used
             // counter.
@@ -167,15 +170,17 @@ impl ApproximateCounters {
                 let way = least.1;
                 best = best.min((in_use, least.0, Position { table, bucket, way }));
             }
-            let is_replaceable = u64::from(best.1) <= self.quota.capacity() / self.unit / 2;
-            if is_replaceable && free.is_none() {
-                free = Some(best.2);
+            if best.0 < WAYS {
+                unused = unused.or(Some(best.2));
+            } else if u64::from(best.1) <= self.quota.capacity() / self.unit / 2 {
+                replaceable = replaceable.or(Some(best.2));
             }
         }
-        match (own, free) {
-            (Some((used, at)), _) => Room::Own(used, at),
-            (None, Some(at)) => Room::Free(at),
-            (None, None) => Room::None,
+        match (own, unused, replaceable) {
+            (Some((used, at)), ..) => Room::Own(used, at),
+            (None, Some(at), _) => Room::Unused(at),
+            (None, None, Some(at)) => Room::Replaceable(at),
+            (None, None, None) => Room::None,
         }
     }
 

@@ -210,6 +210,23 @@ fn floods_of_many_limits_do_not_refuse_newcomers_of_any() {
     }
 }
 
+/// Regression: counters that were little used were replaced before there was no more memory for others,
+/// so that their subjects had no limit.
+#[test]
+fn subjects_keep_their_counters_while_there_is_memory_for_more() {
+    let limits = MemoryLimits::new(1 << 12);
+    let rule = rule("api", Quota::per_hour(10), 1);
+    let admitted = || {
+        let subjects = (0..20_000_u32).map(u32::to_be_bytes);
+        let admitted = subjects.filter(|n| limits.acquire_one(n, &rule, 10).charged);
+        admitted.count()
+    };
+    for _ in 0..10 {
+        admitted();
+    }
+    assert_eq!(admitted(), 0);
+}
+
 /// Limits whose exact counters are all in use by limited subjects.
 fn flooded(quota: Quota) -> MemoryLimits {
     let limits = MemoryLimits::new(64);

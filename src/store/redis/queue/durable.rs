@@ -52,7 +52,10 @@ impl DurablePushes {
             let _permit = self.permits.acquire().await.map_err(|_| unconfirmed())?;
             let (mut connection, pushed) = self.push_over_any(of, call).await?;
             if let Pushed::Accepted(_) | Pushed::Known(..) = pushed {
-                confirm(&mut connection, durability).await?;
+                // The write is in the queue, whatever the answer: refused, it would be sent as another one.
+                confirm(&mut connection, durability)
+                    .await
+                    .map_err(|error| unconfirmed().with_hidden_cause(error))?;
             }
             let mut idle = ignore_poison(self.idle.lock());
             idle.entry(of.number()).or_default().push(connection);

@@ -25,6 +25,7 @@ local user = ARGV[7] ~= '' and string.sub(ARGV[7], 2)
 local function known(earlier, earlier_state)
   if ARGV[15] == '1' then
     -- WAIT and WAITAOF wait for the writes of this connection, and the earlier one was not.
+    allow_when_full()
     redis.call('HSET', M, 'asked', text(now))
   end
   return { 'k', earlier, earlier_state }

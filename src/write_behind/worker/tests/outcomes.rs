@@ -92,11 +92,8 @@ async fn a_write_that_always_panics_is_dead_after_its_attempts_and_its_key_goes_
     assert_eq!(world.calls.attempts(), [1, 2, 3, 1]);
     let dead = world.status(poison).await;
     assert_eq!((dead.state, dead.attempts), (WriteState::Dead, 3));
-    let reason = dead.reason.expect("a reason");
-    assert!(
-        reason.starts_with("the service panicked: ") && reason.contains("poison"),
-        "{reason}"
-    );
+    // The message of the panic is in the log only, as clients can read the reason.
+    assert_eq!(dead.reason.as_deref(), Some("the service panicked"));
     assert!(dead.request.is_some(), "it is kept for inspection");
     worker.stop().await;
 }
