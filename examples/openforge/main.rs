@@ -6,7 +6,7 @@
 //! curl -i -X PUT -d '{"name": "Supply chain, second phase"}' localhost:3000/engagements/550e8400-e29b-41d4-a716-446655440000
 //! curl -i -H 'x-user-id: user-123' localhost:3000/users/user-123/preferences
 //! curl -i localhost:3000/dashboards/org-456/stats
-//! curl -i -H 'content-type: application/json' -d '{"kind": "search", "message": "read 12 documents"}' localhost:3000/agents/agent-001/activity
+//! curl -i -H 'content-type: application/json' -d '{"id": "activity-3", "kind": "search", "message": "read 12 documents"}' localhost:3000/agents/agent-001/activity
 //! curl localhost:3000/agents/agent-001/activity
 //! curl localhost:3000/debug/queries
 //! ```
