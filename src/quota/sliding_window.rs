@@ -31,6 +31,7 @@ struct Counted {
 impl SlidingWindowState {
     /// The state with these admissions. Unless its time is later than that of the previous one, an
     /// admission is counted together with it.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn from_admissions(admissions: impl IntoIterator<Item = Admission>) -> Self {
         let mut state = Self::default();
         for admission in admissions {
