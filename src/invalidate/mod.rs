@@ -98,7 +98,9 @@
 //! After a 5xx, an error, a panic or a cancellation, the write may have been committed, or may be
 //! committed later. Its targets are invalidated at once, and a declaration stays open until
 //! [`longest_write`](InvalidateLayer::longest_write) after the write began. Without `before`, a later
-//! commit goes unnoticed.
+//! commit goes unnoticed. If the handler has not read the request's content to its end, it is taken not
+//! to have committed, and only the target is invalidated; for a handler that commits without, set
+//! `partial_writes` on its route.
 //!
 //! A write that a [`WriteBehindWorker`](crate::write_behind::WriteBehindWorker) of the same keep applies
 //! passes through: the worker declares and invalidates what it changes. If this layer derives a

@@ -1,6 +1,6 @@
 //! What happened, and the checks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::database::ServiceCall;
 use crate::common::clock::MILLI;
@@ -218,11 +218,12 @@ impl History {
             if shown.is_unknown {
                 continue;
             }
+            let tokens: HashSet<&str> = tokens.iter().map(String::as_str).collect();
             for write in &self.accepted {
                 let must_show = write.key == shown.key
                     && !write.token.ends_with('x')
                     && write.answered < shown.start
-                    && !shown.tokens.contains(&write.token);
+                    && !tokens.contains(write.token.as_str());
                 if must_show && !self.lost_between(write.sent, shown.end) {
                     violations.push(format!("(e) {write:?} is not in {shown:?}"));
                 }
