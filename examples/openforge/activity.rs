@@ -1,4 +1,4 @@
-//! What agents have done. These writes are accepted at once, and applied by a worker.
+//! The activities of agents: writes that are answered with 202 at once, and applied by a worker.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};

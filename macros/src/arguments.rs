@@ -10,7 +10,7 @@ use syn::{
 
 use crate::duration;
 
-/// What is written in `#[cached(…)]`.
+/// The arguments of `#[cached(…)]`.
 #[derive(Default)]
 pub(crate) struct CachedArguments {
     pub(crate) key: Option<LitStr>,

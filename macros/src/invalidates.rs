@@ -9,7 +9,7 @@ use syn::{
 
 use crate::{function::Function, template};
 
-/// What is written in `#[invalidates(…)]`.
+/// The arguments of `#[invalidates(…)]`.
 #[derive(Default)]
 struct InvalidatesArguments {
     templates: Vec<LitStr>,

@@ -209,16 +209,13 @@ impl History {
     fn wrongly_shown(&self) -> Vec<String> {
         let mut violations = Vec::new();
         for shown in &self.shown {
-            let mut tokens = shown.tokens.clone();
-            tokens.sort_unstable();
-            tokens.dedup();
+            let tokens: HashSet<&str> = shown.tokens.iter().map(String::as_str).collect();
             if tokens.len() != shown.tokens.len() {
                 violations.push(format!("(e) twice: {shown:?}"));
             }
             if shown.is_unknown {
                 continue;
             }
-            let tokens: HashSet<&str> = tokens.iter().map(String::as_str).collect();
             for write in &self.accepted {
                 let must_show = write.key == shown.key
                     && !write.token.ends_with('x')

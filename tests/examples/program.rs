@@ -19,17 +19,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts an example on a free port and waits until it listens.
     pub(crate) fn start(name: &str, flags: &[&str]) -> Self {
-        let mut child = command(name)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("its output is text");
+        let (mut child, line) = spawn(name, &["--listen", "127.0.0.1:0"], flags);
         let address = line
             .strip_prefix("listening on http://")
             .and_then(|rest| rest.strip_suffix('\n'));
@@ -45,21 +35,10 @@ impl Program {
     /// Starts an example that only works in the background, and waits until it does.
     #[cfg(feature = "redis")]
     pub(crate) fn start_worker(name: &str, flags: &[&str]) -> Self {
-        let mut child = command(name)
-            .arg("--worker")
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output is piped");
-        let read = BufReader::new(stdout).read_line(&mut line);
+        let (child, line) = spawn(name, &["--worker"], flags);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let program = Self { child, address };
-        assert!(
-            read.is_ok() && line == "applying writes\n",
-            "it said {line:?}"
-        );
+        assert_eq!(line, "applying writes\n");
         program
     }
 
@@ -84,6 +63,22 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts an example, and waits for its first line of output.
+fn spawn(name: &str, own_flags: &[&str], flags: &[&str]) -> (Child, String) {
+    let mut child = command(name)
+        .args(own_flags)
+        .args(flags)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("its output is piped");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("its output is text");
+    (child, line)
 }
 
 /// Runs an example to its end.

@@ -13,8 +13,6 @@ use tokio::sync::Notify;
 pub(super) struct CallSlots {
     limit: usize,
     taken: AtomicUsize,
-    /// Attempts that have not ended, of which as many again may still be busy with the stores.
-    attempts: AtomicUsize,
     freed: Notify,
 }
 
@@ -23,19 +21,16 @@ impl CallSlots {
         Arc::new(Self {
             limit,
             taken: AtomicUsize::new(0),
-            attempts: AtomicUsize::new(0),
             freed: Notify::new(),
         })
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let attempts = self.attempts.load(Ordering::Acquire);
-        self.taken.load(Ordering::Acquire) < self.limit && attempts < self.limit.saturating_mul(2)
+        self.taken.load(Ordering::Acquire) < self.limit
     }
 
     pub(super) fn take(self: &Arc<Self>) -> CallSlot {
         self.taken.fetch_add(1, Ordering::AcqRel);
-        self.attempts.fetch_add(1, Ordering::AcqRel);
         CallSlot {
             slots: Arc::clone(self),
             is_free: false,
@@ -56,7 +51,7 @@ pub(super) struct CallSlot {
 }
 
 impl CallSlot {
-    /// Ends the call's part of the attempt.
+    /// Frees the slot, because the call has ended.
     pub(super) fn free(&mut self) {
         if !self.is_free {
             self.is_free = true;
@@ -69,8 +64,6 @@ impl CallSlot {
 impl Drop for CallSlot {
     fn drop(&mut self) {
         self.free();
-        self.slots.attempts.fetch_sub(1, Ordering::AcqRel);
-        self.slots.freed.notify_one();
     }
 }
 
@@ -79,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slot_is_free_after_the_call_and_twice_as_many_attempts_may_be_at_work() {
+    async fn a_slot_is_freed_once_by_the_end_of_the_call_or_of_the_attempt() {
         let slots = CallSlots::new(1);
         let mut first = slots.take();
         assert!(!slots.has_room());
@@ -88,9 +81,9 @@ mod tests {
         assert!(slots.has_room());
         let second = slots.take();
         assert!(!slots.has_room(), "it calls");
-        drop(second);
-        assert!(slots.has_room());
         drop(first);
+        assert!(!slots.has_room(), "the first one was free already");
+        drop(second);
         assert!(slots.has_room());
     }
 }

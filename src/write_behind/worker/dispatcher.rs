@@ -227,7 +227,9 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.slots.has_room()
+        // As many attempts again may still be busy with the stores after their calls.
+        let attempts = self.context.settings.concurrency.saturating_mul(2);
+        self.slots.has_room() && self.attempts.len() < attempts
     }
 
     /// When to go on, if nothing happens before.
