@@ -18,14 +18,13 @@ use crate::{
         contracts::{
             StoreFuture,
             queue::{
-                AttemptEnd, Claim, ClaimTerms, ClaimToken, Coalescing, Due, FirstWrite, NewWrite,
-                PendingWrites, Pushed, Queue, QueueBounds, Retention, StoredStatus, Wakes,
+                Coalescing, NewWrite, Pushed, Queue, QueueBounds, forwarding::ForwardingQueue,
             },
         },
         memory::queue::MemoryQueue,
     },
     table::BehindPlan,
-    write_queue::{QueueCounts, WriteId, WriteState},
+    write_queue::{WriteId, WriteState},
 };
 
 /// What happens to the first pushes.
@@ -77,78 +76,13 @@ impl FailingQueue {
     }
 }
 
-impl Queue for FailingQueue {
-    fn partitions(&self) -> u8 {
-        self.queue.partitions()
-    }
-
-    fn partition_of(&self, key: &str) -> u8 {
-        self.queue.partition_of(key)
+impl ForwardingQueue for FailingQueue {
+    fn inner(&self) -> &dyn Queue {
+        &self.queue
     }
 
     fn push<'a>(&'a self, write: &'a NewWrite, bounds: &'a QueueBounds) -> StoreFuture<'a, Pushed> {
         Box::pin(self.push_failing(write, bounds))
-    }
-
-    fn due(&self, partition: u8, count: usize) -> StoreFuture<'_, Due> {
-        self.queue.due(partition, count)
-    }
-
-    fn claim<'a>(&'a self, first: &'a FirstWrite, terms: &'a ClaimTerms) -> StoreFuture<'a, Claim> {
-        self.queue.claim(first, terms)
-    }
-
-    fn renew<'a>(&'a self, claim: &'a ClaimToken, lease: Duration) -> StoreFuture<'a, bool> {
-        self.queue.renew(claim, lease)
-    }
-
-    fn end<'a>(
-        &'a self,
-        claim: &'a ClaimToken,
-        end: &'a AttemptEnd,
-        retention: &'a Retention,
-    ) -> StoreFuture<'a, bool> {
-        self.queue.end(claim, end, retention)
-    }
-
-    fn ask<'a>(&'a self, key: &'a str) -> StoreFuture<'a, PendingWrites> {
-        self.queue.ask(key)
-    }
-
-    fn requests<'a>(
-        &'a self,
-        key: &'a str,
-        ids: &'a [WriteId],
-    ) -> StoreFuture<'a, Vec<Option<Bytes>>> {
-        self.queue.requests(key, ids)
-    }
-
-    fn status(&self, id: WriteId) -> StoreFuture<'_, Option<StoredStatus>> {
-        self.queue.status(id)
-    }
-
-    fn dead_letters(&self, skip: usize, count: usize) -> StoreFuture<'_, Vec<WriteId>> {
-        self.queue.dead_letters(skip, count)
-    }
-
-    fn retry(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.queue.retry(id)
-    }
-
-    fn delete(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.queue.delete(id)
-    }
-
-    fn set_paused(&self, paused: bool) -> StoreFuture<'_, ()> {
-        self.queue.set_paused(paused)
-    }
-
-    fn counts(&self) -> StoreFuture<'_, QueueCounts> {
-        self.queue.counts()
-    }
-
-    fn wakes(&self) -> Box<dyn Wakes> {
-        self.queue.wakes()
     }
 }
 
@@ -181,7 +115,7 @@ async fn a_push_whose_reply_was_lost_is_repeated_and_accepted_once() {
             matches!(pushed, Pushed::Known(_, WriteState::Waiting)),
             "{pushed:?}"
         );
-        assert_eq!(queue.counts().await.expect("counts").waiting, 1);
+        assert_eq!(queue.queue.counts().await.expect("counts").waiting, 1);
         assert_eq!(queue.pushes.load(Ordering::Relaxed), failures + 1);
     }
 }
@@ -191,7 +125,7 @@ async fn a_push_that_did_not_arrive_is_repeated() {
     let queue = FailingQueue::new(Failure::RequestLost, 2);
     let pushed = push_to(&queue).await.expect("a reply");
     assert_eq!(pushed, Pushed::Accepted(None));
-    assert_eq!(queue.counts().await.expect("counts").waiting, 1);
+    assert_eq!(queue.queue.counts().await.expect("counts").waiting, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -348,4 +348,6 @@ pub(in crate::store) const LAST_END: Duration = Duration::from_secs(60);
 pub(in crate::store) const MIN_RESULT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
+pub(crate) mod forwarding;
+#[cfg(test)]
 pub(in crate::store) mod suite;

@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -15,14 +12,11 @@ use crate::{
     store::{
         contracts::{
             StoreFuture,
-            queue::{
-                AttemptEnd, Claim, ClaimTerms, ClaimToken, Due, FirstWrite, NewWrite,
-                PendingWrites, Pushed, Queue, QueueBounds, Retention, StoredStatus, Wakes,
-            },
+            queue::{PendingWrites, Queue, forwarding::ForwardingQueue},
         },
         memory::queue::MemoryQueue,
     },
-    write_queue::{QueueCounts, WriteId},
+    write_queue::WriteId,
 };
 
 /// Called with the number of the `ask`, from 1 on.
@@ -67,38 +61,9 @@ impl std::fmt::Debug for HookedQueue {
     }
 }
 
-impl Queue for HookedQueue {
-    fn partitions(&self) -> u8 {
-        self.queue.partitions()
-    }
-
-    fn partition_of(&self, key: &str) -> u8 {
-        self.queue.partition_of(key)
-    }
-
-    fn push<'a>(&'a self, write: &'a NewWrite, bounds: &'a QueueBounds) -> StoreFuture<'a, Pushed> {
-        self.queue.push(write, bounds)
-    }
-
-    fn due(&self, partition: u8, count: usize) -> StoreFuture<'_, Due> {
-        self.queue.due(partition, count)
-    }
-
-    fn claim<'a>(&'a self, first: &'a FirstWrite, terms: &'a ClaimTerms) -> StoreFuture<'a, Claim> {
-        self.queue.claim(first, terms)
-    }
-
-    fn renew<'a>(&'a self, claim: &'a ClaimToken, lease: Duration) -> StoreFuture<'a, bool> {
-        self.queue.renew(claim, lease)
-    }
-
-    fn end<'a>(
-        &'a self,
-        claim: &'a ClaimToken,
-        end: &'a AttemptEnd,
-        retention: &'a Retention,
-    ) -> StoreFuture<'a, bool> {
-        self.queue.end(claim, end, retention)
+impl ForwardingQueue for HookedQueue {
+    fn inner(&self) -> &dyn Queue {
+        &*self.queue
     }
 
     fn ask<'a>(&'a self, key: &'a str) -> StoreFuture<'a, PendingWrites> {
@@ -118,33 +83,5 @@ impl Queue for HookedQueue {
     ) -> StoreFuture<'a, Vec<Option<Bytes>>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.queue.requests(key, ids)
-    }
-
-    fn status(&self, id: WriteId) -> StoreFuture<'_, Option<StoredStatus>> {
-        self.queue.status(id)
-    }
-
-    fn dead_letters(&self, skip: usize, count: usize) -> StoreFuture<'_, Vec<WriteId>> {
-        self.queue.dead_letters(skip, count)
-    }
-
-    fn retry(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.queue.retry(id)
-    }
-
-    fn delete(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.queue.delete(id)
-    }
-
-    fn set_paused(&self, paused: bool) -> StoreFuture<'_, ()> {
-        self.queue.set_paused(paused)
-    }
-
-    fn counts(&self) -> StoreFuture<'_, QueueCounts> {
-        self.queue.counts()
-    }
-
-    fn wakes(&self) -> Box<dyn Wakes> {
-        self.queue.wakes()
     }
 }

@@ -28,7 +28,7 @@ use crate::{
             journal::{AppendReply, AppendRequest, Feed, Journal, StatePage},
             queue::{
                 AttemptEnd, Claim, ClaimTerms, ClaimToken, Coalescing, Due, FirstWrite, NewWrite,
-                PendingWrites, Pushed, Queue, QueueBounds, Retention, StoredStatus, Wakes,
+                Pushed, Queue, QueueBounds, Retention, StoredStatus, forwarding::ForwardingQueue,
             },
         },
         memory::journal::MemoryJournal,
@@ -36,7 +36,7 @@ use crate::{
     },
     support::until,
     table::{Behind, Route, Scope, Table, Write},
-    write_behind::{Applying, Durability, QueueCounts, WriteBehindWorker, WriteId, WriteState},
+    write_behind::{Applying, Durability, WriteBehindWorker, WriteId, WriteState},
     write_queue::request::QueuedRequest,
 };
 
@@ -448,17 +448,9 @@ impl FaultyQueue {
     }
 }
 
-impl Queue for FaultyQueue {
-    fn partitions(&self) -> u8 {
-        self.inner.partitions()
-    }
-
-    fn partition_of(&self, key: &str) -> u8 {
-        self.inner.partition_of(key)
-    }
-
-    fn push<'a>(&'a self, write: &'a NewWrite, bounds: &'a QueueBounds) -> StoreFuture<'a, Pushed> {
-        self.inner.push(write, bounds)
+impl ForwardingQueue for FaultyQueue {
+    fn inner(&self) -> &dyn Queue {
+        &*self.inner
     }
 
     fn due(&self, partition: u8, count: usize) -> StoreFuture<'_, Due> {
@@ -483,46 +475,6 @@ impl Queue for FaultyQueue {
         retention: &'a Retention,
     ) -> StoreFuture<'a, bool> {
         self.reply(self.inner.end(claim, end, retention))
-    }
-
-    fn ask<'a>(&'a self, key: &'a str) -> StoreFuture<'a, PendingWrites> {
-        self.inner.ask(key)
-    }
-
-    fn requests<'a>(
-        &'a self,
-        key: &'a str,
-        ids: &'a [WriteId],
-    ) -> StoreFuture<'a, Vec<Option<Bytes>>> {
-        self.inner.requests(key, ids)
-    }
-
-    fn status(&self, id: WriteId) -> StoreFuture<'_, Option<StoredStatus>> {
-        self.inner.status(id)
-    }
-
-    fn dead_letters(&self, skip: usize, count: usize) -> StoreFuture<'_, Vec<WriteId>> {
-        self.inner.dead_letters(skip, count)
-    }
-
-    fn retry(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.inner.retry(id)
-    }
-
-    fn delete(&self, id: WriteId) -> StoreFuture<'_, bool> {
-        self.inner.delete(id)
-    }
-
-    fn set_paused(&self, paused: bool) -> StoreFuture<'_, ()> {
-        self.inner.set_paused(paused)
-    }
-
-    fn counts(&self) -> StoreFuture<'_, QueueCounts> {
-        self.inner.counts()
-    }
-
-    fn wakes(&self) -> Box<dyn Wakes> {
-        self.inner.wakes()
     }
 }
 
